@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The façade: packets in, packets out. Pure: no system call, no clock, no randomness of its own, no allocation after creation
+ * except in nat_reconfigure(). The same seed, times and packets give the same bytes.
+ */
+#ifndef NATD_CORE_NAT_H
+#define NATD_CORE_NAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "policy.h"
+#include "reason.h"
+#include "table.h"
+
+struct nat;
+
+struct nat_memory {
+	struct table_memory table;
+	void *fragments; /* 64-byte aligned, zero-filled */
+	size_t fragments_len;
+	uint32_t max_sessions; /* capacity; limits.sessions may be anything up to it */
+	uint32_t max_addresses;
+	uint32_t max_fragments;
+};
+
+/* Fills the *_len fields from the max_* fields. */
+void nat_memory_need(struct nat_memory *m);
+
+/* Creates it over `m` (borrowed; the struct itself is copied). `seed`: random bits for hashing, ports and ids. `report` tells what was found in the table's records.
+ * NULL: memory short, or report->result is TABLE_FOREIGN. */
+struct nat *nat_create(const struct nat_memory *m, const struct nat_policy *policy, const uint64_t seed[4],
+		       uint64_t now_ms, struct table_attach_report *report);
+/* Frees what nat_create() allocated; the records in `m` stay. */
+void nat_destroy(struct nat *n);
+
+struct nat_reconfigure_report {
+	uint32_t kept;	/* sessions that go on */
+	uint32_t ended; /* sessions that the new policy forbids */
+};
+/* All or nothing: false (memory short, or limits beyond the capacity) leaves everything as it was. Sessions end when their outside address is gone, their inside host is
+ * no longer inside, their remote is now exempt, or the forward that made them is gone, leads elsewhere or refuses the remote, or their mapped port is now a forward's.  */
+bool nat_reconfigure(struct nat *n, const struct nat_policy *policy, uint64_t now_ms,
+		     struct nat_reconfigure_report *report);
+
+/* The daemon's last word on a port of a shared address (RFC: CVE-2021-3773): is a socket of the host there? */
+void nat_set_port_guard(struct nat *n, bool (*in_use)(void *ctx, enum nat_class c, uint32_t address, uint16_t port),
+			void *ctx);
+
+/* ---- packets ---- */
+
+enum nat_source {		/* where a packet was read */
+		  NAT_FROM_TUN, /* routed by the kernel, which has taken its step of TTL */
+		  NAT_FROM_ICMP, /* copy of an ICMP packet that the host got: only natd's own are taken, the rest is not even counted */
+};
+
+enum nat_to {
+	NAT_NOWHERE, /* dropped: see reason */
+	NAT_TO_OUTSIDE,
+	NAT_TO_INSIDE, /* hairpinned ones too */
+	NAT_TO_HOST,   /* the host's own: hand it back to its stack */
+	NAT_KEPT,      /* a fragment held back */
+};
+
+struct nat_packet {
+	uint8_t *data;	   /* translated in place; NAT_PACKET_ROOM free bytes behind `len` are not needed */
+	uint32_t len;	   /* in: bytes read; out: bytes to send */
+	uint16_t gso_size; /* 0: an ordinary packet; else a super-packet of segments of that payload */
+	bool csum_partial; /* transport checksum is a pseudo header sum (virtio NEEDS_CSUM) */
+	uint8_t source;	   /* enum nat_source */
+	/* out */
+	uint8_t to;	/* enum nat_to */
+	uint8_t reason; /* enum nat_reason when to == NAT_NOWHERE */
+	uint16_t mtu;	/* of the way out, 0: not known */
+};
+
+/* Called for each packet to send, in the order in which they must leave. For `owned` the bytes are valid during the call only;
+ * otherwise it is one of the packets given to nat_batch(), and its bytes stay the caller's. */
+typedef void nat_emit(void *ctx, const struct nat_packet *p, bool owned);
+
+/* Translates `n` packets (at most NAT_BATCH_MAX). Every packet not emitted is counted under its reason. */
+enum { NAT_BATCH_MAX = 256 };
+void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t count, nat_emit *emit, void *ctx);
+
+/* Time passes: ends sessions, held fragments, SYN holds (which may emit ICMP), within a budget of records. Call it at least once a second; returns true
+ * when there is more to do now. */
+bool nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat_emit *emit, void *ctx);
+
+/* A packet emitted with `to` NAT_TO_INSIDE or NAT_TO_OUTSIDE was too large for the way (EMSGSIZE) although natd knew no MTU: not needed where mtu is set. */
+
+/* ---- looking ---- */
+
+const uint64_t *nat_counters(const struct nat *n); /* NAT_REASON_COUNT values */
+struct table *nat_table(struct nat *n);		   /* for listings; change nothing through it but by the calls below */
+const struct nat_policy *nat_policy_get(const struct nat *n);
+const char *nat_forward_name(const struct nat *n, const struct session *s); /* NULL: none made it */
+bool nat_session_assured(const struct session *s);			    /* seen from both sides */
+
+/* Ends one session. */
+void nat_session_delete(struct nat *n, struct session *s, uint64_t now_ms);
+
+/* Sessions as they come and go, for natctl monitor. NULL switches it off. */
+enum nat_event { NAT_EVENT_NEW, NAT_EVENT_UPDATE, NAT_EVENT_DESTROY };
+void nat_set_observer(struct nat *n, void (*observe)(void *ctx, enum nat_event e, const struct session *s), void *ctx);
+
+/* Everything that table_check() and fragment_check() check. */
+const char *nat_check(const struct nat *n);
+
+#endif

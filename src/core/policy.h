@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the core is told to do: plain values, made by the daemon from natd.conf(5), copied by
+ * rule_compile(). Addresses and ports in host byte order, times in seconds, ranges inclusive.
+ */
+#ifndef NATD_CORE_POLICY_H
+#define NATD_CORE_POLICY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "packet.h"
+
+enum nat_mapping_mode { /* RFC 4787 4.1 */
+			MAPPING_ENDPOINT_INDEPENDENT,
+			MAPPING_ADDRESS_DEPENDENT,
+			MAPPING_ADDRESS_AND_PORT_DEPENDENT,
+};
+
+enum nat_filtering { /* RFC 4787 5 */
+		     FILTERING_ENDPOINT_INDEPENDENT,
+		     FILTERING_ADDRESS_DEPENDENT,
+		     FILTERING_ADDRESS_AND_PORT_DEPENDENT,
+};
+
+enum nat_unsolicited { UNSOLICITED_DROP, UNSOLICITED_REJECT, UNSOLICITED_HOST };
+enum nat_port_selection { PORTS_RANDOM, PORTS_PRESERVE };
+enum nat_pooling { POOLING_PAIRED, POOLING_ARBITRARY };
+enum nat_other_protocols { OTHER_TRANSLATE, OTHER_DROP };
+enum nat_exhausted_icmp { EXHAUSTED_HOST_UNREACHABLE, EXHAUSTED_ADMIN_PROHIBITED, EXHAUSTED_NONE };
+
+enum { MSS_CLAMP_OFF = 0, MSS_CLAMP_AUTO = -1 };
+
+struct nat_prefix {
+	uint32_t address; /* host bits are zero */
+	uint8_t length;	  /* 0..32 */
+	uint16_t mtu;	  /* inside prefixes: of the interface behind which it lies; 0: not known */
+};
+
+struct nat_range {
+	uint16_t first;
+	uint16_t last;
+};
+
+struct nat_address_range {
+	uint32_t first;
+	uint32_t last;
+	bool shared; /* the host's own address: its ports and ICMP are shared with the host's stack */
+};
+
+enum { NAT_FORWARD_NAME_MAX = 31 };
+
+struct nat_forward {
+	char name[NAT_FORWARD_NAME_MAX + 1];
+	uint8_t protocols;	       /* bit (1 << enum nat_class): TCP, UDP */
+	uint32_t address;	       /* outside address; 0: every outside address of natd */
+	struct nat_range ports;	       /* outside */
+	uint32_t to;		       /* inside host */
+	uint16_t to_port;	       /* inside port of ports.first; the others follow in step */
+	const struct nat_prefix *from; /* allowed remote addresses; n_from 0: everyone */
+	uint32_t n_from;
+};
+
+struct nat_timeouts {
+	uint32_t udp, icmp, other;
+	uint32_t tcp_opening, tcp_established, tcp_closing;
+	uint32_t unsolicited_syn, fragment, port_reuse;
+};
+
+struct nat_limits {
+	uint32_t sessions;
+	uint32_t sessions_per_host; /* 0: no limit of its own, likewise below */
+	uint32_t ports_per_host;
+	uint32_t new_sessions_per_host; /* a second */
+	uint32_t fragments;
+};
+
+struct nat_policy {
+	enum nat_mapping_mode mapping;
+	enum nat_filtering filtering;
+	enum nat_unsolicited unsolicited;
+	enum nat_port_selection port_selection;
+	enum nat_pooling pooling;
+	enum nat_other_protocols other_protocols;
+	enum nat_exhausted_icmp exhausted_icmp;
+	bool hairpinning;
+	bool port_parity;
+	int mss_clamp;	      /* MSS_CLAMP_OFF, MSS_CLAMP_AUTO, or bytes */
+	uint16_t outside_mtu; /* of the way outside; 0: not known */
+
+	const struct nat_prefix *inside;
+	uint32_t n_inside;
+	const struct nat_prefix *exempt;
+	uint32_t n_exempt;
+	const struct nat_prefix *broadcast; /* /32s: directed broadcast addresses of the inside and outside networks */
+	uint32_t n_broadcast;
+	const struct nat_address_range *addresses; /* sorted, disjoint; may be empty */
+	uint32_t n_addresses;
+	const struct nat_range *shared_ports; /* what natd may use of a shared address (query ids too) */
+	uint32_t n_shared_ports;
+	const struct nat_range *pool_ports; /* the same for the others */
+	uint32_t n_pool_ports;
+	const struct nat_forward *forwards; /* in file order: the first that matches wins */
+	uint32_t n_forwards;
+	uint32_t
+		icmp_source; /* what natd's own ICMP errors to inside hosts come from (an inside address of the host); 0: an outside address */
+
+	struct nat_timeouts timeouts;
+	struct nat_limits limits;
+};
+
+#endif

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The connection table: sessions, the mappings they share, inside hosts, outside addresses and the use of their
+ * ports. Fixed capacity decided by the memory given; memory is touched as entries come, lowest slots
+ * first. The records (first region) are all that must outlive the process: everything else (second
+ * region) is rebuilt from them.
+ *
+ * Terms (RFC 4787): a mapping ties an internal endpoint to an external one; a session is a mapping
+ * used with one remote endpoint. A mapping exists as long as it has sessions; then its port rests
+ * (RFC 6888 REQ-8) before it is used again.
+ *
+ * Time is in whole seconds (`now_s`), monotonic, and survives a restart of the process (CLOCK_BOOTTIME).
+ * An entry whose time is up is gone at once for every look-up; table_sweep() gives its memory and
+ * port back, within a budget.
+ */
+#ifndef NATD_CORE_TABLE_H
+#define NATD_CORE_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "packet.h"
+#include "policy.h"
+
+enum { TABLE_NONE = -1, TABLE_MAX_SESSIONS = (1 << 24) - 1, TABLE_MAX_ADDRESSES = 65535 };
+
+enum nat_dir { DIR_OUT = 0, DIR_IN = 1 }; /* outbound: from inside; the index into every [2] below */
+
+/* TCP as seen from the middle (drawn in docs/tcp-states.md); the other classes use NEW and OPEN. The values are part
+ * of the saved layout: append only. */
+enum session_state {
+	SESSION_FREE = 0,
+	SESSION_SYN_OUT,     /* SYN from inside; also: class other than TCP, one direction seen */
+	SESSION_SYN_IN,	     /* SYN from outside; also: opened from outside, not answered */
+	SESSION_SYN_BOTH,    /* simultaneous open */
+	SESSION_SYNACK_OUT,  /* SYN-ACK from inside, waits for the opener's ACK */
+	SESSION_SYNACK_IN,   /* SYN-ACK from outside */
+	SESSION_ESTABLISHED, /* also: class other than TCP, both directions seen */
+	SESSION_FIN_OUT,     /* FIN from inside */
+	SESSION_FIN_IN,
+	SESSION_FIN_OUT_ACKED, /* ... and acknowledged by the other side */
+	SESSION_FIN_IN_ACKED,
+	SESSION_FIN_BOTH,
+	SESSION_TIME_WAIT, /* both FINs acknowledged */
+	SESSION_RESET,	   /* a valid RST passed; data revives it (RFC 7857 2.2) */
+	SESSION_STATE_COUNT
+};
+
+/* One cache line. All that a packet of a known session reads or writes. Fields other than those marked
+ * (rw) are set by table_session_open() only. */
+struct session {
+	uint32_t int_addr;
+	uint32_t rem_addr;
+	uint16_t int_port;
+	uint16_t rem_port;
+	uint16_t ext_port;
+	uint16_t ext;  /* slot of the outside address, see table_address() */
+	uint8_t kind;  /* SESSION_KIND_*: class, state (rw), origin, forward */
+	uint8_t scale; /* (rw) TCP window scale: low nibble DIR_OUT, high nibble DIR_IN; 15: unknown */
+	uint8_t window
+		[2];	 /* (rw) largest window offered by the sender of that direction, bytes, as tcp_window_pack() */
+	uint32_t seen_s; /* (rw) time of the last packet that refreshed it */
+	uint64_t bytes[2];   /* (rw) IP total lengths */
+	uint32_t packets[2]; /* (rw) */
+	uint32_t end[2];     /* (rw) TCP: highest sequence number + length sent in that direction */
+	uint32_t ack[2];     /* (rw) TCP: highest acknowledgement sent in that direction */
+};
+
+enum {
+	SESSION_KIND_CLASS = 0x03,
+	SESSION_KIND_STATE_SHIFT = 2,
+	SESSION_KIND_STATE = 0x3c,
+	SESSION_KIND_FROM_OUTSIDE = 0x40, /* opened by the remote side */
+	SESSION_KIND_FORWARD = 0x80,	  /* its external endpoint is a forward's: no mapping, no port of the pool */
+};
+
+static inline enum nat_class session_class(const struct session *s)
+{
+	return (enum nat_class)(s->kind & SESSION_KIND_CLASS);
+}
+
+static inline enum session_state session_state(const struct session *s)
+{
+	return (enum session_state)((s->kind & SESSION_KIND_STATE) >> SESSION_KIND_STATE_SHIFT);
+}
+
+static inline void session_set_state(struct session *s, enum session_state st)
+{
+	s->kind = (uint8_t)((s->kind & ~SESSION_KIND_STATE) | ((unsigned)st << SESSION_KIND_STATE_SHIFT));
+}
+
+struct table;
+
+struct table_memory {
+	void *records; /* survives: 64-byte aligned, zero-filled when new */
+	size_t records_len;
+	void *scratch; /* rebuilt: 64-byte aligned, zero-filled at every attach */
+	size_t scratch_len;
+};
+
+/* How much a table of `max_sessions` (at most TABLE_MAX_SESSIONS) on `max_addresses` outside addresses needs.
+ * Both regions are meant to be reserved without being touched. */
+void table_memory_need(uint32_t max_sessions, uint32_t max_addresses, struct table_memory *need);
+
+struct table_params {
+	uint32_t max_sessions;
+	uint32_t max_addresses;
+	enum nat_mapping_mode mapping; /* which remote fields a mapping's key has */
+	uint32_t port_reuse_s;
+	struct nat_timeouts timeouts;
+	uint64_t secret[4]; /* random; a region that already has one keeps its own */
+};
+
+enum table_attach_result {
+	TABLE_NEW,	/* the records were blank: an empty table */
+	TABLE_RESTORED, /* sessions were found and rebuilt */
+	TABLE_FOREIGN,	/* not a table, damaged header, or another layout version: nothing touched, no table */
+};
+
+struct table_attach_report {
+	enum table_attach_result result;
+	uint32_t restored; /* sessions */
+	uint32_t dropped;  /* half-written or contradictory records, removed */
+	uint32_t resting;  /* ports whose rest goes on */
+	uint32_t version;  /* layout version found */
+};
+
+/* Makes a table in `m` (borrowed until table_detach). NULL with TABLE_FOREIGN. Never trusts what records contain. */
+struct table *table_attach(const struct table_memory *m, const struct table_params *p, uint32_t now_s,
+			   struct table_attach_report *report);
+/* Forgets the table; the records stay as they are. Frees nothing: the caller owns the memory. */
+void table_detach(struct table *t);
+
+/* Settings that a reload changes. Changing `mapping` rebuilds the mapping index: slow path only. */
+void table_set_timeouts(struct table *t, const struct nat_timeouts *timeouts, uint32_t port_reuse_s);
+void table_set_mapping(struct table *t, enum nat_mapping_mode mapping);
+
+/* ---- outside addresses: small stable slots, since sessions name them ---- */
+
+/* Slot of `address`, given one if it has none; TABLE_NONE when all are taken. */
+int32_t table_address_add(struct table *t, uint32_t address);
+int32_t table_address_slot(const struct table *t, uint32_t address); /* O(1); TABLE_NONE if it has none */
+uint32_t table_address(const struct table *t, uint16_t slot);
+/* Gives the slot up once no session and no resting port uses it; until then it only marks it. */
+void table_address_remove(struct table *t, uint16_t slot);
+uint32_t table_address_ports_used(const struct table *t, uint16_t slot, enum nat_class c);
+
+/* ---- look-up ---- */
+
+struct session_key {
+	uint32_t local; /* DIR_OUT: internal address; DIR_IN: slot of the outside address */
+	uint32_t remote;
+	uint16_t local_port; /* internal or external port */
+	uint16_t remote_port;
+	uint8_t class_; /* enum nat_class */
+	uint8_t dir;	/* enum nat_dir */
+};
+
+uint64_t table_hash(const struct table *t, const struct session_key *k);
+/* Three steps so that a batch can overlap its cache misses: prefetch the bucket; find the likely record in it and prefetch that;
+ * then table_find(). The first two are hints and may be left out. */
+void table_prefetch(const struct table *t, enum nat_dir dir, uint64_t hash);
+void table_prefetch_record(const struct table *t, enum nat_dir dir, uint64_t hash);
+/* Session with exactly this key that has not timed out, or NULL. */
+struct session *table_find(struct table *t, const struct session_key *k, uint64_t hash, uint32_t now_s);
+
+/* ---- sessions ---- */
+
+struct session_spec {
+	uint32_t int_addr;
+	uint32_t rem_addr;
+	uint16_t int_port;
+	uint16_t rem_port;
+	uint16_t ext_port; /* taken with table_port_take() when it makes a new mapping */
+	uint16_t ext;
+	uint8_t class_;
+	uint8_t state; /* enum session_state, not SESSION_FREE */
+	bool from_outside;
+	bool forward;	      /* external endpoint of a forward */
+	uint16_t forward_tag; /* whatever the caller wants to find again, kept with the record */
+};
+
+/* Opens it (no equal one may exist, in either direction's key). NULL and *why (DROP_SESSIONS_FULL, DROP_TABLE) when it cannot be. The record
+ * becomes valid with its last store, so that a kill in between leaves nothing half-made. */
+struct session *table_session_open(struct table *t, const struct session_spec *spec, uint32_t now_s,
+				   enum nat_reason *why);
+/* Ends it, and its mapping with the last session: the port starts its rest. */
+void table_session_close(struct table *t, struct session *s, uint32_t now_s);
+
+/* Seconds the session may be idle in its state; and whether that time is up (strictly more than the timeout has passed). */
+uint32_t table_session_timeout(const struct table *t, const struct session *s);
+bool table_session_expired(const struct table *t, const struct session *s, uint32_t now_s);
+
+uint64_t table_session_id(const struct table *t, const struct session *s); /* never 0; not reused soon */
+struct session *table_session_by_id(struct table *t, uint64_t id);
+uint32_t table_session_created_s(const struct table *t, const struct session *s);
+uint16_t table_session_forward_tag(const struct table *t, const struct session *s);
+void table_session_set_forward_tag(struct table *t, struct session *s, uint16_t tag);
+
+/* Iteration: start with *cursor 0; NULL at the end. Sessions may be opened and closed in between; each that lives throughout
+ * is seen exactly once. Skips at most `budget` empty slots: NULL with *cursor not 0 means "call again". */
+struct session *table_next(struct table *t, uint32_t *cursor, uint32_t budget);
+uint32_t table_session_count(const struct table *t);
+
+/* Visits up to `budget` records in turn, closes those whose time is up, ends rests of ports. Calls `on_expire` (may be NULL) before closing each.
+ * Returns the number closed. */
+uint32_t table_sweep(struct table *t, uint32_t now_s, uint32_t budget, void (*on_expire)(void *ctx, struct session *s),
+		     void *ctx);
+/* Records that one full round of table_sweep() visits: the daemon derives its pace from it. */
+uint32_t table_sweep_round(const struct table *t);
+
+/* ---- mappings ---- */
+
+struct mapping {
+	uint32_t int_addr;
+	uint16_t int_port;
+	uint16_t ext_port;
+	uint16_t ext;
+	uint8_t class_;
+	uint32_t rem_addr; /* part of the key only in the dependent mapping modes */
+	uint16_t rem_port;
+	uint32_t sessions;
+};
+
+/* The mapping an outbound packet of this internal endpoint uses. Remote fields are ignored unless the mapping mode needs them. */
+bool table_mapping_internal(const struct table *t, enum nat_class c, uint32_t int_addr, uint16_t int_port,
+			    uint32_t rem_addr, uint16_t rem_port, struct mapping *out);
+/* The mapping that owns an external endpoint. */
+bool table_mapping_external(const struct table *t, enum nat_class c, uint16_t ext, uint16_t ext_port,
+			    struct mapping *out);
+/* Has this mapping a session with that remote address (any port)? RFC 4787 5: address-dependent filtering. Flat cost. */
+bool table_mapping_has_peer(const struct table *t, const struct mapping *m, uint32_t rem_addr);
+uint32_t table_mapping_count(const struct table *t);
+
+/* ---- ports ---- */
+
+struct port_request {
+	uint16_t ext;
+	uint8_t class_;			/* CLASS_TCP, CLASS_UDP, CLASS_ICMP (query ids) */
+	const struct nat_range *ranges; /* ascending, disjoint */
+	uint32_t n_ranges;
+	uint16_t prefer; /* PORTS_PRESERVE: this one if it is free; 0: none */
+	uint8_t same_class; /* 1: only ports of prefer_class_of's class (0-1023 or 1024-65535), RFC 4787 REQ-3a, if the ranges have any */
+	uint8_t parity;	  /* 1: only ports of the same parity (RFC 4787 REQ-4) */
+	uint16_t like;	  /* the inside port that same_class and parity look at */
+	bool may_recycle; /* none free: take the port that has rested longest (RFC 6888 REQ-8 a-c) */
+	bool (*usable)(
+		void *ctx,
+		uint16_t
+			port); /* last word (forwards, host's sockets); NULL: all. Asked at most TABLE_PORT_ASKS times */
+	void *ctx;
+};
+
+enum { TABLE_PORT_ASKS = 64 };
+
+/* A free port, uniformly at random from all that qualify (given `random`, 64 fresh random bits; more are derived from it), in O(1) at any fill, or 0.
+ * It is marked used. If parity or class cannot be met they give way, in that order (RFC 4787 REQ-4, REQ-3a are preferences).
+ * *recycled is set when it was resting. For ICMP 0 is a valid id: it is never chosen. */
+uint16_t table_port_take(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s,
+			 bool *recycled);
+/* Gives back a port taken for a mapping that was not opened after all. No rest. */
+void table_port_release(struct table *t, enum nat_class c, uint16_t ext, uint16_t port);
+bool table_port_used(const struct table *t, enum nat_class c, uint16_t ext, uint16_t port); /* mapped or resting */
+
+/* ---- inside hosts ---- */
+
+struct host {
+	uint32_t address;
+	uint32_t sessions;
+	uint32_t embryos; /* sessions never answered */
+	uint32_t ports;	  /* mappings with a port of the pool */
+	uint16_t ext;	  /* paired outside address slot; valid while sessions > 0 */
+	uint16_t spare;
+	uint32_t rate_ms; /* token bucket for new sessions: see nat_open.c */
+	uint32_t rate_tokens;
+};
+
+/* The host's record, made if `create` and room; NULL otherwise. A record made lives until the next table_sweep() that finds it
+ * without sessions; valid until the next table call. */
+struct host *table_host(struct table *t, uint32_t address, bool create);
+uint32_t table_host_count(const struct table *t);
+uint32_t table_embryo_count(const struct table *t);
+/* A session got its first answer: it is no embryo any more. Called once per session, by whoever sets the state. */
+void table_session_answered(struct table *t, struct session *s);
+
+/* ---- health ---- */
+
+struct table_usage {
+	uint64_t records_bytes; /* touched, as far as the table can tell */
+	uint64_t scratch_bytes;
+	uint32_t sessions, mappings, hosts, resting;
+	uint32_t longest_probe; /* buckets */
+	uint64_t long_probes;
+};
+void table_usage(const struct table *t, struct table_usage *u);
+
+/* Reports address ranges at the end of each array that hold nothing any more, so that the owner can give the pages back
+ * (they must read as zero afterwards, or be unchanged). */
+void table_trim(struct table *t, void (*give_back)(void *ctx, void *start, size_t len), void *ctx);
+
+/* Exhaustive self-check of every invariant: indexes, port use, mappings, hosts and counts agree with the records. NULL when all is
+ * well, else what is not (static text). For tests and debug builds: O(n). */
+const char *table_check(const struct table *t);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * TCP as a NAT sees it: which state a segment leads to, and whether it can be trusted to (RFC 5382,
+ * 7857 2, 5961; the state names are RFC 6146's in spirit, drawn in docs/tcp-states.md). Table-driven; touches only the
+ * (rw) fields of the session it is given.
+ */
+#ifndef NATD_CORE_TCP_H
+#define NATD_CORE_TCP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "packet.h"
+#include "table.h"
+
+enum tcp_effect {
+	TCP_TRANSLATE = 1, /* send it on */
+	TCP_REFRESH = 2,   /* it counts as activity: seen_s := now */
+	TCP_ANSWERED = 4,  /* first packet of the answering side */
+	TCP_REVIVED = 8,   /* data after an RST brought the session back */
+	TCP_LIBERAL = 16,  /* outside the tracked window, translated all the same, trusted in nothing */
+};
+
+struct tcp_result {
+	uint8_t effects;	/* enum tcp_effect bits */
+	enum nat_reason reason; /* when TCP_TRANSLATE is not set */
+};
+
+/*
+ * Judges one segment (whole or first fragment) of direction `dir` against session `s`, updates state and window.
+ * Never trusts a SYN, FIN or RST that is not where the sender stands: a forged one never shortens a session's life.
+ *  - RST: exact (at the sender's end or at the receiver's acknowledgement): SESSION_RESET; inside the window: translated, state and timer kept;
+ *    outside: DROP_TCP_RST.
+ *  - FIN outside the window: DROP_TCP_WINDOW. Data or ACK outside the window: translated, not trusted, no refresh (TCP_LIBERAL).
+ *  - SYN in ESTABLISHED: translated as RFC 5961 4 wants (the receiver sends a challenge ACK), state kept.
+ *  - SYN in TIME_WAIT or RESET: the session opens again from that side.
+ */
+struct tcp_result tcp_track(struct session *s, enum nat_dir dir, const struct pkt_view *v);
+
+/* The state a new session starts in, for the segment that opens it. Only a SYN without ACK and RST may. Also sets windows. */
+void tcp_open(struct session *s, enum nat_dir dir, const struct pkt_view *v);
+
+/* May the quoted sequence number belong to data that direction `dir` of the session has sent? (RFC 5927 4.1) */
+bool tcp_sequence_was_sent(const struct session *s, enum nat_dir dir, uint32_t seq);
+
+/* A window in bytes in one byte: rounded up, at most 12.5 % too large. Monotonic. */
+uint8_t tcp_window_pack(uint32_t bytes);
+uint32_t tcp_window_unpack(uint8_t packed);
+
+/* Name of the state as conntrack prints it ("ESTABLISHED"); NULL for classes without states is up to the caller. */
+const char *tcp_state_name(enum session_state st);
+
+#endif
