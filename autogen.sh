@@ -1,0 +1,6 @@
+#!/bin/sh
+# SPDX-License-Identifier: ISC
+# Makes configure and Makefile.in. Needs autoconf, automake, libtool and pkg-config.
+cd "$(dirname "$0")" || exit 1
+mkdir -p build-aux
+exec autoreconf --install --warnings=all,no-portability "$@"
