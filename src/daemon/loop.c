@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The event loop on libevent.
+ *
+ * Theory of operation. Each object is an `event` of libevent and a callback in front of ours that
+ * reads the clock if this is the first callback of the turn. A turn is one EVLOOP_ONCE: libevent
+ * polls, queues what is ready and calls the queue through. All events have the same priority: with
+ * several, libevent serves only the best one that is ready in a turn, and a busy good one starves
+ * the rest. Work put off is a timer of 0 ms, not event_active(): an active event would be called
+ * again in the same turn, for ever if it asks for itself.
+ *
+ * libevent's timers run on CLOCK_MONOTONIC, natd's time is CLOCK_BOOTTIME: after a suspend the
+ * timers fire as if no time had passed, and see by loop_now_ms() that it has.
+ */
+#include "loop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <event2/event.h>
+
+struct loop {
+	struct event_base *base;
+	uint64_t now_ms;
+	bool is_clock_read; /* in this turn */
+	bool stop;
+};
+
+struct loop_fd {
+	struct loop *loop;
+	struct event *event;
+	loop_fd_fn *fn;
+	void *ctx;
+	int fd;
+	unsigned events;
+};
+
+struct loop_signal {
+	struct loop *loop;
+	struct event *event;
+	loop_signal_fn *fn;
+	void *ctx;
+};
+
+struct loop_timer {
+	struct loop *loop;
+	struct event *event;
+	loop_fn *fn;
+	void *ctx;
+};
+
+struct loop_soon {
+	struct loop_timer timer;
+};
+
+uint64_t loop_clock_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* Every callback begins with this. */
+static void enter(struct loop *l)
+{
+	if (l->is_clock_read)
+		return;
+	l->now_ms = loop_clock_ms();
+	l->is_clock_read = true;
+}
+
+struct loop *loop_create(void)
+{
+	struct event_config *config = event_config_new();
+	struct loop *l = calloc(1, sizeof(*l));
+
+	if (config && l) {
+		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+		event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV);
+		l->base = event_base_new_with_config(config);
+		l->now_ms = loop_clock_ms();
+	}
+	if (config)
+		event_config_free(config);
+	if (l && !l->base) {
+		free(l);
+		l = NULL;
+	}
+	return l;
+}
+
+void loop_destroy(struct loop *l)
+{
+	if (!l)
+		return;
+	event_base_free(l->base);
+	free(l);
+}
+
+int loop_turn(struct loop *l, bool may_wait)
+{
+	int r;
+
+	errno = 0;
+	l->is_clock_read = false;
+	r = event_base_loop(l->base, EVLOOP_ONCE | (may_wait ? 0 : EVLOOP_NONBLOCK));
+	if (r < 0)
+		return errno ? -errno : -EIO;
+	return 0;
+}
+
+int loop_run(struct loop *l)
+{
+	int r = 0;
+
+	l->stop = false;
+	while (!l->stop && r == 0)
+		r = loop_turn(l, true);
+	return r;
+}
+
+void loop_stop(struct loop *l)
+{
+	l->stop = true;
+}
+
+uint64_t loop_now_ms(const struct loop *l)
+{
+	return l->now_ms;
+}
+
+/* ---- descriptors ---- */
+
+static void on_fd(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop_fd *f = arg;
+	unsigned ready = (what & EV_READ ? LOOP_READ : 0) | (what & EV_WRITE ? LOOP_WRITE : 0);
+
+	enter(f->loop);
+	f->fn(f->ctx, fd, ready);
+}
+
+struct loop_fd *loop_fd_add(struct loop *l, int fd, unsigned events, loop_fd_fn *fn, void *ctx)
+{
+	struct loop_fd *f = malloc(sizeof(*f));
+
+	if (!f)
+		return NULL;
+	*f = (struct loop_fd){.loop = l, .fn = fn, .ctx = ctx, .fd = fd};
+	f->event = event_new(l->base, fd, 0, on_fd, f);
+	if (!f->event) {
+		free(f);
+		return NULL;
+	}
+	loop_fd_set(f, events);
+	return f;
+}
+
+void loop_fd_set(struct loop_fd *f, unsigned events)
+{
+	short what = EV_PERSIST;
+
+	if (f->events == events)
+		return;
+	event_del(f->event);
+	f->events = events;
+	if (!events)
+		return;
+	if (events & LOOP_READ)
+		what |= EV_READ;
+	if (events & LOOP_WRITE)
+		what |= EV_WRITE;
+	event_assign(f->event, f->loop->base, f->fd, what, on_fd, f);
+	event_add(f->event, NULL);
+}
+
+void loop_fd_remove(struct loop_fd *f)
+{
+	if (!f)
+		return;
+	event_free(f->event);
+	free(f);
+}
+
+/* ---- signals ---- */
+
+static void on_signal(evutil_socket_t signo, short what, void *arg)
+{
+	struct loop_signal *s = arg;
+
+	(void)what;
+	enter(s->loop);
+	s->fn(s->ctx, signo);
+}
+
+struct loop_signal *loop_signal_add(struct loop *l, int signo, loop_signal_fn *fn, void *ctx)
+{
+	struct loop_signal *s = malloc(sizeof(*s));
+
+	if (!s)
+		return NULL;
+	*s = (struct loop_signal){.loop = l, .fn = fn, .ctx = ctx};
+	s->event = evsignal_new(l->base, signo, on_signal, s);
+	if (!s->event || event_add(s->event, NULL) < 0) {
+		loop_signal_remove(s);
+		return NULL;
+	}
+	return s;
+}
+
+void loop_signal_remove(struct loop_signal *s)
+{
+	if (!s)
+		return;
+	if (s->event)
+		event_free(s->event);
+	free(s);
+}
+
+/* ---- timers ---- */
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop_timer *t = arg;
+
+	(void)fd;
+	(void)what;
+	enter(t->loop);
+	t->fn(t->ctx);
+}
+
+static bool timer_init(struct loop_timer *t, struct loop *l, loop_fn *fn, void *ctx)
+{
+	*t = (struct loop_timer){.loop = l, .fn = fn, .ctx = ctx};
+	t->event = event_new(l->base, -1, 0, on_timer, t);
+	return t->event != NULL;
+}
+
+static void timer_arm(struct loop_timer *t, uint32_t ms, bool again)
+{
+	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+	event_del(t->event);
+	event_assign(t->event, t->loop->base, -1, again ? EV_PERSIST : 0, on_timer, t);
+	event_add(t->event, &tv);
+}
+
+struct loop_timer *loop_timer_add(struct loop *l, loop_fn *fn, void *ctx)
+{
+	struct loop_timer *t = malloc(sizeof(*t));
+
+	if (t && !timer_init(t, l, fn, ctx)) {
+		free(t);
+		return NULL;
+	}
+	return t;
+}
+
+void loop_timer_once(struct loop_timer *t, uint32_t ms)
+{
+	timer_arm(t, ms, false);
+}
+
+void loop_timer_every(struct loop_timer *t, uint32_t ms)
+{
+	timer_arm(t, ms ? ms : 1, true);
+}
+
+void loop_timer_stop(struct loop_timer *t)
+{
+	event_del(t->event);
+}
+
+bool loop_timer_armed(const struct loop_timer *t)
+{
+	return event_pending(t->event, EV_TIMEOUT, NULL) != 0;
+}
+
+void loop_timer_remove(struct loop_timer *t)
+{
+	if (!t)
+		return;
+	event_free(t->event);
+	free(t);
+}
+
+/* ---- later ---- */
+
+struct loop_soon *loop_soon_add(struct loop *l, loop_fn *fn, void *ctx)
+{
+	struct loop_soon *s = malloc(sizeof(*s));
+
+	if (s && !timer_init(&s->timer, l, fn, ctx)) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+void loop_soon_ask(struct loop_soon *s)
+{
+	if (!loop_timer_armed(&s->timer))
+		timer_arm(&s->timer, 0, false);
+}
+
+void loop_soon_cancel(struct loop_soon *s)
+{
+	loop_timer_stop(&s->timer);
+}
+
+void loop_soon_remove(struct loop_soon *s)
+{
+	if (!s)
+		return;
+	event_free(s->timer.event);
+	free(s);
+}

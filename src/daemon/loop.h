@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The event loop: descriptors, signals, timers and work put off to the next turn. The only file that
+ * knows libevent.
+ *
+ * Fairness: in one turn everything that is ready is called exactly once, in the order in which it
+ * became ready. There are no priorities, so nothing can starve anything else; what a callback must
+ * do in return is to stop after a budget of its own (a burst of packets, a slice of a listing, some
+ * hundred records). The longest that anything waits is then the sum of those budgets.
+ *
+ * Every callback may add, change and remove any object, its own included. A removed one is not called
+ * again, not even if it was ready in this turn.
+ */
+#ifndef NATD_DAEMON_LOOP_H
+#define NATD_DAEMON_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct loop;
+struct loop_fd;
+struct loop_signal;
+struct loop_timer;
+struct loop_soon;
+
+/* NULL when the system refuses (errno). What is still in it when it is destroyed must not be used again. */
+struct loop *loop_create(void);
+void loop_destroy(struct loop *l);
+
+/* Runs until loop_stop(). 0, or a negative errno when waiting itself failed. */
+int loop_run(struct loop *l);
+/* Ends loop_run() after the present turn. */
+void loop_stop(struct loop *l);
+/* One turn; waits for something to be ready unless `may_wait` is false. For tests and for shutting down. */
+int loop_turn(struct loop *l, bool may_wait);
+
+/* Milliseconds of CLOCK_BOOTTIME (it counts while the machine sleeps, and goes on over a restart of the process),
+ * read once a turn: the same value throughout the turn. */
+uint64_t loop_now_ms(const struct loop *l);
+/* The same clock read anew, for what happens before the loop runs. */
+uint64_t loop_clock_ms(void);
+
+/* ---- descriptors: level-triggered; the caller keeps the descriptor and removes it here before it closes it ---- */
+
+enum { LOOP_READ = 1, LOOP_WRITE = 2 };
+
+typedef void loop_fd_fn(void *ctx, int fd, unsigned ready);
+
+/* NULL when memory is short. `events`: LOOP_READ, LOOP_WRITE, both or 0. */
+struct loop_fd *loop_fd_add(struct loop *l, int fd, unsigned events, loop_fd_fn *fn, void *ctx);
+/* What to wait for from now on; 0: nothing. Cheap when it does not change. */
+void loop_fd_set(struct loop_fd *f, unsigned events);
+void loop_fd_remove(struct loop_fd *f); /* NULL: nothing */
+
+/* ---- signals: called from the loop, never from a signal handler ---- */
+
+typedef void loop_signal_fn(void *ctx, int signo);
+
+struct loop_signal *loop_signal_add(struct loop *l, int signo, loop_signal_fn *fn, void *ctx);
+void loop_signal_remove(struct loop_signal *s); /* NULL: nothing */
+
+/* ---- timers: not armed when made ---- */
+
+typedef void loop_fn(void *ctx);
+
+struct loop_timer *loop_timer_add(struct loop *l, loop_fn *fn, void *ctx);
+void loop_timer_once(struct loop_timer *t, uint32_t ms);
+void loop_timer_every(struct loop_timer *t, uint32_t ms); /* ms > 0; the first time after `ms` */
+void loop_timer_stop(struct loop_timer *t);
+bool loop_timer_armed(const struct loop_timer *t);
+void loop_timer_remove(struct loop_timer *t); /* NULL: nothing */
+
+/* ---- later: called once, in the next turn, however often it was asked for ---- */
+
+struct loop_soon *loop_soon_add(struct loop *l, loop_fn *fn, void *ctx);
+void loop_soon_ask(struct loop_soon *s);
+void loop_soon_cancel(struct loop_soon *s);
+void loop_soon_remove(struct loop_soon *s); /* NULL: nothing */
+
+#endif
