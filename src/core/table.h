@@ -87,7 +87,9 @@ static inline enum session_state session_state(const struct session *s)
 
 static inline void session_set_state(struct session *s, enum session_state st)
 {
-	s->kind = (uint8_t)((s->kind & ~SESSION_KIND_STATE) | ((unsigned)st << SESSION_KIND_STATE_SHIFT));
+	unsigned rest = s->kind & ~(unsigned)SESSION_KIND_STATE;
+
+	s->kind = (uint8_t)(rest | (unsigned)st << SESSION_KIND_STATE_SHIFT);
 }
 
 struct table;
