@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * natd.conf(5) as a plain value, or the list of everything that is wrong with it. Never prints, never
+ * logs, never exits, touches nothing but the file. What depends on the host (the addresses of its
+ * interfaces) is added later, by policy_build().
+ */
+#ifndef NATD_DAEMON_CONFIG_H
+#define NATD_DAEMON_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "core/policy.h"
+#include "log.h"
+
+#ifndef RUNSTATEDIR
+#define RUNSTATEDIR "/run"
+#endif
+#define CONFIG_SOCKET_DEFAULT RUNSTATEDIR "/natd/natd.sock"
+
+enum {
+	CONFIG_IFNAME_SIZE = 16,  /* IFNAMSIZ, with the NUL */
+	CONFIG_SOCKET_SIZE = 108, /* sun_path, with the NUL */
+	CONFIG_GROUP_SIZE = 33,	  /* utmp's 32 and the NUL */
+	CONFIG_QUEUES_MAX = 64,
+	CONFIG_SESSIONS_MAX = 16777215, /* TABLE_MAX_SESSIONS */
+	CONFIG_ADDRESSES_MAX = 65534,	/* outside addresses in all, the shared one included */
+	CONFIG_FORWARDS_MAX = 65534,
+	CONFIG_FILE_MAX = 16 << 20, /* bytes */
+	CONFIG_PROBLEMS_MAX = 200,  /* kept in one report */
+};
+
+enum config_routing { ROUTING_MANAGED, ROUTING_NONE };
+
+struct config_tun {
+	char name[CONFIG_IFNAME_SIZE];
+	uint32_t mtu; /* 0: that of the outside interface */
+	bool offload;
+	uint32_t queues; /* 0: one a core */
+};
+
+struct config_outside {
+	uint32_t line; /* where outside.interface stands, for later problems; 0: not from a file */
+	char interface[CONFIG_IFNAME_SIZE];
+	bool share_interface_address;	/* "interface" is among the addresses */
+	struct nat_address_range *pool; /* the others: sorted, disjoint, not shared */
+	uint32_t n_pool;
+	bool ports_given;	 /* else config_port_ranges() gives the defaults */
+	struct nat_range *ports; /* sorted, disjoint, within 1-65535 */
+	uint32_t n_ports;
+	struct nat_range *shared_ports; /* the same within 1-65534: what the kernel's rules can steer */
+	uint32_t n_shared_ports;
+	enum nat_unsolicited unsolicited;
+};
+
+struct config_inside {
+	uint32_t line;				/* of inside.prefixes, else of inside.interfaces */
+	char (*interfaces)[CONFIG_IFNAME_SIZE]; /* no duplicates */
+	uint32_t n_interfaces;
+	struct nat_prefix *prefixes; /* disjoint, file order, mtu 0; none: those on the interfaces */
+	uint32_t n_prefixes;
+	struct nat_prefix *exempt; /* disjoint, file order */
+	uint32_t n_exempt;
+};
+
+struct config_translation {
+	enum nat_mapping_mode mapping;
+	enum nat_filtering filtering;
+	enum nat_port_selection port_selection;
+	enum nat_pooling pooling;
+	enum nat_other_protocols other_protocols;
+	enum nat_exhausted_icmp exhausted_icmp;
+	bool hairpinning;
+	bool port_parity;
+	int mss_clamp; /* MSS_CLAMP_OFF, MSS_CLAMP_AUTO, or bytes */
+};
+
+struct config_control {
+	char socket[CONFIG_SOCKET_SIZE]; /* absolute */
+	char group[CONFIG_GROUP_SIZE];	 /* "": natd's own */
+	uint32_t mode;			 /* 0..0777 */
+};
+
+struct config_log {
+	enum log_target target;
+	enum log_level level;
+};
+
+struct natd_config {
+	char *file; /* the name it was loaded under; NULL: defaults */
+	struct config_tun tun;
+	enum config_routing routing;
+	struct config_outside outside;
+	struct config_inside inside;
+	struct config_translation translation;
+	struct nat_forward *forwards; /* file order; every name set and unique; `from` arrays owned too */
+	uint32_t *forward_lines;      /* n_forwards of them */
+	uint32_t n_forwards;
+	struct nat_timeouts timeouts;
+	struct nat_limits limits;
+	struct config_control control;
+	struct config_log log;
+};
+
+/* ---- problems ---- */
+
+struct config_problem {
+	char *file;
+	uint32_t line; /* 0: of the file as a whole */
+	bool is_warning;
+	char *text; /* one line, no newline; control characters of the file are escaped */
+};
+
+/* Start with all zero. Sorted by line after config_load(). */
+struct config_report {
+	struct config_problem *problems;
+	uint32_t n_problems;
+	uint32_t n_errors; /* those that are no warnings, those not kept too */
+	uint32_t n_lost;   /* beyond CONFIG_PROBLEMS_MAX, or memory was short */
+};
+
+enum config_severity { CONFIG_ERROR, CONFIG_WARNING };
+
+void config_report_add(struct config_report *r, enum config_severity severity, const char *file, uint32_t line,
+		       const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* "FILE:LINE: message" or "FILE:LINE: warning: message" ("FILE: message" without a line); as snprintf(). */
+int config_problem_text(const struct config_problem *p, char *out, size_t size);
+/* One line each, and one more if some were lost. */
+void config_report_print(const struct config_report *r, FILE *out);
+void config_report_fini(struct config_report *r);
+
+/* ---- loading ---- */
+
+/* Reads and checks all of it. The configuration (the caller's, for config_free()), or NULL with at least
+ * one error in the report. Warnings may be there in both cases. */
+struct natd_config *config_load(const char *path, struct config_report *report);
+/* The same from memory; `name` stands for the file's name in messages. */
+struct natd_config *config_load_string(const char *text, size_t len, const char *name, struct config_report *report);
+/* Every key at its default, nothing where there is none; NULL when memory is short. */
+struct natd_config *config_defaults(void);
+void config_free(struct natd_config *c); /* NULL: nothing */
+
+/* The port ranges in effect for the shared address or for pool addresses: the user's, or the defaults.
+ * Borrowed from `c` or constant. */
+const struct nat_range *config_port_ranges(const struct natd_config *c, bool shared, uint32_t *n);
+
+#endif

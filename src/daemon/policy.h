@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * From the configuration and what the host looks like now to what the core is told to do. Pure: the
+ * facts come in as an argument, and it is done anew whenever they change (an address comes or goes).
+ */
+#ifndef NATD_DAEMON_POLICY_H
+#define NATD_DAEMON_POLICY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "core/policy.h"
+
+struct host_address {
+	uint32_t address; /* the host's own (IFA_LOCAL), host byte order */
+	uint32_t peer;	  /* point-to-point: the other end (IFA_ADDRESS); else equal to `address` */
+	uint8_t length;	  /* prefix length, belongs to `peer` */
+	bool is_secondary;
+};
+
+struct host_interface {
+	char name[CONFIG_IFNAME_SIZE];
+	bool exists;
+	uint32_t mtu;			      /* 0: not known */
+	const struct host_address *addresses; /* in the kernel's order, host-scope ones left out */
+	uint32_t n_addresses;
+};
+
+struct host_facts {
+	struct host_interface outside;
+	const struct host_interface *inside; /* one for each of inside.interfaces, in that order */
+	uint32_t n_inside;
+};
+
+/* The arrays that a policy made by policy_build() points to. Start with all zero. */
+struct policy_storage {
+	struct nat_prefix *inside;
+	struct nat_prefix *broadcast;
+	struct nat_address_range *addresses;
+};
+
+/*
+ * Fills *out, which borrows from `c` and from `s` (rules_create() copies it all). Shared is the first primary
+ * address of the outside interface; icmp_source the first address of the inside interfaces. True, perhaps with
+ * warnings in the report (an interface is missing or has no address yet: natd runs and translates nothing);
+ * false, with errors, when host and configuration contradict each other: *out is then not to be used.
+ * `s` may hold a former policy's arrays, which are freed: do not build into a storage still in use.
+ */
+bool policy_build(const struct natd_config *c, const struct host_facts *facts, struct nat_policy *out,
+		  struct policy_storage *s, struct config_report *report);
+void policy_storage_fini(struct policy_storage *s);
+
+#endif
