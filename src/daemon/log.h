@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The log: levels, subsystem tokens, four targets, a rate limit. Never blocks: a target that does not
+ * take a line at once loses it, and the number of lost lines is told when it does again. Keeps errno.
+ * Control characters and bytes beyond ASCII are escaped (\x1b), so that nothing foreign reaches a
+ * terminal. One line a message: lower case, value = unit, no full stop.
+ *
+ * Levels: error - the operator must act; warning - degraded, mends itself; notice - a change of the
+ * service's state; info - configuration; debug - each event. Nothing is logged per packet above debug.
+ */
+#ifndef NATD_DAEMON_LOG_H
+#define NATD_DAEMON_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum log_level { LEVEL_ERROR, LEVEL_WARNING, LEVEL_NOTICE, LEVEL_INFO, LEVEL_DEBUG, LEVEL_COUNT };
+
+enum log_target {
+	LOG_TO_AUTO, /* the journal where stderr leads to it, else stderr */
+	LOG_TO_STDERR,
+	LOG_TO_SYSLOG,
+	LOG_TO_JOURNAL,
+	LOG_TO_COUNT
+};
+
+/* Tokens, listed in natd(8); NATD_SUBSYSTEM= in the journal. */
+enum log_subsystem {
+	SUB_MAIN,
+	SUB_CONFIG,
+	SUB_CONTROL,
+	SUB_DATA,
+	SUB_NETLINK,
+	SUB_ROUTING,
+	SUB_TUN,
+	SUB_PRIVS,
+	SUB_SERVICE,
+	SUB_TABLE,
+	SUB_COUNT
+};
+
+/* Until log_open(): stderr, level info. A target that cannot be reached falls back to stderr. */
+void log_open(enum log_target target);
+void log_set_level(enum log_level level);
+bool log_wants(enum log_level level); /* to spare the work of making a message that nobody reads */
+
+/* "error" ... "debug"; "auto" ... "journal"; "main" ... "table". Never NULL within range. */
+const char *log_level_name(enum log_level level);
+const char *log_target_name(enum log_target target);
+const char *log_subsystem_name(enum log_subsystem sub);
+
+/* Use the macros below. `err`: 0, or an errno value whose text is appended and whose name becomes NATD_CAUSE=. */
+void log_write(enum log_level level, enum log_subsystem sub, int err, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+#define log_error(sub, ...)   log_write(LEVEL_ERROR, (sub), 0, __VA_ARGS__)
+#define log_warning(sub, ...) log_write(LEVEL_WARNING, (sub), 0, __VA_ARGS__)
+#define log_notice(sub, ...)  log_write(LEVEL_NOTICE, (sub), 0, __VA_ARGS__)
+#define log_info(sub, ...)    log_write(LEVEL_INFO, (sub), 0, __VA_ARGS__)
+#define log_debug(sub, ...)                                            \
+	do {                                                           \
+		if (log_wants(LEVEL_DEBUG))                            \
+			log_write(LEVEL_DEBUG, (sub), 0, __VA_ARGS__); \
+	} while (0)
+
+/* Copies `text` to `out`, escaped as above and cut to fit; its length. For what is printed elsewhere. */
+size_t log_escape(char *out, size_t size, const char *text);
+
+#endif
