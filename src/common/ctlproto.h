@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The control protocol between natctl and natd (docs/control-protocol.md): frames, cursors, hello, end
+ * and error, and the one table that says how long each request may be and who may send it. Every value
+ * is written and read field by field, in network byte order, through cursors that cannot leave their
+ * buffer. What listings carry is in ctlrecord.h. Pure: no I/O, no allocation.
+ */
+#ifndef NATD_COMMON_CTLPROTO_H
+#define NATD_COMMON_CTLPROTO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	CTL_MAGIC = 0x4e415444, /* "NATD", the first field of both hellos */
+	CTL_VERSION = 1,
+	CTL_FRAME_HEAD = 5,    /* u32 length of what follows, u8 type */
+	CTL_REQUEST_MAX = 512, /* longest request frame, head included */
+	CTL_REPLY_MAX = 16384, /* longest reply frame, head included */
+	CTL_RECORD_MAX = 4096, /* longest reply frame that version 1 makes, head included */
+	CTL_TEXT_MAX = 1023,   /* bytes of any text field */
+	CTL_NAME_MAX = 31,     /* bytes of a forward's name */
+	CTL_FROM_MAX = 128,    /* source prefixes of a forward that one record shows */
+};
+
+/* Frame types. Numbers are for ever; requests are below 128. */
+enum ctl_type {
+	CTL_HELLO = 1,
+	CTL_STATUS = 2,
+	CTL_LIST = 3,
+	CTL_COUNT = 4,
+	CTL_STATS = 5,
+	CTL_DELETE = 6,
+	CTL_FLUSH = 7,
+	CTL_MAPPINGS = 8,
+	CTL_FORWARDS = 9,
+	CTL_POOLS = 10,
+	CTL_RELOAD = 11,
+	CTL_DOCTOR = 12,
+	CTL_MONITOR = 13, /* reserved: answered with CTL_E_UNSUPPORTED */
+	CTL_EXPLAIN = 14, /* reserved likewise */
+
+	CTL_R_HELLO = 129,
+	CTL_R_END = 130,   /* the request is done */
+	CTL_R_ERROR = 131, /* the request is refused, or the connection is about to be closed */
+	CTL_R_ENTRY = 132,
+	CTL_R_MAPPING = 133,
+	CTL_R_FORWARD = 134,
+	CTL_R_POOL = 135,
+	CTL_R_COUNTER = 136,
+	CTL_R_ITEM = 137,  /* one value of the status */
+	CTL_R_CHECK = 138, /* one finding of the doctor */
+	CTL_R_LINE = 139,  /* one line for people: what a reload has to say */
+};
+
+enum ctl_error_code {
+	CTL_E_PROTOCOL = 1, /* not understood; the connection closes. Likewise the next two */
+	CTL_E_VERSION = 2,
+	CTL_E_BUSY = 3, /* too many clients */
+	CTL_E_DENIED = 4,
+	CTL_E_UNSUPPORTED = 5,
+	CTL_E_FAILED = 6,
+};
+
+enum ctl_permission { CTL_MAY_READ, CTL_MAY_CHANGE };
+
+struct ctl_request_info {
+	const char *name;
+	uint16_t min_len; /* of the payload, bytes */
+	uint16_t max_len;
+	enum ctl_permission permission;
+};
+
+/* What the table says about a request type; NULL: there is no such request. */
+const struct ctl_request_info *ctl_request_info(uint8_t type);
+
+/* ---- cursors ---- */
+
+/* Reads: past the end, or after anything malformed, `bad` is set and stays, and every value is 0 or "". */
+struct ctl_reader {
+	const uint8_t *p;
+	size_t left;
+	bool bad;
+};
+
+uint8_t ctl_get_u8(struct ctl_reader *r);
+uint16_t ctl_get_u16(struct ctl_reader *r);
+uint32_t ctl_get_u32(struct ctl_reader *r);
+uint64_t ctl_get_u64(struct ctl_reader *r);
+/* u16 length and bytes, as a string. Bad when longer than `size` - 1 or with a NUL inside. */
+void ctl_get_text(struct ctl_reader *r, char *out, size_t size);
+
+/* Writes: what does not fit sets `full`, which stays, and nothing is written from then on. */
+struct ctl_writer {
+	uint8_t *buf;
+	size_t size;
+	size_t len;
+	bool full;
+};
+
+void ctl_put_u8(struct ctl_writer *w, uint8_t v);
+void ctl_put_u16(struct ctl_writer *w, uint16_t v);
+void ctl_put_u32(struct ctl_writer *w, uint32_t v);
+void ctl_put_u64(struct ctl_writer *w, uint64_t v);
+/* NULL is written as "". Longer than CTL_TEXT_MAX is cut off there. */
+void ctl_put_text(struct ctl_writer *w, const char *text);
+
+/* ---- frames ---- */
+
+struct ctl_frame {
+	uint8_t type;
+	struct ctl_reader body;
+};
+
+/* The first frame in `len` bytes, at most `max` long: the bytes it takes; 0: more are needed; -1: it cannot be one. */
+int ctl_frame_next(const uint8_t *buf, size_t len, size_t max, struct ctl_frame *frame);
+/* Starts a frame; its end fills in the length. A frame that did not fit is taken back, and ctl_frame_end() false. */
+size_t ctl_frame_begin(struct ctl_writer *w, enum ctl_type type);
+bool ctl_frame_end(struct ctl_writer *w, size_t begin);
+
+/*
+ * ---- frames by kind, here and in ctlrecord.h: each ctl_put_ writes one whole frame (false: no room, nothing
+ * written), each ctl_get_ reads a body (false: malformed) ----
+ */
+
+struct ctl_hello {
+	uint32_t magic;
+	uint16_t version;     /* request: the highest that the client speaks; reply: the one to be used */
+	uint16_t version_min; /* request: the lowest; reply: 0 */
+	bool may_change;      /* reply only */
+	char daemon[64];      /* reply only: natd's own version */
+};
+bool ctl_put_hello(struct ctl_writer *w, const struct ctl_hello *h);
+bool ctl_put_hello_reply(struct ctl_writer *w, const struct ctl_hello *h);
+bool ctl_get_hello(struct ctl_reader *r, struct ctl_hello *h);
+bool ctl_get_hello_reply(struct ctl_reader *r, struct ctl_hello *h);
+
+/* Two counts: entries shown, counted or ended, and 0; for a reload: sessions kept, sessions ended. */
+struct ctl_end {
+	uint64_t count;
+	uint64_t count2;
+};
+bool ctl_put_end(struct ctl_writer *w, uint64_t count, uint64_t count2);
+bool ctl_get_end(struct ctl_reader *r, struct ctl_end *e);
+
+struct ctl_error {
+	uint16_t code; /* enum ctl_error_code */
+	char text[CTL_TEXT_MAX + 1];
+};
+bool ctl_put_error(struct ctl_writer *w, enum ctl_error_code code, const char *text);
+bool ctl_get_error(struct ctl_reader *r, struct ctl_error *e);
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the control protocol carries besides hello, end and error: filters, connections, mappings,
+ * forwards, pools, counters, status items, the doctor's findings. As in ctlproto.h, each ctl_put_
+ * writes one whole frame (false: no room, nothing written), each ctl_get_ reads a body (false:
+ * malformed). Addresses and ports are in host byte order.
+ */
+#ifndef NATD_COMMON_CTLRECORD_H
+#define NATD_COMMON_CTLRECORD_H
+
+#include "ctlproto.h"
+
+struct ctl_prefix {
+	uint32_t address; /* host byte order, host bits zero */
+	uint8_t length;
+};
+
+enum { /* criteria of a filter; all that are set must hold */
+       CTL_BY_PROTOCOL = 0x001,
+       CTL_BY_ORIG_SRC = 0x002,
+       CTL_BY_ORIG_DST = 0x004,
+       CTL_BY_REPLY_SRC = 0x008,
+       CTL_BY_REPLY_DST = 0x010,
+       CTL_BY_SPORT = 0x020, /* of the original direction, as conntrack has it; never true without ports */
+       CTL_BY_DPORT = 0x040,
+       CTL_BY_STATE = 0x080,
+       CTL_BY_FORWARD = 0x100,
+       CTL_BY_ID = 0x200,
+       CTL_BY_ALL = 0x3ff,
+};
+
+struct ctl_filter {
+	uint16_t criteria;
+	uint8_t protocol;
+	uint8_t state; /* enum ctl_state */
+	uint16_t sport;
+	uint16_t dport;
+	struct ctl_prefix orig_src, orig_dst, reply_src, reply_dst;
+	char forward[CTL_NAME_MAX + 1];
+	uint64_t id;
+};
+
+/* A whole request frame: with a filter (CTL_LIST, CTL_COUNT, CTL_DELETE) or with nothing (`f` NULL). */
+bool ctl_put_request(struct ctl_writer *w, enum ctl_type type, const struct ctl_filter *f);
+bool ctl_get_filter(struct ctl_reader *r, struct ctl_filter *f);
+
+/* TCP states, by conntrack's names and numbers. */
+enum ctl_state {
+	CTL_STATE_NONE,
+	CTL_STATE_SYN_SENT,
+	CTL_STATE_SYN_RECV,
+	CTL_STATE_ESTABLISHED,
+	CTL_STATE_FIN_WAIT,
+	CTL_STATE_CLOSE_WAIT,
+	CTL_STATE_LAST_ACK,
+	CTL_STATE_TIME_WAIT,
+	CTL_STATE_CLOSE,
+	CTL_STATE_SYN_SENT2,
+	CTL_STATE_COUNT
+};
+const char *ctl_state_name(uint8_t state); /* "NONE" for a number it does not know */
+int ctl_state_by_name(const char *name);   /* whatever the case; -1: no such state */
+
+struct ctl_endpoint {
+	uint32_t address;
+	uint16_t port; /* or the ICMP query id; 0 for protocols without */
+};
+
+enum { CTL_ENTRY_FROM_OUTSIDE = 1, CTL_ENTRY_REPLIED = 2, CTL_ENTRY_ASSURED = 4 };
+
+struct ctl_entry {
+	uint64_t id;
+	uint8_t protocol; /* IP protocol number */
+	uint8_t state;	  /* enum ctl_state; CTL_STATE_NONE for all but TCP */
+	uint8_t flags;	  /* CTL_ENTRY_ */
+	uint32_t timeout_s;
+	uint32_t age_s;
+	struct ctl_endpoint inside, outside, remote;
+	uint64_t packets[2]; /* outbound, inbound */
+	uint64_t bytes[2];
+	char forward[CTL_NAME_MAX + 1]; /* "": none made it */
+};
+bool ctl_put_entry(struct ctl_writer *w, const struct ctl_entry *e);
+bool ctl_get_entry(struct ctl_reader *r, struct ctl_entry *e);
+
+/* The connection as its opener sent it ([0]) and the reply as natd expects it ([1]). */
+struct ctl_tuple {
+	struct ctl_endpoint src, dst;
+};
+void ctl_entry_tuples(const struct ctl_entry *e, struct ctl_tuple tuple[2]);
+bool ctl_filter_matches(const struct ctl_filter *f, const struct ctl_entry *e);
+
+struct ctl_mapping {
+	uint8_t protocol;
+	struct ctl_endpoint inside, outside;
+	struct ctl_endpoint remote; /* 0.0.0.0: any; port 0: any */
+	uint32_t sessions;
+};
+bool ctl_put_mapping(struct ctl_writer *w, const struct ctl_mapping *m);
+bool ctl_get_mapping(struct ctl_reader *r, struct ctl_mapping *m);
+
+enum { CTL_FORWARD_TCP = 1, CTL_FORWARD_UDP = 2 };
+
+struct ctl_forward {
+	char name[CTL_NAME_MAX + 1];
+	uint8_t protocols; /* CTL_FORWARD_ bits */
+	uint32_t address;  /* 0: every outside address */
+	uint16_t first_port, last_port;
+	struct ctl_endpoint to; /* of first_port; the others follow in step */
+	uint32_t n_from;	/* 0: everyone; may be more than `from` holds */
+	struct ctl_prefix from[CTL_FROM_MAX];
+};
+bool ctl_put_forward(struct ctl_writer *w, const struct ctl_forward *f);
+bool ctl_get_forward(struct ctl_reader *r, struct ctl_forward *f);
+
+struct ctl_pool {
+	uint32_t address;
+	bool shared;	  /* with the host */
+	uint32_t ports;	  /* that natd may use, for each protocol */
+	uint32_t used[3]; /* mapped or resting: TCP, UDP, ICMP query ids */
+};
+bool ctl_put_pool(struct ctl_writer *w, const struct ctl_pool *p);
+bool ctl_get_pool(struct ctl_reader *r, struct ctl_pool *p);
+
+struct ctl_counter {
+	uint64_t value;
+	char name[64];
+	char help[256];
+};
+bool ctl_put_counter(struct ctl_writer *w, const char *name, uint64_t value, const char *help);
+bool ctl_get_counter(struct ctl_reader *r, struct ctl_counter *c);
+
+enum ctl_item_kind { CTL_ITEM_NUMBER, CTL_ITEM_TEXT, CTL_ITEM_LIST /* one element; the same name comes again */ };
+
+struct ctl_item {
+	uint8_t kind;
+	char name[64];
+	uint64_t number;
+	char text[CTL_TEXT_MAX + 1];
+};
+bool ctl_put_item_number(struct ctl_writer *w, const char *name, uint64_t number);
+bool ctl_put_item_text(struct ctl_writer *w, enum ctl_item_kind kind, const char *name, const char *text);
+bool ctl_get_item(struct ctl_reader *r, struct ctl_item *i);
+
+enum ctl_severity { CTL_CHECK_OK, CTL_CHECK_WARN, CTL_CHECK_FAIL };
+
+struct ctl_check {
+	uint8_t severity;
+	char what[CTL_TEXT_MAX + 1]; /* what was looked at, and what was found */
+	char mend[CTL_TEXT_MAX + 1]; /* how to mend it; "" when there is nothing to mend */
+};
+bool ctl_put_check(struct ctl_writer *w, enum ctl_severity severity, const char *what, const char *mend);
+bool ctl_get_check(struct ctl_reader *r, struct ctl_check *c);
+
+bool ctl_put_line(struct ctl_writer *w, const char *text);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One control client as a thing that is fed bytes and produces bytes: no socket, no loop, no clock, so
+ * that tests and fuzzers can do to it whatever they like. Whoever owns it moves the bytes.
+ *
+ * Cost: one allocation of CTL_OUT_SIZE + CTL_REQUEST_MAX bytes and a little. A listing of any length
+ * runs in slices: ctl_client_run() visits a bounded number of records and stops early when the output
+ * is full; it goes on where it stopped once the output has been taken.
+ */
+#ifndef NATD_DAEMON_CTLCLIENT_H
+#define NATD_DAEMON_CTLCLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct nat;
+struct nat_reconfigure_report;
+struct ctl_sink;
+
+enum {
+	CTL_OUT_SIZE = 65536,	 /* output waiting for the client, at most, bytes */
+	CTL_SLICE_VISITS = 1024, /* records looked at in one ctl_client_run(), at most */
+	CTL_HELLO_MS = 10000,	 /* from connecting to a whole hello */
+	CTL_FRAME_MS = 10000,	 /* from the first byte of a request to its last */
+	CTL_STALL_MS = 30000,	 /* output waits and the client takes less than CTL_STALL_BYTES of it */
+	CTL_STALL_BYTES = 4096,
+	CTL_IDLE_MS = 60000, /* connected without asking anything */
+};
+
+/*
+ * What the server cannot read from the core itself. Called from the loop, one at a time; each says what it has to
+ * say through ctl_say_*() and returns soon. All must be set.
+ */
+struct ctl_backend {
+	/* Items of the status that the core does not know: "version", "uptime" (s), "routing", "interface",
+	 * "out_packets_rate", "out_bytes_rate", "in_packets_rate", "in_bytes_rate", "drop_packets_rate" (a second),
+	 * "memory" (bytes); lists "addresses", "inside", "warnings". Any other name is shown too. */
+	void (*status)(void *ctx, struct ctl_sink *sink);
+	/* Counters besides the core's own: ctl_say_counter(). */
+	void (*stats)(void *ctx, struct ctl_sink *sink);
+	/* Reads the configuration again, all of it or none of it: true and *report, or false. Errors and warnings
+	 * ("FILE:LINE: message") go through ctl_say_line(). */
+	bool (*reload)(void *ctx, struct ctl_sink *sink, struct nat_reconfigure_report *report);
+	/* Findings about host and configuration: ctl_say_check(). */
+	void (*doctor)(void *ctx, struct ctl_sink *sink);
+	void *ctx;
+};
+
+/* A reply in the making. What no longer fits into CTL_OUT_SIZE is left out, and the reply says so. */
+void ctl_say_number(struct ctl_sink *sink, const char *name, uint64_t value);
+void ctl_say_text(struct ctl_sink *sink, const char *name, const char *text);
+void ctl_say_list(struct ctl_sink *sink, const char *name, const char *element); /* once for each element */
+void ctl_say_counter(struct ctl_sink *sink, const char *name, uint64_t value, const char *help);
+void ctl_say_line(struct ctl_sink *sink, const char *text);
+/* `severity` is an enum ctl_severity (ctlrecord.h); `mend` NULL or "" when there is nothing to mend. */
+void ctl_say_check(struct ctl_sink *sink, int severity, const char *what, const char *mend);
+
+struct ctl_env {
+	struct nat *nat;
+	const struct ctl_backend *backend;
+	const char *version;
+};
+
+struct ctl_client;
+
+/* `env` is borrowed. `may_change`: may it do more than look? NULL when memory is short. */
+struct ctl_client *ctl_client_create(const struct ctl_env *env, bool may_change, uint64_t now_ms);
+void ctl_client_destroy(struct ctl_client *c); /* NULL: nothing */
+
+/* Where the next input may be put and how much: 0 while it has enough to do, or is closing. */
+uint8_t *ctl_client_space(struct ctl_client *c, size_t *room);
+/* `n` bytes were put there. */
+void ctl_client_fed(struct ctl_client *c, size_t n, uint64_t now_ms);
+/* There will be no more input: what was asked is still answered. */
+void ctl_client_eof(struct ctl_client *c);
+
+/* Answers what has been asked, at most `visits` records' worth. True: it has more to do as soon as there is
+ * room for output. */
+bool ctl_client_run(struct ctl_client *c, uint32_t visits, uint64_t now_ms);
+bool ctl_client_has_work(const struct ctl_client *c); /* ctl_client_run() would get on with something now */
+
+/* Output that waits; and that `n` bytes of it went out. */
+const uint8_t *ctl_client_output(const struct ctl_client *c, size_t *len);
+void ctl_client_sent(struct ctl_client *c, size_t n, uint64_t now_ms);
+
+/* All is said: close it. */
+bool ctl_client_is_done(const struct ctl_client *c);
+/* Why the client must be dropped now; NULL: it need not. */
+const char *ctl_client_overdue(const struct ctl_client *c, uint64_t now_ms);
+/* Invariants; NULL or what is wrong. */
+const char *ctl_client_check(const struct ctl_client *c);
+
+#endif
