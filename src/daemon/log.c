@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The log.
+ *
+ * Theory of operation. A message is formatted into a buffer on the stack, escaped into a second one,
+ * and handed to the target in one non-blocking system call. stderr may be a pipe that belongs to
+ * somebody else, so that O_NONBLOCK is not ours to set: instead a write goes out only when poll()
+ * says there is room, and a line is never longer than PIPE_BUF, which then fits. syslog and the
+ * journal are datagram sockets of our own; their libraries would block. The journal is spoken to in
+ * its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL), which also works in builds without
+ * libsystemd.
+ *
+ * The rate limit is a token bucket per message, found by the address of its format string: a noisy
+ * message never hides another one. What it held back is told with the next that passes.
+ */
+#include "log.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { TEXT_MAX = 1024, LINE_MAX_BYTES = PIPE_BUF, BUCKETS = 64, BURST = 20, REFILL_MS = 500 };
+
+struct bucket {
+	const char *format;
+	uint64_t stamp_ms;
+	uint32_t tokens;
+	uint32_t suppressed;
+};
+
+/* The one place with state of the whole process: there is one log, and every module writes to it. */
+static struct {
+	enum log_target target; /* never LOG_TO_AUTO */
+	enum log_level level;
+	int fd;			 /* -1: the socket broke, tried again with the next line */
+	uint32_t lost;		 /* lines the target did not take */
+	bool has_journal_prefix; /* stderr leads to the journal: begin lines with their priority */
+	struct bucket buckets[BUCKETS];
+} log_state = {.target = LOG_TO_STDERR, .level = LEVEL_INFO, .fd = STDERR_FILENO};
+
+static const char *const level_names[] = {
+	[LEVEL_ERROR] = "error", [LEVEL_WARNING] = "warning", [LEVEL_NOTICE] = "notice",
+	[LEVEL_INFO] = "info",	 [LEVEL_DEBUG] = "debug",
+};
+_Static_assert(sizeof(level_names) / sizeof(*level_names) == LEVEL_COUNT, "a name for every level");
+
+static const char *const target_names[] = {
+	[LOG_TO_AUTO] = "auto",
+	[LOG_TO_STDERR] = "stderr",
+	[LOG_TO_SYSLOG] = "syslog",
+	[LOG_TO_JOURNAL] = "journal",
+};
+_Static_assert(sizeof(target_names) / sizeof(*target_names) == LOG_TO_COUNT, "a name for every target");
+
+static const char *const subsystem_names[] = {
+	[SUB_MAIN] = "main",	   [SUB_CONFIG] = "config",   [SUB_CONTROL] = "control", [SUB_DATA] = "data",
+	[SUB_NETLINK] = "netlink", [SUB_ROUTING] = "routing", [SUB_TUN] = "tun",	 [SUB_PRIVS] = "privs",
+	[SUB_SERVICE] = "service", [SUB_TABLE] = "table",
+};
+_Static_assert(sizeof(subsystem_names) / sizeof(*subsystem_names) == SUB_COUNT, "a name for every subsystem");
+
+/* syslog's numbers (RFC 5424 6.2.1), which the journal uses too. */
+static const int priorities[LEVEL_COUNT] = {
+	[LEVEL_ERROR] = 3, [LEVEL_WARNING] = 4, [LEVEL_NOTICE] = 5, [LEVEL_INFO] = 6, [LEVEL_DEBUG] = 7,
+};
+
+enum { FACILITY_DAEMON = 3 << 3 };
+
+struct message {
+	enum log_level level;
+	enum log_subsystem sub;
+	int err;
+	const char *text;
+};
+
+const char *log_level_name(enum log_level level)
+{
+	return level_names[level];
+}
+
+const char *log_target_name(enum log_target target)
+{
+	return target_names[target];
+}
+
+const char *log_subsystem_name(enum log_subsystem sub)
+{
+	return subsystem_names[sub];
+}
+
+void log_set_level(enum log_level level)
+{
+	log_state.level = level;
+}
+
+bool log_wants(enum log_level level)
+{
+	return level <= log_state.level;
+}
+
+size_t log_escape(char *out, size_t size, const char *text)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t n = 0;
+
+	for (; *text && n + 1 < size; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c >= 0x20 && c < 0x7f) {
+			out[n++] = (char)c;
+			continue;
+		}
+		if (n + 4 >= size)
+			break;
+		out[n++] = '\\';
+		out[n++] = 'x';
+		out[n++] = hex[c >> 4];
+		out[n++] = hex[c & 15];
+	}
+	if (size)
+		out[n] = '\0';
+	return n;
+}
+
+/* ---- targets ---- */
+
+/* A connected non-blocking datagram socket, or -1. */
+static int connect_datagram(const char *path)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -1;
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
+	if (connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* Does stderr lead to the journal (systemd.exec(5), JOURNAL_STREAM)? */
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	struct stat st;
+	char own[64];
+
+	if (!stream || fstat(STDERR_FILENO, &st) < 0)
+		return false;
+	snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+	return strcmp(stream, own) == 0;
+}
+
+/* The sockets of the targets that have one. */
+static const char *const target_paths[LOG_TO_COUNT] = {
+	[LOG_TO_SYSLOG] = "/dev/log",
+	[LOG_TO_JOURNAL] = "/run/systemd/journal/socket",
+};
+
+static int open_target(enum log_target target)
+{
+	return target_paths[target] ? connect_datagram(target_paths[target]) : STDERR_FILENO;
+}
+
+void log_open(enum log_target target)
+{
+	bool is_journal = stderr_is_journal();
+	enum log_target wanted = target;
+	int fd;
+
+	if (wanted == LOG_TO_AUTO)
+		wanted = is_journal ? LOG_TO_JOURNAL : LOG_TO_STDERR;
+	fd = open_target(wanted);
+	if (log_state.fd > STDERR_FILENO)
+		close(log_state.fd);
+	log_state.has_journal_prefix = is_journal;
+	log_state.target = fd < 0 ? LOG_TO_STDERR : wanted;
+	log_state.fd = fd < 0 ? STDERR_FILENO : fd;
+	if (fd < 0)
+		log_write(LEVEL_WARNING, SUB_MAIN, errno, "log target \"%s\" cannot be reached, using stderr",
+			  log_target_name(wanted));
+}
+
+/* Each returns whether the line went out. */
+static bool put_stderr(const struct message *m)
+{
+	char line[LINE_MAX_BYTES];
+	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+	const char *level = m->level <= LEVEL_WARNING ? level_names[m->level] : "";
+	int n;
+
+	if (log_state.has_journal_prefix)
+		n = snprintf(line, sizeof(line), "<%d>%s\n", priorities[m->level], m->text);
+	else if (m->level == LEVEL_DEBUG)
+		n = snprintf(line, sizeof(line), "natd: %s: %s\n", subsystem_names[m->sub], m->text);
+	else
+		n = snprintf(line, sizeof(line), "natd: %s%s%s\n", level, *level ? ": " : "", m->text);
+	if (poll(&p, 1, 0) <= 0 || !(p.revents & POLLOUT))
+		return false;
+	return write(STDERR_FILENO, line, (size_t)n) == n;
+}
+
+static bool put_datagram(const char *data, int n)
+{
+	if (send(log_state.fd, data, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == n)
+		return true;
+	if (errno == EAGAIN || errno == EMSGSIZE)
+		return false;
+	close(log_state.fd); /* the log daemon was started anew, or is not there yet */
+	log_state.fd = connect_datagram(target_paths[log_state.target]);
+	return log_state.fd >= 0 && send(log_state.fd, data, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == n;
+}
+
+static bool put_syslog(const struct message *m)
+{
+	char line[LINE_MAX_BYTES];
+	int n = snprintf(line, sizeof(line), "<%d>natd[%d]: %s", FACILITY_DAEMON | priorities[m->level], (int)getpid(),
+			 m->text);
+
+	return put_datagram(line, n);
+}
+
+static bool put_journal(const struct message *m)
+{
+	char data[LINE_MAX_BYTES];
+	int n = snprintf(data, sizeof(data),
+			 "MESSAGE=%s\nPRIORITY=%d\nSYSLOG_FACILITY=3\nSYSLOG_IDENTIFIER=natd\nNATD_SUBSYSTEM=%s\n",
+			 m->text, priorities[m->level], subsystem_names[m->sub]);
+
+	if (m->err)
+		n += snprintf(data + n, sizeof(data) - (size_t)n, "ERRNO=%d\nNATD_CAUSE=%s\n", m->err,
+			      strerrorname_np(m->err) ? strerrorname_np(m->err) : "unknown");
+	return put_datagram(data, n);
+}
+
+static bool put(const struct message *m)
+{
+	switch (log_state.target) {
+	case LOG_TO_SYSLOG:
+		return put_syslog(m);
+	case LOG_TO_JOURNAL:
+		return put_journal(m);
+	case LOG_TO_AUTO:
+	case LOG_TO_STDERR:
+	case LOG_TO_COUNT:
+		break;
+	}
+	return put_stderr(m);
+}
+
+/* ---- rate limit ---- */
+
+static uint64_t clock_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static struct bucket *bucket_find(const char *format)
+{
+	struct bucket *b = &log_state.buckets[((uintptr_t)format * 0x9e3779b97f4a7c15u >> 32) % BUCKETS];
+
+	if (b->format != format)
+		*b = (struct bucket){.format = format, .tokens = BURST, .stamp_ms = clock_ms()};
+	return b;
+}
+
+/* May this message go out now? */
+static bool bucket_take(struct bucket *b)
+{
+	uint64_t now_ms = clock_ms();
+	uint64_t more = (now_ms - b->stamp_ms) / REFILL_MS;
+
+	if (more > 0) {
+		b->stamp_ms += more * REFILL_MS;
+		b->tokens = more + b->tokens > BURST ? BURST : b->tokens + (uint32_t)more;
+	}
+	if (b->tokens == 0) {
+		b->suppressed++;
+		return false;
+	}
+	b->tokens--;
+	return true;
+}
+
+/* ---- messages ---- */
+
+/* Says how many lines were lost, as soon as one goes out again. */
+static void tell_lost(enum log_subsystem sub)
+{
+	char text[80];
+	struct message m = {.level = LEVEL_WARNING, .sub = sub, .text = text};
+
+	if (!log_state.lost)
+		return;
+	snprintf(text, sizeof(text), "%u log lines lost: the log did not take them", log_state.lost);
+	if (put(&m))
+		log_state.lost = 0;
+}
+
+static void append(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void append(char *text, size_t size, const char *format, ...)
+{
+	size_t n = strlen(text);
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text + n, size - n, format, ap);
+	va_end(ap);
+}
+
+void log_write(enum log_level level, enum log_subsystem sub, int err, const char *format, ...)
+{
+	int saved = errno;
+	char raw[TEXT_MAX];
+	char text[2 * TEXT_MAX];
+	struct message m = {.level = level, .sub = sub, .err = err, .text = text};
+	struct bucket *b;
+	va_list ap;
+
+	if (!log_wants(level))
+		return;
+	b = bucket_find(format);
+	if (level != LEVEL_DEBUG && !bucket_take(b)) {
+		errno = saved;
+		return;
+	}
+	va_start(ap, format);
+	vsnprintf(raw, sizeof(raw), format, ap);
+	va_end(ap);
+	if (err)
+		append(raw, sizeof(raw), ": %s", strerror(err));
+	if (b->suppressed)
+		append(raw, sizeof(raw), " (%u more like this were suppressed)", b->suppressed);
+	b->suppressed = 0;
+	log_escape(text, sizeof(text), raw);
+	if (put(&m))
+		tell_lost(sub);
+	else
+		log_state.lost++;
+	errno = saved;
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The service manager, through libsystemd. Nothing here fails in a way that matters: a manager that
+ * does not answer costs its conveniences, never the service.
+ */
+#include <config.h>
+#include "sdnotify.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef HAVE_LIBSYSTEMD
+#include <systemd/sd-daemon.h>
+
+static void take_descriptors(struct sdnotify *n)
+{
+	char **names = NULL;
+	int count = sd_listen_fds_with_names(1, &names);
+
+	for (int i = 0; i < count; i++) {
+		int fd = SD_LISTEN_FDS_START + i;
+
+		if (n->n_fds == SDNOTIFY_FDS_MAX) {
+			close(fd);
+		} else {
+			n->fds[n->n_fds].fd = fd;
+			snprintf(n->fds[n->n_fds].name, sizeof(n->fds[0].name), "%s", names[i]);
+			n->n_fds++;
+		}
+		free(names[i]);
+	}
+	free(names);
+}
+
+static void notify(const struct sdnotify *n, const char *state)
+{
+	if (n->is_managed)
+		sd_notify(0, state);
+}
+
+static bool notify_with_fd(const struct sdnotify *n, const char *state, int fd)
+{
+	return n->is_managed && sd_pid_notify_with_fds(0, 0, state, &fd, 1) > 0;
+}
+
+static uint32_t watchdog_ms(void)
+{
+	uint64_t usec = 0;
+
+	if (sd_watchdog_enabled(0, &usec) <= 0)
+		return 0;
+	usec /= 2000; /* half, in milliseconds, as sd_watchdog_enabled(3) advises */
+	return usec > UINT32_MAX ? UINT32_MAX : usec ? (uint32_t)usec : 1;
+}
+#else
+static void take_descriptors(struct sdnotify *n)
+{
+	(void)n;
+}
+
+static void notify(const struct sdnotify *n, const char *state)
+{
+	(void)n;
+	(void)state;
+}
+
+static bool notify_with_fd(const struct sdnotify *n, const char *state, int fd)
+{
+	(void)n;
+	(void)state;
+	(void)fd;
+	return false;
+}
+
+static uint32_t watchdog_ms(void)
+{
+	return 0;
+}
+#endif
+
+void sdnotify_init(struct sdnotify *n)
+{
+	const char *socket = getenv("NOTIFY_SOCKET");
+
+	memset(n, 0, sizeof(*n));
+	n->is_managed = socket && *socket;
+	take_descriptors(n);
+}
+
+void sdnotify_ready(const struct sdnotify *n, const char *status)
+{
+	char state[512];
+
+	snprintf(state, sizeof(state), "READY=1\nSTATUS=%s", status);
+	notify(n, state);
+}
+
+void sdnotify_reloading(const struct sdnotify *n)
+{
+	struct timespec ts;
+	char state[80];
+
+	/* The manager tells this reload's READY from an earlier one by the time (sd_notify(3)). */
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+		 (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000);
+	notify(n, state);
+}
+
+void sdnotify_stopping(const struct sdnotify *n)
+{
+	notify(n, "STOPPING=1\nSTATUS=stopping");
+}
+
+void sdnotify_status(const struct sdnotify *n, const char *status)
+{
+	char state[512];
+
+	snprintf(state, sizeof(state), "STATUS=%s", status);
+	notify(n, state);
+}
+
+uint32_t sdnotify_watchdog_ms(const struct sdnotify *n)
+{
+	return n->is_managed ? watchdog_ms() : 0;
+}
+
+void sdnotify_alive(const struct sdnotify *n)
+{
+	notify(n, "WATCHDOG=1");
+}
+
+bool sdnotify_store(const struct sdnotify *n, const char *name, int fd)
+{
+	char state[SDNOTIFY_NAME_MAX + 40];
+
+	/* FDPOLL=0: the manager must not drop a TUN whose device went down for a moment. */
+	snprintf(state, sizeof(state), "FDSTORE=1\nFDNAME=%s\nFDPOLL=0", name);
+	return notify_with_fd(n, state, fd);
+}
+
+void sdnotify_unstore(const struct sdnotify *n, const char *name)
+{
+	char state[SDNOTIFY_NAME_MAX + 40];
+
+	snprintf(state, sizeof(state), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	notify(n, state);
+}
+
+int sdnotify_take(struct sdnotify *n, const char *name)
+{
+	for (unsigned i = 0; i < n->n_fds; i++) {
+		int fd = n->fds[i].fd;
+
+		if (fd >= 0 && strcmp(n->fds[i].name, name) == 0) {
+			n->fds[i].fd = -1;
+			return fd;
+		}
+	}
+	return -1;
+}
+
+void sdnotify_close_rest(struct sdnotify *n)
+{
+	for (unsigned i = 0; i < n->n_fds; i++) {
+		if (n->fds[i].fd < 0)
+			continue;
+		close(n->fds[i].fd);
+		n->fds[i].fd = -1;
+		sdnotify_unstore(n, n->fds[i].name);
+	}
+}
