@@ -79,6 +79,12 @@ const char *build_verify(const uint8_t *p, size_t len);
 /* Checksum over `len` bytes plus `sum`, byte by byte: the value for the field; 0 over data with a right one. */
 uint16_t build_checksum(uint32_t sum, const uint8_t *p, size_t len);
 
+/*
+ * The transport checksum over the whole packet as its length fields say, pseudo header included where
+ * the protocol has one: 0 when the field is right, else by how much it is wrong (one's complement).
+ */
+uint16_t build_transport_checksum(const uint8_t *p);
+
 /* Hex to `f`, 16 bytes a line. */
 void build_hexdump(FILE *f, const uint8_t *p, size_t len);
 
