@@ -6,6 +6,8 @@
  * A "sum" is an unfolded 32-bit one's-complement sum of 16-bit words in host order; at most 65535
  * words may be added before folding. Differences never repair a wrong checksum: what was wrong by
  * some amount stays wrong by it.
+ *
+ * What runs once per packet is inline; the sums over bytes are not.
  */
 #ifndef NATD_CORE_CHECKSUM_H
 #define NATD_CORE_CHECKSUM_H
@@ -13,14 +15,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* One's-complement sum of `len` bytes (an odd last byte is padded with zero), added to `sum`. */
+/*
+ * One's-complement sum of `len` bytes, added to `sum`. An odd last byte is padded with zero, so only
+ * the last of several pieces may be odd. Adds at most 0xffff (it counts as one word).
+ */
 uint32_t checksum_add(uint32_t sum, const uint8_t *data, size_t len);
 
 /* Sum of the IPv4 pseudo header (RFC 793 3.1). */
 uint32_t checksum_pseudo(uint32_t src, uint32_t dst, uint8_t proto, uint16_t l4_len);
 
-/* Folded and complemented: the value for a checksum field. */
-uint16_t checksum_finish(uint32_t sum);
+/* Folded to 16 bits, not complemented. 0 only for the sum 0. */
+static inline uint16_t checksum_fold(uint32_t sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16); /* at most 0x1fffe */
+	return (uint16_t)(sum + (sum >> 16));
+}
+
+/* Folded and complemented: the value for a checksum field; 0 over data that holds a right one. */
+static inline uint16_t checksum_finish(uint32_t sum)
+{
+	return (uint16_t)~checksum_fold(sum);
+}
 
 /* Differences: what replacing `from` by `to` adds to the sum. They may be added to each other. */
 static inline uint32_t checksum_diff16(uint16_t from, uint16_t to)
@@ -34,14 +49,27 @@ static inline uint32_t checksum_diff32(uint32_t from, uint32_t to)
 	       checksum_diff16((uint16_t)from, (uint16_t)to);
 }
 
-/* The checksum field `check` after the difference `diff`. */
-uint16_t checksum_update(uint16_t check, uint32_t diff);
+/* The checksum field `check` after the difference `diff` (RFC 1624 equation 3). */
+static inline uint16_t checksum_update(uint16_t check, uint32_t diff)
+{
+	return checksum_finish((uint32_t)(uint16_t)~check + diff);
+}
 
-/* The same for UDP: 0 stays 0, and a result of 0 becomes 0xffff. */
-uint16_t checksum_update_udp(uint16_t check, uint32_t diff);
+/* The same for UDP: 0 stays 0, and a result of 0 becomes 0xffff (RFC 768). */
+static inline uint16_t checksum_update_udp(uint16_t check, uint32_t diff)
+{
+	uint16_t to = checksum_update(check, diff);
+
+	if (check == 0)
+		return 0;
+	return to ? to : 0xffff;
+}
 
 /* The same for a partial checksum (virtio NEEDS_CSUM): the field holds a folded, not complemented,
- * pseudo header sum. */
-uint16_t checksum_update_partial(uint16_t check, uint32_t diff);
+ * pseudo header sum. Ports and data are no part of it. */
+static inline uint16_t checksum_update_partial(uint16_t check, uint32_t diff)
+{
+	return checksum_fold(check + diff);
+}
 
 #endif
