@@ -1,0 +1,127 @@
+#!/bin/sh
+# SPDX-License-Identifier: ISC
+# The arrows of docs/architecture.md, proved: which directory includes which, which one file may use
+# each outside library, and that the core calls nothing and keeps nothing.
+#
+#   check-layering.sh [SOURCE-TREE [libnatcore.a]]
+#
+# tests/check-layering-fails.sh shows that each of these checks can fail.
+
+root=${1:-${srcdir:-.}}
+library=${2:-}
+status=0
+
+bad()
+{
+	echo "layering: $*" >&2
+	status=1
+}
+
+# includes DIRECTORY: "file <header>" or "file "header"", one a line.
+includes()
+{
+	find "$root/src/$1" -name '*.[ch]' | sort | while read -r file; do
+		sed -n 's/^[ \t]*#[ \t]*include[ \t]*\([<"][^>"]*[>"]\).*/\1/p' "$file" | sed "s|^|$file |"
+	done
+}
+
+# check_own DIRECTORY ALLOWED...: quoted includes name a header of the directory itself or of an allowed one.
+check_own()
+{
+	layer=$1
+	shift
+	includes "$layer" | grep '"$' | tr -d '"' | while read -r file header; do
+		case $header in
+		*/*) directory=${header%%/*} ;;
+		*) directory=$layer ;;
+		esac
+		case " $layer $* " in
+		*" $directory "*) test -f "$root/src/$directory/${header##*/}" && continue ;;
+		esac
+		echo "$file includes \"$header\": src/$layer may include only its own headers${*:+ and those of: $*}"
+	done
+}
+
+# check_pure DIRECTORY HEADER...: system headers, from a short list.
+check_pure()
+{
+	layer=$1
+	shift
+	includes "$layer" | grep '>$' | tr -d '<>' | while read -r file header; do
+		case " $* " in
+		*" $header "*) ;;
+		*) echo "$file includes <$header>: src/$layer is pure" ;;
+		esac
+	done
+}
+
+# check_library FILE PATTERN: headers matching PATTERN are included by src/FILE alone.
+check_library()
+{
+	for layer in core common daemon ctl; do
+		includes "$layer"
+	done | grep "[<\"]$2" | grep -v "^$root/src/$1 " | while read -r file header; do
+		echo "$file includes $header: only src/$1 may"
+	done
+}
+
+report()
+{
+	while read -r line; do
+		echo "layering: $line" >&2
+	done
+}
+
+pure="assert.h inttypes.h limits.h stdbool.h stddef.h stdint.h string.h"
+found=$(
+	check_own core
+	check_own common
+	check_own daemon core common
+	check_own ctl common
+	# stdlib.h is for calloc and free; that nothing else of it is used shows in the symbols below.
+	# shellcheck disable=SC2086
+	check_pure core $pure stdlib.h
+	# shellcheck disable=SC2086
+	check_pure common $pure
+	check_library daemon/config.c 'libconfig\.h'
+	check_library daemon/loop.c 'event2\{0,1\}[./]'
+	check_library daemon/privs.c 'sys/capability\.h'
+	check_library daemon/sdnotify.c 'systemd/'
+	check_library daemon/netlink.c 'libmnl/'
+	check_library daemon/seccomp.c 'seccomp\.h'
+	check_library ctl/json.c 'jansson\.h'
+)
+if [ -n "$found" ]; then
+	echo "$found" | report
+	status=1
+fi
+
+# What the core leaves undefined: the mem functions, calloc and free, and what compilers, sanitizers
+# and coverage add by themselves.
+if [ -z "$library" ]; then
+	for library in ./.libs/libnatcore.a ./libnatcore.a; do
+		[ -f "$library" ] && break
+	done
+fi
+allowed='mem(cpy|move|set|cmp|chr)|calloc|free|__mem(cpy|move|set)_chk'
+allowed="$allowed|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__assert_fail|abort"
+allowed="$allowed|__(asan|ubsan|sanitizer|gcov|llvm_profile|llvm_gcov|start___sanc|stop___sanc|start___sanitizer|stop___sanitizer)_?.*"
+allowed="$allowed|__(cpu_model|cpu_indicator_init|popcountdi2|udivti3|umodti3)|llvm_gcda_.*|llvm_gcov_init"
+if ! nm "$library" >/dev/null 2>&1; then
+	bad "$library: not there, or not an archive"
+else
+	defined=$(nm --defined-only "$library" | awk 'NF == 3 { print $3 }' | sort -u)
+	undefined=$(nm --undefined-only "$library" | awk 'NF == 2 { print $2 }' | sort -u)
+	for symbol in $(printf '%s\n' "$undefined" | grep -Evx "$allowed"); do
+		printf '%s\n' "$defined" | grep -qx "$symbol" || bad "the core uses $symbol(), which is not on its list"
+	done
+	variables=$(objdump -t "$library" | awk '
+		NF >= 5 && $(NF - 2) ~ /^\.t?(data|bss)(\.|$)/ && $(NF - 2) !~ /^\.data\.rel\.ro/ &&
+		$NF !~ /^\./ && $NF !~ /^(__gcov|__prof|__covrec|__llvm|llvm|__asan|__ubsan|___asan|__odr_asan|__sanc|asan\.)/ { print $NF }')
+	for variable in $variables; do
+		bad "the core keeps a variable: $variable"
+	done
+fi
+
+[ $status -ne 0 ] || echo "layering: as drawn"
+exit $status
