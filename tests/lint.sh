@@ -1,0 +1,108 @@
+#!/bin/bash
+# SPDX-License-Identifier: ISC
+# What can be said of the sources without running them. Run from a configured build directory.
+#
+#   lint.sh [-s SOURCE-TREE] [CHECK...]
+#
+# Without CHECKs all of them. Each prints one line; a failed one its findings before it. The last line counts.
+
+set -u
+root=${srcdir:-.}
+if [ "${1:-}" = -s ]; then
+	root=$2
+	shift 2
+fi
+all="format headers layering shell man python cppcheck tidy"
+jobs=$(nproc)
+flags=(-std=gnu11 -D_FORTIFY_SOURCE=0 -I"$root/src" -I"$root/tests/unit" -DSYSCONFDIR='"/etc"' -DRUNSTATEDIR='"/run"')
+if [ -f config.h ]; then
+	flags+=(-include config.h)
+fi
+
+# Sources, NUL-separated, by a `find` expression on their names.
+sources()
+{
+	find "$root/src" "$root/tests" "$@" -not -path '*/.*' -print0 | sort -z
+}
+
+format()
+{
+	sources -name '*.[ch]' | xargs -0 -n 8 -P "$jobs" clang-format --style=file --dry-run -Werror
+}
+
+headers()
+{
+	sources -name '*.h' | xargs -0 -n 1 -P "$jobs" "${CC:-cc}" "${flags[@]}" -Wall -Wextra -Werror -fsyntax-only -x c
+}
+
+layering()
+{
+	"$root/tests/check-layering.sh" "$root" "${LIBRARY:-}"
+}
+
+shell()
+{
+	find "$root" -maxdepth 1 \( -name demo -o -name check -o -name autogen.sh -o -name get-version \) -print0 |
+		cat - <(find "$root/.ci" "$root/tests" \( -name '*.sh' -o -path '*/.ci/run' -o -path '*/tests/systemd/run' \) -print0) |
+		xargs -0 shellcheck -x -P "$root"
+}
+
+man()
+{
+	local out
+	out=$(find "$root/man" -name '*.in' -print0 | sort -z | xargs -0 -r mandoc -T lint -W warning)
+	[ -z "$out" ] || { echo "$out"; return 1; }
+}
+
+python()
+{
+	find "$root/tests" -name '*.py' -print0 |
+		xargs -0 -r /usr/bin/python3 -c 'import ast, sys
+for name in sys.argv[1:]:
+    ast.parse(open(name).read(), name)'
+}
+
+cppcheck()
+{
+	command cppcheck -q -j "$jobs" --std=c11 --language=c --enable=warning,performance,portability --inline-suppr \
+		--suppress=missingIncludeSystem --suppress=unmatchedSuppression --error-exitcode=1 \
+		-I "$root/src" "$root/src"
+}
+
+tidy()
+{
+	sources -path "$root/src/*.c" |
+		xargs -0 -r -I{} -P "$jobs" clang-tidy --quiet --config-file="$root/.clang-tidy" {} -- "${flags[@]}" 2>/dev/null
+}
+
+tool()
+{
+	case $1 in
+	format) echo clang-format ;;
+	headers) echo "${CC:-cc}" ;;
+	layering) echo nm ;;
+	shell) echo shellcheck ;;
+	man) echo mandoc ;;
+	python) echo /usr/bin/python3 ;;
+	cppcheck) echo cppcheck ;;
+	tidy) echo clang-tidy ;;
+	esac
+}
+
+passed=0 failed=0 skipped=0
+[ $# -gt 0 ] || eval "set -- $all"
+for check in "$@"; do
+	tool=$(tool "$check")
+	if ! type -P "${tool%% *}" >/dev/null; then
+		echo "lint: $check skipped: there is no ${tool%% *}"
+		skipped=$((skipped + 1))
+	elif out=$($check 2>&1); then
+		echo "lint: $check passed"
+		passed=$((passed + 1))
+	else
+		printf '%s\nlint: %s failed\n' "$out" "$check"
+		failed=$((failed + 1))
+	fi
+done
+echo "lint: $passed passed, $failed failed, $skipped skipped"
+[ $failed -eq 0 ]
