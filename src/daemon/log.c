@@ -13,6 +13,7 @@
  * The rate limit is a token bucket per message, found by the address of its format string: a noisy
  * message never hides another one. What it held back is told with the next that passes.
  */
+#define _GNU_SOURCE 1 /* strerrorname_np() */
 #include "log.h"
 
 #include <errno.h>

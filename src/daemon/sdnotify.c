@@ -3,7 +3,6 @@
  * The service manager, through libsystemd. Nothing here fails in a way that matters: a manager that
  * does not answer costs its conveniences, never the service.
  */
-#include <config.h>
 #include "sdnotify.h"
 
 #include <inttypes.h>
