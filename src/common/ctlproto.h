@@ -91,7 +91,7 @@ uint64_t ctl_get_u64(struct ctl_reader *r);
 /* u16 length and bytes, as a string. Bad when longer than `size` - 1 or with a NUL inside. */
 void ctl_get_text(struct ctl_reader *r, char *out, size_t size);
 
-/* Writes: what does not fit sets `full`, which stays, and nothing is written from then on. */
+/* Writes: what does not fit sets `full`, and nothing is written from then on to the end of the frame. */
 struct ctl_writer {
 	uint8_t *buf;
 	size_t size;
@@ -103,8 +103,9 @@ void ctl_put_u8(struct ctl_writer *w, uint8_t v);
 void ctl_put_u16(struct ctl_writer *w, uint16_t v);
 void ctl_put_u32(struct ctl_writer *w, uint32_t v);
 void ctl_put_u64(struct ctl_writer *w, uint64_t v);
-/* NULL is written as "". Longer than CTL_TEXT_MAX is cut off there. */
+/* NULL is written as "". Longer than CTL_TEXT_MAX, or `max` bytes, is cut off there. */
 void ctl_put_text(struct ctl_writer *w, const char *text);
+void ctl_put_text_max(struct ctl_writer *w, const char *text, size_t max);
 
 /* ---- frames ---- */
 
@@ -113,9 +114,11 @@ struct ctl_frame {
 	struct ctl_reader body;
 };
 
-/* The first frame in `len` bytes, at most `max` long: the bytes it takes; 0: more are needed; -1: it cannot be one. */
+/* The first frame in `len` bytes, at most `max` long. The bytes it takes; 0: more are needed; -1: it cannot
+ * be one. */
 int ctl_frame_next(const uint8_t *buf, size_t len, size_t max, struct ctl_frame *frame);
-/* Starts a frame; its end fills in the length. A frame that did not fit is taken back, and ctl_frame_end() false. */
+/* Starts a frame; its end fills in the length. A frame that did not fit is taken back whole: false, and the
+ * writer is as it was before. */
 size_t ctl_frame_begin(struct ctl_writer *w, enum ctl_type type);
 bool ctl_frame_end(struct ctl_writer *w, size_t begin);
 

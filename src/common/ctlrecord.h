@@ -153,5 +153,6 @@ bool ctl_put_check(struct ctl_writer *w, enum ctl_severity severity, const char 
 bool ctl_get_check(struct ctl_reader *r, struct ctl_check *c);
 
 bool ctl_put_line(struct ctl_writer *w, const char *text);
+bool ctl_get_line(struct ctl_reader *r, char text[CTL_TEXT_MAX + 1]);
 
 #endif

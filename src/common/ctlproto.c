@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Cursors, frames, the table of requests, and the frames that every exchange has: hello, end, error.
+ */
+#include "ctlproto.h"
+
+#include <string.h>
+
+/* A filter: criteria, and all fields of a filter that has them all. */
+enum {
+	FILTER_MIN = 2,
+	FILTER_MAX = FILTER_MIN + 1 + 4 * 5 + 2 + 2 + 1 + (2 + CTL_NAME_MAX) + 8,
+};
+
+static const struct ctl_request_info requests[] = {
+	[CTL_HELLO] = {"hello", 8, 8, CTL_MAY_READ},
+	[CTL_STATUS] = {"status", 0, 0, CTL_MAY_READ},
+	[CTL_LIST] = {"list", FILTER_MIN, FILTER_MAX, CTL_MAY_READ},
+	[CTL_COUNT] = {"count", FILTER_MIN, FILTER_MAX, CTL_MAY_READ},
+	[CTL_STATS] = {"stats", 0, 0, CTL_MAY_READ},
+	[CTL_DELETE] = {"delete", FILTER_MIN, FILTER_MAX, CTL_MAY_CHANGE},
+	[CTL_FLUSH] = {"flush", 0, 0, CTL_MAY_CHANGE},
+	[CTL_MAPPINGS] = {"mappings", 0, 0, CTL_MAY_READ},
+	[CTL_FORWARDS] = {"forwards", 0, 0, CTL_MAY_READ},
+	[CTL_POOLS] = {"pools", 0, 0, CTL_MAY_READ},
+	[CTL_RELOAD] = {"reload", 0, 0, CTL_MAY_CHANGE},
+	[CTL_DOCTOR] = {"doctor", 0, 0, CTL_MAY_READ},
+	[CTL_MONITOR] = {"monitor", 0, CTL_REQUEST_MAX - CTL_FRAME_HEAD, CTL_MAY_READ},
+	[CTL_EXPLAIN] = {"explain", 0, CTL_REQUEST_MAX - CTL_FRAME_HEAD, CTL_MAY_READ},
+};
+
+const struct ctl_request_info *ctl_request_info(uint8_t type)
+{
+	if (type >= sizeof(requests) / sizeof(requests[0]) || !requests[type].name)
+		return NULL;
+	return &requests[type];
+}
+
+/* ---- reading ---- */
+
+/* The next `n` bytes, or NULL with the reader bad and empty. */
+static const uint8_t *take(struct ctl_reader *r, size_t n)
+{
+	const uint8_t *p = r->p;
+
+	if (r->bad || r->left < n) {
+		r->bad = true;
+		r->left = 0;
+		return NULL;
+	}
+	r->p += n;
+	r->left -= n;
+	return p;
+}
+
+static uint64_t get_number(struct ctl_reader *r, size_t n)
+{
+	const uint8_t *p = take(r, n);
+	uint64_t v = 0;
+
+	for (size_t i = 0; p && i < n; i++)
+		v = v << 8 | p[i];
+	return v;
+}
+
+uint8_t ctl_get_u8(struct ctl_reader *r)
+{
+	return (uint8_t)get_number(r, 1);
+}
+
+uint16_t ctl_get_u16(struct ctl_reader *r)
+{
+	return (uint16_t)get_number(r, 2);
+}
+
+uint32_t ctl_get_u32(struct ctl_reader *r)
+{
+	return (uint32_t)get_number(r, 4);
+}
+
+uint64_t ctl_get_u64(struct ctl_reader *r)
+{
+	return get_number(r, 8);
+}
+
+void ctl_get_text(struct ctl_reader *r, char *out, size_t size)
+{
+	size_t len = ctl_get_u16(r);
+	const uint8_t *p = take(r, len);
+
+	out[0] = '\0';
+	if (!p)
+		return;
+	if (len >= size || memchr(p, 0, len)) {
+		r->bad = true;
+		r->left = 0;
+		return;
+	}
+	memcpy(out, p, len);
+	out[len] = '\0';
+}
+
+/* ---- writing ---- */
+
+static void put_bytes(struct ctl_writer *w, const void *data, size_t n)
+{
+	if (w->full || w->size - w->len < n) {
+		w->full = true;
+		return;
+	}
+	if (n)
+		memcpy(w->buf + w->len, data, n);
+	w->len += n;
+}
+
+static void put_number(struct ctl_writer *w, uint64_t v, size_t n)
+{
+	uint8_t b[8];
+
+	for (size_t i = 0; i < n; i++)
+		b[i] = (uint8_t)(v >> 8 * (n - 1 - i));
+	put_bytes(w, b, n);
+}
+
+void ctl_put_u8(struct ctl_writer *w, uint8_t v)
+{
+	put_number(w, v, 1);
+}
+
+void ctl_put_u16(struct ctl_writer *w, uint16_t v)
+{
+	put_number(w, v, 2);
+}
+
+void ctl_put_u32(struct ctl_writer *w, uint32_t v)
+{
+	put_number(w, v, 4);
+}
+
+void ctl_put_u64(struct ctl_writer *w, uint64_t v)
+{
+	put_number(w, v, 8);
+}
+
+void ctl_put_text_max(struct ctl_writer *w, const char *text, size_t max)
+{
+	size_t len = text ? strnlen(text, max) : 0;
+
+	put_number(w, len, 2);
+	put_bytes(w, text, len);
+}
+
+void ctl_put_text(struct ctl_writer *w, const char *text)
+{
+	ctl_put_text_max(w, text, CTL_TEXT_MAX);
+}
+
+/* ---- frames ---- */
+
+int ctl_frame_next(const uint8_t *buf, size_t len, size_t max, struct ctl_frame *frame)
+{
+	struct ctl_reader r = {buf, len, false};
+	uint32_t body;
+
+	if (len < 4)
+		return 0;
+	body = ctl_get_u32(&r);
+	if (body < 1 || body > max - 4)
+		return -1;
+	if (r.left < body)
+		return 0;
+	frame->type = ctl_get_u8(&r);
+	frame->body = (struct ctl_reader){r.p, body - 1, false};
+	return (int)(4 + body);
+}
+
+size_t ctl_frame_begin(struct ctl_writer *w, enum ctl_type type)
+{
+	size_t begin = w->len;
+
+	ctl_put_u32(w, 0);
+	ctl_put_u8(w, (uint8_t)type);
+	return begin;
+}
+
+bool ctl_frame_end(struct ctl_writer *w, size_t begin)
+{
+	size_t len = w->len;
+
+	if (w->full) {
+		w->len = begin;
+		w->full = false;
+		return false;
+	}
+	w->len = begin;
+	put_number(w, len - begin - 4, 4);
+	w->len = len;
+	return true;
+}
+
+/* ---- hello, end, error ---- */
+
+bool ctl_put_hello(struct ctl_writer *w, const struct ctl_hello *h)
+{
+	size_t begin = ctl_frame_begin(w, CTL_HELLO);
+
+	ctl_put_u32(w, h->magic);
+	ctl_put_u16(w, h->version);
+	ctl_put_u16(w, h->version_min);
+	return ctl_frame_end(w, begin);
+}
+
+bool ctl_get_hello(struct ctl_reader *r, struct ctl_hello *h)
+{
+	*h = (struct ctl_hello){0};
+	h->magic = ctl_get_u32(r);
+	h->version = ctl_get_u16(r);
+	h->version_min = ctl_get_u16(r);
+	return !r->bad && r->left == 0;
+}
+
+bool ctl_put_hello_reply(struct ctl_writer *w, const struct ctl_hello *h)
+{
+	size_t begin = ctl_frame_begin(w, CTL_R_HELLO);
+
+	ctl_put_u32(w, h->magic);
+	ctl_put_u16(w, h->version);
+	ctl_put_u8(w, h->may_change);
+	ctl_put_text_max(w, h->daemon, sizeof(h->daemon) - 1);
+	return ctl_frame_end(w, begin);
+}
+
+bool ctl_get_hello_reply(struct ctl_reader *r, struct ctl_hello *h)
+{
+	*h = (struct ctl_hello){0};
+	h->magic = ctl_get_u32(r);
+	h->version = ctl_get_u16(r);
+	h->may_change = ctl_get_u8(r) & 1;
+	ctl_get_text(r, h->daemon, sizeof(h->daemon));
+	return !r->bad;
+}
+
+bool ctl_put_end(struct ctl_writer *w, uint64_t count, uint64_t count2)
+{
+	size_t begin = ctl_frame_begin(w, CTL_R_END);
+
+	ctl_put_u64(w, count);
+	ctl_put_u64(w, count2);
+	return ctl_frame_end(w, begin);
+}
+
+bool ctl_get_end(struct ctl_reader *r, struct ctl_end *e)
+{
+	e->count = ctl_get_u64(r);
+	e->count2 = ctl_get_u64(r);
+	return !r->bad;
+}
+
+bool ctl_put_error(struct ctl_writer *w, enum ctl_error_code code, const char *text)
+{
+	size_t begin = ctl_frame_begin(w, CTL_R_ERROR);
+
+	ctl_put_u16(w, (uint16_t)code);
+	ctl_put_text(w, text);
+	return ctl_frame_end(w, begin);
+}
+
+bool ctl_get_error(struct ctl_reader *r, struct ctl_error *e)
+{
+	e->code = ctl_get_u16(r);
+	ctl_get_text(r, e->text, sizeof(e->text));
+	return !r->bad;
+}

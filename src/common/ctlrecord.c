@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Encoding and decoding of what listings carry, and the filter: it is evaluated on a record, by the
+ * daemon, so that a listing sends only what was asked for.
+ */
+#include "ctlrecord.h"
+
+#include <string.h>
+#include <strings.h>
+
+enum { PROTOCOL_ICMP = 1, PROTOCOL_TCP = 6, PROTOCOL_UDP = 17 };
+
+/* ---- parts ---- */
+
+static void put_endpoint(struct ctl_writer *w, const struct ctl_endpoint *e)
+{
+	ctl_put_u32(w, e->address);
+	ctl_put_u16(w, e->port);
+}
+
+static struct ctl_endpoint get_endpoint(struct ctl_reader *r)
+{
+	struct ctl_endpoint e;
+
+	e.address = ctl_get_u32(r);
+	e.port = ctl_get_u16(r);
+	return e;
+}
+
+static uint32_t prefix_mask(uint8_t length)
+{
+	return length == 0 ? 0 : UINT32_MAX << (32 - length);
+}
+
+static void put_prefix(struct ctl_writer *w, const struct ctl_prefix *p)
+{
+	ctl_put_u32(w, p->address);
+	ctl_put_u8(w, p->length);
+}
+
+static struct ctl_prefix get_prefix(struct ctl_reader *r)
+{
+	struct ctl_prefix p;
+
+	p.address = ctl_get_u32(r);
+	p.length = ctl_get_u8(r);
+	if (p.length > 32 || (p.address & ~prefix_mask(p.length)) != 0) {
+		r->bad = true;
+		p = (struct ctl_prefix){0, 0};
+	}
+	return p;
+}
+
+/* ---- requests with a filter ---- */
+
+static void put_filter(struct ctl_writer *w, const struct ctl_filter *f)
+{
+	ctl_put_u16(w, f->criteria);
+	if (f->criteria & CTL_BY_PROTOCOL)
+		ctl_put_u8(w, f->protocol);
+	if (f->criteria & CTL_BY_ORIG_SRC)
+		put_prefix(w, &f->orig_src);
+	if (f->criteria & CTL_BY_ORIG_DST)
+		put_prefix(w, &f->orig_dst);
+	if (f->criteria & CTL_BY_REPLY_SRC)
+		put_prefix(w, &f->reply_src);
+	if (f->criteria & CTL_BY_REPLY_DST)
+		put_prefix(w, &f->reply_dst);
+	if (f->criteria & CTL_BY_SPORT)
+		ctl_put_u16(w, f->sport);
+	if (f->criteria & CTL_BY_DPORT)
+		ctl_put_u16(w, f->dport);
+	if (f->criteria & CTL_BY_STATE)
+		ctl_put_u8(w, f->state);
+	if (f->criteria & CTL_BY_FORWARD)
+		ctl_put_text_max(w, f->forward, CTL_NAME_MAX);
+	if (f->criteria & CTL_BY_ID)
+		ctl_put_u64(w, f->id);
+}
+
+bool ctl_get_filter(struct ctl_reader *r, struct ctl_filter *f)
+{
+	*f = (struct ctl_filter){.criteria = ctl_get_u16(r)};
+	if (f->criteria & ~CTL_BY_ALL)
+		return false;
+	if (f->criteria & CTL_BY_PROTOCOL)
+		f->protocol = ctl_get_u8(r);
+	if (f->criteria & CTL_BY_ORIG_SRC)
+		f->orig_src = get_prefix(r);
+	if (f->criteria & CTL_BY_ORIG_DST)
+		f->orig_dst = get_prefix(r);
+	if (f->criteria & CTL_BY_REPLY_SRC)
+		f->reply_src = get_prefix(r);
+	if (f->criteria & CTL_BY_REPLY_DST)
+		f->reply_dst = get_prefix(r);
+	if (f->criteria & CTL_BY_SPORT)
+		f->sport = ctl_get_u16(r);
+	if (f->criteria & CTL_BY_DPORT)
+		f->dport = ctl_get_u16(r);
+	if (f->criteria & CTL_BY_STATE)
+		f->state = ctl_get_u8(r);
+	if (f->criteria & CTL_BY_FORWARD)
+		ctl_get_text(r, f->forward, sizeof(f->forward));
+	if (f->criteria & CTL_BY_ID)
+		f->id = ctl_get_u64(r);
+	return !r->bad && r->left == 0 && f->state < CTL_STATE_COUNT;
+}
+
+bool ctl_put_request(struct ctl_writer *w, enum ctl_type type, const struct ctl_filter *f)
+{
+	size_t begin = ctl_frame_begin(w, type);
+
+	if (f)
+		put_filter(w, f);
+	return ctl_frame_end(w, begin);
+}
+
+/* ---- connections ---- */
+
+static const char *const state_names[CTL_STATE_COUNT] = {
+	[CTL_STATE_NONE] = "NONE",	   [CTL_STATE_SYN_SENT] = "SYN_SENT",
+	[CTL_STATE_SYN_RECV] = "SYN_RECV", [CTL_STATE_ESTABLISHED] = "ESTABLISHED",
+	[CTL_STATE_FIN_WAIT] = "FIN_WAIT", [CTL_STATE_CLOSE_WAIT] = "CLOSE_WAIT",
+	[CTL_STATE_LAST_ACK] = "LAST_ACK", [CTL_STATE_TIME_WAIT] = "TIME_WAIT",
+	[CTL_STATE_CLOSE] = "CLOSE",	   [CTL_STATE_SYN_SENT2] = "SYN_SENT2",
+};
+
+const char *ctl_state_name(uint8_t state)
+{
+	return state_names[state < CTL_STATE_COUNT ? state : CTL_STATE_NONE];
+}
+
+int ctl_state_by_name(const char *name)
+{
+	for (int i = 0; i < CTL_STATE_COUNT; i++) {
+		if (strcasecmp(state_names[i], name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+bool ctl_put_entry(struct ctl_writer *w, const struct ctl_entry *e)
+{
+	size_t begin = ctl_frame_begin(w, CTL_R_ENTRY);
+
+	ctl_put_u64(w, e->id);
+	ctl_put_u8(w, e->protocol);
+	ctl_put_u8(w, e->state);
+	ctl_put_u8(w, e->flags);
+	ctl_put_u32(w, e->timeout_s);
+	ctl_put_u32(w, e->age_s);
+	put_endpoint(w, &e->inside);
+	put_endpoint(w, &e->outside);
+	put_endpoint(w, &e->remote);
+	for (int dir = 0; dir < 2; dir++) {
+		ctl_put_u64(w, e->packets[dir]);
+		ctl_put_u64(w, e->bytes[dir]);
+	}
+	ctl_put_text_max(w, e->forward, CTL_NAME_MAX);
+	return ctl_frame_end(w, begin);
+}
+
+bool ctl_get_entry(struct ctl_reader *r, struct ctl_entry *e)
+{
+	e->id = ctl_get_u64(r);
+	e->protocol = ctl_get_u8(r);
+	e->state = ctl_get_u8(r);
+	e->flags = ctl_get_u8(r);
+	e->timeout_s = ctl_get_u32(r);
+	e->age_s = ctl_get_u32(r);
+	e->inside = get_endpoint(r);
+	e->outside = get_endpoint(r);
+	e->remote = get_endpoint(r);
+	for (int dir = 0; dir < 2; dir++) {
+		e->packets[dir] = ctl_get_u64(r);
+		e->bytes[dir] = ctl_get_u64(r);
+	}
+	ctl_get_text(r, e->forward, sizeof(e->forward));
+	return !r->bad;
+}
+
+void ctl_entry_tuples(const struct ctl_entry *e, struct ctl_tuple tuple[2])
+{
+	const struct ctl_tuple inner = {e->inside, e->remote};
+	const struct ctl_tuple outer = {e->remote, e->outside};
+
+	/* Whoever opened it comes first, on his own side of the translation. */
+	tuple[0] = e->flags & CTL_ENTRY_FROM_OUTSIDE ? outer : inner;
+	tuple[1] = e->flags & CTL_ENTRY_FROM_OUTSIDE ? inner : outer;
+}
+
+static bool has_ports(uint8_t protocol)
+{
+	return protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP;
+}
+
+static bool in_prefix(const struct ctl_prefix *p, uint32_t address)
+{
+	return (address & prefix_mask(p->length)) == p->address;
+}
+
+static bool addresses_match(const struct ctl_filter *f, const struct ctl_tuple tuple[2])
+{
+	const struct {
+		uint16_t criterion;
+		const struct ctl_prefix *prefix;
+		uint32_t address;
+	} tests[] = {
+		{CTL_BY_ORIG_SRC, &f->orig_src, tuple[0].src.address},
+		{CTL_BY_ORIG_DST, &f->orig_dst, tuple[0].dst.address},
+		{CTL_BY_REPLY_SRC, &f->reply_src, tuple[1].src.address},
+		{CTL_BY_REPLY_DST, &f->reply_dst, tuple[1].dst.address},
+	};
+
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+		if ((f->criteria & tests[i].criterion) && !in_prefix(tests[i].prefix, tests[i].address))
+			return false;
+	}
+	return true;
+}
+
+static bool ports_match(const struct ctl_filter *f, uint8_t protocol, const struct ctl_tuple *original)
+{
+	if (!(f->criteria & (CTL_BY_SPORT | CTL_BY_DPORT)))
+		return true;
+	if (!has_ports(protocol))
+		return false;
+	if ((f->criteria & CTL_BY_SPORT) && f->sport != original->src.port)
+		return false;
+	return !(f->criteria & CTL_BY_DPORT) || f->dport == original->dst.port;
+}
+
+bool ctl_filter_matches(const struct ctl_filter *f, const struct ctl_entry *e)
+{
+	struct ctl_tuple tuple[2];
+
+	if (f->criteria == 0)
+		return true;
+	if ((f->criteria & CTL_BY_PROTOCOL) && f->protocol != e->protocol)
+		return false;
+	if ((f->criteria & CTL_BY_STATE) && (e->protocol != PROTOCOL_TCP || f->state != e->state))
+		return false;
+	if ((f->criteria & CTL_BY_ID) && f->id != e->id)
+		return false;
+	if ((f->criteria & CTL_BY_FORWARD) && (!e->forward[0] || strcmp(f->forward, e->forward) != 0))
+		return false;
+	ctl_entry_tuples(e, tuple);
+	return addresses_match(f, tuple) && ports_match(f, e->protocol, &tuple[0]);
+}
+
+/* ---- mappings, forwards, pools ---- */
+
+bool ctl_put_mapping(struct ctl_writer *w, const struct ctl_mapping *m)
+{
+	size_t begin = ctl_frame_begin(w, CTL_R_MAPPING);
+
+	ctl_put_u8(w, m->protocol);
+	put_endpoint(w, &m->inside);
+	put_endpoint(w, &m->outside);
+	put_endpoint(w, &m->remote);
+	ctl_put_u32(w, m->sessions);
+	return ctl_frame_end(w, begin);
+}
+
+bool ctl_get_mapping(struct ctl_reader *r, struct ctl_mapping *m)
+{
+	m->protocol = ctl_get_u8(r);
+	m->inside = get_endpoint(r);
+	m->outside = get_endpoint(r);
+	m->remote = get_endpoint(r);
+	m->sessions = ctl_get_u32(r);
+	return !r->bad;
+}
+
+static uint32_t shown_from(uint32_t n_from)
+{
+	return n_from < CTL_FROM_MAX ? n_from : CTL_FROM_MAX;
+}
+
+bool ctl_put_forward(struct ctl_writer *w, const struct ctl_forward *f)
+{
+	size_t begin = ctl_frame_begin(w, CTL_R_FORWARD);
+
+	ctl_put_text_max(w, f->name, CTL_NAME_MAX);
+	ctl_put_u8(w, f->protocols);
+	ctl_put_u32(w, f->address);
+	ctl_put_u16(w, f->first_port);
+	ctl_put_u16(w, f->last_port);
+	put_endpoint(w, &f->to);
+	ctl_put_u32(w, f->n_from);
+	ctl_put_u8(w, (uint8_t)shown_from(f->n_from));
+	for (uint32_t i = 0; i < shown_from(f->n_from); i++)
+		put_prefix(w, &f->from[i]);
+	return ctl_frame_end(w, begin);
+}
+
+bool ctl_get_forward(struct ctl_reader *r, struct ctl_forward *f)
+{
+	uint32_t shown;
+
+	ctl_get_text(r, f->name, sizeof(f->name));
+	f->protocols = ctl_get_u8(r);
+	f->address = ctl_get_u32(r);
+	f->first_port = ctl_get_u16(r);
+	f->last_port = ctl_get_u16(r);
+	f->to = get_endpoint(r);
+	f->n_from = ctl_get_u32(r);
+	shown = ctl_get_u8(r);
+	if (shown != shown_from(f->n_from))
+		return false;
+	for (uint32_t i = 0; i < shown; i++)
+		f->from[i] = get_prefix(r);
+	return !r->bad;
+}
+
+bool ctl_put_pool(struct ctl_writer *w, const struct ctl_pool *p)
+{
+	size_t begin = ctl_frame_begin(w, CTL_R_POOL);
+
+	ctl_put_u32(w, p->address);
+	ctl_put_u8(w, p->shared);
+	ctl_put_u32(w, p->ports);
+	for (int i = 0; i < 3; i++)
+		ctl_put_u32(w, p->used[i]);
+	return ctl_frame_end(w, begin);
+}
+
+bool ctl_get_pool(struct ctl_reader *r, struct ctl_pool *p)
+{
+	p->address = ctl_get_u32(r);
+	p->shared = ctl_get_u8(r) & 1;
+	p->ports = ctl_get_u32(r);
+	for (int i = 0; i < 3; i++)
+		p->used[i] = ctl_get_u32(r);
+	return !r->bad;
+}
+
+/* ---- counters, status, doctor, lines ---- */
+
+bool ctl_put_counter(struct ctl_writer *w, const char *name, uint64_t value, const char *help)
+{
+	struct ctl_counter c;
+	size_t begin = ctl_frame_begin(w, CTL_R_COUNTER);
+
+	ctl_put_u64(w, value);
+	ctl_put_text_max(w, name, sizeof(c.name) - 1);
+	ctl_put_text_max(w, help, sizeof(c.help) - 1);
+	return ctl_frame_end(w, begin);
+}
+
+bool ctl_get_counter(struct ctl_reader *r, struct ctl_counter *c)
+{
+	c->value = ctl_get_u64(r);
+	ctl_get_text(r, c->name, sizeof(c->name));
+	ctl_get_text(r, c->help, sizeof(c->help));
+	return !r->bad;
+}
+
+static size_t begin_item(struct ctl_writer *w, enum ctl_item_kind kind, const char *name)
+{
+	struct ctl_item i;
+	size_t begin = ctl_frame_begin(w, CTL_R_ITEM);
+
+	ctl_put_u8(w, (uint8_t)kind);
+	ctl_put_text_max(w, name, sizeof(i.name) - 1);
+	return begin;
+}
+
+bool ctl_put_item_number(struct ctl_writer *w, const char *name, uint64_t number)
+{
+	size_t begin = begin_item(w, CTL_ITEM_NUMBER, name);
+
+	ctl_put_u64(w, number);
+	return ctl_frame_end(w, begin);
+}
+
+bool ctl_put_item_text(struct ctl_writer *w, enum ctl_item_kind kind, const char *name, const char *text)
+{
+	size_t begin = begin_item(w, kind, name);
+
+	ctl_put_text(w, text);
+	return ctl_frame_end(w, begin);
+}
+
+bool ctl_get_item(struct ctl_reader *r, struct ctl_item *i)
+{
+	i->number = 0;
+	i->text[0] = '\0';
+	i->kind = ctl_get_u8(r);
+	ctl_get_text(r, i->name, sizeof(i->name));
+	if (i->kind == CTL_ITEM_NUMBER)
+		i->number = ctl_get_u64(r);
+	else
+		ctl_get_text(r, i->text, sizeof(i->text));
+	return !r->bad && i->kind <= CTL_ITEM_LIST;
+}
+
+bool ctl_put_check(struct ctl_writer *w, enum ctl_severity severity, const char *what, const char *mend)
+{
+	size_t begin = ctl_frame_begin(w, CTL_R_CHECK);
+
+	ctl_put_u8(w, (uint8_t)severity);
+	ctl_put_text(w, what);
+	ctl_put_text(w, mend);
+	return ctl_frame_end(w, begin);
+}
+
+bool ctl_get_check(struct ctl_reader *r, struct ctl_check *c)
+{
+	c->severity = ctl_get_u8(r);
+	ctl_get_text(r, c->what, sizeof(c->what));
+	ctl_get_text(r, c->mend, sizeof(c->mend));
+	return !r->bad && c->severity <= CTL_CHECK_FAIL;
+}
+
+bool ctl_put_line(struct ctl_writer *w, const char *text)
+{
+	size_t begin = ctl_frame_begin(w, CTL_R_LINE);
+
+	ctl_put_text(w, text);
+	return ctl_frame_end(w, begin);
+}
+
+bool ctl_get_line(struct ctl_reader *r, char text[CTL_TEXT_MAX + 1])
+{
+	ctl_get_text(r, text, CTL_TEXT_MAX + 1);
+	return !r->bad;
+}
