@@ -87,10 +87,10 @@ struct pkt_view {
 /*
  * Parses one packet of `len` bytes. Bytes beyond the IP total length are ignored (and must not be
  * sent on: use v->len). Checks: version, header length, total length, header checksum, options
- * (every one bounded, source routes refused), fragment form (misaligned, tiny first fragment,
- * offset 8 of TCP), transport header. Does not check transport checksums, except of ICMP errors
- * when the packet is whole (RFC 5508 REQ-3). `csum_partial`: the transport checksum is still to be
- * filled in (virtio), so nothing is checked.
+ * (every one bounded, source routes refused), fragment form (misaligned, tiny first fragment, empty
+ * one, offset 8 of TCP, end beyond 65535), transport header and TCP flags. Does not check transport
+ * checksums, except of ICMP errors when the packet is whole (RFC 5508 REQ-3). `csum_partial`: the
+ * transport checksum is still to be filled in (virtio), so nothing is checked.
  * NAT_PASS, or the DROP_ reason; the view is then only good for its addresses, and only if the
  * reason is neither DROP_SHORT nor DROP_IP_HEADER.
  */
@@ -98,9 +98,10 @@ enum nat_reason packet_parse(uint8_t *data, size_t len, bool csum_partial, struc
 
 /*
  * Parses the packet quoted by the ICMP error `outer` (kind PKT_ICMP_ERROR). Skips quoted IP options,
- * checks the quoted header checksum, needs 8 bytes of transport header, does not judge a quoted
- * transport checksum (RFC 5508 REQ-3c), stays within RFC 4884's length field where one is given.
- * A quoted later fragment is refused. NAT_PASS or DROP_ICMP_QUOTE, DROP_ICMP_QUOTE_CHECKSUM.
+ * checks the quoted header checksum, needs 8 bytes of transport header (less only of other protocols,
+ * when the datagram had no more), does not judge a quoted transport checksum (RFC 5508 REQ-3c) nor
+ * quoted lengths and flags, stays within RFC 4884's length field where one is given. A quoted later
+ * fragment, ICMP error or source route is refused. NAT_PASS or DROP_ICMP_QUOTE, DROP_ICMP_QUOTE_CHECKSUM.
  */
 enum nat_reason packet_parse_quote(const struct pkt_view *outer, struct pkt_view *quote);
 

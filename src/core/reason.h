@@ -18,7 +18,7 @@
 	X(DROP_IP_OPTIONS,        "drop_ip_options",        "malformed IP options")                               \
 	X(DROP_SOURCE_ROUTE,      "drop_source_route",      "loose or strict source route option")                \
 	X(DROP_L4_HEADER,         "drop_l4_header",         "TCP, UDP or ICMP header truncated or impossible")    \
-	X(DROP_TCP_FLAGS,         "drop_tcp_flags",         "impossible TCP flags (none at all, SYN with FIN or RST)") \
+	X(DROP_TCP_FLAGS,         "drop_tcp_flags",         "impossible TCP flags (none of SYN, ACK, FIN, RST; two of SYN, FIN, RST)") \
 	X(DROP_ICMP_CHECKSUM,     "drop_icmp_checksum",     "wrong checksum of an ICMP error (RFC 5508 REQ-3)")   \
 	/* never forwarded */                                                                                     \
 	X(DROP_MARTIAN_SOURCE,    "drop_martian_source",    "source address that no host may use (0/8, 127/8, 224/3, broadcast)") \
@@ -50,7 +50,7 @@
 	X(DROP_ICMP_QUOTE_SEQUENCE, "drop_icmp_quote_sequence", "quoted TCP sequence number was never sent: forged") \
 	X(DROP_ICMP_MTU,          "drop_icmp_mtu",          "fragmentation needed with an MTU below 68")          \
 	/* fragments */                                                                                           \
-	X(DROP_FRAGMENT_TINY,     "drop_fragment_tiny",     "first fragment without a whole transport header, or offset 8 (RFC 3128)") \
+	X(DROP_FRAGMENT_TINY,     "drop_fragment_tiny",     "first fragment without a whole transport header, empty one, or TCP at offset 8 (RFC 3128)") \
 	X(DROP_FRAGMENT_OVERLAP,  "drop_fragment_overlap",  "fragments overlap: the datagram is dropped")         \
 	X(DROP_FRAGMENT_ALIGN,    "drop_fragment_align",    "fragment with more to follow and a length not divisible by 8") \
 	X(DROP_FRAGMENT_OVERSIZE, "drop_fragment_oversize", "fragments of a datagram beyond 65535 bytes")         \
