@@ -10,8 +10,11 @@
 
 #include "packet.h"
 
-/* What the packet shall carry afterwards. Ports: see struct pkt_view. For ICMP queries and replies
- * sport == dport == the new query id; for other protocols the ports are not written. */
+/*
+ * What the packet shall carry afterwards. Ports: see struct pkt_view. For ICMP queries and replies
+ * sport == dport == the new query id; later fragments, ICMP errors and other protocols take the
+ * addresses alone (with the checksum of DCCP and UDP-Lite, which covers them).
+ */
 struct rewrite {
 	uint32_t src;
 	uint32_t dst;
@@ -27,6 +30,7 @@ void rewrite_apply(struct pkt_view *v, const struct rewrite *rw);
  * Applies `rw` to the packet `quote` inside the ICMP error `outer`: quoted addresses, ports or id,
  * quoted IP checksum, quoted transport checksum where it is there (not for UDP checksum 0), and the
  * outer ICMP checksum by difference. The outer addresses are set with rewrite_apply() on `outer`.
+ * `rw->csum_partial` speaks of the outer packet: its ICMP checksum is then left to be filled in.
  */
 void rewrite_quote(struct pkt_view *outer, struct pkt_view *quote, const struct rewrite *rw);
 
@@ -38,8 +42,9 @@ void rewrite_ip_id(struct pkt_view *v, uint16_t id);
 
 /*
  * Lowers the MSS option of a SYN to at most `mss` (never raises it), wherever in the options it
- * stands (odd offsets too), checksum by difference. A whole TCP segment or first fragment with
- * tcp_hlen set. True when it changed something. Malformed options end the walk and change nothing.
+ * stands (odd offsets too; every one of several), checksum by difference. A whole TCP segment or first
+ * fragment; any other packet is left alone. True when it changed something. A malformed option ends the
+ * walk, an MSS option of a length other than 4 is left alone.
  */
 bool rewrite_clamp_mss(struct pkt_view *v, uint16_t mss, bool csum_partial);
 
