@@ -32,8 +32,9 @@ struct icmp_error {
 };
 
 /*
- * May an error about `v` be sent (RFC 1812 4.3.2.7)? Not about an ICMP error (or any ICMP that is
- * no query), a later fragment, broadcast or multicast, nor to a source that names no single host.
+ * May an error about `v` be sent (RFC 1812 4.3.2.7)? Not about an ICMP error (or any ICMP but queries
+ * and their replies), a later fragment, broadcast, multicast or class E, nor to a source that names no
+ * single host. What is a broadcast only on some interface, the caller knows.
  */
 bool icmp_may_answer(const struct pkt_view *v);
 
@@ -48,12 +49,12 @@ size_t icmp_build(uint8_t *out, const struct pkt_view *v, const struct icmp_erro
 /*
  * Rate limit: a bucket per source hash and a global budget whose refill is randomised, so that it
  * tells nobody what others did (CVE-2020-25705). Plain data, zero-initialised; `now_ms` is monotonic,
- * `random` fresh random bits.
+ * `random` fresh random bits, `source_hash` keyed. A refusal takes nothing.
  */
 enum {
 	ICMP_LIMIT_BUCKETS = 256,
-	ICMP_LIMIT_PER_SOURCE = 10 /* burst, then as many a second */,
-	ICMP_LIMIT_GLOBAL = 1000
+	ICMP_LIMIT_PER_SOURCE = 10, /* burst, then as many a second */
+	ICMP_LIMIT_GLOBAL = 1000,   /* a second on average, given out in tenths that vary by half */
 };
 
 struct icmp_limit {
@@ -61,7 +62,7 @@ struct icmp_limit {
 	uint32_t budget;
 	struct {
 		uint32_t stamp_ms;
-		uint16_t tokens;
+		uint16_t tokens; /* thousandths, at stamp_ms */
 		uint16_t used; /* 0: bucket never used, counts as full */
 	} bucket[ICMP_LIMIT_BUCKETS];
 };
