@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Copies of the ICMP that reaches the host's own address, which natd shares: a raw socket bound to the
+ * outside device. The kernel filters: only replies (echo, timestamp) and errors (unreachable, time
+ * exceeded, parameter problem) come through. Fragmented ones come whole: the host has put them together.
+ */
+#ifndef NATD_DAEMON_ICMPSOCK_H
+#define NATD_DAEMON_ICMPSOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/nat.h"
+#include "iocounter.h"
+
+struct icmpsock {
+	int fd; /* owned; for the event loop to wait on */
+	struct io_counters *counters;
+};
+
+/* 0 or a negative errno (-ENODEV: no such device; -EPERM). `counters` is borrowed. */
+int icmpsock_open(struct icmpsock *s, const char *device, struct io_counters *counters);
+void icmpsock_close(struct icmpsock *s);
+
+/*
+ * Reads one packet, with its IP header, into `room` bytes at `buffer` (65535 are always enough); fills
+ * p->data, len, gso_size, csum_partial and source (NAT_FROM_ICMP). Takes only packets to a shared address of `policy`.
+ * 1: a packet; 0: none there; -EBADMSG: one that is not for natd: go on reading; else a negative errno.
+ */
+int icmpsock_read(struct icmpsock *s, const struct nat_policy *policy, uint8_t *buffer, size_t room,
+		  struct nat_packet *p);
+
+#endif

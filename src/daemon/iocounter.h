@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the daemon counts about its descriptors, next to the core's reasons (core/reason.h): each packet
+ * that could not be read or sent is counted under exactly one name. Add a row, never rename one.
+ */
+#ifndef NATD_DAEMON_IOCOUNTER_H
+#define NATD_DAEMON_IOCOUNTER_H
+
+#include <stdint.h>
+
+/* clang-format off */
+#define IO_COUNTER_LIST(X)                                                                                    \
+	X(IO_TUN_READ,           "tun_read",           "packets read from the TUN device")                        \
+	X(IO_TUN_READ_SUPER,     "tun_read_super",     "super-packets (GSO) among them")                          \
+	X(IO_TUN_READ_BAD,       "tun_read_bad",       "packets from the TUN device with an impossible virtio header") \
+	X(IO_TUN_READ_ERROR,     "tun_read_error",     "failed reads from the TUN device")                        \
+	X(IO_TUN_WRITE,          "tun_write",          "packets written to the TUN device")                       \
+	X(IO_TUN_WRITE_FULL,     "tun_write_full",     "not written: the TUN device takes no more just now")      \
+	X(IO_TUN_WRITE_DOWN,     "tun_write_down",     "not written: the TUN device is down or gone")             \
+	X(IO_TUN_WRITE_INVALID,  "tun_write_invalid",  "not written: the kernel calls the packet invalid")        \
+	X(IO_TUN_WRITE_ERROR,    "tun_write_error",    "not written: another error")                              \
+	X(IO_ICMP_READ,          "icmp_read",          "packets read from the ICMP socket")                       \
+	X(IO_ICMP_IGNORED,       "icmp_ignored",       "of these, not to a shared address")                       \
+	X(IO_ICMP_READ_ERROR,    "icmp_read_error",    "failed reads from the ICMP socket")                       \
+	X(IO_SEND,               "send_packets",       "packets sent by the raw socket")                          \
+	X(IO_SEND_AGAIN,         "send_again",         "not sent: the socket's buffer is full (EAGAIN)")          \
+	X(IO_SEND_NO_BUFFER,     "send_no_buffer",     "not sent: the device's queue is full (ENOBUFS)")          \
+	X(IO_SEND_NO_MEMORY,     "send_no_memory",     "not sent: the kernel is short of memory (ENOMEM)")        \
+	X(IO_SEND_TOO_BIG,       "send_too_big",       "not sent: larger than the device's MTU (EMSGSIZE)")       \
+	X(IO_SEND_FORBIDDEN,     "send_forbidden",     "not sent: a firewall or policy forbids it (EPERM)")       \
+	X(IO_SEND_DENIED,        "send_denied",        "not sent: to a broadcast address (EACCES)")               \
+	X(IO_SEND_NET_UNREACH,   "send_net_unreach",   "not sent: the host has no route (ENETUNREACH)")           \
+	X(IO_SEND_HOST_UNREACH,  "send_host_unreach",  "not sent: the next hop does not answer (EHOSTUNREACH)")   \
+	X(IO_SEND_DOWN,          "send_down",          "not sent: the interface is down (ENETDOWN, ENODEV, ENXIO)") \
+	X(IO_SEND_INVALID,       "send_invalid",       "not sent: the kernel calls packet or address invalid (EINVAL)") \
+	X(IO_SEND_ERROR,         "send_error",         "not sent: another error")
+/* clang-format on */
+
+enum io_counter {
+#define X(id, name, help) id,
+	IO_COUNTER_LIST(X)
+#undef X
+		IO_COUNTER_COUNT
+};
+
+/* Plain data, zero-initialised; one for each worker. */
+struct io_counters {
+	uint64_t value[IO_COUNTER_COUNT];
+};
+
+/* Never NULL for c < IO_COUNTER_COUNT. */
+const char *io_counter_name(enum io_counter c);
+const char *io_counter_help(enum io_counter c);
+
+#endif

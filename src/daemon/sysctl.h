@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Kernel settings under /proc/sys that are small whole numbers: read, write, and remember what they were,
+ * in a small file, so that a clean stop restores the true originals even after a crash in between.
+ */
+#ifndef NATD_DAEMON_SYSCTL_H
+#define NATD_DAEMON_SYSCTL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	SYSCTL_NAME_SIZE = 80, /* "net/ipv4/conf/IFNAME/accept_local", with the NUL */
+	SYSCTL_SAVED_MAX = 512,
+};
+
+/* `name` relative to /proc/sys, with slashes. 0 or a negative errno (-ENOENT: no such setting). */
+int sysctl_read(const char *name, int32_t *value);
+int sysctl_write(const char *name, int32_t value);
+
+/* Is it one of the settings that natd changes? Nothing else is ever taken from a file and written. */
+bool sysctl_is_ours(const char *name);
+
+struct sysctl_saved {
+	char name[SYSCTL_NAME_SIZE];
+	int32_t original; /* before natd */
+	int32_t set;	  /* what natd wrote */
+};
+
+struct sysctl_state {
+	bool local_rule_moved; /* the `local` rule at preference 0 was ours to remove */
+	uint32_t n_saved;
+	struct sysctl_saved saved[SYSCTL_SAVED_MAX];
+};
+
+/* NULL: not saved. Borrowed, changeable. */
+struct sysctl_saved *sysctl_state_find(struct sysctl_state *s, const char *name);
+
+/*
+ * Loads what an earlier natd of this boot and this network namespace left in `path`. False, with *s all zero,
+ * when there is no such file, or it is not to be believed: not a regular file of our own user, writable by
+ * others, too large, of another boot, namespace or version, damaged, or with a setting that is not
+ * sysctl_is_ours().
+ */
+bool sysctl_state_load(const char *path, struct sysctl_state *s);
+/* Replaces the file at once or not at all. 0 or a negative errno. */
+int sysctl_state_store(const char *path, const struct sysctl_state *s);
+
+#endif
