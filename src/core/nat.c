@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The façade: creation, the batch, classification and sending. See nat_private.h for how the parts
+ * fit together.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "nat_private.h"
+
+void nat_memory_need(struct nat_memory *m)
+{
+	table_memory_need(m->max_sessions, m->max_addresses, &m->table);
+	m->fragments_len = fragment_memory_need(m->max_fragments);
+}
+
+static uint16_t min_inside_mtu(const struct nat_policy *p)
+{
+	uint16_t least = 0;
+
+	for (uint32_t i = 0; i < p->n_inside; i++) {
+		uint16_t mtu = p->inside[i].mtu;
+
+		if (mtu != 0 && (least == 0 || mtu < least))
+			least = mtu;
+	}
+	return least;
+}
+
+void nat_use_rules(struct nat *n, struct rules *r)
+{
+	n->rules = r;
+	n->policy = rules_policy(r);
+	n->min_inside_mtu = min_inside_mtu(n->policy);
+	fragment_set_limit(n->fragments, n->policy->limits.fragments, n->policy->timeouts.fragment);
+	for (uint32_t i = 0; i < rules_address_count(r); i++)
+		table_address_add(n->table, rules_address_at(r, i));
+}
+
+static void nat_seed(struct nat *n, const uint64_t seed[4])
+{
+	const uint64_t root[2] = {seed[0] ^ seed[2], seed[1] ^ seed[3]};
+
+	n->prf.key[0] = prf_hash(root, 1);
+	n->prf.key[1] = prf_hash(root, 2);
+	n->id_key[0] = prf_hash(root, 3);
+	n->id_key[1] = prf_hash(root, 4);
+	for (unsigned i = 0; i < ID_COUNTERS; i++)
+		n->ids[i] = (uint16_t)prf_hash(root, 16 + i);
+}
+
+static bool nat_open_parts(struct nat *n, const struct nat_policy *policy, const uint64_t seed[4],
+			   struct table_attach_report *report)
+{
+	struct table_params tp = {
+		.max_sessions = n->memory.max_sessions,
+		.max_addresses = n->memory.max_addresses,
+		.mapping = policy->mapping,
+		.port_reuse_s = policy->timeouts.port_reuse,
+		.timeouts = policy->timeouts,
+		.secret = {seed[0], seed[1], seed[2], seed[3]},
+	};
+	uint64_t fragment_secret[2] = {prf_next(&n->prf), prf_next(&n->prf)};
+	struct rules *r = rules_create(policy);
+
+	if (r == NULL)
+		return false;
+	n->table = table_attach(&n->memory.table, &tp, n->now_s, report);
+	n->fragments = fragment_create(n->memory.fragments, n->memory.max_fragments, fragment_secret);
+	if (n->table == NULL || n->fragments == NULL) {
+		rules_destroy(r);
+		return false;
+	}
+	nat_use_rules(n, r);
+	return true;
+}
+
+struct nat *nat_create(const struct nat_memory *m, const struct nat_policy *policy, const uint64_t seed[4],
+		       uint64_t now_ms, struct table_attach_report *report)
+{
+	struct nat *n = calloc(1, sizeof(*n));
+
+	memset(report, 0, sizeof(*report));
+	if (n == NULL)
+		return NULL;
+	n->memory = *m;
+	n->now_ms = now_ms;
+	n->now_s = (uint32_t)(now_ms / 1000);
+	nat_seed(n, seed);
+	if (!nat_open_parts(n, policy, seed, report)) {
+		if (n->table != NULL)
+			table_detach(n->table);
+		free(n);
+		return NULL;
+	}
+	return n;
+}
+
+void nat_destroy(struct nat *n)
+{
+	if (n == NULL)
+		return;
+	table_detach(n->table);
+	rules_destroy(n->rules);
+	free(n);
+}
+
+/* ---- classification ---- */
+
+static bool is_martian_source(uint32_t a)
+{
+	return a >> 24 == 0 || a >> 24 == 127 || a >= 0xe0000000u;
+}
+
+/* RFC 1812 5.3.7 and 5.3.5: what no router forwards, whatever the direction. */
+static enum nat_reason check_addresses(const struct nat *n, const struct pkt_view *v)
+{
+	if (is_martian_source(v->src) || rules_is_broadcast(n->rules, v->src))
+		return DROP_MARTIAN_SOURCE;
+	if (v->dst == 0xffffffffu || rules_is_broadcast(n->rules, v->dst))
+		return DROP_BROADCAST;
+	if (v->dst >> 28 == 0xe)
+		return DROP_MULTICAST;
+	if (is_martian_source(v->dst))
+		return DROP_MARTIAN_DESTINATION;
+	if (v->src == v->dst)
+		return DROP_LAND;
+	return NAT_PASS;
+}
+
+static enum nat_reason classify_to_elsewhere(const struct nat *n, struct work *w, bool from_inside)
+{
+	if (rules_is_inside(n->rules, w->v.dst))
+		return DROP_INSIDE_DESTINATION;
+	if (!from_inside)
+		return DROP_INSIDE_SOURCE;
+	if (rules_is_exempt(n->rules, w->v.dst))
+		return DROP_EXEMPT;
+	w->dir = DIR_OUT;
+	return NAT_PASS;
+}
+
+static enum nat_reason classify_to_external(const struct nat *n, struct work *w, bool from_inside)
+{
+	if (from_inside) {
+		w->hairpin = true;
+		w->dir = DIR_OUT;
+		return NAT_PASS;
+	}
+	if (rules_address_find(n->rules, w->v.src) >= 0)
+		return DROP_SPOOFED_EXTERNAL;
+	w->dir = DIR_IN;
+	return NAT_PASS;
+}
+
+/* Which way a packet goes follows from its addresses alone: the TUN does not tell where it came from. */
+enum nat_reason nat_classify(struct nat *n, struct work *w)
+{
+	enum nat_reason why = check_addresses(n, &w->v);
+	bool from_inside;
+
+	if (why != NAT_PASS)
+		return why;
+	from_inside = rules_is_inside(n->rules, w->v.src);
+	w->from_inside = from_inside;
+	if (rules_address_find(n->rules, w->v.dst) >= 0)
+		return classify_to_external(n, w, from_inside);
+	return classify_to_elsewhere(n, w, from_inside);
+}
+
+/* The key of the next pass. The remote side of queries and of other protocols has no port. */
+void nat_key(const struct nat *n, struct work *w, enum nat_dir dir)
+{
+	const struct pkt_view *v = &w->v;
+	bool has_ports = v->class_ == CLASS_TCP || v->class_ == CLASS_UDP;
+	struct session_key *k = &w->key;
+
+	w->dir = (uint8_t)dir;
+	k->dir = (uint8_t)dir;
+	k->class_ = v->class_;
+	if (dir == DIR_OUT) {
+		k->local = v->src;
+		k->local_port = v->sport;
+		k->remote = v->dst;
+		k->remote_port = has_ports ? v->dport : 0;
+	} else {
+		k->local = (uint32_t)table_address_slot(n->table, v->dst);
+		k->local_port = v->dport;
+		k->remote = v->src;
+		k->remote_port = has_ports ? v->sport : 0;
+	}
+	w->hash = table_hash(n->table, k);
+}
+
+/* ---- the batch ---- */
+
+static void remember_origin(struct work *w)
+{
+	w->src = w->v.src;
+	w->dst = w->v.dst;
+	w->sport = w->v.sport;
+	w->dport = w->v.dport;
+	w->id = w->v.id;
+}
+
+static void prepare(struct nat *n, struct work *w, struct nat_packet *p)
+{
+	w->p = p;
+	w->hairpin = w->to_host = w->from_inside = false;
+	w->mtu = 0;
+	w->session_id = 0;
+	p->to = NAT_NOWHERE;
+	p->reason = NAT_PASS;
+	p->mtu = 0;
+	w->reason = (uint8_t)packet_parse(p->data, p->len, p->csum_partial, &w->v);
+	if (w->reason != NAT_PASS)
+		return;
+	remember_origin(w);
+	w->reason = (uint8_t)nat_classify(n, w);
+	if (w->reason != NAT_PASS)
+		return;
+	if (w->v.frag == FRAG_LATER || w->v.kind == PKT_ICMP_ERROR)
+		return;
+	nat_key(n, w, (enum nat_dir)w->dir);
+	table_prefetch(n->table, (enum nat_dir)w->dir, w->hash);
+}
+
+static bool has_key(const struct work *w)
+{
+	return w->reason == NAT_PASS && w->v.frag != FRAG_LATER && w->v.kind != PKT_ICMP_ERROR;
+}
+
+void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t count, nat_emit *emit, void *ctx)
+{
+	n->now_ms = now_ms;
+	n->now_s = (uint32_t)(now_ms / 1000);
+	n->emit = emit;
+	n->emit_ctx = ctx;
+	for (uint32_t i = 0; i < count; i++)
+		prepare(n, &n->work[i], &p[i]);
+	for (uint32_t i = 0; i < count; i++)
+		if (has_key(&n->work[i]))
+			table_prefetch_record(n->table, (enum nat_dir)n->work[i].dir, n->work[i].hash);
+	for (uint32_t i = 0; i < count; i++)
+		nat_process(n, &n->work[i]);
+}
+
+/* The host reads its ICMP itself: natd sees copies, and what is not for its sessions is none of its business. */
+static bool is_hosts_own(const struct work *w, enum nat_reason why)
+{
+	return w->p->source == NAT_FROM_ICMP &&
+	       (why == DROP_ICMP_NO_SESSION || why == DROP_UNSOLICITED || why == DROP_FILTERED || w->to_host);
+}
+
+void nat_drop(struct nat *n, struct work *w, enum nat_reason why)
+{
+	w->p->to = NAT_NOWHERE;
+	w->p->reason = (uint8_t)why;
+	if (!is_hosts_own(w, why))
+		n->counters[why]++;
+}
+
+static void translate(struct nat *n, struct work *w)
+{
+	struct pkt_view came = w->v;
+	enum nat_reason why = nat_pass(n, w);
+	enum nat_to to;
+
+	if (why == NAT_PASS && w->hairpin && !w->to_host) { /* RFC 4787 REQ-9: the second half */
+		nat_key(n, w, DIR_IN);
+		why = nat_pass(n, w);
+	}
+	to = why == NAT_PASS ? nat_destination(n, w) : NAT_NOWHERE;
+	if (w->v.frag == FRAG_FIRST && !nat_fragment_first(n, w, &came, to))
+		return;
+	if (why != NAT_PASS) {
+		nat_drop(n, w, why);
+		nat_answer_exhausted(n, w, why);
+	} else {
+		nat_send(n, w, to);
+	}
+	if (w->v.frag == FRAG_FIRST)
+		nat_fragment_release(n, w, &came);
+}
+
+void nat_process(struct nat *n, struct work *w)
+{
+	if (w->reason != NAT_PASS)
+		nat_drop(n, w, (enum nat_reason)w->reason);
+	else if (w->v.frag == FRAG_LATER)
+		nat_fragment_later(n, w);
+	else if (w->v.kind == PKT_ICMP_ERROR)
+		nat_icmp_error(n, w);
+	else if (w->v.kind == PKT_ICMP_REST)
+		nat_drop(n, w, DROP_ICMP_TYPE);
+	else
+		translate(n, w);
+}
+
+/* ---- sending ---- */
+
+static void count_sent(struct nat *n, const struct work *w, enum nat_to to)
+{
+	if (to == NAT_TO_HOST) {
+		n->counters[COUNT_TO_HOST]++;
+		return;
+	}
+	n->counters[to == NAT_TO_OUTSIDE ? COUNT_OUT_PACKETS : COUNT_IN_PACKETS]++;
+	n->counters[to == NAT_TO_OUTSIDE ? COUNT_OUT_BYTES : COUNT_IN_BYTES] += w->v.len;
+	if (w->hairpin)
+		n->counters[COUNT_HAIRPIN]++;
+}
+
+struct cut {
+	struct nat *n;
+	struct nat_packet piece;
+};
+
+static void emit_piece(void *ctx, uint8_t *data, size_t len)
+{
+	struct cut *c = ctx;
+
+	c->piece.data = data;
+	c->piece.len = (uint32_t)len;
+	c->n->emit(c->n->emit_ctx, &c->piece, true);
+}
+
+/* RFC 791 and RFC 4787 REQ-13a: what is too large and may be cut is cut, first piece first. */
+static void cut_and_emit(struct nat *n, struct work *w)
+{
+	struct cut c = {.n = n, .piece = *w->p};
+
+	c.piece.gso_size = 0;
+	c.piece.csum_partial = false;
+	n->counters[COUNT_FRAGMENTED]++;
+	fragment_cut(&w->v, w->mtu, emit_piece, &c);
+}
+
+void nat_send(struct nat *n, struct work *w, enum nat_to to)
+{
+	struct nat_packet *p = w->p;
+
+	if (to == NAT_TO_HOST && p->source == NAT_FROM_ICMP) {
+		nat_drop(n, w, DROP_UNSOLICITED); /* the host has it already; not counted */
+		return;
+	}
+	p->to = (uint8_t)to;
+	p->len = w->v.len;
+	p->mtu = w->mtu;
+	count_sent(n, w, to);
+	if (w->mtu != 0 && w->v.len > w->mtu && p->gso_size == 0 && to != NAT_TO_HOST && !p->csum_partial)
+		cut_and_emit(n, w);
+	else
+		n->emit(n->emit_ctx, p, false);
+}
+
+/* ---- time ---- */
+
+struct expiry {
+	struct nat *n;
+};
+
+static void on_expire(void *ctx, struct session *s)
+{
+	struct nat *n = ((struct expiry *)ctx)->n;
+
+	n->counters[COUNT_SESSION_EXPIRED]++;
+	nat_notify(n, NAT_EVENT_DESTROY, s);
+}
+
+bool nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat_emit *emit, void *ctx)
+{
+	struct expiry e = {.n = n};
+	uint32_t closed;
+
+	n->now_ms = now_ms;
+	n->now_s = (uint32_t)(now_ms / 1000);
+	n->emit = emit;
+	n->emit_ctx = ctx;
+	n->counters[DROP_FRAGMENT_TIMEOUT] += fragment_sweep(n->fragments, now_ms, budget);
+	nat_hold_step(n);
+	closed = table_sweep(n->table, n->now_s, budget, on_expire, &e);
+	return closed > 0 && table_sweep_round(n->table) > budget;
+}
+
+/* ---- looking ---- */
+
+const uint64_t *nat_counters(const struct nat *n)
+{
+	return n->counters;
+}
+
+struct table *nat_table(struct nat *n)
+{
+	return n->table;
+}
+
+const struct nat_policy *nat_policy_get(const struct nat *n)
+{
+	return n->policy;
+}
+
+/* A forward is found again by what it says, so that sessions outlive a reordering of the file. */
+const char *nat_forward_name(const struct nat *n, const struct session *s)
+{
+	uint32_t external = table_address(n->table, s->ext);
+	uint32_t to;
+	uint16_t to_port;
+	int32_t i;
+
+	if (!(s->kind & SESSION_KIND_FORWARD))
+		return NULL;
+	i = rules_forward_inbound(n->rules, session_class(s), external, s->ext_port, s->rem_addr, &to, &to_port);
+	if (i < 0)
+		i = rules_forward_outbound(n->rules, session_class(s), s->int_addr, s->int_port, &to, &to_port);
+	return i < 0 ? NULL : n->policy->forwards[i].name;
+}
+
+bool nat_session_assured(const struct session *s)
+{
+	return s->packets[DIR_OUT] != 0 && s->packets[DIR_IN] != 0;
+}
+
+void nat_session_delete(struct nat *n, struct session *s, uint64_t now_ms)
+{
+	n->counters[COUNT_SESSION_DELETED]++;
+	nat_notify(n, NAT_EVENT_DESTROY, s);
+	table_session_close(n->table, s, (uint32_t)(now_ms / 1000));
+}
+
+void nat_set_port_guard(struct nat *n, bool (*in_use)(void *ctx, enum nat_class c, uint32_t address, uint16_t port),
+			void *ctx)
+{
+	n->port_in_use = in_use;
+	n->port_ctx = ctx;
+}
+
+void nat_set_observer(struct nat *n, void (*observe)(void *ctx, enum nat_event e, const struct session *s), void *ctx)
+{
+	n->observe = observe;
+	n->observe_ctx = ctx;
+}
+
+const char *nat_check(const struct nat *n)
+{
+	const char *wrong = table_check(n->table);
+
+	return wrong != NULL ? wrong : fragment_check(n->fragments);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * ICMP errors: those that pass through, whose quoted packet is translated as well (RFC 5508 REQ-4, 5, 7), and
+ * those that natd owes as a router.
+ *
+ * An error is about a packet that its sender has seen. Inbound, the quote is what natd sent out, so
+ * its source is the external endpoint; outbound, it is what natd sent in, so its destination is
+ * the internal one. Either way the quote must name a session, and the outer destination must be the quoted source
+ * (CVE-2019-5598). An error never makes, refreshes or ends anything (RFC 5508 REQ-6, RFC 4787 REQ-12).
+ */
+#include <string.h>
+
+#include "nat_private.h"
+
+enum { MTU_LEAST = 68 /* RFC 791: every host takes it; a smaller next-hop MTU is an attack */ };
+
+static void quote_key(const struct nat *n, const struct pkt_view *q, enum nat_dir dir, struct session_key *k)
+{
+	bool has_ports = q->class_ == CLASS_TCP || q->class_ == CLASS_UDP;
+	uint16_t remote_port = dir == DIR_OUT ? q->sport : q->dport;
+
+	k->dir = (uint8_t)dir;
+	k->class_ = q->class_;
+	k->remote_port = has_ports ? remote_port : 0;
+	if (dir == DIR_OUT) {
+		k->local = q->dst;
+		k->local_port = q->dport;
+		k->remote = q->src;
+	} else {
+		k->local = (uint32_t)table_address_slot(n->table, q->src);
+		k->local_port = q->sport;
+		k->remote = q->dst;
+	}
+}
+
+static enum nat_reason check_error(const struct session *s, const struct work *w, const struct pkt_view *q)
+{
+	const struct pkt_view *v = &w->v;
+	enum nat_dir sender = w->dir == DIR_OUT ? DIR_IN : DIR_OUT;
+
+	if (q->class_ == CLASS_TCP && !tcp_sequence_was_sent(s, sender, q->tcp_seq))
+		return DROP_ICMP_QUOTE_SEQUENCE;
+	if (v->icmp_type == ICMP_UNREACH && v->icmp_code == ICMP_UNREACH_NEEDFRAG) {
+		uint16_t mtu = load16(v->l4 + 6);
+
+		if (mtu != 0 && mtu < MTU_LEAST) /* 0: a router from before RFC 1191 */
+			return DROP_ICMP_MTU;
+	}
+	return NAT_PASS;
+}
+
+static void translate_error(struct nat *n, struct work *w, struct pkt_view *q, const struct session *s)
+{
+	struct rewrite inner = {.src = q->src, .dst = q->dst, .sport = q->sport, .dport = q->dport};
+	struct rewrite outer = {.src = w->v.src, .dst = w->v.dst, .sport = w->v.sport, .dport = w->v.dport};
+	uint32_t external = table_address(n->table, s->ext);
+
+	if (w->dir == DIR_OUT) {
+		inner.dst = external;
+		inner.dport = s->ext_port;
+		outer.src = external; /* RFC 5508 REQ-5: whoever inside sent it, it comes from natd's address */
+	} else {
+		inner.src = s->int_addr;
+		inner.sport = s->int_port;
+		outer.dst = s->int_addr;
+	}
+	if (q->class_ == CLASS_ICMP)
+		inner.sport = inner.dport = w->dir == DIR_OUT ? inner.dport : inner.sport;
+	rewrite_quote(&w->v, q, &inner);
+	rewrite_apply(&w->v, &outer);
+}
+
+static enum nat_reason pass_error(struct nat *n, struct work *w)
+{
+	struct session_key k;
+	struct session *s;
+	struct pkt_view q;
+	enum nat_reason why = packet_parse_quote(&w->v, &q);
+
+	if (why != NAT_PASS)
+		return why;
+	if (w->v.dst != q.src)
+		return DROP_ICMP_QUOTE_ADDRESS;
+	quote_key(n, &q, (enum nat_dir)w->dir, &k);
+	s = table_find(n->table, &k, table_hash(n->table, &k), n->now_s);
+	if (s == NULL)
+		return DROP_ICMP_NO_SESSION;
+	why = check_error(s, w, &q);
+	if (why == NAT_PASS) {
+		if (w->dir == DIR_IN)
+			w->mtu = rules_inside_mtu(n->rules, s->int_addr);
+		else
+			w->mtu = n->policy->outside_mtu;
+		translate_error(n, w, &q, s);
+	}
+	return why;
+}
+
+void nat_icmp_error(struct nat *n, struct work *w)
+{
+	enum nat_reason why;
+
+	if (w->v.frag != FRAG_NONE) { /* the checksum cannot be verified, and no router sends such */
+		nat_drop(n, w, DROP_ICMP_QUOTE);
+		return;
+	}
+	if (w->p->source == NAT_FROM_ICMP) {
+		if (w->v.ttl <= 1) {
+			nat_drop(n, w, DROP_TTL);
+			return;
+		}
+		rewrite_decrement_ttl(&w->v);
+	}
+	why = pass_error(n, w);
+	if (why == NAT_PASS && w->hairpin) { /* RFC 5508 REQ-7 */
+		w->dir = DIR_IN;
+		why = pass_error(n, w);
+	}
+	if (why != NAT_PASS) {
+		nat_drop(n, w, why);
+		return;
+	}
+	if (w->dir == DIR_OUT)
+		rewrite_ip_id(&w->v, nat_new_id(n, &w->v));
+	n->counters[COUNT_ICMP_TRANSLATED]++;
+	nat_send(n, w, nat_destination(n, w));
+}
+
+/* ---- errors of natd's own ---- */
+
+/* Back to what its sender sent: nobody may see the other side's addresses in a quote. */
+static void restore(struct work *w)
+{
+	struct rewrite rw = {
+		.src = w->src,
+		.dst = w->dst,
+		.sport = w->sport,
+		.dport = w->dport,
+		.csum_partial = w->p->csum_partial,
+	};
+
+	rewrite_apply(&w->v, &rw);
+	rewrite_ip_id(&w->v, w->id);
+}
+
+static uint32_t answer_source(const struct nat *n, const struct work *w)
+{
+	if (!w->from_inside)
+		return w->dst;
+	if (n->policy->icmp_source != 0)
+		return n->policy->icmp_source;
+	return rules_address_count(n->rules) > 0 ? rules_address_at(n->rules, 0) : 0;
+}
+
+void nat_answer(struct nat *n, struct work *w, uint8_t type, uint8_t code, uint16_t mtu)
+{
+	struct icmp_error e = {.src = answer_source(n, w), .type = type, .code = code, .mtu = mtu};
+	struct nat_packet out = {.to = w->from_inside ? NAT_TO_INSIDE : NAT_TO_OUTSIDE};
+	uint8_t bytes[ICMP_ERROR_MAX];
+
+	restore(w);
+	if (e.src == 0 || !icmp_may_answer(&w->v))
+		return;
+	if (!icmp_limit_take(&n->icmp_limit, prf_hash(n->id_key, w->v.src), n->now_ms, prf_next(&n->prf))) {
+		n->counters[COUNT_ICMP_LIMITED]++;
+		return;
+	}
+	out.data = bytes;
+	out.len = (uint32_t)icmp_build(bytes, &w->v, &e);
+	n->counters[COUNT_ICMP_SENT]++;
+	n->emit(n->emit_ctx, &out, true);
+}
+
+void nat_answer_exhausted(struct nat *n, struct work *w, enum nat_reason why)
+{
+	enum nat_exhausted_icmp how = n->policy->exhausted_icmp;
+	bool is_resource = why == DROP_NO_ADDRESS || why == DROP_NO_PORT || why == DROP_SESSIONS_FULL ||
+			   why == DROP_HOST_SESSIONS || why == DROP_HOST_PORTS || why == DROP_HOST_RATE ||
+			   why == DROP_EXPIRED_EMBRYO || why == DROP_TABLE || why == DROP_OTHER_BUSY;
+
+	if (!is_resource || !w->from_inside || how == EXHAUSTED_NONE)
+		return;
+	nat_answer(n, w, ICMP_UNREACH, how == EXHAUSTED_ADMIN_PROHIBITED ? ICMP_UNREACH_ADMIN : ICMP_UNREACH_HOST, 0);
+}

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The slow path: a packet without a session. Everything that policy decides is decided here, once
+ * a session, so that the fast path has nothing left to ask.
+ *
+ * Outbound: may this host have one more session; which external endpoint (a forward's, its mapping's, or a new one);
+ * open. Inbound: forward, mapping and filtering, or nothing asked for it.
+ *
+ * Fairness: while other hosts are active, one host's unanswered sessions may take at most half of the ports and of the table
+ * that are still free, so that a flood by one leaves room for all (RFC 6888 REQ-4, 5). Nothing that lives is ever evicted
+ * (RFC 6888 REQ-11D).
+ */
+#include <string.h>
+
+#include "nat_private.h"
+
+enum { FAIR_FROM = 1024 /* below that many sessions or ports a share is not worth having */ };
+
+bool nat_port_is_natds(const struct nat *n, enum nat_class c, uint32_t address, uint16_t port)
+{
+	uint32_t to;
+	uint16_t to_port;
+
+	return rules_port_usable(n->rules, c, address, port) ||
+	       rules_forward_inbound(n->rules, c, address, port, 0, &to, &to_port) != -1;
+}
+
+/* ---- may it have one more? ---- */
+
+/* A bucket that holds one second's worth. The record is new when rate_ms is 0. */
+static bool rate_take(struct nat *n, struct host *h)
+{
+	uint32_t limit = n->policy->limits.new_sessions_per_host;
+	uint32_t now = (uint32_t)n->now_ms | 1;
+	uint32_t elapsed = now - h->rate_ms;
+	uint64_t fresh;
+
+	if (limit == 0)
+		return true;
+	if (h->rate_ms == 0 || elapsed >= 1000) {
+		h->rate_ms = now;
+		h->rate_tokens = limit;
+	} else {
+		fresh = (uint64_t)elapsed * limit / 1000;
+		if (fresh > 0) {
+			h->rate_ms = now;
+			h->rate_tokens = (uint32_t)(h->rate_tokens + fresh > limit ? limit : h->rate_tokens + fresh);
+		}
+	}
+	if (h->rate_tokens == 0)
+		return false;
+	h->rate_tokens--;
+	return true;
+}
+
+static bool is_fair(const struct nat *n, uint32_t embryos, uint32_t total, uint32_t used)
+{
+	if (total < FAIR_FROM || table_host_count(n->table) < 2)
+		return true;
+	return used < total && embryos < total - used;
+}
+
+static enum nat_reason check_limits(struct nat *n, struct host *h)
+{
+	const struct nat_limits *l = &n->policy->limits;
+
+	if (table_session_count(n->table) >= l->sessions)
+		return DROP_SESSIONS_FULL;
+	if (l->sessions_per_host != 0 && h->sessions >= l->sessions_per_host)
+		return DROP_HOST_SESSIONS;
+	if (!is_fair(n, h->embryos, l->sessions, table_session_count(n->table)))
+		return DROP_EXPIRED_EMBRYO;
+	return rate_take(n, h) ? NAT_PASS : DROP_HOST_RATE;
+}
+
+/* ---- the external endpoint ---- */
+
+struct endpoint {
+	uint16_t ext;
+	uint16_t port;
+	bool forward;
+	bool taken; /* a port taken for this session: to be released if it is not opened */
+};
+
+struct guard {
+	struct nat *n;
+	enum nat_class c;
+	uint32_t address;
+};
+
+/* No mapping may sit on a forward's port, nor on one where a socket of the host is (CVE-2021-3773). */
+static bool port_may_be_taken(void *ctx, uint16_t port)
+{
+	const struct guard *g = ctx;
+	const struct nat *n = g->n;
+
+	if (!rules_port_usable(n->rules, g->c, g->address, port))
+		return false;
+	if (n->port_in_use == NULL || !rules_address_is_shared(n->rules, g->address))
+		return true;
+	return !n->port_in_use(n->port_ctx, g->c, g->address, port);
+}
+
+static uint32_t range_total(const struct nat_range *r, uint32_t count)
+{
+	uint32_t total = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		total += (uint32_t)r[i].last - r[i].first + 1;
+	return total;
+}
+
+/* RFC 6888 REQ-8: a port may come back early when its TCP session was tracked to its end (a), or when filtering keeps the old
+ * peers away (c). */
+static bool may_recycle(const struct nat *n, enum nat_class c)
+{
+	return c == CLASS_TCP || n->policy->filtering != FILTERING_ENDPOINT_INDEPENDENT;
+}
+
+static enum nat_reason take_port(struct nat *n, const struct work *w, const struct host *h, struct endpoint *e)
+{
+	struct guard g = {.n = n, .c = (enum nat_class)w->v.class_, .address = table_address(n->table, e->ext)};
+	struct port_request rq = {
+		.ext = e->ext,
+		.class_ = w->v.class_,
+		.same_class = 1,
+		.parity = n->policy->port_parity,
+		.like = w->v.sport,
+		.prefer = n->policy->port_selection == PORTS_PRESERVE ? w->v.sport : 0,
+		.may_recycle = may_recycle(n, g.c),
+		.usable = port_may_be_taken,
+		.ctx = &g,
+	};
+	bool recycled = false;
+
+	rq.ranges = rules_port_ranges(n->rules, g.address, &rq.n_ranges);
+	if (!is_fair(n, h->embryos, range_total(rq.ranges, rq.n_ranges),
+		     table_address_ports_used(n->table, e->ext, g.c)))
+		return DROP_EXPIRED_EMBRYO;
+	e->port = table_port_take(n->table, &rq, prf_next(&n->prf), n->now_s, &recycled);
+	if (e->port == 0)
+		return DROP_NO_PORT;
+	e->taken = true;
+	n->counters[COUNT_PORT_RECYCLED] += recycled;
+	return NAT_PASS;
+}
+
+static bool other_is_free(struct nat *n, const struct work *w, uint16_t ext)
+{
+	struct session_key k = w->key;
+
+	k.dir = DIR_IN;
+	k.local = ext;
+	return table_find(n->table, &k, table_hash(n->table, &k), n->now_s) == NULL;
+}
+
+/* Other protocols have no ports: one inside host at a time per (address, protocol, remote), CVE-2014-8160. */
+static enum nat_reason take_other(struct nat *n, const struct work *w, struct endpoint *e)
+{
+	e->port = w->key.local_port;
+	return other_is_free(n, w, e->ext) ? NAT_PASS : DROP_OTHER_BUSY;
+}
+
+static enum nat_reason take_on(struct nat *n, const struct work *w, const struct host *h, struct endpoint *e,
+			       uint32_t ordinal)
+{
+	int32_t slot = table_address_add(n->table, rules_address_at(n->rules, ordinal));
+
+	if (slot == TABLE_NONE)
+		return DROP_NO_ADDRESS;
+	e->ext = (uint16_t)slot;
+	return w->v.class_ == CLASS_OTHER ? take_other(n, w, e) : take_port(n, w, h, e);
+}
+
+/*
+ * Which outside address: the one the host is paired with (RFC 4787 REQ-2, RFC 6888 REQ-2); a host that has none yet starts at one
+ * that depends on its address, and goes on to the next while they are full. Arbitrary pooling starts anywhere.
+ */
+static enum nat_reason take_address(struct nat *n, const struct work *w, const struct host *h, struct endpoint *e)
+{
+	enum { TRIES = 64 };
+	uint32_t count = rules_address_count(n->rules);
+	bool paired = n->policy->pooling == POOLING_PAIRED;
+	enum nat_reason why = DROP_NO_ADDRESS;
+	uint32_t start;
+
+	if (count == 0)
+		return DROP_NO_ADDRESS;
+	if (paired && h->sessions > 0) {
+		int32_t ordinal = rules_address_find(n->rules, table_address(n->table, h->ext));
+
+		if (ordinal >= 0)
+			return take_on(n, w, h, e, (uint32_t)ordinal);
+	}
+	start = (uint32_t)((paired ? prf_hash(n->id_key, w->v.src) : prf_next(&n->prf)) % count);
+	for (uint32_t i = 0; i < count && i < TRIES; i++) {
+		why = take_on(n, w, h, e, (start + i) % count);
+		if (why == NAT_PASS)
+			break;
+	}
+	return why;
+}
+
+/* A host whose port is forwarded speaks from that port when it speaks first, too. */
+static bool find_forward(struct nat *n, const struct work *w, const struct host *h, struct endpoint *e)
+{
+	uint32_t address;
+	int32_t slot;
+
+	if (w->v.class_ != CLASS_TCP && w->v.class_ != CLASS_UDP)
+		return false;
+	if (rules_forward_outbound(n->rules, (enum nat_class)w->v.class_, w->v.src, w->v.sport, &address, &e->port) < 0)
+		return false;
+	if (address == 0 && h->sessions > 0 && rules_address_find(n->rules, table_address(n->table, h->ext)) >= 0)
+		address = table_address(n->table, h->ext);
+	else if (address == 0 && rules_address_count(n->rules) > 0)
+		address = rules_address_at(n->rules,
+					   (uint32_t)(prf_hash(n->id_key, w->v.src) % rules_address_count(n->rules)));
+	slot = rules_address_find(n->rules, address) < 0 ? TABLE_NONE : table_address_add(n->table, address);
+	if (slot == TABLE_NONE)
+		return false;
+	e->ext = (uint16_t)slot;
+	e->forward = true;
+	return true;
+}
+
+static bool find_mapping(const struct nat *n, const struct work *w, struct endpoint *e)
+{
+	struct mapping m;
+
+	if (w->v.class_ == CLASS_OTHER || !table_mapping_internal(n->table, (enum nat_class)w->v.class_, w->v.src,
+								  w->key.local_port, w->v.dst, w->key.remote_port, &m))
+		return false;
+	e->ext = m.ext;
+	e->port = m.ext_port;
+	return true;
+}
+
+/* RFC 4787 REQ-1: the mapping that is there, else a new one within the host's share of ports. */
+static enum nat_reason choose_endpoint(struct nat *n, const struct work *w, const struct host *h, struct endpoint *e)
+{
+	uint32_t limit = n->policy->limits.ports_per_host;
+	enum nat_reason why;
+
+	if (find_mapping(n, w, e) || find_forward(n, w, h, e))
+		return NAT_PASS;
+	if (limit != 0 && h->ports >= limit && w->v.class_ != CLASS_OTHER)
+		return DROP_HOST_PORTS;
+	why = take_address(n, w, h, e);
+	if (why == NAT_PASS && w->v.class_ != CLASS_OTHER)
+		n->counters[COUNT_MAPPING_NEW]++;
+	return why;
+}
+
+/* ---- opening ---- */
+
+static struct session *open_session(struct nat *n, struct work *w, const struct session_spec *spec,
+				    enum nat_reason *why)
+{
+	struct session *s = table_session_open(n->table, spec, n->now_s, why);
+
+	if (s == NULL)
+		return NULL;
+	if (w->v.kind == PKT_TCP)
+		tcp_open(s, (enum nat_dir)w->dir, &w->v);
+	n->counters[COUNT_SESSION_NEW]++;
+	nat_notify(n, NAT_EVENT_NEW, s);
+	return s;
+}
+
+static uint8_t first_state(enum nat_dir dir)
+{
+	return dir == DIR_OUT ? SESSION_SYN_OUT : SESSION_SYN_IN;
+}
+
+/* What may open a session at all. The choice RFC 5382 leaves open: a segment of no known connection is dropped, always. */
+static enum nat_reason check_opener(const struct nat *n, const struct work *w)
+{
+	const struct pkt_view *v = &w->v;
+
+	if (v->kind == PKT_TCP && (v->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
+		return DROP_TCP_NO_SESSION;
+	if (v->kind == PKT_ICMP_REPLY)
+		return DROP_ICMP_NO_SESSION;
+	if (v->kind == PKT_OTHER && n->policy->other_protocols == OTHER_DROP)
+		return DROP_OTHER_PROTOCOL;
+	return NAT_PASS;
+}
+
+static bool is_hosts_port(const struct nat *n, const struct work *w)
+{
+	if (!rules_address_is_shared(n->rules, w->v.dst))
+		return false;
+	if (w->v.class_ != CLASS_TCP && w->v.class_ != CLASS_UDP)
+		return true;
+	return !nat_port_is_natds(n, (enum nat_class)w->v.class_, w->v.dst, w->v.dport);
+}
+
+static enum nat_reason check_hairpin(const struct nat *n, struct work *w)
+{
+	if (!w->hairpin)
+		return NAT_PASS;
+	if (is_hosts_port(n, w)) {
+		w->to_host = true;
+		return NAT_PASS;
+	}
+	return n->policy->hairpinning ? NAT_PASS : DROP_HAIRPIN_OFF;
+}
+
+static struct session *open_outbound(struct nat *n, struct work *w, enum nat_reason *why)
+{
+	struct endpoint e = {0};
+	struct session_spec spec;
+	struct session *s;
+	struct host *h;
+
+	*why = check_hairpin(n, w);
+	if (*why != NAT_PASS || w->to_host)
+		return NULL;
+	*why = check_opener(n, w);
+	if (*why != NAT_PASS)
+		return NULL;
+	h = table_host(n->table, w->v.src, true);
+	*why = h == NULL ? DROP_TABLE : check_limits(n, h);
+	if (*why == NAT_PASS)
+		*why = choose_endpoint(n, w, h, &e);
+	if (*why != NAT_PASS)
+		return NULL;
+	spec = (struct session_spec){
+		.int_addr = w->v.src,
+		.int_port = w->key.local_port,
+		.rem_addr = w->v.dst,
+		.rem_port = w->key.remote_port,
+		.ext = e.ext,
+		.ext_port = e.port,
+		.class_ = w->v.class_,
+		.state = first_state(DIR_OUT),
+		.forward = e.forward,
+	};
+	s = open_session(n, w, &spec, why);
+	if (s == NULL && e.taken)
+		table_port_release(n->table, (enum nat_class)w->v.class_, e.ext, e.port);
+	if (s != NULL && w->v.kind == PKT_TCP)
+		nat_hold_cancel(n, table_address(n->table, e.ext), e.port, w->v.dst, w->v.dport);
+	return s;
+}
+
+/* ---- inbound ---- */
+
+/* Nothing asked for it: the host's own, or silence, or the answer that policy wants. */
+static enum nat_reason refuse(struct nat *n, struct work *w, enum nat_reason why)
+{
+	bool shared = rules_address_is_shared(n->rules, w->v.dst);
+	bool is_syn = w->v.kind == PKT_TCP && check_opener(n, w) == NAT_PASS;
+
+	if (is_hosts_port(n, w) || (shared && n->policy->unsolicited == UNSOLICITED_HOST && !w->hairpin)) {
+		w->to_host = true;
+		return NAT_PASS;
+	}
+	if (w->v.kind == PKT_TCP && !is_syn)
+		return DROP_TCP_NO_SESSION;
+	if (w->v.kind == PKT_ICMP_REPLY)
+		return DROP_ICMP_NO_SESSION;
+	if (n->policy->unsolicited == UNSOLICITED_REJECT && !w->hairpin) {
+		if (is_syn)
+			nat_hold_add(n, w);
+		else if (w->v.kind == PKT_UDP)
+			nat_answer(n, w, ICMP_UNREACH, ICMP_UNREACH_PORT, 0);
+	}
+	return is_syn && why == DROP_UNSOLICITED ? DROP_UNSOLICITED_SYN : why;
+}
+
+/* RFC 4787 REQ-8. Hairpinned packets come from inside: the filter is against the outside. */
+static bool filter_allows(const struct nat *n, const struct work *w, const struct mapping *m)
+{
+	if (w->hairpin)
+		return true;
+	switch (n->policy->filtering) {
+	case FILTERING_ENDPOINT_INDEPENDENT:
+		return true;
+	case FILTERING_ADDRESS_DEPENDENT:
+		return table_mapping_has_peer(n->table, m, w->v.src);
+	case FILTERING_ADDRESS_AND_PORT_DEPENDENT:
+		break;
+	}
+	return false;
+}
+
+static struct session *open_towards(struct nat *n, struct work *w, uint32_t to, uint16_t to_port, bool forward,
+				    enum nat_reason *why)
+{
+	struct session_spec spec = {
+		.int_addr = to,
+		.int_port = to_port,
+		.rem_addr = w->v.src,
+		.rem_port = w->key.remote_port,
+		.ext = (uint16_t)w->key.local,
+		.ext_port = w->key.local_port,
+		.class_ = w->v.class_,
+		.state = first_state(DIR_IN),
+		.from_outside = true,
+		.forward = forward,
+	};
+	struct host *h = table_host(n->table, to, true);
+
+	*why = check_opener(n, w);
+	if (*why == NAT_PASS)
+		*why = h == NULL ? DROP_TABLE : check_limits(n, h);
+	return *why == NAT_PASS ? open_session(n, w, &spec, why) : NULL;
+}
+
+/* True when a forward has the say about this packet; *s is its session, or NULL with *why. */
+static bool open_forward(struct nat *n, struct work *w, struct session **s, enum nat_reason *why)
+{
+	uint32_t to;
+	uint16_t to_port;
+	int32_t i;
+
+	if (w->v.class_ != CLASS_TCP && w->v.class_ != CLASS_UDP)
+		return false;
+	i = rules_forward_inbound(n->rules, (enum nat_class)w->v.class_, w->v.dst, w->v.dport, w->v.src, &to, &to_port);
+	if (i == -1)
+		return false;
+	*s = NULL;
+	*why = DROP_FORWARD_SOURCE;
+	if (i >= 0)
+		*s = open_towards(n, w, to, to_port, true, why);
+	return true;
+}
+
+static struct session *open_inbound(struct nat *n, struct work *w, enum nat_reason *why)
+{
+	struct session *s;
+	struct mapping m;
+
+	if (open_forward(n, w, &s, why))
+		return s;
+	if (w->v.class_ == CLASS_ICMP || w->v.class_ == CLASS_OTHER ||
+	    !table_mapping_external(n->table, (enum nat_class)w->v.class_, (uint16_t)w->key.local, w->key.local_port,
+				    &m)) {
+		*why = refuse(n, w, DROP_UNSOLICITED);
+		return NULL;
+	}
+	if (!filter_allows(n, w, &m)) {
+		*why = refuse(n, w, DROP_FILTERED);
+		return NULL;
+	}
+	return open_towards(n, w, m.int_addr, m.int_port, false, why);
+}
+
+struct session *nat_open(struct nat *n, struct work *w, enum nat_reason *why)
+{
+	if (w->dir == DIR_OUT)
+		return open_outbound(n, w, why);
+	return open_inbound(n, w, why);
+}

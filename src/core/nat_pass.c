@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One pass through the NAT in one direction: find the session, let the protocol judge the packet, see that it
+ * fits the way out, rewrite. This is the fast path; what is new goes to nat_open.c.
+ */
+#include <string.h>
+
+#include "nat_private.h"
+
+void nat_notify(const struct nat *n, enum nat_event e, const struct session *s)
+{
+	if (n->observe != NULL)
+		n->observe(n->observe_ctx, e, s);
+}
+
+/*
+ * A datagram that may be cut somewhere needs an IP id unique per (source, destination, protocol), and
+ * several inside hosts now share one source (RFC 6864 5.3.1): natd counts its own, from a place that the secret hides.
+ */
+uint16_t nat_new_id(struct nat *n, const struct pkt_view *v)
+{
+	uint64_t h = prf_hash(n->id_key, (uint64_t)v->dst << 32 | v->src) + v->proto;
+	uint16_t id = n->ids[(h >> 16) % ID_COUNTERS]++;
+
+	return (uint16_t)(id + h);
+}
+
+enum nat_to nat_destination(const struct nat *n, const struct work *w)
+{
+	(void)n;
+	if (w->to_host)
+		return NAT_TO_HOST;
+	return w->dir == DIR_OUT ? NAT_TO_OUTSIDE : NAT_TO_INSIDE;
+}
+
+/* ---- fits the way out? ---- */
+
+static uint32_t segment_len(const struct work *w)
+{
+	const struct nat_packet *p = w->p;
+	uint32_t header;
+
+	if (p->gso_size == 0)
+		return w->v.len;
+	header = w->v.kind == PKT_TCP ? w->v.tcp_hlen : 8;
+	return w->v.ihl + header + p->gso_size;
+}
+
+static uint16_t way_out_mtu(const struct nat *n, const struct work *w, const struct session *s)
+{
+	if (w->dir == DIR_OUT)
+		return w->hairpin ? 0 : n->policy->outside_mtu;
+	return n->min_inside_mtu == 0 ? 0 : rules_inside_mtu(n->rules, s->int_addr);
+}
+
+/* RFC 4787 REQ-13, RFC 1191: too large with DF is answered, without it is cut when sent. The host's copy of an ICMP packet
+ * was put together again by its stack, whatever its DF says. */
+static enum nat_reason check_size(struct nat *n, struct work *w, const struct session *s)
+{
+	w->mtu = way_out_mtu(n, w, s);
+	if (w->mtu == 0 || segment_len(w) <= w->mtu)
+		return NAT_PASS;
+	if (w->p->gso_size == 0 && (!w->v.dont_fragment || w->p->source == NAT_FROM_ICMP))
+		return NAT_PASS;
+	nat_answer(n, w, ICMP_UNREACH, ICMP_UNREACH_NEEDFRAG, w->mtu);
+	return DROP_TOO_BIG;
+}
+
+static enum nat_reason check_ttl(struct nat *n, struct work *w)
+{
+	if (w->p->source != NAT_FROM_ICMP)
+		return NAT_PASS; /* the kernel has routed it and taken its step */
+	if (w->v.ttl <= 1) {
+		nat_answer(n, w, ICMP_TIME_EXCEEDED, 0, 0);
+		return DROP_TTL;
+	}
+	rewrite_decrement_ttl(&w->v);
+	return NAT_PASS;
+}
+
+/* ---- what the packet does to the session ---- */
+
+static enum nat_reason track_tcp(struct nat *n, struct session *s, struct work *w)
+{
+	enum session_state before = session_state(s);
+	struct tcp_result r = tcp_track(s, (enum nat_dir)w->dir, &w->v);
+
+	if (!(r.effects & TCP_TRANSLATE))
+		return r.reason;
+	if (r.effects & TCP_REFRESH)
+		s->seen_s = n->now_s;
+	if (r.effects & TCP_REVIVED)
+		n->counters[COUNT_TCP_REVIVED]++;
+	if (r.effects & TCP_LIBERAL)
+		n->counters[COUNT_TCP_LIBERAL]++;
+	if (session_state(s) != before)
+		nat_notify(n, NAT_EVENT_UPDATE, s);
+	return NAT_PASS;
+}
+
+static bool opened_by(const struct session *s, enum nat_dir dir)
+{
+	return ((s->kind & SESSION_KIND_FROM_OUTSIDE) != 0) == (dir == DIR_IN);
+}
+
+/*
+ * Datagrams: the first answer makes the session ESTABLISHED. Outbound packets refresh (RFC 4787 REQ-6); inbound ones refresh only
+ * what the inside asked for, so that nobody outside keeps a mapping alive on his own (RFC 7857 7).
+ */
+static void track_datagram(struct nat *n, struct session *s, enum nat_dir dir)
+{
+	if (dir == DIR_OUT || !(s->kind & SESSION_KIND_FROM_OUTSIDE))
+		s->seen_s = n->now_s;
+	if (session_state(s) != SESSION_ESTABLISHED && !opened_by(s, dir)) {
+		session_set_state(s, SESSION_ESTABLISHED);
+		nat_notify(n, NAT_EVENT_UPDATE, s);
+	}
+}
+
+/* A reply goes only where a query came from, and the other way round (RFC 5508 REQ-1). */
+static enum nat_reason check_icmp_kind(const struct session *s, const struct work *w)
+{
+	bool by_opener = opened_by(s, (enum nat_dir)w->dir);
+
+	if ((w->v.kind == PKT_ICMP_QUERY) == by_opener)
+		return NAT_PASS;
+	return w->v.kind == PKT_ICMP_QUERY ? DROP_UNSOLICITED : DROP_ICMP_NO_SESSION;
+}
+
+static enum nat_reason track(struct nat *n, struct session *s, struct work *w)
+{
+	bool embryo = s->packets[opened_by(s, DIR_OUT) ? DIR_IN : DIR_OUT] == 0;
+	enum nat_reason why = NAT_PASS;
+
+	if (w->v.kind == PKT_TCP)
+		why = track_tcp(n, s, w);
+	else if (w->v.class_ == CLASS_ICMP)
+		why = check_icmp_kind(s, w);
+	if (why != NAT_PASS)
+		return why;
+	if (w->v.kind != PKT_TCP)
+		track_datagram(n, s, (enum nat_dir)w->dir);
+	if (embryo && !opened_by(s, (enum nat_dir)w->dir))
+		table_session_answered(n->table, s);
+	return NAT_PASS;
+}
+
+/* A super-packet counts as the segments that it stands for. */
+static uint32_t segments_in(const struct work *w)
+{
+	uint32_t header = (uint32_t)w->v.ihl + (w->v.kind == PKT_TCP ? w->v.tcp_hlen : 8u);
+
+	if (w->p->gso_size == 0 || w->v.len <= header)
+		return 1;
+	return (w->v.len - header + w->p->gso_size - 1u) / w->p->gso_size;
+}
+
+static void account(struct session *s, const struct work *w)
+{
+	s->packets[w->dir] += segments_in(w);
+	s->bytes[w->dir] += w->v.len;
+}
+
+/* ---- rewriting ---- */
+
+static uint16_t clamp_to(const struct nat *n, uint16_t way_out)
+{
+	uint16_t mtu = n->policy->outside_mtu;
+
+	if (n->policy->mss_clamp != MSS_CLAMP_AUTO)
+		return (uint16_t)n->policy->mss_clamp;
+	if (mtu == 0 || (way_out != 0 && way_out < mtu))
+		mtu = way_out;
+	if (n->min_inside_mtu != 0 && (mtu == 0 || n->min_inside_mtu < mtu))
+		mtu = n->min_inside_mtu;
+	return mtu > 40 + 88 ? (uint16_t)(mtu - 40) : 0; /* IP and TCP header, RFC 879 */
+}
+
+static void clamp_mss(struct nat *n, struct work *w)
+{
+	uint16_t mss;
+
+	if (w->v.kind != PKT_TCP || !(w->v.tcp_flags & TCP_SYN) || n->policy->mss_clamp == MSS_CLAMP_OFF)
+		return;
+	mss = clamp_to(n, w->mtu);
+	if (mss != 0 && rewrite_clamp_mss(&w->v, mss, w->p->csum_partial))
+		n->counters[COUNT_MSS_CLAMPED]++;
+}
+
+static void rewrite_pass(struct nat *n, struct work *w, const struct session *s)
+{
+	struct pkt_view *v = &w->v;
+	struct rewrite rw = {
+		.src = v->src, .dst = v->dst, .sport = v->sport, .dport = v->dport, .csum_partial = w->p->csum_partial};
+
+	if (w->dir == DIR_OUT) {
+		rw.src = table_address(n->table, s->ext);
+		rw.sport = s->ext_port;
+	} else {
+		rw.dst = s->int_addr;
+		rw.dport = s->int_port;
+	}
+	if (v->class_ == CLASS_ICMP) { /* both stand for the one query id */
+		if (w->dir == DIR_OUT)
+			rw.dport = rw.sport;
+		else
+			rw.sport = rw.dport;
+	}
+	rewrite_apply(v, &rw);
+	if (w->dir == DIR_OUT && (!v->dont_fragment || v->frag != FRAG_NONE))
+		rewrite_ip_id(v, nat_new_id(n, v));
+}
+
+enum nat_reason nat_pass(struct nat *n, struct work *w)
+{
+	struct session *s;
+	enum nat_reason why = check_ttl(n, w);
+
+	if (why != NAT_PASS)
+		return why;
+	s = table_find(n->table, &w->key, w->hash, n->now_s);
+	if (s == NULL) {
+		s = nat_open(n, w, &why);
+		if (s == NULL)
+			return why;
+		w->mtu = way_out_mtu(n, w, s);
+	} else {
+		why = check_size(n, w, s);
+		if (why == NAT_PASS)
+			why = track(n, s, w);
+		if (why != NAT_PASS)
+			return why;
+	}
+	account(s, w);
+	clamp_mss(n, w);
+	rewrite_pass(n, w, s);
+	w->session_id = table_session_id(n->table, s);
+	return NAT_PASS;
+}

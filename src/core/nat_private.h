@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the files of the façade (nat.c and nat_*.c) share; nobody else includes it.
+ *
+ * Theory of operation. A packet is a `struct work` on its way through these steps:
+ *
+ *   nat_batch     parse all, classify all (direction, key, hash, prefetch), then one by one:
+ *   nat_process   later fragment, ICMP error, or
+ *   nat_translate one pass outbound or inbound; a hairpinned packet takes both, in that order
+ *     nat_pass      find the session (nat_open.c makes it when policy lets it), track, rewrite
+ *   nat_send      count, cut for the MTU, hand to the caller
+ *
+ * Direction is data. A pass outbound replaces the source by the external endpoint, a pass inbound
+ * the destination by the internal one; both use the same code with the other half of the session.
+ * Invariants: nothing leaves with an inside source, nothing goes inside but to a session's host,
+ * and a packet is either emitted, kept (fragment) or counted under exactly one reason.
+ */
+#ifndef NATD_CORE_NAT_PRIVATE_H
+#define NATD_CORE_NAT_PRIVATE_H
+
+#include "fragment.h"
+#include "icmp.h"
+#include "nat.h"
+#include "prf.h"
+#include "rewrite.h"
+#include "rule.h"
+#include "tcp.h"
+
+enum {
+	HOLD_MAX = 1024,  /* unsolicited SYNs waiting for RFC 5382 REQ-4's six seconds */
+	HOLD_QUOTE = 120, /* IP and TCP header with all options */
+	ID_COUNTERS = 1024,
+};
+
+/* An unsolicited SYN from outside, kept as it came (RFC 5382 REQ-4). */
+struct hold {
+	uint64_t due_ms;   /* 0: cancelled */
+	struct pkt_view v; /* of `bytes`, cut to what was kept */
+	uint8_t bytes[HOLD_QUOTE];
+};
+
+struct holds {
+	struct hold ring[HOLD_MAX]; /* in the order of arrival, which is that of due_ms */
+	uint32_t head;
+	uint32_t count;
+};
+
+struct work {
+	struct nat_packet *p;
+	struct pkt_view v;
+	struct session_key key;
+	uint64_t hash;
+	uint8_t dir;	   /* enum nat_dir of the next pass */
+	uint8_t reason;	   /* enum nat_reason found while classifying */
+	bool hairpin;	   /* from inside to an outside address of natd */
+	bool to_host;	   /* the verdict is NAT_TO_HOST, untouched */
+	bool from_inside;  /* where an answer about it must go */
+	uint16_t mtu;	   /* of the way out, 0: not known */
+	uint32_t src, dst; /* as it came in, and the same for the next two */
+	uint16_t sport, dport;
+	uint16_t id;
+	uint64_t session_id; /* the last pass' session, for fragments */
+};
+
+struct nat {
+	struct nat_memory memory;
+	struct table *table;
+	struct fragments *fragments;
+	struct rules *rules;
+	const struct nat_policy *policy; /* = rules_policy(rules) */
+	uint64_t now_ms;
+	uint32_t now_s;
+	nat_emit *emit;
+	void *emit_ctx;
+	struct prf prf;
+	uint64_t id_key[2];
+	uint64_t counters[NAT_REASON_COUNT];
+	bool (*port_in_use)(void *ctx, enum nat_class c, uint32_t address, uint16_t port);
+	void *port_ctx;
+	void (*observe)(void *ctx, enum nat_event e, const struct session *s);
+	void *observe_ctx;
+	struct icmp_limit icmp_limit;
+	uint16_t ids[ID_COUNTERS];
+	uint16_t min_inside_mtu; /* of the known ones; 0: none known */
+	struct holds holds;
+	struct work work[NAT_BATCH_MAX];
+	uint8_t scratch[FRAGMENT_MAX_LEN];
+};
+
+/* nat.c */
+void nat_use_rules(struct nat *n, struct rules *r); /* takes them over */
+void nat_process(struct nat *n, struct work *w);
+void nat_drop(struct nat *n, struct work *w, enum nat_reason why);
+void nat_send(struct nat *n, struct work *w, enum nat_to to);
+enum nat_reason nat_classify(struct nat *n, struct work *w);
+void nat_key(const struct nat *n, struct work *w, enum nat_dir dir);
+
+/* nat_pass.c: one direction */
+enum nat_reason nat_pass(struct nat *n, struct work *w);
+enum nat_to nat_destination(const struct nat *n, const struct work *w);
+uint16_t nat_new_id(struct nat *n, const struct pkt_view *v);
+void nat_notify(const struct nat *n, enum nat_event e, const struct session *s);
+
+/* nat_open.c: sessions that do not exist yet; NULL and *why, or w->to_host set and NAT_PASS */
+struct session *nat_open(struct nat *n, struct work *w, enum nat_reason *why);
+bool nat_port_is_natds(const struct nat *n, enum nat_class c, uint32_t address, uint16_t port);
+
+/* nat_icmp.c */
+void nat_icmp_error(struct nat *n, struct work *w);
+/* Answers the sender of `w` (restored to what it sent) with an ICMP error, if one may be sent. */
+void nat_answer(struct nat *n, struct work *w, uint8_t type, uint8_t code, uint16_t mtu);
+/* The error that RFC 6888 REQ-11 or RFC 5508 REQ-8 wants for `why`, if it is about resources. */
+void nat_answer_exhausted(struct nat *n, struct work *w, enum nat_reason why);
+
+/* nat_fragment.c */
+void nat_fragment_later(struct nat *n, struct work *w);
+/* A first fragment has its verdict (NAT_NOWHERE: dropped); true when it may be sent. */
+bool nat_fragment_first(struct nat *n, struct work *w, const struct pkt_view *came, enum nat_to to);
+void nat_fragment_release(struct nat *n, const struct work *w, const struct pkt_view *came);
+
+/* nat_hold.c */
+void nat_hold_add(struct nat *n, const struct work *w);
+void nat_hold_cancel(struct nat *n, uint32_t external, uint16_t external_port, uint32_t remote, uint16_t remote_port);
+void nat_hold_step(struct nat *n);
+
+#endif

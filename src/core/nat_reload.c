@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Another policy under living sessions: compile it, judge each session by it, end those it forbids. What it
+ * still allows goes on untouched, and nothing is evicted for lower limits.
+ */
+#include <string.h>
+
+#include "nat_private.h"
+
+static bool forward_still_leads(const struct nat *n, const struct session *s, uint32_t external)
+{
+	enum nat_class c = session_class(s);
+	uint32_t to, address;
+	uint16_t port;
+
+	if (s->kind & SESSION_KIND_FROM_OUTSIDE)
+		return rules_forward_inbound(n->rules, c, external, s->ext_port, s->rem_addr, &to, &port) >= 0 &&
+		       to == s->int_addr && port == s->int_port;
+	return rules_forward_outbound(n->rules, c, s->int_addr, s->int_port, &address, &port) >= 0 &&
+	       (address == 0 || address == external) && port == s->ext_port;
+}
+
+static bool is_allowed(const struct nat *n, const struct session *s)
+{
+	uint32_t external = table_address(n->table, s->ext);
+	enum nat_class c = session_class(s);
+
+	if (rules_address_find(n->rules, external) < 0 || !rules_is_inside(n->rules, s->int_addr) ||
+	    rules_is_exempt(n->rules, s->rem_addr))
+		return false;
+	if (s->kind & SESSION_KIND_FORWARD)
+		return forward_still_leads(n, s, external);
+	if (c == CLASS_OTHER)
+		return n->policy->other_protocols == OTHER_TRANSLATE;
+	return rules_port_usable(n->rules, c, external, s->ext_port);
+}
+
+static void judge_sessions(struct nat *n, struct nat_reconfigure_report *report)
+{
+	uint32_t cursor = 0;
+	struct session *s;
+
+	while ((s = table_next(n->table, &cursor, UINT32_MAX)) != NULL) {
+		if (is_allowed(n, s)) {
+			report->kept++;
+			continue;
+		}
+		report->ended++;
+		nat_session_delete(n, s, n->now_ms);
+	}
+}
+
+/* Addresses that the new policy no longer has give their slots back. */
+static void retire_addresses(struct nat *n, const struct rules *old)
+{
+	for (uint32_t i = 0; i < rules_address_count(old); i++) {
+		uint32_t address = rules_address_at(old, i);
+		int32_t slot = table_address_slot(n->table, address);
+
+		if (slot != TABLE_NONE && rules_address_find(n->rules, address) < 0)
+			table_address_remove(n->table, (uint16_t)slot);
+	}
+}
+
+bool nat_reconfigure(struct nat *n, const struct nat_policy *policy, uint64_t now_ms,
+		     struct nat_reconfigure_report *report)
+{
+	struct rules *old = n->rules;
+	struct rules *r;
+
+	memset(report, 0, sizeof(*report));
+	if (policy->limits.sessions > n->memory.max_sessions || policy->limits.fragments > n->memory.max_fragments)
+		return false;
+	r = rules_create(policy);
+	if (r == NULL)
+		return false;
+	n->now_ms = now_ms;
+	n->now_s = (uint32_t)(now_ms / 1000);
+	nat_use_rules(n, r);
+	table_set_timeouts(n->table, &n->policy->timeouts, n->policy->timeouts.port_reuse);
+	judge_sessions(n, report);
+	retire_addresses(n, old);
+	table_set_mapping(n->table, n->policy->mapping);
+	rules_destroy(old);
+	return true;
+}
