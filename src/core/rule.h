@@ -30,27 +30,31 @@ uint16_t rules_inside_mtu(const struct rules *r, uint32_t address);
 /* Is `address` one of natd's outside addresses? Ordinal 0..rules_address_count()-1, or -1. O(log n). */
 int32_t rules_address_find(const struct rules *r, uint32_t address);
 uint32_t rules_address_count(const struct rules *r);
-uint32_t rules_address_at(const struct rules *r, uint32_t ordinal);
+uint32_t rules_address_at(const struct rules *r, uint32_t ordinal); /* 0 beyond the count */
 bool rules_address_is_shared(const struct rules *r, uint32_t address);
 
 /* May natd use `port` of `address` for mappings of its own choice (configured ranges, minus every
- * forward's outside ports on that address)? */
+ * forward's outside ports on that address)? Query ids follow the ranges alone; CLASS_OTHER has no ports: true. */
 bool rules_port_usable(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port);
 
 /* The port ranges for an address (shared or pool). */
 const struct nat_range *rules_port_ranges(const struct rules *r, uint32_t address, uint32_t *n);
 
+/* The two below are O(1) in the number of forwards but for those that share one outside endpoint. */
+
 /*
  * Which forward takes a packet for external endpoint address:port from `remote`? Index of the first
- * forward in file order that matches it and allows `remote`; -1 none; -2: one matches, its `from` does not list
- * `remote`. On a match *to, *to_port is the inside endpoint. O(1) in the number of forwards.
+ * forward in file order that matches it and allows `remote`; -1: none, or not an outside address; -2: one
+ * matches, its `from` does not list `remote`. On a match *to, *to_port is the inside endpoint.
  */
 int32_t rules_forward_inbound(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port, uint32_t remote,
 			      uint32_t *to, uint16_t *to_port);
 
-/* Which forward leads to inside endpoint address:port (so that what this host sends first leaves
- * from its forwarded port)? Index of the first in file order, or -1; *ext_port its outside port, *ext its configured
- * outside address or 0. */
+/*
+ * Which forward leads to inside endpoint address:port (so that what this host sends first leaves
+ * from its forwarded port)? Index of the first in file order, or -1; *ext_port is its outside port, *ext its
+ * configured outside address or 0.
+ */
 int32_t rules_forward_outbound(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port, uint32_t *ext,
 			       uint16_t *ext_port);
 

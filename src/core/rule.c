@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The policy, compiled: a deep copy, and one span index for each question that packets ask. Forwards are
+ * keyed by class, outside address and port side by side (address 0 holds those that mean every outside
+ * address), so a look-up is two binary searches however many there are, and the two lists that come out
+ * are merged back into file order.
+ */
+#include "rule.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "span.h"
+
+enum index_name {
+	INDEX_INSIDE, /* address -> inside prefixes */
+	INDEX_EXEMPT,
+	INDEX_BROADCAST,
+	INDEX_SHARED_PORTS,
+	INDEX_POOL_PORTS,
+	INDEX_INBOUND,	/* class, outside address, port -> forwards */
+	INDEX_OUTBOUND, /* class, inside address, port -> forwards */
+	INDEX_FROM,	/* forward, remote address -> anything: it is allowed */
+	INDEX_COUNT
+};
+
+enum copy_name {
+	COPY_INSIDE,
+	COPY_EXEMPT,
+	COPY_BROADCAST,
+	COPY_ADDRESSES,
+	COPY_SHARED_PORTS,
+	COPY_POOL_PORTS,
+	COPY_FORWARDS,
+	COPY_FROM, /* the lists of all forwards, one behind the other */
+	COPY_BASES,
+	COPY_COUNT
+};
+
+struct rules {
+	struct nat_policy policy; /* its pointers lead into copies[] */
+	const uint32_t *bases;	  /* ordinal of the first address of each range */
+	uint32_t n_addresses;	  /* in all ranges together */
+	struct span_index *index[INDEX_COUNT];
+	void *copies[COPY_COUNT];
+};
+
+static uint64_t endpoint_key(enum nat_class c, uint32_t address, uint16_t port)
+{
+	return (uint64_t)c << 48 | (uint64_t)address << 16 | port;
+}
+
+/* 33 bits for the address, so that the end of one forward's list is not the start of the next one's. */
+static uint64_t from_key(uint32_t forward, uint32_t address)
+{
+	return (uint64_t)forward << 33 | address;
+}
+
+static uint32_t prefix_last(const struct nat_prefix *p)
+{
+	return p->length == 0 ? UINT32_MAX : p->address | (uint32_t)((UINT64_C(1) << (32 - p->length)) - 1);
+}
+
+/* ---- copying ---- */
+
+static void *copy_array(struct rules *r, enum copy_name which, const void *from, size_t n, size_t size)
+{
+	void *to = calloc(n ? n : 1, size);
+
+	r->copies[which] = to;
+	if (to && n)
+		memcpy(to, from, n * size);
+	return to;
+}
+
+static bool copy_lists(struct rules *r, const struct nat_policy *p)
+{
+	struct nat_policy *own = &r->policy;
+
+	*own = *p;
+	own->inside = copy_array(r, COPY_INSIDE, p->inside, p->n_inside, sizeof(*p->inside));
+	own->exempt = copy_array(r, COPY_EXEMPT, p->exempt, p->n_exempt, sizeof(*p->exempt));
+	own->broadcast = copy_array(r, COPY_BROADCAST, p->broadcast, p->n_broadcast, sizeof(*p->broadcast));
+	own->addresses = copy_array(r, COPY_ADDRESSES, p->addresses, p->n_addresses, sizeof(*p->addresses));
+	own->shared_ports =
+		copy_array(r, COPY_SHARED_PORTS, p->shared_ports, p->n_shared_ports, sizeof(*p->shared_ports));
+	own->pool_ports = copy_array(r, COPY_POOL_PORTS, p->pool_ports, p->n_pool_ports, sizeof(*p->pool_ports));
+	return own->inside && own->exempt && own->broadcast && own->addresses && own->shared_ports && own->pool_ports;
+}
+
+static bool copy_forwards(struct rules *r, const struct nat_policy *p)
+{
+	struct nat_forward *forwards = copy_array(r, COPY_FORWARDS, p->forwards, p->n_forwards, sizeof(*p->forwards));
+	struct nat_prefix *from;
+	size_t total = 0;
+
+	for (uint32_t i = 0; i < p->n_forwards; i++)
+		total += p->forwards[i].n_from;
+	from = calloc(total + 1, sizeof(*from));
+	r->copies[COPY_FROM] = from;
+	if (!forwards || !from)
+		return false;
+	for (uint32_t i = 0; i < p->n_forwards; i++) {
+		if (forwards[i].n_from)
+			memcpy(from, p->forwards[i].from, forwards[i].n_from * sizeof(*from));
+		forwards[i].from = from;
+		from += forwards[i].n_from;
+	}
+	r->policy.forwards = forwards;
+	return true;
+}
+
+static bool count_addresses(struct rules *r)
+{
+	uint32_t *bases = calloc((size_t)r->policy.n_addresses + 1, sizeof(*bases));
+
+	r->copies[COPY_BASES] = bases;
+	r->bases = bases;
+	if (!bases)
+		return false;
+	for (uint32_t i = 0; i < r->policy.n_addresses; i++) {
+		bases[i] = r->n_addresses;
+		r->n_addresses += r->policy.addresses[i].last - r->policy.addresses[i].first + 1;
+	}
+	return true;
+}
+
+/* ---- compiling ---- */
+
+static bool index_prefixes(struct rules *r, enum index_name which, const struct nat_prefix *p, uint32_t n)
+{
+	struct span *spans = calloc((size_t)n + 1, sizeof(*spans));
+
+	if (!spans)
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		spans[i] = (struct span){p[i].address, prefix_last(&p[i]), i};
+	r->index[which] = span_index_create(spans, n);
+	free(spans);
+	return r->index[which] != NULL;
+}
+
+static bool index_ports(struct rules *r, enum index_name which, const struct nat_range *ports, uint32_t n)
+{
+	struct span *spans = calloc((size_t)n + 1, sizeof(*spans));
+
+	if (!spans)
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		spans[i] = (struct span){ports[i].first, ports[i].last, i};
+	r->index[which] = span_index_create(spans, n);
+	free(spans);
+	return r->index[which] != NULL;
+}
+
+/* Last inside port of a forward; a range that would leave the 16 bits ends there. */
+static uint16_t last_to_port(const struct nat_forward *f)
+{
+	uint32_t last = (uint32_t)f->to_port + f->ports.last - f->ports.first;
+
+	return last > UINT16_MAX ? UINT16_MAX : (uint16_t)last;
+}
+
+static struct span forward_span(const struct nat_forward *f, enum nat_class c, enum index_name which, uint32_t item)
+{
+	if (which == INDEX_INBOUND)
+		return (struct span){endpoint_key(c, f->address, f->ports.first),
+				     endpoint_key(c, f->address, f->ports.last), item};
+	return (struct span){endpoint_key(c, f->to, f->to_port), endpoint_key(c, f->to, last_to_port(f)), item};
+}
+
+static bool index_forwards(struct rules *r, enum index_name which)
+{
+	struct span *spans = calloc(2 * (size_t)r->policy.n_forwards + 1, sizeof(*spans));
+	uint32_t n = 0;
+
+	if (!spans)
+		return false;
+	for (uint32_t i = 0; i < r->policy.n_forwards; i++) {
+		const struct nat_forward *f = &r->policy.forwards[i];
+
+		if (f->protocols & 1u << CLASS_TCP)
+			spans[n++] = forward_span(f, CLASS_TCP, which, i);
+		if (f->protocols & 1u << CLASS_UDP)
+			spans[n++] = forward_span(f, CLASS_UDP, which, i);
+	}
+	r->index[which] = span_index_create(spans, n);
+	free(spans);
+	return r->index[which] != NULL;
+}
+
+static bool index_from(struct rules *r)
+{
+	const struct nat_policy *p = &r->policy;
+	struct span *spans;
+	size_t total = 0;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < p->n_forwards; i++)
+		total += p->forwards[i].n_from;
+	spans = calloc(total + 1, sizeof(*spans));
+	if (!spans)
+		return false;
+	for (uint32_t i = 0; i < p->n_forwards; i++) {
+		const struct nat_forward *f = &p->forwards[i];
+
+		for (uint32_t j = 0; j < f->n_from; j++)
+			spans[n++] = (struct span){from_key(i, f->from[j].address),
+						   from_key(i, prefix_last(&f->from[j])), j};
+	}
+	r->index[INDEX_FROM] = span_index_create(spans, n);
+	free(spans);
+	return r->index[INDEX_FROM] != NULL;
+}
+
+struct rules *rules_create(const struct nat_policy *p)
+{
+	struct rules *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	if (copy_lists(r, p) && copy_forwards(r, p) && count_addresses(r) &&
+	    index_prefixes(r, INDEX_INSIDE, p->inside, p->n_inside) &&
+	    index_prefixes(r, INDEX_EXEMPT, p->exempt, p->n_exempt) &&
+	    index_prefixes(r, INDEX_BROADCAST, p->broadcast, p->n_broadcast) &&
+	    index_ports(r, INDEX_SHARED_PORTS, p->shared_ports, p->n_shared_ports) &&
+	    index_ports(r, INDEX_POOL_PORTS, p->pool_ports, p->n_pool_ports) && index_forwards(r, INDEX_INBOUND) &&
+	    index_forwards(r, INDEX_OUTBOUND) && index_from(r))
+		return r;
+	rules_destroy(r);
+	return NULL;
+}
+
+void rules_destroy(struct rules *r)
+{
+	if (!r)
+		return;
+	for (size_t i = 0; i < INDEX_COUNT; i++)
+		span_index_destroy(r->index[i]);
+	for (size_t i = 0; i < COPY_COUNT; i++)
+		free(r->copies[i]);
+	free(r);
+}
+
+/* ---- questions about addresses ---- */
+
+const struct nat_policy *rules_policy(const struct rules *r)
+{
+	return &r->policy;
+}
+
+static bool index_holds(const struct rules *r, enum index_name which, uint64_t key)
+{
+	uint32_t n;
+
+	span_index_find(r->index[which], key, &n);
+	return n > 0;
+}
+
+bool rules_is_inside(const struct rules *r, uint32_t address)
+{
+	return index_holds(r, INDEX_INSIDE, address);
+}
+
+bool rules_is_exempt(const struct rules *r, uint32_t address)
+{
+	return index_holds(r, INDEX_EXEMPT, address);
+}
+
+bool rules_is_broadcast(const struct rules *r, uint32_t address)
+{
+	return index_holds(r, INDEX_BROADCAST, address);
+}
+
+uint16_t rules_inside_mtu(const struct rules *r, uint32_t address)
+{
+	uint32_t n;
+	const uint32_t *found = span_index_find(r->index[INDEX_INSIDE], address, &n);
+	const struct nat_prefix *best = NULL;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct nat_prefix *p = &r->policy.inside[found[i]];
+
+		if (!best || p->length > best->length)
+			best = p;
+	}
+	return best ? best->mtu : 0;
+}
+
+/* The last i of 0..n-1 for which values(i) <= wanted, by `stride` bytes from `base`; -1: none. */
+static int32_t last_not_above(const void *base, size_t stride, uint32_t n, uint32_t wanted)
+{
+	uint32_t low = 0;
+	uint32_t high = n;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		uint32_t value;
+
+		memcpy(&value, (const uint8_t *)base + middle * stride, sizeof(value));
+		if (value <= wanted)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return (int32_t)low - 1;
+}
+
+/* Index of the range that holds `address`, or -1. */
+static int32_t address_range(const struct rules *r, uint32_t address)
+{
+	const struct nat_address_range *ranges = r->policy.addresses;
+	int32_t i = last_not_above(&ranges->first, sizeof(*ranges), r->policy.n_addresses, address);
+
+	return i >= 0 && address <= ranges[i].last ? i : -1;
+}
+
+int32_t rules_address_find(const struct rules *r, uint32_t address)
+{
+	int32_t i = address_range(r, address);
+
+	return i < 0 ? -1 : (int32_t)(r->bases[i] + (address - r->policy.addresses[i].first));
+}
+
+uint32_t rules_address_count(const struct rules *r)
+{
+	return r->n_addresses;
+}
+
+uint32_t rules_address_at(const struct rules *r, uint32_t ordinal)
+{
+	int32_t i;
+
+	if (ordinal >= r->n_addresses)
+		return 0;
+	i = last_not_above(r->bases, sizeof(*r->bases), r->policy.n_addresses, ordinal);
+	return r->policy.addresses[i].first + (ordinal - r->bases[i]);
+}
+
+bool rules_address_is_shared(const struct rules *r, uint32_t address)
+{
+	int32_t i = address_range(r, address);
+
+	return i >= 0 && r->policy.addresses[i].shared;
+}
+
+/* ---- questions about ports ---- */
+
+const struct nat_range *rules_port_ranges(const struct rules *r, uint32_t address, uint32_t *n)
+{
+	if (rules_address_is_shared(r, address)) {
+		*n = r->policy.n_shared_ports;
+		return r->policy.shared_ports;
+	}
+	*n = r->policy.n_pool_ports;
+	return r->policy.pool_ports;
+}
+
+static bool class_has_forwards(enum nat_class c)
+{
+	return c == CLASS_TCP || c == CLASS_UDP;
+}
+
+bool rules_port_usable(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port)
+{
+	int32_t i = address_range(r, address);
+
+	if (i < 0)
+		return false;
+	if (c == CLASS_OTHER)
+		return true; /* a protocol number, not a port */
+	if (!index_holds(r, r->policy.addresses[i].shared ? INDEX_SHARED_PORTS : INDEX_POOL_PORTS, port))
+		return false;
+	if (!class_has_forwards(c))
+		return true;
+	return !index_holds(r, INDEX_INBOUND, endpoint_key(c, address, port)) &&
+	       !index_holds(r, INDEX_INBOUND, endpoint_key(c, 0, port));
+}
+
+/* ---- questions about forwards ---- */
+
+/* Two lists of forwards, each in file order, read as one. */
+struct merge {
+	const uint32_t *list[2];
+	uint32_t left[2];
+};
+
+static struct merge forwards_at(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port)
+{
+	struct merge m;
+
+	m.list[0] = span_index_find(r->index[INDEX_INBOUND], endpoint_key(c, address, port), &m.left[0]);
+	m.list[1] = span_index_find(r->index[INDEX_INBOUND], endpoint_key(c, 0, port), &m.left[1]);
+	return m;
+}
+
+static int32_t merge_next(struct merge *m)
+{
+	int which = m->left[0] == 0 || (m->left[1] > 0 && *m->list[1] < *m->list[0]);
+
+	if (m->left[which] == 0)
+		return -1;
+	m->left[which]--;
+	return (int32_t)*m->list[which]++;
+}
+
+int32_t rules_forward_inbound(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port, uint32_t remote,
+			      uint32_t *to, uint16_t *to_port)
+{
+	struct merge m;
+	int32_t result = -1;
+
+	if (!class_has_forwards(c) || address_range(r, address) < 0)
+		return -1;
+	m = forwards_at(r, c, address, port);
+	for (int32_t i; (i = merge_next(&m)) >= 0; result = -2) {
+		const struct nat_forward *f = &r->policy.forwards[i];
+
+		if (f->n_from > 0 && !index_holds(r, INDEX_FROM, from_key((uint32_t)i, remote)))
+			continue;
+		*to = f->to;
+		*to_port = (uint16_t)(f->to_port + (port - f->ports.first));
+		return i;
+	}
+	return result;
+}
+
+int32_t rules_forward_outbound(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port, uint32_t *ext,
+			       uint16_t *ext_port)
+{
+	const struct nat_forward *f;
+	const uint32_t *found;
+	uint32_t n;
+
+	if (!class_has_forwards(c))
+		return -1;
+	found = span_index_find(r->index[INDEX_OUTBOUND], endpoint_key(c, address, port), &n);
+	if (n == 0)
+		return -1;
+	f = &r->policy.forwards[found[0]];
+	*ext = f->address;
+	*ext_port = (uint16_t)(f->ports.first + (port - f->to_port));
+	return (int32_t)found[0];
+}
