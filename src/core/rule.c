@@ -51,10 +51,9 @@ static uint64_t endpoint_key(enum nat_class c, uint32_t address, uint16_t port)
 	return (uint64_t)c << 48 | (uint64_t)address << 16 | port;
 }
 
-/* 33 bits for the address, so that the end of one forward's list is not the start of the next one's. */
 static uint64_t from_key(uint32_t forward, uint32_t address)
 {
-	return (uint64_t)forward << 33 | address;
+	return (uint64_t)forward << 32 | address;
 }
 
 static uint32_t prefix_last(const struct nat_prefix *p)
