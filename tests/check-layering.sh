@@ -82,7 +82,7 @@ found=$(
 	# shellcheck disable=SC2086
 	check_pure core $pure stdlib.h
 	# shellcheck disable=SC2086
-	check_pure common $pure
+	check_pure common $pure strings.h
 	check_library daemon/config.c 'libconfig\.h'
 	check_library daemon/loop.c 'event2\{0,1\}[./]'
 	check_library daemon/privs.c 'sys/capability\.h'
