@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What a control client's bytes mean.
+ *
+ * Theory of operation. Input is a small buffer that holds exactly one request of the longest kind (or
+ * many short ones, pipelined); output is a linear buffer that is filled at its end and taken from its
+ * start. Requests are answered strictly in order, one at a time: the next is looked at when the one
+ * before is done and most of its answer has been taken. So a client's memory is bounded by its two
+ * buffers, and the work it can cause in one turn by one short answer or one slice.
+ *
+ * Invariants (ctl_client_check): the used parts lie within the buffers; while a job runs the output
+ * keeps room for the frame that ends it; a client that is closing has no job.
+ *
+ * Anything not understood ends the connection: behind a frame that makes no sense nothing else can.
+ */
+#include "ctlclient.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctljob.h"
+#include "ctlreply.h"
+
+enum {
+	END_ROOM = 64,					 /* for the frame that ends a job */
+	OUT_BUSY = CTL_OUT_SIZE - CTL_REPLY_ROOM - 1024, /* more output waiting: nothing new is begun */
+	JOB_BUSY = CTL_OUT_SIZE / 2,			 /* more output waiting: a job rests */
+};
+
+struct ctl_client {
+	const struct ctl_env *env;
+	bool may_change;
+	bool is_greeted; /* the hello has been answered */
+	bool is_closing; /* nothing more is read or done; what is in `out` still goes out */
+	bool is_eof;	 /* the other side sends no more */
+	struct ctl_job job;
+	uint64_t created_ms;
+	uint64_t input_ms;    /* since then it is the client's turn to send */
+	uint64_t progress_ms; /* since then it is the client's turn to read */
+	size_t taken;	      /* bytes it took since progress_ms */
+	size_t in_len;
+	size_t out_start;
+	size_t out_end;
+	uint8_t in[CTL_REQUEST_MAX];
+	uint8_t out[CTL_OUT_SIZE];
+};
+
+struct ctl_client *ctl_client_create(const struct ctl_env *env, bool may_change, uint64_t now_ms)
+{
+	struct ctl_client *c = malloc(sizeof(*c));
+
+	if (!c)
+		return NULL;
+	memset(c, 0, offsetof(struct ctl_client, in)); /* the buffers are touched as they are used */
+	c->env = env;
+	c->may_change = may_change;
+	c->created_ms = now_ms;
+	c->input_ms = now_ms;
+	c->progress_ms = now_ms;
+	return c;
+}
+
+void ctl_client_destroy(struct ctl_client *c)
+{
+	free(c);
+}
+
+/* ---- output ---- */
+
+static size_t pending(const struct ctl_client *c)
+{
+	return c->out_end - c->out_start;
+}
+
+/* A writer over what is free, less `keep` bytes; put_back() takes over what was written. */
+static struct ctl_writer writer(struct ctl_client *c, size_t keep)
+{
+	size_t room;
+
+	if (c->out_start > 0) {
+		memmove(c->out, c->out + c->out_start, pending(c));
+		c->out_end -= c->out_start;
+		c->out_start = 0;
+	}
+	room = CTL_OUT_SIZE - c->out_end;
+	return (struct ctl_writer){.buf = c->out + c->out_end, .size = room > keep ? room - keep : 0};
+}
+
+static void put_back(struct ctl_client *c, const struct ctl_writer *w)
+{
+	c->out_end += w->len;
+}
+
+static void refuse(struct ctl_client *c, enum ctl_error_code code, const char *text)
+{
+	struct ctl_writer w = writer(c, 0);
+
+	ctl_put_error(&w, code, text);
+	put_back(c, &w);
+}
+
+static void close_with(struct ctl_client *c, enum ctl_error_code code, const char *text)
+{
+	refuse(c, code, text);
+	c->is_closing = true;
+	c->in_len = 0;
+}
+
+const uint8_t *ctl_client_output(const struct ctl_client *c, size_t *len)
+{
+	*len = pending(c);
+	return c->out + c->out_start;
+}
+
+void ctl_client_sent(struct ctl_client *c, size_t n, uint64_t now_ms)
+{
+	c->out_start += n;
+	c->taken += n;
+	if (c->taken >= CTL_STALL_BYTES || pending(c) == 0) {
+		c->taken = 0;
+		c->progress_ms = now_ms;
+	}
+	if (pending(c) == 0) {
+		c->out_start = 0;
+		c->out_end = 0;
+		c->input_ms = now_ms;
+	}
+}
+
+/* ---- requests ---- */
+
+static void greet(struct ctl_client *c, struct ctl_reader *body)
+{
+	struct ctl_hello hello = {.magic = CTL_MAGIC, .version = CTL_VERSION, .may_change = c->may_change};
+	struct ctl_hello theirs;
+	struct ctl_writer w;
+	char text[128];
+
+	if (!ctl_get_hello(body, &theirs) || theirs.magic != CTL_MAGIC) {
+		close_with(c, CTL_E_PROTOCOL, "this is natd's control socket: talk to it with natctl");
+		return;
+	}
+	if (theirs.version_min > CTL_VERSION || theirs.version < CTL_VERSION) {
+		snprintf(text, sizeof(text), "natd %.32s speaks version %d of the control protocol, natctl %u to %u",
+			 c->env->version, CTL_VERSION, theirs.version_min, theirs.version);
+		close_with(c, CTL_E_VERSION, text);
+		return;
+	}
+	snprintf(hello.daemon, sizeof(hello.daemon), "%s", c->env->version);
+	w = writer(c, 0);
+	ctl_put_hello_reply(&w, &hello);
+	put_back(c, &w);
+	c->is_greeted = true;
+}
+
+static void begin_job(struct ctl_client *c, enum ctl_type type, struct ctl_reader *body)
+{
+	struct ctl_filter filter = {0};
+
+	if (body->left > 0 && !ctl_get_filter(body, &filter)) {
+		close_with(c, CTL_E_PROTOCOL, "malformed filter");
+		return;
+	}
+	if (type == CTL_DELETE && filter.criteria == 0)
+		refuse(c, CTL_E_FAILED, "delete needs at least one criterion; flush ends all");
+	else
+		ctl_job_start(&c->job, type, &filter);
+}
+
+static void dispatch(struct ctl_client *c, enum ctl_type type, struct ctl_reader *body)
+{
+	struct ctl_writer w = writer(c, 0);
+
+	if (type == CTL_MONITOR || type == CTL_EXPLAIN)
+		refuse(c, CTL_E_UNSUPPORTED, "this natd does not have that yet");
+	else if (ctl_reply(c->env, type, &w))
+		put_back(c, &w);
+	else
+		begin_job(c, type, body);
+}
+
+static void handle(struct ctl_client *c, struct ctl_frame *frame)
+{
+	const struct ctl_request_info *info = ctl_request_info(frame->type);
+	char text[96];
+
+	if ((frame->type == CTL_HELLO) == c->is_greeted)
+		close_with(c, CTL_E_PROTOCOL, c->is_greeted ? "a second hello" : "a hello must come first");
+	else if (!info)
+		refuse(c, CTL_E_UNSUPPORTED, "this natd knows no such request");
+	else if (frame->body.left < info->min_len || frame->body.left > info->max_len)
+		close_with(c, CTL_E_PROTOCOL, "request of impossible length");
+	else if (info->permission == CTL_MAY_CHANGE && !c->may_change) {
+		snprintf(text, sizeof(text), "%s: only root and the user that natd runs as may do that", info->name);
+		refuse(c, CTL_E_DENIED, text);
+	} else if (frame->type == CTL_HELLO)
+		greet(c, &frame->body);
+	else
+		dispatch(c, (enum ctl_type)frame->type, &frame->body);
+}
+
+/* The first whole request in the input, if there is one. */
+static void take_request(struct ctl_client *c, uint64_t now_ms)
+{
+	struct ctl_frame frame;
+	int used = ctl_frame_next(c->in, c->in_len, sizeof(c->in), &frame);
+
+	if (used < 0) {
+		close_with(c, CTL_E_PROTOCOL, "this is natd's control socket: talk to it with natctl");
+		return;
+	}
+	if (used == 0) {
+		c->is_closing = c->is_eof;
+		return;
+	}
+	handle(c, &frame);
+	c->input_ms = now_ms;
+	if (c->in_len == 0) /* closing */
+		return;
+	c->in_len -= (size_t)used;
+	memmove(c->in, c->in + used, c->in_len);
+}
+
+static void run_job(struct ctl_client *c, uint32_t visits, uint64_t now_ms)
+{
+	struct ctl_writer w = writer(c, END_ROOM);
+
+	ctl_job_slice(&c->job, c->env->nat, &w, visits, now_ms);
+	put_back(c, &w);
+	if (!c->job.is_done)
+		return;
+	w = writer(c, 0);
+	ctl_put_end(&w, c->job.count, 0);
+	put_back(c, &w);
+	c->job.type = 0;
+	c->input_ms = now_ms;
+}
+
+bool ctl_client_run(struct ctl_client *c, uint32_t visits, uint64_t now_ms)
+{
+	bool was_idle = pending(c) == 0;
+	bool was_greeted = c->is_greeted;
+
+	if (ctl_client_has_work(c) && c->job.type == 0)
+		take_request(c, now_ms);
+	if (!was_greeted && ctl_client_has_work(c)) /* hello and request usually come together */
+		take_request(c, now_ms);
+	if (c->job.type != 0 && ctl_client_has_work(c))
+		run_job(c, visits, now_ms);
+	if (was_idle && pending(c) > 0) {
+		c->progress_ms = now_ms;
+		c->taken = 0;
+	}
+	return ctl_client_has_work(c);
+}
+
+bool ctl_client_has_work(const struct ctl_client *c)
+{
+	struct ctl_frame frame;
+
+	if (c->is_closing)
+		return false;
+	if (c->job.type != 0)
+		return pending(c) <= JOB_BUSY;
+	if (pending(c) > OUT_BUSY)
+		return false;
+	return c->is_eof || ctl_frame_next(c->in, c->in_len, sizeof(c->in), &frame) != 0;
+}
+
+/* ---- input ---- */
+
+uint8_t *ctl_client_space(struct ctl_client *c, size_t *room)
+{
+	*room = c->is_closing || c->is_eof ? 0 : sizeof(c->in) - c->in_len;
+	return c->in + c->in_len;
+}
+
+void ctl_client_fed(struct ctl_client *c, size_t n, uint64_t now_ms)
+{
+	if (c->in_len == 0 && n > 0)
+		c->input_ms = now_ms;
+	c->in_len += n;
+}
+
+void ctl_client_eof(struct ctl_client *c)
+{
+	c->is_eof = true;
+}
+
+/* ---- the end ---- */
+
+bool ctl_client_is_done(const struct ctl_client *c)
+{
+	return c->is_closing && pending(c) == 0;
+}
+
+static bool is_past(uint64_t since_ms, uint64_t limit_ms, uint64_t now_ms)
+{
+	return now_ms > since_ms && now_ms - since_ms > limit_ms;
+}
+
+const char *ctl_client_overdue(const struct ctl_client *c, uint64_t now_ms)
+{
+	if (!c->is_greeted && is_past(c->created_ms, CTL_HELLO_MS, now_ms))
+		return "sent no hello";
+	if (pending(c) > 0)
+		return is_past(c->progress_ms, CTL_STALL_MS, now_ms) ? "does not read" : NULL;
+	if (c->job.type != 0)
+		return NULL;
+	if (c->in_len > 0 && is_past(c->input_ms, CTL_FRAME_MS, now_ms))
+		return "left a request half sent";
+	return is_past(c->input_ms, CTL_IDLE_MS, now_ms) ? "asks nothing" : NULL;
+}
+
+const char *ctl_client_check(const struct ctl_client *c)
+{
+	if (c->in_len > sizeof(c->in))
+		return "input beyond its buffer";
+	if (c->out_start > c->out_end || c->out_end > sizeof(c->out))
+		return "output beyond its buffer";
+	if (c->job.type != 0 && CTL_OUT_SIZE - pending(c) < END_ROOM)
+		return "no room to end the job";
+	if (c->is_closing && c->job.type != 0)
+		return "a job while closing";
+	return NULL;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The short answers. They are written straight into the client's output through a sink; what does not
+ * fit is counted and owned up to in a last line, so that no amount of warnings can break a reply.
+ */
+#include "ctlreply.h"
+
+#include <stdio.h>
+
+#include "ctlrecord.h"
+#include "nat.h"
+
+enum {
+	LAST_ROOM = CTL_TEXT_MAX + 128, /* kept for the last line and the end */
+	MANY_ADDRESSES = 4096,		/* beyond that the status leaves the sum of their ports to `pools` */
+};
+
+struct ctl_sink {
+	struct ctl_writer *w;
+	uint64_t count;
+	uint32_t lost;
+};
+
+static void said(struct ctl_sink *sink, bool fitted)
+{
+	if (fitted)
+		sink->count++;
+	else
+		sink->lost++;
+}
+
+void ctl_say_number(struct ctl_sink *sink, const char *name, uint64_t value)
+{
+	said(sink, ctl_put_item_number(sink->w, name, value));
+}
+
+void ctl_say_text(struct ctl_sink *sink, const char *name, const char *text)
+{
+	said(sink, ctl_put_item_text(sink->w, CTL_ITEM_TEXT, name, text));
+}
+
+void ctl_say_list(struct ctl_sink *sink, const char *name, const char *element)
+{
+	said(sink, ctl_put_item_text(sink->w, CTL_ITEM_LIST, name, element));
+}
+
+void ctl_say_counter(struct ctl_sink *sink, const char *name, uint64_t value, const char *help)
+{
+	said(sink, ctl_put_counter(sink->w, name, value, help));
+}
+
+void ctl_say_line(struct ctl_sink *sink, const char *text)
+{
+	said(sink, ctl_put_line(sink->w, text));
+}
+
+void ctl_say_check(struct ctl_sink *sink, int severity, const char *what, const char *mend)
+{
+	said(sink, ctl_put_check(sink->w, (enum ctl_severity)severity, what, mend));
+}
+
+/* ---- status ---- */
+
+static uint64_t ports_per_address(const struct nat_policy *p, bool shared)
+{
+	const struct nat_range *r = shared ? p->shared_ports : p->pool_ports;
+	uint32_t n = shared ? p->n_shared_ports : p->n_pool_ports;
+	uint64_t ports = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		ports += (uint64_t)(r[i].last - r[i].first) + 1;
+	return ports;
+}
+
+struct port_use {
+	uint64_t all; /* of each class */
+	uint64_t used[3];
+};
+
+static void add_address(struct port_use *u, const struct table *t, uint32_t address)
+{
+	int32_t slot = table_address_slot(t, address);
+
+	for (int c = CLASS_TCP; slot != TABLE_NONE && c <= CLASS_ICMP; c++)
+		u->used[c] += table_address_ports_used(t, (uint16_t)slot, (enum nat_class)c);
+}
+
+static uint64_t count_addresses(const struct nat_policy *p)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < p->n_addresses; i++)
+		n += (uint64_t)p->addresses[i].last - p->addresses[i].first + 1;
+	return n;
+}
+
+static void say_ports(struct ctl_sink *sink, struct nat *nat)
+{
+	const struct nat_policy *p = nat_policy_get(nat);
+	struct port_use u = {0};
+
+	if (count_addresses(p) > MANY_ADDRESSES)
+		return;
+	for (uint32_t i = 0; i < p->n_addresses; i++) {
+		const struct nat_address_range *r = &p->addresses[i];
+
+		u.all += ports_per_address(p, r->shared) * ((uint64_t)r->last - r->first + 1);
+		for (uint64_t a = r->first; a <= r->last; a++)
+			add_address(&u, nat_table(nat), (uint32_t)a);
+	}
+	ctl_say_number(sink, "ports", u.all);
+	ctl_say_number(sink, "ports_tcp", u.used[CLASS_TCP]);
+	ctl_say_number(sink, "ports_udp", u.used[CLASS_UDP]);
+	ctl_say_number(sink, "ports_icmp", u.used[CLASS_ICMP]);
+}
+
+static void say_core_status(struct ctl_sink *sink, struct nat *nat)
+{
+	const struct nat_policy *p = nat_policy_get(nat);
+	const struct table *t = nat_table(nat);
+
+	ctl_say_number(sink, "sessions", table_session_count(t));
+	ctl_say_number(sink, "sessions_limit", p->limits.sessions);
+	ctl_say_number(sink, "mappings", table_mapping_count(t));
+	ctl_say_number(sink, "hosts", table_host_count(t));
+	ctl_say_number(sink, "forwards", p->n_forwards);
+	say_ports(sink, nat);
+}
+
+/* ---- the four ---- */
+
+static bool answer_status(const struct ctl_env *env, struct ctl_sink *sink, struct ctl_end *end)
+{
+	(void)end;
+	env->backend->status(env->backend->ctx, sink);
+	say_core_status(sink, env->nat);
+	return true;
+}
+
+static bool answer_stats(const struct ctl_env *env, struct ctl_sink *sink, struct ctl_end *end)
+{
+	const uint64_t *counters = nat_counters(env->nat);
+
+	(void)end;
+	for (int r = NAT_PASS + 1; r < NAT_REASON_COUNT; r++)
+		ctl_say_counter(sink, nat_reason_name((enum nat_reason)r), counters[r],
+				nat_reason_help((enum nat_reason)r));
+	env->backend->stats(env->backend->ctx, sink);
+	return true;
+}
+
+static bool answer_reload(const struct ctl_env *env, struct ctl_sink *sink, struct ctl_end *end)
+{
+	struct nat_reconfigure_report report = {0};
+
+	if (!env->backend->reload(env->backend->ctx, sink, &report))
+		return false;
+	*end = (struct ctl_end){report.kept, report.ended};
+	return true;
+}
+
+static bool answer_doctor(const struct ctl_env *env, struct ctl_sink *sink, struct ctl_end *end)
+{
+	(void)end;
+	env->backend->doctor(env->backend->ctx, sink);
+	return true;
+}
+
+typedef bool answer_fn(const struct ctl_env *env, struct ctl_sink *sink, struct ctl_end *end);
+
+static answer_fn *find_answer(enum ctl_type type)
+{
+	static const struct {
+		enum ctl_type type;
+		answer_fn *fn;
+	} answers[] = {
+		{CTL_STATUS, answer_status},
+		{CTL_STATS, answer_stats},
+		{CTL_RELOAD, answer_reload},
+		{CTL_DOCTOR, answer_doctor},
+	};
+
+	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+		if (answers[i].type == type)
+			return answers[i].fn;
+	}
+	return NULL;
+}
+
+static void confess(struct ctl_writer *w, uint32_t lost)
+{
+	char text[64];
+
+	if (lost == 0)
+		return;
+	snprintf(text, sizeof(text), "... and %u more that did not fit into this answer", lost);
+	ctl_put_line(w, text);
+}
+
+bool ctl_reply(const struct ctl_env *env, enum ctl_type type, struct ctl_writer *w)
+{
+	answer_fn *answer = find_answer(type);
+	struct ctl_end end = {0, 0};
+	struct ctl_sink sink = {.w = w};
+	bool done;
+
+	if (!answer)
+		return false;
+	w->size -= LAST_ROOM;
+	done = answer(env, &sink, &end);
+	w->size += LAST_ROOM;
+	confess(w, sink.lost);
+	if (!done)
+		ctl_put_error(w, CTL_E_FAILED, "nothing was changed: the configuration in force stays");
+	else if (type == CTL_RELOAD)
+		ctl_put_end(w, end.count, end.count2);
+	else
+		ctl_put_end(w, sink.count, 0);
+	return true;
+}
