@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The data path.
+ *
+ * Theory of operation. A burst is read packet by packet into one arena, one after the other (slots of
+ * 64 KiB each would all fall into the same few cache sets), translated by one nat_batch(), and sent: what is
+ * routed by the kernel through the raw socket, what is the host's own by way of the TUN. A super-packet
+ * (GSO) is too large for a raw socket: it goes back through the TUN, and the kernel forwards it and
+ * cuts it up. The raw batch is flushed before it, so that a flow's order is kept; and since forwarding
+ * takes a step of TTL again, it gets one back beforehand.
+ *
+ * Time: nat_step() visits records at a pace that brings it round the table in DATAPLANE_ROUND_MS, in
+ * slices of DATAPLANE_STEP, one a turn of the loop.
+ */
+#include "dataplane.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/checksum.h"
+#include "core/nat.h"
+#include "core/packet.h"
+#include "core/table.h"
+#include "log.h"
+#include "loop.h"
+
+enum {
+	PACKET_MAX = 65535,
+	ARENA = 1 << 20, /* a burst ends early when less than PACKET_MAX is left: 15 super-packets fit */
+	ALIGN = 64,
+	STEP_FAST_MS = 100,
+	STEP_LEAST = 64,     /* records a step: more than rounding down loses */
+	STEP_SLOW_MS = 1000, /* for a table that one slice gets round */
+};
+
+struct dataplane {
+	struct loop *loop;
+	struct nat *nat;
+	struct rawsock *raw;
+	struct tun *tun;
+	struct icmpsock *icmp;
+	struct loop_fd *tun_event;
+	struct loop_fd *icmp_event;
+	struct loop_timer *step_timer;
+	struct loop_soon *step_soon;
+	uint64_t step_at_ms; /* up to when `step_due` counts */
+	uint64_t step_due;   /* records still to be visited */
+	void (*tun_lost)(void *ctx, int err);
+	void *ctx;
+	uint8_t *arena;
+	struct nat_packet packets[DATAPLANE_BURST];
+};
+
+/* ---- out ---- */
+
+/* Through the TUN the kernel forwards it, a second time for this packet: that step of TTL is given back. */
+static void send_super(struct dataplane *d, const struct nat_packet *p)
+{
+	uint8_t *ip = p->data;
+	uint16_t before = load16(ip + 8);
+
+	ip[8]++;
+	store16(ip + 10, checksum_update(load16(ip + 10), checksum_diff16(before, load16(ip + 8))));
+	rawsock_flush(d->raw);
+	tun_write(d->tun, p);
+}
+
+static void emit(void *ctx, const struct nat_packet *p, bool owned)
+{
+	struct dataplane *d = ctx;
+
+	switch ((enum nat_to)p->to) {
+	case NAT_TO_OUTSIDE:
+	case NAT_TO_INSIDE:
+		if (p->gso_size == 0)
+			rawsock_queue(d->raw, p, owned);
+		else if (d->tun)
+			send_super(d, p);
+		break;
+	case NAT_TO_HOST:
+		if (d->tun)
+			tun_write(d->tun, p);
+		break;
+	case NAT_NOWHERE:
+	case NAT_KEPT:
+		break;
+	}
+}
+
+static void translate(struct dataplane *d, uint32_t n)
+{
+	if (n == 0)
+		return;
+	nat_batch(d->nat, loop_now_ms(d->loop), d->packets, n, emit, d);
+	rawsock_flush(d->raw);
+}
+
+/* ---- in ---- */
+
+typedef int read_fn(struct dataplane *d, uint8_t *buffer, size_t room, struct nat_packet *p);
+
+static int read_tun(struct dataplane *d, uint8_t *buffer, size_t room, struct nat_packet *p)
+{
+	return tun_read(d->tun, buffer, room, p);
+}
+
+static int read_icmp(struct dataplane *d, uint8_t *buffer, size_t room, struct nat_packet *p)
+{
+	return icmpsock_read(d->icmp, nat_policy_get(d->nat), buffer, room, p);
+}
+
+/* Reads up to a burst. *r is 1 when there may be more, 0 when there is none, else what ended it. */
+static uint32_t read_burst(struct dataplane *d, read_fn *read, int *r)
+{
+	size_t used = 0;
+	uint32_t n = 0;
+
+	*r = 1;
+	for (int tries = 0; tries < DATAPLANE_BURST && ARENA - used >= PACKET_MAX; tries++) {
+		struct nat_packet *p = &d->packets[n];
+
+		memset(p, 0, sizeof(*p));
+		*r = read(d, d->arena + used, PACKET_MAX, p);
+		if (*r == -EBADMSG)
+			continue;
+		if (*r <= 0)
+			break;
+		used += ((size_t)p->len + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+		n++;
+	}
+	if (*r == -EBADMSG)
+		*r = 1;
+	return n;
+}
+
+static void on_tun(void *ctx, int fd, unsigned ready)
+{
+	struct dataplane *d = ctx;
+	int r = 1;
+
+	(void)fd;
+	(void)ready;
+	for (int i = 0; i < DATAPLANE_BURSTS && r > 0; i++)
+		translate(d, read_burst(d, read_tun, &r));
+	if (r < 0) {
+		dataplane_set_tun(d, NULL);
+		d->tun_lost(d->ctx, -r);
+	}
+}
+
+static void on_icmp(void *ctx, int fd, unsigned ready)
+{
+	struct dataplane *d = ctx;
+	int r;
+
+	(void)fd;
+	(void)ready;
+	translate(d, read_burst(d, read_icmp, &r));
+	/* What a raw socket reports is an event (the device went down, an error came in), and read by that. */
+	if (r < 0)
+		log_write(LEVEL_DEBUG, SUB_DATA, -r, "reading ICMP");
+}
+
+/* ---- time ---- */
+
+static void step(void *ctx)
+{
+	struct dataplane *d = ctx;
+	uint64_t now_ms = loop_now_ms(d->loop);
+	uint64_t round = table_sweep_round(nat_table(d->nat));
+	uint64_t elapsed_ms = now_ms - d->step_at_ms;
+	uint32_t budget;
+	bool more;
+
+	/* After a long sleep one round is enough. */
+	if (elapsed_ms > DATAPLANE_ROUND_MS)
+		elapsed_ms = DATAPLANE_ROUND_MS;
+	d->step_due += round * elapsed_ms / DATAPLANE_ROUND_MS;
+	if (d->step_due > round)
+		d->step_due = round;
+	d->step_at_ms = now_ms;
+	budget = d->step_due > DATAPLANE_STEP ? DATAPLANE_STEP : (uint32_t)d->step_due;
+	d->step_due -= budget;
+	if (budget < STEP_LEAST)
+		budget = STEP_LEAST;
+	more = nat_step(d->nat, now_ms, budget, emit, d);
+	rawsock_flush(d->raw);
+	if (more || d->step_due > 0)
+		loop_soon_ask(d->step_soon);
+	loop_timer_once(d->step_timer, round > DATAPLANE_STEP ? STEP_FAST_MS : STEP_SLOW_MS);
+}
+
+/* ---- life ---- */
+
+struct dataplane *dataplane_create(const struct dataplane_params *p)
+{
+	struct dataplane *d = calloc(1, sizeof(*d));
+	void *arena = mmap(NULL, ARENA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (!d || arena == MAP_FAILED) {
+		free(d);
+		return NULL;
+	}
+	d->loop = p->loop;
+	d->nat = p->nat;
+	d->raw = p->raw;
+	d->tun_lost = p->tun_lost;
+	d->ctx = p->ctx;
+	d->arena = arena;
+	d->step_at_ms = loop_clock_ms();
+	d->step_timer = loop_timer_add(p->loop, step, d);
+	d->step_soon = loop_soon_add(p->loop, step, d);
+	if (!d->step_timer || !d->step_soon) {
+		dataplane_destroy(d);
+		return NULL;
+	}
+	loop_timer_once(d->step_timer, STEP_FAST_MS);
+	return d;
+}
+
+void dataplane_destroy(struct dataplane *d)
+{
+	if (!d)
+		return;
+	loop_fd_remove(d->tun_event);
+	loop_fd_remove(d->icmp_event);
+	loop_timer_remove(d->step_timer);
+	loop_soon_remove(d->step_soon);
+	munmap(d->arena, ARENA);
+	free(d);
+}
+
+int dataplane_set_tun(struct dataplane *d, struct tun *tun)
+{
+	loop_fd_remove(d->tun_event);
+	d->tun_event = NULL;
+	d->tun = tun;
+	if (!tun)
+		return 0;
+	d->tun_event = loop_fd_add(d->loop, tun->fd, LOOP_READ, on_tun, d);
+	return d->tun_event ? 0 : -ENOMEM;
+}
+
+int dataplane_set_icmp(struct dataplane *d, struct icmpsock *icmp)
+{
+	loop_fd_remove(d->icmp_event);
+	d->icmp_event = NULL;
+	d->icmp = icmp;
+	if (!icmp)
+		return 0;
+	d->icmp_event = loop_fd_add(d->loop, icmp->fd, LOOP_READ, on_icmp, d);
+	return d->icmp_event ? 0 : -ENOMEM;
+}
