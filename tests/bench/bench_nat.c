@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The core alone, one thread: parse, look-up, rewrite with checksums, counters and timer refresh, in batches, over
+ * random flows of N sessions, half outbound and half inbound. Prints cycles and nanoseconds a packet,
+ * sessions opened a second, the worst single open, resident bytes a session, and what expiry costs.
+ *
+ *	bench_nat [MAX_SESSIONS]        default 1000000; 10000000 needs 1 GB
+ *
+ * Only nat_batch() is timed; packets are made between the batches. One mapping a session: the dearest case.
+ */
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef __x86_64__
+#include <x86intrin.h>
+#endif
+
+#include "../../src/core/nat.h"
+
+enum {
+	BATCH = 64,
+	PACKET = 100,
+	ADDRESSES = 256,
+	EXT = 0xcb007100, /* 203.0.113.0 */
+	INSIDE = 0x0a000000,
+	PACKETS = 4000000, /* timed at each size */
+};
+
+struct external {
+	uint32_t address;
+	uint16_t port;
+};
+
+struct bench {
+	struct nat *nat;
+	struct nat_memory memory;
+	struct external *externals;
+	uint8_t bytes[BATCH][128];
+	struct nat_packet packets[BATCH];
+	uint64_t now_ms;
+	uint64_t random;
+	uint32_t made;
+	struct external last;
+	uint64_t emitted;
+};
+
+static uint64_t cycles(void)
+{
+#ifdef __x86_64__
+	return __rdtsc();
+#else
+	return 0;
+#endif
+}
+
+static uint64_t nanoseconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t next_random(struct bench *b)
+{
+	b->random ^= b->random << 13;
+	b->random ^= b->random >> 7;
+	b->random ^= b->random << 17;
+	return b->random;
+}
+
+static uint64_t resident(void)
+{
+	unsigned long size = 0, pages = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	if (f == NULL || fscanf(f, "%lu %lu", &size, &pages) != 2)
+		pages = 0;
+	if (f != NULL)
+		fclose(f);
+	return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void *reserve(size_t len)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED) {
+		perror("mmap");
+		exit(1);
+	}
+	return p;
+}
+
+static void put(uint8_t *p, unsigned bytes, uint32_t v)
+{
+	while (bytes-- > 0) {
+		p[bytes] = (uint8_t)v;
+		v >>= 8;
+	}
+}
+
+/* A UDP packet with right IP checksum and a plausible UDP one (by difference it stays what it is). */
+static void make_packet(uint8_t *p, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport)
+{
+	uint32_t sum = 0;
+
+	memset(p, 0, 28);
+	p[0] = 0x45;
+	put(p + 2, 2, PACKET);
+	p[6] = 0x40;
+	p[8] = 64;
+	p[9] = 17;
+	put(p + 12, 4, src);
+	put(p + 16, 4, dst);
+	put(p + 20, 2, sport);
+	put(p + 22, 2, dport);
+	put(p + 24, 2, PACKET - 20);
+	put(p + 26, 2, 0x1234);
+	for (int i = 0; i < 20; i += 2)
+		sum += (uint32_t)p[i] << 8 | p[i + 1];
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	put(p + 10, 2, ~sum & 0xffff);
+}
+
+/* Session i: 1000 ports of one host, then the next host; one server and port each. */
+static uint32_t inside_of(uint32_t i)
+{
+	return INSIDE + 2 + i / 1000;
+}
+
+static uint16_t port_of(uint32_t i)
+{
+	return (uint16_t)(10000 + i % 1000);
+}
+
+static uint32_t server_of(uint32_t i)
+{
+	return 0xc6336400u + i * 7;
+}
+
+static void outbound(uint8_t *p, uint32_t i)
+{
+	make_packet(p, inside_of(i), port_of(i), server_of(i), 443);
+}
+
+static void inbound(const struct bench *b, uint8_t *p, uint32_t i)
+{
+	make_packet(p, server_of(i), 443, b->externals[i].address, b->externals[i].port);
+}
+
+static void on_emit(void *ctx, const struct nat_packet *p, bool owned)
+{
+	struct bench *b = ctx;
+
+	(void)owned;
+	b->emitted++;
+	b->last.address =
+		(uint32_t)p->data[12] << 24 | (uint32_t)p->data[13] << 16 | (uint32_t)p->data[14] << 8 | p->data[15];
+	b->last.port = (uint16_t)(p->data[20] << 8 | p->data[21]);
+}
+
+static void create(struct bench *b, uint32_t max)
+{
+	static const struct nat_prefix inside = {.address = INSIDE, .length = 8};
+	static const struct nat_address_range addresses = {.first = EXT, .last = EXT + ADDRESSES - 1};
+	static const struct nat_range ports = {1024, 65535};
+	struct nat_policy p = {
+		.filtering = FILTERING_ENDPOINT_INDEPENDENT,
+		.pooling = POOLING_ARBITRARY,
+		.inside = &inside,
+		.n_inside = 1,
+		.addresses = &addresses,
+		.n_addresses = 1,
+		.pool_ports = &ports,
+		.n_pool_ports = 1,
+		.shared_ports = &ports,
+		.n_shared_ports = 1,
+		.outside_mtu = 1500,
+		.timeouts = {.udp = 300,
+			     .icmp = 60,
+			     .other = 300,
+			     .tcp_opening = 240,
+			     .tcp_established = 7440,
+			     .tcp_closing = 240,
+			     .unsolicited_syn = 6,
+			     .fragment = 5,
+			     .port_reuse = 120},
+		.limits = {.sessions = max, .fragments = 4096},
+	};
+	uint64_t seed[4] = {1, 2, 3, 4};
+	struct table_attach_report report;
+
+	b->memory.max_sessions = TABLE_MAX_SESSIONS;
+	b->memory.max_addresses = ADDRESSES;
+	b->memory.max_fragments = 4096;
+	nat_memory_need(&b->memory);
+	b->memory.table.records = reserve(b->memory.table.records_len);
+	b->memory.table.scratch = reserve(b->memory.table.scratch_len);
+	b->memory.fragments = reserve(b->memory.fragments_len);
+	b->nat = nat_create(&b->memory, &p, seed, b->now_ms, &report);
+	if (b->nat == NULL) {
+		fprintf(stderr, "bench_nat: cannot create\n");
+		exit(1);
+	}
+}
+
+struct opening {
+	uint64_t total_ns;
+	uint64_t worst_ns;
+	uint32_t opened;
+};
+
+/* The worst open is measured singly, so the rate is that of single packets, too: no batching flatters it. */
+static void grow_to(struct bench *b, uint32_t n, struct opening *o)
+{
+	while (b->made < n) {
+		uint64_t before, took;
+
+		outbound(b->bytes[0], b->made);
+		b->packets[0] = (struct nat_packet){.data = b->bytes[0], .len = PACKET};
+		before = nanoseconds();
+		nat_batch(b->nat, b->now_ms, b->packets, 1, on_emit, b);
+		took = nanoseconds() - before;
+		if (b->packets[0].to != NAT_TO_OUTSIDE) {
+			fprintf(stderr, "bench_nat: session %u: %s\n", b->made,
+				nat_reason_name((enum nat_reason)b->packets[0].reason));
+			exit(1);
+		}
+		b->externals[b->made++] = b->last;
+		o->total_ns += took;
+		o->opened++;
+		if (took > o->worst_ns)
+			o->worst_ns = took;
+	}
+}
+
+static void make_batch(struct bench *b)
+{
+	for (int k = 0; k < BATCH; k++) {
+		uint32_t i = (uint32_t)((next_random(b) >> 32) * b->made >> 32);
+
+		if (k & 1)
+			inbound(b, b->bytes[k], i);
+		else
+			outbound(b->bytes[k], i);
+		b->packets[k] = (struct nat_packet){.data = b->bytes[k], .len = PACKET};
+	}
+}
+
+static void measure(struct bench *b, uint64_t idle, const struct opening *o)
+{
+	uint64_t c = 0, ns = 0, emitted = b->emitted;
+	uint32_t batches = PACKETS / BATCH;
+
+	for (uint32_t i = 0; i < batches; i++) {
+		uint64_t t, u;
+
+		make_batch(b);
+		u = nanoseconds();
+		t = cycles();
+		nat_batch(b->nat, b->now_ms, b->packets, BATCH, on_emit, b);
+		c += cycles() - t;
+		ns += nanoseconds() - u;
+	}
+	if (b->emitted - emitted != (uint64_t)batches * BATCH) {
+		fprintf(stderr, "bench_nat: %" PRIu64 " packets lost\n",
+			(uint64_t)batches * BATCH - (b->emitted - emitted));
+		exit(1);
+	}
+	printf("%10u %10.0f %8.1f %12.0f %12.1f %10.1f\n", b->made, (double)c / ((double)batches * BATCH),
+	       (double)ns / ((double)batches * BATCH), o->opened * 1e9 / (double)o->total_ns,
+	       (double)o->worst_ns / 1000, (double)(resident() - idle) / b->made);
+	fflush(stdout);
+}
+
+static void expire(struct bench *b)
+{
+	uint64_t worst = 0, total = nanoseconds(), steps = 0;
+
+	b->now_ms += 400000;
+	while (table_session_count(nat_table(b->nat)) > 0) {
+		uint64_t before = nanoseconds(), took;
+
+		nat_step(b->nat, b->now_ms, 1024, on_emit, b);
+		took = nanoseconds() - before;
+		steps++;
+		if (took > worst)
+			worst = took;
+	}
+	printf("expiry of %u sessions: %.0f ms in %" PRIu64 " steps, worst step %.0f us\n", b->made,
+	       (double)(nanoseconds() - total) / 1e6, steps, (double)worst / 1000);
+}
+
+int main(int argc, char **argv)
+{
+	static struct bench b;
+	uint32_t max = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 1000000;
+	uint64_t idle;
+
+	if (max < 1000 || max > TABLE_MAX_SESSIONS) {
+		fprintf(stderr, "usage: bench_nat [MAX_SESSIONS], 1000 to %d\n", TABLE_MAX_SESSIONS);
+		return 2;
+	}
+	b.now_ms = 1000000;
+	b.random = 88172645463325252ull;
+	b.externals = calloc(max, sizeof(*b.externals));
+	if (b.externals == NULL)
+		return 1;
+	memset(b.externals, 1, max * sizeof(*b.externals)); /* resident before anything is measured */
+	create(&b, max);
+	idle = resident();
+	printf("%10s %10s %8s %12s %12s %10s\n", "sessions", "cycles/pkt", "ns/pkt", "opens/s", "worst us",
+	       "bytes each");
+	for (uint64_t n = 1000; n <= max; n *= 10) {
+		struct opening o = {0};
+
+		grow_to(&b, (uint32_t)n, &o);
+		measure(&b, idle, &o);
+	}
+	expire(&b);
+	nat_destroy(b.nat);
+	free(b.externals);
+	return 0;
+}
