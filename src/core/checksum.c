@@ -51,7 +51,7 @@ uint32_t checksum_add(uint32_t sum, const uint8_t *data, size_t len)
 	for (; len >= 8; len -= 8, data += 8)
 		a = add64(a, native64(data));
 	if (len > 0) {
-		uint8_t rest[8] = { 0 }; /* RFC 1071 1: an odd last byte is padded with zero */
+		uint8_t rest[8] = {0}; /* RFC 1071 1: an odd last byte is padded with zero */
 
 		memcpy(rest, data, len);
 		b = add64(b, native64(rest));

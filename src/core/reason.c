@@ -4,6 +4,7 @@
  */
 #include "reason.h"
 
+/* clang-format off */
 static const char *const names[] = {
 	[NAT_PASS] = "pass",
 #define X(id, name, help) [id] = (name),
@@ -17,6 +18,7 @@ static const char *const helps[] = {
 	NAT_REASON_LIST(X)
 #undef X
 };
+/* clang-format on */
 
 _Static_assert(sizeof(names) / sizeof(names[0]) == NAT_REASON_COUNT, "one name for each reason");
 _Static_assert(sizeof(helps) / sizeof(helps[0]) == NAT_REASON_COUNT, "one explanation for each reason");

@@ -294,8 +294,8 @@ bool build_pcap(const char *path, const uint8_t *p, size_t len)
 		uint32_t magic;
 		uint16_t major, minor;
 		uint32_t zone, accuracy, snaplen, linktype;
-	} file = { 0xa1b2c3d4, 2, 4, 0, 0, BUILD_MAX, 101 }; /* LINKTYPE_RAW */
-	uint32_t record[4] = { (uint32_t)time(NULL), 0, (uint32_t)len, (uint32_t)len };
+	} file = {0xa1b2c3d4, 2, 4, 0, 0, BUILD_MAX, 101}; /* LINKTYPE_RAW */
+	uint32_t record[4] = {(uint32_t)time(NULL), 0, (uint32_t)len, (uint32_t)len};
 	FILE *f = fopen(path, "ab");
 	bool ok;
 

@@ -54,7 +54,7 @@ struct build {
 
 /* Writes the packet to `out`; the length. The transport is chosen by .proto (1, 6, 17, else raw). */
 size_t build_packet(uint8_t *out, const struct build *b);
-#define BUILD(out, ...) build_packet((out), &(const struct build){ __VA_ARGS__ })
+#define BUILD(out, ...) build_packet((out), &(const struct build){__VA_ARGS__})
 
 /* An ICMP error: `b` as for BUILD (proto is set to 1), its payload the first `quote_len` bytes of `quoted`. */
 size_t build_icmp_error(uint8_t *out, const struct build *b, const uint8_t *quoted, size_t quote_len);
@@ -95,13 +95,13 @@ bool build_pcap(const char *path, const uint8_t *p, size_t len);
 void build_show(const char *name, const uint8_t *p, size_t len);
 
 /* In a Check test: every checksum is right, or the packet is shown and the test fails. */
-#define build_ck_verify(p, len)                                             \
-	do {                                                                \
-		const char *wrong_ = build_verify((p), (len));              \
-									    \
-		if (wrong_)                                                 \
-			build_show(__func__, (p), (len));                   \
-		ck_assert_msg(!wrong_, "%s", wrong_ ? wrong_ : "");         \
+#define build_ck_verify(p, len)                                     \
+	do {                                                        \
+		const char *wrong_ = build_verify((p), (len));      \
+                                                                    \
+		if (wrong_)                                         \
+			build_show(__func__, (p), (len));           \
+		ck_assert_msg(!wrong_, "%s", wrong_ ? wrong_ : ""); \
 	} while (0)
 
 #endif
