@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: ISC */
+/* IPv4 rules, routes and proxy neighbours, by rtnetlink. */
+#include "netlink.h"
+
+#include <errno.h>
+#include <linux/fib_rules.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "nlbus.h"
+
+enum { FRA_DPORT_MASK_NR = 29 }; /* since Linux 6.15; older headers lack the name */
+
+static void read_prefix(const struct nlbus_attributes *as, unsigned type, uint8_t length, struct nat_prefix *out)
+{
+	out->length = length;
+	out->address = length ? nlbus_be32(as, type, 0) : 0;
+}
+
+/* ---- rules ---- */
+
+struct rule_dump {
+	bool is_over;
+	netlink_rule_fn *fn;
+	void *ctx;
+};
+
+static uint8_t rule_action(uint8_t action)
+{
+	if (action == FR_ACT_TO_TBL)
+		return NETLINK_LOOKUP;
+	if (action == FR_ACT_BLACKHOLE)
+		return NETLINK_BLACKHOLE;
+	if (action == FR_ACT_UNREACHABLE)
+		return NETLINK_UNREACHABLE;
+	return NETLINK_ACTION_OTHER;
+}
+
+/* Is it an attribute that says no more than struct netlink_rule holds? */
+static bool rule_attribute_known(const struct nlbus_attributes *as, unsigned type)
+{
+	uint16_t mask;
+
+	switch (type) {
+	case FRA_DST:
+	case FRA_SRC:
+	case FRA_IIFNAME:
+	case FRA_PRIORITY:
+	case FRA_TABLE:
+	case FRA_PROTOCOL:
+	case FRA_IP_PROTO:
+	case FRA_DPORT_RANGE:
+	case FRA_PAD:
+		return true;
+	case FRA_SUPPRESS_PREFIXLEN: /* always told; -1: none */
+		return nlbus_u32(as, type, 0) == UINT32_MAX;
+	case FRA_DPORT_MASK_NR: /* told of every rule with a single port: all bits count */
+		if (as->len[type] < sizeof(mask))
+			return false;
+		memcpy(&mask, as->data[type], sizeof(mask));
+		return mask == UINT16_MAX;
+	default:
+		return false;
+	}
+}
+
+static bool rule_is_foreign(const struct fib_rule_hdr *h, const struct nlbus_attributes *as)
+{
+	unsigned type;
+
+	if (as->has_more || h->tos || (h->flags & FIB_RULE_INVERT) || h->dst_len > 32 || h->src_len > 32)
+		return true;
+	for (type = 0; type < NLBUS_ATTRIBUTES; type++) {
+		if (as->data[type] && !rule_attribute_known(as, type))
+			return true;
+	}
+	return false;
+}
+
+static void take_rule(void *ctx, const struct nlmsghdr *nlh)
+{
+	struct rule_dump *d = ctx;
+	struct fib_rule_port_range ports;
+	const struct fib_rule_hdr *h;
+	struct nlbus_attributes as;
+	struct netlink_rule r;
+
+	h = nlbus_read(nlh, RTM_NEWRULE, sizeof(*h), &as);
+	if (!h || d->is_over || h->family != AF_INET)
+		return;
+	memset(&r, 0, sizeof(r));
+	r.priority = nlbus_u32(&as, FRA_PRIORITY, 0);
+	r.action = rule_action(h->action);
+	r.table = r.action == NETLINK_LOOKUP ? nlbus_u32(&as, FRA_TABLE, h->table) : 0;
+	r.protocol = nlbus_u8(&as, FRA_PROTOCOL, 0);
+	r.ip_proto = nlbus_u8(&as, FRA_IP_PROTO, 0);
+	r.is_foreign = rule_is_foreign(h, &as);
+	read_prefix(&as, FRA_SRC, h->src_len, &r.from);
+	read_prefix(&as, FRA_DST, h->dst_len, &r.to);
+	nlbus_name(&as, FRA_IIFNAME, r.iif);
+	if (as.len[FRA_DPORT_RANGE] >= sizeof(ports)) {
+		memcpy(&ports, as.data[FRA_DPORT_RANGE], sizeof(ports));
+		r.dport = (struct nat_range){ports.start, ports.end};
+	}
+	d->is_over = !d->fn(d->ctx, &r);
+}
+
+int netlink_rules(struct netlink *nl, netlink_rule_fn *fn, void *ctx)
+{
+	struct fib_rule_hdr h = {.family = AF_INET};
+	struct nlmsghdr *nlh = nlbus_request(nl, RTM_GETRULE, NLM_F_DUMP, &h, sizeof(h));
+	struct rule_dump d = {.fn = fn, .ctx = ctx};
+	int rc = nlbus_exchange(nl, NLBUS_ROUTE, nlh, take_rule, &d);
+
+	return rc < 0 ? nlbus_fail(nl, rc, "listing the rules") : 0;
+}
+
+static struct nlmsghdr *rule_request(struct netlink *nl, uint16_t type, uint16_t flags, const struct netlink_rule *r)
+{
+	static const uint8_t actions[] = {FR_ACT_TO_TBL, FR_ACT_BLACKHOLE, FR_ACT_UNREACHABLE};
+	struct fib_rule_hdr h = {.family = AF_INET, .src_len = r->from.length, .dst_len = r->to.length};
+	struct fib_rule_port_range ports = {r->dport.first, r->dport.last};
+	struct nlmsghdr *nlh;
+
+	h.action = r->action < sizeof(actions) ? actions[r->action] : FR_ACT_UNSPEC;
+	nlh = nlbus_request(nl, type, flags, &h, sizeof(h));
+	nlbus_put_u32(nlh, FRA_PRIORITY, r->priority);
+	nlbus_put_u8(nlh, FRA_PROTOCOL, r->protocol);
+	if (r->action == NETLINK_LOOKUP)
+		nlbus_put_u32(nlh, FRA_TABLE, r->table);
+	if (r->iif[0])
+		nlbus_put_text(nlh, FRA_IIFNAME, r->iif);
+	if (r->from.length)
+		nlbus_put_be32(nlh, FRA_SRC, r->from.address);
+	if (r->to.length)
+		nlbus_put_be32(nlh, FRA_DST, r->to.address);
+	if (r->ip_proto)
+		nlbus_put_u8(nlh, FRA_IP_PROTO, r->ip_proto);
+	if (r->dport.last)
+		nlbus_put(nlh, FRA_DPORT_RANGE, &ports, sizeof(ports));
+	return nlh;
+}
+
+int netlink_rule_add(struct netlink *nl, const struct netlink_rule *r)
+{
+	int rc = nlbus_change(nl, rule_request(nl, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, r));
+
+	if (rc < 0 && rc != -EEXIST)
+		return nlbus_fail(nl, rc, "adding a rule (preference %u, iif %s)", r->priority,
+				  r->iif[0] ? r->iif : "any");
+	return 0;
+}
+
+int netlink_rule_delete(struct netlink *nl, const struct netlink_rule *r)
+{
+	int rc = nlbus_change(nl, rule_request(nl, RTM_DELRULE, 0, r));
+
+	if (rc < 0 && rc != -ENOENT)
+		return nlbus_fail(nl, rc, "removing a rule (preference %u, iif %s)", r->priority,
+				  r->iif[0] ? r->iif : "any");
+	return 0;
+}
+
+/* ---- routes ---- */
+
+struct route_dump {
+	uint32_t table;
+	bool is_over;
+	netlink_route_fn *fn;
+	void *ctx;
+};
+
+static void take_route(void *ctx, const struct nlmsghdr *nlh)
+{
+	struct route_dump *d = ctx;
+	const struct rtmsg *m;
+	struct nlbus_attributes as;
+	struct netlink_route r;
+
+	m = nlbus_read(nlh, RTM_NEWROUTE, sizeof(*m), &as);
+	if (!m || d->is_over || m->rtm_family != AF_INET || m->rtm_protocol != NETLINK_PROTOCOL)
+		return;
+	memset(&r, 0, sizeof(r));
+	r.table = nlbus_u32(&as, RTA_TABLE, m->rtm_table);
+	r.metric = nlbus_u32(&as, RTA_PRIORITY, 0);
+	r.out = (int)nlbus_u32(&as, RTA_OIF, 0);
+	read_prefix(&as, RTA_DST, m->rtm_dst_len, &r.to);
+	if (r.table == d->table)
+		d->is_over = !d->fn(d->ctx, &r);
+}
+
+int netlink_routes(struct netlink *nl, uint32_t table, netlink_route_fn *fn, void *ctx)
+{
+	struct rtmsg m = {.rtm_family = AF_INET, .rtm_protocol = NETLINK_PROTOCOL};
+	struct nlmsghdr *nlh = nlbus_request(nl, RTM_GETROUTE, NLM_F_DUMP, &m, sizeof(m));
+	struct route_dump d = {.table = table, .fn = fn, .ctx = ctx};
+	int rc;
+
+	nlbus_put_u32(nlh, RTA_TABLE, table);
+	rc = nlbus_exchange(nl, NLBUS_ROUTE, nlh, take_route, &d);
+	if (rc < 0 && rc != -ENOENT) /* no such table yet */
+		return nlbus_fail(nl, rc, "listing the routes of table %u", table);
+	return 0;
+}
+
+static struct nlmsghdr *route_request(struct netlink *nl, uint16_t type, uint16_t flags, const struct netlink_route *r)
+{
+	struct rtmsg m = {.rtm_family = AF_INET,
+			  .rtm_dst_len = r->to.length,
+			  .rtm_protocol = NETLINK_PROTOCOL,
+			  .rtm_type = r->out ? RTN_UNICAST : RTN_UNREACHABLE,
+			  .rtm_scope = r->out ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE};
+	struct nlmsghdr *nlh = nlbus_request(nl, type, flags, &m, sizeof(m));
+
+	nlbus_put_u32(nlh, RTA_TABLE, r->table);
+	nlbus_put_u32(nlh, RTA_PRIORITY, r->metric);
+	if (r->to.length)
+		nlbus_put_be32(nlh, RTA_DST, r->to.address);
+	if (r->out)
+		nlbus_put_u32(nlh, RTA_OIF, (uint32_t)r->out);
+	return nlh;
+}
+
+int netlink_route_add(struct netlink *nl, const struct netlink_route *r)
+{
+	int rc = nlbus_change(nl, route_request(nl, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, r));
+
+	return rc < 0 ? nlbus_fail(nl, rc, "adding a route (table %u, metric %u)", r->table, r->metric) : 0;
+}
+
+int netlink_route_delete(struct netlink *nl, const struct netlink_route *r)
+{
+	int rc = nlbus_change(nl, route_request(nl, RTM_DELROUTE, 0, r));
+
+	if (rc < 0 && rc != -ESRCH)
+		return nlbus_fail(nl, rc, "removing a route (table %u, metric %u)", r->table, r->metric);
+	return 0;
+}
+
+static void take_way(void *ctx, const struct nlmsghdr *nlh)
+{
+	struct netlink_way *w = ctx;
+	struct nlbus_attributes as, metrics;
+	const struct rtmsg *m;
+
+	m = nlbus_read(nlh, RTM_NEWROUTE, sizeof(*m), &as);
+	if (!m)
+		return;
+	nlbus_read_nested(&as, RTA_METRICS, &metrics);
+	w->type = m->rtm_type;
+	w->out = (int)nlbus_u32(&as, RTA_OIF, 0);
+	w->via = nlbus_be32(&as, RTA_GATEWAY, 0);
+	w->source = nlbus_be32(&as, RTA_PREFSRC, 0);
+	w->mtu = nlbus_u32(&metrics, RTAX_MTU, 0);
+}
+
+int netlink_way_to(struct netlink *nl, uint32_t address, struct netlink_way *out)
+{
+	struct rtmsg m = {.rtm_family = AF_INET, .rtm_dst_len = 32};
+	struct nlmsghdr *nlh = nlbus_request(nl, RTM_GETROUTE, NLM_F_ACK, &m, sizeof(m));
+	int rc;
+
+	memset(out, 0, sizeof(*out));
+	nlbus_put_be32(nlh, RTA_DST, address);
+	rc = nlbus_exchange(nl, NLBUS_ROUTE, nlh, take_way, out);
+	return rc < 0 ? nlbus_fail(nl, rc, "the way to %u.%u.%u.%u", address >> 24, address >> 16 & 255,
+				   address >> 8 & 255, address & 255)
+		      : 0;
+}
+
+/* ---- proxy neighbours ---- */
+
+struct proxy_dump {
+	int index;
+	bool is_over;
+	netlink_proxy_fn *fn;
+	void *ctx;
+};
+
+static void take_proxy(void *ctx, const struct nlmsghdr *nlh)
+{
+	struct proxy_dump *d = ctx;
+	struct nlbus_attributes as;
+	const struct ndmsg *m;
+
+	m = nlbus_read(nlh, RTM_NEWNEIGH, sizeof(*m), &as);
+	if (!m || d->is_over || m->ndm_family != AF_INET || m->ndm_ifindex != d->index || !(m->ndm_flags & NTF_PROXY))
+		return;
+	if (nlbus_u8(&as, NDA_PROTOCOL, 0) == NETLINK_PROTOCOL && as.len[NDA_DST] == sizeof(uint32_t))
+		d->is_over = !d->fn(d->ctx, nlbus_be32(&as, NDA_DST, 0));
+}
+
+int netlink_proxies(struct netlink *nl, int index, netlink_proxy_fn *fn, void *ctx)
+{
+	struct ndmsg m = {.ndm_family = AF_INET, .ndm_flags = NTF_PROXY};
+	struct nlmsghdr *nlh = nlbus_request(nl, RTM_GETNEIGH, NLM_F_DUMP, &m, sizeof(m));
+	struct proxy_dump d = {.index = index, .fn = fn, .ctx = ctx};
+	int rc = nlbus_exchange(nl, NLBUS_ROUTE, nlh, take_proxy, &d);
+
+	return rc < 0 ? nlbus_fail(nl, rc, "listing the proxy neighbours") : 0;
+}
+
+static struct nlmsghdr *proxy_request(struct netlink *nl, uint16_t type, int index, uint32_t address)
+{
+	struct ndmsg m = {
+		.ndm_family = AF_INET, .ndm_ifindex = index, .ndm_state = NUD_PERMANENT, .ndm_flags = NTF_PROXY};
+	struct nlmsghdr *nlh = nlbus_request(nl, type, type == RTM_NEWNEIGH ? NLM_F_CREATE : 0, &m, sizeof(m));
+
+	nlbus_put_be32(nlh, NDA_DST, address);
+	if (type == RTM_NEWNEIGH)
+		nlbus_put_u8(nlh, NDA_PROTOCOL, NETLINK_PROTOCOL);
+	return nlh;
+}
+
+int netlink_proxy_add(struct netlink *nl, int index, uint32_t address)
+{
+	int rc = nlbus_change(nl, proxy_request(nl, RTM_NEWNEIGH, index, address));
+
+	return rc < 0 ? nlbus_fail(nl, rc, "adding a proxy neighbour") : 0;
+}
+
+int netlink_proxy_delete(struct netlink *nl, int index, uint32_t address)
+{
+	int rc = nlbus_change(nl, proxy_request(nl, RTM_DELNEIGH, index, address));
+
+	return rc < 0 && rc != -ENOENT ? nlbus_fail(nl, rc, "removing a proxy neighbour") : 0;
+}
