@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * TCP as a NAT sees it: which state a segment leads to, and whether it can be trusted to (RFC 5382,
- * 7857 2, 5961; the state names are RFC 6146's in spirit, drawn in docs/tcp-states.md). Table-driven; touches only the
- * (rw) fields of the session it is given.
+ * 5961, 7857 2; drawn in docs/tcp-states.md). Table-driven; touches only the (rw) fields of the
+ * session it is given, except seen_s and the counters, which are the caller's.
+ *
+ * What is known of a side: while its nibble of session.scale is 15 it has not been heard, and its
+ * end and window, and the other side's ack, mean nothing (the opened side before its answer; both
+ * sides of a session restored without numbers). Such a side is believed nothing but where it stands.
  */
 #ifndef NATD_CORE_TCP_H
 #define NATD_CORE_TCP_H
@@ -16,7 +20,7 @@
 enum tcp_effect {
 	TCP_TRANSLATE = 1, /* send it on */
 	TCP_REFRESH = 2,   /* it counts as activity: seen_s := now */
-	TCP_ANSWERED = 4,  /* first packet of the answering side */
+	TCP_ANSWERED = 4,  /* first trusted packet of the answering side; once in a session's life */
 	TCP_REVIVED = 8,   /* data after an RST brought the session back */
 	TCP_LIBERAL = 16,  /* outside the tracked window, translated all the same, trusted in nothing */
 };
@@ -27,27 +31,34 @@ struct tcp_result {
 };
 
 /*
- * Judges one segment (whole or first fragment) of direction `dir` against session `s`, updates state and window.
- * Never trusts a SYN, FIN or RST that is not where the sender stands: a forged one never shortens a session's life.
- *  - RST: exact (at the sender's end or at the receiver's acknowledgement): SESSION_RESET; inside the window: translated, state and timer kept;
- *    outside: DROP_TCP_RST.
- *  - FIN outside the window: DROP_TCP_WINDOW. Data or ACK outside the window: translated, not trusted, no refresh (TCP_LIBERAL).
- *  - SYN in ESTABLISHED: translated as RFC 5961 4 wants (the receiver sends a challenge ACK), state kept.
+ * Judges one segment (whole or first fragment) of direction `dir` against session `s`, updates state
+ * and window. Never trusts a SYN, FIN or RST that is not where the sender stands: a forged one never
+ * shortens a session's life.
+ *  - RST: exact (at the sender's end or at the receiver's acknowledgement): SESSION_RESET; inside the
+ *    window: translated, state and timer kept; outside: DROP_TCP_RST. The answer to a SYN is exact
+ *    when it acknowledges that SYN. Of a session still opening, the opener's are never dropped.
+ *  - FIN outside the window: DROP_TCP_WINDOW. Data or ACK outside the window: translated, not trusted,
+ *    no refresh (TCP_LIBERAL).
+ *  - SYN in ESTABLISHED: translated as RFC 5961 4 wants (the receiver sends a challenge ACK), state
+ *    kept; only a SYN-ACK that acknowledges exactly this SYN opens the session again.
  *  - SYN in TIME_WAIT or RESET: the session opens again from that side.
+ * Impossible flags: DROP_TCP_FLAGS. A segment its sender cannot send in this state: DROP_TCP_STATE.
  */
 struct tcp_result tcp_track(struct session *s, enum nat_dir dir, const struct pkt_view *v);
 
-/* The state a new session starts in, for the segment that opens it. Only a SYN without ACK and RST may. Also sets windows. */
+/* Sets state and window of a new session, for the segment that opens it: a SYN without ACK and RST. */
 void tcp_open(struct session *s, enum nat_dir dir, const struct pkt_view *v);
 
-/* May the quoted sequence number belong to data that direction `dir` of the session has sent? (RFC 5927 4.1) */
+/* May the quoted sequence number belong to what direction `dir` of the session has in flight?
+ * (RFC 5927 4.1) True for a side that has not been heard. */
 bool tcp_sequence_was_sent(const struct session *s, enum nat_dir dir, uint32_t seq);
 
 /* A window in bytes in one byte: rounded up, at most 12.5 % too large. Monotonic. */
 uint8_t tcp_window_pack(uint32_t bytes);
 uint32_t tcp_window_unpack(uint8_t packed);
 
-/* Name of the state as conntrack prints it ("ESTABLISHED"); NULL for classes without states is up to the caller. */
+/* Name of the state as conntrack prints it ("ESTABLISHED"); what classes without states print is
+ * up to the caller. Never NULL. */
 const char *tcp_state_name(enum session_state st);
 
 #endif
