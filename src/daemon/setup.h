@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A configuration, what the host looked like when it was applied, and the policy that follows from
+ * both: what is swapped as one when either changes.
+ */
+#ifndef NATD_DAEMON_SETUP_H
+#define NATD_DAEMON_SETUP_H
+
+#include <stdbool.h>
+
+#include "config.h"
+#include "hostports.h"
+#include "netlink.h"
+#include "policy.h"
+
+struct setup {
+	struct natd_config *config; /* owned */
+	struct host_facts facts;
+	struct policy_storage storage;
+	struct nat_policy policy; /* borrows from the three above */
+	struct hostports ports;	  /* of the host within policy.shared_ports */
+};
+
+/*
+ * Looks at the host and builds the policy. Takes `config` on success. NULL with at least one error in the
+ * report (which may hold warnings in either case): `config` is then still the caller's.
+ */
+struct setup *setup_create(struct netlink *nl, struct natd_config *config, struct config_report *report);
+void setup_destroy(struct setup *s); /* NULL: nothing */
+
+/* Takes the configuration out, so that it outlives the setup. */
+struct natd_config *setup_take_config(struct setup *s);
+
+bool setup_facts_equal(const struct host_facts *a, const struct host_facts *b);
+
+/* Has natd an outside address that the host uses too? */
+bool setup_is_shared(const struct setup *s);
+
+/* Lists the host's ports anew: true when they changed. Where the kernel cannot list them nothing changes. */
+bool setup_scan_ports(struct setup *s, struct netlink *nl);
+
+#endif
