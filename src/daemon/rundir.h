@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The directory of the control socket, where natd also keeps what must be remembered over a crash. It
+ * must belong to the user that natd becomes, or the stop could not remove anything from it.
+ */
+#ifndef NATD_DAEMON_RUNDIR_H
+#define NATD_DAEMON_RUNDIR_H
+
+struct privs;
+
+enum { RUNDIR_PATH_MAX = 128 }; /* a socket's path and a suffix */
+
+/*
+ * Before the drop of privileges: makes the directory of `path` if it is not there, for the user to become.
+ * One that root owns is handed to that user if its name is "natd", so that it is nobody else's. 0 or a negative errno.
+ */
+int rundir_prepare(const char *path, const struct privs *p);
+/* Hands the socket at `path` to the user to become. 0 or a negative errno. */
+int rundir_give(const char *path, const struct privs *p);
+/* "/run/natd/natd.sock", "routing" -> "/run/natd/natd.routing" in `out`, which is returned. */
+const char *rundir_beside(const char *path, const char *suffix, char out[RUNDIR_PATH_MAX]);
+
+#endif
