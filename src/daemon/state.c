@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The state file.
+ *
+ * Layout, in the machine's own byte order (the file never leaves it): the header below, then extents,
+ * each an offset into the records, a length and that many bytes; the last one has length 0. Only
+ * what the memfd holds is written, not its holes. The sum covers extents and bytes. It finds damage, not
+ * forgery: the file must belong to root or natd's own user, and table_attach() believes nothing anyway.
+ */
+#define _GNU_SOURCE 1 /* SEEK_DATA */
+#include "state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "loop.h"
+
+enum { STATE_VERSION = 1, BOOT_ID_SIZE = 40 };
+
+static const char state_magic[8] = "natdtab";
+
+struct header {
+	char magic[8];
+	uint32_t version;
+	uint32_t reserved;
+	char boot_id[BOOT_ID_SIZE]; /* CLOCK_BOOTTIME starts anew with each boot */
+	uint64_t saved_ms;
+	uint64_t records_len;
+	uint64_t sum;
+};
+_Static_assert(sizeof(struct header) == 80, "no padding in the file");
+
+struct extent {
+	uint64_t offset;
+	uint64_t len;
+};
+
+/* Mixes eight bytes at a time; each step is a bijection, so that no single change goes unseen. */
+static uint64_t sum_add(uint64_t sum, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	uint64_t word;
+
+	for (; len >= sizeof(word); p += sizeof(word), len -= sizeof(word)) {
+		memcpy(&word, p, sizeof(word));
+		sum = (sum ^ word) * 0x9e3779b97f4a7c15u;
+		sum ^= sum >> 29;
+	}
+	for (; len > 0; p++, len--)
+		sum = (sum ^ *p) * 0x100000001b3u;
+	return sum;
+}
+
+static void read_boot_id(char out[BOOT_ID_SIZE])
+{
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	memset(out, 0, BOOT_ID_SIZE);
+	if (!f)
+		return;
+	if (!fgets(out, BOOT_ID_SIZE, f))
+		memset(out, 0, BOOT_ID_SIZE);
+	out[strcspn(out, "\n")] = '\0';
+	fclose(f);
+}
+
+/* ---- loading ---- */
+
+static bool read_all(int fd, void *data, size_t len)
+{
+	uint8_t *p = data;
+
+	while (len > 0) {
+		ssize_t n = read(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		p += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+/* NULL, or why the file is not to be believed. */
+static const char *judge_file(int fd, uid_t owner)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return strerror(errno);
+	if (!S_ISREG(st.st_mode))
+		return "not a regular file";
+	if (st.st_uid != 0 && st.st_uid != owner)
+		return "belongs to another user";
+	if (st.st_mode & (S_IWGRP | S_IWOTH))
+		return "others may write to it";
+	return NULL;
+}
+
+static const char *judge_header(const struct header *h, const struct memory *m)
+{
+	char boot_id[BOOT_ID_SIZE];
+
+	if (memcmp(h->magic, state_magic, sizeof(h->magic)) != 0)
+		return "not a state file";
+	if (h->version != STATE_VERSION)
+		return "of another version";
+	read_boot_id(boot_id);
+	if (memcmp(h->boot_id, boot_id, sizeof(boot_id)) != 0)
+		return "stale: the machine was booted since";
+	if (h->saved_ms > loop_clock_ms())
+		return "from the future";
+	if (h->records_len != m->nat.table.records_len)
+		return "of a table of another size";
+	return NULL;
+}
+
+static const char *load_extents(int fd, const struct header *h, struct memory *m)
+{
+	uint8_t *records = m->nat.table.records;
+	uint64_t sum = h->saved_ms;
+	uint64_t end = 0;
+	struct extent e;
+
+	for (;;) {
+		if (!read_all(fd, &e, sizeof(e)))
+			return "truncated";
+		sum = sum_add(sum, &e, sizeof(e));
+		if (e.len == 0)
+			break;
+		if (e.offset < end || e.offset > h->records_len || e.len > h->records_len - e.offset)
+			return "damaged";
+		if (!read_all(fd, records + e.offset, e.len))
+			return "truncated";
+		sum = sum_add(sum, records + e.offset, e.len);
+		end = e.offset + e.len;
+	}
+	return sum == h->sum ? NULL : "damaged";
+}
+
+static const char *load(int fd, struct memory *m, uid_t owner)
+{
+	struct header h;
+	const char *why = judge_file(fd, owner);
+
+	if (why)
+		return why;
+	if (!read_all(fd, &h, sizeof(h)))
+		return "truncated";
+	why = judge_header(&h, m);
+	if (why)
+		return why;
+	return load_extents(fd, &h, m);
+}
+
+void state_load(const char *path, struct memory *m, uid_t owner)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	const char *why;
+
+	if (fd < 0) {
+		if (errno != ENOENT)
+			log_write(LEVEL_WARNING, SUB_TABLE, errno, "state file %s: starting with an empty table", path);
+		return;
+	}
+	why = load(fd, m, owner);
+	close(fd);
+	if (!why && unlink(path) < 0)
+		why = "cannot be removed, and must not serve twice";
+	if (!why)
+		return;
+	log_warning(SUB_TABLE, "state file %s: %s: starting with an empty table", path, why);
+	if (memory_blank(m) < 0)
+		log_error(SUB_TABLE, "the table cannot be cleared");
+}
+
+/* ---- saving ---- */
+
+static bool write_all(int fd, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+
+	while (len > 0) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		p += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+/* The next stretch of the memfd from `from` on that holds anything; length 0 at its end. */
+static struct extent next_extent(const struct memory *m, uint64_t from)
+{
+	struct extent e = {0};
+	off_t data = lseek(m->records_fd, (off_t)from, SEEK_DATA);
+	off_t hole = data < 0 ? -1 : lseek(m->records_fd, data, SEEK_HOLE);
+
+	if (hole > data) {
+		e.offset = (uint64_t)data;
+		e.len = (uint64_t)(hole - data);
+	}
+	return e;
+}
+
+static bool save_extents(int fd, const struct memory *m, uint64_t *sum)
+{
+	const uint8_t *records = m->nat.table.records;
+	struct extent e = {0};
+
+	do {
+		e = next_extent(m, e.offset + e.len);
+		*sum = sum_add(*sum, &e, sizeof(e));
+		if (!write_all(fd, &e, sizeof(e)) || !write_all(fd, records + e.offset, e.len))
+			return false;
+		*sum = sum_add(*sum, records + e.offset, e.len);
+	} while (e.len > 0);
+	return true;
+}
+
+static bool save(int fd, const struct memory *m)
+{
+	struct header h = {
+		.version = STATE_VERSION,
+		.saved_ms = loop_clock_ms(),
+		.records_len = m->nat.table.records_len,
+	};
+
+	memcpy(h.magic, state_magic, sizeof(h.magic));
+	read_boot_id(h.boot_id);
+	h.sum = h.saved_ms;
+	if (!write_all(fd, &h, sizeof(h)) || !save_extents(fd, m, &h.sum))
+		return false;
+	/* The header last, with the right sum: a file cut short by a crash is refused. */
+	return fsync(fd) == 0 && pwrite(fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h) && fsync(fd) == 0;
+}
+
+/* Opens FILE.new, which must not be there: 0 or an errno. */
+static int open_new(const char *path, char temporary[PATH_MAX], int *fd)
+{
+	if (snprintf(temporary, PATH_MAX, "%s.new", path) >= PATH_MAX)
+		return ENAMETOOLONG;
+	unlink(temporary);
+	*fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return *fd < 0 ? errno : 0;
+}
+
+void state_try(const char *path)
+{
+	char temporary[PATH_MAX];
+	int fd;
+	int err = open_new(path, temporary, &fd);
+
+	if (err) {
+		log_write(LEVEL_WARNING, SUB_TABLE, err, "state file %s: uid %u will not be able to save it", path,
+			  (unsigned)getuid());
+		return;
+	}
+	close(fd);
+	unlink(temporary);
+}
+
+void state_save(const char *path, const struct memory *m)
+{
+	char temporary[PATH_MAX];
+	int fd;
+	int err = open_new(path, temporary, &fd);
+
+	if (!err) {
+		errno = EIO;
+		if (!save(fd, m) || rename(temporary, path) < 0)
+			err = errno;
+		close(fd);
+		if (err)
+			unlink(temporary);
+	}
+	if (err)
+		log_write(LEVEL_ERROR, SUB_TABLE, err, "state file %s: the table is not saved", path);
+}
