@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: ISC */
+/* How natd is doing. */
+#include "status.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/ctlrecord.h"
+#include "config_text.h"
+#include "doctor.h"
+#include "loop.h"
+#include "natd.h"
+
+enum { SAMPLE_MS = 1000 };
+
+static uint64_t sum_drops(const uint64_t *counters)
+{
+	uint64_t sum = 0;
+
+	for (int r = NAT_PASS + 1; r < COUNT_OUT_PACKETS; r++)
+		sum += counters[r];
+	return sum;
+}
+
+void status_sample(struct natd *n)
+{
+	const uint64_t *c = nat_counters(n->nat);
+	const uint64_t now[RATE_COUNT] = {
+		[RATE_OUT_PACKETS] = c[COUNT_OUT_PACKETS],
+		[RATE_OUT_BYTES] = c[COUNT_OUT_BYTES],
+		[RATE_IN_PACKETS] = c[COUNT_IN_PACKETS],
+		[RATE_IN_BYTES] = c[COUNT_IN_BYTES],
+		[RATE_DROPS] = sum_drops(c),
+	};
+	struct status *s = &n->status;
+	uint64_t now_ms = loop_now_ms(n->loop);
+	uint64_t elapsed_ms = now_ms - s->sampled_ms;
+
+	if (elapsed_ms < SAMPLE_MS)
+		return;
+	for (int i = 0; i < RATE_COUNT; i++)
+		s->rate[i] = s->sampled_ms ? (now[i] - s->sample[i]) * 1000 / elapsed_ms : 0;
+	memcpy(s->sample, now, sizeof(s->sample));
+	s->sampled_ms = now_ms;
+}
+
+struct first_warning {
+	char text[160];
+};
+
+static void keep_first(void *ctx, int severity, const char *what, const char *mend)
+{
+	struct first_warning *w = ctx;
+
+	(void)mend;
+	if (severity != CTL_CHECK_OK && !*w->text)
+		snprintf(w->text, sizeof(w->text), "%s", what);
+}
+
+void status_line(struct natd *n, char *out, size_t size)
+{
+	const struct table *t = nat_table(n->nat);
+	struct first_warning warning = {""};
+
+	doctor_run(n, DOCTOR_QUICK, keep_first, &warning);
+	snprintf(out, size, "%" PRIu32 " sessions, %" PRIu32 " mappings, %" PRIu64 " packets/s%s%s",
+		 table_session_count(t), table_mapping_count(t),
+		 n->status.rate[RATE_OUT_PACKETS] + n->status.rate[RATE_IN_PACKETS], *warning.text ? "; " : "",
+		 warning.text);
+}
+
+static void say_warning(void *ctx, int severity, const char *what, const char *mend)
+{
+	char text[512];
+
+	if (severity == CTL_CHECK_OK)
+		return;
+	snprintf(text, sizeof(text), "%s%s%s", what, mend && *mend ? ": " : "", mend ? mend : "");
+	ctl_say_list(ctx, "warnings", text);
+}
+
+static void say_policy(const struct nat_policy *p, struct ctl_sink *sink)
+{
+	char text[TEXT_RANGE_SIZE];
+
+	for (uint32_t i = 0; i < p->n_addresses; i++)
+		ctl_say_list(sink, "addresses", text_of_addresses(text, p->addresses[i].first, p->addresses[i].last));
+	for (uint32_t i = 0; i < p->n_inside; i++)
+		ctl_say_list(sink, "inside", text_of_prefix(text, &p->inside[i]));
+}
+
+void status_answer(void *ctx, struct ctl_sink *sink)
+{
+	static const char *const names[RATE_COUNT] = {
+		[RATE_OUT_PACKETS] = "out_packets_rate", [RATE_OUT_BYTES] = "out_bytes_rate",
+		[RATE_IN_PACKETS] = "in_packets_rate",	 [RATE_IN_BYTES] = "in_bytes_rate",
+		[RATE_DROPS] = "drop_packets_rate",
+	};
+	struct natd *n = ctx;
+	const struct natd_config *c = n->setup->config;
+
+	status_sample(n);
+	ctl_say_text(sink, "version", PACKAGE_VERSION);
+	ctl_say_number(sink, "uptime", (loop_now_ms(n->loop) - n->started_ms) / 1000);
+	ctl_say_text(sink, "routing", c->routing == ROUTING_MANAGED ? "managed" : "none");
+	ctl_say_text(sink, "interface", c->outside.interface);
+	ctl_say_text(sink, "tun", c->tun.name);
+	say_policy(&n->setup->policy, sink);
+	for (int i = 0; i < RATE_COUNT; i++)
+		ctl_say_number(sink, names[i], n->status.rate[i]);
+	ctl_say_number(sink, "memory", memory_resident());
+	doctor_run(n, DOCTOR_QUICK, say_warning, sink);
+}
+
+void status_answer_stats(void *ctx, struct ctl_sink *sink)
+{
+	struct natd *n = ctx;
+
+	for (int i = 0; i < IO_COUNTER_COUNT; i++)
+		ctl_say_counter(sink, io_counter_name(i), n->io.value[i], io_counter_help(i));
+	ctl_say_counter(sink, "control_clients", ctl_server_client_count(n->control), "control clients connected now");
+	ctl_say_counter(sink, "memory_resident", memory_resident(), "bytes of memory that natd holds");
+}
