@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Change while running.
+ *
+ * Theory of operation. A new setup is built beside the present one, and takes its place when routing
+ * and the core have both accepted it. Routing goes first: it can fail for many reasons and leaves what
+ * was when it does, while the core ends sessions, which cannot be undone; after the routing, the core
+ * can only fail for lack of memory, and then the old routing is applied again. All of it happens
+ * between two packets. Some settings belong to what is opened once, with rights that natd has given up; changing
+ * those is refused, not ignored.
+ */
+#include "reload.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "loop.h"
+#include "natd.h"
+
+struct outcome {
+	reload_say_fn *say;
+	void *ctx;
+};
+
+static void say(const struct outcome *o, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(const struct outcome *o, const char *format, ...)
+{
+	char line[1024];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(line, sizeof(line), format, ap);
+	va_end(ap);
+	o->say(o->ctx, line);
+}
+
+static void say_report(const struct outcome *o, const struct config_report *report)
+{
+	char line[1024];
+
+	for (uint32_t i = 0; i < report->n_problems; i++) {
+		config_problem_text(&report->problems[i], line, sizeof(line));
+		o->say(o->ctx, line);
+	}
+}
+
+/* ---- applying ---- */
+
+static int apply_routing(struct natd *n, const struct setup *s)
+{
+	int r;
+
+	privs_raise(&n->privs);
+	r = routing_apply(n->routing, s->config, &s->facts, &s->policy, &s->ports);
+	privs_lower(&n->privs);
+	n->is_routed = r == 0;
+	return r;
+}
+
+/* Back to the present setup, after `why` kept a new one out. */
+static void go_back(struct natd *n)
+{
+	if (apply_routing(n, n->setup) < 0)
+		log_error(SUB_ROUTING, "%s", routing_error(n->routing));
+}
+
+/* Puts `s` in the place of the present setup, or leaves everything as it is. */
+static bool apply(struct natd *n, struct setup *s, const struct outcome *o, struct nat_reconfigure_report *report)
+{
+	if (apply_routing(n, s) < 0) {
+		say(o, "%s: nothing was changed", routing_error(n->routing));
+		go_back(n);
+		return false;
+	}
+	if (!nat_reconfigure(n->nat, &s->policy, loop_now_ms(n->loop), report)) {
+		say(o, "%s: not enough memory, or limits beyond what was reserved at start: nothing was changed",
+		    s->config->file);
+		go_back(n);
+		return false;
+	}
+	natd_follow_interface(n, s);
+	return true;
+}
+
+/* ---- a new configuration ---- */
+
+/* What cannot change: a line for each that did, and how many they are. */
+static int refuse_changes(const struct natd_config *old, const struct natd_config *new, const struct outcome *o)
+{
+	const struct {
+		const char *key;
+		bool changed;
+	} fixed[] = {
+		{"tun.name", strcmp(old->tun.name, new->tun.name) != 0},
+		{"tun.offload", old->tun.offload != new->tun.offload},
+		{"tun.queues", old->tun.queues != new->tun.queues},
+		{"control.socket", strcmp(old->control.socket, new->control.socket) != 0},
+	};
+	int refused = 0;
+
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(*fixed); i++) {
+		if (!fixed[i].changed)
+			continue;
+		say(o, "%s: %s cannot change while natd runs: put it back, or restart natd", new->file, fixed[i].key);
+		refused++;
+	}
+	return refused;
+}
+
+static struct setup *prepare(struct natd *n, const struct outcome *o)
+{
+	struct config_report report = {0};
+	struct natd_config *config = config_load(n->options.config_path, &report);
+	struct setup *s = NULL;
+
+	if (config && refuse_changes(n->setup->config, config, o) == 0)
+		s = setup_create(n->netlink, config, &report);
+	if (!s)
+		config_free(config);
+	say_report(o, &report);
+	config_report_fini(&report);
+	return s;
+}
+
+static void adopt(struct natd *n, struct setup *s)
+{
+	const struct config_control *c = &s->config->control;
+	int r = ctl_server_set_access(n->control, c->group, c->mode);
+
+	if (r < 0)
+		log_write(LEVEL_WARNING, SUB_CONTROL, -r, "cannot change group or mode of %s", c->socket);
+	setup_destroy(n->setup);
+	n->setup = s;
+	n->config_loaded_s = (uint64_t)time(NULL);
+	natd_open_log(n, s->config);
+}
+
+bool natd_reload(struct natd *n, reload_say_fn *say_line, void *ctx, struct nat_reconfigure_report *report)
+{
+	const struct outcome o = {say_line, ctx};
+	struct setup *s;
+	char line[256];
+	bool ok;
+
+	sdnotify_reloading(&n->service);
+	memset(report, 0, sizeof(*report));
+	s = prepare(n, &o);
+	ok = s && apply(n, s, &o, report);
+	if (ok) {
+		adopt(n, s);
+		log_notice(SUB_CONFIG, "configuration reloaded: %" PRIu32 " sessions kept, %" PRIu32 " ended",
+			   report->kept, report->ended);
+	} else {
+		setup_destroy(s);
+		log_error(SUB_CONFIG, "%s: not reloaded, the former configuration stays in force",
+			  n->options.config_path);
+	}
+	status_line(n, line, sizeof(line));
+	sdnotify_ready(&n->service, line);
+	return ok;
+}
+
+/* ---- a changed host ---- */
+
+static void log_say(void *ctx, const char *line)
+{
+	(void)ctx;
+	log_warning(SUB_CONFIG, "%s", line);
+}
+
+/* Only rules or routes can have changed: what is missing is put back. */
+static void repair(struct natd *n)
+{
+	natd_follow_interface(n, n->setup);
+	if (apply_routing(n, n->setup) < 0)
+		log_error(SUB_ROUTING, "%s", routing_error(n->routing));
+	else if (routing_changes(n->routing) > 0)
+		log_notice(SUB_ROUTING, "somebody changed rules, routes or settings of natd: put back %" PRIu32,
+			   routing_changes(n->routing));
+}
+
+void natd_refresh(struct natd *n)
+{
+	const struct outcome o = {log_say, NULL};
+	struct nat_reconfigure_report report;
+	struct config_report problems = {0};
+	struct natd_config *config = setup_take_config(n->setup);
+	struct setup *s = setup_create(n->netlink, config, &problems);
+
+	n->setup->config = config;
+	if (!s) {
+		say_report(&o, &problems);
+	} else if (setup_facts_equal(&s->facts, &n->setup->facts)) {
+		setup_take_config(s);
+		setup_destroy(s);
+		repair(n);
+	} else if (!apply(n, s, &o, &report)) {
+		setup_take_config(s);
+		setup_destroy(s);
+	} else {
+		say_report(&o, &problems);
+		setup_take_config(n->setup);
+		setup_destroy(n->setup);
+		n->setup = s;
+		log_notice(SUB_NETLINK, "interfaces or addresses changed: %" PRIu32 " sessions kept, %" PRIu32 " ended",
+			   report.kept, report.ended);
+	}
+	config_report_fini(&problems);
+}
+
+void natd_scan_ports(struct natd *n)
+{
+	if (!setup_scan_ports(n->setup, n->netlink) && n->is_routed)
+		return;
+	if (apply_routing(n, n->setup) < 0)
+		log_error(SUB_ROUTING, "%s", routing_error(n->routing));
+}

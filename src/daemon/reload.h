@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Change while running: a new configuration (SIGHUP, natctl reload), or a host that changed under the
+ * old one. All or nothing, in both cases: a failure leaves what was.
+ */
+#ifndef NATD_DAEMON_RELOAD_H
+#define NATD_DAEMON_RELOAD_H
+
+#include <stdbool.h>
+
+struct natd;
+struct nat_reconfigure_report;
+
+/* Says one line of the outcome: an error, or a warning ("FILE:LINE: warning: ..."). */
+typedef void reload_say_fn(void *ctx, const char *line);
+
+/*
+ * Reads the configuration again and applies it. True and *report; false after at least one line of error. Tells the service manager
+ * before and after.
+ */
+bool natd_reload(struct natd *n, reload_say_fn *say, void *ctx, struct nat_reconfigure_report *report);
+
+/* Applies the present configuration to the host as it is now: after netlink reported a change. */
+void natd_refresh(struct natd *n);
+
+/* Looks for ports that the host took or gave up, and steers packets accordingly. */
+void natd_scan_ports(struct natd *n);
+
+#endif
