@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: ISC */
+/* What wakes natd up besides packets and control clients: signals, timers, changes told by netlink. */
+#include "watch.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "loop.h"
+#include "natd.h"
+#include "netlink.h"
+#include "reload.h"
+
+enum { STATUS_MS = 10000, PORTS_MS = 5000, REFRESH_MS = 50, TUN_RETRY_MS = 1000 };
+
+static void log_line(void *ctx, const char *line)
+{
+	(void)ctx;
+	log_warning(SUB_CONFIG, "%s", line);
+}
+
+static void on_reload_signal(void *ctx, int signo)
+{
+	struct nat_reconfigure_report report;
+
+	(void)signo;
+	natd_reload(ctx, log_line, NULL, &report);
+}
+
+static void on_stop_signal(void *ctx, int signo)
+{
+	struct natd *n = ctx;
+
+	log_notice(SUB_MAIN, "stopping on %s", signo == SIGTERM ? "SIGTERM" : "SIGINT");
+	loop_stop(n->loop);
+}
+
+/* Changes come in swarms (an interface going up is six messages): they are looked at together. */
+static void on_netlink(void *ctx, int fd, unsigned ready)
+{
+	struct natd *n = ctx;
+	int r = netlink_events_read(fd);
+
+	(void)ready;
+	if (r < 0)
+		log_write(LEVEL_WARNING, SUB_NETLINK, -r, "reading changes of interfaces and addresses");
+	if (r != 0 && !loop_timer_armed(n->watch.refresh))
+		loop_timer_once(n->watch.refresh, REFRESH_MS);
+}
+
+static void on_refresh(void *ctx)
+{
+	natd_refresh(ctx);
+}
+
+static void on_ports(void *ctx)
+{
+	natd_scan_ports(ctx);
+}
+
+static void on_status(void *ctx)
+{
+	struct natd *n = ctx;
+	char line[256];
+
+	status_sample(n);
+	status_line(n, line, sizeof(line));
+	sdnotify_status(&n->service, line);
+}
+
+static void on_watchdog(void *ctx)
+{
+	struct natd *n = ctx;
+
+	sdnotify_alive(&n->service);
+}
+
+static void on_tun_retry(void *ctx)
+{
+	struct natd *n = ctx;
+	int r;
+
+	privs_raise(&n->privs);
+	r = natd_open_tun(n);
+	privs_lower(&n->privs);
+	if (r < 0) {
+		loop_timer_once(n->watch.tun, TUN_RETRY_MS);
+		return;
+	}
+	log_notice(SUB_TUN, "%s: made anew", n->tun.name);
+	natd_refresh(n);
+}
+
+void watch_tun_lost(void *ctx, int err)
+{
+	struct natd *n = ctx;
+
+	log_write(LEVEL_ERROR, SUB_TUN, err, "%s: the device is gone, no packet passes until it is made anew",
+		  n->tun.name);
+	n->is_routed = false;
+	tun_close(&n->tun);
+	n->tun.fd = -1;
+	loop_timer_once(n->watch.tun, 1);
+}
+
+/* ---- life ---- */
+
+int watch_signals(struct natd *n)
+{
+	static const struct {
+		int signo;
+		loop_signal_fn *fn;
+	} signals[] = {{SIGTERM, on_stop_signal}, {SIGINT, on_stop_signal}, {SIGHUP, on_reload_signal}};
+
+	signal(SIGPIPE, SIG_IGN); /* a reader of ours that goes away is an EPIPE */
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
+		n->watch.signals[i] = loop_signal_add(n->loop, signals[i].signo, signals[i].fn, n);
+		if (!n->watch.signals[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static bool make_timers(struct natd *n)
+{
+	n->watch.refresh = loop_timer_add(n->loop, on_refresh, n);
+	n->watch.ports = loop_timer_add(n->loop, on_ports, n);
+	n->watch.status = loop_timer_add(n->loop, on_status, n);
+	n->watch.watchdog = loop_timer_add(n->loop, on_watchdog, n);
+	n->watch.tun = loop_timer_add(n->loop, on_tun_retry, n);
+	n->watch.events = loop_fd_add(n->loop, n->events_fd, LOOP_READ, on_netlink, n);
+	return n->watch.refresh && n->watch.ports && n->watch.status && n->watch.watchdog && n->watch.tun &&
+	       n->watch.events;
+}
+
+int watch_start(struct natd *n)
+{
+	uint32_t watchdog_ms = sdnotify_watchdog_ms(&n->service);
+
+	if (!make_timers(n))
+		return -ENOMEM;
+	loop_timer_every(n->watch.ports, PORTS_MS);
+	loop_timer_every(n->watch.status, STATUS_MS);
+	if (watchdog_ms)
+		loop_timer_every(n->watch.watchdog, watchdog_ms);
+	return 0;
+}
+
+void watch_stop(struct natd *n)
+{
+	loop_fd_remove(n->watch.events);
+	loop_timer_remove(n->watch.refresh);
+	loop_timer_remove(n->watch.ports);
+	loop_timer_remove(n->watch.status);
+	loop_timer_remove(n->watch.watchdog);
+	loop_timer_remove(n->watch.tun);
+	for (int i = 0; i < WATCH_SIGNALS; i++)
+		loop_signal_remove(n->watch.signals[i]);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: ISC */
+/* What wakes natd up besides packets and control clients: signals, timers, changes told by netlink. */
+#ifndef NATD_DAEMON_WATCH_H
+#define NATD_DAEMON_WATCH_H
+
+struct natd;
+struct loop_fd;
+struct loop_signal;
+struct loop_timer;
+
+enum { WATCH_SIGNALS = 3 };
+
+struct watch {
+	struct loop_signal *signals[WATCH_SIGNALS];
+	struct loop_fd *events;
+	struct loop_timer *refresh; /* soon after netlink told of a change */
+	struct loop_timer *ports;
+	struct loop_timer *status;
+	struct loop_timer *watchdog;
+	struct loop_timer *tun; /* to make it anew */
+};
+
+/* Catches SIGTERM, SIGINT (stop) and SIGHUP (reload); ignores SIGPIPE. 0 or a negative errno. */
+int watch_signals(struct natd *n);
+/* Starts the timers and listens to netlink. 0 or a negative errno. */
+int watch_start(struct natd *n);
+void watch_stop(struct natd *n);
+
+/* For the data path: reading the TUN failed for good. `ctx` is the struct natd. */
+void watch_tun_lost(void *ctx, int err);
+
+#endif
