@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: ISC */
+/* natd(8): options, and what they lead to. Everything else is in libnatd. */
+#include <getopt.h>
+#include <stdio.h>
+
+#include "config.h"
+#include "natd.h"
+
+#ifndef SYSCONFDIR
+#define SYSCONFDIR "/etc"
+#endif
+#define CONFIG_DEFAULT SYSCONFDIR "/natd/natd.conf"
+
+static const char usage[] =
+	"usage: natd [-c FILE] [-f] [-t] [-v]... [-V] [-h] [--state FILE]\n"
+	"  -c, --config FILE   read FILE instead of " CONFIG_DEFAULT "\n"
+	"  -f, --foreground    log to stderr\n"
+	"  -t, --test          read the configuration, print every problem, touch nothing\n"
+	"  -v, --verbose       log one level more; may be repeated\n"
+	"      --state FILE    keep the connection table in FILE from a clean stop to the next start\n"
+	"  -V, --version       print the version\n"
+	"  -h, --help          print this\n";
+
+enum command { RUN, TEST, VERSION, HELP, WRONG };
+
+static enum command read_options(int argc, char **argv, struct natd_options *o)
+{
+	enum { STATE = 256 };
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'},  {"foreground", no_argument, NULL, 'f'},
+		{"test", no_argument, NULL, 't'},	   {"verbose", no_argument, NULL, 'v'},
+		{"state", required_argument, NULL, STATE}, {"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},	   {NULL, 0, NULL, 0},
+	};
+	enum command command = RUN;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:ftvVh", options, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			o->config_path = optarg;
+			break;
+		case 'f':
+			o->is_foreground = true;
+			break;
+		case 't':
+			command = TEST;
+			break;
+		case 'v':
+			o->verbosity++;
+			break;
+		case STATE:
+			o->state_path = optarg;
+			break;
+		case 'V':
+			return VERSION;
+		case 'h':
+			return HELP;
+		default:
+			return WRONG;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "natd: unexpected argument \"%s\"\n", argv[optind]);
+		return WRONG;
+	}
+	return command;
+}
+
+/* The configuration, with every problem printed; NULL if it is no good. */
+static struct natd_config *load(const char *path)
+{
+	struct config_report report = {0};
+	struct natd_config *config = config_load(path, &report);
+
+	config_report_print(&report, stderr);
+	config_report_fini(&report);
+	return config;
+}
+
+static enum natd_exit serve(const struct natd_options *o, struct natd_config *config)
+{
+	struct natd n;
+	enum natd_exit code = natd_start(&n, o, config);
+
+	if (code == NATD_EXIT_OK)
+		code = natd_run(&n);
+	natd_stop(&n);
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	struct natd_options o = {.config_path = CONFIG_DEFAULT};
+	enum command command = read_options(argc, argv, &o);
+	struct natd_config *config;
+
+	switch (command) {
+	case VERSION:
+		puts("natd " PACKAGE_VERSION);
+		return NATD_EXIT_OK;
+	case HELP:
+		fputs(usage, stdout);
+		return NATD_EXIT_OK;
+	case WRONG:
+		fputs(usage, stderr);
+		return NATD_EXIT_USAGE;
+	case RUN:
+	case TEST:
+		break;
+	}
+	config = load(o.config_path);
+	if (!config)
+		return NATD_EXIT_CONFIG;
+	if (command == RUN)
+		return serve(&o, config);
+	config_free(config);
+	return NATD_EXIT_OK;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: ISC */
+/* The daemon as a whole: the devices it reads, its life from start to stop. */
+#include "natd.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "loop.h"
+#include "netlink.h"
+#include "start.h"
+#include "state.h"
+
+void natd_open_log(const struct natd *n, const struct natd_config *c)
+{
+	unsigned level = (unsigned)c->log.level + n->options.verbosity;
+
+	log_open(n->options.is_foreground ? LOG_TO_STDERR : c->log.target);
+	log_set_level(level > LEVEL_DEBUG ? LEVEL_DEBUG : (enum log_level)level);
+}
+
+/* ---- devices ---- */
+
+int natd_open_tun(struct natd *n)
+{
+	const struct config_tun *c = &n->setup->config->tun;
+	const struct tun_options o = {.name = c->name, .offload = c->offload};
+	int r = tun_open(&n->tun, &o, &n->io);
+
+	if (r < 0) {
+		n->tun.fd = -1;
+		return r;
+	}
+	return n->dataplane ? dataplane_set_tun(n->dataplane, &n->tun) : 0;
+}
+
+void natd_follow_interface(struct natd *n, const struct setup *s)
+{
+	const char *name = s->config->outside.interface;
+	unsigned index = if_nametoindex(name);
+	int r;
+
+	if (index == n->outside_index && n->icmp.fd >= 0)
+		return;
+	if (n->dataplane)
+		dataplane_set_icmp(n->dataplane, NULL);
+	if (n->icmp.fd >= 0)
+		icmpsock_close(&n->icmp);
+	n->icmp.fd = -1;
+	n->outside_index = index;
+	if (index == 0)
+		return;
+	r = icmpsock_open(&n->icmp, name, &n->io);
+	if (r == 0 && n->dataplane)
+		r = dataplane_set_icmp(n->dataplane, &n->icmp);
+	if (r < 0)
+		log_write(LEVEL_ERROR, SUB_DATA, -r, "cannot read ICMP on %s: pings and errors are lost", name);
+}
+
+/* ---- life ---- */
+
+static void announce(struct natd *n)
+{
+	char line[256];
+
+	status_line(n, line, sizeof(line));
+	sdnotify_ready(&n->service, line);
+	if (n->options.is_foreground)
+		fputs("natd: ready\n", stderr); /* whatever the level: scripts wait for it */
+	else
+		log_notice(SUB_MAIN, "ready");
+}
+
+enum natd_exit natd_start(struct natd *n, const struct natd_options *o, struct natd_config *config)
+{
+	enum natd_exit code;
+
+	memset(n, 0, sizeof(*n));
+	n->options = *o;
+	n->config = config;
+	n->events_fd = -1;
+	n->tun.fd = -1;
+	n->icmp.fd = -1;
+	n->memory.records_fd = -1;
+	n->config_loaded_s = (uint64_t)time(NULL);
+	sdnotify_init(&n->service);
+	sdnotify_close_rest(&n->service);
+	natd_open_log(n, config);
+	code = start_all(n);
+	if (code == NATD_EXIT_OK)
+		announce(n);
+	return code;
+}
+
+enum natd_exit natd_run(struct natd *n)
+{
+	int r = loop_run(n->loop);
+
+	sdnotify_stopping(&n->service);
+	if (r == 0)
+		return NATD_EXIT_OK;
+	log_write(LEVEL_ERROR, SUB_MAIN, -r, "waiting for events failed");
+	return NATD_EXIT_SYSTEM;
+}
+
+static void stop_routing(struct natd *n)
+{
+	if (!n->routing)
+		return;
+	privs_raise(&n->privs);
+	if (routing_restore(n->routing) < 0)
+		log_error(SUB_ROUTING, "not everything could be put back: %s", routing_error(n->routing));
+	privs_lower(&n->privs);
+	routing_destroy(n->routing);
+}
+
+static void stop_devices(struct natd *n)
+{
+	if (n->icmp.fd >= 0)
+		icmpsock_close(&n->icmp);
+	rawsock_destroy(n->raw);
+	if (n->tun.fd >= 0)
+		tun_close(&n->tun);
+}
+
+void natd_stop(struct natd *n)
+{
+	watch_stop(n);
+	dataplane_destroy(n->dataplane);
+	stop_routing(n);
+	ctl_server_destroy(n->control);
+	stop_devices(n);
+	if (n->nat)
+		nat_destroy(n->nat);
+	if (n->nat && n->options.state_path)
+		state_save(n->options.state_path, &n->memory);
+	memory_destroy(&n->memory);
+	setup_destroy(n->setup);
+	config_free(n->config);
+	if (n->events_fd >= 0)
+		close(n->events_fd);
+	netlink_close(n->netlink);
+	loop_destroy(n->loop);
+	privs_fini(&n->privs);
+}

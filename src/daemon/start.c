@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: ISC */
+/* The steps of the start, in order. Each opens one thing, or says in one line why it cannot. */
+#define _GNU_SOURCE 1 /* getrandom() */
+#include "start.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "doctor.h"
+#include "loop.h"
+#include "netlink.h"
+#include "reload.h"
+#include "rundir.h"
+#include "state.h"
+
+static enum natd_exit start_rights(struct natd *n)
+{
+	char why[512];
+
+	privs_init(&n->privs, PRIVS_USER);
+	if (privs_check(NATD_TUN_PATH, why, sizeof(why)) == 0)
+		return NATD_EXIT_OK;
+	log_error(SUB_PRIVS, "%s", why);
+	return NATD_EXIT_SYSTEM;
+}
+
+static enum natd_exit start_loop(struct natd *n)
+{
+	n->loop = loop_create();
+	if (!n->loop || watch_signals(n) < 0) {
+		log_write(LEVEL_ERROR, SUB_MAIN, errno, "cannot make the event loop");
+		return NATD_EXIT_SYSTEM;
+	}
+	n->started_ms = loop_now_ms(n->loop);
+	return NATD_EXIT_OK;
+}
+
+static enum natd_exit start_netlink(struct natd *n)
+{
+	int r = netlink_open(&n->netlink);
+
+	if (r == 0) {
+		n->events_fd = netlink_events_open();
+		r = n->events_fd;
+	}
+	if (r >= 0)
+		return NATD_EXIT_OK;
+	log_write(LEVEL_ERROR, SUB_NETLINK, -r, "cannot open rtnetlink, by which natd sets routes");
+	return NATD_EXIT_SYSTEM;
+}
+
+static enum natd_exit start_setup(struct natd *n)
+{
+	struct config_report report = {0};
+
+	n->setup = setup_create(n->netlink, n->config, &report);
+	config_report_print(&report, stderr);
+	config_report_fini(&report);
+	if (!n->setup)
+		return NATD_EXIT_CONFIG;
+	n->config = NULL;
+	return NATD_EXIT_OK;
+}
+
+static enum natd_exit start_table(struct natd *n)
+{
+	const struct nat_limits *limits = &n->setup->policy.limits;
+	struct memory_want want = {
+		.sessions = limits->sessions, .fragments = limits->fragments, .addresses = TABLE_MAX_ADDRESSES};
+	struct table_attach_report report;
+	uint64_t seed[4];
+	int r = memory_create(&n->memory, &want, -1);
+
+	if (r < 0) {
+		log_write(
+			LEVEL_ERROR, SUB_TABLE, -r,
+			"cannot reserve address space for %u sessions: lower limits.sessions, or lift the limit on it",
+			want.sessions);
+		return NATD_EXIT_SYSTEM;
+	}
+	if (getrandom(seed, sizeof(seed), 0) != (ssize_t)sizeof(seed)) {
+		log_write(LEVEL_ERROR, SUB_TABLE, errno, "cannot get random bits");
+		return NATD_EXIT_SYSTEM;
+	}
+	if (n->options.state_path)
+		state_load(n->options.state_path, &n->memory, n->privs.has_user ? n->privs.uid : geteuid());
+	n->nat = nat_create(&n->memory.nat, &n->setup->policy, seed, loop_clock_ms(), &report);
+	if (!n->nat && report.result == TABLE_FOREIGN && memory_blank(&n->memory) == 0) {
+		log_warning(SUB_TABLE, "saved table is damaged or of another version (%u): starting with an empty one",
+			    report.version);
+		n->nat = nat_create(&n->memory.nat, &n->setup->policy, seed, loop_clock_ms(), &report);
+	}
+	explicit_bzero(seed, sizeof(seed));
+	if (!n->nat) {
+		log_error(SUB_TABLE, "cannot make the connection table: out of memory");
+		return NATD_EXIT_SYSTEM;
+	}
+	if (report.result == TABLE_RESTORED)
+		log_notice(SUB_TABLE, "restored %u sessions, dropped %u, %u ports rest", report.restored,
+			   report.dropped, report.resting);
+	nat_set_port_guard(n->nat, hostports_in_use, NULL);
+	return NATD_EXIT_OK;
+}
+
+static const char *tun_hint(int err)
+{
+	switch (err) {
+	case EBUSY:
+		return "another natd uses it: stop that one, or choose another tun.name";
+	case EPERM:
+		return "CAP_NET_ADMIN over this network namespace is needed: start natd as root";
+	case EINVAL:
+		return "a device of that name and another kind is there: choose another tun.name";
+	default:
+		return "natd makes its device by " NATD_TUN_PATH;
+	}
+}
+
+static enum natd_exit start_devices(struct natd *n)
+{
+	const struct natd_config *c = n->setup->config;
+	int r = natd_open_tun(n);
+
+	if (r < 0) {
+		log_error(SUB_TUN, "cannot make the TUN device %s: %s (%s)", c->tun.name, strerror(-r), tun_hint(-r));
+		return NATD_EXIT_SYSTEM;
+	}
+	r = rawsock_create(&n->raw, &n->io);
+	if (r < 0) {
+		log_error(SUB_DATA, "cannot open a raw socket to send translated packets: %s%s", strerror(-r),
+			  r == -EPERM ? " (CAP_NET_RAW over this network namespace is needed)" : "");
+		return NATD_EXIT_SYSTEM;
+	}
+	natd_follow_interface(n, n->setup);
+	return NATD_EXIT_OK;
+}
+
+static void say_line(void *ctx, const char *line)
+{
+	ctl_say_line(ctx, line);
+}
+
+static void say_check(void *ctx, int severity, const char *what, const char *how)
+{
+	ctl_say_check(ctx, severity, what, how);
+}
+
+static bool answer_reload(void *ctx, struct ctl_sink *sink, struct nat_reconfigure_report *report)
+{
+	return natd_reload(ctx, say_line, sink, report);
+}
+
+static void answer_doctor(void *ctx, struct ctl_sink *sink)
+{
+	doctor_run(ctx, DOCTOR_FULL, say_check, sink);
+}
+
+static enum natd_exit start_control(struct natd *n)
+{
+	const struct config_control *c = &n->setup->config->control;
+	struct ctl_server_params params = {
+		.loop = n->loop, .nat = n->nat, .backend = &n->backend, .version = PACKAGE_VERSION};
+	int r;
+
+	n->backend = (struct ctl_backend){.status = status_answer,
+					  .stats = status_answer_stats,
+					  .reload = answer_reload,
+					  .doctor = answer_doctor,
+					  .ctx = n};
+	n->control = ctl_server_create(&params);
+	r = n->control ? rundir_prepare(c->socket, &n->privs) : -ENOMEM;
+	if (r == 0)
+		r = ctl_server_listen(n->control, c->socket, c->group, c->mode);
+	if (r == 0)
+		r = rundir_give(c->socket, &n->privs);
+	if (r == 0)
+		return NATD_EXIT_OK;
+	log_error(SUB_CONTROL, "control socket %s: %s%s", c->socket, strerror(-r),
+		  r == -EADDRINUSE ? " (another natd answers there: choose another control.socket)" : "");
+	return NATD_EXIT_SYSTEM;
+}
+
+static enum natd_exit start_drop(struct natd *n)
+{
+	const char *what;
+	int r = privs_drop(&n->privs, &what);
+
+	if (r < 0) {
+		log_write(LEVEL_ERROR, SUB_PRIVS, -r, "%s", what);
+		return NATD_EXIT_SYSTEM;
+	}
+	if (!n->privs.has_user && getuid() == 0)
+		log_info(SUB_PRIVS, "no user \"%s\" to become: staying uid 0, without its capabilities", PRIVS_USER);
+	if (access(n->options.config_path, R_OK) < 0)
+		log_write(LEVEL_WARNING, SUB_PRIVS, errno,
+			  "%s: cannot be read by uid %u, so a reload will fail: make it readable",
+			  n->options.config_path, (unsigned)getuid());
+	if (n->options.state_path)
+		state_try(n->options.state_path);
+	return NATD_EXIT_OK;
+}
+
+static enum natd_exit start_routing(struct natd *n)
+{
+	const struct setup *s = n->setup;
+	char path[RUNDIR_PATH_MAX];
+	int r;
+
+	n->routing = routing_create(n->netlink, rundir_beside(s->config->control.socket, "routing", path));
+	if (!n->routing) {
+		log_error(SUB_ROUTING, "cannot set up routing: out of memory");
+		return NATD_EXIT_SYSTEM;
+	}
+	privs_raise(&n->privs);
+	r = routing_apply(n->routing, s->config, &s->facts, &s->policy, &s->ports);
+	privs_lower(&n->privs);
+	if (r < 0) {
+		log_error(SUB_ROUTING, "%s", routing_error(n->routing));
+		return NATD_EXIT_SYSTEM;
+	}
+	n->is_routed = true;
+	return NATD_EXIT_OK;
+}
+
+static enum natd_exit start_data(struct natd *n)
+{
+	const struct dataplane_params p = {
+		.loop = n->loop, .nat = n->nat, .raw = n->raw, .tun_lost = watch_tun_lost, .ctx = n};
+
+	n->dataplane = dataplane_create(&p);
+	if (!n->dataplane || dataplane_set_tun(n->dataplane, &n->tun) < 0 ||
+	    (n->icmp.fd >= 0 && dataplane_set_icmp(n->dataplane, &n->icmp) < 0) || watch_start(n) < 0) {
+		log_error(SUB_DATA, "cannot start the data path: out of memory");
+		return NATD_EXIT_SYSTEM;
+	}
+	return NATD_EXIT_OK;
+}
+
+enum natd_exit start_all(struct natd *n)
+{
+	static enum natd_exit (*const steps[])(struct natd *) = {
+		start_rights,  start_loop,    start_netlink, start_setup,   start_table,
+		start_devices, start_control, start_drop,    start_routing, start_data,
+	};
+	enum natd_exit code = NATD_EXIT_OK;
+
+	for (size_t i = 0; code == NATD_EXIT_OK && i < sizeof(steps) / sizeof(*steps); i++)
+		code = steps[i](n);
+	return code;
+}
