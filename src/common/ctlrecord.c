@@ -6,7 +6,6 @@
 #include "ctlrecord.h"
 
 #include <string.h>
-#include <strings.h>
 
 enum { PROTOCOL_ICMP = 1, PROTOCOL_TCP = 6, PROTOCOL_UDP = 17 };
 
@@ -130,10 +129,20 @@ const char *ctl_state_name(uint8_t state)
 	return state_names[state < CTL_STATE_COUNT ? state : CTL_STATE_NONE];
 }
 
+/* Letters of state names are A to Z. */
+static bool same_name(const char *name, const char *upper)
+{
+	while (*upper && (*name == *upper || (*name >= 'a' && *name <= 'z' && *name - 'a' + 'A' == *upper))) {
+		name++;
+		upper++;
+	}
+	return *name == '\0' && *upper == '\0';
+}
+
 int ctl_state_by_name(const char *name)
 {
 	for (int i = 0; i < CTL_STATE_COUNT; i++) {
-		if (strcasecmp(state_names[i], name) == 0)
+		if (same_name(name, state_names[i]))
 			return i;
 	}
 	return -1;

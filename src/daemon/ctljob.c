@@ -15,8 +15,8 @@
 #include <assert.h>
 #include <string.h>
 
-#include "nat.h"
-#include "tcp.h"
+#include "core/nat.h"
+#include "core/tcp.h"
 
 enum { IDLE_PER_VISIT = 16 };
 
@@ -82,13 +82,16 @@ static void fill_times(struct ctl_entry *e, const struct table *t, const struct 
 	e->age_s = now_s > created ? now_s - created : 0;
 }
 
+/* Protocols without ports use these fields otherwise, see enum nat_class; a ping's id is all that its far end sees. */
 static void fill_endpoints(struct ctl_entry *e, const struct table *t, const struct session *s)
 {
-	bool without_ports = session_class(s) == CLASS_OTHER;
-
-	e->inside = (struct ctl_endpoint){s->int_addr, without_ports ? 0 : s->int_port};
-	e->outside = (struct ctl_endpoint){table_address(t, s->ext), without_ports ? 0 : s->ext_port};
-	e->remote = (struct ctl_endpoint){s->rem_addr, without_ports ? 0 : s->rem_port};
+	e->inside = (struct ctl_endpoint){s->int_addr, s->int_port};
+	e->outside = (struct ctl_endpoint){table_address(t, s->ext), s->ext_port};
+	e->remote = (struct ctl_endpoint){s->rem_addr, s->rem_port};
+	if (session_class(s) == CLASS_ICMP)
+		e->remote.port = s->ext_port;
+	if (session_class(s) == CLASS_OTHER)
+		e->inside.port = e->outside.port = e->remote.port = 0;
 }
 
 static void fill_entry(struct ctl_entry *e, struct nat *nat, const struct session *s, uint32_t now_s)

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "ctlrecord.h"
+#include "common/ctlrecord.h"
 
 struct nat;
 

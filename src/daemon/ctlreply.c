@@ -7,8 +7,8 @@
 
 #include <stdio.h>
 
-#include "ctlrecord.h"
-#include "nat.h"
+#include "common/ctlrecord.h"
+#include "core/nat.h"
 
 enum {
 	LAST_ROOM = CTL_TEXT_MAX + 128, /* kept for the last line and the end */

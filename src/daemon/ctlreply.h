@@ -6,7 +6,7 @@
 #define NATD_DAEMON_CTLREPLY_H
 
 #include "ctlclient.h"
-#include "ctlproto.h"
+#include "common/ctlproto.h"
 
 enum { CTL_REPLY_ROOM = 49152 }; /* a writer must have that much left */
 

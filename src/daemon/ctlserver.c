@@ -12,7 +12,7 @@
  * Invariants: `n_clients` is the length of the list; a connection is in the list exactly as long as it
  * has a descriptor; nothing is touched after drop().
  */
-#define _GNU_SOURCE /* accept4(), struct ucred */
+#define _GNU_SOURCE 1 /* accept4(), struct ucred */
 #include "ctlserver.h"
 
 #include <errno.h>
@@ -21,7 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "ctlproto.h"
+#include "common/ctlproto.h"
 #include "ctlsocket.h"
 #include "log.h"
 #include "loop.h"

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The socket under an exchange. Hello and request leave together: one round trip is enough, because the
+ * request is the same in every version that both sides can agree on.
+ */
+#include "client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static int fail_connect(const char *path)
+{
+	if (errno == ENOENT || errno == ECONNREFUSED)
+		natctl_complain("no natd answers at %s: is it running? (systemctl status natd)", path);
+	else if (errno == EACCES)
+		natctl_complain("%s: %s: natd's configuration says who may (control.group, control.mode)", path,
+				strerror(errno));
+	else
+		natctl_complain("%s: %s", path, strerror(errno));
+	return -1;
+}
+
+static int open_socket(const char *path)
+{
+	const struct timeval patience = {.tv_sec = CLIENT_PATIENCE_S};
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	int fd;
+
+	if (strlen(path) >= sizeof(sun.sun_path)) {
+		errno = ENAMETOOLONG;
+		return fail_connect(path);
+	}
+	strcpy(sun.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return fail_connect(path);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (connect(fd, (const struct sockaddr *)&sun, sizeof(sun)) < 0) {
+		fail_connect(path);
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* What cannot be sent is no error yet: natd may have said why before it hung up. */
+static void send_request(int fd, enum ctl_type type, const struct ctl_filter *filter)
+{
+	const struct ctl_hello hello = {.magic = CTL_MAGIC, .version = CTL_VERSION, .version_min = CTL_VERSION};
+	uint8_t buf[2 * CTL_REQUEST_MAX];
+	struct ctl_writer w = {.buf = buf, .size = sizeof(buf)};
+
+	ctl_put_hello(&w, &hello);
+	ctl_put_request(&w, type, filter);
+	while (w.len > 0) {
+		ssize_t n = send(fd, w.buf, w.len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return;
+		w.buf += n;
+		w.len -= (size_t)n;
+	}
+}
+
+/* Reads until the exchange has ended. False: natd hung up or went silent, which has been said. */
+static bool receive_answer(int fd, struct exchange *e, const char *path)
+{
+	while (e->state == EXCHANGE_MORE) {
+		size_t room;
+		uint8_t *space = exchange_space(e, &room);
+		ssize_t n = recv(fd, space, room, 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			natctl_complain("%s: natd %s", path,
+					n == 0		  ? "hung up in the middle of its answer"
+					: errno == EAGAIN ? "does not answer"
+							  : strerror(errno));
+			return false;
+		}
+		exchange_fed(e, (size_t)n);
+	}
+	return true;
+}
+
+static int judge(const struct exchange *e, struct ctl_end *end)
+{
+	switch (e->state) {
+	case EXCHANGE_DONE:
+		if (end)
+			*end = e->end;
+		return NATCTL_DONE;
+	case EXCHANGE_REFUSED:
+		natctl_complain("%s", e->error.text);
+		return NATCTL_REFUSED;
+	case EXCHANGE_MORE:
+	case EXCHANGE_BROKEN:
+		break;
+	}
+	if (!ferror(stdout))
+		natctl_complain("natd's answer is not understood: are natd and natctl of one version?");
+	return NATCTL_REFUSED;
+}
+
+int client_ask(const struct natctl *n, enum ctl_type type, const struct ctl_filter *filter, exchange_fn *on_record,
+	       void *ctx, struct ctl_end *end)
+{
+	struct exchange e;
+	int fd = open_socket(n->socket);
+	bool answered;
+
+	if (fd < 0)
+		return NATCTL_NO_DAEMON;
+	if (n->heading)
+		n->heading(stdout);
+	exchange_init(&e, on_record, ctx);
+	send_request(fd, type, filter);
+	answered = receive_answer(fd, &e, n->socket);
+	close(fd);
+	return answered ? judge(&e, end) : NATCTL_NO_DAEMON;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Commands about what is configured: forwards, pools, reload, doctor.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "client.h"
+#include "filter.h"
+#include "json.h"
+#include "names.h"
+#include "natctl.h"
+#include "output.h"
+
+/* What a record function needs: where lines go, or the object that is gathered (JSON). */
+struct gathering {
+	struct natctl *n;
+	struct json_object *object;
+	unsigned failures; /* of the doctor */
+};
+
+static void begin(struct gathering *g, struct natctl *n)
+{
+	*g = (struct gathering){.n = n};
+	if (n->format == FORMAT_JSON)
+		g->object = json_create();
+}
+
+/* Prints the object, if there is one. Without a daemon there is nothing to print. */
+static int finish(struct gathering *g, int rc)
+{
+	if (g->object && rc != NATCTL_NO_DAEMON)
+		json_print(stdout, g->object);
+	return output_finish(g->n) ? rc : NATCTL_REFUSED;
+}
+
+/* ---- forwards, pools ---- */
+
+static bool take_forward(void *ctx, uint8_t type, struct ctl_reader *body)
+{
+	struct gathering *g = ctx;
+	struct ctl_forward w;
+
+	if (type != CTL_R_FORWARD)
+		return true;
+	if (!ctl_get_forward(body, &w))
+		return false;
+	if (g->object)
+		json_add_forward(g->object, "forwards", &w);
+	else if (g->n->format == FORMAT_TABLE)
+		output_forward_row(stdout, &w);
+	else
+		output_forward_line(stdout, &w);
+	return output_ok(g->n);
+}
+
+int command_forwards(struct natctl *n, int argc, char **argv)
+{
+	struct gathering g;
+
+	if (!filter_parse(n, NULL, argc, argv))
+		return NATCTL_USAGE;
+	begin(&g, n);
+	if (g.object)
+		json_add_list(g.object, "forwards");
+	if (n->format == FORMAT_TABLE)
+		n->heading = output_forward_heading;
+	return finish(&g, client_ask(n, CTL_FORWARDS, NULL, take_forward, &g, NULL));
+}
+
+static bool take_pool(void *ctx, uint8_t type, struct ctl_reader *body)
+{
+	struct gathering *g = ctx;
+	struct ctl_pool p;
+
+	if (type != CTL_R_POOL)
+		return true;
+	if (!ctl_get_pool(body, &p))
+		return false;
+	if (g->object)
+		json_add_pool(g->object, "pools", &p);
+	else if (g->n->format == FORMAT_TABLE)
+		output_pool_row(stdout, &p);
+	else
+		output_pool_line(stdout, &p);
+	return output_ok(g->n);
+}
+
+int command_pools(struct natctl *n, int argc, char **argv)
+{
+	struct gathering g;
+
+	if (!filter_parse(n, NULL, argc, argv))
+		return NATCTL_USAGE;
+	begin(&g, n);
+	if (g.object)
+		json_add_list(g.object, "pools");
+	if (n->format == FORMAT_TABLE)
+		n->heading = output_pool_heading;
+	return finish(&g, client_ask(n, CTL_POOLS, NULL, take_pool, &g, NULL));
+}
+
+/* ---- reload ---- */
+
+static bool take_message(void *ctx, uint8_t type, struct ctl_reader *body)
+{
+	struct gathering *g = ctx;
+	char text[CTL_TEXT_MAX + 1];
+
+	if (type != CTL_R_LINE)
+		return true;
+	if (!ctl_get_line(body, text))
+		return false;
+	if (g->object) {
+		json_add_element(g->object, "messages", text);
+		return true;
+	}
+	names_print(stderr, text);
+	fputc('\n', stderr);
+	return true;
+}
+
+int command_reload(struct natctl *n, int argc, char **argv)
+{
+	struct ctl_end end = {0};
+	struct gathering g;
+	int rc;
+
+	if (!filter_parse(n, NULL, argc, argv))
+		return NATCTL_USAGE;
+	begin(&g, n);
+	if (g.object)
+		json_add_list(g.object, "messages");
+	rc = client_ask(n, CTL_RELOAD, NULL, take_message, &g, &end);
+	if (g.object) {
+		json_add_bool(g.object, "reloaded", rc == NATCTL_DONE);
+		json_add_number(g.object, "kept", end.count);
+		json_add_number(g.object, "ended", end.count2);
+	} else if (rc == NATCTL_DONE)
+		printf("reloaded: %" PRIu64 " sessions go on, %" PRIu64 " ended\n", end.count, end.count2);
+	return finish(&g, rc);
+}
+
+/* ---- doctor ---- */
+
+static void print_check(const struct ctl_check *c)
+{
+	static const char *const severities[] = {"ok", "warn", "FAIL"};
+
+	printf("%-4s ", severities[c->severity]);
+	names_print(stdout, c->what);
+	fputc('\n', stdout);
+	if (!c->mend[0])
+		return;
+	fputs("     -> ", stdout);
+	names_print(stdout, c->mend);
+	fputc('\n', stdout);
+}
+
+static bool take_check(void *ctx, uint8_t type, struct ctl_reader *body)
+{
+	struct gathering *g = ctx;
+	struct ctl_check c;
+
+	if (type != CTL_R_CHECK)
+		return true;
+	if (!ctl_get_check(body, &c))
+		return false;
+	g->failures += c.severity == CTL_CHECK_FAIL;
+	if (g->object)
+		json_add_check(g->object, "checks", &c);
+	else
+		print_check(&c);
+	return output_ok(g->n);
+}
+
+int command_doctor(struct natctl *n, int argc, char **argv)
+{
+	struct gathering g;
+	int rc;
+
+	if (!filter_parse(n, NULL, argc, argv))
+		return NATCTL_USAGE;
+	begin(&g, n);
+	if (g.object)
+		json_add_list(g.object, "checks");
+	rc = client_ask(n, CTL_DOCTOR, NULL, take_check, &g, NULL);
+	if (rc == NATCTL_DONE && g.failures > 0)
+		rc = NATCTL_REFUSED;
+	if (rc == NATCTL_NO_DAEMON)
+		natctl_complain("`natd -t' checks the configuration without a running natd");
+	if (g.object)
+		json_add_bool(g.object, "ok", rc == NATCTL_DONE);
+	return finish(&g, rc);
+}
+
+int command_later(struct natctl *n, int argc, char **argv)
+{
+	(void)n, (void)argc;
+	natctl_complain("%s: this natd does not have that yet", argv[0]);
+	return NATCTL_REFUSED;
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * JSON by jansson, which escapes what must be escaped. Names and order of the members are promised in
+ * natctl(8). jansson refuses bytes that are not UTF-8: such a text is shown as its printable part.
+ */
+#include "json.h"
+
+#ifdef HAVE_JANSSON
+
+#include <jansson.h>
+#include <string.h>
+
+#include "names.h"
+#include "output.h"
+
+bool json_is_built_in(void)
+{
+	return true;
+}
+
+static json_t *make_text(const char *text)
+{
+	json_t *value = json_string(text);
+	char plain[CTL_TEXT_MAX + 1];
+	size_t len = 0;
+
+	if (value)
+		return value;
+	for (; *text && len < CTL_TEXT_MAX; text++)
+		plain[len++] = *text >= ' ' && *text <= '~' ? *text : '?';
+	plain[len] = '\0';
+	return json_string(plain);
+}
+
+static json_t *make_number(uint64_t value)
+{
+	return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
+}
+
+static json_t *make_address(uint32_t address)
+{
+	char text[NAMES_ADDRESS_MAX];
+
+	return json_string(names_address(text, address));
+}
+
+static json_t *make_endpoint(const struct ctl_endpoint *e, uint8_t protocol)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "address", make_address(e->address));
+	if (protocol == 1 || protocol == 6 || protocol == 17)
+		json_object_set_new(o, "port", json_integer(e->port));
+	else
+		json_object_set_new(o, "port", json_null());
+	return o;
+}
+
+static json_t *make_counts(const struct ctl_entry *e, int dir)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "packets", make_number(e->packets[dir]));
+	json_object_set_new(o, "bytes", make_number(e->bytes[dir]));
+	return o;
+}
+
+static json_t *make_flags(const struct ctl_entry *e)
+{
+	json_t *a = json_array();
+
+	if (!(e->flags & CTL_ENTRY_REPLIED))
+		json_array_append_new(a, json_string("UNREPLIED"));
+	if (e->flags & CTL_ENTRY_ASSURED)
+		json_array_append_new(a, json_string("ASSURED"));
+	return a;
+}
+
+static json_t *make_prefix(const struct ctl_prefix *p)
+{
+	char address[NAMES_ADDRESS_MAX];
+	char text[NAMES_ADDRESS_MAX + 4];
+
+	snprintf(text, sizeof(text), "%s/%u", names_address(address, p->address), p->length);
+	return json_string(text);
+}
+
+/* Prints on one line and frees. A value that could not be made is missing, so `members` are counted. */
+static bool print_line(FILE *f, json_t *o, size_t members)
+{
+	bool ok = o && json_object_size(o) == members && json_dumpf(o, f, JSON_COMPACT) == 0;
+
+	json_decref(o);
+	fputc('\n', f);
+	return ok;
+}
+
+bool json_print_entry(FILE *f, const struct ctl_entry *e)
+{
+	json_t *o = json_object();
+	char name[4];
+
+	json_object_set_new(o, "id", make_number(e->id));
+	json_object_set_new(o, "protocol", json_string(names_protocol(e->protocol, name)));
+	json_object_set_new(o, "state", e->protocol == 6 ? json_string(ctl_state_name(e->state)) : json_null());
+	json_object_set_new(o, "timeout", make_number(e->timeout_s));
+	json_object_set_new(o, "age", make_number(e->age_s));
+	json_object_set_new(o, "origin", json_string(e->flags & CTL_ENTRY_FROM_OUTSIDE ? "outside" : "inside"));
+	json_object_set_new(o, "forward", e->forward[0] ? make_text(e->forward) : json_null());
+	json_object_set_new(o, "inside", make_endpoint(&e->inside, e->protocol));
+	json_object_set_new(o, "outside", make_endpoint(&e->outside, e->protocol));
+	json_object_set_new(o, "remote", make_endpoint(&e->remote, e->protocol));
+	json_object_set_new(o, "out", make_counts(e, 0));
+	json_object_set_new(o, "in", make_counts(e, 1));
+	json_object_set_new(o, "flags", make_flags(e));
+	return print_line(f, o, 13);
+}
+
+bool json_print_mapping(FILE *f, const struct ctl_mapping *m)
+{
+	json_t *o = json_object();
+	char name[4];
+
+	json_object_set_new(o, "protocol", json_string(names_protocol(m->protocol, name)));
+	json_object_set_new(o, "inside", make_endpoint(&m->inside, m->protocol));
+	json_object_set_new(o, "outside", make_endpoint(&m->outside, m->protocol));
+	json_object_set_new(o, "remote",
+			    m->remote.address == 0 ? json_null()
+						   : make_endpoint(&m->remote, m->remote.port ? m->protocol : 0));
+	json_object_set_new(o, "sessions", make_number(m->sessions));
+	return print_line(f, o, 5);
+}
+
+/* ---- objects in the making ---- */
+
+/* struct json_object has no body: it only hides json_t from those who include json.h. */
+static json_t *root(struct json_object *o)
+{
+	return (json_t *)o;
+}
+
+struct json_object *json_create(void)
+{
+	return (struct json_object *)json_object();
+}
+
+void json_add_number(struct json_object *o, const char *name, uint64_t value)
+{
+	json_object_set_new(root(o), name, make_number(value));
+}
+
+void json_add_bool(struct json_object *o, const char *name, bool value)
+{
+	json_object_set_new(root(o), name, json_boolean(value));
+}
+
+void json_add_text(struct json_object *o, const char *name, const char *text)
+{
+	json_object_set_new(root(o), name, make_text(text));
+}
+
+static json_t *find_list(struct json_object *o, const char *name)
+{
+	json_t *list = json_object_get(root(o), name);
+
+	if (json_is_array(list))
+		return list;
+	json_object_set_new(root(o), name, json_array());
+	return json_object_get(root(o), name);
+}
+
+void json_add_list(struct json_object *o, const char *name)
+{
+	(void)find_list(o, name);
+}
+
+void json_add_element(struct json_object *o, const char *name, const char *text)
+{
+	json_array_append_new(find_list(o, name), make_text(text));
+}
+
+void json_add_forward(struct json_object *o, const char *name, const struct ctl_forward *w)
+{
+	json_t *f = json_object();
+	json_t *from = json_array();
+	json_t *protocols = json_array();
+
+	for (uint32_t i = 0; i < w->n_from && i < CTL_FROM_MAX; i++)
+		json_array_append_new(from, make_prefix(&w->from[i]));
+	if (w->protocols & CTL_FORWARD_TCP)
+		json_array_append_new(protocols, json_string("tcp"));
+	if (w->protocols & CTL_FORWARD_UDP)
+		json_array_append_new(protocols, json_string("udp"));
+	json_object_set_new(f, "name", make_text(w->name));
+	json_object_set_new(f, "protocols", protocols);
+	json_object_set_new(f, "address", w->address ? make_address(w->address) : json_null());
+	json_object_set_new(f, "first_port", json_integer(w->first_port));
+	json_object_set_new(f, "last_port", json_integer(w->last_port));
+	json_object_set_new(f, "to", make_endpoint(&w->to, 6));
+	json_object_set_new(f, "from", from);
+	json_object_set_new(f, "from_count", make_number(w->n_from));
+	json_array_append_new(find_list(o, name), f);
+}
+
+void json_add_pool(struct json_object *o, const char *name, const struct ctl_pool *p)
+{
+	static const char *const classes[] = {"tcp", "udp", "icmp"};
+	json_t *used = json_object();
+	json_t *pool = json_object();
+
+	for (int i = 0; i < 3; i++)
+		json_object_set_new(used, classes[i], make_number(p->used[i]));
+	json_object_set_new(pool, "address", make_address(p->address));
+	json_object_set_new(pool, "shared", json_boolean(p->shared));
+	json_object_set_new(pool, "ports", make_number(p->ports));
+	json_object_set_new(pool, "used", used);
+	json_array_append_new(find_list(o, name), pool);
+}
+
+void json_add_check(struct json_object *o, const char *name, const struct ctl_check *c)
+{
+	static const char *const severities[] = {"ok", "warn", "fail"};
+	json_t *check = json_object();
+
+	json_object_set_new(check, "severity", json_string(severities[c->severity]));
+	json_object_set_new(check, "what", make_text(c->what));
+	json_object_set_new(check, "mend", c->mend[0] ? make_text(c->mend) : json_null());
+	json_array_append_new(find_list(o, name), check);
+}
+
+bool json_print(FILE *f, struct json_object *o)
+{
+	return print_line(f, root(o), json_object_size(root(o)));
+}
+
+#else
+
+bool json_is_built_in(void)
+{
+	return false;
+}
+
+/* Never called: see json.h. They let the commands be written without conditions. */
+bool json_print_entry(FILE *f, const struct ctl_entry *e)
+{
+	(void)f, (void)e;
+	return false;
+}
+
+bool json_print_mapping(FILE *f, const struct ctl_mapping *m)
+{
+	(void)f, (void)m;
+	return false;
+}
+
+struct json_object *json_create(void)
+{
+	return NULL;
+}
+
+void json_add_number(struct json_object *o, const char *name, uint64_t value)
+{
+	(void)o, (void)name, (void)value;
+}
+
+void json_add_bool(struct json_object *o, const char *name, bool value)
+{
+	(void)o, (void)name, (void)value;
+}
+
+void json_add_text(struct json_object *o, const char *name, const char *text)
+{
+	(void)o, (void)name, (void)text;
+}
+
+void json_add_list(struct json_object *o, const char *name)
+{
+	(void)o, (void)name;
+}
+
+void json_add_element(struct json_object *o, const char *name, const char *text)
+{
+	(void)o, (void)name, (void)text;
+}
+
+void json_add_forward(struct json_object *o, const char *name, const struct ctl_forward *w)
+{
+	(void)o, (void)name, (void)w;
+}
+
+void json_add_pool(struct json_object *o, const char *name, const struct ctl_pool *p)
+{
+	(void)o, (void)name, (void)p;
+}
+
+void json_add_check(struct json_object *o, const char *name, const struct ctl_check *c)
+{
+	(void)o, (void)name, (void)c;
+}
+
+bool json_print(FILE *f, struct json_object *o)
+{
+	(void)f, (void)o;
+	return false;
+}
+
+#endif

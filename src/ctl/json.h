@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * JSON output; the only user of jansson. Without it json_is_built_in() is false, and nothing else may be
+ * called. Listings are one object a line; other commands gather one object and print it at the end.
+ */
+#ifndef NATD_CTL_JSON_H
+#define NATD_CTL_JSON_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "common/ctlrecord.h"
+
+bool json_is_built_in(void);
+
+/* One line each. False: short of memory. */
+bool json_print_entry(FILE *f, const struct ctl_entry *e);
+bool json_print_mapping(FILE *f, const struct ctl_mapping *m);
+
+/* An object in the making. Once memory is short everything is ignored, and json_print() is false. */
+struct json_object;
+
+struct json_object *json_create(void);
+void json_add_number(struct json_object *o, const char *name, uint64_t value);
+void json_add_bool(struct json_object *o, const char *name, bool value);
+void json_add_text(struct json_object *o, const char *name, const char *text);
+/* Elements of the array `name`, which json_add_list() makes, empty, if it is not there. */
+void json_add_list(struct json_object *o, const char *name);
+void json_add_element(struct json_object *o, const char *name, const char *text);
+void json_add_forward(struct json_object *o, const char *name, const struct ctl_forward *w);
+void json_add_pool(struct json_object *o, const char *name, const struct ctl_pool *p);
+void json_add_check(struct json_object *o, const char *name, const struct ctl_check *c);
+/* Prints it on one line and frees it. */
+bool json_print(FILE *f, struct json_object *o);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Names of protocols, addresses as text, text made harmless for a terminal.
+ */
+#ifndef NATD_CTL_NAMES_H
+#define NATD_CTL_NAMES_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum { NAMES_ADDRESS_MAX = 16, NAMES_ENDPOINT_MAX = 28 };
+
+/* As conntrack has it: "unknown" for those that it does not know. */
+const char *names_conntrack_protocol(uint8_t number);
+/* More of them, for JSON and tables; the number in decimal for the rest. */
+const char *names_protocol(uint8_t number, char buf[4]);
+/* A name, whatever the case, or a number; -1: neither. */
+int names_protocol_number(const char *text);
+
+/* "192.0.2.1" into `buf`, which is returned. */
+char *names_address(char buf[NAMES_ADDRESS_MAX], uint32_t address);
+/* "192.0.2.1:80", for protocols without ports "192.0.2.1", for ICMP "192.0.2.1:ID". */
+struct ctl_endpoint;
+char *names_endpoint(char buf[NAMES_ENDPOINT_MAX], const struct ctl_endpoint *e, uint8_t protocol);
+
+/* To `f`, with everything but printable ASCII as \xNN: nothing foreign reaches a terminal. */
+void names_print(FILE *f, const char *text);
+
+#endif

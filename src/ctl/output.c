@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Text output. Line formats are for programs and stay as they are; tables are for eyes and may change.
+ */
+#include "output.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "names.h"
+#include "natctl.h"
+
+enum { PROTOCOL_ICMP = 1, PROTOCOL_TCP = 6, PROTOCOL_UDP = 17, ECHO_REQUEST = 8, ECHO_REPLY = 0 };
+
+/* ---- connections ---- */
+
+static void put_tuple(FILE *f, const struct ctl_entry *e, const struct ctl_tuple *t, bool is_reply)
+{
+	bool is_outer = is_reply != !!(e->flags & CTL_ENTRY_FROM_OUTSIDE);
+	char src[NAMES_ADDRESS_MAX];
+	char dst[NAMES_ADDRESS_MAX];
+
+	fprintf(f, "src=%s dst=%s ", names_address(src, t->src.address), names_address(dst, t->dst.address));
+	if (e->protocol == PROTOCOL_TCP || e->protocol == PROTOCOL_UDP)
+		fprintf(f, "sport=%u dport=%u ", t->src.port, t->dst.port);
+	else if (e->protocol == PROTOCOL_ICMP)
+		fprintf(f, "type=%d code=0 id=%u ", is_reply ? ECHO_REPLY : ECHO_REQUEST,
+			is_outer ? e->outside.port : e->inside.port);
+}
+
+static void put_counts(FILE *f, const struct ctl_entry *e, int dir)
+{
+	fprintf(f, "packets=%" PRIu64 " bytes=%" PRIu64 " ", e->packets[dir], e->bytes[dir]);
+}
+
+void output_entry_line(FILE *f, const struct ctl_entry *e)
+{
+	int opener = e->flags & CTL_ENTRY_FROM_OUTSIDE ? 1 : 0; /* direction of the first tuple */
+	struct ctl_tuple tuple[2];
+
+	ctl_entry_tuples(e, tuple);
+	fprintf(f, "%-8s %u %" PRIu32 " ", names_conntrack_protocol(e->protocol), e->protocol, e->timeout_s);
+	if (e->protocol == PROTOCOL_TCP)
+		fprintf(f, "%s ", ctl_state_name(e->state));
+	put_tuple(f, e, &tuple[0], false);
+	put_counts(f, e, opener);
+	if (!(e->flags & CTL_ENTRY_REPLIED))
+		fputs("[UNREPLIED] ", f);
+	put_tuple(f, e, &tuple[1], true);
+	put_counts(f, e, !opener);
+	if (e->flags & CTL_ENTRY_ASSURED)
+		fputs("[ASSURED] ", f);
+	fprintf(f, "id=%" PRIu64 "\n", e->id);
+}
+
+void output_entry_heading(FILE *f)
+{
+	fprintf(f, "%-8s %-11s %-21s %-21s %-21s %7s %7s %9s %9s  %-5s %-12s %s\n", "PROTOCOL", "STATE", "INSIDE",
+		"OUTSIDE", "REMOTE", "LEFT", "AGE", "OUT", "IN", "FROM", "FORWARD", "ID");
+}
+
+static const char *table_state(const struct ctl_entry *e)
+{
+	if (e->protocol == PROTOCOL_TCP)
+		return ctl_state_name(e->state);
+	return e->flags & CTL_ENTRY_REPLIED ? "-" : "UNREPLIED";
+}
+
+void output_entry_row(FILE *f, const struct ctl_entry *e)
+{
+	char name[4];
+	char inside[NAMES_ENDPOINT_MAX];
+	char outside[NAMES_ENDPOINT_MAX];
+	char remote[NAMES_ENDPOINT_MAX];
+	char out[16];
+	char in[16];
+
+	names_endpoint(inside, &e->inside, e->protocol);
+	names_endpoint(outside, &e->outside, e->protocol);
+	/* A ping has no port at its far end. */
+	names_endpoint(remote, &e->remote, e->protocol == PROTOCOL_ICMP ? 0 : e->protocol);
+	fprintf(f, "%-8s %-11s %-21s %-21s %-21s %7" PRIu32 " %7" PRIu32 " %9s %9s  %-5s ",
+		names_protocol(e->protocol, name), table_state(e), inside, outside, remote, e->timeout_s, e->age_s,
+		output_bytes(out, e->bytes[0]), output_bytes(in, e->bytes[1]),
+		e->flags & CTL_ENTRY_FROM_OUTSIDE ? "out" : "in");
+	names_print(f, e->forward[0] ? e->forward : "-");
+	fprintf(f, "%*s %" PRIu64 "\n", e->forward[0] ? 12 - (int)strnlen(e->forward, 12) : 11, "", e->id);
+}
+
+/* ---- mappings ---- */
+
+static void mapping_texts(const struct ctl_mapping *m, char inside[NAMES_ENDPOINT_MAX],
+			  char outside[NAMES_ENDPOINT_MAX], char remote[NAMES_ENDPOINT_MAX])
+{
+	names_endpoint(inside, &m->inside, m->protocol);
+	names_endpoint(outside, &m->outside, m->protocol);
+	if (m->remote.address == 0)
+		strcpy(remote, "any");
+	else
+		names_endpoint(remote, &m->remote, m->remote.port ? m->protocol : 0);
+}
+
+void output_mapping_line(FILE *f, const struct ctl_mapping *m)
+{
+	char inside[NAMES_ENDPOINT_MAX];
+	char outside[NAMES_ENDPOINT_MAX];
+	char remote[NAMES_ENDPOINT_MAX];
+
+	mapping_texts(m, inside, outside, remote);
+	fprintf(f, "%-8s %u inside=%s outside=%s remote=%s sessions=%" PRIu32 "\n",
+		names_conntrack_protocol(m->protocol), m->protocol, inside, outside, remote, m->sessions);
+}
+
+void output_mapping_heading(FILE *f)
+{
+	fprintf(f, "%-8s %-21s %-21s %-21s %8s\n", "PROTOCOL", "INSIDE", "OUTSIDE", "REMOTE", "SESSIONS");
+}
+
+void output_mapping_row(FILE *f, const struct ctl_mapping *m)
+{
+	char inside[NAMES_ENDPOINT_MAX];
+	char outside[NAMES_ENDPOINT_MAX];
+	char remote[NAMES_ENDPOINT_MAX];
+
+	mapping_texts(m, inside, outside, remote);
+	fprintf(f, "%-8s %-21s %-21s %-21s %8" PRIu32 "\n", names_conntrack_protocol(m->protocol), inside, outside,
+		remote, m->sessions);
+}
+
+/* ---- forwards ---- */
+
+const char *output_forward_protocols(const struct ctl_forward *w)
+{
+	switch (w->protocols & (CTL_FORWARD_TCP | CTL_FORWARD_UDP)) {
+	case CTL_FORWARD_TCP:
+		return "tcp";
+	case CTL_FORWARD_UDP:
+		return "udp";
+	case CTL_FORWARD_TCP | CTL_FORWARD_UDP:
+		return "tcp,udp";
+	default:
+		return "none";
+	}
+}
+
+enum { FORWARD_TEXT_MAX = 40 };
+
+/* "any:80" or "203.0.113.9:27015-27030". */
+static void forward_text(char *buf, uint32_t address, uint16_t first, uint16_t last)
+{
+	char text[NAMES_ADDRESS_MAX] = "any";
+
+	if (address)
+		names_address(text, address);
+	if (first == last)
+		snprintf(buf, FORWARD_TEXT_MAX, "%s:%u", text, first);
+	else
+		snprintf(buf, FORWARD_TEXT_MAX, "%s:%u-%u", text, first, last);
+}
+
+static void forward_texts(const struct ctl_forward *w, char *outside, char *inside)
+{
+	forward_text(outside, w->address, w->first_port, w->last_port);
+	forward_text(inside, w->to.address, w->to.port, (uint16_t)(w->to.port + (w->last_port - w->first_port)));
+}
+
+static void put_from(FILE *f, const struct ctl_forward *w)
+{
+	char address[NAMES_ADDRESS_MAX];
+	uint32_t shown = w->n_from < CTL_FROM_MAX ? w->n_from : CTL_FROM_MAX;
+
+	if (w->n_from == 0)
+		fputs("any", f);
+	for (uint32_t i = 0; i < shown; i++)
+		fprintf(f, "%s%s/%u", i ? "," : "", names_address(address, w->from[i].address), w->from[i].length);
+	if (w->n_from > shown)
+		fprintf(f, ",and-%" PRIu32 "-more", w->n_from - shown);
+}
+
+void output_forward_line(FILE *f, const struct ctl_forward *w)
+{
+	char outside[FORWARD_TEXT_MAX];
+	char inside[FORWARD_TEXT_MAX];
+
+	forward_texts(w, outside, inside);
+	names_print(f, w->name[0] ? w->name : "-");
+	fprintf(f, " %s outside=%s inside=%s from=", output_forward_protocols(w), outside, inside);
+	put_from(f, w);
+	fputc('\n', f);
+}
+
+void output_forward_heading(FILE *f)
+{
+	fprintf(f, "%-8s %-27s %-27s %-20s %s\n", "PROTOCOL", "OUTSIDE", "INSIDE", "NAME", "FROM");
+}
+
+void output_forward_row(FILE *f, const struct ctl_forward *w)
+{
+	char outside[FORWARD_TEXT_MAX];
+	char inside[FORWARD_TEXT_MAX];
+
+	forward_texts(w, outside, inside);
+	fprintf(f, "%-8s %-27s %-27s ", output_forward_protocols(w), outside, inside);
+	names_print(f, w->name[0] ? w->name : "-");
+	fprintf(f, "%*s ", w->name[0] ? 20 - (int)strnlen(w->name, 20) : 19, "");
+	put_from(f, w);
+	fputc('\n', f);
+}
+
+/* ---- pools ---- */
+
+void output_pool_line(FILE *f, const struct ctl_pool *p)
+{
+	char address[NAMES_ADDRESS_MAX];
+
+	fprintf(f, "%s %s ports=%" PRIu32 " tcp=%" PRIu32 " udp=%" PRIu32 " icmp=%" PRIu32 "\n",
+		names_address(address, p->address), p->shared ? "shared" : "pool", p->ports, p->used[0], p->used[1],
+		p->used[2]);
+}
+
+void output_pool_heading(FILE *f)
+{
+	fprintf(f, "%-15s %-6s %8s %13s %13s %13s\n", "ADDRESS", "KIND", "PORTS", "TCP FREE", "UDP FREE", "ICMP FREE");
+}
+
+void output_pool_row(FILE *f, const struct ctl_pool *p)
+{
+	char address[NAMES_ADDRESS_MAX];
+
+	fprintf(f, "%-15s %-6s %8" PRIu32, names_address(address, p->address), p->shared ? "shared" : "pool", p->ports);
+	for (int i = 0; i < 3; i++)
+		fprintf(f, " %13" PRIu32, p->used[i] < p->ports ? p->ports - p->used[i] : 0);
+	fputc('\n', f);
+}
+
+/* ---- numbers for eyes ---- */
+
+char *output_bytes(char buf[16], uint64_t bytes)
+{
+	static const char units[] = "kMGTPE";
+	uint64_t tenths = bytes;
+	int unit = -1;
+
+	if (bytes < 1000) {
+		snprintf(buf, 16, "%" PRIu64 " B", bytes);
+		return buf;
+	}
+	do {
+		tenths = unit < 0 ? bytes / 100 : tenths / 1000;
+		unit++;
+	} while (tenths >= 10000);
+	snprintf(buf, 16, "%" PRIu64 ".%" PRIu64 " %cB", tenths / 10, tenths % 10, units[unit]);
+	return buf;
+}
+
+char *output_duration(char buf[32], uint64_t seconds)
+{
+	uint64_t minutes = seconds / 60;
+	uint64_t hours = minutes / 60;
+
+	if (seconds < 60)
+		snprintf(buf, 32, "%" PRIu64 " s", seconds);
+	else if (hours == 0)
+		snprintf(buf, 32, "%" PRIu64 " min %" PRIu64 " s", minutes, seconds % 60);
+	else if (hours < 48)
+		snprintf(buf, 32, "%" PRIu64 " h %" PRIu64 " min", hours, minutes % 60);
+	else
+		snprintf(buf, 32, "%" PRIu64 " d %" PRIu64 " h", hours / 24, hours % 24);
+	return buf;
+}
+
+/* Right after a write that failed errno still says why; later it does not. */
+bool output_ok(struct natctl *n)
+{
+	if (!ferror(stdout))
+		return true;
+	if (n->write_error == 0)
+		n->write_error = errno ? errno : EIO;
+	return false;
+}
+
+bool output_finish(struct natctl *n)
+{
+	fflush(stdout);
+	if (output_ok(n))
+		return true;
+	if (n->write_error != EPIPE)
+		natctl_complain("cannot write the output: %s", strerror(n->write_error));
+	return false;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Records as text: conntrack's line, and tables for reading. JSON is json.h's. Everything goes to the
+ * stream given; errors stay in it, see output_ok().
+ */
+#ifndef NATD_CTL_OUTPUT_H
+#define NATD_CTL_OUTPUT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "common/ctlrecord.h"
+
+/* One connection as `conntrack -L -o id` prints it (conntrack 1.4.7), newline included. */
+void output_entry_line(FILE *f, const struct ctl_entry *e);
+
+void output_entry_heading(FILE *f);
+void output_entry_row(FILE *f, const struct ctl_entry *e);
+
+void output_mapping_line(FILE *f, const struct ctl_mapping *m);
+void output_mapping_heading(FILE *f);
+void output_mapping_row(FILE *f, const struct ctl_mapping *m);
+
+void output_forward_line(FILE *f, const struct ctl_forward *w);
+void output_forward_heading(FILE *f);
+void output_forward_row(FILE *f, const struct ctl_forward *w);
+
+void output_pool_line(FILE *f, const struct ctl_pool *p);
+void output_pool_heading(FILE *f);
+void output_pool_row(FILE *f, const struct ctl_pool *p);
+
+/* "tcp", "udp" or "tcp,udp". */
+const char *output_forward_protocols(const struct ctl_forward *w);
+
+/* "1.9 kB" (powers of 1000) and "2 h 13 min" into `buf`, which is returned. */
+char *output_bytes(char buf[16], uint64_t bytes);
+char *output_duration(char buf[32], uint64_t seconds);
+
+/* After each record: is stdout still well? */
+struct natctl;
+bool output_ok(struct natctl *n);
+/* At the end: flushes it. False: something could not be written; said on stderr, unless the reader just went away. */
+bool output_finish(struct natctl *n);
+
+#endif
