@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Forwards, one after the other. The keys of one are read into a draft in whatever order they stand; only
+ * then it shows whether they make a forward. What others it may collide with is config_check.c's matter.
+ */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config_internal.h"
+#include "config_text.h"
+
+struct forward_draft {
+	struct nat_forward f;
+	struct nat_prefix *from; /* owned until the draft becomes a forward */
+	bool has_protocol;	 /* the key is there, right or wrong; likewise below */
+	bool has_port;
+	bool has_to;
+	bool failed; /* something was wrong with a key: already reported */
+};
+
+enum { FORWARD_TCP = 1 << CLASS_TCP, FORWARD_UDP = 1 << CLASS_UDP };
+
+static bool expect_string(struct config_loader *l, const struct config_key *k, const struct value *v)
+{
+	bool is = config_key_expect(l, k, v, VALUE_STRING);
+
+	l->draft->failed |= !is;
+	return is;
+}
+
+static void refuse(struct config_loader *l, const struct config_key *k, const struct value *v, const char *why)
+{
+	config_key_refuse(l, k, v, why);
+	l->draft->failed = true;
+}
+
+/* ---- keys ---- */
+
+void config_set_forward_name(struct config_loader *l, const struct config_key *k, const struct value *v)
+{
+	size_t n;
+
+	if (!expect_string(l, k, v))
+		return;
+	n = strlen(v->string);
+	for (size_t i = 0; i < n; i++) {
+		if (!isalnum((unsigned char)v->string[i]) && !strchr("-_.", v->string[i])) {
+			refuse(l, k, v, "must consist of letters, digits, \"-\", \"_\" and \".\"");
+			return;
+		}
+	}
+	if (n == 0 || n > NAT_FORWARD_NAME_MAX)
+		refuse(l, k, v, "must have 1 to 31 characters");
+	else
+		memcpy(l->draft->f.name, v->string, n + 1);
+}
+
+static void add_protocol(struct config_loader *l, const struct config_key *k, const struct value *v)
+{
+	uint8_t bit = 0;
+
+	if (!expect_string(l, k, v))
+		return;
+	if (strcmp(v->string, "tcp") == 0)
+		bit = FORWARD_TCP;
+	else if (strcmp(v->string, "udp") == 0)
+		bit = FORWARD_UDP;
+	if (bit == 0)
+		refuse(l, k, v, "cannot be forwarded: choose \"tcp\", \"udp\" or [ \"tcp\", \"udp\" ]");
+	else if (l->draft->f.protocols & bit)
+		refuse(l, k, v, "is named twice");
+	l->draft->f.protocols |= bit;
+}
+
+void config_set_forward_protocol(struct config_loader *l, const struct config_key *k, const struct value *v)
+{
+	uint32_t n;
+	const struct value *entry = config_list_entries(v, &n);
+
+	l->draft->has_protocol = n > 0;
+	for (uint32_t i = 0; i < n; i++)
+		add_protocol(l, k, &entry[i]);
+}
+
+static void refuse_reserved(struct config_loader *l, const struct config_key *k, const struct value *v,
+			    uint32_t address)
+{
+	char why[TEXT_WHY_SIZE];
+	const char *reserved = text_reserved(address, address);
+
+	if (!reserved)
+		return;
+	snprintf(why, sizeof(why), "is in %s, which no host may use", reserved);
+	refuse(l, k, v, why);
+}
+
+void config_set_forward_address(struct config_loader *l, const struct config_key *k, const struct value *v)
+{
+	char why[TEXT_WHY_SIZE];
+
+	if (!expect_string(l, k, v))
+		return;
+	if (text_address(v->string, &l->draft->f.address, why))
+		refuse_reserved(l, k, v, l->draft->f.address);
+	else
+		refuse(l, k, v, why);
+}
+
+void config_set_forward_port(struct config_loader *l, const struct config_key *k, const struct value *v)
+{
+	l->draft->has_port = true;
+	if (!config_read_ports(l, k, v, &l->draft->f.ports))
+		l->draft->failed = true;
+}
+
+void config_set_forward_to(struct config_loader *l, const struct config_key *k, const struct value *v)
+{
+	char why[TEXT_WHY_SIZE];
+
+	l->draft->has_to = true;
+	if (!expect_string(l, k, v))
+		return;
+	if (text_endpoint(v->string, &l->draft->f.to, &l->draft->f.to_port, why))
+		refuse_reserved(l, k, v, l->draft->f.to);
+	else
+		refuse(l, k, v, why);
+}
+
+void config_set_forward_from(struct config_loader *l, const struct config_key *k, const struct value *v)
+{
+	struct prefix_list list = config_read_prefixes(l, k, v);
+	uint32_t n;
+
+	free(list.lines);
+	l->draft->from = list.prefixes;
+	l->draft->f.n_from = list.n;
+	config_list_entries(v, &n);
+	l->draft->failed |= list.n != n;
+	if (n == 0) {
+		loader_error(l, v->line,
+			     "forward.from is empty, so nobody could use it: leave the key out to allow everyone");
+		l->draft->failed = true;
+	}
+}
+
+/* ---- a whole forward ---- */
+
+static void check_present(struct config_loader *l, const struct value *v)
+{
+	struct forward_draft *d = l->draft;
+
+	if (!d->has_protocol)
+		loader_error(l, v->line, "this forward has no protocol: add protocol = \"tcp\";, or \"udp\"");
+	if (!d->has_port)
+		loader_error(l, v->line, "this forward has no port: add the outside port, port = 80;");
+	if (!d->has_to)
+		loader_error(l, v->line, "this forward leads nowhere: add the inside host, to = \"10.8.0.10:8080\";");
+	d->failed |= !d->has_protocol || !d->has_port || !d->has_to;
+}
+
+static void check_to_port(struct config_loader *l, const struct value *v)
+{
+	struct nat_forward *f = &l->draft->f;
+	uint32_t steps = (uint32_t)(f->ports.last - f->ports.first);
+
+	if (f->to_port == 0)
+		f->to_port = f->ports.first;
+	if (f->to_port + steps <= UINT16_MAX)
+		return;
+	loader_error(l, v->line, "this forward leads %u ports to port %u and up, beyond 65535: begin at %u or below",
+		     steps + 1, f->to_port, UINT16_MAX - steps);
+	l->draft->failed = true;
+}
+
+/* The forward takes over what the draft owns. */
+static void keep_draft(struct config_loader *l, const struct value *v)
+{
+	struct natd_config *c = l->c;
+
+	c->forward_lines[c->n_forwards] = v->line;
+	c->forwards[c->n_forwards] = l->draft->f;
+	c->forwards[c->n_forwards++].from = l->draft->from;
+	l->draft->from = NULL;
+}
+
+static void read_forward(struct config_loader *l, const struct value *v)
+{
+	struct forward_draft draft = {0};
+
+	if (v->kind != VALUE_GROUP) {
+		loader_error(l, v->line,
+			     "a forward must be a group in braces, not %s: write { protocol = \"tcp\"; ... }",
+			     value_kind_name(v->kind));
+		return;
+	}
+	l->draft = &draft;
+	config_keys_read(l, "forwards", v);
+	check_present(l, v);
+	if (!draft.failed)
+		check_to_port(l, v);
+	if (!draft.failed)
+		keep_draft(l, v);
+	free(draft.from);
+	l->draft = NULL;
+}
+
+/* ---- names ---- */
+
+static int by_name(const void *a, const void *b)
+{
+	const struct nat_forward *const *x = a;
+	const struct nat_forward *const *y = b;
+	int order = strcmp((*x)->name, (*y)->name);
+
+	return order ? order : (*x > *y) - (*x < *y);
+}
+
+/* The forwards' addresses, sorted by name and then file order, to find equal names as neighbours. */
+static const struct nat_forward **sort_by_name(struct config_loader *l)
+{
+	struct natd_config *c = l->c;
+	const struct nat_forward **sorted = loader_alloc(l, c->n_forwards, sizeof(*sorted));
+
+	for (uint32_t i = 0; sorted && i < c->n_forwards; i++)
+		sorted[i] = &c->forwards[i];
+	if (sorted)
+		qsort(sorted, c->n_forwards, sizeof(*sorted), by_name);
+	return sorted;
+}
+
+static bool name_is_taken(const struct nat_forward *const *sorted, uint32_t n, const char *name)
+{
+	uint32_t low = 0;
+	uint32_t high = n;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (strcmp(sorted[middle]->name, name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < n && strcmp(sorted[low]->name, name) == 0;
+}
+
+/* "forward-3" for the third without a name, or "forward-3-2" if another is called so already. */
+static void make_name(const struct nat_forward *const *sorted, uint32_t n, uint32_t place, char *name)
+{
+	snprintf(name, NAT_FORWARD_NAME_MAX + 1, "forward-%u", place);
+	for (uint32_t again = 2; name_is_taken(sorted, n, name); again++)
+		snprintf(name, NAT_FORWARD_NAME_MAX + 1, "forward-%u-%u", place, again);
+}
+
+static void name_forwards(struct config_loader *l)
+{
+	struct natd_config *c = l->c;
+	const struct nat_forward **sorted = sort_by_name(l);
+	char(*made)[NAT_FORWARD_NAME_MAX + 1] = loader_alloc(l, c->n_forwards, sizeof(*made));
+
+	for (uint32_t i = 1; sorted && i < c->n_forwards; i++) {
+		const struct nat_forward *first = sorted[i - 1];
+
+		if (sorted[i]->name[0] && strcmp(first->name, sorted[i]->name) == 0)
+			loader_error(l, c->forward_lines[sorted[i] - c->forwards],
+				     "a forward is called \"%s\" already (line %u): give each a name of its own",
+				     first->name, c->forward_lines[first - c->forwards]);
+	}
+	/* Stored at the end only: `sorted` must stay sorted meanwhile. */
+	for (uint32_t i = 0; sorted && made && i < c->n_forwards; i++) {
+		if (c->forwards[i].name[0] == '\0')
+			make_name(sorted, c->n_forwards, i + 1, made[i]);
+	}
+	for (uint32_t i = 0; sorted && made && i < c->n_forwards; i++) {
+		if (c->forwards[i].name[0] == '\0')
+			memcpy(c->forwards[i].name, made[i], sizeof(made[i]));
+	}
+	free(made);
+	free(sorted);
+}
+
+void config_set_forwards(struct config_loader *l, const struct config_key *k, const struct value *v)
+{
+	struct natd_config *c = l->c;
+
+	if (!config_key_expect(l, k, v, VALUE_LIST))
+		return;
+	if (v->n_children > CONFIG_FORWARDS_MAX) {
+		loader_error(l, v->line, "%u forwards are too many: there can be %d", v->n_children,
+			     CONFIG_FORWARDS_MAX);
+		return;
+	}
+	c->forwards = loader_alloc(l, v->n_children, sizeof(*c->forwards));
+	c->forward_lines = loader_alloc(l, v->n_children, sizeof(*c->forward_lines));
+	for (uint32_t i = 0; c->forwards && c->forward_lines && i < v->n_children; i++)
+		read_forward(l, &v->children[i]);
+	name_forwards(l);
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The table of keys: a row says what a key is called, how it is written, within which limits, what holds
+ * without it, and who stores it. Defaults, checks, messages, and the test that compares the table with the
+ * example and the manual page, all read this table. A new key is a row here, and a field of struct natd_config.
+ */
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config_internal.h"
+#include "config_text.h"
+
+static const struct config_choice routing[] = {{"managed", ROUTING_MANAGED}, {"none", ROUTING_NONE}, {NULL, 0}};
+static const struct config_choice unsolicited[] = {
+	{"drop", UNSOLICITED_DROP}, {"reject", UNSOLICITED_REJECT}, {"host", UNSOLICITED_HOST}, {NULL, 0}};
+static const struct config_choice mapping[] = {{"endpoint-independent", MAPPING_ENDPOINT_INDEPENDENT},
+					       {"address-dependent", MAPPING_ADDRESS_DEPENDENT},
+					       {"address-and-port-dependent", MAPPING_ADDRESS_AND_PORT_DEPENDENT},
+					       {NULL, 0}};
+static const struct config_choice filtering[] = {{"endpoint-independent", FILTERING_ENDPOINT_INDEPENDENT},
+						 {"address-dependent", FILTERING_ADDRESS_DEPENDENT},
+						 {"address-and-port-dependent", FILTERING_ADDRESS_AND_PORT_DEPENDENT},
+						 {NULL, 0}};
+static const struct config_choice port_selection[] = {
+	{"random", PORTS_RANDOM}, {"preserve", PORTS_PRESERVE}, {NULL, 0}};
+static const struct config_choice pooling[] = {{"paired", POOLING_PAIRED}, {"arbitrary", POOLING_ARBITRARY}, {NULL, 0}};
+static const struct config_choice other_protocols[] = {{"translate", OTHER_TRANSLATE}, {"drop", OTHER_DROP}, {NULL, 0}};
+static const struct config_choice exhausted_icmp[] = {{"host-unreachable", EXHAUSTED_HOST_UNREACHABLE},
+						      {"administratively-prohibited", EXHAUSTED_ADMIN_PROHIBITED},
+						      {"none", EXHAUSTED_NONE},
+						      {NULL, 0}};
+static const struct config_choice log_targets[] = {{"auto", LOG_TO_AUTO},
+						   {"stderr", LOG_TO_STDERR},
+						   {"syslog", LOG_TO_SYSLOG},
+						   {"journal", LOG_TO_JOURNAL},
+						   {NULL, 0}};
+static const struct config_choice log_levels[] = {{"error", LEVEL_ERROR},   {"warning", LEVEL_WARNING},
+						  {"notice", LEVEL_NOTICE}, {"info", LEVEL_INFO},
+						  {"debug", LEVEL_DEBUG},   {NULL, 0}};
+
+enum { DAY = 86400 };
+
+#define AT(field) offsetof(struct natd_config, field)
+#define TRUTH(g, n, field, d)                                                                                \
+	{                                                                                                    \
+		.group = (g), .name = (n), .type = TYPE_TRUTH, .set = config_set_truth, .offset = AT(field), \
+		.standard = (d)                                                                              \
+	}
+#define CHOICE(g, n, field, d, list)                                                                           \
+	{                                                                                                      \
+		.group = (g), .name = (n), .type = TYPE_CHOICE, .set = config_set_choice, .offset = AT(field), \
+		.standard = (d), .choices = (list)                                                             \
+	}
+#define NUMBER(g, n, field, lo, hi, d, u)                                                                           \
+	.group = (g), .name = (n), .type = TYPE_NUMBER, .set = config_set_number, .offset = AT(field), .min = (lo), \
+	.max = (hi), .standard = (d), .unit = (u)
+#define SECONDS(n, field, lo, hi, d) NUMBER("timeouts", n, timeouts.field, lo, hi, d, " seconds")
+#define ADVISED(least, rfc)	     .advised = (least), .advice = (rfc)
+#define WORD(g, n, where, d, f)                                                                            \
+	{                                                                                                  \
+		.group = (g), .name = (n), .type = TYPE_STRING, .set = (f), .offset = (where), .text = (d) \
+	}
+#define LIST(g, n, d, f)                                                              \
+	{                                                                             \
+		.group = (g), .name = (n), .type = TYPE_LIST, .set = (f), .text = (d) \
+	}
+
+/* clang-format off */
+static const struct config_key keys[] = {
+	WORD("tun", "name", AT(tun.name), "\"natd0\"", config_set_interface),
+	{NUMBER("tun", "mtu", tun.mtu, 576, 65535, 0, " bytes"), .zero_too = true},
+	TRUTH("tun", "offload", tun.offload, true),
+	{NUMBER("tun", "queues", tun.queues, 0, CONFIG_QUEUES_MAX, 1, "")},
+
+	CHOICE("", "routing", routing, ROUTING_MANAGED, routing),
+
+	WORD("outside", "interface", AT(outside.interface), "", config_set_outside_interface),
+	LIST("outside", "addresses", "[ \"interface\" ]", config_set_addresses),
+	LIST("outside", "ports", "[ \"16384-32767\", \"61000-65534\" ]", config_set_ports),
+	CHOICE("outside", "unsolicited", outside.unsolicited, UNSOLICITED_DROP, unsolicited),
+
+	LIST("inside", "interfaces", "", config_set_interfaces),
+	LIST("inside", "prefixes", "", config_set_prefixes),
+	LIST("inside", "exempt", "[ ]", config_set_exempt),
+
+	CHOICE("translation", "mapping", translation.mapping, MAPPING_ENDPOINT_INDEPENDENT, mapping),
+	CHOICE("translation", "filtering", translation.filtering, FILTERING_ADDRESS_DEPENDENT, filtering),
+	TRUTH("translation", "hairpinning", translation.hairpinning, true),
+	CHOICE("translation", "port_selection", translation.port_selection, PORTS_RANDOM, port_selection),
+	TRUTH("translation", "port_parity", translation.port_parity, false),
+	CHOICE("translation", "pooling", translation.pooling, POOLING_PAIRED, pooling),
+	WORD("translation", "mss_clamp", AT(translation.mss_clamp), "\"auto\"", config_set_mss_clamp),
+	CHOICE("translation", "other_protocols", translation.other_protocols, OTHER_TRANSLATE, other_protocols),
+	CHOICE("translation", "exhausted_icmp", translation.exhausted_icmp, EXHAUSTED_HOST_UNREACHABLE, exhausted_icmp),
+
+	LIST("", "forwards", "( )", config_set_forwards),
+	WORD("forwards", "name", 0, "", config_set_forward_name),
+	LIST("forwards", "protocol", "", config_set_forward_protocol),
+	WORD("forwards", "address", 0, "", config_set_forward_address),
+	WORD("forwards", "port", 0, "", config_set_forward_port),
+	WORD("forwards", "to", 0, "", config_set_forward_to),
+	LIST("forwards", "from", "", config_set_forward_from),
+
+	{SECONDS("udp", udp, 1, 365 * DAY, 300), ADVISED(120, "RFC 4787 REQ-5")},
+	{SECONDS("icmp", icmp, 1, 365 * DAY, 60), ADVISED(60, "RFC 5508 REQ-2")},
+	{SECONDS("other", other, 1, 365 * DAY, 300)},
+	{SECONDS("tcp_opening", tcp_opening, 1, 365 * DAY, 240), ADVISED(240, "RFC 5382 REQ-5")},
+	{SECONDS("tcp_established", tcp_established, 1, 365 * DAY, 7440), ADVISED(7440, "RFC 5382 REQ-5")},
+	{SECONDS("tcp_closing", tcp_closing, 1, 365 * DAY, 240), ADVISED(240, "RFC 5382 REQ-5")},
+	{SECONDS("unsolicited_syn", unsolicited_syn, 1, 60, 6), ADVISED(6, "RFC 5382 REQ-4")},
+	{SECONDS("fragment", fragment, 1, 60, 5)},
+	{SECONDS("port_reuse", port_reuse, 0, DAY, 120), ADVISED(120, "RFC 6888 REQ-8")},
+
+	{NUMBER("limits", "sessions", limits.sessions, 16, CONFIG_SESSIONS_MAX, 1048576, "")},
+	{NUMBER("limits", "sessions_per_host", limits.sessions_per_host, 0, CONFIG_SESSIONS_MAX, 0, "")},
+	{NUMBER("limits", "ports_per_host", limits.ports_per_host, 0, CONFIG_SESSIONS_MAX, 0, "")},
+	{NUMBER("limits", "new_sessions_per_host", limits.new_sessions_per_host, 0, 1000000, 0, " a second")},
+	{NUMBER("limits", "fragments", limits.fragments, 1, 65536, 4096, "")},
+
+	WORD("control", "socket", AT(control.socket), "\"" CONFIG_SOCKET_DEFAULT "\"", config_set_socket),
+	WORD("control", "group", AT(control.group), "\"\"", config_set_group),
+	WORD("control", "mode", AT(control.mode), "\"0660\"", config_set_mode),
+
+	CHOICE("log", "target", log.target, LOG_TO_AUTO, log_targets),
+	CHOICE("log", "level", log.level, LEVEL_INFO, log_levels),
+};
+/* clang-format on */
+
+enum { KEYS = sizeof(keys) / sizeof(keys[0]) };
+_Static_assert(sizeof(keys) / sizeof(keys[0]) <= CONFIG_KEYS_MAX, "struct config_loader remembers a line for each key");
+_Static_assert(sizeof(CONFIG_SOCKET_DEFAULT) <= CONFIG_SOCKET_SIZE, "RUNSTATEDIR is too long for a socket");
+
+const struct config_key *config_keys(size_t *n)
+{
+	*n = KEYS;
+	return keys;
+}
+
+static bool is_group(const char *name)
+{
+	for (size_t i = 0; i < KEYS; i++) {
+		if (name[0] && strcmp(keys[i].group, name) == 0)
+			return strcmp(name, "forwards") != 0;
+	}
+	return false;
+}
+
+static const struct config_key *find_key(const char *group, const char *name)
+{
+	for (size_t i = 0; i < KEYS; i++) {
+		if (strcmp(keys[i].group, group) == 0 && strcmp(keys[i].name, name) == 0)
+			return &keys[i];
+	}
+	return NULL;
+}
+
+/* The row that stands for a group as a whole: its first. -1: no such group. */
+static int group_row(const char *group)
+{
+	for (size_t i = 0; i < KEYS; i++) {
+		if (strcmp(keys[i].group, group) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+bool loader_has(const struct config_loader *l, const char *group, const char *name)
+{
+	const struct config_key *k = find_key(group, name);
+
+	return k && l->key_lines[k - keys] > 0;
+}
+
+uint32_t loader_line(const struct config_loader *l, const char *group, const char *name)
+{
+	const struct config_key *k = find_key(group, name);
+	int row = group_row(group);
+
+	if (k && l->key_lines[k - keys] > 0)
+		return l->key_lines[k - keys];
+	if (row >= 0 && l->group_lines[row] > 0)
+		return l->group_lines[row];
+	return 1;
+}
+
+/* ---- what keys are called ---- */
+
+const char *config_key_path(const struct config_key *k, char *out, size_t size)
+{
+	if (strcmp(k->group, "forwards") == 0)
+		snprintf(out, size, "forward.%s", k->name);
+	else
+		snprintf(out, size, "%s%s%s", k->group, k->group[0] ? "." : "", k->name);
+	return out;
+}
+
+const char *config_key_default(const struct config_key *k, char *out, size_t size)
+{
+	const struct config_choice *c = k->choices;
+
+	if (k->text)
+		snprintf(out, size, "%s", k->text);
+	else if (k->type == TYPE_TRUTH)
+		snprintf(out, size, "%s", k->standard ? "true" : "false");
+	else if (k->type == TYPE_NUMBER)
+		snprintf(out, size, "%lld", (long long)k->standard);
+	for (; c && c->word; c++) {
+		if (c->value == k->standard)
+			snprintf(out, size, "\"%s\"", c->word);
+	}
+	return out;
+}
+
+/* The closest of the words a key may have here, for a misspelt one. */
+struct nearest {
+	const char *wanted;
+	const char *word;
+	uint32_t distance;
+};
+
+static void nearest_try(struct nearest *best, const char *word)
+{
+	uint32_t d = text_distance(best->wanted, word);
+
+	if (d < best->distance) {
+		best->distance = d;
+		best->word = word;
+	}
+}
+
+static struct nearest nearest_key(const char *group, const char *name)
+{
+	struct nearest best = {.wanted = name, .distance = UINT32_MAX};
+
+	for (size_t i = 0; i < KEYS; i++) {
+		if (strcmp(keys[i].group, group) == 0)
+			nearest_try(&best, keys[i].name);
+		else if (group[0] == '\0' && is_group(keys[i].group))
+			nearest_try(&best, keys[i].group);
+	}
+	return best;
+}
+
+/* Another group in which a key of exactly that name is at home, or NULL. */
+static const char *home_of(const char *name)
+{
+	for (size_t i = 0; i < KEYS; i++) {
+		if (keys[i].group[0] && strcmp(keys[i].name, name) == 0)
+			return keys[i].group;
+	}
+	return NULL;
+}
+
+static void list_names(const char *group, char *out, size_t size)
+{
+	size_t used = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < KEYS && used < size; i++) {
+		const char *word = keys[i].name;
+
+		if (strcmp(keys[i].group, group) != 0) {
+			bool starts_group =
+				group[0] == '\0' && is_group(keys[i].group) && group_row(keys[i].group) == (int)i;
+
+			if (!starts_group)
+				continue;
+			word = keys[i].group;
+		}
+		used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "", word);
+	}
+}
+
+static void report_unknown(struct config_loader *l, const char *group, const struct value *v)
+{
+	struct nearest best = nearest_key(group, v->name);
+	const char *home = home_of(v->name);
+	char names[256];
+	char place[64] = "";
+
+	if (strcmp(group, "forwards") == 0)
+		snprintf(place, sizeof(place), " in a forward");
+	else if (group[0])
+		snprintf(place, sizeof(place), " in %s", group);
+	list_names(group, names, sizeof(names));
+	if (best.distance <= 1 + strlen(v->name) / 3)
+		loader_error(l, v->line, "unknown key \"%s\"%s: did you mean \"%s\"?", v->name, place, best.word);
+	else if (home)
+		loader_error(l, v->line, "unknown key \"%s\"%s: it belongs in %s", v->name, place, home);
+	else
+		loader_error(l, v->line, "unknown key \"%s\"%s: there are %s", v->name, place, names);
+}
+
+/* ---- reading ---- */
+
+static void read_group(struct config_loader *l, const struct value *v)
+{
+	if (v->kind != VALUE_GROUP) {
+		loader_error(l, v->line, "%s must be a group in braces, not %s: write %s = { ... };", v->name,
+			     value_kind_name(v->kind), v->name);
+		return;
+	}
+	l->group_lines[group_row(v->name)] = v->line;
+	config_keys_read(l, v->name, v);
+}
+
+void config_keys_read(struct config_loader *l, const char *group, const struct value *v)
+{
+	for (uint32_t i = 0; i < v->n_children; i++) {
+		const struct value *child = &v->children[i];
+		const struct config_key *k = find_key(group, child->name);
+
+		if (k) {
+			l->key_lines[k - keys] = child->line;
+			k->set(l, k, child);
+		} else if (group[0] == '\0' && is_group(child->name)) {
+			read_group(l, child);
+		} else {
+			report_unknown(l, group, child);
+		}
+	}
+}
+
+bool config_key_expect(struct config_loader *l, const struct config_key *k, const struct value *v, enum value_kind kind)
+{
+	char path[64];
+
+	if (v->kind == kind)
+		return true;
+	loader_error(l, v->line, "%s must be %s, not %s", config_key_path(k, path, sizeof(path)), value_kind_name(kind),
+		     value_kind_name(v->kind));
+	return false;
+}
+
+void config_key_refuse(struct config_loader *l, const struct config_key *k, const struct value *v, const char *why)
+{
+	char path[64];
+
+	if (v->kind == VALUE_NUMBER)
+		loader_error(l, v->line, "%s: %lld %s", config_key_path(k, path, sizeof(path)), (long long)v->number,
+			     why);
+	else
+		loader_error(l, v->line, "%s: \"%s\" %s", config_key_path(k, path, sizeof(path)), v->string, why);
+}
