@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Fragments by virtual reassembly (RFC 4787 REQ-14, RFC 7857): the first fragment decides, later
- * ones follow its translation; those that come before it are held, in bounded memory. Keyed by
- * (source, destination, protocol, IP id), keyed hash. Overlaps poison the whole datagram.
+ * Fragments by virtual reassembly (RFC 4787 REQ-14): the first fragment decides, later ones follow its
+ * translation; those that come before it are held, in bounded memory. Keyed by (source, destination,
+ * protocol, IP id), keyed hash. Overlaps poison the whole datagram (RFC 5722's rule, for IPv4).
  *
  * Memory: `limits.fragments` held fragments at most, of which one source holds at most a quarter of what is
- * free; datagrams that are merely followed need a small record each, as many as four times limits.fragments; the oldest record gives way.
+ * free (one at least); datagrams that are merely followed need a small record each, as many as three times
+ * limits.fragments; the oldest record gives way. Records of datagrams whose first fragment was translated
+ * and all others (first one missing, refused, poisoned) never push each other out.
  */
 #ifndef NATD_CORE_FRAGMENT_H
 #define NATD_CORE_FRAGMENT_H
@@ -18,7 +20,10 @@
 
 struct fragments;
 
-enum { FRAGMENT_MAX_LEN = 9216 /* longest fragment that can be held, bytes */ };
+enum {
+	FRAGMENT_MAX_LEN = 9216,      /* longest fragment that can be held, bytes */
+	FRAGMENT_FATE_DROPPED = 0xff, /* fragment_fate.action of a first fragment that was dropped */
+};
 
 /* What the first fragment's translation was. `action` is the caller's own. */
 struct fragment_fate {
@@ -26,7 +31,7 @@ struct fragment_fate {
 	uint32_t dst;
 	uint16_t id;	/* new IP id */
 	uint16_t mtu;	/* of the way out; 0: none known */
-	uint8_t action; /* caller's verdict code; 0xff: dropped */
+	uint8_t action; /* caller's verdict code, or FRAGMENT_FATE_DROPPED */
 	uint8_t dir;
 	uint64_t session_id; /* for the counters; 0: none */
 };
@@ -34,7 +39,8 @@ struct fragment_fate {
 size_t fragment_memory_need(uint32_t max_held);
 /* `memory`: 64-byte aligned, zero-filled, of at least that size, borrowed; touched as fragments come. */
 struct fragments *fragment_create(void *memory, uint32_t max_held, uint64_t secret[2]);
-/* At most max_held of the creation; what is held beyond a lower limit runs out by time. */
+/* At most max_held of the creation; what is held beyond a lower limit runs out by time. Before the first
+ * call: nothing is held. */
 void fragment_set_limit(struct fragments *f, uint32_t max_held, uint32_t timeout_s);
 
 enum fragment_verdict {
@@ -43,20 +49,28 @@ enum fragment_verdict {
 	FRAGMENT_DROP,	 /* *why */
 };
 
-/* A later fragment. Checks overlap and size against what was seen of the datagram. */
+/* A later fragment. Checks overlap and size against what was seen of the datagram. An exact duplicate
+ * follows like the original; while its datagram is held it is dropped (DROP_FRAGMENT_OVERLAP), or, if it
+ * differs in content, poisons it. */
 enum fragment_verdict fragment_later(struct fragments *f, const struct pkt_view *v, uint64_t now_ms,
 				     struct fragment_fate *fate, enum nat_reason *why);
 
-/* A first fragment was translated (or dropped) as `fate` says, `v` as it came in. False when the datagram is poisoned
- * (overlap) or a duplicate first differs: drop it, *why. With no room for a record the first fragment passes, later ones will be held and time out. */
+/*
+ * A first fragment was translated (or dropped) as `fate` says; `v` as it came in (its bytes are not
+ * looked at). False when the datagram is poisoned (overlap) or a duplicate first differs in length:
+ * drop it, *why. An equal first with another fate->id starts the datagram again: on the wire it is a new
+ * one. With no room for a record the first fragment passes, later ones will be held and time out.
+ */
 bool fragment_first(struct fragments *f, const struct pkt_view *v, const struct fragment_fate *fate, uint64_t now_ms,
 		    enum nat_reason *why);
 
-/* After fragment_first(): hands out the held fragments of that datagram one by one, lowest offset first. `out` has room for FRAGMENT_MAX_LEN; the length, or 0 when
- * there are no more. `v` is the first fragment as it came in (its key only). */
+/* After fragment_first(), whatever the fate: hands out the held fragments of that datagram one by one,
+ * lowest offset first. `out` has room for FRAGMENT_MAX_LEN; the length, or 0 when there are no more. `v` is
+ * the first fragment as it came in (its key only). */
 size_t fragment_release(struct fragments *f, const struct pkt_view *v, uint8_t *out);
 
-/* Ends what is older than the timeout; returns how many held fragments died (to be counted). At most `budget` records looked at. */
+/* Ends what is older than the timeout, at most `budget` records; returns how many held fragments died since
+ * the last call, here or before (poisoned, pushed out): to be counted as DROP_FRAGMENT_TIMEOUT. */
 uint32_t fragment_sweep(struct fragments *f, uint64_t now_ms, uint32_t budget);
 
 uint32_t fragment_held(const struct fragments *f);
@@ -64,8 +78,10 @@ uint32_t fragment_held(const struct fragments *f);
 const char *fragment_check(const struct fragments *f);
 
 /*
- * Cuts the packet `v` (DF clear, larger than `mtu`, options handled per RFC 791) into fragments of at most `mtu` bytes, first one
- * first; `emit` gets each (bytes valid during the call). Transport checksum must be complete. Returns how many.
+ * Cuts the packet `v` (DF clear, larger than `mtu`, options handled per RFC 791) into fragments of at
+ * most `mtu` bytes, first one first; `emit` gets each (bytes valid during the call). Works in place: the
+ * packet's bytes are used up. Transport checksum must be complete. A fragment may be cut further. Returns
+ * how many; 0, and nothing emitted, when `mtu` has no room for header and 8 bytes.
  */
 unsigned fragment_cut(const struct pkt_view *v, uint16_t mtu, void (*emit)(void *ctx, uint8_t *data, size_t len),
 		      void *ctx);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Where fragment.c keeps what it knows: one record for each datagram, one cell for each held fragment. For
+ * fragment.c alone.
+ *
+ * Theory of operation. Everything lies in one region: arrays of records, cells and cell data, hash buckets
+ * of records, and a count of held fragments by (hash of) source. Entries are numbered from 1, so that
+ * zeroed memory is empty, and taken lowest first, so that memory is touched as it is needed.
+ *
+ * Each record is in the bucket of its key and in one of two lists, oldest first: LIST_FOLLOWED, at most
+ * 3 x capacity, or LIST_REST, at most 1 x capacity. A list that is full loses its oldest record; so what
+ * nobody asked for can never push out what is being followed. A record that changes its kind is
+ * stamped anew; otherwise its age counts from its first fragment, so both lists are in order of time.
+ *
+ * Fairness: a source may hold as many fragments as a quarter of what is free then (one source alone ends
+ * at a fifth of all, n sources at n/(n+4)), and always one. When nothing is free, the oldest that wait
+ * give way, unless they came in this same millisecond: in a flood from made-up sources a fragment still waits
+ * for its first one as long as the flood needs to fill the memory once.
+ *
+ * Invariants are those of fragment_check(). Cost: O(1), but for the place of a held fragment among its
+ * datagram's, found along a dense array.
+ */
+#ifndef NATD_CORE_FRAGMENT_STORE_H
+#define NATD_CORE_FRAGMENT_STORE_H
+
+#include "fragment.h"
+
+enum { RANGES_MAX = 16 };
+
+enum record_kind {
+	RECORD_WAITING,	 /* no first fragment yet; all others are held */
+	RECORD_FOLLOWED, /* the first one was translated */
+	RECORD_REFUSED,	 /* the first one was dropped */
+	RECORD_POISONED, /* overlap: nothing of it passes any more */
+};
+
+enum record_list { LIST_FOLLOWED, LIST_REST, LIST_COUNT };
+
+/* Bytes [start, end) of the datagram's payload. */
+struct range {
+	uint16_t start;
+	uint16_t end;
+};
+
+struct record {
+	uint32_t src;
+	uint32_t dst;
+	uint16_t id;
+	uint8_t proto;
+	uint8_t kind;	/* enum record_kind */
+	uint32_t chain; /* next in the bucket, or among the free */
+	uint32_t older;
+	uint32_t newer;
+	uint32_t held; /* cells, and the first and last of them, by offset */
+	uint32_t held_first;
+	uint32_t held_last;
+	uint64_t stamp_ms;
+	struct fragment_fate fate;
+	uint16_t first_end;  /* of the first fragment; 0: not seen */
+	uint16_t last_start; /* of the last one, valid if total */
+	uint16_t total;	     /* payload of the whole datagram; 0: last fragment not seen */
+	uint16_t unit;	     /* length of every fragment but the last; 0: none seen */
+	bool irregular;	     /* ... they differ, or are not at multiples of it */
+	uint8_t n_ranges;
+	struct range ranges[RANGES_MAX]; /* seen: ascending, with gaps between */
+};
+
+struct cell {
+	uint32_t next; /* in the record, or among the free */
+	uint16_t start;
+	uint16_t len; /* of the whole fragment, header included */
+};
+
+struct fragments {
+	uint64_t secret[2];
+	uint64_t now_ms;
+	uint64_t timeout_ms;
+	uint32_t capacity; /* cells */
+	uint32_t limit;	   /* of them may be used */
+	uint32_t held;
+	uint32_t died;
+	struct {
+		uint32_t oldest;
+		uint32_t newest;
+		uint32_t count;
+	} lists[LIST_COUNT];
+	uint32_t records_used, records_free; /* ever used; head of the free ones */
+	uint32_t cells_used, cells_free;
+	uint32_t bucket_mask;
+	uint32_t source_mask;
+	uint32_t *buckets;
+	uint32_t *sources; /* held fragments by source */
+	struct record *records;
+	struct cell *cells;
+	uint8_t *data; /* FRAGMENT_MAX_LEN for each cell */
+};
+
+/* The record of v's datagram, or NULL. One whose time is up is removed. */
+struct record *store_find(struct fragments *f, const struct pkt_view *v);
+
+/* A new record of that kind; pushes out the oldest of its list if that is full. NULL without any capacity. */
+struct record *store_add(struct fragments *f, const struct pkt_view *v, enum record_kind kind);
+
+/* Another kind: to the end of its list, stamped now. */
+void store_set_kind(struct fragments *f, struct record *r, enum record_kind kind);
+
+/* Removes the record; its held fragments die. */
+void store_remove(struct fragments *f, struct record *r);
+
+/* Drops the held fragments of a record; they count as died. */
+void store_drop_held(struct fragments *f, struct record *r);
+
+/* Makes room for one more held fragment of that source, but not at the cost of `keep` (may be NULL). NAT_PASS,
+ * DROP_FRAGMENT_QUOTA or DROP_FRAGMENT_FULL. */
+enum nat_reason store_make_room(struct fragments *f, uint32_t src, const struct record *keep);
+
+/* Copies the fragment to the record. After store_make_room(). */
+void store_hold(struct fragments *f, struct record *r, const struct pkt_view *v);
+
+/* Takes the held fragment of the lowest offset out: its bytes and *len, valid until the next call; NULL if none. */
+const uint8_t *store_take(struct fragments *f, struct record *r, size_t *len);
+
+/* The held fragment of that offset, or NULL. */
+const uint8_t *store_peek(const struct fragments *f, const struct record *r, uint16_t start, size_t *len);
+
+/* Removes the oldest record of the list if its time is up. */
+bool store_expire(struct fragments *f, enum record_list list);
+
+#endif
