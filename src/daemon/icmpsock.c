@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: ISC */
+/* The raw socket that gets copies of the host's ICMP. */
+#include "icmpsock.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/icmp.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/packet.h"
+
+enum { RECEIVE_BUFFER = 1 << 20 }; /* bytes */
+
+#ifndef SOL_RAW
+#define SOL_RAW 255
+#endif
+
+static int set_options(int fd, const char *device)
+{
+	/* A set bit keeps that type out. */
+	const struct icmp_filter filter = {~(1u << ICMP_ECHOREPLY | 1u << ICMP_TIMESTAMPREPLY |
+					     1u << ICMP_DEST_UNREACH | 1u << ICMP_TIME_EXCEEDED |
+					     1u << ICMP_PARAMETERPROB)};
+	int size = RECEIVE_BUFFER;
+
+	/* The filter first: from the moment the device is named, only what we want comes. */
+	if (setsockopt(fd, SOL_RAW, ICMP_FILTER, &filter, sizeof(filter)) < 0 ||
+	    (device && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device) + 1) < 0))
+		return -errno;
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)); /* as large as it may be */
+	return 0;
+}
+
+int icmpsock_open(struct icmpsock *s, const char *device, struct io_counters *counters)
+{
+	int rc;
+
+	s->counters = counters;
+	s->fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ICMP);
+	if (s->fd < 0)
+		return -errno;
+	rc = set_options(s->fd, device);
+	if (rc == 0 && !device)
+		rc = icmpsock_listen(s, 0);
+	if (rc < 0)
+		icmpsock_close(s);
+	return rc;
+}
+
+int icmpsock_listen(struct icmpsock *s, unsigned index)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_IFINDEX)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, index, 0, 1), /* no packet comes by index 0 */
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	const struct sock_fprog program = {.len = sizeof(code) / sizeof(*code), .filter = code};
+
+	return setsockopt(s->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
+}
+
+void icmpsock_close(struct icmpsock *s)
+{
+	if (s->fd >= 0)
+		close(s->fd);
+	s->fd = -1;
+}
+
+static bool is_shared(const struct nat_policy *policy, uint32_t address)
+{
+	uint32_t i;
+
+	for (i = 0; i < policy->n_addresses; i++) {
+		const struct nat_address_range *a = &policy->addresses[i];
+
+		if (a->shared && address >= a->first && address <= a->last)
+			return true;
+	}
+	return false;
+}
+
+static int read_failed(struct icmpsock *s)
+{
+	if (errno == EAGAIN || errno == EINTR)
+		return 0;
+	s->counters->value[IO_ICMP_READ_ERROR]++;
+	return -errno;
+}
+
+int icmpsock_read(struct icmpsock *s, const struct nat_policy *policy, uint8_t *buffer, size_t room,
+		  struct nat_packet *p)
+{
+	ssize_t n = recv(s->fd, buffer, room, 0);
+
+	if (n < 0)
+		return read_failed(s);
+	s->counters->value[IO_ICMP_READ]++;
+	if (n < 28 || !is_shared(policy, load32(buffer + 16))) { /* IP and ICMP header */
+		s->counters->value[IO_ICMP_IGNORED]++;
+		return -EBADMSG;
+	}
+	*p = (struct nat_packet){.data = buffer, .len = (uint32_t)n, .source = NAT_FROM_ICMP};
+	return 1;
+}
