@@ -3,9 +3,9 @@
  * What natd asks of rtnetlink and inet_diag: one function for each question, plain structs as answers.
  * The only file that knows libmnl. Requests wait for the kernel's answer (which comes at once).
  *
- * Every call returns 0 or a negative errno (a dump: -EINTR when things changed under way: start anew); netlink_error() then has one line that names the
- * object, the system's word and the kernel's own explanation where it gave one. Addresses and ports in
- * host byte order. A handle belongs to one thread.
+ * Every call returns 0 or a negative errno (a dump: -EINTR when things changed under way: start anew);
+ * netlink_error() then has one line that names the object, the system's word and the kernel's own
+ * explanation where it gave one. Addresses and ports in host byte order. A handle belongs to one thread.
  */
 #ifndef NATD_DAEMON_NETLINK_H
 #define NATD_DAEMON_NETLINK_H
@@ -65,7 +65,6 @@ int netlink_address_add(struct netlink *nl, const struct netlink_address *a); /*
 
 enum netlink_action { NETLINK_LOOKUP, NETLINK_BLACKHOLE, NETLINK_UNREACHABLE, NETLINK_ACTION_OTHER };
 
-/* Zero it whole before filling it in: rules are compared byte by byte. */
 struct netlink_rule {
 	uint32_t priority;
 	uint32_t table;		/* NETLINK_LOOKUP */
@@ -111,9 +110,9 @@ int netlink_way_to(struct netlink *nl, uint32_t address, struct netlink_way *out
 
 /* ---- proxy neighbours: the host answers ARP for these addresses ---- */
 
-typedef bool netlink_proxy_fn(void *ctx, uint32_t address);
-/* Those of ours (NETLINK_PROTOCOL) on one link. */
-int netlink_proxies(struct netlink *nl, int index, netlink_proxy_fn *fn, void *ctx);
+typedef bool netlink_proxy_fn(void *ctx, int index, uint32_t address);
+/* Those of ours (NETLINK_PROTOCOL) on all links. */
+int netlink_proxies(struct netlink *nl, netlink_proxy_fn *fn, void *ctx);
 int netlink_proxy_add(struct netlink *nl, int index, uint32_t address);	   /* 0 also when it is there */
 int netlink_proxy_delete(struct netlink *nl, int index, uint32_t address); /* 0 also when it is not there */
 

@@ -273,7 +273,6 @@ int netlink_way_to(struct netlink *nl, uint32_t address, struct netlink_way *out
 /* ---- proxy neighbours ---- */
 
 struct proxy_dump {
-	int index;
 	bool is_over;
 	netlink_proxy_fn *fn;
 	void *ctx;
@@ -286,17 +285,17 @@ static void take_proxy(void *ctx, const struct nlmsghdr *nlh)
 	const struct ndmsg *m;
 
 	m = nlbus_read(nlh, RTM_NEWNEIGH, sizeof(*m), &as);
-	if (!m || d->is_over || m->ndm_family != AF_INET || m->ndm_ifindex != d->index || !(m->ndm_flags & NTF_PROXY))
+	if (!m || d->is_over || m->ndm_family != AF_INET || !(m->ndm_flags & NTF_PROXY))
 		return;
 	if (nlbus_u8(&as, NDA_PROTOCOL, 0) == NETLINK_PROTOCOL && as.len[NDA_DST] == sizeof(uint32_t))
-		d->is_over = !d->fn(d->ctx, nlbus_be32(&as, NDA_DST, 0));
+		d->is_over = !d->fn(d->ctx, m->ndm_ifindex, nlbus_be32(&as, NDA_DST, 0));
 }
 
-int netlink_proxies(struct netlink *nl, int index, netlink_proxy_fn *fn, void *ctx)
+int netlink_proxies(struct netlink *nl, netlink_proxy_fn *fn, void *ctx)
 {
 	struct ndmsg m = {.ndm_family = AF_INET, .ndm_flags = NTF_PROXY};
 	struct nlmsghdr *nlh = nlbus_request(nl, RTM_GETNEIGH, NLM_F_DUMP, &m, sizeof(m));
-	struct proxy_dump d = {.index = index, .fn = fn, .ctx = ctx};
+	struct proxy_dump d = {.fn = fn, .ctx = ctx};
 	int rc = nlbus_exchange(nl, NLBUS_ROUTE, nlh, take_proxy, &d);
 
 	return rc < 0 ? nlbus_fail(nl, rc, "listing the proxy neighbours") : 0;

@@ -28,7 +28,8 @@ struct sysctl_saved {
 };
 
 struct sysctl_state {
-	bool local_rule_moved; /* the `local` rule at preference 0 was ours to remove */
+	bool local_rule_moved;	     /* natd removed the `local` rule at preference 0 */
+	uint8_t local_rule_protocol; /* who had made it: RTPROT_KERNEL as a rule */
 	uint32_t n_saved;
 	struct sysctl_saved saved[SYSCTL_SAVED_MAX];
 };
@@ -38,8 +39,8 @@ struct sysctl_saved *sysctl_state_find(struct sysctl_state *s, const char *name)
 
 /*
  * Loads what an earlier natd of this boot and this network namespace left in `path`. False, with *s all zero,
- * when there is no such file, or it is not to be believed: not a regular file of our own user, writable by
- * others, too large, of another boot, namespace or version, damaged, or with a setting that is not
+ * when there is no such file, or it is not to be believed: not a regular file of our own user
+ * (or root's, or the directory's owner's), writable by others, too large, of another boot, namespace or version, damaged, or with a setting that is not
  * sysctl_is_ours().
  */
 bool sysctl_state_load(const char *path, struct sysctl_state *s);
