@@ -18,9 +18,14 @@ struct icmpsock {
 	struct io_counters *counters;
 };
 
-/* 0 or a negative errno (-ENODEV: no such device; -EPERM). `counters` is borrowed. */
+/* 0 or a negative errno (-ENODEV: no such device; -EPERM). `counters` is borrowed. Without a device (NULL) it is deaf until
+ * icmpsock_listen(). */
 int icmpsock_open(struct icmpsock *s, const char *device, struct io_counters *counters);
 void icmpsock_close(struct icmpsock *s);
+
+/* From now on only what came in by the interface of that index (0: none at all) is read. Needs no privilege, so
+ * natd can follow an interface that is made anew. For a socket opened without a device. 0 or a negative errno. */
+int icmpsock_listen(struct icmpsock *s, unsigned index);
 
 /*
  * Reads one packet, with its IP header, into `room` bytes at `buffer` (65535 are always enough); fills

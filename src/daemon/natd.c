@@ -43,19 +43,10 @@ void natd_follow_interface(struct natd *n, const struct setup *s)
 	unsigned index = if_nametoindex(name);
 	int r;
 
-	if (index == n->outside_index && n->icmp.fd >= 0)
+	if (index == n->outside_index)
 		return;
-	if (n->dataplane)
-		dataplane_set_icmp(n->dataplane, NULL);
-	if (n->icmp.fd >= 0)
-		icmpsock_close(&n->icmp);
-	n->icmp.fd = -1;
 	n->outside_index = index;
-	if (index == 0)
-		return;
-	r = icmpsock_open(&n->icmp, name, &n->io);
-	if (r == 0 && n->dataplane)
-		r = dataplane_set_icmp(n->dataplane, &n->icmp);
+	r = icmpsock_listen(&n->icmp, index);
 	if (r < 0)
 		log_write(LEVEL_ERROR, SUB_DATA, -r, "cannot read ICMP on %s: pings and errors are lost", name);
 }

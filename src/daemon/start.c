@@ -134,6 +134,11 @@ static enum natd_exit start_devices(struct natd *n)
 			  r == -EPERM ? " (CAP_NET_RAW over this network namespace is needed)" : "");
 		return NATD_EXIT_SYSTEM;
 	}
+	r = icmpsock_open(&n->icmp, NULL, &n->io);
+	if (r < 0) {
+		log_write(LEVEL_ERROR, SUB_DATA, -r, "cannot open a raw socket to read ICMP");
+		return NATD_EXIT_SYSTEM;
+	}
 	natd_follow_interface(n, n->setup);
 	return NATD_EXIT_OK;
 }
@@ -232,7 +237,7 @@ static enum natd_exit start_data(struct natd *n)
 
 	n->dataplane = dataplane_create(&p);
 	if (!n->dataplane || dataplane_set_tun(n->dataplane, &n->tun) < 0 ||
-	    (n->icmp.fd >= 0 && dataplane_set_icmp(n->dataplane, &n->icmp) < 0) || watch_start(n) < 0) {
+	    dataplane_set_icmp(n->dataplane, &n->icmp) < 0 || watch_start(n) < 0) {
 		log_error(SUB_DATA, "cannot start the data path: out of memory");
 		return NATD_EXIT_SYSTEM;
 	}
