@@ -46,23 +46,26 @@ static uint32_t segment_len(const struct work *w)
 	return w->v.ihl + header + p->gso_size;
 }
 
-static uint16_t way_out_mtu(const struct nat *n, const struct work *w, const struct session *s)
+static uint16_t outbound_mtu(const struct nat *n, const struct work *w)
 {
-	if (w->dir == DIR_OUT)
-		return w->hairpin ? 0 : n->policy->outside_mtu;
+	return w->hairpin ? 0 : n->policy->outside_mtu;
+}
+
+static uint16_t inbound_mtu(const struct nat *n, const struct session *s)
+{
 	return n->min_inside_mtu == 0 ? 0 : rules_inside_mtu(n->rules, s->int_addr);
 }
 
 /* RFC 4787 REQ-13, RFC 1191: too large with DF is answered, without it is cut when sent. The host's copy of an ICMP packet
  * was put together again by its stack, whatever its DF says. */
-static enum nat_reason check_size(struct nat *n, struct work *w, const struct session *s)
+static enum nat_reason check_size(struct nat *n, struct work *w, uint16_t mtu)
 {
-	w->mtu = way_out_mtu(n, w, s);
-	if (w->mtu == 0 || segment_len(w) <= w->mtu)
+	w->mtu = mtu;
+	if (mtu == 0 || segment_len(w) <= mtu)
 		return NAT_PASS;
 	if (w->p->gso_size == 0 && (!w->v.dont_fragment || w->p->source == NAT_FROM_ICMP))
 		return NAT_PASS;
-	nat_answer(n, w, ICMP_UNREACH, ICMP_UNREACH_NEEDFRAG, w->mtu);
+	nat_answer(n, w, ICMP_UNREACH, ICMP_UNREACH_NEEDFRAG, mtu);
 	return DROP_TOO_BIG;
 }
 
@@ -211,26 +214,35 @@ static void rewrite_pass(struct nat *n, struct work *w, const struct session *s)
 		rewrite_ip_id(v, nat_new_id(n, v));
 }
 
+/* What needs no session to be judged. */
+static enum nat_reason check_before(struct nat *n, struct work *w)
+{
+	enum nat_reason why = check_ttl(n, w);
+
+	if (why == NAT_PASS && w->dir == DIR_OUT)
+		why = check_size(n, w, outbound_mtu(n, w));
+	return why;
+}
+
 enum nat_reason nat_pass(struct nat *n, struct work *w)
 {
+	enum nat_reason why = check_before(n, w);
 	struct session *s;
-	enum nat_reason why = check_ttl(n, w);
+	bool is_new;
 
 	if (why != NAT_PASS)
 		return why;
 	s = table_find(n->table, &w->key, w->hash, n->now_s);
-	if (s == NULL) {
+	is_new = s == NULL;
+	if (is_new)
 		s = nat_open(n, w, &why);
-		if (s == NULL)
-			return why;
-		w->mtu = way_out_mtu(n, w, s);
-	} else {
-		why = check_size(n, w, s);
-		if (why == NAT_PASS)
-			why = track(n, s, w);
-		if (why != NAT_PASS)
-			return why;
-	}
+	if (s == NULL)
+		return why;
+	why = w->dir == DIR_IN ? check_size(n, w, inbound_mtu(n, s)) : NAT_PASS;
+	if (why == NAT_PASS && !is_new)
+		why = track(n, s, w);
+	if (why != NAT_PASS)
+		return why;
 	account(s, w);
 	clamp_mss(n, w);
 	rewrite_pass(n, w, s);

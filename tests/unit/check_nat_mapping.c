@@ -641,7 +641,7 @@ START_TEST(test_ttl_of_icmp_copies_is_taken_by_natd)
 	ck_assert_uint_eq(lab_one(lab, NAT_TO_INSIDE)->v.ttl, 63);
 	LAB_SEND(lab, .proto = 1, .src = LAB_S1, .dst = LAB_EXT, .sport = e, .icmp_type = 0, .payload_len = 8,
 		 .ttl = 1);
-	lab_dropped(lab, DROP_TTL);
+	ck_assert_int_eq(lab_dropped_with_icmp(lab, DROP_TTL, 11, 0)->to, NAT_TO_OUTSIDE);
 }
 END_TEST
 

@@ -1,0 +1,644 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * ICMP errors through the whole core (RFC 5508, RFC 4787 REQ-12, RFC 7857 2.2), and those that natd
+ * owes itself: about each kind of packet, from the end host and from a router on the way, in both directions and hairpinned.
+ */
+#include <check.h>
+#include <string.h>
+
+#include "../../src/core/icmp.h"
+#include "natlab.h"
+#include "unit.h"
+
+enum { PORT = 5000, SERVER_PORT = 7 };
+
+static struct lab *lab;
+
+static void setup(void)
+{
+	lab = lab_new();
+}
+
+static void teardown(void)
+{
+	lab_free(lab);
+}
+
+/* ---- what an error is about ---- */
+
+enum about { ABOUT_UDP, ABOUT_UDP_NO_CHECKSUM, ABOUT_TCP_8_BYTES, ABOUT_TCP_WHOLE, ABOUT_ECHO, ABOUT_COUNT };
+
+static bool is_tcp(enum about a)
+{
+	return a == ABOUT_TCP_8_BYTES || a == ABOUT_TCP_WHOLE;
+}
+
+static struct build flow_packet(enum about a, uint32_t src, uint32_t dst)
+{
+	struct build b = {.src = src, .dst = dst, .sport = PORT, .dport = SERVER_PORT, .payload_len = 40, .df = true};
+
+	b.proto = is_tcp(a) ? 6 : a == ABOUT_ECHO ? 1 : 17;
+	b.no_checksum = a == ABOUT_UDP_NO_CHECKSUM;
+	if (is_tcp(a)) {
+		b.flags = TCP_SYN;
+		b.seq = 1000;
+		b.window = 8000;
+		b.payload_len = 0;
+	}
+	if (a == ABOUT_ECHO)
+		b.icmp_type = 8;
+	return b;
+}
+
+static size_t quote_len(enum about a, size_t len)
+{
+	return a == ABOUT_TCP_8_BYTES ? 28 : len;
+}
+
+/* A's packet to S1 goes out; `seen` is what the network saw of it. */
+static size_t open_flow(enum about a, uint8_t *seen)
+{
+	struct build b = flow_packet(a, LAB_A, LAB_S1);
+
+	lab->in_len = build_packet(lab->in, &b);
+	lab_send(lab, lab->in, lab->in_len);
+	const struct lab_out *o = lab_one(lab, NAT_TO_OUTSIDE);
+
+	memcpy(seen, o->bytes, o->len);
+	return o->len;
+}
+
+static void send_error(uint32_t from, uint32_t to, uint8_t type, uint8_t code, const uint8_t *quoted, size_t len)
+{
+	struct build b = {.src = from, .dst = to, .icmp_type = type, .icmp_code = code, .df = true};
+	uint8_t p[2000];
+
+	if (type == 3 && code == 4)
+		b.icmp_rest = 1200;
+	lab_send(lab, p, build_icmp_error(p, &b, quoted, len));
+}
+
+static struct pkt_view quote_of(const struct lab_out *o)
+{
+	struct pkt_view q;
+
+	ck_assert_int_eq(o->v.kind, PKT_ICMP_ERROR);
+	ck_assert_int_eq(packet_parse_quote(&o->v, &q), NAT_PASS);
+	return q;
+}
+
+static void expect_quote(const struct lab_out *o, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport)
+{
+	struct pkt_view q = quote_of(o);
+
+	ck_assert_uint_eq(q.src, src);
+	ck_assert_uint_eq(q.dst, dst);
+	ck_assert_uint_eq(q.sport, sport);
+	if (q.class_ != CLASS_ICMP)
+		ck_assert_uint_eq(q.dport, dport);
+}
+
+/* ---- through ---- */
+
+START_TEST(test_5508_4_inbound_error_is_translated)
+{
+	enum about a = (enum about)(_i / 2);
+	uint32_t from = _i % 2 ? LAB_R : LAB_S1; /* 4787-12a: whoever sent it */
+	uint8_t seen[200];
+
+	lab_start(lab);
+	size_t len = open_flow(a, seen);
+
+	send_error(from, LAB_EXT, 3, 3, seen, quote_len(a, len));
+	const struct lab_out *o = lab_one(lab, NAT_TO_INSIDE);
+
+	ck_assert_uint_eq(o->v.src, from);
+	ck_assert_uint_eq(o->v.dst, LAB_A);
+	ck_assert_uint_eq(o->v.icmp_type, 3);
+	ck_assert_uint_eq(o->v.icmp_code, 3);
+	expect_quote(o, LAB_A, PORT, LAB_S1, SERVER_PORT);
+}
+END_TEST
+
+static const struct {
+	uint8_t type, code;
+} errors[] = {
+	{3, 0}, {3, 1},	 {3, 2},  {3, 3},  {3, 4},  {3, 5},  {3, 6},
+	{3, 9}, {3, 10}, {3, 13}, {3, 15}, {11, 0}, {11, 1}, {12, 0},
+};
+
+START_TEST(test_4787_12_5382_10_errors_end_nothing)
+{
+	uint8_t seen[200];
+
+	lab_start(lab);
+	size_t len = open_flow(ABOUT_UDP, seen);
+	struct pkt_view v;
+
+	ck_assert_int_eq(packet_parse(seen, len, false, &v), NAT_PASS);
+	send_error(LAB_R, LAB_EXT, errors[_i].type, errors[_i].code, seen, len);
+	const struct lab_out *o = lab_one(lab, NAT_TO_INSIDE);
+
+	ck_assert_uint_eq(o->v.icmp_type, errors[_i].type);
+	ck_assert_uint_eq(o->v.icmp_code, errors[_i].code);
+	if (errors[_i].type == 3 && errors[_i].code == 4)
+		ck_assert_uint_eq(load16(o->v.l4 + 6), 1200);
+	LAB_SEND(lab, .proto = 17, .src = LAB_S1, .dst = LAB_EXT, .sport = SERVER_PORT, .dport = v.sport);
+	lab_one(lab, NAT_TO_INSIDE);
+}
+END_TEST
+
+START_TEST(test_5508_6_errors_do_not_refresh)
+{
+	uint8_t seen[200];
+
+	lab_start(lab);
+	size_t len = open_flow(ABOUT_ECHO, seen);
+
+	for (int i = 0; i < 2; i++) {
+		lab_advance(lab, 25000);
+		send_error(LAB_R, LAB_EXT, 11, 0, seen, len);
+		lab_one(lab, NAT_TO_INSIDE);
+	}
+	lab_advance(lab, 12000);
+	ck_assert_uint_eq(lab_sessions(lab), 0);
+}
+END_TEST
+
+/* S1's packet comes in to A's mapping; A, or a router before it, answers with an error. */
+START_TEST(test_5508_5_outbound_error_is_translated)
+{
+	enum about a = (enum about)(_i / 2);
+	uint32_t from = _i % 2 ? LAB_C : LAB_A;
+	uint8_t seen[200];
+	struct pkt_view v;
+
+	lab_start(lab);
+	ck_assert_int_eq(packet_parse(seen, open_flow(a, seen), false, &v), NAT_PASS);
+	struct build b = flow_packet(a, LAB_S1, LAB_EXT);
+
+	b.sport = SERVER_PORT;
+	b.dport = v.sport;
+	if (a == ABOUT_ECHO) {
+		b.sport = v.sport;
+		b.icmp_type = 0;
+	}
+	if (is_tcp(a)) {
+		b.flags = TCP_SYN | TCP_ACK;
+		b.ack = 1001;
+	}
+	lab->in_len = build_packet(lab->in, &b);
+	lab_send(lab, lab->in, lab->in_len);
+	const struct lab_out *o = lab_one(lab, NAT_TO_INSIDE);
+
+	memcpy(seen, o->bytes, o->len);
+	send_error(from, LAB_S1, 11, 1, seen, quote_len(a, o->len));
+	o = lab_one(lab, NAT_TO_OUTSIDE);
+	ck_assert_uint_eq(o->v.src, LAB_EXT);
+	ck_assert_uint_eq(o->v.dst, LAB_S1);
+	expect_quote(o, LAB_S1, b.sport, LAB_EXT, v.sport);
+}
+END_TEST
+
+START_TEST(test_5508_7_hairpinned_error)
+{
+	lab_start(lab);
+	uint16_t eb = lab_udp_out(lab, LAB_B, 6000, LAB_S1, 7);
+	uint8_t seen[200];
+	size_t len;
+
+	LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_EXT, .sport = PORT, .dport = eb, .payload_len = 20);
+	const struct lab_out *o = lab_one(lab, NAT_TO_INSIDE);
+
+	memcpy(seen, o->bytes, len = o->len);
+	send_error(LAB_B, LAB_EXT, 3, 3, seen, len);
+	o = lab_one(lab, NAT_TO_INSIDE);
+	ck_assert_uint_eq(o->v.src, LAB_EXT);
+	ck_assert_uint_eq(o->v.dst, LAB_A);
+	expect_quote(o, LAB_A, PORT, LAB_EXT, eb);
+}
+END_TEST
+
+/* ---- refused ---- */
+
+START_TEST(test_5508_4_error_without_session)
+{
+	uint8_t seen[200];
+
+	lab_start(lab);
+	size_t len = open_flow(ABOUT_UDP, seen);
+
+	store16(seen + 20, (uint16_t)(load16(seen + 20) ^ 1));
+	send_error(LAB_R, LAB_EXT, 3, 3, seen, len);
+	lab_dropped(lab, DROP_ICMP_NO_SESSION);
+}
+END_TEST
+
+START_TEST(test_5508_5_error_from_inside_without_session_never_leaks)
+{
+	uint8_t p[100];
+
+	lab_start(lab);
+	size_t len = BUILD(p, .proto = 17, .src = LAB_S1, .dst = LAB_A, .sport = 7, .dport = 5000, .payload_len = 8);
+
+	send_error(LAB_A, LAB_S1, 3, 3, p, len);
+	lab_dropped(lab, DROP_ICMP_NO_SESSION);
+}
+END_TEST
+
+START_TEST(test_5508_3_bad_icmp_checksum)
+{
+	uint8_t seen[200], p[300];
+
+	lab_start(lab);
+	size_t len = open_flow(ABOUT_UDP, seen);
+
+	len = build_icmp_error(p, &(struct build){.src = LAB_R, .dst = LAB_EXT, .icmp_type = 3, .icmp_code = 3}, seen,
+			       len);
+	p[22] ^= 1;
+	lab_send(lab, p, len);
+	lab_dropped(lab, DROP_ICMP_CHECKSUM);
+}
+END_TEST
+
+START_TEST(test_5508_3a_bad_checksum_of_the_quoted_header)
+{
+	uint8_t seen[200];
+
+	lab_start(lab);
+	size_t len = open_flow(ABOUT_UDP, seen);
+
+	seen[10] ^= 1;
+	send_error(LAB_R, LAB_EXT, 3, 3, seen, len);
+	lab_dropped(lab, DROP_ICMP_QUOTE_CHECKSUM);
+}
+END_TEST
+
+START_TEST(test_5508_3c_bad_quoted_transport_checksum_is_not_judged)
+{
+	uint8_t seen[200];
+
+	lab->bad_checksums_expected = true;
+	lab_start(lab);
+	size_t len = open_flow(ABOUT_UDP, seen);
+
+	seen[26] ^= 1;
+	send_error(LAB_R, LAB_EXT, 3, 3, seen, len);
+	lab_one(lab, NAT_TO_INSIDE);
+}
+END_TEST
+
+START_TEST(test_cve_2019_5598_outer_destination_differs_from_quoted_source)
+{
+	uint8_t seen[200];
+
+	lab->addresses[0].last = LAB_EXT2;
+	lab_start(lab);
+	size_t len = open_flow(ABOUT_UDP, seen);
+	uint32_t other = load32(seen + 12) == LAB_EXT ? LAB_EXT2 : LAB_EXT;
+
+	send_error(LAB_R, other, 3, 3, seen, len);
+	lab_dropped(lab, DROP_ICMP_QUOTE_ADDRESS);
+}
+END_TEST
+
+START_TEST(test_redan_forged_too_big_with_wrong_sequence)
+{
+	uint8_t seen[200];
+
+	lab_start(lab);
+	size_t len = open_flow(ABOUT_TCP_WHOLE, seen);
+
+	store32(seen + 24, 0x70000000);
+	send_error(LAB_R, LAB_EXT, 3, 4, seen, len);
+	lab_dropped(lab, DROP_ICMP_QUOTE_SEQUENCE);
+}
+END_TEST
+
+static const struct {
+	uint16_t mtu;
+	bool passes;
+} mtus[] = {{0, true}, {20, false}, {67, false}, {68, true}, {1400, true}};
+
+START_TEST(test_1191_next_hop_mtu_below_68_is_refused)
+{
+	uint8_t seen[200], p[300];
+	struct build b = {.src = LAB_R, .dst = LAB_EXT, .icmp_type = 3, .icmp_code = 4};
+
+	lab_start(lab);
+	size_t len = open_flow(ABOUT_UDP, seen);
+
+	len = build_icmp_error(p, &b, seen, len);
+	store16(p + 26, mtus[_i].mtu);
+	build_fix(p);
+	lab_send(lab, p, len);
+	if (!mtus[_i].passes) {
+		lab_dropped(lab, DROP_ICMP_MTU);
+		return;
+	}
+	ck_assert_uint_eq(load16(lab_one(lab, NAT_TO_INSIDE)->v.l4 + 6), mtus[_i].mtu);
+}
+END_TEST
+
+START_TEST(test_5508_10c_other_types_do_not_cross)
+{
+	static const uint8_t types[] = {4, 5, 9, 10, 15, 16, 17, 18, 30, 40, 255};
+
+	lab_start(lab);
+	for (size_t i = 0; i < sizeof(types); i++) {
+		LAB_SEND(lab, .proto = 1, .src = LAB_A, .dst = LAB_S1, .icmp_type = types[i], .payload_len = 40);
+		ck_assert_uint_eq(lab->n_out, 0);
+		LAB_SEND(lab, .proto = 1, .src = LAB_S1, .dst = LAB_EXT, .icmp_type = types[i], .payload_len = 40);
+		ck_assert_uint_eq(lab->n_out, 0);
+	}
+}
+END_TEST
+
+START_TEST(test_5508_3b_options_in_the_quote)
+{
+	uint8_t opts[40], seen[200];
+
+	memset(opts, 1, sizeof(opts)); /* NOP */
+	lab_start(lab);
+	LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_S1, .sport = PORT, .dport = SERVER_PORT, .payload_len = 8,
+		 .ip_options = opts, .ip_options_len = (size_t)_i * 4);
+	const struct lab_out *o = lab_one(lab, NAT_TO_OUTSIDE);
+	size_t len = o->len;
+
+	memcpy(seen, o->bytes, len);
+	send_error(LAB_R, LAB_EXT, 11, 0, seen, len);
+	expect_quote(lab_one(lab, NAT_TO_INSIDE), LAB_A, PORT, LAB_S1, SERVER_PORT);
+}
+END_TEST
+
+START_TEST(test_5508_3d_4884_extension_is_kept)
+{
+	uint8_t seen[200], quoted[128 + 8] = {0}, p[400];
+	static const uint8_t extension[8] = {0x20, 0, 0xdf, 0xff, 0, 4, 1, 1};
+	struct build b = {.src = LAB_R, .dst = LAB_EXT, .icmp_type = 11, .icmp_code = 0};
+
+	lab->bad_checksums_expected = true; /* the padding lies beyond the quoted datagram */
+	lab_start(lab);
+	size_t len = open_flow(ABOUT_UDP, seen);
+
+	memcpy(quoted, seen, len);
+	memcpy(quoted + 128, extension, sizeof(extension));
+	len = build_icmp_error(p, &b, quoted, sizeof(quoted));
+	p[25] = 32; /* RFC 4884: 32 words of original datagram */
+	build_fix(p);
+	lab_send(lab, p, len);
+	const struct lab_out *o = lab_one(lab, NAT_TO_INSIDE);
+
+	ck_assert_uint_eq(o->len, len);
+	ck_assert(memcmp(o->bytes + len - 8, extension, 8) == 0);
+	ck_assert_uint_eq(build_checksum(0, o->bytes + 20, o->len - 20), 0);
+}
+END_TEST
+
+/* ---- natd's own ---- */
+
+START_TEST(test_4787_13_too_big_is_answered_with_the_mtu)
+{
+	lab->policy.outside_mtu = 1300;
+	lab_start(lab);
+	if (_i)
+		lab_udp_out(lab, LAB_A, PORT, LAB_S1, SERVER_PORT);
+	LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_S1, .sport = PORT, .dport = SERVER_PORT,
+		 .payload_len = 1400, .df = true, .tos = 46 << 2);
+	const struct lab_out *o = lab_dropped_with_icmp(lab, DROP_TOO_BIG, 3, 4);
+
+	ck_assert_uint_eq(load16(o->v.l4 + 6), 1300);
+	ck_assert_uint_eq(o->v.src, LAB_GW);
+	ck_assert_uint_eq(o->v.dst, LAB_A);
+	ck_assert_uint_eq(o->v.tos, 46 << 2); /* 5508-10d */
+	expect_quote(o, LAB_A, PORT, LAB_S1, SERVER_PORT);
+}
+END_TEST
+
+START_TEST(test_4787_13_too_big_inbound_quotes_what_was_sent)
+{
+	lab->inside[0].mtu = 1280;
+	lab_start(lab);
+	uint16_t e = lab_udp_out(lab, LAB_A, PORT, LAB_S1, SERVER_PORT);
+
+	LAB_SEND(lab, .proto = 17, .src = LAB_S1, .dst = LAB_EXT, .sport = SERVER_PORT, .dport = e, .payload_len = 1400,
+		 .df = true);
+	const struct lab_out *o = lab_dropped_with_icmp(lab, DROP_TOO_BIG, 3, 4);
+
+	ck_assert_int_eq(o->to, NAT_TO_OUTSIDE);
+	ck_assert_uint_eq(o->v.src, LAB_EXT);
+	ck_assert_uint_eq(load16(o->v.l4 + 6), 1280);
+	expect_quote(o, LAB_S1, SERVER_PORT, LAB_EXT, e);
+}
+END_TEST
+
+START_TEST(test_4787_13a_without_df_it_is_cut_in_order)
+{
+	lab->policy.outside_mtu = 1300;
+	lab_start(lab);
+	LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_S1, .sport = PORT, .dport = SERVER_PORT,
+		 .payload_len = 1400);
+	ck_assert_uint_eq(lab->n_out, 2);
+	ck_assert_uint_eq(lab->out[0].v.frag_offset, 0);
+	ck_assert_uint_eq(lab->out[1].v.frag_offset, 1280);
+	ck_assert_uint_eq(lab->out[0].v.id, lab->out[1].v.id);
+	ck_assert_uint_eq(lab_delta(lab, COUNT_FRAGMENTED), 1);
+}
+END_TEST
+
+static const struct {
+	enum nat_exhausted_icmp how;
+	int code;
+} exhausted[] = {{EXHAUSTED_HOST_UNREACHABLE, 1}, {EXHAUSTED_ADMIN_PROHIBITED, 13}, {EXHAUSTED_NONE, -1}};
+
+START_TEST(test_5508_8_6888_11b_exhaustion_is_answered_as_configured)
+{
+	lab->policy.exhausted_icmp = exhausted[_i].how;
+	lab->policy.limits.sessions = 1;
+	lab_start(lab);
+	lab_udp_out(lab, LAB_A, PORT, LAB_S1, SERVER_PORT);
+	LAB_SEND(lab, .proto = 17, .src = LAB_B, .dst = LAB_S1, .sport = PORT, .dport = SERVER_PORT);
+	if (exhausted[_i].code < 0) {
+		lab_dropped(lab, DROP_SESSIONS_FULL);
+		return;
+	}
+	const struct lab_out *o = lab_dropped_with_icmp(lab, DROP_SESSIONS_FULL, 3, (uint8_t)exhausted[_i].code);
+
+	ck_assert_uint_eq(o->v.dst, LAB_B);
+	expect_quote(o, LAB_B, PORT, LAB_S1, SERVER_PORT);
+}
+END_TEST
+
+START_TEST(test_5508_10f_own_errors_are_limited_per_source)
+{
+	uint32_t sent = 0;
+
+	lab->policy.limits.sessions = 1;
+	lab->skip_check = true;
+	lab_start(lab);
+	lab_udp_out(lab, LAB_A, PORT, LAB_S1, SERVER_PORT);
+	for (int i = 0; i < 1000; i++) {
+		LAB_SEND(lab, .proto = 17, .src = LAB_B, .dst = LAB_S1, .sport = PORT, .dport = SERVER_PORT);
+		sent += lab->n_out;
+	}
+	ck_assert_uint_ge(sent, 1);
+	ck_assert_uint_le(sent, ICMP_LIMIT_PER_SOURCE);
+	LAB_SEND(lab, .proto = 17, .src = LAB_C, .dst = LAB_S1, .sport = PORT, .dport = SERVER_PORT);
+	lab_dropped_with_icmp(lab, DROP_SESSIONS_FULL, 3, 1);
+}
+END_TEST
+
+START_TEST(test_5508_10e_no_error_about_errors_or_later_fragments)
+{
+	uint8_t p[100], q[200];
+
+	lab->policy.limits.sessions = 0;
+	lab_start(lab);
+	size_t len = BUILD(p, .proto = 17, .src = LAB_S1, .dst = LAB_A, .sport = 7, .dport = 5000, .payload_len = 8);
+
+	len = build_icmp_error(q, &(struct build){.src = LAB_A, .dst = LAB_S1, .icmp_type = 3, .icmp_code = 3}, p, len);
+	lab_send(lab, q, len);
+	lab_dropped(lab, DROP_ICMP_NO_SESSION);
+	LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_S1, .frag_offset = 800, .payload_len = 64);
+	ck_assert_uint_eq(lab->n_out, 0);
+}
+END_TEST
+
+/* ---- unsolicited ---- */
+
+START_TEST(test_5382_4_unsolicited_syn_is_answered_after_six_seconds)
+{
+	lab->policy.unsolicited = UNSOLICITED_REJECT;
+	lab_start(lab);
+	LAB_SEND(lab, .proto = 6, .src = LAB_S1, .dst = LAB_EXT, .sport = 999, .dport = 4000, .flags = TCP_SYN,
+		 .seq = 77);
+	lab_dropped(lab, DROP_UNSOLICITED_SYN);
+	LAB_SEND(lab, .proto = 6, .src = LAB_S1, .dst = LAB_EXT, .sport = 999, .dport = 4000, .flags = TCP_SYN,
+		 .seq = 77);
+	lab_dropped(lab, DROP_UNSOLICITED_SYN);
+	lab_advance(lab, 5999);
+	ck_assert_uint_eq(lab->n_out, 0);
+	lab_advance(lab, 1500);
+	ck_assert_uint_eq(lab->n_out, 1);
+	ck_assert_int_eq(lab->out[0].to, NAT_TO_OUTSIDE);
+	ck_assert_uint_eq(lab->out[0].v.icmp_type, 3);
+	ck_assert_uint_eq(lab->out[0].v.icmp_code, 3);
+	ck_assert_uint_eq(lab->out[0].v.src, LAB_EXT);
+	expect_quote(&lab->out[0], LAB_S1, 999, LAB_EXT, 4000);
+	ck_assert_uint_eq(quote_of(&lab->out[0]).tcp_seq, 77);
+}
+END_TEST
+
+START_TEST(test_5382_4_held_syn_is_forgotten_on_simultaneous_open)
+{
+	uint16_t e;
+
+	lab->policy.unsolicited = UNSOLICITED_REJECT;
+	lab->pool_ports[0] = (struct nat_range){4000, 4000};
+	lab_start(lab);
+	LAB_SEND(lab, .proto = 6, .src = LAB_S1, .dst = LAB_EXT, .sport = 999, .dport = 4000, .flags = TCP_SYN,
+		 .seq = 77);
+	lab_dropped(lab, DROP_UNSOLICITED_SYN);
+	lab_advance(lab, 3000);
+	e = lab_syn_out(lab, LAB_A, PORT, LAB_S1, 999);
+	ck_assert_uint_eq(e, 4000);
+	lab_advance(lab, 10000);
+	ck_assert_uint_eq(lab->n_out, 0);
+	LAB_SEND(lab, .proto = 6, .src = LAB_S1, .dst = LAB_EXT, .sport = 999, .dport = 4000, .flags = TCP_SYN,
+		 .seq = 77);
+	lab_one(lab, NAT_TO_INSIDE);
+}
+END_TEST
+
+START_TEST(test_5382_4a_policy_silences_it)
+{
+	lab_start(lab);
+	LAB_SEND(lab, .proto = 6, .src = LAB_S1, .dst = LAB_EXT, .sport = 999, .dport = 4000, .flags = TCP_SYN);
+	lab_dropped(lab, DROP_UNSOLICITED_SYN);
+	lab_advance(lab, 20000);
+	ck_assert_uint_eq(lab->n_out, 0);
+}
+END_TEST
+
+START_TEST(test_5382_4_syn_flood_is_held_in_bounded_memory)
+{
+	uint64_t answers = 0;
+
+	lab->policy.unsolicited = UNSOLICITED_REJECT;
+	lab->skip_check = true;
+	lab_start(lab);
+	for (uint32_t i = 0; i < 20000; i++) {
+		LAB_SEND(lab, .proto = 6, .src = LAB_S1 + i % 50, .dst = LAB_EXT, .sport = (uint16_t)(1 + i % 60000),
+			 .dport = 4000, .flags = TCP_SYN);
+		lab_dropped(lab, DROP_UNSOLICITED_SYN);
+	}
+	for (int i = 0; i < 20; i++) {
+		lab_advance(lab, 500);
+		answers += lab->n_out;
+		ck_assert_uint_le(lab->n_out, 128);
+	}
+	ck_assert_uint_ge(answers, 1);
+	ck_assert_uint_eq(lab_sessions(lab), 0);
+}
+END_TEST
+
+START_TEST(test_unsolicited_udp_is_rejected_when_configured)
+{
+	lab->policy.unsolicited = UNSOLICITED_REJECT;
+	lab_start(lab);
+	LAB_SEND(lab, .proto = 17, .src = LAB_S1, .dst = LAB_EXT, .sport = 999, .dport = 4000, .payload_len = 8);
+	const struct lab_out *o = lab_dropped_with_icmp(lab, DROP_UNSOLICITED, 3, 3);
+
+	ck_assert_uint_eq(o->v.src, LAB_EXT);
+	ck_assert_uint_eq(o->v.dst, LAB_S1);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	const struct {
+		const TTest *test;
+		int loops;
+	} tests[] = {
+		{test_5508_4_inbound_error_is_translated, ABOUT_COUNT * 2},
+		{test_4787_12_5382_10_errors_end_nothing, sizeof(errors) / sizeof(errors[0])},
+		{test_5508_6_errors_do_not_refresh, 1},
+		{test_5508_5_outbound_error_is_translated, ABOUT_COUNT * 2},
+		{test_5508_7_hairpinned_error, 1},
+		{test_5508_4_error_without_session, 1},
+		{test_5508_5_error_from_inside_without_session_never_leaks, 1},
+		{test_5508_3_bad_icmp_checksum, 1},
+		{test_5508_3a_bad_checksum_of_the_quoted_header, 1},
+		{test_5508_3c_bad_quoted_transport_checksum_is_not_judged, 1},
+		{test_cve_2019_5598_outer_destination_differs_from_quoted_source, 1},
+		{test_redan_forged_too_big_with_wrong_sequence, 1},
+		{test_1191_next_hop_mtu_below_68_is_refused, sizeof(mtus) / sizeof(mtus[0])},
+		{test_5508_10c_other_types_do_not_cross, 1},
+		{test_5508_3b_options_in_the_quote, 11},
+		{test_5508_3d_4884_extension_is_kept, 1},
+		{test_4787_13_too_big_is_answered_with_the_mtu, 2},
+		{test_4787_13_too_big_inbound_quotes_what_was_sent, 1},
+		{test_4787_13a_without_df_it_is_cut_in_order, 1},
+		{test_5508_8_6888_11b_exhaustion_is_answered_as_configured, 3},
+		{test_5508_10f_own_errors_are_limited_per_source, 1},
+		{test_5508_10e_no_error_about_errors_or_later_fragments, 1},
+		{test_5382_4_unsolicited_syn_is_answered_after_six_seconds, 1},
+		{test_5382_4_held_syn_is_forgotten_on_simultaneous_open, 1},
+		{test_5382_4a_policy_silences_it, 1},
+		{test_5382_4_syn_flood_is_held_in_bounded_memory, 1},
+		{test_unsolicited_udp_is_rejected_when_configured, 1},
+	};
+	Suite *s = suite_create("nat_icmp");
+	TCase *tc = tcase_create("icmp");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
+		tcase_add_loop_test(tc, tests[i].test, 0, tests[i].loops);
+	suite_add_tcase(s, tc);
+	return s;
+}
+
+int main(void)
+{
+	return unit_main(suite);
+}
