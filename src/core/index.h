@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A hash index from keys to record numbers: 32 bits an entry, no keys of its own (they are read from the
+ * records), memory in step with the number of entries, and no pause when it grows or shrinks.
+ *
+ * A bucket is one cache line of 16 slots; a slot is a tag of the hash and a reference. A key has
+ * two buckets that it may lie in, the first preferred; so a look-up reads one bucket mostly and two at
+ * most (and a stash of 16 in the case, never seen in practice, that both were full and could not be thinned).
+ * Linear hashing: one bucket is split or merged at a time, in step with inserts and removes.
+ *
+ * References are below 2^ref_bits; the caller compares keys, and may keep several references under one hash.
+ */
+#ifndef NATD_CORE_INDEX_H
+#define NATD_CORE_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+enum {
+	INDEX_SLOTS = 16,
+	INDEX_FILL = 13,  /* entries a bucket on average: above, it grows (4.9 bytes an entry) */
+	INDEX_SPARSE = 7, /* below, it shrinks */
+	INDEX_MIN_BUCKETS = 16,
+};
+#define INDEX_NONE UINT32_MAX
+
+struct index_bucket {
+	uint32_t slot[INDEX_SLOTS]; /* 0: empty; else tag (never 0) << ref_bits | reference */
+} __attribute__((aligned(64)));
+
+/* How to get from a reference back to its key. */
+struct index_source {
+	uint64_t (*hash)(const void *ctx, uint32_t ref);
+	const void *(*locate)(const void *ctx, uint32_t ref); /* the record that hash() reads: a prefetch hint */
+	const void *ctx;
+};
+
+struct index { /* read only for others */
+	struct index_bucket *buckets;
+	struct index_bucket stash;
+	struct index_source source;
+	uint32_t n;   /* buckets in use */
+	uint32_t low; /* largest power of two not above n */
+	uint32_t max;
+	uint32_t peak;	/* largest n since the owner last set it */
+	uint32_t count; /* entries, with those in the stash */
+	uint32_t stashed;
+	uint32_t ref_mask;
+	unsigned ref_bits;
+};
+
+/* Buckets that `entries` entries need at most. */
+uint32_t index_buckets(uint32_t entries);
+/* `buckets`: max_buckets zeroed ones, touched as entries come; borrowed. */
+void index_init(struct index *ix, struct index_bucket *buckets, uint32_t max_buckets, unsigned ref_bits,
+		const struct index_source *source);
+/* Makes an empty index as large as `entries` will need: no splits while they come. */
+void index_reserve(struct index *ix, uint32_t entries);
+/* Shrinks an index that was made too large. O(n). */
+void index_fit(struct index *ix);
+/* Forgets every entry. O(n). */
+void index_clear(struct index *ix);
+
+/* The record of `ref` must be readable. False when there is no place (both buckets and the stash full). */
+bool index_insert(struct index *ix, uint64_t hash, uint32_t ref);
+/* False if it is not there. */
+bool index_remove(struct index *ix, uint64_t hash, uint32_t ref);
+/* Puts `to` in the place of `from`, which has the same hash. False if it is not there. */
+bool index_replace(struct index *ix, uint64_t hash, uint32_t from, uint32_t to);
+bool index_contains(const struct index *ix, uint64_t hash, uint32_t ref);
+/* Moves an entry found in its second bucket to its first if that has room. */
+void index_bring_home(struct index *ix, uint64_t hash, uint32_t ref);
+/* Entries in their second bucket, and in the stash: O(n), for tests and benchmarks. */
+uint32_t index_displaced(const struct index *ix);
+
+/* NULL, or what is wrong; is_valid (may be NULL) says whether a reference names a record in use. O(n). */
+const char *index_check(const struct index *ix, bool (*is_valid)(const void *ctx, uint32_t ref));
+
+/* ---- look-up, inline: it is the packet path ---- */
+
+static inline uint32_t index_bucket_of(const struct index *ix, uint32_t bits)
+{
+	uint32_t b = bits & (2 * ix->low - 1);
+
+	return b < ix->n ? b : b - ix->low;
+}
+
+static inline uint32_t index_first_bucket(const struct index *ix, uint64_t hash)
+{
+	return index_bucket_of(ix, (uint32_t)hash);
+}
+
+static inline uint32_t index_second_bucket(const struct index *ix, uint64_t hash)
+{
+	return index_bucket_of(ix, (uint32_t)(hash >> 32) & 0xffffff);
+}
+
+/* The tag in its place. */
+static inline uint32_t index_tag(const struct index *ix, uint64_t hash)
+{
+	uint32_t tag = (uint32_t)(hash >> (32 + ix->ref_bits));
+
+	return (tag + (tag == 0)) << ix->ref_bits;
+}
+
+/* Bit i: slot i of `b`, seen through `mask`, equals `want`. */
+static inline uint32_t index_match(const struct index_bucket *b, uint32_t mask, uint32_t want)
+{
+#ifdef __SSE2__
+	const __m128i *v = (const __m128i *)(const void *)b;
+	__m128i m = _mm_set1_epi32((int)mask), w = _mm_set1_epi32((int)want);
+	__m128i e0 = _mm_cmpeq_epi32(_mm_and_si128(_mm_load_si128(v), m), w);
+	__m128i e1 = _mm_cmpeq_epi32(_mm_and_si128(_mm_load_si128(v + 1), m), w);
+	__m128i e2 = _mm_cmpeq_epi32(_mm_and_si128(_mm_load_si128(v + 2), m), w);
+	__m128i e3 = _mm_cmpeq_epi32(_mm_and_si128(_mm_load_si128(v + 3), m), w);
+
+	return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(e0, e1), _mm_packs_epi32(e2, e3)));
+#else
+	uint32_t found = 0;
+
+	for (unsigned i = 0; i < INDEX_SLOTS; i++)
+		found |= (uint32_t)((b->slot[i] & mask) == want) << i;
+	return found;
+#endif
+}
+
+static inline void index_prefetch(const struct index *ix, uint64_t hash)
+{
+	__builtin_prefetch(&ix->buckets[index_first_bucket(ix, hash)]);
+}
+
+/* Walks the references whose tag fits: for (ref = index_begin(&c, ix, hash); ref != INDEX_NONE; ref = index_next(&c)) */
+struct index_cursor {
+	const struct index *ix;
+	const struct index_bucket *bucket;
+	uint64_t hash;
+	uint32_t tag;
+	uint32_t found;
+	uint32_t step; /* buckets looked at: 1, 2, 3 (stash) */
+};
+
+static inline uint32_t index_next(struct index_cursor *c)
+{
+	uint32_t i;
+
+	while (c->found == 0) {
+		if (c->step == 1)
+			c->bucket = &c->ix->buckets[index_second_bucket(c->ix, c->hash)];
+		else if (c->step == 2 && c->ix->stashed > 0)
+			c->bucket = &c->ix->stash;
+		else
+			return INDEX_NONE;
+		c->step++;
+		c->found = index_match(c->bucket, ~c->ix->ref_mask, c->tag);
+	}
+	i = (uint32_t)__builtin_ctz(c->found);
+	c->found &= c->found - 1;
+	return c->bucket->slot[i] & c->ix->ref_mask;
+}
+
+static inline uint32_t index_begin(struct index_cursor *c, const struct index *ix, uint64_t hash)
+{
+	c->ix = ix;
+	c->hash = hash;
+	c->tag = index_tag(ix, hash);
+	c->bucket = &ix->buckets[index_first_bucket(ix, hash)];
+	c->step = 1;
+	c->found = index_match(c->bucket, ~ix->ref_mask, c->tag);
+	return index_next(c);
+}
+
+#endif
