@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: ISC */
+/* Inside hosts: how much of the table each has, and the outside address it is paired with (RFC 4787 REQ-2). */
+#include "table_private.h"
+
+#include <string.h>
+
+uint64_t host_hash(const struct table *t, uint32_t address)
+{
+	return table_key(t, address, 0, key_kind(0, KEY_HOST));
+}
+
+static struct host *find_hashed(const struct table *t, uint32_t address, uint64_t hash)
+{
+	struct index_cursor c;
+	uint32_t ref;
+
+	for (ref = index_begin(&c, &t->index[IX_HOST], hash); ref != INDEX_NONE; ref = index_next(&c)) {
+		if (t->hosts[ref].address == address)
+			return &t->hosts[ref];
+	}
+	return NULL;
+}
+
+struct host *host_find(const struct table *t, uint32_t address)
+{
+	return find_hashed(t, address, host_hash(t, address));
+}
+
+struct host *table_host(struct table *t, uint32_t address, bool create)
+{
+	uint64_t hash = host_hash(t, address);
+	struct host *h = find_hashed(t, address, hash);
+	uint32_t i;
+
+	if (h != NULL || !create)
+		return h;
+	i = slots_take(&t->host_slots);
+	if (i == SLOTS_NONE)
+		return NULL;
+	h = &t->hosts[i];
+	memset(h, 0, sizeof(*h));
+	h->address = address;
+	if (index_insert(&t->index[IX_HOST], hash, i))
+		return h;
+	slots_give(&t->host_slots, i);
+	return NULL;
+}
+
+void host_sweep(struct table *t, uint32_t budget)
+{
+	uint32_t top = t->host_slots.top;
+	uint32_t at = t->sweep_host_at < top ? t->sweep_host_at : 0;
+	uint32_t end = budget < top - at ? at + budget : top;
+
+	for (uint32_t i = slots_next(&t->host_slots, at, end); i < end; i = slots_next(&t->host_slots, i + 1, end)) {
+		if (t->hosts[i].sessions > 0)
+			continue;
+		index_remove(&t->index[IX_HOST], host_hash(t, t->hosts[i].address), i);
+		slots_give(&t->host_slots, i);
+	}
+	t->sweep_host_at = end;
+}
+
+uint32_t table_host_count(const struct table *t)
+{
+	return t->host_slots.count;
+}
+
+uint32_t table_embryo_count(const struct table *t)
+{
+	return t->embryos;
+}
+
+void table_session_answered(struct table *t, struct session *s)
+{
+	struct session_cold *cold = &t->cold[session_index(t, s)];
+	struct host *h;
+
+	if (cold->generation & COLD_ANSWERED)
+		return;
+	cold->generation |= COLD_ANSWERED;
+	t->embryos--;
+	h = host_find(t, s->int_addr);
+	if (h != NULL)
+		h->embryos--;
+}

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Mappings: an internal endpoint tied to an external one, as long as it has sessions.
+ *
+ * Theory of operation
+ *
+ * Most mappings have one session. Such a mapping is no record of its own: its entries in the internal and the
+ * external index lead to the session ("solo"). The second session turns it into a group: a record with a count,
+ * which both entries lead to from then on, until the last session has gone.
+ *
+ * A group's sessions cannot be listed from it, so address-dependent filtering (RFC 4787 5) has an index of
+ * its own: (external endpoint, remote address), entered for the sessions of groups only, with the same idea: one
+ * session of that remote address is the entry, the second makes a `struct peer` with a count.
+ *
+ * External endpoints are unique: one mapping owns a port. Internal keys are so too in the normal course, but a change of the
+ * mapping mode can leave two mappings under one key (several ports of one endpoint, made when it was
+ * address-dependent), and a solo mapping whose time is up may not have been swept yet when its successor is made. The
+ * internal index has one entry a key then, the successor or whichever came first; the others are "unlisted": their
+ * sessions go on, new ones do not join them. t->unlisted counts them.
+ */
+#include "table_private.h"
+
+uint64_t mapping_key_external(const struct table *t, unsigned class_, uint16_t ext, uint16_t port)
+{
+	return table_key(t, ext, (uint32_t)port << 16, key_kind(class_, KEY_EXTERNAL));
+}
+
+/* Of the internal endpoint in `s`, with the remote fields that the mapping mode asks for. */
+uint64_t mapping_key_internal(const struct table *t, const struct session *s)
+{
+	return table_key(t, (uint64_t)s->int_addr << 32 | (s->rem_addr & t->key_address),
+			 (uint32_t)s->int_port << 16 | (s->rem_port & t->key_port),
+			 key_kind(session_class(s), KEY_INTERNAL));
+}
+
+static uint64_t key_peer(const struct table *t, const struct session *s)
+{
+	return table_key(t, (uint64_t)s->ext << 32 | s->rem_addr, (uint32_t)s->ext_port << 16,
+			 key_kind(session_class(s), KEY_PEER));
+}
+
+/* The fields that a mapping has, as a session that might be its only one. */
+static struct session as_session(const struct table *t, uint32_t ref)
+{
+	const struct group *g = &t->groups[ref & ~(uint32_t)GROUP_REF];
+
+	if ((ref & GROUP_REF) == 0)
+		return t->sessions[ref];
+	return (struct session){
+		.int_addr = g->int_addr,
+		.rem_addr = g->rem_addr,
+		.int_port = g->int_port,
+		.rem_port = g->rem_port,
+		.ext_port = g->ext_port,
+		.ext = g->ext,
+		.kind = (uint8_t)g->class_,
+	};
+}
+
+uint64_t mapping_hash_internal(const struct table *t, uint32_t ref)
+{
+	const struct session s = as_session(t, ref);
+
+	return mapping_key_internal(t, &s);
+}
+
+uint64_t mapping_hash_external(const struct table *t, uint32_t ref)
+{
+	const struct group *g = &t->groups[ref & ~(uint32_t)GROUP_REF];
+	const struct session *s = &t->sessions[ref];
+
+	if (ref & GROUP_REF)
+		return mapping_key_external(t, g->class_, g->ext, g->ext_port);
+	return mapping_key_external(t, session_class(s), s->ext, s->ext_port);
+}
+
+uint64_t mapping_hash_peer(const struct table *t, uint32_t ref)
+{
+	const struct peer *p = &t->peers[ref & ~(uint32_t)GROUP_REF];
+	const struct session s = {
+		.rem_addr = p->rem_addr, .ext_port = p->ext_port, .ext = p->ext, .kind = (uint8_t)p->class_};
+
+	return key_peer(t, ref & GROUP_REF ? &s : &t->sessions[ref]);
+}
+
+static bool owns(const struct table *t, uint32_t ref, unsigned class_, uint32_t endpoint)
+{
+	const struct group *g = &t->groups[ref & ~(uint32_t)GROUP_REF];
+	const struct session *s = &t->sessions[ref];
+
+	if (ref & GROUP_REF)
+		return g->class_ == class_ && ((uint32_t)g->ext << 16 | g->ext_port) == endpoint;
+	return session_class(s) == class_ && ((uint32_t)s->ext << 16 | s->ext_port) == endpoint;
+}
+
+uint32_t mapping_owner(const struct table *t, unsigned class_, uint16_t ext, uint16_t port)
+{
+	uint64_t hash = mapping_key_external(t, class_, ext, port);
+	struct index_cursor c;
+	uint32_t ref;
+
+	for (ref = index_begin(&c, &t->index[IX_EXTERNAL], hash); ref != INDEX_NONE; ref = index_next(&c)) {
+		if (owns(t, ref, class_, (uint32_t)ext << 16 | port))
+			break;
+	}
+	return ref;
+}
+
+static bool has_internal_key(const struct table *t, uint32_t ref, const struct session *key)
+{
+	const struct session s = as_session(t, ref);
+
+	return s.int_addr == key->int_addr && s.int_port == key->int_port && session_class(&s) == session_class(key) &&
+	       ((s.rem_addr ^ key->rem_addr) & t->key_address) == 0 &&
+	       ((uint32_t)(s.rem_port ^ key->rem_port) & t->key_port) == 0;
+}
+
+static uint32_t find_internal(const struct table *t, const struct session *key)
+{
+	struct index_cursor c;
+	uint32_t ref;
+
+	for (ref = index_begin(&c, &t->index[IX_INTERNAL], mapping_key_internal(t, key)); ref != INDEX_NONE;
+	     ref = index_next(&c)) {
+		if (has_internal_key(t, ref, key))
+			break;
+	}
+	return ref;
+}
+
+uint32_t mapping_listed(const struct table *t, uint32_t ref)
+{
+	const struct session key = as_session(t, ref);
+
+	return find_internal(t, &key);
+}
+
+/* A solo mapping is gone with its session's time; of a group one knows only when the sweep has been there. */
+static bool is_over(const struct table *t, uint32_t ref)
+{
+	return (ref & GROUP_REF) == 0 && table_session_expired(t, &t->sessions[ref], t->now_s);
+}
+
+/* Enters a mapping under its internal key. False: no room. */
+static bool list(struct table *t, uint32_t ref)
+{
+	struct index *ix = &t->index[IX_INTERNAL];
+	uint32_t other = mapping_listed(t, ref);
+
+	if (other == INDEX_NONE)
+		return index_insert(ix, mapping_hash_internal(t, ref), ref);
+	t->unlisted++;
+	if (is_over(t, other))
+		index_replace(ix, mapping_hash_internal(t, ref), other, ref);
+	return true;
+}
+
+static void unlist(struct table *t, uint32_t ref)
+{
+	if (!index_remove(&t->index[IX_INTERNAL], mapping_hash_internal(t, ref), ref))
+		t->unlisted--;
+}
+
+void mapping_relist(struct table *t)
+{
+	uint32_t top = t->session_slots.top;
+
+	index_clear(&t->index[IX_INTERNAL]);
+	t->unlisted = 0;
+	for (uint32_t i = slots_next(&t->session_slots, 0, top); i < top;
+	     i = slots_next(&t->session_slots, i + 1, top)) {
+		const struct session *s = &t->sessions[i];
+
+		if (session_is_pooled(s) && mapping_owner(t, session_class(s), s->ext, s->ext_port) == i && !list(t, i))
+			t->unlisted++;
+	}
+	top = t->group_slots.top;
+	for (uint32_t i = slots_next(&t->group_slots, 0, top); i < top; i = slots_next(&t->group_slots, i + 1, top)) {
+		if (!list(t, i | GROUP_REF))
+			t->unlisted++;
+	}
+}
+
+/* ---- peers of groups ---- */
+
+static bool is_peer(const struct table *t, uint32_t ref, const struct session *key)
+{
+	const struct peer *p = &t->peers[ref & ~(uint32_t)GROUP_REF];
+	const struct session *s = &t->sessions[ref];
+
+	if (ref & GROUP_REF)
+		return p->rem_addr == key->rem_addr && p->ext == key->ext && p->ext_port == key->ext_port &&
+		       p->class_ == session_class(key);
+	return s->rem_addr == key->rem_addr && s->ext == key->ext && s->ext_port == key->ext_port &&
+	       session_class(s) == session_class(key);
+}
+
+uint32_t mapping_peer(const struct table *t, const struct session *s)
+{
+	struct index_cursor c;
+	uint32_t ref;
+
+	for (ref = index_begin(&c, &t->index[IX_PEER], key_peer(t, s)); ref != INDEX_NONE; ref = index_next(&c)) {
+		if (is_peer(t, ref, s))
+			break;
+	}
+	return ref;
+}
+
+static bool peer_add(struct table *t, uint32_t i)
+{
+	const struct session *s = &t->sessions[i];
+	uint32_t ref = mapping_peer(t, s), slot;
+
+	if (ref == INDEX_NONE)
+		return index_insert(&t->index[IX_PEER], key_peer(t, s), i);
+	if (ref & GROUP_REF) {
+		t->peers[ref - GROUP_REF].sessions++;
+		return true;
+	}
+	slot = slots_take(&t->peer_slots);
+	if (slot == SLOTS_NONE)
+		return false;
+	t->peers[slot] = (struct peer){.rem_addr = s->rem_addr,
+				       .ext_port = s->ext_port,
+				       .ext = s->ext,
+				       .sessions = 2,
+				       .class_ = session_class(s) & 3};
+	index_replace(&t->index[IX_PEER], key_peer(t, s), ref, slot | GROUP_REF);
+	return true;
+}
+
+static void peer_remove(struct table *t, uint32_t i)
+{
+	const struct session *s = &t->sessions[i];
+	uint32_t ref = mapping_peer(t, s);
+
+	if (ref == INDEX_NONE)
+		return;
+	if (ref & GROUP_REF) {
+		if (--t->peers[ref - GROUP_REF].sessions > 0)
+			return;
+		slots_give(&t->peer_slots, ref - GROUP_REF);
+	}
+	index_remove(&t->index[IX_PEER], key_peer(t, s), ref);
+}
+
+/* ---- life ---- */
+
+/* The first session of a mapping, whose port was taken before (or is free). */
+static enum mapping_joined begin(struct table *t, uint32_t i)
+{
+	const struct session *s = &t->sessions[i];
+	const struct port_map *m = port_map(t, session_class(s), s->ext);
+	uint64_t external = mapping_hash_external(t, i);
+
+	if (port_bit(m->resting, s->ext_port))
+		return JOIN_FAILED;
+	if (!index_insert(&t->index[IX_EXTERNAL], external, i))
+		return JOIN_FAILED;
+	if (!list(t, i)) {
+		index_remove(&t->index[IX_EXTERNAL], external, i);
+		return JOIN_FAILED;
+	}
+	if (port_bit(m->used, s->ext_port))
+		t->pending--;
+	else
+		port_occupy(t, session_class(s), s->ext, s->ext_port);
+	t->mappings++;
+	return JOIN_NEW;
+}
+
+/* Makes a group of a solo mapping. Its reference, or INDEX_NONE. */
+static uint32_t promote(struct table *t, uint32_t solo)
+{
+	const struct session *s = &t->sessions[solo];
+	uint32_t slot = slots_take(&t->group_slots);
+
+	if (slot == SLOTS_NONE)
+		return INDEX_NONE;
+	if (!peer_add(t, solo)) {
+		slots_give(&t->group_slots, slot);
+		return INDEX_NONE;
+	}
+	t->groups[slot] = (struct group){.int_addr = s->int_addr,
+					 .rem_addr = s->rem_addr,
+					 .int_port = s->int_port,
+					 .rem_port = s->rem_port,
+					 .ext_port = s->ext_port,
+					 .ext = s->ext,
+					 .sessions = 1,
+					 .class_ = session_class(s) & 3};
+	index_replace(&t->index[IX_EXTERNAL], mapping_hash_external(t, solo), solo, slot | GROUP_REF);
+	index_replace(&t->index[IX_INTERNAL], mapping_hash_internal(t, solo), solo, slot | GROUP_REF);
+	return slot | GROUP_REF;
+}
+
+enum mapping_joined mapping_join(struct table *t, uint32_t i)
+{
+	const struct session *s = &t->sessions[i];
+	uint32_t ref = mapping_owner(t, session_class(s), s->ext, s->ext_port);
+	struct session owner;
+
+	if (ref == INDEX_NONE)
+		return begin(t, i);
+	owner = as_session(t, ref);
+	if (owner.int_addr != s->int_addr || owner.int_port != s->int_port)
+		return JOIN_FAILED;
+	if ((ref & GROUP_REF) == 0)
+		ref = promote(t, ref);
+	if (ref == INDEX_NONE || !peer_add(t, i))
+		return JOIN_FAILED;
+	t->groups[ref - GROUP_REF].sessions++;
+	return JOIN_SHARED;
+}
+
+bool mapping_leave(struct table *t, uint32_t i, uint32_t now_s)
+{
+	const struct session *s = &t->sessions[i];
+	uint32_t ref = mapping_owner(t, session_class(s), s->ext, s->ext_port);
+
+	if (ref == INDEX_NONE)
+		return false;
+	if (ref & GROUP_REF) {
+		peer_remove(t, i);
+		if (--t->groups[ref - GROUP_REF].sessions > 0)
+			return false;
+	}
+	unlist(t, ref);
+	index_remove(&t->index[IX_EXTERNAL], mapping_hash_external(t, ref), ref);
+	if (ref & GROUP_REF)
+		slots_give(&t->group_slots, ref - GROUP_REF);
+	t->mappings--;
+	rest_begin(t, &(struct rest){now_s, s->ext_port, s->ext, (uint8_t)session_class(s)});
+	return true;
+}
+
+/* ---- for others ---- */
+
+static bool fill(const struct table *t, uint32_t ref, struct mapping *out)
+{
+	struct session s;
+
+	if (ref == INDEX_NONE || is_over(t, ref))
+		return false;
+	s = as_session(t, ref);
+	*out = (struct mapping){
+		.int_addr = s.int_addr,
+		.int_port = s.int_port,
+		.ext_port = s.ext_port,
+		.ext = s.ext,
+		.class_ = (uint8_t)session_class(&s),
+		.rem_addr = s.rem_addr & t->key_address,
+		.rem_port = (uint16_t)(s.rem_port & t->key_port),
+		.sessions = ref & GROUP_REF ? t->groups[ref - GROUP_REF].sessions : 1,
+	};
+	return true;
+}
+
+bool table_mapping_internal(const struct table *t, enum nat_class c, uint32_t int_addr, uint16_t int_port,
+			    uint32_t rem_addr, uint16_t rem_port, struct mapping *out)
+{
+	const struct session key = {.int_addr = int_addr,
+				    .rem_addr = rem_addr,
+				    .int_port = int_port,
+				    .rem_port = rem_port,
+				    .kind = (uint8_t)c};
+
+	return fill(t, find_internal(t, &key), out);
+}
+
+bool table_mapping_external(const struct table *t, enum nat_class c, uint16_t ext, uint16_t ext_port,
+			    struct mapping *out)
+{
+	return fill(t, mapping_owner(t, c, ext, ext_port), out);
+}
+
+bool table_mapping_has_peer(const struct table *t, const struct mapping *m, uint32_t rem_addr)
+{
+	const struct session key = {
+		.rem_addr = rem_addr, .ext_port = m->ext_port, .ext = m->ext, .kind = m->class_ & SESSION_KIND_CLASS};
+	uint32_t ref = mapping_owner(t, m->class_, m->ext, m->ext_port);
+
+	if (ref == INDEX_NONE)
+		return false;
+	if (ref & GROUP_REF)
+		ref = mapping_peer(t, &key);
+	else if (t->sessions[ref].rem_addr != rem_addr)
+		return false;
+	return ref != INDEX_NONE && !is_over(t, ref);
+}
+
+uint32_t table_mapping_count(const struct table *t)
+{
+	return t->mappings;
+}

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Outside ports: which are in use, and the choice of a free one.
+ *
+ * Theory of operation
+ *
+ * One bit a port for each address and class, and for each block of 512 the number of used ones, odd and even
+ * apart. A choice first probes a few ports at random; if all are used, it counts the free ones that qualify (128
+ * blocks at most, and the words at the edges of the ranges), draws a rank, and goes to the port of that rank. Both ways
+ * every port that qualifies is equally likely, and the cost is bounded at any fill.
+ *
+ * A port that the caller refuses (usable) is marked used until the choice is over, so that no port
+ * is asked about twice.
+ */
+#include "table_private.h"
+
+enum { PROBES = 8, EXPIRE_BEFORE = 32, PORT_LOW_LAST = 1023 };
+#define EVEN 0x5555555555555555ull
+
+/* What a free port must be like in one attempt. */
+struct demand {
+	const struct port_request *rq;
+	uint32_t low, high;
+	uint64_t parity; /* mask of a word */
+};
+
+struct choice {
+	struct table *t;
+	struct port_map *map;
+	const struct port_request *rq;
+	uint64_t random;
+	uint32_t refused;
+	uint32_t now_s;
+	uint16_t refusal[TABLE_PORT_ASKS];
+};
+
+void port_set(struct port_map *m, uint16_t port)
+{
+	m->used[port / 64] |= 1ull << (port % 64);
+	m->taken[port / PORT_BLOCK][port % 2]++;
+}
+
+void port_clear(struct port_map *m, uint16_t port)
+{
+	m->used[port / 64] &= ~(1ull << (port % 64));
+	m->taken[port / PORT_BLOCK][port % 2]--;
+}
+
+void port_occupy(struct table *t, unsigned class_, uint16_t ext, uint16_t port)
+{
+	port_set(port_map(t, class_, ext), port);
+	t->uses[ext].used[class_]++;
+	t->uses[ext].touched |= (uint8_t)(1u << class_);
+}
+
+void port_free(struct table *t, unsigned class_, uint16_t ext, uint16_t port)
+{
+	port_clear(port_map(t, class_, ext), port);
+	t->uses[ext].used[class_]--;
+}
+
+/* ---- ranges ---- */
+
+/* The part of range `i` that the demand leaves. False: nothing. */
+static bool clip(const struct demand *d, uint32_t i, uint32_t *low, uint32_t *high)
+{
+	*low = d->rq->ranges[i].first > d->low ? d->rq->ranges[i].first : d->low;
+	*high = d->rq->ranges[i].last < d->high ? d->rq->ranges[i].last : d->high;
+	if (*low > *high)
+		return false;
+	if (d->parity != UINT64_MAX) {
+		uint32_t odd = d->parity == EVEN ? 0 : 1;
+
+		*low += (*low ^ odd) & 1;
+		*high -= (*high ^ odd) & 1;
+	}
+	return *low <= *high;
+}
+
+static uint32_t stride(const struct demand *d)
+{
+	return d->parity == UINT64_MAX ? 1 : 2;
+}
+
+/* Ports that qualify, used or not. */
+static uint32_t width(const struct demand *d)
+{
+	uint32_t n = 0, low, high;
+
+	for (uint32_t i = 0; i < d->rq->n_ranges; i++) {
+		if (clip(d, i, &low, &high))
+			n += (high - low) / stride(d) + 1;
+	}
+	return n;
+}
+
+/* The k-th of them, k < width(). */
+static uint16_t nth(const struct demand *d, uint32_t k)
+{
+	uint32_t low, high;
+
+	for (uint32_t i = 0; i < d->rq->n_ranges; i++) {
+		uint32_t n;
+
+		if (!clip(d, i, &low, &high))
+			continue;
+		n = (high - low) / stride(d) + 1;
+		if (k < n)
+			return (uint16_t)(low + k * stride(d));
+		k -= n;
+	}
+	return 0;
+}
+
+static bool in_ranges(const struct port_request *rq, uint16_t port)
+{
+	for (uint32_t i = 0; i < rq->n_ranges; i++) {
+		if (port >= rq->ranges[i].first && port <= rq->ranges[i].last)
+			return true;
+	}
+	return false;
+}
+
+/* ---- free ports by rank ---- */
+
+/* Free ports in the word of `at`, from there to `high`. */
+static uint64_t free_bits(const struct port_map *m, uint64_t parity, uint32_t at, uint32_t high)
+{
+	uint64_t bits = ~m->used[at / 64] & parity & UINT64_MAX << (at % 64);
+
+	return high / 64 == at / 64 ? bits & UINT64_MAX >> (63 - high % 64) : bits;
+}
+
+static uint32_t free_in_block(const struct port_map *m, uint64_t parity, uint32_t block)
+{
+	const uint16_t *taken = m->taken[block];
+
+	if (parity == UINT64_MAX)
+		return PORT_BLOCK - (uint32_t)taken[0] - taken[1];
+	return PORT_BLOCK / 2 - (uint32_t)taken[parity == EVEN ? 0 : 1];
+}
+
+/* Free ports from `at` to the end of its block, if it is whole and within `high`, else of its word; *next is what follows. */
+static uint32_t free_in_step(const struct port_map *m, uint64_t parity, uint32_t at, uint32_t high, uint32_t *next)
+{
+	if (at % PORT_BLOCK == 0 && at + PORT_BLOCK - 1 <= high) {
+		*next = at + PORT_BLOCK;
+		return free_in_block(m, parity, at / PORT_BLOCK);
+	}
+	*next = (at | 63) + 1;
+	return (uint32_t)__builtin_popcountll(free_bits(m, parity, at, high));
+}
+
+static uint32_t count_free(const struct port_map *m, const struct demand *d)
+{
+	uint32_t n = 0, low, high, next;
+
+	for (uint32_t i = 0; i < d->rq->n_ranges; i++) {
+		if (!clip(d, i, &low, &high))
+			continue;
+		for (uint32_t at = low; at <= high; at = next)
+			n += free_in_step(m, d->parity, at, high, &next);
+	}
+	return n;
+}
+
+/* The free port of rank *k in [at, high]; 0, and *k less those there are, if there are not so many. */
+static uint16_t free_of_rank(const struct port_map *m, uint64_t parity, uint32_t at, uint32_t high, uint32_t *k)
+{
+	uint32_t next, n;
+	uint64_t bits;
+
+	for (; at <= high && (n = free_in_step(m, parity, at, high, &next)) <= *k; at = next)
+		*k -= n;
+	for (; at <= high; at = (at | 63) + 1) { /* within this step, word by word */
+		bits = free_bits(m, parity, at, high);
+		n = (uint32_t)__builtin_popcountll(bits);
+		if (n > *k)
+			break;
+		*k -= n;
+	}
+	if (at > high)
+		return 0;
+	for (; *k > 0; --*k)
+		bits &= bits - 1;
+	return (uint16_t)(at / 64 * 64 + (uint32_t)__builtin_ctzll(bits));
+}
+
+static uint16_t free_by_rank(const struct port_map *m, const struct demand *d, uint32_t k)
+{
+	uint32_t low, high;
+
+	for (uint32_t i = 0; i < d->rq->n_ranges; i++) {
+		uint16_t port;
+
+		if (!clip(d, i, &low, &high))
+			continue;
+		port = free_of_rank(m, d->parity, low, high, &k);
+		if (port != 0)
+			return port;
+	}
+	return 0;
+}
+
+/* ---- choice ---- */
+
+/* A number below n, from the caller's random bits. 32 bits times n: uneven by less than n / 2^32. */
+static uint32_t below(struct choice *c, uint32_t n)
+{
+	c->random = hash_mix(c->random);
+	return (uint32_t)((c->random >> 32) * n >> 32);
+}
+
+static bool may_ask(const struct choice *c)
+{
+	return c->refused < TABLE_PORT_ASKS;
+}
+
+/* The caller's word on a port. One that is refused counts as used from now on. */
+static bool accept(struct choice *c, uint16_t port)
+{
+	if (c->rq->usable == NULL || c->rq->usable(c->rq->ctx, port))
+		return true;
+	c->refusal[c->refused++] = port;
+	return false;
+}
+
+static bool try_port(struct choice *c, uint16_t port)
+{
+	if (port_bit(c->map->used, port) || !may_ask(c))
+		return false;
+	if (accept(c, port))
+		return true;
+	port_set(c->map, port);
+	return false;
+}
+
+static uint16_t choose_free(struct choice *c, const struct demand *d)
+{
+	uint32_t n = width(d);
+	uint16_t port;
+
+	for (int i = 0; i < PROBES && n > 0; i++) {
+		port = nth(d, below(c, n));
+		if (try_port(c, port))
+			return port;
+	}
+	while (n > 0 && may_ask(c)) {
+		n = count_free(c->map, d);
+		port = n > 0 ? free_by_rank(c->map, d, below(c, n)) : 0;
+		if (port != 0 && try_port(c, port))
+			return port;
+	}
+	return 0;
+}
+
+/* Class and parity first, then class alone, then neither (RFC 4787 REQ-3a and REQ-4 are preferences). */
+static uint16_t choose_by_preference(struct choice *c)
+{
+	const struct port_request *rq = c->rq;
+	struct demand d = {.rq = rq, .low = 1, .high = UINT16_MAX, .parity = UINT64_MAX};
+	uint16_t port = 0;
+
+	if (rq->same_class && rq->like > PORT_LOW_LAST)
+		d.low = PORT_LOW_LAST + 1;
+	else if (rq->same_class)
+		d.high = PORT_LOW_LAST;
+	if (rq->parity) {
+		d.parity = rq->like % 2 ? EVEN << 1 : EVEN;
+		port = choose_free(c, &d);
+		d.parity = UINT64_MAX;
+	}
+	if (port == 0 && rq->same_class)
+		port = choose_free(c, &d);
+	d.low = 1;
+	d.high = UINT16_MAX;
+	return port != 0 ? port : choose_free(c, &d);
+}
+
+/* The port that has rested longest. One whose rest is over, though not yet noticed, is no exception to anything. */
+static uint16_t choose_resting(struct choice *c, bool *recycled)
+{
+	uint32_t at = c->map->oldest, before = 0;
+
+	for (int i = 0; i < TABLE_PORT_ASKS && at != 0 && may_ask(c); i++) {
+		bool is_over = rest_is_over(c->t, at - 1, c->now_s);
+		uint16_t port = rest_get(c->t, at - 1).port;
+
+		if (!is_over && !c->rq->may_recycle)
+			return 0;
+		if (in_ranges(c->rq, port) && accept(c, port)) {
+			rest_cut(c->t, at - 1, before);
+			*recycled = !is_over;
+			return port;
+		}
+		before = at;
+		at = c->t->links[at - 1].later;
+	}
+	return 0;
+}
+
+uint16_t table_port_take(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s,
+			 bool *recycled)
+{
+	struct choice c = {.t = t, .rq = rq, .random = random, .now_s = now_s};
+	uint16_t port;
+	uint32_t refused;
+
+	*recycled = false;
+	if (rq->class_ >= TABLE_CLASSES || !address_is_used(t, rq->ext))
+		return 0;
+	t->now_s = now_s;
+	rest_expire(t, now_s, EXPIRE_BEFORE);
+	if (!address_is_used(t, rq->ext)) /* unclaimed, and that was its last use */
+		return 0;
+	c.map = port_map(t, rq->class_, rq->ext);
+	if (rq->prefer != 0 && in_ranges(rq, rq->prefer) && try_port(&c, rq->prefer))
+		port = rq->prefer;
+	else
+		port = choose_by_preference(&c);
+	refused = c.refused;
+	if (port == 0)
+		port = choose_resting(&c, recycled);
+	while (refused > 0)
+		port_clear(c.map, c.refusal[--refused]);
+	if (port != 0) {
+		port_occupy(t, rq->class_, rq->ext, port);
+		t->pending++;
+	}
+	return port;
+}
+
+void table_port_release(struct table *t, enum nat_class c, uint16_t ext, uint16_t port)
+{
+	if ((unsigned)c >= TABLE_CLASSES || !address_is_used(t, ext) || !port_bit(port_map(t, c, ext)->used, port) ||
+	    port_bit(port_map(t, c, ext)->resting, port) || mapping_owner(t, c, ext, port) != INDEX_NONE)
+		return; /* not one that was taken and not mapped */
+	t->pending--;
+	port_free(t, c, ext, port);
+	address_settle(t, ext);
+}
+
+bool table_port_used(const struct table *t, enum nat_class c, uint16_t ext, uint16_t port)
+{
+	return (unsigned)c < TABLE_CLASSES && ext < t->max_addresses && port_bit(port_map(t, c, ext)->used, port);
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Ports that rest after use (RFC 6888 REQ-8): whoever still sends to the old mapping must not reach a
+ * new one's host.
+ *
+ * Theory of operation
+ *
+ * A rest is one 64-bit word among the records, so that it survives the process and is never half
+ * written: bits 0-15 port, 16-31 slot of the address, 32-33 class, 34 always set, 35-63 the second it began, modulo
+ * 2^29 (17 years). 0 is no rest. All rests have the same length, so the order of beginning is the order of
+ * ending: a list by time through all of them gives the next to end, and one through those of an address and class the one
+ * to recycle when no other port is left, which is always the first of its list.
+ *
+ * A rest is written before the last session of its mapping is withdrawn. A kill in between leaves both; the
+ * restart believes the session.
+ */
+#include "table_private.h"
+
+#define REST_VALID (1ull << 34)
+enum { REST_TIME_SHIFT = 35, REST_TIME_BITS = 29, RADIX = 256 };
+
+static uint64_t pack(const struct rest *r)
+{
+	return (uint64_t)r->since_s << REST_TIME_SHIFT | REST_VALID | (uint64_t)r->class_ << 32 |
+	       (uint64_t)r->ext << 16 | r->port;
+}
+
+struct rest rest_get(const struct table *t, uint32_t i)
+{
+	uint64_t word = t->rests[i];
+
+	return (struct rest){
+		.since_s = (uint32_t)(word >> REST_TIME_SHIFT),
+		.port = (uint16_t)word,
+		.ext = (uint16_t)(word >> 16),
+		.class_ = word >> 32 & 3,
+	};
+}
+
+static uint32_t age(const struct table *t, uint32_t i, uint32_t now_s)
+{
+	uint32_t a = (now_s - rest_get(t, i).since_s) & ((1u << REST_TIME_BITS) - 1);
+
+	return a < 1u << (REST_TIME_BITS - 1) ? a : 0; /* from the future: just begun */
+}
+
+bool rest_is_over(const struct table *t, uint32_t i, uint32_t now_s)
+{
+	return age(t, i, now_s) > t->port_reuse_s;
+}
+
+/* At the end of both lists. */
+static void append(struct table *t, uint32_t i)
+{
+	struct rest r = rest_get(t, i);
+	struct port_map *m = port_map(t, r.class_, r.ext);
+
+	t->links[i] = (struct rest_link){.next = RESTS_END, .prev = t->rest_last, .later = 0};
+	if (t->rest_last == RESTS_END)
+		t->rest_first = i;
+	else
+		t->links[t->rest_last].next = i;
+	t->rest_last = i;
+	if (m->newest == 0)
+		m->oldest = i + 1;
+	else
+		t->links[m->newest - 1].later = i + 1;
+	m->newest = i + 1;
+	m->resting[r.port / 64] |= 1ull << (r.port % 64);
+}
+
+void rest_begin(struct table *t, const struct rest *r)
+{
+	struct rest now = *r;
+	uint32_t i;
+
+	if (t->port_reuse_s == 0) {
+		port_free(t, r->class_, r->ext, r->port);
+		return;
+	}
+	i = slots_take(&t->rest_slots);
+	if (i == SLOTS_NONE) { /* as many rest as can: the oldest has rested longest */
+		uint16_t ext = rest_get(t, t->rest_first).ext;
+
+		rest_cut(t, t->rest_first, 0);
+		address_settle(t, ext);
+		i = slots_take(&t->rest_slots);
+	}
+	if (i >= t->header->rest_top)
+		t->header->rest_top = i + 1;
+	now.since_s &= (1u << REST_TIME_BITS) - 1;
+	__atomic_store_n(&t->rests[i], pack(&now), __ATOMIC_RELEASE);
+	append(t, i);
+}
+
+void rest_cut(struct table *t, uint32_t i, uint32_t before)
+{
+	struct rest r = rest_get(t, i);
+	struct port_map *m = port_map(t, r.class_, r.ext);
+	struct rest_link *l = &t->links[i];
+
+	*(l->prev == RESTS_END ? &t->rest_first : &t->links[l->prev].next) = l->next;
+	*(l->next == RESTS_END ? &t->rest_last : &t->links[l->next].prev) = l->prev;
+	*(before == 0 ? &m->oldest : &t->links[before - 1].later) = l->later;
+	if (l->later == 0)
+		m->newest = before;
+	m->resting[r.port / 64] &= ~(1ull << (r.port % 64));
+	t->rests[i] = 0;
+	slots_give(&t->rest_slots, i);
+	t->header->rest_top = t->rest_slots.top;
+	port_free(t, r.class_, r.ext, r.port);
+}
+
+void rest_expire(struct table *t, uint32_t now_s, uint32_t budget)
+{
+	for (; budget > 0 && t->rest_first != RESTS_END; budget--) {
+		uint16_t ext = rest_get(t, t->rest_first).ext;
+
+		if (!rest_is_over(t, t->rest_first, now_s))
+			return;
+		rest_cut(t, t->rest_first, 0);
+		address_settle(t, ext);
+	}
+}
+
+/* ---- after a restart ---- */
+
+bool rest_is_valid(const struct table *t, uint64_t word)
+{
+	uint16_t port = (uint16_t)word, ext = (uint16_t)(word >> 16);
+	unsigned class_ = word >> 32 & 3;
+
+	return (word & REST_VALID) != 0 && class_ < TABLE_CLASSES && port != 0 && address_is_used(t, ext) &&
+	       !port_bit(port_map(t, class_, ext)->used, port); /* mapped after all, or resting twice */
+}
+
+/* One pass of a radix sort over a list chained by .next: by the digit at `shift` of the age, oldest first. */
+static uint32_t sort_pass(struct table *t, uint32_t first, uint32_t now_s, unsigned shift)
+{
+	uint32_t head[RADIX], tail[RADIX], sorted = RESTS_END;
+
+	for (unsigned d = 0; d < RADIX; d++)
+		head[d] = RESTS_END;
+	for (uint32_t i = first; i != RESTS_END; i = t->links[i].next) {
+		unsigned d = age(t, i, now_s) >> shift & (RADIX - 1);
+
+		if (head[d] == RESTS_END)
+			head[d] = i;
+		else
+			t->links[tail[d]].next = i;
+		tail[d] = i;
+	}
+	for (unsigned d = 0; d < RADIX; d++) { /* each run goes before the younger ones */
+		if (head[d] == RESTS_END)
+			continue;
+		t->links[tail[d]].next = sorted;
+		sorted = head[d];
+	}
+	return sorted;
+}
+
+uint32_t rest_restore(struct table *t, uint32_t now_s)
+{
+	uint32_t top = t->header->rest_top, first = RESTS_END, next;
+
+	if (top > t->max_rests)
+		top = t->header->rest_top = t->max_rests;
+	for (uint32_t i = top; i-- > 0;) {
+		struct rest r = rest_get(t, i);
+
+		if (!rest_is_valid(t, t->rests[i])) {
+			if (t->rests[i] != 0)
+				t->rests[i] = 0;
+			continue;
+		}
+		port_occupy(t, r.class_, r.ext, r.port);
+		slots_mark(&t->rest_slots, i);
+		t->links[i].next = first;
+		first = i;
+	}
+	for (unsigned shift = 0; shift < REST_TIME_BITS; shift += 8)
+		first = sort_pass(t, first, now_s, shift);
+	for (uint32_t i = first; i != RESTS_END; i = next) {
+		next = t->links[i].next;
+		append(t, i);
+	}
+	return t->rest_slots.count;
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Sessions: found by packets, opened, closed, listed, swept.
+ *
+ * A record is written whole, entered into the indexes, and becomes valid with the last store, that of its state; it is taken out of
+ * everything and withdrawn with the last store when it closes. So a process killed at any instruction leaves records that are
+ * valid, or free.
+ */
+#include "table_private.h"
+
+enum { SWEEP_BLOCK = 16, ID_INDEX_BITS = 25, ID_GENERATION_BITS = 15, ID_CREATED_MASK = 0x1fff };
+
+/* ---- look-up ---- */
+
+uint64_t table_hash(const struct table *t, const struct session_key *k)
+{
+	return table_key(t, (uint64_t)k->local << 32 | k->remote, (uint32_t)k->local_port << 16 | k->remote_port,
+			 key_kind(k->class_, k->dir == DIR_OUT ? KEY_OUT : KEY_IN));
+}
+
+void table_prefetch(const struct table *t, enum nat_dir dir, uint64_t hash)
+{
+	index_prefetch(&t->index[dir == DIR_OUT ? IX_OUT : IX_IN], hash);
+}
+
+void table_prefetch_record(const struct table *t, enum nat_dir dir, uint64_t hash)
+{
+	const struct index *ix = &t->index[dir == DIR_OUT ? IX_OUT : IX_IN];
+	const struct index_bucket *b = &ix->buckets[index_first_bucket(ix, hash)];
+	uint32_t found = index_match(b, ~ix->ref_mask, index_tag(ix, hash));
+
+	if (found != 0)
+		__builtin_prefetch(&t->sessions[b->slot[__builtin_ctz(found)] & ix->ref_mask], 1);
+	else
+		__builtin_prefetch(&ix->buckets[index_second_bucket(ix, hash)]);
+}
+
+static inline bool is_key_of(const struct session_key *k, const struct session *s)
+{
+	uint32_t local = k->dir == DIR_OUT ? s->int_addr : s->ext;
+	uint16_t local_port = k->dir == DIR_OUT ? s->int_port : s->ext_port;
+
+	return ((local ^ k->local) | (s->rem_addr ^ k->remote) | (uint32_t)(local_port ^ k->local_port) |
+		(uint32_t)(s->rem_port ^ k->remote_port) | (uint32_t)(session_class(s) ^ k->class_)) == 0;
+}
+
+struct session *table_find(struct table *t, const struct session_key *k, uint64_t hash, uint32_t now_s)
+{
+	struct index *ix = &t->index[k->dir == DIR_OUT ? IX_OUT : IX_IN];
+	struct index_cursor c;
+	uint32_t ref;
+
+	for (ref = index_begin(&c, ix, hash); ref != INDEX_NONE; ref = index_next(&c)) {
+		struct session *s = &t->sessions[ref];
+
+		if (!is_key_of(k, s))
+			continue;
+		if (c.step > 1)
+			index_bring_home(ix, hash, ref);
+		if (!table_session_expired(t, s, now_s))
+			return s;
+		break;
+	}
+	t->long_probes += c.step > 2;
+	t->now_s = now_s;
+	return NULL;
+}
+
+struct session *session_same(const struct table *t, const struct session *s, enum nat_dir dir)
+{
+	const struct session_key k = {
+		.local = dir == DIR_OUT ? s->int_addr : s->ext,
+		.remote = s->rem_addr,
+		.local_port = dir == DIR_OUT ? s->int_port : s->ext_port,
+		.remote_port = s->rem_port,
+		.class_ = (uint8_t)session_class(s),
+		.dir = (uint8_t)dir,
+	};
+	const struct index *ix = &t->index[dir == DIR_OUT ? IX_OUT : IX_IN];
+	struct index_cursor c;
+	uint32_t ref;
+
+	for (ref = index_begin(&c, ix, table_hash(t, &k)); ref != INDEX_NONE; ref = index_next(&c)) {
+		if (is_key_of(&k, &t->sessions[ref]))
+			return &t->sessions[ref];
+	}
+	return NULL;
+}
+
+uint32_t table_session_timeout(const struct table *t, const struct session *s)
+{
+	return t->timeout[s->kind & (SESSION_KIND_CLASS | SESSION_KIND_STATE)];
+}
+
+bool table_session_expired(const struct table *t, const struct session *s, uint32_t now_s)
+{
+	int32_t idle = (int32_t)(now_s - s->seen_s);
+
+	return idle > 0 && (uint32_t)idle > table_session_timeout(t, s);
+}
+
+/* ---- in and out of the indexes ---- */
+
+void session_prefetch(const struct table *t, const struct session *s)
+{
+	index_prefetch(&t->index[IX_OUT], hash_out(t, s));
+	index_prefetch(&t->index[IX_IN], hash_in(t, s));
+	index_prefetch(&t->index[IX_HOST], host_hash(t, s->int_addr));
+	if (!session_is_pooled(s))
+		return;
+	index_prefetch(&t->index[IX_INTERNAL], mapping_key_internal(t, s));
+	index_prefetch(&t->index[IX_EXTERNAL], mapping_key_external(t, session_class(s), s->ext, s->ext_port));
+}
+
+static bool is_embryo(const struct table *t, uint32_t i)
+{
+	return (t->cold[i].generation & COLD_ANSWERED) == 0;
+}
+
+static void count_in(struct table *t, uint32_t i, struct host *h, enum mapping_joined joined)
+{
+	const struct session *s = &t->sessions[i];
+
+	/* The first session pairs the host with an outside address; a forward's leaves that to the first mapping. */
+	if (h->sessions == 0 || (joined == JOIN_NEW && h->ports == 0))
+		h->ext = s->ext;
+	h->sessions++;
+	h->embryos += is_embryo(t, i);
+	t->embryos += is_embryo(t, i);
+	h->ports += joined == JOIN_NEW;
+	t->uses[s->ext].sessions++;
+}
+
+bool session_link(struct table *t, uint32_t i)
+{
+	const struct session *s = &t->sessions[i];
+	struct host *h = table_host(t, s->int_addr, true);
+	enum mapping_joined joined = JOIN_SHARED;
+
+	if (h == NULL || !index_insert(&t->index[IX_OUT], hash_out(t, s), i))
+		return false;
+	if (!index_insert(&t->index[IX_IN], hash_in(t, s), i))
+		goto out_of_out;
+	if (session_is_pooled(s))
+		joined = mapping_join(t, i);
+	if (joined == JOIN_FAILED)
+		goto out_of_in;
+	count_in(t, i, h, joined);
+	return true;
+out_of_in:
+	index_remove(&t->index[IX_IN], hash_in(t, s), i);
+out_of_out:
+	index_remove(&t->index[IX_OUT], hash_out(t, s), i);
+	return false;
+}
+
+static void unlink_session(struct table *t, uint32_t i, uint32_t now_s)
+{
+	const struct session *s = &t->sessions[i];
+	struct host *h = host_find(t, s->int_addr);
+	bool ended = session_is_pooled(s) && mapping_leave(t, i, now_s);
+
+	index_remove(&t->index[IX_OUT], hash_out(t, s), i);
+	index_remove(&t->index[IX_IN], hash_in(t, s), i);
+	t->embryos -= is_embryo(t, i);
+	t->uses[s->ext].sessions--;
+	if (h == NULL)
+		return;
+	h->sessions--;
+	h->embryos -= is_embryo(t, i);
+	h->ports -= ended;
+}
+
+/* ---- opening and closing ---- */
+
+static struct session from_spec(const struct session_spec *spec, uint32_t now_s)
+{
+	return (struct session){
+		.int_addr = spec->int_addr,
+		.rem_addr = spec->rem_addr,
+		.int_port = spec->int_port,
+		.rem_port = spec->rem_port,
+		.ext_port = spec->ext_port,
+		.ext = spec->ext,
+		.kind = (uint8_t)(spec->class_ | (spec->from_outside ? SESSION_KIND_FROM_OUTSIDE : 0) |
+				  (spec->forward ? SESSION_KIND_FORWARD : 0)),
+		.scale = 0xff,
+		.seen_s = now_s,
+	};
+}
+
+static bool is_sane(const struct table *t, const struct session_spec *spec, const struct session *s)
+{
+	return spec->class_ < CLASS_COUNT && spec->state > SESSION_FREE && spec->state < SESSION_STATE_COUNT &&
+	       address_is_used(t, spec->ext) && (spec->ext_port != 0 || !session_is_pooled(s));
+}
+
+/* The stores before are in memory before the record is seen as valid. */
+static void publish(struct session *s, uint8_t state)
+{
+	uint8_t kind = (uint8_t)(s->kind | state << SESSION_KIND_STATE_SHIFT);
+
+	__atomic_store_n(&s->kind, kind, __ATOMIC_RELEASE);
+}
+
+static void withdraw(struct session *s)
+{
+	__atomic_store_n(&s->kind, 0, __ATOMIC_RELEASE);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static void write_cold(struct session_cold *cold, const struct session_spec *spec, uint32_t now_s)
+{
+	bool is_answered = spec->state != SESSION_SYN_OUT && spec->state != SESSION_SYN_IN;
+
+	cold->created_s = now_s;
+	cold->generation = (uint16_t)(((cold->generation + 1) & COLD_GENERATION) | (is_answered ? COLD_ANSWERED : 0));
+	cold->forward_tag = spec->forward_tag;
+}
+
+/* The same session again after its time was up: it keeps its record, its indexes and its port. */
+static struct session *reopen(struct table *t, struct session *s, const struct session_spec *spec, uint32_t now_s)
+{
+	uint32_t i = session_index(t, s), was_embryo = is_embryo(t, i);
+	struct host *h = host_find(t, s->int_addr);
+
+	withdraw(s);
+	*s = from_spec(spec, now_s);
+	write_cold(&t->cold[i], spec, now_s);
+	t->embryos += is_embryo(t, i) - was_embryo;
+	if (h != NULL)
+		h->embryos += is_embryo(t, i) - was_embryo;
+	publish(s, spec->state);
+	return s;
+}
+
+static bool is_same_session(const struct session *a, const struct session *b)
+{
+	return a->int_addr == b->int_addr && a->int_port == b->int_port && a->ext == b->ext &&
+	       a->ext_port == b->ext_port && session_is_pooled(a) == session_is_pooled(b);
+}
+
+static struct session *open_new(struct table *t, const struct session *fresh, const struct session_spec *spec,
+				enum nat_reason *why)
+{
+	uint32_t i = slots_take(&t->session_slots);
+
+	*why = DROP_SESSIONS_FULL;
+	if (i == SLOTS_NONE)
+		return NULL;
+	t->sessions[i] = *fresh;
+	write_cold(&t->cold[i], spec, fresh->seen_s);
+	if (i >= t->header->session_top)
+		t->header->session_top = i + 1;
+	if (session_link(t, i)) {
+		publish(&t->sessions[i], spec->state);
+		return &t->sessions[i];
+	}
+	*why = DROP_TABLE;
+	withdraw(&t->sessions[i]);
+	slots_give(&t->session_slots, i);
+	return NULL;
+}
+
+struct session *table_session_open(struct table *t, const struct session_spec *spec, uint32_t now_s,
+				   enum nat_reason *why)
+{
+	const struct session fresh = from_spec(spec, now_s);
+
+	*why = DROP_TABLE;
+	t->now_s = now_s;
+	if (!is_sane(t, spec, &fresh))
+		return NULL;
+	session_prefetch(t, &fresh);
+	for (int dir = DIR_OUT; dir <= DIR_IN; dir++) {
+		struct session *old = session_same(t, &fresh, (enum nat_dir)dir);
+
+		if (old == NULL)
+			continue;
+		if (!table_session_expired(t, old, now_s))
+			return NULL;
+		if (dir == DIR_OUT && is_same_session(old, &fresh))
+			return reopen(t, old, spec, now_s);
+		table_session_close(t, old, now_s);
+	}
+	if (!address_is_used(t, spec->ext)) /* unclaimed, and that was its last use */
+		return NULL;
+	return open_new(t, &fresh, spec, why);
+}
+
+void table_session_close(struct table *t, struct session *s, uint32_t now_s)
+{
+	uint32_t i = session_index(t, s);
+	uint16_t ext = s->ext;
+
+	if (session_state(s) == SESSION_FREE)
+		return;
+	unlink_session(t, i, now_s);
+	withdraw(s);
+	slots_give(&t->session_slots, i);
+	t->header->session_top = t->session_slots.top;
+	address_settle(t, ext);
+}
+
+/* ---- names, facts, listing ---- */
+
+uint64_t table_session_id(const struct table *t, const struct session *s)
+{
+	uint32_t i = session_index(t, s);
+	const struct session_cold *cold = &t->cold[i];
+
+	/* 53 bits, so that every reader of JSON gets it whole. The time of creation is in it because low
+	 * slots are used again soon, and the generation begins anew when their pages were given back. */
+	return (uint64_t)(cold->created_s & ID_CREATED_MASK) << (ID_INDEX_BITS + ID_GENERATION_BITS) |
+	       (uint64_t)(cold->generation & COLD_GENERATION) << ID_INDEX_BITS | (i + 1);
+}
+
+struct session *table_session_by_id(struct table *t, uint64_t id)
+{
+	uint32_t i = (uint32_t)(id & ((1u << ID_INDEX_BITS) - 1)) - 1;
+
+	if (!slots_used(&t->session_slots, i) || table_session_id(t, &t->sessions[i]) != id)
+		return NULL;
+	return &t->sessions[i];
+}
+
+uint32_t table_session_created_s(const struct table *t, const struct session *s)
+{
+	return t->cold[session_index(t, s)].created_s;
+}
+
+uint16_t table_session_forward_tag(const struct table *t, const struct session *s)
+{
+	return t->cold[session_index(t, s)].forward_tag;
+}
+
+void table_session_set_forward_tag(struct table *t, struct session *s, uint16_t tag)
+{
+	t->cold[session_index(t, s)].forward_tag = tag;
+}
+
+struct session *table_next(struct table *t, uint32_t *cursor, uint32_t budget)
+{
+	uint32_t top = t->session_slots.top, from = *cursor, end, i;
+
+	if (from >= top) {
+		*cursor = 0;
+		return NULL;
+	}
+	end = budget < top - from ? from + budget + 1 : top;
+	i = slots_next(&t->session_slots, from, end);
+	*cursor = i < end ? i + 1 : end < top ? end : 0;
+	return i < end ? &t->sessions[i] : NULL;
+}
+
+uint32_t table_session_count(const struct table *t)
+{
+	return t->session_slots.count;
+}
+
+/* ---- sweep ---- */
+
+struct sweep {
+	struct table *t;
+	uint32_t now_s;
+	void (*on_expire)(void *ctx, struct session *s);
+	void *ctx;
+};
+
+/* A block at a time: first find out which sessions are over and ask for what closing them will read, then close. */
+static uint32_t sweep_block(const struct sweep *w, uint32_t from, uint32_t end)
+{
+	struct table *t = w->t;
+	uint32_t over[SWEEP_BLOCK], n = 0;
+
+	for (uint32_t i = slots_next(&t->session_slots, from, end); i < end;
+	     i = slots_next(&t->session_slots, i + 1, end)) {
+		if (!table_session_expired(t, &t->sessions[i], w->now_s))
+			continue;
+		session_prefetch(t, &t->sessions[i]);
+		over[n++] = i;
+	}
+	for (uint32_t k = 0; k < n; k++) {
+		struct session *s = &t->sessions[over[k]];
+
+		if (w->on_expire != NULL)
+			w->on_expire(w->ctx, s);
+		table_session_close(t, s, w->now_s);
+	}
+	return n;
+}
+
+uint32_t table_sweep(struct table *t, uint32_t now_s, uint32_t budget, void (*on_expire)(void *ctx, struct session *s),
+		     void *ctx)
+{
+	const struct sweep w = {t, now_s, on_expire, ctx};
+	uint32_t left = budget < t->session_slots.top ? budget : t->session_slots.top;
+	uint32_t closed = 0;
+
+	t->now_s = now_s;
+	rest_expire(t, now_s, budget);
+	while (left > 0) {
+		uint32_t step = left < SWEEP_BLOCK ? left : SWEEP_BLOCK;
+
+		if (t->sweep_at >= t->session_slots.top)
+			t->sweep_at = 0;
+		closed += sweep_block(&w, t->sweep_at, t->sweep_at + step);
+		t->sweep_at += step;
+		left -= step;
+	}
+	host_sweep(t, budget);
+	table_settle(t);
+	return closed;
+}
+
+uint32_t table_sweep_round(const struct table *t)
+{
+	uint32_t sessions = t->session_slots.top, hosts = t->host_slots.top;
+
+	return sessions > hosts ? sessions : hosts;
+}

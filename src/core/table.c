@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The connection table: where its parts lie, its settings, what it uses.
+ *
+ * Theory of operation
+ *
+ * Records (saved) and scratch (rebuilt) are reserved whole and touched from the low end of each array, since
+ * every number is given out lowest first (slots.h). What one session costs when each has a mapping of its own:
+ *
+ *   64    the session
+ *    8    what is seldom read: creation time, generation, tag of the forward
+ *   19.7  four index entries of 64/13 bytes: from inside, from outside, and its mapping from either side
+ *    0.4  one bit to number it; one and a quarter for the port, and as much again while ports rest
+ *
+ * A mapping with one session has no record: both its index entries lead to the session itself. The second
+ * session makes a `struct group` (mapping.c). There are no timers: a session's deadline is seen_s plus the timeout of its state,
+ * look-ups judge it on the spot, and table_sweep() walks the records in turn to reclaim.
+ *
+ * Everything is found by index (hash, bounded), slot number, or bit; nothing grows by copying. So no call but
+ * table_attach(), table_set_mapping() and table_check() does work in proportion to the number of entries.
+ */
+#include "table_private.h"
+
+#include <string.h>
+
+enum { SETTLE_STEPS = 64 };
+
+struct layout {
+	uint64_t addresses, sessions, cold, rests, records_end;
+	uint64_t buckets[IX_COUNT], session_slots, group_slots, peer_slots, host_slots, address_slots, rest_slots;
+	uint64_t groups, peers, hosts, links, uses, ports, scratch_end;
+};
+
+static uint64_t carve(uint64_t *at, uint64_t count, size_t size, uint64_t align)
+{
+	uint64_t start = (*at + align - 1) & ~(align - 1);
+
+	*at = start + count * size;
+	return start;
+}
+
+static uint32_t rests_for(uint32_t max_sessions)
+{
+	return max_sessions < 64 ? 64 : max_sessions;
+}
+
+static uint32_t hosts_for(uint32_t max_sessions)
+{
+	return max_sessions + 1024 < TABLE_MAX_SESSIONS ? max_sessions + 1024 : TABLE_MAX_SESSIONS;
+}
+
+static uint32_t index_capacity(int ix, uint32_t max_sessions, uint32_t max_addresses)
+{
+	if (ix == IX_ADDRESS)
+		return max_addresses;
+	return ix == IX_HOST ? hosts_for(max_sessions) : max_sessions;
+}
+
+static void plan_records(struct layout *l, uint32_t max_sessions, uint32_t max_addresses)
+{
+	uint64_t at = sizeof(struct table_header);
+
+	l->addresses = carve(&at, max_addresses, sizeof(struct address_slot), TABLE_PAGE);
+	l->sessions = carve(&at, max_sessions, sizeof(struct session), TABLE_PAGE);
+	l->cold = carve(&at, max_sessions, sizeof(struct session_cold), TABLE_PAGE);
+	l->rests = carve(&at, rests_for(max_sessions), sizeof(uint64_t), TABLE_PAGE);
+	l->records_end = carve(&at, 0, 1, TABLE_PAGE);
+}
+
+static void plan_scratch(struct layout *l, uint32_t max_sessions, uint32_t max_addresses)
+{
+	uint64_t at = sizeof(struct table);
+
+	for (int ix = 0; ix < IX_COUNT; ix++)
+		l->buckets[ix] = carve(&at, index_buckets(index_capacity(ix, max_sessions, max_addresses)),
+				       sizeof(struct index_bucket), 64);
+	l->session_slots = carve(&at, slots_need(max_sessions), 1, 64);
+	l->group_slots = carve(&at, slots_need(max_sessions), 1, 64);
+	l->peer_slots = carve(&at, slots_need(max_sessions), 1, 64);
+	l->host_slots = carve(&at, slots_need(hosts_for(max_sessions)), 1, 64);
+	l->address_slots = carve(&at, slots_need(max_addresses), 1, 64);
+	l->rest_slots = carve(&at, slots_need(rests_for(max_sessions)), 1, 64);
+	l->groups = carve(&at, max_sessions, sizeof(struct group), 64);
+	l->peers = carve(&at, max_sessions, sizeof(struct peer), 64);
+	l->hosts = carve(&at, hosts_for(max_sessions), sizeof(struct host), 64);
+	l->links = carve(&at, rests_for(max_sessions), sizeof(struct rest_link), 64);
+	l->uses = carve(&at, max_addresses, sizeof(struct address_use), 64);
+	l->ports = carve(&at, (uint64_t)max_addresses * TABLE_CLASSES, sizeof(struct port_map), 64);
+	l->scratch_end = carve(&at, 0, 1, TABLE_PAGE);
+}
+
+void table_memory_need(uint32_t max_sessions, uint32_t max_addresses, struct table_memory *need)
+{
+	struct layout l;
+
+	plan_records(&l, max_sessions, max_addresses);
+	plan_scratch(&l, max_sessions, max_addresses);
+	need->records_len = l.records_end > SIZE_MAX ? SIZE_MAX : (size_t)l.records_end;
+	need->scratch_len = l.scratch_end > SIZE_MAX ? SIZE_MAX : (size_t)l.scratch_end;
+}
+
+/* ---- how an index gets from a reference to its key ---- */
+
+static uint64_t out_hash(const void *ctx, uint32_t ref)
+{
+	const struct table *t = ctx;
+
+	return hash_out(t, &t->sessions[ref]);
+}
+
+static uint64_t in_hash(const void *ctx, uint32_t ref)
+{
+	const struct table *t = ctx;
+
+	return hash_in(t, &t->sessions[ref]);
+}
+
+static uint64_t internal_hash(const void *ctx, uint32_t ref)
+{
+	return mapping_hash_internal(ctx, ref);
+}
+
+static uint64_t external_hash(const void *ctx, uint32_t ref)
+{
+	return mapping_hash_external(ctx, ref);
+}
+
+static uint64_t peer_hash(const void *ctx, uint32_t ref)
+{
+	return mapping_hash_peer(ctx, ref);
+}
+
+static uint64_t host_ref_hash(const void *ctx, uint32_t ref)
+{
+	const struct table *t = ctx;
+
+	return host_hash(t, t->hosts[ref].address);
+}
+
+static uint64_t address_ref_hash(const void *ctx, uint32_t ref)
+{
+	const struct table *t = ctx;
+
+	return address_hash(t, t->addresses[ref].address);
+}
+
+static const void *locate_session(const void *ctx, uint32_t ref)
+{
+	return &((const struct table *)ctx)->sessions[ref];
+}
+
+static const void *locate_mapping(const void *ctx, uint32_t ref)
+{
+	const struct table *t = ctx;
+
+	return ref & GROUP_REF ? (const void *)&t->groups[ref - GROUP_REF] : &t->sessions[ref];
+}
+
+static const void *locate_peer(const void *ctx, uint32_t ref)
+{
+	const struct table *t = ctx;
+
+	return ref & GROUP_REF ? (const void *)&t->peers[ref - GROUP_REF] : &t->sessions[ref];
+}
+
+static const void *locate_host(const void *ctx, uint32_t ref)
+{
+	return &((const struct table *)ctx)->hosts[ref];
+}
+
+static const void *locate_address(const void *ctx, uint32_t ref)
+{
+	return &((const struct table *)ctx)->addresses[ref];
+}
+
+static void init_indexes(struct table *t, uint8_t *scratch, const struct layout *l)
+{
+	static const struct {
+		uint64_t (*hash)(const void *ctx, uint32_t ref);
+		const void *(*locate)(const void *ctx, uint32_t ref);
+		unsigned ref_bits;
+	} kind[IX_COUNT] = {
+		[IX_OUT] = {out_hash, locate_session, 24},
+		[IX_IN] = {in_hash, locate_session, 24},
+		[IX_INTERNAL] = {internal_hash, locate_mapping, 25},
+		[IX_EXTERNAL] = {external_hash, locate_mapping, 25},
+		[IX_PEER] = {peer_hash, locate_peer, 25},
+		[IX_HOST] = {host_ref_hash, locate_host, 24},
+		[IX_ADDRESS] = {address_ref_hash, locate_address, 24},
+	};
+
+	for (int ix = 0; ix < IX_COUNT; ix++) {
+		struct index_source source = {.hash = kind[ix].hash, .locate = kind[ix].locate, .ctx = t};
+
+		index_init(&t->index[ix], (struct index_bucket *)(void *)(scratch + l->buckets[ix]),
+			   index_buckets(index_capacity(ix, t->max_sessions, t->max_addresses)), kind[ix].ref_bits,
+			   &source);
+	}
+}
+
+static void init_slots(struct table *t, uint8_t *scratch, const struct layout *l)
+{
+	slots_init(&t->session_slots, scratch + l->session_slots, t->max_sessions);
+	slots_init(&t->group_slots, scratch + l->group_slots, t->max_sessions);
+	slots_init(&t->peer_slots, scratch + l->peer_slots, t->max_sessions);
+	slots_init(&t->host_slots, scratch + l->host_slots, t->max_hosts);
+	slots_init(&t->address_slots, scratch + l->address_slots, t->max_addresses);
+	slots_init(&t->rest_slots, scratch + l->rest_slots, t->max_rests);
+}
+
+bool table_lay_out(struct table *t, const struct table_memory *m)
+{
+	uint8_t *records = m->records, *scratch = m->scratch;
+	struct layout l;
+
+	t->max_rests = rests_for(t->max_sessions);
+	t->max_hosts = hosts_for(t->max_sessions);
+	plan_records(&l, t->max_sessions, t->max_addresses);
+	plan_scratch(&l, t->max_sessions, t->max_addresses);
+	if (m->records_len < l.records_end || m->scratch_len < l.scratch_end)
+		return false;
+	t->header = m->records;
+	t->addresses = (struct address_slot *)(void *)(records + l.addresses);
+	t->sessions = (struct session *)(void *)(records + l.sessions);
+	t->cold = (struct session_cold *)(void *)(records + l.cold);
+	t->rests = (uint64_t *)(void *)(records + l.rests);
+	t->groups = (struct group *)(void *)(scratch + l.groups);
+	t->peers = (struct peer *)(void *)(scratch + l.peers);
+	t->hosts = (struct host *)(void *)(scratch + l.hosts);
+	t->links = (struct rest_link *)(void *)(scratch + l.links);
+	t->uses = (struct address_use *)(void *)(scratch + l.uses);
+	t->ports = (struct port_map *)(void *)(scratch + l.ports);
+	t->rest_first = t->rest_last = RESTS_END;
+	init_slots(t, scratch, &l);
+	init_indexes(t, scratch, &l);
+	return true;
+}
+
+/* ---- settings ---- */
+
+static uint32_t tcp_timeout(const struct nat_timeouts *o, enum session_state st)
+{
+	/* RFC 5382 REQ-5, RFC 7857 2.1: opening until both sides have answered; closing once both have sent
+	 * FIN, so that a half-closed connection lives as long as an open one. */
+	if (st >= SESSION_SYN_OUT && st <= SESSION_SYNACK_IN)
+		return o->tcp_opening;
+	if (st >= SESSION_ESTABLISHED && st <= SESSION_FIN_IN_ACKED)
+		return o->tcp_established;
+	return o->tcp_closing;
+}
+
+void table_set_timeouts(struct table *t, const struct nat_timeouts *timeouts, uint32_t port_reuse_s)
+{
+	for (unsigned kind = 0; kind < 64; kind++) {
+		uint32_t *timeout = &t->timeout[kind];
+
+		switch ((enum nat_class)(kind & SESSION_KIND_CLASS)) {
+		case CLASS_TCP:
+			*timeout = tcp_timeout(timeouts, (enum session_state)(kind >> SESSION_KIND_STATE_SHIFT));
+			break;
+		case CLASS_UDP:
+			*timeout = timeouts->udp;
+			break;
+		case CLASS_ICMP:
+			*timeout = timeouts->icmp;
+			break;
+		case CLASS_OTHER:
+		case CLASS_COUNT:
+			*timeout = timeouts->other;
+			break;
+		}
+	}
+	t->port_reuse_s = port_reuse_s;
+}
+
+void table_set_mode(struct table *t, enum nat_mapping_mode mapping)
+{
+	t->key_address = mapping == MAPPING_ENDPOINT_INDEPENDENT ? 0 : UINT32_MAX;
+	t->key_port = mapping == MAPPING_ADDRESS_AND_PORT_DEPENDENT ? UINT32_MAX : 0;
+}
+
+void table_set_mapping(struct table *t, enum nat_mapping_mode mapping)
+{
+	table_set_mode(t, mapping);
+	mapping_relist(t);
+}
+
+/* ---- health ---- */
+
+static uint64_t port_maps_touched(const struct table *t)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < t->address_slots.top; i++)
+		n += (uint64_t)__builtin_popcount(t->uses[i].touched);
+	return n;
+}
+
+void table_usage(const struct table *t, struct table_usage *u)
+{
+	uint64_t stashed = 0;
+
+	memset(u, 0, sizeof(*u));
+	u->records_bytes = TABLE_PAGE + (uint64_t)t->address_slots.peak * sizeof(struct address_slot) +
+			   (uint64_t)t->session_slots.peak * (sizeof(struct session) + sizeof(struct session_cold)) +
+			   (uint64_t)t->rest_slots.peak * sizeof(uint64_t);
+	u->scratch_bytes = sizeof(*t) + port_maps_touched(t) * sizeof(struct port_map) +
+			   (uint64_t)t->group_slots.peak * sizeof(struct group) +
+			   (uint64_t)t->peer_slots.peak * sizeof(struct peer) +
+			   (uint64_t)t->host_slots.peak * sizeof(struct host) +
+			   (uint64_t)t->rest_slots.peak * sizeof(struct rest_link) +
+			   (uint64_t)t->address_slots.peak * sizeof(struct address_use) +
+			   ((uint64_t)t->session_slots.peak + t->group_slots.peak + t->peer_slots.peak +
+			    t->host_slots.peak + t->rest_slots.peak) /
+				   8;
+	for (int ix = 0; ix < IX_COUNT; ix++) {
+		u->scratch_bytes += (uint64_t)t->index[ix].peak * sizeof(struct index_bucket);
+		stashed += t->index[ix].stashed;
+	}
+	u->sessions = t->session_slots.count;
+	u->mappings = t->mappings;
+	u->hosts = t->host_slots.count;
+	u->resting = t->rest_slots.count;
+	u->longest_probe = stashed > 0 ? 3 : 2;
+	u->long_probes = t->long_probes;
+}
+
+void table_settle(struct table *t)
+{
+	struct slots *slots[] = {&t->session_slots, &t->rest_slots, &t->group_slots,
+				 &t->peer_slots,    &t->host_slots, &t->address_slots};
+
+	for (unsigned i = 0; i < sizeof(slots) / sizeof(slots[0]); i++)
+		slots_settle(slots[i]);
+	t->header->session_top = t->session_slots.top;
+	t->header->rest_top = t->rest_slots.top;
+	t->header->address_top = t->address_slots.top;
+}
+
+struct trimmer {
+	void (*give_back)(void *ctx, void *start, size_t len);
+	void *ctx;
+};
+
+/* Gives back the whole pages between entry `from` and entry `to` of an array. */
+static void trim(const struct trimmer *w, void *array, size_t size, uint32_t from, uint32_t to)
+{
+	uintptr_t base = (uintptr_t)array;
+	uintptr_t start = (base + from * size + TABLE_PAGE - 1) & ~(uintptr_t)(TABLE_PAGE - 1);
+	uintptr_t end = (base + to * size) & ~(uintptr_t)(TABLE_PAGE - 1);
+
+	if (start < end)
+		w->give_back(w->ctx, (uint8_t *)array + (start - base), end - start);
+}
+
+static void trim_ports(const struct trimmer *w, struct table *t)
+{
+	for (uint32_t i = 0; i < t->address_slots.peak; i++) {
+		for (unsigned c = 0; c < TABLE_CLASSES && t->uses[i].touched != 0; c++) {
+			if ((t->uses[i].touched >> c & 1) == 0 || t->uses[i].used[c] > 0)
+				continue;
+			trim(w, port_map(t, c, (uint16_t)i), sizeof(struct port_map), 0, 1);
+			t->uses[i].touched &= (uint8_t) ~(1u << c);
+		}
+	}
+}
+
+void table_trim(struct table *t, void (*give_back)(void *ctx, void *start, size_t len), void *ctx)
+{
+	const struct trimmer w = {give_back, ctx};
+	struct {
+		struct slots *slots;
+		void *array[2];
+		size_t size[2];
+	} part[] = {
+		{&t->session_slots, {t->sessions, t->cold}, {sizeof(struct session), sizeof(struct session_cold)}},
+		{&t->rest_slots, {t->rests, t->links}, {sizeof(uint64_t), sizeof(struct rest_link)}},
+		{&t->group_slots, {t->groups, NULL}, {sizeof(struct group), 0}},
+		{&t->peer_slots, {t->peers, NULL}, {sizeof(struct peer), 0}},
+		{&t->host_slots, {t->hosts, NULL}, {sizeof(struct host), 0}},
+	};
+
+	for (int i = 0; i < SETTLE_STEPS; i++)
+		table_settle(t);
+	for (unsigned i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
+		struct slots *s = part[i].slots;
+
+		for (int k = 0; k < 2 && part[i].size[k] > 0; k++)
+			trim(&w, part[i].array[k], part[i].size[k], s->top, s->peak);
+		s->peak = s->top;
+	}
+	for (int ix = 0; ix < IX_COUNT; ix++) {
+		trim(&w, t->index[ix].buckets, sizeof(struct index_bucket), t->index[ix].n, t->index[ix].peak);
+		t->index[ix].peak = t->index[ix].n;
+	}
+	trim_ports(&w, t);
+}

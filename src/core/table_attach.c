@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * From records back to a table: after a restart, a crash, an upgrade, or from a file.
+ *
+ * The header must be right in every field; then the records are believed one by one, none further than it
+ * can be checked: state, class, address and port in range, no second session of the same key, one inside owner per
+ * outside port. What fails is removed and counted. Times in the future count as now.
+ */
+#include "table_private.h"
+
+#include <string.h>
+
+enum { RESTORE_BLOCK = 16 };
+
+static uint64_t sum_of(const struct table_header *h)
+{
+	uint64_t words[] = {
+		h->magic,
+		(uint64_t)h->version << 32 | h->header_bytes,
+		(uint64_t)h->session_bytes << 32 | h->cold_bytes,
+		(uint64_t)h->max_sessions << 32 | h->max_addresses,
+		(uint64_t)h->max_rests << 32 | h->spare,
+		h->secret[0],
+		h->secret[1],
+		h->secret[2],
+		h->secret[3],
+	};
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		sum = hash_mix(sum ^ words[i]);
+	return sum;
+}
+
+static struct table_header header_for(const struct table *t, const uint64_t secret[4])
+{
+	struct table_header h = {
+		.magic = TABLE_MAGIC,
+		.version = TABLE_LAYOUT,
+		.header_bytes = sizeof(struct table_header),
+		.session_bytes = sizeof(struct session),
+		.cold_bytes = sizeof(struct session_cold),
+		.max_sessions = t->max_sessions,
+		.max_addresses = t->max_addresses,
+		.max_rests = t->max_rests,
+	};
+
+	memcpy(h.secret, secret, sizeof(h.secret));
+	h.sum = sum_of(&h);
+	return h;
+}
+
+/* The magic goes last, so that a half-made header is a blank one. The tops are 0: nothing beyond them is ever read. */
+static void header_write(struct table_header *to, const struct table_header *h)
+{
+	struct table_header blank = *h;
+
+	blank.magic = 0;
+	*to = blank;
+	__atomic_store_n(&to->magic, h->magic, __ATOMIC_RELEASE);
+}
+
+/* Is it the header that this process would have written, whatever the secret? */
+static bool header_is_ours(const struct table *t, const struct table_header *found)
+{
+	struct table_header want = header_for(t, found->secret);
+
+	return memcmp(found, &want, offsetof(struct table_header, session_top)) == 0;
+}
+
+/* ---- records ---- */
+
+static bool is_sane(const struct table *t, const struct session *s)
+{
+	return session_state(s) < SESSION_STATE_COUNT && address_is_used(t, s->ext) &&
+	       (s->ext_port != 0 || !session_is_pooled(s));
+}
+
+static void repair(struct table *t, uint32_t i, uint32_t now_s)
+{
+	struct session *s = &t->sessions[i];
+	struct session_cold *cold = &t->cold[i];
+	enum session_state st = session_state(s);
+
+	if ((int32_t)(now_s - s->seen_s) < 0)
+		s->seen_s = now_s;
+	if ((int32_t)(now_s - cold->created_s) < 0)
+		cold->created_s = now_s;
+	/* killed between the state and table_session_answered() */
+	if (st != SESSION_SYN_OUT && st != SESSION_SYN_IN && st != SESSION_RESET)
+		cold->generation |= COLD_ANSWERED;
+}
+
+static void drop(struct table *t, uint32_t i, struct table_attach_report *report)
+{
+	t->sessions[i].kind = 0;
+	report->dropped++;
+}
+
+/* Finds the records that are sessions by themselves. */
+static void scan(struct table *t, uint32_t now_s, struct table_attach_report *report)
+{
+	uint32_t top = t->header->session_top;
+
+	if (top > t->max_sessions)
+		top = t->max_sessions;
+	for (uint32_t i = 0; i < top; i++) {
+		if (session_state(&t->sessions[i]) == SESSION_FREE)
+			continue;
+		if (!is_sane(t, &t->sessions[i])) {
+			drop(t, i, report);
+			continue;
+		}
+		repair(t, i, now_s);
+		slots_mark(&t->session_slots, i);
+	}
+	t->header->session_top = t->session_slots.top;
+}
+
+static void restore(struct table *t, uint32_t i, struct table_attach_report *report)
+{
+	const struct session *s = &t->sessions[i];
+
+	if (session_same(t, s, DIR_OUT) == NULL && session_same(t, s, DIR_IN) == NULL && session_link(t, i)) {
+		report->restored++;
+		return;
+	}
+	drop(t, i, report);
+	slots_give(&t->session_slots, i);
+}
+
+/* In blocks, so that the cache misses of a block overlap. */
+static void restore_all(struct table *t, struct table_attach_report *report)
+{
+	uint32_t block[RESTORE_BLOCK], at = 0, n;
+
+	do {
+		for (n = 0; n < RESTORE_BLOCK; n++) {
+			at = slots_next(&t->session_slots, at, t->session_slots.top);
+			if (at >= t->session_slots.top)
+				break;
+			session_prefetch(t, &t->sessions[at]);
+			block[n] = at++;
+		}
+		for (uint32_t k = 0; k < n; k++)
+			restore(t, block[k], report);
+	} while (n == RESTORE_BLOCK);
+}
+
+static void rebuild(struct table *t, uint32_t now_s, struct table_attach_report *report)
+{
+	address_restore(t);
+	scan(t, now_s, report);
+	for (int ix = IX_OUT; ix <= IX_EXTERNAL; ix++)
+		index_reserve(&t->index[ix], t->session_slots.count);
+	restore_all(t, report);
+	for (int ix = IX_OUT; ix <= IX_EXTERNAL; ix++)
+		index_fit(&t->index[ix]);
+	report->resting = rest_restore(t, now_s);
+	for (uint32_t i = 0; i < t->header->address_top; i++) {
+		if (address_is_used(t, i))
+			address_settle(t, (uint16_t)i);
+	}
+	t->header->address_top = t->address_slots.top;
+}
+
+struct table *table_attach(const struct table_memory *m, const struct table_params *p, uint32_t now_s,
+			   struct table_attach_report *report)
+{
+	struct table *t = m->scratch;
+	struct table_header wanted;
+
+	*report = (struct table_attach_report){.result = TABLE_FOREIGN};
+	if (p->max_sessions == 0 || p->max_sessions > TABLE_MAX_SESSIONS || p->max_addresses == 0 ||
+	    p->max_addresses > TABLE_MAX_ADDRESSES || m->records_len < TABLE_PAGE || m->scratch_len < sizeof(*t))
+		return NULL;
+	t->max_sessions = p->max_sessions;
+	t->max_addresses = p->max_addresses;
+	t->now_s = now_s;
+	if (!table_lay_out(t, m))
+		return NULL;
+	table_set_timeouts(t, &p->timeouts, p->port_reuse_s);
+	table_set_mode(t, p->mapping);
+	wanted = header_for(t, p->secret);
+	if (t->header->magic == 0) {
+		header_write(t->header, &wanted);
+		report->result = TABLE_NEW;
+	} else if (header_is_ours(t, t->header)) {
+		report->result = TABLE_RESTORED;
+	}
+	report->version = t->header->version;
+	if (report->result == TABLE_FOREIGN)
+		return NULL;
+	memcpy(t->secret, t->header->secret, sizeof(t->secret));
+	if (report->result == TABLE_RESTORED)
+		rebuild(t, now_s, report);
+	return t;
+}
+
+void table_detach(struct table *t)
+{
+	(void)t; /* the records are complete at every moment; the rest is worth nothing */
+}

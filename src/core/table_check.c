@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The table's self-check: everything that is rebuilt agrees with the records.
+ *
+ * Counts per mapping, host, peer and address are verified without memory of their own: each thing counted has a
+ * random weight; the sum of weight times count over the things must equal the sum of the weights of what the
+ * sessions lead to. A wrong count slips through with a probability of about 2^-64.
+ */
+#include "table_private.h"
+
+struct sums {
+	uint64_t groups, peers, sessions, embryos, ports, address;
+	uint32_t solos, embryo_count;
+};
+
+static uint64_t weight(uint32_t kind, uint32_t i)
+{
+	return hash_mix((uint64_t)kind << 32 | i);
+}
+
+enum { W_GROUP, W_PEER, W_HOST, W_ADDRESS };
+
+/* ---- references in the indexes ---- */
+
+static bool is_session(const void *ctx, uint32_t ref)
+{
+	const struct table *t = ctx;
+
+	return slots_used(&t->session_slots, ref) && session_state(&t->sessions[ref]) != SESSION_FREE;
+}
+
+static bool is_mapping(const void *ctx, uint32_t ref)
+{
+	const struct table *t = ctx;
+
+	if (ref & GROUP_REF)
+		return slots_used(&t->group_slots, ref - GROUP_REF);
+	return is_session(t, ref) && session_is_pooled(&t->sessions[ref]);
+}
+
+static bool is_peer(const void *ctx, uint32_t ref)
+{
+	const struct table *t = ctx;
+
+	return ref & GROUP_REF ? slots_used(&t->peer_slots, ref - GROUP_REF) : is_mapping(t, ref);
+}
+
+static bool is_host(const void *ctx, uint32_t ref)
+{
+	return slots_used(&((const struct table *)ctx)->host_slots, ref);
+}
+
+static bool is_address(const void *ctx, uint32_t ref)
+{
+	const struct table *t = ctx;
+
+	return slots_used(&t->address_slots, ref) && t->addresses[ref].state == ADDRESS_USED;
+}
+
+static const char *check_parts(const struct table *t)
+{
+	static bool (*const is_valid[IX_COUNT])(const void *ctx, uint32_t ref) = {
+		is_session, is_session, is_mapping, is_mapping, is_peer, is_host, is_address};
+	const struct slots *slots[] = {&t->session_slots, &t->group_slots,   &t->peer_slots,
+				       &t->host_slots,	  &t->address_slots, &t->rest_slots};
+	const char *wrong = NULL;
+
+	for (unsigned i = 0; i < sizeof(slots) / sizeof(slots[0]) && wrong == NULL; i++)
+		wrong = slots_check(slots[i]);
+	for (int ix = 0; ix < IX_COUNT && wrong == NULL; ix++)
+		wrong = index_check(&t->index[ix], is_valid[ix]);
+	return wrong;
+}
+
+/* ---- sessions ---- */
+
+static const char *check_mapping_of(const struct table *t, uint32_t i, struct sums *sums)
+{
+	const struct session *s = &t->sessions[i];
+	uint32_t ref = mapping_owner(t, session_class(s), s->ext, s->ext_port), peer;
+	const struct group *g;
+
+	if (ref == INDEX_NONE)
+		return "session without its mapping";
+	if ((ref & GROUP_REF) == 0) {
+		sums->solos++;
+		return ref == i ? NULL : "a mapping of one session has another";
+	}
+	g = &t->groups[ref - GROUP_REF];
+	if (g->int_addr != s->int_addr || g->int_port != s->int_port)
+		return "session of another mapping's inside endpoint";
+	sums->groups += weight(W_GROUP, ref - GROUP_REF);
+	peer = mapping_peer(t, s);
+	if (peer == INDEX_NONE)
+		return "session of a group without its peer";
+	if ((peer & GROUP_REF) == 0)
+		return peer == i ? NULL : "a peer of one session has another";
+	sums->peers += weight(W_PEER, peer - GROUP_REF);
+	return NULL;
+}
+
+static const char *check_session(const struct table *t, uint32_t i, struct sums *sums)
+{
+	const struct session *s = &t->sessions[i];
+	const struct host *h = host_find(t, s->int_addr);
+	bool is_embryo = (t->cold[i].generation & COLD_ANSWERED) == 0;
+
+	if (session_state(s) == SESSION_FREE || session_state(s) >= SESSION_STATE_COUNT)
+		return "used slot without a session";
+	if (session_same(t, s, DIR_OUT) != s || session_same(t, s, DIR_IN) != s)
+		return "session not found by its own key, or two of one key";
+	if (!address_is_used(t, s->ext))
+		return "session on an address that is none";
+	if (h == NULL)
+		return "session without its host";
+	sums->sessions += weight(W_HOST, (uint32_t)(h - t->hosts));
+	sums->address += weight(W_ADDRESS, s->ext);
+	if (is_embryo) {
+		sums->embryos += weight(W_HOST, (uint32_t)(h - t->hosts));
+		sums->embryo_count++;
+	}
+	return session_is_pooled(s) ? check_mapping_of(t, i, sums) : NULL;
+}
+
+static const char *check_sessions(const struct table *t, struct sums *sums)
+{
+	uint32_t top = t->session_slots.top;
+	const char *wrong = NULL;
+
+	for (uint32_t i = slots_next(&t->session_slots, 0, top); i < top && wrong == NULL;
+	     i = slots_next(&t->session_slots, i + 1, top))
+		wrong = check_session(t, i, sums);
+	if (wrong != NULL)
+		return wrong;
+	if (t->header->session_top < top)
+		return "sessions above the saved top";
+	if (t->index[IX_OUT].count != t->session_slots.count || t->index[IX_IN].count != t->session_slots.count)
+		return "entries of sessions that are none";
+	return sums->embryo_count == t->embryos ? NULL : "count of embryos";
+}
+
+/* ---- mappings ---- */
+
+/* One mapping: its port, its owner, its entry by the internal key. */
+static const char *check_mapping(const struct table *t, uint32_t ref, struct sums *sums, uint32_t *unlisted)
+{
+	const struct session *s = &t->sessions[ref];
+	const struct group *g = &t->groups[ref & ~(uint32_t)GROUP_REF];
+	bool is_group = (ref & GROUP_REF) != 0;
+	unsigned class_ = is_group ? g->class_ : session_class(s);
+	uint16_t ext = is_group ? g->ext : s->ext, port = is_group ? g->ext_port : s->ext_port;
+	const struct port_map *m = port_map(t, class_, ext);
+	const struct host *h = host_find(t, is_group ? g->int_addr : s->int_addr);
+	uint32_t listed = mapping_listed(t, ref);
+
+	if (mapping_owner(t, class_, ext, port) != ref)
+		return "two mappings on one port";
+	if (!port_bit(m->used, port) || port_bit(m->resting, port))
+		return "mapped port not marked as such";
+	if (listed != ref)
+		++*unlisted;
+	else if (!index_contains(&t->index[IX_INTERNAL], mapping_hash_internal(t, ref), ref))
+		return "mapping under another's inside key";
+	if (h == NULL)
+		return "mapping without its host";
+	sums->ports += weight(W_HOST, (uint32_t)(h - t->hosts));
+	return NULL;
+}
+
+static const char *check_mappings(const struct table *t, struct sums *sums)
+{
+	const struct index *ix = &t->index[IX_EXTERNAL];
+	uint32_t unlisted = 0, top = t->group_slots.top;
+	const char *wrong = NULL;
+
+	for (uint32_t n = 0; n <= ix->n && wrong == NULL; n++) {
+		const struct index_bucket *b = n < ix->n ? &ix->buckets[n] : &ix->stash;
+
+		for (unsigned k = 0; k < INDEX_SLOTS && wrong == NULL; k++) {
+			if (b->slot[k] != 0)
+				wrong = check_mapping(t, b->slot[k] & ix->ref_mask, sums, &unlisted);
+		}
+	}
+	if (wrong != NULL)
+		return wrong;
+	if (ix->count != t->mappings || sums->solos + t->group_slots.count != t->mappings)
+		return "count of mappings";
+	if (unlisted != t->unlisted || t->index[IX_INTERNAL].count != t->mappings - unlisted)
+		return "count of unlisted mappings";
+	for (uint32_t i = slots_next(&t->group_slots, 0, top); i < top; i = slots_next(&t->group_slots, i + 1, top))
+		sums->groups -= weight(W_GROUP, i) * t->groups[i].sessions;
+	top = t->peer_slots.top;
+	for (uint32_t i = slots_next(&t->peer_slots, 0, top); i < top; i = slots_next(&t->peer_slots, i + 1, top))
+		sums->peers -= weight(W_PEER, i) * t->peers[i].sessions;
+	if (sums->groups != 0)
+		return "sessions of a mapping miscounted";
+	return sums->peers == 0 ? NULL : "sessions of a peer miscounted";
+}
+
+/* ---- hosts, addresses, ports ---- */
+
+static const char *check_hosts(const struct table *t, struct sums *sums)
+{
+	uint32_t top = t->host_slots.top;
+
+	if (t->index[IX_HOST].count != t->host_slots.count)
+		return "count of hosts";
+	for (uint32_t i = slots_next(&t->host_slots, 0, top); i < top; i = slots_next(&t->host_slots, i + 1, top)) {
+		const struct host *h = &t->hosts[i];
+
+		if (host_find(t, h->address) != h)
+			return "host not found, or twice";
+		sums->sessions -= weight(W_HOST, i) * h->sessions;
+		sums->embryos -= weight(W_HOST, i) * h->embryos;
+		sums->ports -= weight(W_HOST, i) * h->ports;
+	}
+	if (sums->sessions != 0 || sums->embryos != 0)
+		return "sessions of a host miscounted";
+	return sums->ports == 0 ? NULL : "ports of a host miscounted";
+}
+
+/* The bits of one port map against its counts. */
+static const char *check_port_map(const struct port_map *m, uint32_t *used, uint32_t *resting)
+{
+	for (uint32_t block = 0; block < PORT_BLOCKS; block++) {
+		uint32_t n[2] = {0, 0};
+
+		for (uint32_t w = block * (PORT_BLOCK / 64); w < (block + 1) * (PORT_BLOCK / 64); w++) {
+			n[0] += (uint32_t)__builtin_popcountll(m->used[w] & 0x5555555555555555ull);
+			n[1] += (uint32_t)__builtin_popcountll(m->used[w] & 0xaaaaaaaaaaaaaaaaull);
+			*resting += (uint32_t)__builtin_popcountll(m->resting[w]);
+			if (m->resting[w] & ~m->used[w])
+				return "resting port that is not used";
+		}
+		if (n[0] != m->taken[block][0] || n[1] != m->taken[block][1])
+			return "ports of a block miscounted";
+		*used += n[0] + n[1];
+	}
+	return NULL;
+}
+
+static const char *check_ports(const struct table *t, struct sums *sums)
+{
+	uint32_t used = 0, resting = 0, top = t->address_slots.top;
+
+	for (uint32_t i = slots_next(&t->address_slots, 0, top); i < top;
+	     i = slots_next(&t->address_slots, i + 1, top)) {
+		sums->address -= weight(W_ADDRESS, i) * t->uses[i].sessions;
+		if (table_address_slot(t, t->addresses[i].address) != (int32_t)i)
+			return "address not found, or twice";
+		for (unsigned c = 0; c < TABLE_CLASSES; c++) {
+			uint32_t before = used;
+			const char *wrong = NULL;
+
+			if (t->uses[i].touched >> c & 1)
+				wrong = check_port_map(port_map(t, c, (uint16_t)i), &used, &resting);
+			if (wrong != NULL)
+				return wrong;
+			if (used - before != t->uses[i].used[c])
+				return "ports of an address miscounted";
+		}
+	}
+	if (sums->address != 0)
+		return "sessions of an address miscounted";
+	if (resting != t->rest_slots.count)
+		return "count of resting ports";
+	return used == t->mappings + resting + t->pending ? NULL : "used ports that nothing uses";
+}
+
+static const char *check_rests(const struct table *t)
+{
+	uint32_t n = 0, prev = RESTS_END;
+
+	for (uint32_t i = t->rest_first; i != RESTS_END; prev = i, i = t->links[i].next, n++) {
+		struct rest r = rest_get(t, i);
+
+		if (n >= t->rest_slots.count || !slots_used(&t->rest_slots, i) || t->links[i].prev != prev)
+			return "list of resting ports";
+		if (r.class_ >= TABLE_CLASSES || !address_is_used(t, r.ext) ||
+		    !port_bit(port_map(t, r.class_, r.ext)->resting, r.port))
+			return "rest of a port that does not";
+	}
+	if (t->header->rest_top < t->rest_slots.top)
+		return "rests above the saved top";
+	return n == t->rest_slots.count && prev == t->rest_last ? NULL : "resting ports out of their list";
+}
+
+const char *table_check(const struct table *t)
+{
+	struct sums sums = {0};
+	const char *wrong = check_parts(t);
+
+	if (wrong == NULL)
+		wrong = check_sessions(t, &sums);
+	if (wrong == NULL)
+		wrong = check_mappings(t, &sums);
+	if (wrong == NULL)
+		wrong = check_hosts(t, &sums);
+	if (wrong == NULL)
+		wrong = check_ports(t, &sums);
+	return wrong == NULL ? check_rests(t) : wrong;
+}

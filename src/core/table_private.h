@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the files of the connection table share. Nobody else includes this.
+ *
+ *   table.c         where everything lies in the two regions; settings, usage, trimming
+ *   table_attach.c  the records' header; from records back to a table
+ *   table_check.c   the self-check
+ *   session.c       look-up, opening, closing, listing, sweeping
+ *   mapping.c       mappings, and which remote addresses they have sessions with
+ *   port.c          use of ports, choice of a free one
+ *   rest.c          ports that rest after use
+ *   host.c          inside hosts
+ *   address.c       outside addresses
+ *
+ * Records (saved; layout version TABLE_LAYOUT; native byte order, little-endian machines only read their own):
+ *
+ *   0      struct table_header, in a page of its own
+ *   4096   struct address_slot [max_addresses]
+ *          struct session      [max_sessions]     64 bytes each
+ *          struct session_cold [max_sessions]      8 bytes each
+ *          uint64_t rests      [max_rests]         8 bytes each, see rest.c
+ *
+ * each array on a page of its own. The *_top fields in the header bound what is in use, since reading beyond would
+ * allocate memory. Valid at every instruction: a session is one if its state is not SESSION_FREE, which
+ * is the last store of its opening and the last of its closing; a rest is one 64-bit store.
+ */
+#ifndef NATD_CORE_TABLE_PRIVATE_H
+#define NATD_CORE_TABLE_PRIVATE_H
+
+#include "hash.h"
+#include "index.h"
+#include "slots.h"
+#include "table.h"
+
+#define TABLE_MAGIC 0x656c62617464616eull /* "nadtable" as a little-endian machine stores it */
+
+enum { TABLE_LAYOUT = 1, TABLE_PAGE = 4096, TABLE_CLASSES = CLASS_OTHER /* those that have ports */ };
+
+struct table_header {
+	uint64_t magic; /* stored last: 0 while the region is blank */
+	uint32_t version;
+	uint32_t header_bytes, session_bytes, cold_bytes; /* sizeof each: a build with another layout is foreign */
+	uint32_t max_sessions, max_addresses, max_rests;
+	uint32_t spare;
+	uint64_t secret[4];
+	uint64_t sum; /* of everything above */
+	/* these change */
+	uint32_t session_top, address_top, rest_top;
+};
+
+enum { ADDRESS_FREE = 0, ADDRESS_USED = 1 };
+
+struct address_slot {
+	uint32_t address;
+	uint32_t state;
+};
+
+struct session_cold {
+	uint32_t created_s;
+	uint16_t generation; /* low 15 bits; COLD_ANSWERED */
+	uint16_t forward_tag;
+};
+
+enum { COLD_ANSWERED = 0x8000, COLD_GENERATION = 0x7fff };
+
+/* ---- scratch ---- */
+
+enum { GROUP_REF = 1 << 24 }; /* in the indexes of mappings and peers: a record of its own, not a session */
+
+/* A mapping of two sessions or more (or one that was). 20 bytes. */
+struct group {
+	uint32_t int_addr, rem_addr;
+	uint16_t int_port, rem_port;
+	uint16_t ext_port, ext;
+	uint32_t sessions : 30;
+	uint32_t class_ : 2;
+};
+
+/* A remote address that a mapping has two sessions with or more (or had). 12 bytes. */
+struct peer {
+	uint32_t rem_addr;
+	uint16_t ext_port, ext;
+	uint32_t sessions : 30;
+	uint32_t class_ : 2;
+};
+
+struct rest_link {
+	uint32_t next, prev; /* by time, all; RESTS_END */
+	uint32_t later;	     /* by time, of the same address and class */
+};
+#define RESTS_END UINT32_MAX
+
+enum { PORT_WORDS = 65536 / 64, PORT_BLOCK = 512, PORT_BLOCKS = 65536 / PORT_BLOCK };
+
+/* Ports of one address and class. */
+struct port_map {
+	uint64_t used[PORT_WORDS];	/* mapped, taken for a mapping to come, or resting */
+	uint16_t taken[PORT_BLOCKS][2]; /* used ones of each block: even, odd */
+	uint64_t resting[PORT_WORDS];	/* a subset of used */
+	uint32_t oldest, newest;	/* rests, +1; 0: none */
+} __attribute__((aligned(64)));
+
+struct address_use {
+	uint32_t sessions; /* of any kind */
+	uint32_t used[TABLE_CLASSES];
+	uint8_t touched; /* bit c: the port map of class c may not be all zero pages */
+	uint8_t claimed; /* added since attach and not removed */
+};
+
+enum table_index { IX_OUT, IX_IN, IX_INTERNAL, IX_EXTERNAL, IX_PEER, IX_HOST, IX_ADDRESS, IX_COUNT };
+
+struct table {
+	struct index index[IX_COUNT];
+	uint64_t secret[4];
+	uint32_t timeout[64]; /* by SESSION_KIND_CLASS | SESSION_KIND_STATE */
+	uint32_t port_reuse_s;
+	uint32_t now_s;			/* latest time told */
+	uint32_t key_address, key_port; /* masks: which remote fields an internal key has */
+	uint32_t max_sessions, max_addresses, max_rests, max_hosts;
+
+	struct table_header *header;
+	struct address_slot *addresses;
+	struct session *sessions;
+	struct session_cold *cold;
+	uint64_t *rests;
+
+	struct group *groups;
+	struct peer *peers;
+	struct host *hosts;
+	struct rest_link *links;
+	struct address_use *uses;
+	struct port_map *ports; /* [max_addresses][TABLE_CLASSES] */
+	struct slots session_slots, group_slots, peer_slots, host_slots, address_slots, rest_slots;
+
+	uint32_t mappings;
+	uint32_t unlisted; /* mappings that the internal index does not lead to: see mapping.c */
+	uint32_t embryos;
+	uint32_t pending; /* ports taken, mapping not opened yet */
+	uint32_t rest_first, rest_last;
+	uint32_t sweep_at, sweep_host_at;
+	uint64_t long_probes;
+};
+
+/* ---- table.c ---- */
+
+/* Fills the pointers and empties everything in scratch. False: the regions are too small. */
+bool table_lay_out(struct table *t, const struct table_memory *m);
+void table_set_mode(struct table *t, enum nat_mapping_mode mapping);
+void table_settle(struct table *t); /* lets every top come down a bounded step */
+
+/* ---- hashes ---- */
+
+enum { KEY_OUT, KEY_IN, KEY_INTERNAL, KEY_EXTERNAL, KEY_PEER, KEY_HOST, KEY_ADDRESS }; /* no two kinds share keys */
+
+static inline uint64_t table_key(const struct table *t, uint64_t addresses, uint32_t ports, uint32_t class_kind)
+{
+	return hash_pair(t->secret, addresses, (uint64_t)ports << 32 | class_kind);
+}
+
+static inline uint32_t key_kind(unsigned class_, unsigned kind)
+{
+	return class_ << 8 | kind;
+}
+
+static inline uint64_t hash_out(const struct table *t, const struct session *s)
+{
+	return table_key(t, (uint64_t)s->int_addr << 32 | s->rem_addr, (uint32_t)s->int_port << 16 | s->rem_port,
+			 key_kind(session_class(s), KEY_OUT));
+}
+
+static inline uint64_t hash_in(const struct table *t, const struct session *s)
+{
+	return table_key(t, (uint64_t)s->ext << 32 | s->rem_addr, (uint32_t)s->ext_port << 16 | s->rem_port,
+			 key_kind(session_class(s), KEY_IN));
+}
+
+static inline bool session_is_pooled(const struct session *s) /* has a mapping and a port of the pool */
+{
+	return (s->kind & SESSION_KIND_FORWARD) == 0 && session_class(s) != CLASS_OTHER;
+}
+
+static inline uint32_t session_index(const struct table *t, const struct session *s)
+{
+	return (uint32_t)(s - t->sessions);
+}
+
+/* ---- session.c ---- */
+
+/* Enters a written record into every index and count. False, with nothing changed, if something has no room. */
+bool session_link(struct table *t, uint32_t i);
+/* Asks for the buckets that opening or closing this session will read. */
+void session_prefetch(const struct table *t, const struct session *s);
+/* The session of the same key seen from one side, live or timed out; NULL if none. */
+struct session *session_same(const struct table *t, const struct session *s, enum nat_dir dir);
+
+/* ---- mapping.c ---- */
+
+enum mapping_joined { JOIN_FAILED, JOIN_NEW, JOIN_SHARED };
+
+/* Gives the session, written but not published, its mapping: a new one, or that of its external endpoint. */
+enum mapping_joined mapping_join(struct table *t, uint32_t i);
+/* The session's mapping has one session less; true with the last: then its port rests, or is free. */
+bool mapping_leave(struct table *t, uint32_t i, uint32_t now_s);
+void mapping_relist(struct table *t); /* rebuilds the internal index */
+/* Reference of the mapping that owns an external endpoint, timed out or not; INDEX_NONE. */
+uint32_t mapping_owner(const struct table *t, unsigned class_, uint16_t ext, uint16_t port);
+/* Reference that the internal index has under the key of mapping `ref`; INDEX_NONE. */
+uint32_t mapping_listed(const struct table *t, uint32_t ref);
+/* Reference of the peer entry of this session; INDEX_NONE. */
+uint32_t mapping_peer(const struct table *t, const struct session *s);
+uint64_t mapping_hash_internal(const struct table *t, uint32_t ref);
+uint64_t mapping_hash_external(const struct table *t, uint32_t ref);
+uint64_t mapping_hash_peer(const struct table *t, uint32_t ref);
+uint64_t mapping_key_internal(const struct table *t, const struct session *s);
+uint64_t mapping_key_external(const struct table *t, unsigned class_, uint16_t ext, uint16_t port);
+
+/* ---- port.c, rest.c ---- */
+
+static inline struct port_map *port_map(const struct table *t, unsigned class_, uint16_t ext)
+{
+	return &t->ports[(size_t)ext * TABLE_CLASSES + class_];
+}
+
+static inline bool port_bit(const uint64_t *bits, uint16_t port)
+{
+	return (bits[port / 64] >> (port % 64) & 1) != 0;
+}
+
+/* What is tried, and may be left out of the count of used ones, while a port is chosen. */
+void port_set(struct port_map *m, uint16_t port);
+void port_clear(struct port_map *m, uint16_t port);
+/* The same, counted. */
+void port_occupy(struct table *t, unsigned class_, uint16_t ext, uint16_t port);
+void port_free(struct table *t, unsigned class_, uint16_t ext, uint16_t port);
+
+struct rest {
+	uint32_t since_s; /* modulo 2^29 */
+	uint16_t port, ext;
+	uint8_t class_;
+};
+
+/* The used port starts its rest; or is free at once where there is no rest. */
+void rest_begin(struct table *t, const struct rest *r);
+/* Ends a rest: its port is free. `before`: the rest before it in the list of its address and class, +1; 0: none. */
+void rest_cut(struct table *t, uint32_t i, uint32_t before);
+struct rest rest_get(const struct table *t, uint32_t i);
+bool rest_is_over(const struct table *t, uint32_t i, uint32_t now_s);
+void rest_expire(struct table *t, uint32_t now_s, uint32_t budget);
+uint32_t rest_restore(struct table *t, uint32_t now_s); /* from the records; how many */
+bool rest_is_valid(const struct table *t, uint64_t word);
+
+/* ---- host.c, address.c ---- */
+
+struct host *host_find(const struct table *t, uint32_t address);
+uint64_t host_hash(const struct table *t, uint32_t address);
+void host_sweep(struct table *t, uint32_t budget);
+uint64_t address_hash(const struct table *t, uint32_t address);
+void address_settle(struct table *t, uint16_t slot); /* gives an unclaimed slot up if nothing uses it */
+void address_restore(struct table *t);
+static inline bool address_is_used(const struct table *t, uint32_t slot)
+{
+	return slot < t->max_addresses && slots_used(&t->address_slots, slot);
+}
+
+#endif
