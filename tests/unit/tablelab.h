@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A connection table in heap memory for tests, with the outside addresses 192.0.2.1 and up already there. The
+ * regions are exactly as large as table_memory_need() says, so that the address sanitizer sees a step beyond.
+ */
+#ifndef NATD_TESTS_TABLELAB_H
+#define NATD_TESTS_TABLELAB_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "table.h"
+#include "unit.h"
+
+enum { LAB_OUTSIDE = 0xc0000201, LAB_INSIDE = 0x0a000001, LAB_REMOTE = 0xc6336401, LAB_T0 = 1000 };
+
+struct lab {
+	struct table_memory memory;
+	struct table_params params;
+	struct table_attach_report report;
+	struct table *t;
+	uint32_t now_s;
+};
+
+static const struct nat_timeouts lab_timeouts = {
+	.udp = 300,
+	.icmp = 60,
+	.other = 600,
+	.tcp_opening = 240,
+	.tcp_established = 7440,
+	.tcp_closing = 240,
+	.port_reuse = 120,
+};
+
+static inline void *lab_alloc(size_t len)
+{
+	void *p = aligned_alloc(4096, (len + 4095) & ~(size_t)4095);
+
+	ck_assert_ptr_nonnull(p);
+	memset(p, 0, len);
+	return p;
+}
+
+static inline void lab_attach(struct lab *l)
+{
+	memset(l->memory.scratch, 0, l->memory.scratch_len);
+	l->t = table_attach(&l->memory, &l->params, l->now_s, &l->report);
+}
+
+/* Blank memory; no table yet. */
+static inline void lab_prepare(struct lab *l, uint32_t max_sessions, uint32_t max_addresses)
+{
+	memset(l, 0, sizeof(*l));
+	table_memory_need(max_sessions, max_addresses, &l->memory);
+	l->memory.records = lab_alloc(l->memory.records_len);
+	l->memory.scratch = lab_alloc(l->memory.scratch_len);
+	l->params.max_sessions = max_sessions;
+	l->params.max_addresses = max_addresses;
+	l->params.timeouts = lab_timeouts;
+	l->params.port_reuse_s = lab_timeouts.port_reuse;
+	for (int i = 0; i < 4; i++)
+		l->params.secret[i] = unit_random();
+	l->now_s = LAB_T0;
+}
+
+static inline void lab_open(struct lab *l, uint32_t max_sessions, uint32_t addresses)
+{
+	lab_prepare(l, max_sessions, addresses);
+	lab_attach(l);
+	ck_assert_ptr_nonnull(l->t);
+	ck_assert_int_eq(l->report.result, TABLE_NEW);
+	for (uint32_t i = 0; i < addresses; i++)
+		ck_assert_int_eq(table_address_add(l->t, LAB_OUTSIDE + i), (int32_t)i);
+}
+
+/* As a new process would: only the records remain. */
+static inline void lab_restart(struct lab *l, uint32_t addresses)
+{
+	table_detach(l->t);
+	lab_attach(l);
+	ck_assert_ptr_nonnull(l->t);
+	for (uint32_t i = 0; i < addresses; i++)
+		table_address_add(l->t, LAB_OUTSIDE + i);
+}
+
+static inline void lab_close(struct lab *l)
+{
+	table_detach(l->t);
+	free(l->memory.records);
+	free(l->memory.scratch);
+}
+
+static inline void lab_check(const struct lab *l)
+{
+	const char *wrong = table_check(l->t);
+
+	ck_assert_msg(wrong == NULL, "table_check: %s", wrong ? wrong : "");
+}
+
+/* Session of inside endpoint `host`:`port` with remote number `remote`. */
+static inline struct session_spec lab_spec(uint32_t host, uint16_t port, uint32_t remote, uint16_t ext_port)
+{
+	return (struct session_spec){
+		.int_addr = LAB_INSIDE + host,
+		.rem_addr = LAB_REMOTE + remote,
+		.int_port = port,
+		.rem_port = 53,
+		.ext_port = ext_port,
+		.class_ = CLASS_UDP,
+		.state = SESSION_SYN_OUT,
+	};
+}
+
+static inline struct session *lab_session(struct lab *l, const struct session_spec *spec)
+{
+	enum nat_reason why = NAT_PASS;
+	struct session *s = table_session_open(l->t, spec, l->now_s, &why);
+
+	ck_assert_msg(s != NULL, "session refused: %s", nat_reason_name(why));
+	return s;
+}
+
+static inline struct session_key lab_key(const struct session *s, enum nat_dir dir)
+{
+	return (struct session_key){
+		.local = dir == DIR_OUT ? s->int_addr : s->ext,
+		.remote = s->rem_addr,
+		.local_port = dir == DIR_OUT ? s->int_port : s->ext_port,
+		.remote_port = s->rem_port,
+		.class_ = (uint8_t)session_class(s),
+		.dir = (uint8_t)dir,
+	};
+}
+
+static inline struct session *lab_find(struct lab *l, const struct session_key *k)
+{
+	uint64_t hash = table_hash(l->t, k);
+
+	table_prefetch(l->t, (enum nat_dir)k->dir, hash);
+	table_prefetch_record(l->t, (enum nat_dir)k->dir, hash);
+	return table_find(l->t, k, hash, l->now_s);
+}
+
+static inline uint16_t lab_take(struct lab *l, enum nat_class c, const struct nat_range *r, uint32_t n)
+{
+	const struct port_request rq = {.class_ = (uint8_t)c, .ranges = r, .n_ranges = n};
+	bool recycled;
+
+	return table_port_take(l->t, &rq, unit_random(), l->now_s, &recycled);
+}
+
+#endif
