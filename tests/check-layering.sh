@@ -97,14 +97,14 @@ if [ -n "$found" ]; then
 	status=1
 fi
 
-# What the core leaves undefined: the mem functions, calloc and free, and what compilers, sanitizers
+# What the core leaves undefined: the mem functions (bcmp is what clang makes of memcmp), calloc and free, and what compilers, sanitizers
 # and coverage add by themselves.
 if [ -z "$library" ]; then
 	for library in ./.libs/libnatcore.a ./libnatcore.a; do
 		[ -f "$library" ] && break
 	done
 fi
-allowed='mem(cpy|move|set|cmp|chr)|calloc|free|__mem(cpy|move|set)_chk'
+allowed='mem(cpy|move|set|cmp|chr)|bcmp|calloc|free|__mem(cpy|move|set)_chk'
 allowed="$allowed|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__assert_fail|abort"
 allowed="$allowed|__(asan|ubsan|sanitizer|gcov|llvm_profile|llvm_gcov|start___sanc|stop___sanc|start___sanitizer|stop___sanitizer)_?.*"
 allowed="$allowed|__(cpu_model|cpu_indicator_init|popcountdi2|udivti3|umodti3)|llvm_gcda_.*|llvm_gcov_init"
