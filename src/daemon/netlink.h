@@ -17,7 +17,8 @@
 
 enum {
 	NETLINK_IFNAME_SIZE = 16, /* IFNAMSIZ, with the NUL */
-	NETLINK_PROTOCOL = 186, /* marks our rules, routes and neighbours (FRA_PROTOCOL, RTA_PROTOCOL, NDA_PROTOCOL) */
+	NETLINK_PROTOCOL = 214,	  /* marks our rules, routes and neighbours (FRA_, rtm_, NDA_PROTOCOL); nobody
+				   * else's in iproute2's rt_protos or in FRR */
 };
 
 struct netlink;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Managed routing: makes the kernel look as routing_plan.h says, changes only what differs, and puts back
- * everything as it was. What a crash left behind is known by its mark (protocol 186) and replaced.
+ * everything as it was. What a crash left behind is known by its mark (protocol 214) and replaced.
  */
 #ifndef NATD_DAEMON_ROUTING_H
 #define NATD_DAEMON_ROUTING_H
