@@ -37,7 +37,7 @@ void nat_use_rules(struct nat *n, struct rules *r)
 		table_address_add(n->table, rules_address_at(r, i));
 }
 
-static void nat_seed(struct nat *n, const uint64_t seed[4])
+static void seed_all(struct nat *n, const uint64_t seed[4])
 {
 	const uint64_t root[2] = {seed[0] ^ seed[2], seed[1] ^ seed[3]};
 
@@ -49,8 +49,7 @@ static void nat_seed(struct nat *n, const uint64_t seed[4])
 		n->ids[i] = (uint16_t)prf_hash(root, 16 + i);
 }
 
-static bool nat_open_parts(struct nat *n, const struct nat_policy *policy, const uint64_t seed[4],
-			   struct table_attach_report *report)
+static bool open_parts(struct nat *n, const struct nat_policy *policy, struct table_attach_report *report)
 {
 	struct table_params tp = {
 		.max_sessions = n->memory.max_sessions,
@@ -58,13 +57,14 @@ static bool nat_open_parts(struct nat *n, const struct nat_policy *policy, const
 		.mapping = policy->mapping,
 		.port_reuse_s = policy->timeouts.port_reuse,
 		.timeouts = policy->timeouts,
-		.secret = {seed[0], seed[1], seed[2], seed[3]},
 	};
 	uint64_t fragment_secret[2] = {prf_next(&n->prf), prf_next(&n->prf)};
 	struct rules *r = rules_create(policy);
 
 	if (r == NULL)
 		return false;
+	for (int i = 0; i < 4; i++) /* the hash wants bits without pattern, whatever the seed looks like */
+		tp.secret[i] = prf_next(&n->prf);
 	n->table = table_attach(&n->memory.table, &tp, n->now_s, report);
 	n->fragments = fragment_create(n->memory.fragments, n->memory.max_fragments, fragment_secret);
 	if (n->table == NULL || n->fragments == NULL) {
@@ -86,8 +86,8 @@ struct nat *nat_create(const struct nat_memory *m, const struct nat_policy *poli
 	n->memory = *m;
 	n->now_ms = now_ms;
 	n->now_s = (uint32_t)(now_ms / 1000);
-	nat_seed(n, seed);
-	if (!nat_open_parts(n, policy, seed, report)) {
+	seed_all(n, seed);
+	if (!open_parts(n, policy, report)) {
 		if (n->table != NULL)
 			table_detach(n->table);
 		free(n);
