@@ -103,6 +103,8 @@ static void print_places(struct status *s)
 	print_text(s, "version");
 	printf(", up %s, routing ", output_duration(duration, number(s, "uptime")));
 	print_text(s, "routing");
+	fputs(", device ", stdout);
+	print_text(s, "tun");
 	fputs("\n\noutside   ", stdout);
 	print_text(s, "interface");
 	fputs(": ", stdout);

@@ -115,6 +115,8 @@ const uint8_t *ctl_client_output(const struct ctl_client *c, size_t *len)
 
 void ctl_client_sent(struct ctl_client *c, size_t n, uint64_t now_ms)
 {
+	if (n == 0)
+		return;
 	c->out_start += n;
 	c->taken += n;
 	if (c->taken >= CTL_STALL_BYTES || pending(c) == 0) {

@@ -33,7 +33,7 @@ enum {
  * say through ctl_say_*() and returns soon. All must be set.
  */
 struct ctl_backend {
-	/* Items of the status that the core does not know: "version", "uptime" (s), "routing", "interface",
+	/* Items of the status that the core does not know: "version", "uptime" (s), "routing", "interface", "tun",
 	 * "out_packets_rate", "out_bytes_rate", "in_packets_rate", "in_bytes_rate", "drop_packets_rate" (a second),
 	 * "memory" (bytes); lists "addresses", "inside", "warnings". Any other name is shown too. */
 	void (*status)(void *ctx, struct ctl_sink *sink);

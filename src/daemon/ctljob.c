@@ -58,6 +58,17 @@ static uint8_t wire_state(const struct session *s)
 	return (uint8_t)(state < 0 ? CTL_STATE_NONE : state);
 }
 
+/* As conntrack has it: pings are never assured, TCP is not before its handshake is through. */
+static bool is_assured(const struct session *s)
+{
+	uint8_t state = wire_state(s);
+
+	if (session_class(s) == CLASS_ICMP || state == CTL_STATE_SYN_SENT || state == CTL_STATE_SYN_SENT2 ||
+	    state == CTL_STATE_SYN_RECV)
+		return false;
+	return nat_session_assured(s);
+}
+
 static uint8_t wire_flags(const struct session *s)
 {
 	bool from_outside = s->kind & SESSION_KIND_FROM_OUTSIDE;
@@ -66,8 +77,7 @@ static uint8_t wire_flags(const struct session *s)
 	if (s->bytes[from_outside ? DIR_OUT : DIR_IN] == 0)
 		return flags;
 	flags |= CTL_ENTRY_REPLIED;
-	/* As conntrack has it, pings are never assured. */
-	if (session_class(s) != CLASS_ICMP && nat_session_assured(s))
+	if (is_assured(s))
 		flags |= CTL_ENTRY_ASSURED;
 	return flags;
 }
