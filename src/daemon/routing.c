@@ -14,8 +14,6 @@
  * The `local` rule: its copy (ROUTING_PREF_LOCAL) is there before the one at preference 0 goes, and goes
  * after that one is back, so the host reaches its own addresses at every moment.
  */
-#include "routing.h"
-
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -25,26 +23,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "routing_plan.h"
-#include "routing_present.h"
-#include "sysctl.h"
+#include "routing_private.h"
 
 enum {
 	TUN_QUEUE_LEN = 2048,	/* packets that wait while natd is busy with others */
 	TUN_MTU_DEFAULT = 1500, /* no outside interface to learn it from */
 	TUN_MTU_MIN = 68,	/* RFC 791 */
-};
-
-struct routing {
-	struct netlink *nl;
-	char *state_path; /* NULL: nowhere */
-	struct sysctl_state state;
-	struct routing_present present;
-	struct routing_plan plan;
-	int tun_index;
-	int outside_index; /* 0: not there */
-	uint32_t changes;
-	char error[384];
 };
 
 /* ---- life ---- */
@@ -87,8 +71,7 @@ uint32_t routing_changes(const struct routing *r)
 	return r->changes;
 }
 
-/* Keeps the first failure's text. Returns `err`. */
-static int __attribute__((format(printf, 3, 4))) fail(struct routing *r, int err, const char *format, ...)
+int routing_fail(struct routing *r, int err, const char *format, ...)
 {
 	va_list ap;
 
@@ -100,7 +83,7 @@ static int __attribute__((format(printf, 3, 4))) fail(struct routing *r, int err
 	return err;
 }
 
-static const char *hint(int err)
+const char *routing_hint(int err)
 {
 	if (err == -EPERM || err == -EACCES)
 		return ": natd needs CAP_NET_ADMIN in this network namespace";
@@ -116,104 +99,9 @@ static const char *hint(int err)
 static int changed(struct routing *r, int rc)
 {
 	if (rc < 0)
-		return fail(r, rc, "%s%s", netlink_error(r->nl), hint(rc));
+		return routing_fail(r, rc, "%s%s", netlink_error(r->nl), routing_hint(rc));
 	r->changes++;
 	return 0;
-}
-
-/* ---- settings ---- */
-
-static int state_store(struct routing *r)
-{
-	int rc = r->state_path ? sysctl_state_store(r->state_path, &r->state) : 0;
-
-	return rc < 0 ? fail(r, rc, "cannot write %s: %s", r->state_path, strerror(-rc)) : 0;
-}
-
-/* Remembers the originals of all settings that will change. Before any of them does. */
-static int remember_settings(struct routing *r)
-{
-	struct sysctl_state *s = &r->state;
-	bool is_new = false;
-	uint32_t i;
-
-	for (i = 0; i < r->plan.n_objects; i++) {
-		const struct routing_object *o = &r->plan.objects[i];
-		struct sysctl_saved *v;
-		int32_t now;
-
-		if (o->kind != ROUTING_SYSCTL || !o->sysctl.keep || sysctl_state_find(s, o->sysctl.name))
-			continue;
-		if (sysctl_read(o->sysctl.name, &now) < 0 || now == o->sysctl.value)
-			continue;
-		if (s->n_saved == SYSCTL_SAVED_MAX)
-			return fail(r, -ENOSPC, "more than %d interfaces", SYSCTL_SAVED_MAX);
-		v = &s->saved[s->n_saved++];
-		*v = (struct sysctl_saved){.original = now, .set = o->sysctl.value};
-		memcpy(v->name, o->sysctl.name, sizeof(v->name));
-		is_new = true;
-	}
-	return is_new ? state_store(r) : 0;
-}
-
-static int apply_setting(struct routing *r, const struct routing_object *o)
-{
-	int32_t now;
-	int rc = sysctl_read(o->sysctl.name, &now);
-
-	if (rc == 0 && now == o->sysctl.value)
-		return 0;
-	if (rc == 0)
-		rc = sysctl_write(o->sysctl.name, o->sysctl.value);
-	/* An interface that is not there yet gets its settings when it comes. */
-	if (o->sysctl.optional || (rc == -ENOENT && o->sysctl.keep))
-		return 0;
-	if (rc < 0)
-		return fail(r, rc, "cannot set /proc/sys/%s to %d: %s%s", o->sysctl.name, o->sysctl.value,
-			    strerror(-rc), hint(rc));
-	r->changes++;
-	return 0;
-}
-
-static bool plan_has_setting(const struct routing_plan *p, const char *name)
-{
-	uint32_t i;
-
-	for (i = 0; i < p->n_objects; i++) {
-		if (p->objects[i].kind == ROUTING_SYSCTL && strcmp(p->objects[i].sysctl.name, name) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Puts back what the plan no longer wants changed, unless somebody else has changed it since. */
-static int restore_settings(struct routing *r)
-{
-	struct sysctl_state *s = &r->state;
-	uint32_t before = s->n_saved;
-	uint32_t i = 0;
-	int32_t now;
-	int rc = 0;
-
-	while (i < s->n_saved) {
-		struct sysctl_saved *v = &s->saved[i];
-		int err = 0;
-
-		if (plan_has_setting(&r->plan, v->name)) {
-			i++;
-			continue;
-		}
-		if (sysctl_read(v->name, &now) == 0 && now == v->set)
-			err = sysctl_write(v->name, v->original);
-		if (err < 0 && rc == 0)
-			rc = fail(r, err, "cannot restore /proc/sys/%s to %d: %s%s", v->name, v->original,
-				  strerror(-err), hint(err));
-		*v = s->saved[--s->n_saved];
-	}
-	r->changes += before - s->n_saved;
-	if (before != s->n_saved && s->n_saved > 0)
-		(void)state_store(r);
-	return rc;
 }
 
 /* ---- the local rule ---- */
@@ -237,7 +125,7 @@ static int move_local(struct routing *r)
 		return 0;
 	r->state.local_rule_moved = true;
 	r->state.local_rule_protocol = r->present.local_protocol;
-	rc = state_store(r);
+	rc = routing_state_store(r);
 	if (rc < 0)
 		return rc;
 	return changed(r, netlink_rule_delete(r->nl, local_first(&rule, r->present.local_protocol)));
@@ -311,7 +199,7 @@ static int apply_object(struct routing *r, const struct routing_object *o)
 {
 	switch (o->kind) {
 	case ROUTING_SYSCTL:
-		return apply_setting(r, o);
+		return routing_setting_apply(r, o);
 	case ROUTING_ROUTE_CLOSED:
 		return apply_route(r, route_closed());
 	case ROUTING_ROUTE_TUN:
@@ -394,7 +282,7 @@ static int remove_routes(struct routing *r, enum keeping keep)
 
 static int remove_stale(struct routing *r, enum keeping keep)
 {
-	int rc = restore_settings(r);
+	int rc = routing_settings_restore(r);
 	int err = remove_proxies(r);
 
 	if (rc == 0)
@@ -416,7 +304,7 @@ static int tun_up(struct routing *r, const struct natd_config *c, const struct h
 	int rc = netlink_link_get(r->nl, c->tun.name, &link);
 
 	if (rc < 0)
-		return fail(r, rc, "%s", netlink_error(r->nl));
+		return routing_fail(r, rc, "%s", netlink_error(r->nl));
 	r->tun_index = link.index;
 	if (mtu < TUN_MTU_MIN)
 		mtu = mtu ? TUN_MTU_MIN : TUN_MTU_DEFAULT;
@@ -547,7 +435,7 @@ static int make_plan(struct routing *r, const struct natd_config *c, const struc
 	}
 	good = fill_input(r, c, facts, &in, &storage) && routing_plan_make(&in, &r->plan);
 	storage_fini(&storage);
-	return good ? 0 : fail(r, -ENOMEM, "out of memory");
+	return good ? 0 : routing_fail(r, -ENOMEM, "out of memory");
 }
 
 /* ---- the three calls ---- */
@@ -558,8 +446,8 @@ static int apply_plan(struct routing *r)
 	uint32_t i;
 
 	if (rc < 0)
-		return fail(r, rc, "%s%s", netlink_error(r->nl), hint(rc));
-	rc = remember_settings(r);
+		return routing_fail(r, rc, "%s%s", netlink_error(r->nl), routing_hint(rc));
+	rc = routing_settings_remember(r);
 	for (i = 0; rc == 0 && i < r->plan.n_objects; i++)
 		rc = apply_object(r, &r->plan.objects[i]);
 	return rc < 0 ? rc : remove_stale(r, KEEP_PLANNED);
@@ -597,9 +485,9 @@ int routing_restore(struct routing *r)
 	routing_plan_fini(&r->plan);
 	rc = routing_present_read(r->nl, &r->present);
 	if (rc < 0)
-		return fail(r, rc, "%s%s", netlink_error(r->nl), hint(rc));
+		return routing_fail(r, rc, "%s%s", netlink_error(r->nl), routing_hint(rc));
 	/* Forwarding goes off before anything that steers goes away. */
-	rc = restore_settings(r);
+	rc = routing_settings_restore(r);
 	err = restore_local(r);
 	if (rc == 0)
 		rc = err;
@@ -608,7 +496,7 @@ int routing_restore(struct routing *r)
 		rc = rc ? rc : err;
 	}
 	if (rc == 0 && r->state_path && unlink(r->state_path) < 0 && errno != ENOENT)
-		rc = fail(r, -errno, "cannot remove %s: %s", r->state_path, strerror(errno));
+		rc = routing_fail(r, -errno, "cannot remove %s: %s", r->state_path, strerror(errno));
 	if (rc == 0)
 		memset(&r->state, 0, sizeof(r->state));
 	return rc;

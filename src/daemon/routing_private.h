@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: ISC */
+/* What routing.c and routing_settings.c share; not for anybody else. */
+#ifndef NATD_DAEMON_ROUTING_PRIVATE_H
+#define NATD_DAEMON_ROUTING_PRIVATE_H
+
+#include "routing.h"
+#include "routing_plan.h"
+#include "routing_present.h"
+#include "sysctl.h"
+
+struct routing {
+	struct netlink *nl;
+	char *state_path; /* NULL: nowhere */
+	struct sysctl_state state;
+	struct routing_present present;
+	struct routing_plan plan;
+	int tun_index;
+	int outside_index; /* 0: not there */
+	uint32_t changes;
+	char error[384];
+};
+
+/* Keeps the text of the first failure of a call. Returns `err`. */
+int routing_fail(struct routing *r, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* How to mend it: "" or ": ...". */
+const char *routing_hint(int err);
+
+/* Writes the state file, if there is to be one. */
+int routing_state_store(struct routing *r);
+/* Remembers the originals of all settings that the plan will change; before any of them does. */
+int routing_settings_remember(struct routing *r);
+/* One object of the plan. */
+int routing_setting_apply(struct routing *r, const struct routing_object *o);
+/* Puts back what the plan does not want changed (any more), unless somebody else has changed it since. */
+int routing_settings_restore(struct routing *r);
+
+#endif
