@@ -63,7 +63,7 @@ struct icmp_limit {
 	struct {
 		uint32_t stamp_ms;
 		uint16_t tokens; /* thousandths, at stamp_ms */
-		uint16_t used; /* 0: bucket never used, counts as full */
+		uint16_t used;	 /* 0: bucket never used, counts as full */
 	} bucket[ICMP_LIMIT_BUCKETS];
 };
 

@@ -62,6 +62,27 @@ START_TEST(test_add_of_extreme_bytes)
 }
 END_TEST
 
+START_TEST(test_add_of_carries_that_ripple)
+{
+	/* words at the edges, in both byte orders, so that folding carries once more and once again */
+	static const uint8_t words[][4] = {{0, 0, 0, 0},       {0, 0, 1, 0},	   {0, 1, 0, 0},
+					   {0xff, 0xff, 0, 0}, {0, 0, 0xff, 0xff}, {0xff, 0xff, 0xff, 0xff},
+					   {0, 0, 0, 1},       {1, 0, 0, 0},	   {0xff, 0xff, 0xff, 0xfe}};
+	enum { N = sizeof(words) / sizeof(words[0]) };
+
+	for (int i = 0; i < N * N * N * N; i++) {
+		uint8_t data[16];
+
+		memcpy(data, words[i % N], 4);
+		memcpy(data + 4, words[i / N % N], 4);
+		memcpy(data + 8, words[i / N / N % N], 4);
+		memcpy(data + 12, words[i / N / N / N], 4);
+		ck_assert_uint_eq(checksum_finish(checksum_add(0, data, 8)), build_checksum(0, data, 8));
+		ck_assert_uint_eq(checksum_finish(checksum_add(0, data, 16)), build_checksum(0, data, 16));
+	}
+}
+END_TEST
+
 START_TEST(test_add_in_pieces_equals_add_at_once)
 {
 	static uint8_t data[3000];
@@ -234,6 +255,7 @@ static Suite *checksum_suite(void)
 	tcase_add_test(full, test_example_of_rfc_1071);
 	tcase_add_test(full, test_add_equals_oracle_at_every_length_and_alignment);
 	tcase_add_loop_test(full, test_add_of_extreme_bytes, 0, 5);
+	tcase_add_test(full, test_add_of_carries_that_ripple);
 	tcase_add_test(full, test_add_in_pieces_equals_add_at_once);
 	tcase_add_loop_test(full, test_fold_of_every_carry, 0, 8);
 	tcase_add_test(full, test_pseudo_header_equals_its_bytes);
