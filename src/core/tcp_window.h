@@ -18,7 +18,8 @@
  * nevertheless open a new connection (both hosts forgot the old one), its end is put into end[d], which it
  * leaves recognisable: end[d] is otherwise at most a window and a byte above ack[!d]. Only an answer that
  * acknowledges exactly this SYN makes it count; the next segment of that side that fits the old numbers
- * wipes it out. Until then the right edge stands in for end[d]. So a forged SYN costs nothing.
+ * wipes it out. Until then the right edge stands in for end[d]. So a forged SYN costs nothing (but that
+ * a FIN may pass for unacknowledged: FIN_BOTH instead of TIME_WAIT, which time out alike).
  *
  * Invariants (both sides heard): ack[!d] <= end[d] <= ack[!d] + window[!d] + 1, or a SYN is pending in d;
  * ack and window never shrink but by a SYN that opens, or a segment that proves its place.
