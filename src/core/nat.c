@@ -27,14 +27,42 @@ static uint16_t min_inside_mtu(const struct nat_policy *p)
 	return least;
 }
 
-void nat_use_rules(struct nat *n, struct rules *r)
+/* The usual case, one range of addresses and one inside prefix, is answered by a compare. */
+static void cache_edges(struct nat *n)
 {
+	const struct nat_policy *p = n->policy;
+
+	n->external_first = n->external_span = 0;
+	n->inside_first = n->inside_mask = 0;
+	n->one_external = p->n_addresses == 1;
+	n->one_inside = p->n_inside == 1;
+	if (n->one_external) {
+		n->external_first = p->addresses[0].first;
+		n->external_span = p->addresses[0].last - p->addresses[0].first;
+	}
+	if (n->one_inside) {
+		n->inside_first = p->inside[0].address;
+		n->inside_mask = p->inside[0].length == 0 ? 0 : UINT32_MAX << (32 - p->inside[0].length);
+	}
+}
+
+bool nat_use_rules(struct nat *n, struct rules *r)
+{
+	uint32_t count = rules_address_count(r);
+	int32_t *slots = calloc(count > 0 ? count : 1, sizeof(*slots));
+
+	if (slots == NULL)
+		return false;
+	free(n->slots);
+	n->slots = slots;
 	n->rules = r;
 	n->policy = rules_policy(r);
 	n->min_inside_mtu = min_inside_mtu(n->policy);
+	cache_edges(n);
 	fragment_set_limit(n->fragments, n->policy->limits.fragments, n->policy->timeouts.fragment);
-	for (uint32_t i = 0; i < rules_address_count(r); i++)
-		table_address_add(n->table, rules_address_at(r, i));
+	for (uint32_t i = 0; i < count; i++)
+		n->slots[i] = table_address_add(n->table, rules_address_at(r, i));
+	return true;
 }
 
 static void seed_all(struct nat *n, const uint64_t seed[4])
@@ -67,11 +95,10 @@ static bool open_parts(struct nat *n, const struct nat_policy *policy, struct ta
 		tp.secret[i] = prf_next(&n->prf);
 	n->table = table_attach(&n->memory.table, &tp, n->now_s, report);
 	n->fragments = fragment_create(n->memory.fragments, n->memory.max_fragments, fragment_secret);
-	if (n->table == NULL || n->fragments == NULL) {
+	if (n->table == NULL || n->fragments == NULL || !nat_use_rules(n, r)) {
 		rules_destroy(r);
 		return false;
 	}
-	nat_use_rules(n, r);
 	return true;
 }
 
@@ -102,6 +129,7 @@ void nat_destroy(struct nat *n)
 		return;
 	table_detach(n->table);
 	rules_destroy(n->rules);
+	free(n->slots);
 	free(n);
 }
 
@@ -128,44 +156,67 @@ static enum nat_reason check_addresses(const struct nat *n, const struct pkt_vie
 	return NAT_PASS;
 }
 
-static enum nat_reason classify_to_elsewhere(const struct nat *n, struct work *w, bool from_inside)
+static enum nat_reason check_to_elsewhere(const struct nat *n, const struct work *w)
 {
 	if (rules_is_inside(n->rules, w->v.dst))
 		return DROP_INSIDE_DESTINATION;
-	if (!from_inside)
+	if (!rules_is_inside(n->rules, w->v.src))
 		return DROP_INSIDE_SOURCE;
-	if (rules_is_exempt(n->rules, w->v.dst))
-		return DROP_EXEMPT;
-	w->dir = DIR_OUT;
-	return NAT_PASS;
+	return rules_is_exempt(n->rules, w->v.dst) ? DROP_EXEMPT : NAT_PASS;
 }
 
-static enum nat_reason classify_to_external(const struct nat *n, struct work *w, bool from_inside)
+/*
+ * Everything that may be wrong with the addresses of a packet. A packet that belongs to a session need not be asked: its session's
+ * opener was, and a reload asks every session again.
+ */
+enum nat_reason nat_check_addresses(const struct nat *n, const struct work *w)
 {
-	if (from_inside) {
-		w->hairpin = true;
-		w->dir = DIR_OUT;
+	enum nat_reason why;
+
+	if (w->hairpin && w->dir == DIR_IN) /* the second half: it was asked before, and its source is natd's by now */
 		return NAT_PASS;
-	}
-	if (rules_address_find(n->rules, w->v.src) >= 0)
-		return DROP_SPOOFED_EXTERNAL;
-	w->dir = DIR_IN;
-	return NAT_PASS;
+	why = check_addresses(n, &w->v);
+	if (why == NAT_PASS && w->dir == DIR_OUT && !w->hairpin)
+		why = check_to_elsewhere(n, w);
+	return why;
+}
+
+static inline int32_t external_ordinal(const struct nat *n, uint32_t address)
+{
+	if (n->one_external)
+		return address - n->external_first <= n->external_span ? (int32_t)(address - n->external_first) : -1;
+	return rules_address_find(n->rules, address);
+}
+
+static inline bool is_inside(const struct nat *n, uint32_t address)
+{
+	if (n->one_inside)
+		return (address & n->inside_mask) == n->inside_first;
+	return rules_is_inside(n->rules, address);
 }
 
 /* Which way a packet goes follows from its addresses alone: the TUN does not tell where it came from. */
-enum nat_reason nat_classify(struct nat *n, struct work *w)
+static enum nat_reason find_direction(const struct nat *n, struct work *w)
 {
-	enum nat_reason why = check_addresses(n, &w->v);
-	bool from_inside;
+	w->dir = DIR_OUT;
+	w->from_inside = true;
+	w->hairpin = false;
+	if (external_ordinal(n, w->v.dst) < 0)
+		return NAT_PASS; /* or from nowhere known: no session will be found, and nat_check_addresses() says why */
+	if (is_inside(n, w->v.src)) {
+		w->hairpin = true;
+		return NAT_PASS;
+	}
+	w->dir = DIR_IN;
+	w->from_inside = false;
+	return external_ordinal(n, w->v.src) >= 0 && w->v.src != w->v.dst ? DROP_SPOOFED_EXTERNAL : NAT_PASS;
+}
 
-	if (why != NAT_PASS)
-		return why;
-	from_inside = rules_is_inside(n->rules, w->v.src);
-	w->from_inside = from_inside;
-	if (rules_address_find(n->rules, w->v.dst) >= 0)
-		return classify_to_external(n, w, from_inside);
-	return classify_to_elsewhere(n, w, from_inside);
+int32_t nat_external_slot(const struct nat *n, uint32_t address)
+{
+	int32_t ordinal = external_ordinal(n, address);
+
+	return ordinal < 0 ? TABLE_NONE : n->slots[ordinal];
 }
 
 /* The key of the next pass. The remote side of queries and of other protocols has no port. */
@@ -184,7 +235,7 @@ void nat_key(const struct nat *n, struct work *w, enum nat_dir dir)
 		k->remote = v->dst;
 		k->remote_port = has_ports ? v->dport : 0;
 	} else {
-		k->local = (uint32_t)table_address_slot(n->table, v->dst);
+		k->local = (uint32_t)nat_external_slot(n, v->dst);
 		k->local_port = v->dport;
 		k->remote = v->src;
 		k->remote_port = has_ports ? v->sport : 0;
@@ -192,7 +243,7 @@ void nat_key(const struct nat *n, struct work *w, enum nat_dir dir)
 	w->hash = table_hash(n->table, k);
 }
 
-/* ---- the batch ---- */
+/* ---- one packet ---- */
 
 static void remember_origin(struct work *w)
 {
@@ -203,12 +254,18 @@ static void remember_origin(struct work *w)
 	w->id = w->v.id;
 }
 
+static bool has_key(const struct work *w)
+{
+	return w->reason == NAT_PASS && w->v.frag != FRAG_LATER && w->v.kind != PKT_ICMP_ERROR &&
+	       w->v.kind != PKT_ICMP_REST;
+}
+
 static void prepare(struct nat *n, struct work *w, struct nat_packet *p)
 {
 	w->p = p;
-	w->hairpin = w->to_host = w->from_inside = false;
+	w->to_host = false;
 	w->mtu = 0;
-	w->session_id = 0;
+	w->session = NULL;
 	p->to = NAT_NOWHERE;
 	p->reason = NAT_PASS;
 	p->mtu = 0;
@@ -216,33 +273,11 @@ static void prepare(struct nat *n, struct work *w, struct nat_packet *p)
 	if (w->reason != NAT_PASS)
 		return;
 	remember_origin(w);
-	w->reason = (uint8_t)nat_classify(n, w);
-	if (w->reason != NAT_PASS)
-		return;
-	if (w->v.frag == FRAG_LATER || w->v.kind == PKT_ICMP_ERROR)
+	w->reason = (uint8_t)find_direction(n, w);
+	if (!has_key(w))
 		return;
 	nat_key(n, w, (enum nat_dir)w->dir);
 	table_prefetch(n->table, (enum nat_dir)w->dir, w->hash);
-}
-
-static bool has_key(const struct work *w)
-{
-	return w->reason == NAT_PASS && w->v.frag != FRAG_LATER && w->v.kind != PKT_ICMP_ERROR;
-}
-
-void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t count, nat_emit *emit, void *ctx)
-{
-	n->now_ms = now_ms;
-	n->now_s = (uint32_t)(now_ms / 1000);
-	n->emit = emit;
-	n->emit_ctx = ctx;
-	for (uint32_t i = 0; i < count; i++)
-		prepare(n, &n->work[i], &p[i]);
-	for (uint32_t i = 0; i < count; i++)
-		if (has_key(&n->work[i]))
-			table_prefetch_record(n->table, (enum nat_dir)n->work[i].dir, n->work[i].hash);
-	for (uint32_t i = 0; i < count; i++)
-		nat_process(n, &n->work[i]);
 }
 
 /* The host reads its ICMP itself: natd sees copies, and what is not for its sessions is none of its business. */
@@ -283,18 +318,46 @@ static void translate(struct nat *n, struct work *w)
 		nat_fragment_release(n, w, &came);
 }
 
-void nat_process(struct nat *n, struct work *w)
+/* What has no key of its own is asked about its addresses at once. */
+static void process_keyless(struct nat *n, struct work *w)
 {
-	if (w->reason != NAT_PASS)
-		nat_drop(n, w, (enum nat_reason)w->reason);
+	enum nat_reason why = nat_check_addresses(n, w);
+
+	if (why != NAT_PASS)
+		nat_drop(n, w, why);
 	else if (w->v.frag == FRAG_LATER)
 		nat_fragment_later(n, w);
 	else if (w->v.kind == PKT_ICMP_ERROR)
 		nat_icmp_error(n, w);
-	else if (w->v.kind == PKT_ICMP_REST)
+	else
 		nat_drop(n, w, DROP_ICMP_TYPE);
+}
+
+static void process(struct nat *n, struct work *w)
+{
+	if (w->reason != NAT_PASS)
+		nat_drop(n, w, (enum nat_reason)w->reason);
+	else if (!has_key(w))
+		process_keyless(n, w);
 	else
 		translate(n, w);
+}
+
+/* ---- the batch ---- */
+
+void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t count, nat_emit *emit, void *ctx)
+{
+	n->now_ms = now_ms;
+	n->now_s = (uint32_t)(now_ms / 1000);
+	n->emit = emit;
+	n->emit_ctx = ctx;
+	for (uint32_t i = 0; i < count; i++)
+		prepare(n, &n->work[i], &p[i]);
+	for (uint32_t i = 0; i < count; i++)
+		if (has_key(&n->work[i]))
+			table_prefetch_record(n->table, (enum nat_dir)n->work[i].dir, n->work[i].hash);
+	for (uint32_t i = 0; i < count; i++)
+		process(n, &n->work[i]);
 }
 
 /* ---- sending ---- */

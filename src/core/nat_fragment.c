@@ -56,7 +56,7 @@ void nat_fragment_later(struct nat *n, struct work *w)
 	}
 }
 
-static struct fragment_fate fate_of(const struct work *w, enum nat_to to)
+static struct fragment_fate fate_of(const struct nat *n, const struct work *w, enum nat_to to)
 {
 	return (struct fragment_fate){
 		.src = w->v.src,
@@ -65,13 +65,13 @@ static struct fragment_fate fate_of(const struct work *w, enum nat_to to)
 		.mtu = w->mtu,
 		.action = to == NAT_NOWHERE ? FATE_DROPPED : (uint8_t)to,
 		.dir = w->dir,
-		.session_id = w->session_id,
+		.session_id = w->session == NULL ? 0 : table_session_id(n->table, w->session),
 	};
 }
 
 bool nat_fragment_first(struct nat *n, struct work *w, const struct pkt_view *came, enum nat_to to)
 {
-	struct fragment_fate fate = fate_of(w, to);
+	struct fragment_fate fate = fate_of(n, w, to);
 	enum nat_reason why = NAT_PASS;
 
 	if (fragment_first(n->fragments, came, &fate, n->now_ms, &why))
@@ -83,7 +83,7 @@ bool nat_fragment_first(struct nat *n, struct work *w, const struct pkt_view *ca
 /* Those that came before the first one go out behind it. */
 void nat_fragment_release(struct nat *n, const struct work *w, const struct pkt_view *came)
 {
-	struct fragment_fate fate = fate_of(w, (enum nat_to)w->p->to);
+	struct fragment_fate fate = fate_of(n, w, (enum nat_to)w->p->to);
 	struct nat_packet p = {.data = n->scratch, .source = w->p->source};
 	struct work held = {.p = &p, .hairpin = w->hairpin, .from_inside = w->from_inside};
 	size_t len;

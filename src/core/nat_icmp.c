@@ -27,7 +27,7 @@ static void quote_key(const struct nat *n, const struct pkt_view *q, enum nat_di
 		k->local_port = q->dport;
 		k->remote = q->src;
 	} else {
-		k->local = (uint32_t)table_address_slot(n->table, q->src);
+		k->local = (uint32_t)nat_external_slot(n, q->src);
 		k->local_port = q->sport;
 		k->remote = q->dst;
 	}

@@ -19,10 +19,11 @@ void nat_notify(const struct nat *n, enum nat_event e, const struct session *s)
  */
 uint16_t nat_new_id(struct nat *n, const struct pkt_view *v)
 {
-	uint64_t h = prf_hash(n->id_key, (uint64_t)v->dst << 32 | v->src) + v->proto;
-	uint16_t id = n->ids[(h >> 16) % ID_COUNTERS]++;
+	unsigned __int128 m =
+		(unsigned __int128)(((uint64_t)v->dst << 32 | v->src) ^ n->id_key[0]) * (v->proto ^ n->id_key[1]);
+	uint64_t h = (uint64_t)(m >> 64) ^ (uint64_t)m;
 
-	return (uint16_t)(id + h);
+	return (uint16_t)(n->ids[(h >> 16) % ID_COUNTERS]++ + h);
 }
 
 enum nat_to nat_destination(const struct nat *n, const struct work *w)
@@ -235,6 +236,8 @@ enum nat_reason nat_pass(struct nat *n, struct work *w)
 	s = table_find(n->table, &w->key, w->hash, n->now_s);
 	is_new = s == NULL;
 	if (is_new)
+		why = nat_check_addresses(n, w);
+	if (is_new && why == NAT_PASS)
 		s = nat_open(n, w, &why);
 	if (s == NULL)
 		return why;
@@ -246,6 +249,6 @@ enum nat_reason nat_pass(struct nat *n, struct work *w)
 	account(s, w);
 	clamp_mss(n, w);
 	rewrite_pass(n, w, s);
-	w->session_id = table_session_id(n->table, s);
+	w->session = s;
 	return NAT_PASS;
 }

@@ -4,9 +4,9 @@
  *
  * Theory of operation. A packet is a `struct work` on its way through these steps:
  *
- *   nat_batch     parse all, classify all (direction, key, hash, prefetch), then one by one:
- *   nat_process   later fragment, ICMP error, or
- *   nat_translate one pass outbound or inbound; a hairpinned packet takes both, in that order
+ *   nat_batch     parse all (direction, key, hash, prefetch), then one by one:
+ *   process       later fragment, ICMP error, or
+ *   translate     one pass outbound or inbound; a hairpinned packet takes both, in that order
  *     nat_pass      find the session (nat_open.c makes it when policy lets it), track, rewrite
  *   nat_send      count, cut for the MTU, hand to the caller
  *
@@ -59,7 +59,7 @@ struct work {
 	uint32_t src, dst; /* as it came in, and the same for the next two */
 	uint16_t sport, dport;
 	uint16_t id;
-	uint64_t session_id; /* the last pass' session, for fragments */
+	struct session *session; /* of the last pass */
 };
 
 struct nat {
@@ -81,6 +81,11 @@ struct nat {
 	void *observe_ctx;
 	struct icmp_limit icmp_limit;
 	uint16_t ids[ID_COUNTERS];
+	int32_t *slots;	   /* of the outside addresses, by ordinal */
+	bool one_external; /* exactly one range: see external_ordinal() */
+	bool one_inside;
+	uint32_t external_first, external_span;
+	uint32_t inside_first, inside_mask;
 	uint16_t min_inside_mtu; /* of the known ones; 0: none known */
 	struct holds holds;
 	struct work work[NAT_BATCH_MAX];
@@ -88,11 +93,11 @@ struct nat {
 };
 
 /* nat.c */
-void nat_use_rules(struct nat *n, struct rules *r); /* takes them over */
-void nat_process(struct nat *n, struct work *w);
+bool nat_use_rules(struct nat *n, struct rules *r); /* takes them over; false: memory short, nothing changed */
 void nat_drop(struct nat *n, struct work *w, enum nat_reason why);
 void nat_send(struct nat *n, struct work *w, enum nat_to to);
-enum nat_reason nat_classify(struct nat *n, struct work *w);
+enum nat_reason nat_check_addresses(const struct nat *n, const struct work *w);
+int32_t nat_external_slot(const struct nat *n, uint32_t address);
 void nat_key(const struct nat *n, struct work *w, enum nat_dir dir);
 
 /* nat_pass.c: one direction */

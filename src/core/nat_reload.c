@@ -74,9 +74,12 @@ bool nat_reconfigure(struct nat *n, const struct nat_policy *policy, uint64_t no
 	r = rules_create(policy);
 	if (r == NULL)
 		return false;
+	if (!nat_use_rules(n, r)) {
+		rules_destroy(r);
+		return false;
+	}
 	n->now_ms = now_ms;
 	n->now_s = (uint32_t)(now_ms / 1000);
-	nat_use_rules(n, r);
 	table_set_timeouts(n->table, &n->policy->timeouts, n->policy->timeouts.port_reuse);
 	judge_sessions(n, report);
 	retire_addresses(n, old);

@@ -166,7 +166,7 @@ static void on_emit(void *ctx, const struct nat_packet *p, bool owned)
 	b->last.port = (uint16_t)(p->data[20] << 8 | p->data[21]);
 }
 
-static void create(struct bench *b, uint32_t max)
+static void create(struct bench *b)
 {
 	static const struct nat_prefix inside = {.address = INSIDE, .length = 8};
 	static const struct nat_address_range addresses = {.first = EXT, .last = EXT + ADDRESSES - 1};
@@ -192,7 +192,7 @@ static void create(struct bench *b, uint32_t max)
 			     .unsolicited_syn = 6,
 			     .fragment = 5,
 			     .port_reuse = 120},
-		.limits = {.sessions = max, .fragments = 4096},
+		.limits = {.sessions = TABLE_MAX_SESSIONS, .fragments = 4096},
 	};
 	uint64_t seed[4] = {1, 2, 3, 4};
 	struct table_attach_report report;
@@ -314,7 +314,7 @@ int main(int argc, char **argv)
 	if (b.externals == NULL)
 		return 1;
 	memset(b.externals, 1, max * sizeof(*b.externals)); /* resident before anything is measured */
-	create(&b, max);
+	create(&b);
 	idle = resident();
 	printf("%10s %10s %8s %12s %12s %10s\n", "sessions", "cycles/pkt", "ns/pkt", "opens/s", "worst us",
 	       "bytes each");
