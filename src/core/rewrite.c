@@ -66,10 +66,11 @@ static inline uint32_t put_ports(struct pkt_view *v, const struct rewrite *rw)
 static inline uint32_t put_tcp(struct pkt_view *v, const struct rewrite *rw, uint32_t addresses)
 {
 	uint32_t ports = put_ports(v, rw);
-	uint8_t *check = v->l4 + TCP_CHECK;
+	uint8_t *check;
 
 	if (v->l4_len < TCP_CHECK + 2) /* a short quote */
 		return ports;
+	check = v->l4 + TCP_CHECK;
 	if (rw->csum_partial)
 		return ports + put16(check, checksum_update_partial(load16(check), addresses));
 	return ports + put16(check, checksum_update(load16(check), addresses + ports));
@@ -103,10 +104,11 @@ static uint32_t put_icmp_id(struct pkt_view *v, const struct rewrite *rw)
  */
 static uint32_t put_other(struct pkt_view *v, const struct rewrite *rw, uint32_t addresses)
 {
-	uint8_t *check = v->l4 + UDP_CHECK;
+	uint8_t *check;
 
 	if ((v->proto != PROTO_DCCP && v->proto != PROTO_UDPLITE) || v->l4_len < UDP_CHECK + 2)
 		return 0;
+	check = v->l4 + UDP_CHECK;
 	if (rw->csum_partial)
 		return put16(check, checksum_update_partial(load16(check), addresses));
 	return put16(check, checksum_update(load16(check), addresses));
@@ -213,14 +215,16 @@ static bool clamp_options(struct pkt_view *v, uint16_t mss, uint32_t *diff)
 
 bool rewrite_clamp_mss(struct pkt_view *v, uint16_t mss, bool csum_partial)
 {
-	uint8_t *check = v->l4 + TCP_CHECK;
 	uint32_t diff = 0;
+	uint8_t *check;
 
 	if (v->kind != PKT_TCP || v->is_quote || !(v->tcp_flags & TCP_SYN))
 		return false;
 	if (!clamp_options(v, mss, &diff))
 		return false;
-	if (!csum_partial) /* else the options are not summed yet */
-		store16(check, checksum_update(load16(check), diff));
+	if (csum_partial) /* the options are not summed yet */
+		return true;
+	check = v->l4 + TCP_CHECK;
+	store16(check, checksum_update(load16(check), diff));
 	return true;
 }

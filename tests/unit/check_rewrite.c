@@ -70,7 +70,7 @@ START_TEST(test_3022_rewrite_equals_recomputation)
 {
 	static const uint8_t protos[] = {6, 17, 1, 47}, options[] = {7, 7, 4, 0, 0, 0, 0, 148, 4, 0, 0};
 
-	for (int round = 0; round < 30000; round++) {
+	for (int round = 0; round < 10000; round++) {
 		struct rewrite rw = random_rewrite();
 		size_t len = BUILD(p, .proto = protos[_i], .src = random_address(), .dst = random_address(),
 				   .id = random_port(), .ip_options = options, .ip_options_len = unit_below(12),
@@ -118,7 +118,7 @@ START_TEST(test_wrong_checksum_stays_wrong_by_the_same_amount)
 {
 	static const uint8_t protos[] = {6, 17, 1}, field[] = {16, 6, 2};
 
-	for (int round = 0; round < 20000; round++) {
+	for (int round = 0; round < 10000; round++) {
 		struct rewrite rw = random_rewrite();
 		size_t len = BUILD(p, .proto = protos[_i], .src = random_address(), .dst = random_address(),
 				   .flags = TCP_ACK, .icmp_type = 0, .payload_len = unit_below(32));
@@ -170,7 +170,7 @@ START_TEST(test_partial_checksum_follows_addresses_only)
 {
 	static const uint8_t protos[] = {6, 17};
 
-	for (int round = 0; round < 20000; round++) {
+	for (int round = 0; round < 10000; round++) {
 		struct rewrite rw = random_rewrite();
 		size_t len = BUILD(p, .proto = protos[_i], .src = random_address(), .dst = random_address(),
 				   .flags = TCP_ACK, .csum_partial = true, .payload_len = unit_below(32));
@@ -286,7 +286,7 @@ START_TEST(test_5508_4_quote_equals_recomputation)
 {
 	static const uint8_t protos[] = {6, 17, 1};
 
-	for (int round = 0; round < 30000; round++) {
+	for (int round = 0; round < 10000; round++) {
 		struct rewrite rw = random_rewrite();
 		size_t quoted, len = random_error(protos[_i], &quoted);
 
@@ -454,7 +454,7 @@ END_TEST
 
 START_TEST(test_mss_clamp_equals_recomputation)
 {
-	for (int round = 0; round < 50000; round++) {
+	for (int round = 0; round < 10000; round++) {
 		uint8_t options[12] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 		uint16_t had = random_port(), mss = random_port(), error;
 		size_t at = unit_below(9), len;
