@@ -632,6 +632,7 @@ static Suite *suite(void)
 	TCase *tc = tcase_create("icmp");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 60);
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tcase_add_loop_test(tc, tests[i].test, 0, tests[i].loops);
 	suite_add_tcase(s, tc);
