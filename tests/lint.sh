@@ -50,7 +50,7 @@ shell()
 man()
 {
 	local out
-	out=$(find "$root/man" -name '*.in' -print0 | sort -z | xargs -0 -r mandoc -T lint -W warning)
+	out=$(find "$root/man" -name '*.[1-8]*' -print0 | sort -z | xargs -0 -r mandoc -T lint -W warning)
 	[ -z "$out" ] || { echo "$out"; return 1; }
 }
 
