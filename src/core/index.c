@@ -139,29 +139,33 @@ static bool put(struct index *ix, uint64_t hash, uint32_t word)
 	return true;
 }
 
-/* One bucket more: the entries of its lower twin that belong to it move there. */
+/* One bucket more: the entries of its lower twin that belong to it move there; strays of other buckets go
+ * home if they can. */
 static void split(struct index *ix)
 {
 	uint32_t to = ix->n, from = ix->n - ix->low;
-	struct index_bucket *b = &ix->buckets[from], *fresh = &ix->buckets[to];
-	unsigned used = 0;
+	struct index_bucket *b = &ix->buckets[from];
+	uint64_t hash[INDEX_SLOTS];
 
 	prefetch_records(ix, b);
 	set_size(ix, ix->n + 1);
 	for (unsigned i = 0; i < INDEX_SLOTS; i++) {
-		uint32_t word = b->slot[i], target;
-		uint64_t hash;
+		if (b->slot[i] == 0)
+			continue;
+		hash[i] = hash_of(ix, b->slot[i]);
+		__builtin_prefetch(&ix->buckets[index_first_bucket(ix, hash[i])]);
+	}
+	for (unsigned i = 0; i < INDEX_SLOTS; i++) {
+		uint32_t first;
 
-		if (word == 0)
+		if (b->slot[i] == 0)
 			continue;
-		hash = hash_of(ix, word);
-		target = index_first_bucket(ix, hash);
-		if (target != from && target != to)
-			target = index_second_bucket(ix, hash);
-		if (target != to)
+		first = index_first_bucket(ix, hash[i]);
+		if (first == from)
 			continue;
-		fresh->slot[used++] = word;
-		b->slot[i] = 0;
+		if (place(&ix->buckets[first], b->slot[i]) ||
+		    (index_second_bucket(ix, hash[i]) == to && place(&ix->buckets[to], b->slot[i])))
+			b->slot[i] = 0;
 	}
 }
 
