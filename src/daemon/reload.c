@@ -188,9 +188,13 @@ void natd_refresh(struct natd *n)
 	const struct outcome o = {log_say, NULL};
 	struct nat_reconfigure_report report;
 	struct config_report problems = {0};
-	struct natd_config *config = setup_take_config(n->setup);
-	struct setup *s = setup_create(n->netlink, config, &problems);
+	struct natd_config *config;
+	struct setup *s;
 
+	if (n->tun.fd < 0) /* it comes again when the TUN does */
+		return;
+	config = setup_take_config(n->setup);
+	s = setup_create(n->netlink, config, &problems);
 	n->setup->config = config;
 	if (!s) {
 		say_report(&o, &problems);
@@ -214,7 +218,7 @@ void natd_refresh(struct natd *n)
 
 void natd_scan_ports(struct natd *n)
 {
-	if (!setup_scan_ports(n->setup, n->netlink) && n->is_routed)
+	if (n->tun.fd < 0 || (!setup_scan_ports(n->setup, n->netlink) && n->is_routed))
 		return;
 	if (apply_routing(n, n->setup) < 0)
 		log_error(SUB_ROUTING, "%s", routing_error(n->routing));

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "loop.h"
 #include "natd.h"
@@ -83,21 +84,27 @@ static void on_tun_retry(void *ctx)
 	privs_raise(&n->privs);
 	r = natd_open_tun(n);
 	privs_lower(&n->privs);
-	if (r < 0) {
-		loop_timer_once(n->watch.tun, TUN_RETRY_MS);
+	if (r == 0) {
+		natd_refresh(n);
+		log_notice(SUB_TUN, "%s: made anew", n->tun.name);
 		return;
 	}
-	log_notice(SUB_TUN, "%s: made anew", n->tun.name);
-	natd_refresh(n);
+	if (!n->watch.is_tun_failure_told)
+		log_error(SUB_TUN,
+			  "%s: cannot be made again: %s (uid %u needs access to " NATD_TUN_PATH
+			  "), trying every second",
+			  n->setup->config->tun.name, strerror(-r), (unsigned)getuid());
+	n->watch.is_tun_failure_told = true;
+	loop_timer_once(n->watch.tun, TUN_RETRY_MS);
 }
 
 void watch_tun_lost(void *ctx, int err)
 {
 	struct natd *n = ctx;
 
-	log_write(LEVEL_ERROR, SUB_TUN, err, "%s: the device is gone, no packet passes until it is made anew",
-		  n->tun.name);
+	log_write(LEVEL_ERROR, SUB_TUN, err, "%s: the device is gone, no packet passes until it is back", n->tun.name);
 	n->is_routed = false;
+	n->watch.is_tun_failure_told = false;
 	tun_close(&n->tun);
 	n->tun.fd = -1;
 	loop_timer_once(n->watch.tun, 1);

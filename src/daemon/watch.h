@@ -3,6 +3,8 @@
 #ifndef NATD_DAEMON_WATCH_H
 #define NATD_DAEMON_WATCH_H
 
+#include <stdbool.h>
+
 struct natd;
 struct loop_fd;
 struct loop_signal;
@@ -18,6 +20,7 @@ struct watch {
 	struct loop_timer *status;
 	struct loop_timer *watchdog;
 	struct loop_timer *tun; /* to make it anew */
+	bool is_tun_failure_told;
 };
 
 /* Catches SIGTERM, SIGINT (stop) and SIGHUP (reload); ignores SIGPIPE. 0 or a negative errno. */
