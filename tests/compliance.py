@@ -1,0 +1,113 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: ISC
+"""Makes docs/rfc-compliance.md out of docs/requirements.tsv and the names of the tests.
+
+    tests/compliance.py [--results WIRE.json] [--out FILE] [--check]
+
+A test belongs to a requirement when its name carries the id: test_4787_9_9a_hairpin... belongs to 4787-9 and
+4787-9a, test_7857_2_1_... to 7857-2.1 (and 7857-2). A requirement that natd meets by having no such thing
+("natd has none") needs no test; any other row without one is printed as "untested" and, with --check,
+fails. WIRE.json is what tests/integration/test_wire.py leaves behind: requirement -> {"natd": ..., "nft": ...}.
+The last line printed is the table's totals.
+"""
+import argparse
+import json
+import os
+import re
+import sys
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+RFCS = {"4787", "5382", "5508", "7857", "6888", "6056", "3022", "1812", "1191", "6864", "5961"}
+SECTIONED = {"7857", "5508", "1812", "3022", "6864", "6056", "1191"}
+
+
+def ids_in(name):
+    """Every requirement id that a test's name carries."""
+    found, rfc, run = set(), None, []
+    for token in name.split("_") + ["end"]:
+        if token in RFCS:
+            rfc, run = token, []
+        elif rfc and re.fullmatch(r"\d{1,2}[a-z]?", token):
+            run.append(token)
+            found.add(f"{rfc}-{token}")
+            if rfc in SECTIONED and len(run) > 1:
+                found.add(f"{rfc}-{'.'.join(run)}")
+        else:
+            rfc, run = None, []
+    return found
+
+
+def tests():
+    """requirement id -> sorted names of the tests that carry it."""
+    by_id = {}
+    pattern = re.compile(r"START_TEST\((test_\w+)\)|^def (test_\w+)\(|^    def (test_\w+)\(", re.M)
+    for folder in ("tests/unit", "tests/integration"):
+        for name in sorted(os.listdir(os.path.join(TOP, folder))):
+            if not name.endswith((".c", ".py")):
+                continue
+            with open(os.path.join(TOP, folder, name), encoding="utf-8") as f:
+                text = f.read()
+            for match in pattern.finditer(text):
+                test = next(g for g in match.groups() if g)
+                for rid in ids_in(test):
+                    by_id.setdefault(rid, set()).add(f"{name.rsplit('.', 1)[0]}:{test}")
+    return {k: sorted(v) for k, v in by_id.items()}
+
+
+def rows():
+    with open(os.path.join(TOP, "docs/requirements.tsv"), encoding="utf-8") as f:
+        for line in f:
+            if not line.startswith("#") and line.strip():
+                yield (line.rstrip("\n").split("\t") + [""] * 5)[:5]
+
+
+def verdict(rid, code, remark, known):
+    if known.get(rid):
+        return "met"
+    if code == "-":
+        return "not offered" if re.search(r"Not offered|later release|One setting|cannot be", remark) else "met without"
+    return "untested"
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--results")
+    p.add_argument("--out", default=os.path.join(TOP, "docs/rfc-compliance.md"))
+    p.add_argument("--check", action="store_true")
+    a = p.parse_args()
+    wire = {}
+    if a.results and os.path.exists(a.results):
+        with open(a.results, encoding="utf-8") as f:
+            wire = json.load(f)
+    known, totals, untested = tests(), {}, []
+    with open(a.out, "w", encoding="utf-8") as out:
+        out.write(HEAD)
+        for rid, strength, text, code, remark in rows():
+            v = verdict(rid, code, remark, known)
+            totals[v] = totals.get(v, 0) + 1
+            if v == "untested":
+                untested.append(rid)
+            names = "<br>".join(f"`{t}`" for t in known.get(rid, [])) or "-"
+            w = wire.get(rid, {})
+            cells = (rid, strength, text, v, w.get("natd", ""), w.get("nft", ""), names, code, remark)
+            out.write("| " + " | ".join(cells) + " |\n")
+    line = ", ".join(f"{n} {v}" for v, n in sorted(totals.items()))
+    if untested:
+        print("untested:", " ".join(untested))
+    print(f"compliance: {sum(totals.values())} requirements: {line}")
+    return 1 if a.check and untested else 0
+
+
+HEAD = """# Requirements of the RFCs, one by one
+
+Made by `make compliance` from `docs/requirements.tsv` and the names of the tests; do not edit. "met" means that
+at least one test whose name carries the id shows it; "met without" that natd has no such thing and needs none.
+The columns "natd" and "nft" are what the tests on the wire gave for natd and for nft masquerade in the same
+namespaces (empty: shown in-process only).
+
+| id | strength | requirement | verdict | natd | nft | tests | code | remark |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+if __name__ == "__main__":
+    sys.exit(main())
