@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * JSON by jansson, which escapes what must be escaped. Names and order of the members are promised in
- * natctl(8). jansson refuses bytes that are not UTF-8: such a text is shown as its printable part.
+ * JSON by jansson. Names and order of the members are promised in natctl(8). Only printable ASCII leaves.
  */
 #include "json.h"
 
@@ -18,18 +17,32 @@ bool json_is_built_in(void)
 	return true;
 }
 
-static json_t *make_text(const char *text)
+/* `text` with "?" for everything but printable ASCII. */
+static const char *make_plain(char *plain, size_t size, const char *text)
 {
-	json_t *value = json_string(text);
-	char plain[CTL_TEXT_MAX + 1];
 	size_t len = 0;
 
-	if (value)
-		return value;
-	for (; *text && len < CTL_TEXT_MAX; text++)
+	for (; *text && len < size - 1; text++)
 		plain[len++] = *text >= ' ' && *text <= '~' ? *text : '?';
 	plain[len] = '\0';
-	return json_string(plain);
+	return plain;
+}
+
+/* jansson escapes control characters but DEL, and refuses what is not UTF-8. */
+static json_t *make_text(const char *text)
+{
+	char plain[CTL_TEXT_MAX + 1];
+	json_t *value = strchr(text, 0x7f) ? NULL : json_string(text);
+
+	return value ? value : json_string(make_plain(plain, sizeof(plain), text));
+}
+
+/* A member whose name came from natd. */
+static void set_member(json_t *o, const char *name, json_t *value)
+{
+	char plain[64];
+
+	json_object_set_new(o, make_plain(plain, sizeof(plain), name), value);
 }
 
 static json_t *make_number(uint64_t value)
@@ -88,7 +101,7 @@ static json_t *make_prefix(const struct ctl_prefix *p)
 /* Prints on one line and frees. A value that could not be made is missing, so `members` are counted. */
 static bool print_line(FILE *f, json_t *o, size_t members)
 {
-	bool ok = o && json_object_size(o) == members && json_dumpf(o, f, JSON_COMPACT) == 0;
+	bool ok = o && json_object_size(o) == members && json_dumpf(o, f, JSON_COMPACT | JSON_ENSURE_ASCII) == 0;
 
 	json_decref(o);
 	fputc('\n', f);
@@ -146,27 +159,30 @@ struct json_object *json_create(void)
 
 void json_add_number(struct json_object *o, const char *name, uint64_t value)
 {
-	json_object_set_new(root(o), name, make_number(value));
+	set_member(root(o), name, make_number(value));
 }
 
 void json_add_bool(struct json_object *o, const char *name, bool value)
 {
-	json_object_set_new(root(o), name, json_boolean(value));
+	set_member(root(o), name, json_boolean(value));
 }
 
 void json_add_text(struct json_object *o, const char *name, const char *text)
 {
-	json_object_set_new(root(o), name, make_text(text));
+	set_member(root(o), name, make_text(text));
 }
 
 static json_t *find_list(struct json_object *o, const char *name)
 {
-	json_t *list = json_object_get(root(o), name);
+	char plain[64];
+	json_t *list;
 
+	make_plain(plain, sizeof(plain), name);
+	list = json_object_get(root(o), plain);
 	if (json_is_array(list))
 		return list;
-	json_object_set_new(root(o), name, json_array());
-	return json_object_get(root(o), name);
+	json_object_set_new(root(o), plain, json_array());
+	return json_object_get(root(o), plain);
 }
 
 void json_add_list(struct json_object *o, const char *name)
