@@ -96,6 +96,8 @@ static const struct {
 	 "f:3: 4294967596 is too large: no number here may be above 2147483647\n"},
 	{BASE "timeouts = { udp = 0x10000012c; };",
 	 "f:3: 0x10000012c is too large: no number here may be above 2147483647\n"},
+	{BASE "timeouts = { udp = 2147483648; };",
+	 "f:3: 2147483648 is too large: no number here may be above 2147483647\n"},
 	{BASE "timeouts = { udp = 2147483647; };", "f:3: timeouts.udp is 2147483647: it must be between 1 and 31536000 "
 						   "seconds\n"},
 	{BASE "timeouts = { udp = 4294967596L; };",
@@ -243,8 +245,8 @@ static const struct {
 	 "f:6: forward.address: \"224.0.0.1\" is in 224.0.0.0/4 (multicast), which no host may use\n"
 	 "f:6: forward.to: \"10.8.0.1:\" has no proper port: it is a number from 1 to 65535\n"
 	 "f:6: forward.from is empty, so nobody could use it: leave the key out to allow everyone\n"},
-	{"", "", "forwards = ( { protocol = \"tcp\"; port = \"100-200\"; to = \"10.8.0.1:65500\"; } );",
-	 "f:6: this forward leads 101 ports to port 65500 and up, beyond 65535: begin at 65435 or below\n"},
+	{"", "", "forwards = ( { protocol = \"tcp\"; port = \"100-200\"; to = \"10.8.0.1:65436\"; } );",
+	 "f:6: this forward leads 101 ports to port 65436 and up, beyond 65535: begin at 65435 or below\n"},
 	{"", "",
 	 "forwards = ( { name = \"a\"; protocol = \"tcp\"; port = 1; to = \"10.8.0.1\"; },\n"
 	 "{ name = \"a\"; protocol = \"tcp\"; port = 2; to = \"10.8.0.1\"; } );",
@@ -842,6 +844,24 @@ START_TEST(test_shared_ports_end_where_the_kernels_rules_do)
 	r = config_port_ranges(c, false, &n);
 	ck_assert(n == 2 && r[1].first == 65535 && r[1].last == 65535);
 	config_free(c);
+	c = load_good(
+		"inside = { interfaces = \"wg0\"; };\noutside = { interface = \"eth0\"; ports = \"61000-65535\"; };");
+	r = config_port_ranges(c, true, &n);
+	ck_assert(n == 1 && r[0].first == 61000 && r[0].last == 65534);
+	r = config_port_ranges(c, false, &n);
+	ck_assert(n == 1 && r[0].first == 61000 && r[0].last == 65535);
+	config_free(c);
+}
+END_TEST
+
+START_TEST(test_last_port_that_a_range_may_lead_to)
+{
+	struct natd_config *c =
+		load_good(BASE "forwards = ( { protocol = \"tcp\"; port = \"100-200\"; to = \"10.8.0.1:65435\"; } "
+			       ");");
+
+	ck_assert_uint_eq(c->forwards[0].to_port, 65435);
+	config_free(c);
 }
 END_TEST
 
@@ -880,7 +900,7 @@ static void random_draft(struct draft *d)
 	d->protocols = 1 + unit_below(3);
 	d->address = unit_below(3);
 	d->first = 1 + unit_below(40);
-	d->last = d->first + unit_below(4);
+	d->last = d->first + (unit_below(3) ? unit_below(4) : unit_below(30));
 	d->from = unit_below(3) ? unit_below(16) : 0;
 }
 
@@ -982,6 +1002,7 @@ static Suite *suite_config(void)
 	tcase_add_test(t, test_every_number_word_and_truth_value_goes_round);
 	tcase_add_test(t, test_words_of_mss_clamp);
 	tcase_add_test(t, test_shared_ports_end_where_the_kernels_rules_do);
+	tcase_add_test(t, test_last_port_that_a_range_may_lead_to);
 	tcase_add_test(t, test_hidden_forwards_are_found_as_by_comparing_all);
 	tcase_add_test(t, test_overlapping_addresses_are_found_as_by_comparing_all);
 	tcase_add_test(t, test_thousands_of_forwards_load_at_once);
