@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: ISC
+"""What the kernel steers to natd and what it leaves to the host: the rules of routing_plan.h, with real packets."""
+import socket
+
+import pytest
+from scapy.layers.inet import GRE, IP, TCP, UDP
+from scapy.packet import Raw
+
+from conftest import some_bytes
+from netlab import Lab
+
+SERVER = Lab.SERVERS[0]
+CLIENT = Lab.CLIENTS[0]
+POOL = "203.0.113.16/29"
+EXEMPT = "198.51.100.0/24"
+IP_RECVERR = 11
+
+
+def silent(sock):
+    """Nothing comes, and what was sent before has long been dealt with."""
+    sock.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        sock.recv(100)
+
+
+def fence(lab):
+    """A packet to natd behind all those sent before: when it is seen, they have been steered."""
+    with lab.gateway.capture("natd0") as seen:
+        lab.server.send_ip(IP(src=SERVER, dst=Lab.OUTSIDE) / UDP(sport=1, dport=20000) / b"fence")
+        seen.wait(lambda p: Raw in p and p[Raw].load == b"fence")
+
+
+def steered(lab, sender, packet):
+    """Sends it; did it reach natd's device?"""
+    packet = IP(bytes(packet))
+    with lab.gateway.capture("natd0") as seen:
+        sender.send_ip(packet)
+        lab.server.send_ip(IP(src=SERVER, dst=Lab.OUTSIDE) / UDP(sport=1, dport=20001) / b"behind")
+        seen.wait(lambda p: Raw in p and p[Raw].load == b"behind", timeout=5)
+        return any((p.src, p.dst, p.proto) == (packet.src, packet.dst, packet.proto) and
+                   (p.proto != 17 or p.frag or p[UDP].dport == packet[UDP].dport) for p in seen.so_far())
+
+
+@pytest.mark.parametrize("port, expected", [
+    (16383, False), (16384, True), (32767, True), (32768, False), (60999, False), (61000, True), (65534, True),
+    (22, False), (80, False)])
+def test_only_natds_ports_are_steered(lab, natd, port, expected):
+    assert steered(lab, lab.server, IP(src=SERVER, dst=Lab.OUTSIDE) / UDP(sport=7, dport=port)) == expected
+
+
+@pytest.mark.parametrize("size", [10, 4000, 30000])
+def test_datagram_to_the_host_arrives_whole(lab, natd, size):
+    with lab.gateway.udp(port=5000) as host, lab.server.udp() as sock:
+        sock.sendto(some_bytes(size), (Lab.OUTSIDE, 5000))
+        assert host.recvfrom(65536)[0] == some_bytes(size)
+
+
+def test_ports_of_the_host_within_natds_range_stay_the_hosts(lab, start_natd):
+    with lab.gateway.tcp_listener(Lab.OUTSIDE, 20000) as host:
+        start_natd()
+        assert "dport 20000 lookup local" in lab.gateway.run("ip", "rule").stdout
+        with lab.server.socket() as sock:
+            sock.connect((Lab.OUTSIDE, 20000))
+            with host.accept()[0] as accepted:
+                accepted.sendall(b"host")
+            assert sock.recv(10) == b"host"
+
+
+def test_other_protocols_to_a_shared_address_are_the_hosts(lab, natd):
+    assert not steered(lab, lab.server, IP(src=SERVER, dst=Lab.OUTSIDE) / GRE() / b"x")
+
+
+def test_c2_18_inside_hosts_are_not_reached_directly(lab, natd):
+    lab.router.run("ip", "route", "add", Lab.INSIDE, "via", Lab.OUTSIDE)
+    with lab.client.udp(port=7000) as inside, lab.gateway.udp(Lab.GATEWAY_INSIDE, 7000) as gateway:
+        with lab.server.udp() as sock:
+            sock.sendto(b"x", (CLIENT, 7000))
+            sock.sendto(b"x", (Lab.GATEWAY_INSIDE, 7000))
+        fence(lab)
+        silent(inside)
+        silent(gateway)
+
+
+def test_c2_17_inside_sources_from_outside_are_refused(lab, natd):
+    with lab.gateway.udp(port=5000) as host:
+        lab.router.send_ip(IP(src=CLIENT, dst=Lab.OUTSIDE) / UDP(sport=7, dport=5000))
+        assert not steered(lab, lab.router, IP(src=CLIENT, dst=Lab.OUTSIDE) / UDP(sport=7, dport=20000))
+        silent(host)
+
+
+def test_c2_3_an_inside_host_cannot_play_the_remote_one(lab, natd):
+    lab.client.run("ip", "addr", "add", f"{SERVER}/32", "dev", "lo")
+    spoofed = IP(src=SERVER, dst=Lab.OUTSIDE) / UDP(sport=7, dport=20000)
+    assert not steered(lab, lab.client, spoofed)
+    assert steered(lab, lab.client, IP(src=CLIENT, dst=Lab.OUTSIDE) / UDP(sport=7, dport=20000))
+
+
+def test_host_does_not_become_an_open_router(lab, natd):
+    with lab.router.capture("up0") as seen:
+        lab.router.run("ip", "route", "add", "192.0.2.0/24", "via", Lab.OUTSIDE)
+        lab.server.send_ip(IP(src=SERVER, dst="192.0.2.1") / UDP(sport=7, dport=7))
+        fence(lab)
+        packets = [p for p in seen.so_far() if p.dst == "192.0.2.1"]
+    assert len(packets) == 1  # on its way to the gateway, not back
+
+
+def test_host_that_forwarded_before_goes_on(lab, start_natd):
+    lab.gateway.sysctl("ipv4/ip_forward", 1)
+    start_natd()
+    with lab.router.capture("up0") as seen:
+        lab.router.run("ip", "route", "add", "192.0.2.0/24", "via", Lab.OUTSIDE)
+        lab.server.send_ip(IP(src=SERVER, dst="192.0.2.1", ttl=5) / UDP(sport=7, dport=7))
+        seen.wait(lambda p: p.dst == "192.0.2.1" and p.ttl == 3)
+
+
+@pytest.mark.parametrize("proto", [17, 6, 47])
+def test_pool_addresses_are_steered_whole_and_answered_for(lab, start_natd, proto):
+    start_natd({"addresses": f'[ "{POOL}" ]'})
+    with lab.gateway.capture("natd0") as seen:
+        lab.server.send_ip(IP(src=SERVER, dst="203.0.113.18", proto=proto) / Raw(b"\0" * 40))
+        seen.wait(lambda p: p.dst == "203.0.113.18" and p.proto == proto)
+    assert "203.0.113.18" in lab.router.run("ip", "neigh").stdout
+    assert len(lab.gateway.run("ip", "neigh", "show", "proxy").stdout.splitlines()) == 8
+
+
+def test_exempt_destination_is_reached_untranslated(lab, start_natd, udp_echo):
+    start_natd({"inside": f'exempt = [ "{EXEMPT}" ];'})
+    lab.router.run("ip", "route", "add", Lab.INSIDE, "via", Lab.OUTSIDE)
+    udp_echo()
+    with lab.client.udp() as sock:
+        sock.sendto(b"plain", (SERVER, 7))
+        assert sock.recv(100).split()[0] == CLIENT.encode()
+
+
+@pytest.mark.parametrize("everywhere", [0, 1, 2])
+def test_reverse_path_filter_of_the_host_does_not_matter(lab, start_natd, udp_echo, everywhere):
+    for name in ("all", "default", "out0", "lan0"):
+        lab.gateway.sysctl(f"ipv4/conf/{name}/rp_filter", everywhere)
+    start_natd()
+    udp_echo()
+    with lab.client.udp() as sock:
+        sock.sendto(b"hello", (SERVER, 7))
+        assert sock.recv(100).split()[0] == Lab.OUTSIDE.encode()
+    with lab.gateway.udp(port=5000) as host, lab.server.udp() as sock:
+        sock.sendto(some_bytes(4000), (Lab.OUTSIDE, 5000))
+        assert host.recvfrom(65536)[0] == some_bytes(4000)
+
+
+def test_nothing_leaks_after_a_crash(lab, start_natd):
+    lab.gateway.sysctl("ipv4/ip_forward", 1)
+    natd = start_natd()
+    natd.send_signal(9)
+    natd.process.wait()
+    with lab.router.capture("up0") as seen:
+        with lab.client.udp() as sock:
+            sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+            sock.connect((SERVER, 9))
+            sock.send(b"x")
+            with pytest.raises(OSError, match="No route to host"):  # the kernel's own word: it fails closed
+                sock.recv(100)
+        assert not [p for p in seen.so_far() if p.src == CLIENT]
+    natd.start()
+
+
+def test_reload_with_one_more_inside_interface_changes_only_what_differs(lab, natd):
+    before = lab.gateway.run("ip", "rule").stdout.splitlines()
+    lab.gateway.run("ip", "link", "add", "lan1", "type", "bridge")
+    natd.write_config(f"""
+        outside = {{ interface = "out0"; addresses = [ "interface" ]; }};
+        inside = {{ interfaces = [ "lan0", "lan1" ]; prefixes = [ "10.8.0.0/24" ]; }};
+        control = {{ socket = "{natd.socket}"; }};""")
+    with lab.gateway.start("ip", "-o", "monitor", "rule", stdout=-1, text=True) as monitor:
+        natd.ctl("reload")
+        after = lab.gateway.run("ip", "rule").stdout.splitlines()
+        monitor.terminate()
+        told = monitor.stdout.read().splitlines()
+    assert set(before) < set(after)
+    assert all("lan1" in line for line in set(after) - set(before))
+    assert all("lan1" in line for line in told)
+    assert lab.gateway.sysctl("ipv4/conf/lan1/forwarding") == "1"
+
+
+def test_listening_socket_of_the_host_survives_as_tcp(lab, natd):
+    """Early demux: a connection of the host's own is never handed to natd."""
+    with lab.gateway.tcp_listener(port=22) as host, lab.server.socket() as sock:
+        with lab.gateway.capture("natd0") as seen:
+            sock.connect((Lab.OUTSIDE, 22))
+            with host.accept()[0] as accepted:
+                accepted.sendall(some_bytes(100000))
+                accepted.shutdown(socket.SHUT_WR)
+            got = b""
+            while data := sock.recv(65536):
+                got += data
+            assert got == some_bytes(100000)
+            assert not [p for p in seen.so_far() if TCP in p and 22 in (p[TCP].sport, p[TCP].dport)]
