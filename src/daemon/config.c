@@ -62,8 +62,9 @@ static bool tree_children(struct config_loader *l, const config_setting_t *s, st
 	v->children = loader_alloc(l, n, sizeof(*v->children));
 	if (!v->children)
 		return false;
-	for (; v->n_children < n; v->n_children++) {
-		if (!tree_make(l, config_setting_get_elem(s, v->n_children), &v->children[v->n_children]))
+	v->n_children = n; /* at once, zeroed: tree_free() then finds what a child leaves that fails half-way */
+	for (uint32_t i = 0; i < n; i++) {
+		if (!tree_make(l, config_setting_get_elem(s, i), &v->children[i]))
 			return false;
 	}
 	return true;
