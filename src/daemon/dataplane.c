@@ -6,7 +6,7 @@
  * 64 KiB each would all fall into the same few cache sets), translated by one nat_batch(), and sent: what is
  * routed by the kernel through the raw socket, what is the host's own by way of the TUN. A super-packet
  * (GSO) is too large for a raw socket: it goes back through the TUN, and the kernel forwards it and
- * cuts it up. The raw batch is flushed before it, so that a flow's order is kept; and since forwarding
+ * cuts it up. So does a packet that must be cut and whose checksum is not filled in yet. The raw batch is flushed before it, so that a flow's order is kept; and since forwarding
  * takes a step of TTL again, it gets one back beforehand.
  *
  * Time: nat_step() visits records at a pace that brings it round the table in DATAPLANE_ROUND_MS, in
@@ -56,15 +56,32 @@ struct dataplane {
 /* ---- out ---- */
 
 /* Through the TUN the kernel forwards it, a second time for this packet: that step of TTL is given back. */
-static void send_super(struct dataplane *d, const struct nat_packet *p)
+static void forward_by_kernel(struct dataplane *d, const struct nat_packet *p)
 {
 	uint8_t *ip = p->data;
 	uint16_t before = load16(ip + 8);
 
+	if (!d->tun)
+		return;
 	ip[8]++;
 	store16(ip + 10, checksum_update(load16(ip + 10), checksum_diff16(before, load16(ip + 8))));
-	rawsock_flush(d->raw);
 	tun_write(d->tun, p);
+}
+
+/* Can the raw socket not take it? Super-packets; and what must be cut, but only once its checksum is filled in. */
+static bool needs_kernel(const struct nat_packet *p)
+{
+	return p->gso_size != 0 || (p->csum_partial && p->mtu != 0 && p->len > p->mtu);
+}
+
+/* Larger than the way out, which natd did not know. The kernel cuts it if that is allowed. If not, it is lost:
+ * the kernel's ICMP error would quote the translated packet, and tell its sender about addresses he must not see. */
+static void on_too_big(void *ctx, const struct nat_packet *p)
+{
+	const unsigned dont_fragment = 0x40;
+
+	if (!(p->data[6] & dont_fragment))
+		forward_by_kernel(ctx, p);
 }
 
 static void emit(void *ctx, const struct nat_packet *p, bool owned)
@@ -74,10 +91,12 @@ static void emit(void *ctx, const struct nat_packet *p, bool owned)
 	switch ((enum nat_to)p->to) {
 	case NAT_TO_OUTSIDE:
 	case NAT_TO_INSIDE:
-		if (p->gso_size == 0)
+		if (!needs_kernel(p)) {
 			rawsock_queue(d->raw, p, owned);
-		else if (d->tun)
-			send_super(d, p);
+		} else {
+			rawsock_flush(d->raw);
+			forward_by_kernel(d, p);
+		}
 		break;
 	case NAT_TO_HOST:
 		if (d->tun)
@@ -216,6 +235,7 @@ struct dataplane *dataplane_create(const struct dataplane_params *p)
 		dataplane_destroy(d);
 		return NULL;
 	}
+	rawsock_set_too_big(p->raw, on_too_big, d);
 	loop_timer_once(d->step_timer, STEP_FAST_MS);
 	return d;
 }
@@ -224,6 +244,7 @@ void dataplane_destroy(struct dataplane *d)
 {
 	if (!d)
 		return;
+	rawsock_set_too_big(d->raw, NULL, NULL);
 	loop_fd_remove(d->tun_event);
 	loop_fd_remove(d->icmp_event);
 	loop_timer_remove(d->step_timer);
