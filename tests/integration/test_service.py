@@ -10,6 +10,7 @@ import time
 import pytest
 
 import netlab
+from conftest import NATD
 from netlab import Lab
 
 SERVER = Lab.SERVERS[0]
@@ -132,6 +133,42 @@ def _descriptors(natd):
         pytest.skip("natd cannot be looked into from here")
 
 
+def test_journal_gets_fields(lab, start_natd, manager):
+    """Played here as well: the journal's socket lies below /run, which is the tests' own."""
+    os.makedirs("/run/systemd/journal", exist_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind("/run/systemd/journal/socket")
+        journal.settimeout(10)
+        try:
+            natd = start_natd({"more": 'log = { target = "journal"; };'}, ready=False)
+            process = lab.gateway.start(NATD, "-c", natd.config_path, env={**os.environ, **manager.environment()})
+            manager.wait("READY")
+            entries = _entries(journal, "ready")
+            os.unlink(natd.config_path)
+            process.send_signal(signal.SIGHUP)
+            entries += _entries(journal, "not reloaded")
+            lab.gateway.run("ip", "link", "del", "natd0")
+            entries += _entries(journal, "the device is gone")
+            assert netlab.stop(process) == 0
+        finally:
+            os.unlink("/run/systemd/journal/socket")
+    ready, refused, gone = (next(e for e in entries if text in e["MESSAGE"])
+                            for text in ("ready", "not reloaded", "the device is gone"))
+    assert (ready["PRIORITY"], ready["NATD_SUBSYSTEM"], ready["SYSLOG_IDENTIFIER"]) == ("5", "main", "natd")
+    assert "NATD_CAUSE" not in ready
+    assert refused["PRIORITY"] == gone["PRIORITY"] == "3"
+    assert (gone["NATD_SUBSYSTEM"], gone["NATD_CAUSE"]) == ("tun", "EBADFD")
+    assert int(gone["ERRNO"]) > 0
+
+
+def _entries(journal, last):
+    """What comes up to the entry whose message has this text."""
+    found = []
+    while not found or last not in found[-1]["MESSAGE"]:
+        found.append(dict(line.split("=", 1) for line in journal.recv(65536).decode().splitlines()))
+    return found
+
+
 # ---- signals and the configuration ----
 
 def test_sighup_applies_the_new_configuration(lab, natd, udp_echo):
@@ -251,12 +288,12 @@ def test_changed_address_of_the_outside_interface_is_followed(lab, natd, udp_ech
             lab.gateway.run("ip", "addr", "add", "203.0.113.77/24", "dev", "out0")
         lab.gateway.run("ip", "route", "replace", "default", "via", Lab.ROUTER)
         natd.wait_log(r"interfaces or addresses changed: 0 sessions kept, 1 ended")
-        _until(lambda: "203.0.113.77" in natd.ctl("pools").stdout)
+        until(lambda: "203.0.113.77" in natd.ctl("pools").stdout)
         assert udp_exchange(sock)[0] == "203.0.113.77"
         ping(lab)
 
 
-def _until(condition, timeout=5):
+def until(condition, timeout=5):
     end = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < end
@@ -383,7 +420,6 @@ def test_becomes_the_natd_user_with_one_capability(lab, start_natd, udp_echo, tm
 # ---- the command line ----
 
 def run_natd(lab, *arguments):
-    from conftest import NATD
     return lab.gateway.run(NATD, *arguments, check=False)
 
 
