@@ -25,18 +25,18 @@ struct hostports {
 };
 
 /*
- * Lists the local ports within `ranges` on which the host has sockets, bound to any address, of IPv4 or of IPv6
- * that takes IPv4 as well. Sockets in TIME_WAIT count. 0, or a negative errno (netlink_error() tells; -ENOENT: the
- * kernel has no inet_diag); *out is then empty.
+ * Lists the local ports within `ranges` on which the host has sockets, bound to any address but loopback, of
+ * IPv4 or of IPv6 that takes IPv4 as well. Sockets in TIME_WAIT count. 0, or a negative errno (netlink_error()
+ * tells; -ENOENT: the kernel has no inet_diag); *out is then empty.
  */
 int hostports_list(struct netlink *nl, const struct nat_range *ranges, uint32_t n_ranges, struct hostports *out);
 bool hostports_equal(const struct hostports *a, const struct hostports *b);
 
 /*
  * Has the host a socket that a packet to address:port could reach? Asks the kernel by binding to it for a
- * moment (three system calls), so it is exact for wildcard and specific, IPv4 and IPv6 sockets in every
- * state. False for classes without ports. When the kernel gives no answer: true. Fits nat_set_port_guard(); `ctx` is
- * not used.
+ * moment (three system calls), so it is exact for wildcard and specific, IPv4 and IPv6 sockets in every state.
+ * False for classes without ports; true when the kernel gives no answer (a port below 1024 without
+ * CAP_NET_BIND_SERVICE). Fits nat_set_port_guard(); `ctx` is not used.
  */
 bool hostports_in_use(void *ctx, enum nat_class c, uint32_t address, uint16_t port);
 

@@ -17,8 +17,9 @@
 
 enum {
 	NETLINK_IFNAME_SIZE = 16, /* IFNAMSIZ, with the NUL */
-	NETLINK_PROTOCOL = 214,	  /* marks our rules, routes and neighbours (FRA_, rtm_, NDA_PROTOCOL); nobody
-				   * else's in iproute2's rt_protos or in FRR */
+	/* Marks our rules, routes and neighbours (FRA_, rtm_ and NDA_PROTOCOL). Nobody else's, neither in
+	 * iproute2's rt_protos nor in FRR. */
+	NETLINK_PROTOCOL = 214,
 };
 
 struct netlink;
@@ -72,7 +73,7 @@ struct netlink_rule {
 	uint8_t action;		/* enum netlink_action */
 	uint8_t protocol;	/* who made it: NETLINK_PROTOCOL, RTPROT_KERNEL... */
 	uint8_t ip_proto;	/* 0: any */
-	uint8_t is_foreign;	/* has conditions or actions that this struct does not know: only from a dump */
+	uint8_t is_foreign;	/* from a dump: has conditions that this struct does not know */
 	struct nat_prefix from; /* length 0: any */
 	struct nat_prefix to;
 	struct nat_range dport;	       /* 0-0: any; within 1-65534 */

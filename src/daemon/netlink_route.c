@@ -11,7 +11,8 @@
 
 #include "nlbus.h"
 
-enum { FRA_DPORT_MASK_NR = 29 }; /* since Linux 6.15; older headers lack the name */
+/* Since Linux 6.15; older headers lack the names. */
+enum { FRA_DPORT_MASK_NR = 29, FRA_LAST_KNOWN = 30 };
 
 static void read_prefix(const struct nlbus_attributes *as, unsigned type, uint8_t length, struct nat_prefix *out)
 {
@@ -70,9 +71,10 @@ static bool rule_is_foreign(const struct fib_rule_hdr *h, const struct nlbus_att
 {
 	unsigned type;
 
-	if (as->has_more || h->tos || (h->flags & FIB_RULE_INVERT) || h->dst_len > 32 || h->src_len > 32)
+	if (h->tos || (h->flags & FIB_RULE_INVERT) || h->dst_len > 32 || h->src_len > 32)
 		return true;
-	for (type = 0; type < NLBUS_ATTRIBUTES; type++) {
+	/* A kernel newer than this list may tell more of every rule, so what is beyond it decides nothing. */
+	for (type = 0; type <= FRA_LAST_KNOWN; type++) {
 		if (as->data[type] && !rule_attribute_known(as, type))
 			return true;
 	}

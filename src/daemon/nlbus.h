@@ -30,12 +30,12 @@ void nlbus_nest_end(struct nlmsghdr *nlh, struct nlattr *nest);
 /* One object of an answer. */
 typedef void nlbus_answer_fn(void *ctx, const struct nlmsghdr *nlh);
 
-/* Sends the request and reads all that answers it. 0 or a negative errno; -EINTR: a dump that changed under way. */
+/* Sends the request and reads all that answers it. 0 or a negative errno; -EINTR: a dump was disturbed. */
 int nlbus_exchange(struct netlink *nl, enum nlbus_id bus, struct nlmsghdr *nlh, nlbus_answer_fn *fn, void *ctx);
 /* The same for a change: asks for an acknowledgement and for nothing else. */
 int nlbus_change(struct netlink *nl, struct nlmsghdr *nlh);
 
-/* Sets the line that netlink_error() gives: "OBJECT: the system's word (the kernel's explanation)". Returns `err`. */
+/* Sets netlink_error()'s line: "OBJECT: the system's word (the kernel's explanation)". Returns `err`. */
 int nlbus_fail(struct netlink *nl, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* ---- answers ---- */

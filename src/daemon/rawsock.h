@@ -21,8 +21,8 @@ enum {
 
 struct rawsock;
 
-/* A packet was larger than the MTU of its way (EMSGSIZE). `p` as it was queued, its bytes valid during the call;
- * nothing may be queued from within. */
+/* A packet was larger than the MTU of its way (EMSGSIZE). `p` as it was queued, its bytes valid during the
+ * call; nothing may be queued from within. */
 typedef void rawsock_too_big_fn(void *ctx, const struct nat_packet *p);
 
 /* *out is the caller's to destroy. 0 or a negative errno (-EPERM: no CAP_NET_RAW). `counters` is borrowed. */

@@ -29,6 +29,7 @@ enum {
 	TUN_QUEUE_LEN = 2048,	/* packets that wait while natd is busy with others */
 	TUN_MTU_DEFAULT = 1500, /* no outside interface to learn it from */
 	TUN_MTU_MIN = 68,	/* RFC 791 */
+	TUN_MTU_MAX = 65535,
 };
 
 /* ---- life ---- */
@@ -308,6 +309,8 @@ static int tun_up(struct routing *r, const struct natd_config *c, const struct h
 	r->tun_index = link.index;
 	if (mtu < TUN_MTU_MIN)
 		mtu = mtu ? TUN_MTU_MIN : TUN_MTU_DEFAULT;
+	if (mtu > TUN_MTU_MAX)
+		mtu = TUN_MTU_MAX;
 	if ((link.flags & IFF_UP) && link.mtu == mtu && link.queue_len == TUN_QUEUE_LEN)
 		return 0;
 	if (!(link.flags & IFF_UP)) { /* no IPv6 there; a kernel without IPv6 refuses, which is as good */

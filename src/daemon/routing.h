@@ -21,15 +21,16 @@ struct routing;
  * nowhere. `nl` is borrowed. Loads that file, changes nothing yet. NULL when memory is short.
  */
 struct routing *routing_create(struct netlink *nl, const char *state_path);
-/* Frees it; the kernel stays as it is (routing_restore() first, unless another natd takes over). NULL: nothing. */
+/* Frees it; the kernel stays as it is (routing_restore() first, unless a next natd takes over). NULL: nothing. */
 void routing_destroy(struct routing *r);
 
 /*
- * Brings the TUN up (MTU from the configuration or the outside interface) and puts rules, routes, neighbours and
- * settings in place; new before old; a second call with the same input changes nothing. Call it at start,
+ * Brings the TUN up (MTU from the configuration or the outside interface) and puts rules, routes, neighbours
+ * and settings in place; new before old; a second call with the same input changes nothing. Call it at start,
  * after a reload, and when netlink_events_read() reports something. With routing = "none" it only brings the
- * TUN up. `policy` as made by policy_build() from `facts`; `ports` may be NULL. 0, or a negative errno:
- * routing_error() tells what; what was in place is still there, and nothing leaks.
+ * TUN up, and takes away what an earlier managed natd left. `policy` as made by policy_build() from `facts`;
+ * `ports` may be NULL. 0, or a negative errno: routing_error() tells what; what was in place is still there,
+ * and nothing leaks.
  */
 int routing_apply(struct routing *r, const struct natd_config *c, const struct host_facts *facts,
 		  const struct nat_policy *policy, const struct hostports *ports);

@@ -57,20 +57,29 @@ static struct routing_object *add(struct builder *b, enum routing_kind kind, str
 	return o;
 }
 
-enum persistence { GOES_WITH_TUN, PUT_BACK, PUT_BACK_OPTIONAL, GOES_WITH_TUN_OPTIONAL };
+/* A setting of one interface: head/INTERFACE/tail. */
+struct setting {
+	const char *head, *tail;
+	bool keep;     /* put back at the end; not needed for what goes with the TUN */
+	bool optional; /* comfort: it may be missing or refuse */
+};
 
-static void add_sysctl(struct builder *b, const char *format, const char *interface, int32_t value,
-		       enum persistence how)
+static const struct setting no_ipv6 = {"net/ipv6/conf", "disable_ipv6", false, true};
+static const struct setting rp_filter = {"net/ipv4/conf", "rp_filter", false, false};
+static const struct setting accept_local = {"net/ipv4/conf", "accept_local", false, false};
+static const struct setting forwarding_of_tun = {"net/ipv4/conf", "forwarding", false, false};
+static const struct setting forwarding = {"net/ipv4/conf", "forwarding", true, false};
+static const struct setting proxy_delay = {"net/ipv4/neigh", "proxy_delay", true, true};
+
+static void add_setting(struct builder *b, const struct setting *s, const char *interface, int32_t value)
 {
 	struct routing_object scratch;
 	struct routing_object *o = add(b, ROUTING_SYSCTL, &scratch);
 
-	/* The formats are the constants below: net/.../NAME/setting. */
-	snprintf(o->sysctl.name, sizeof(o->sysctl.name), "net/%.*s/%s/%s", (int)strcspn(format, " "), format, interface,
-		 strchr(format, ' ') + 1);
+	snprintf(o->sysctl.name, sizeof(o->sysctl.name), "%s/%s/%s", s->head, interface, s->tail);
 	o->sysctl.value = value;
-	o->sysctl.keep = how == PUT_BACK || how == PUT_BACK_OPTIONAL;
-	o->sysctl.optional = how == PUT_BACK_OPTIONAL || how == GOES_WITH_TUN_OPTIONAL;
+	o->sysctl.keep = s->keep;
+	o->sysctl.optional = s->optional;
 }
 
 /* What a rule looks for; the rest is the same for all of ours. */
@@ -255,10 +264,10 @@ static void plan_tun(struct builder *b)
 {
 	const char *tun = b->in->tun;
 
-	add_sysctl(b, "ipv6/conf disable_ipv6", tun, 1, GOES_WITH_TUN_OPTIONAL);
+	add_setting(b, &no_ipv6, tun, 1);
 	/* The kernel takes the larger of "all" and the interface's own: with "all" on, loose (2) is the least there is. */
-	add_sysctl(b, "ipv4/conf rp_filter", tun, b->in->all_rp_filter ? 2 : 0, GOES_WITH_TUN);
-	add_sysctl(b, "ipv4/conf accept_local", tun, 1, GOES_WITH_TUN);
+	add_setting(b, &rp_filter, tun, b->in->all_rp_filter ? 2 : 0);
+	add_setting(b, &accept_local, tun, 1);
 }
 
 static void plan_closed(struct builder *b)
@@ -406,7 +415,7 @@ static void plan_proxies(struct builder *b)
 				return;
 			/* Else the kernel waits up to 0.8 s before it answers ARP for others. */
 			if (n++ == 0)
-				add_sysctl(b, "ipv4/neigh proxy_delay", b->in->outside, 0, PUT_BACK_OPTIONAL);
+				add_setting(b, &proxy_delay, b->in->outside, 0);
 			add(b, ROUTING_PROXY, &scratch)->proxy = (uint32_t)a;
 		}
 	}
@@ -416,10 +425,10 @@ static void plan_forwarding(struct builder *b)
 {
 	uint32_t i;
 
-	add_sysctl(b, "ipv4/conf forwarding", b->in->tun, 1, GOES_WITH_TUN);
-	add_sysctl(b, "ipv4/conf forwarding", b->in->outside, 1, PUT_BACK);
+	add_setting(b, &forwarding_of_tun, b->in->tun, 1);
+	add_setting(b, &forwarding, b->in->outside, 1);
 	for (i = 0; i < b->in->n_inside; i++)
-		add_sysctl(b, "ipv4/conf forwarding", b->in->inside[i], 1, PUT_BACK);
+		add_setting(b, &forwarding, b->in->inside[i], 1);
 }
 
 bool routing_plan_make(const struct routing_input *in, struct routing_plan *plan)

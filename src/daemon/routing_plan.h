@@ -48,8 +48,8 @@ enum {
 	ROUTING_PROXIES_MAX = 65536,
 };
 
-/* RFC 7600's IPv4 dummy address, on the TUN with host scope: without any address there the kernel's reverse path
- * filter refuses in its loose mode too what natd hands back. */
+/* RFC 7600's IPv4 dummy address, on the TUN with host scope: without any address there the kernel's reverse
+ * path filter refuses, in its loose mode too, what natd hands back. */
 #define ROUTING_TUN_ADDRESS 0xc0000008u
 
 enum routing_kind {
@@ -82,9 +82,8 @@ struct routing_input {
 	const char *const *inside; /* interface names, in order */
 	uint32_t n_inside;
 	const struct nat_policy *policy; /* inside, exempt, addresses, shared_ports, forwards */
-	const bool
-		*exempt_is_outside; /* one for each exempt prefix: the way there leaves by `outside`; NULL: none does */
-	const struct nat_prefix *onlink; /* of the outside interface: pool addresses in these get proxy entries */
+	const bool *exempt_is_outside;	 /* per exempt prefix: the way leaves by `outside`; NULL: none */
+	const struct nat_prefix *onlink; /* of the outside interface: pool addresses here get proxies */
 	uint32_t n_onlink;
 	const struct nat_range *host_tcp; /* ports of the host within shared_ports: ascending, disjoint */
 	uint32_t n_host_tcp;
@@ -106,7 +105,7 @@ void routing_plan_fini(struct routing_plan *plan);
 
 /*
  * The ports of a shared address that are not natd's, within 1-65534: the complement of (shared_ports without
- * the host's sockets) and the outside ports of the forwards of that class on that address. Ascending, disjoint.
+ * the host's sockets) and the outside ports of that address's forwards of that class. Ascending, disjoint.
  * Returns their number; `room` n_shared_ports + n_host + n_forwards + 1 is always enough.
  */
 uint32_t routing_plan_host_ranges(const struct routing_input *in, enum nat_class c, uint32_t address,

@@ -88,13 +88,16 @@ int routing_settings_restore(struct routing *r)
 		}
 		if (sysctl_read(v->name, &now) == 0 && now == v->set)
 			err = sysctl_write(v->name, v->original);
-		if (err < 0 && rc == 0)
+		if (err < 0) { /* kept for the next attempt */
 			rc = routing_fail(r, err, "cannot restore /proc/sys/%s to %d: %s%s", v->name, v->original,
 					  strerror(-err), routing_hint(err));
+			i++;
+			continue;
+		}
 		*v = s->saved[--s->n_saved];
 	}
 	r->changes += before - s->n_saved;
-	if (before != s->n_saved && s->n_saved > 0)
+	if (before != s->n_saved)
 		(void)routing_state_store(r);
 	return rc;
 }

@@ -39,9 +39,9 @@ struct sysctl_saved *sysctl_state_find(struct sysctl_state *s, const char *name)
 
 /*
  * Loads what an earlier natd of this boot and this network namespace left in `path`. False, with *s all zero,
- * when there is no such file, or it is not to be believed: not a regular file of our own user
- * (or root's, or the directory's owner's), writable by others, too large, of another boot, namespace or version, damaged, or with a setting that is not
- * sysctl_is_ours().
+ * when there is no such file, or it is not to be believed: no regular file of our own user, root or the
+ * directory's owner; writable by others; too large; of another boot, namespace or version; damaged; with a
+ * setting that is not sysctl_is_ours().
  */
 bool sysctl_state_load(const char *path, struct sysctl_state *s);
 /* Replaces the file at once or not at all. 0 or a negative errno. */

@@ -45,9 +45,9 @@ int tun_adopt(struct tun *t, int fd, const struct tun_options *o, struct io_coun
 void tun_close(struct tun *t);
 
 /*
- * Reads one packet into `room` bytes at `buffer` (65535 are always enough); fills p->data, len, gso_size, csum_partial
- * and source. 1: a packet; 0: none there; -EBADMSG: one that was unusable, counted: go on reading; else a
- * negative errno (-EBADFD: the device was deleted), counted too.
+ * Reads one packet into `room` bytes at `buffer` (65535 are always enough); fills p->data, len, gso_size,
+ * csum_partial and source. 1: a packet; 0: none there; -EBADMSG: one that was unusable, counted: go on
+ * reading; else a negative errno (-EBADFD: the device was deleted), counted too.
  */
 int tun_read(struct tun *t, uint8_t *buffer, size_t room, struct nat_packet *p);
 
