@@ -135,9 +135,10 @@ static void check_rp_filter(struct visit *v)
 
 	snprintf(name, sizeof(name), "net/ipv4/conf/%.15s/rp_filter", v->config->tun.name);
 	sysctl_read("net/ipv4/conf/all/rp_filter", &all);
-	if (sysctl_read(name, &own) < 0 || (all != 1 && own != 1))
+	/* The larger of the two counts: 1 is strict, 2 loose. */
+	if (sysctl_read(name, &own) < 0 || (all > own ? all : own) != 1)
 		return;
-	mend(v, "sysctl -w net.ipv4.conf.all.rp_filter=2 (the strictest of it and the interface's own counts)");
+	mend(v, "sysctl -w net.ipv4.conf.%s.rp_filter=2", v->config->tun.name);
 	find(v, CTL_CHECK_WARN, "strict reverse path filter on %s: what natd hands back to the host is dropped",
 	     v->config->tun.name);
 }
