@@ -190,14 +190,16 @@ static enum fragment_verdict hold(struct fragments *f, struct record *r, const s
 	return FRAGMENT_HELD;
 }
 
-static bool same_content(const struct fragments *f, const struct record *r, const struct pkt_view *v)
+/* It is held already, bit for bit. */
+static bool is_held(const struct fragments *f, const struct record *r, const struct pkt_view *v)
 {
 	size_t len;
 	const uint8_t *held = store_peek(f, r, v->frag_offset, &len);
 	size_t ihl = held ? (size_t)(held[0] & 15) * 4 : 0;
 	size_t payload = (size_t)v->len - v->ihl;
 
-	return held && len == ihl + payload && memcmp(held + ihl, v->l4, payload) == 0;
+	return held && len == ihl + payload && ((held[6] & 0x20) != 0) == v->more_fragments &&
+	       memcmp(held + ihl, v->l4, payload) == 0;
 }
 
 static enum fragment_verdict of_waiting(struct fragments *f, struct record *r, const struct pkt_view *v,
@@ -205,18 +207,25 @@ static enum fragment_verdict of_waiting(struct fragments *f, struct record *r, c
 {
 	if (place == PLACE_NEW)
 		return hold(f, r, v, why);
-	return drop(why, same_content(f, r, v) ? DROP_FRAGMENT_OVERLAP : poison(f, r));
+	if (place == PLACE_CROWDED)
+		return drop(why, DROP_FRAGMENT_FULL);
+	return drop(why, is_held(f, r, v) ? DROP_FRAGMENT_OVERLAP : poison(f, r));
 }
 
-static enum fragment_verdict of_followed(struct fragments *f, struct record *r, const struct piece *p, enum place place,
-					 struct fragment_fate *fate)
+/* The first one was seen: NAT_PASS, or why it does not follow. */
+static enum nat_reason of_followed(struct fragments *f, struct record *r, const struct piece *p, enum place place)
 {
-	*fate = r->fate;
+	bool refused = r->kind == RECORD_REFUSED;
+
+	if (place == PLACE_OVERLAP)
+		return poison(f, r);
+	if (place == PLACE_CROWDED)
+		return DROP_FRAGMENT_FULL;
 	if (place == PLACE_NEW)
 		note(r, p);
 	if (is_complete(r))
 		store_remove(f, r);
-	return FRAGMENT_FOLLOW;
+	return refused ? DROP_FRAGMENT_REFUSED : NAT_PASS;
 }
 
 enum fragment_verdict fragment_later(struct fragments *f, const struct pkt_view *v, uint64_t now_ms,
@@ -224,10 +233,8 @@ enum fragment_verdict fragment_later(struct fragments *f, const struct pkt_view 
 {
 	struct piece p = piece_of(v);
 	enum nat_reason wrong = check_form(v, &p);
-	enum fragment_verdict verdict;
 	struct record *r;
 	enum place place;
-	bool refused;
 
 	see_time(f, now_ms);
 	if (wrong != NAT_PASS)
@@ -238,15 +245,11 @@ enum fragment_verdict fragment_later(struct fragments *f, const struct pkt_view 
 	if (r->kind == RECORD_POISONED)
 		return drop(why, DROP_FRAGMENT_OVERLAP);
 	place = place_of(r, &p);
-	if (place == PLACE_OVERLAP)
-		return drop(why, poison(f, r));
-	if (place == PLACE_CROWDED)
-		return drop(why, DROP_FRAGMENT_FULL);
 	if (r->kind == RECORD_WAITING)
 		return of_waiting(f, r, v, place, why);
-	refused = r->kind == RECORD_REFUSED;
-	verdict = of_followed(f, r, &p, place, fate);
-	return refused ? drop(why, DROP_FRAGMENT_REFUSED) : verdict;
+	*fate = r->fate;
+	wrong = of_followed(f, r, &p, place);
+	return wrong == NAT_PASS ? FRAGMENT_FOLLOW : drop(why, wrong);
 }
 
 /* ---- first fragments ---- */
