@@ -40,7 +40,7 @@ def ids_in(name):
 def tests():
     """requirement id -> sorted names of the tests that carry it."""
     by_id = {}
-    pattern = re.compile(r"START_TEST\((test_\w+)\)|^def (test_\w+)\(|^    def (test_\w+)\(", re.M)
+    pattern = re.compile(r"(?:START_TEST|SCENARIO)\((test_\w+)|^def (test_\w+)\(|^    def (test_\w+)\(", re.M)
     for folder in ("tests/unit", "tests/integration"):
         for name in sorted(os.listdir(os.path.join(TOP, folder))):
             if not name.endswith((".c", ".py")):
