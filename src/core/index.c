@@ -2,19 +2,28 @@
 /*
  * Theory of operation
  *
- * Buckets 0..n-1 are in use; low <= n < 2 low. A number x of many bits means bucket x mod 2 low, or x mod low
- * if the former is not in use yet. Growing by one bucket therefore concerns the entries of bucket
- * n - low alone, which either stay or move to bucket n; shrinking is the reverse.
+ * Growth. Linear hashing in its plain form doubles each bucket in turn: in the middle of a round the buckets not
+ * yet split hold twice what the others do, and no good fill can be had (tried: it fails at 13 of 16). So the step is made
+ * finer (Larson's partial expansions, 1980): `groups` groups of two buckets become groups of three, one
+ * group at a time, then of four; then the four are regarded as two groups of two, and so on. Bucket m of group j is
+ * number m * groups + j, so that the table is contiguous and a new bucket always the last:
  *
- * In the middle of a round of splits the buckets not yet split are offered up to twice the entries of
- * the others: 26 for 16 slots. A key's second bucket, drawn independently from the hash, takes what
- * overflows: the unsplit ones are then the smaller half of the second choices too, so there is room.
- * When both are full one resident of either is sent to its own other bucket (one step, no chain: at the
- * fill allowed here that fails about never); what remains goes to the stash, and is taken up again at later calls.
+ *   n in [2g, 3g)  groups j < n - 2g have three buckets, the others two
+ *   n in [3g, 4g)  groups j < n - 3g have four buckets, the others three
  *
- * Nothing records which keys of a bucket lie in their second one: a miss reads both. That is the
- * price for 16 slots a line instead of 15, and for splits that need not look for strays. A stray comes home when a
- * look-up meets it while there is room.
+ * Of 26 bits of hash, those below g are the group, the next two the bucket m in a group of four, or their lower one in a
+ * group of two. In a group of three, m = 0 and 1 are in place; of m = 2 and 3 most are in bucket 2, and
+ * those that four further bits call late (5 of 16, about a third) still where they were in the group of two. So no entry moves but by
+ * the step that concerns it, the fullest buckets hold 1.5 times what the emptiest do, and an entry moves 1.3 times a doubling.
+ *
+ * Two choices. A key's second bucket, drawn independently from the hash, takes what overflows. When both are full one resident of
+ * either is sent to its own other bucket (one step, no chain); what remains goes to the stash, and is taken up again at
+ * later calls. Nothing records which keys of a bucket lie in their second one: a miss reads both. That is
+ * the price for 16 slots a line instead of 15, and for growth that need not look for strays. A stray comes home
+ * when its bucket is split or a look-up meets it, if there is room.
+ *
+ * One step of growing or shrinking moves at most 48 entries, and the stash has room for so many before it begins: so no
+ * step can fail. Entries in the stash make the table grow early.
  *
  * Invariants (index_check): an entry lies in one of the two buckets of its hash or in the stash; slots beyond bucket
  * n are empty; count is exact.
@@ -25,7 +34,7 @@
 
 uint32_t index_buckets(uint32_t entries)
 {
-	uint32_t n = entries / INDEX_FILL + 1;
+	uint32_t n = (uint32_t)((uint64_t)entries * 2 / INDEX_FILL) + 1;
 
 	return n < INDEX_MIN_BUCKETS ? INDEX_MIN_BUCKETS : n;
 }
@@ -33,7 +42,7 @@ uint32_t index_buckets(uint32_t entries)
 static void set_size(struct index *ix, uint32_t n)
 {
 	ix->n = n;
-	ix->low = 1u << (31 - __builtin_clz(n));
+	ix->groups = 1u << (30 - __builtin_clz(n));
 	if (ix->peak < n)
 		ix->peak = n;
 }
@@ -61,7 +70,7 @@ void index_reserve(struct index *ix, uint32_t entries)
 void index_clear(struct index *ix)
 {
 	memset(ix->buckets, 0, ix->n * sizeof(*ix->buckets));
-	memset(&ix->stash, 0, sizeof(ix->stash));
+	memset(ix->stash, 0, sizeof(ix->stash));
 	ix->count = 0;
 	ix->stashed = 0;
 	set_size(ix, INDEX_MIN_BUCKETS);
@@ -93,13 +102,17 @@ static uint64_t hash_of(const struct index *ix, uint32_t word)
 	return ix->source.hash(ix->source.ctx, word & ix->ref_mask);
 }
 
+static void prefetch_record(const struct index *ix, uint32_t word)
+{
+	if (word != 0)
+		__builtin_prefetch(ix->source.locate(ix->source.ctx, word & ix->ref_mask));
+}
+
 /* The hashes of 16 records are 16 cache misses: let them overlap. */
 static void prefetch_records(const struct index *ix, const struct index_bucket *b)
 {
-	for (unsigned i = 0; i < INDEX_SLOTS; i++) {
-		if (b->slot[i] != 0)
-			__builtin_prefetch(ix->source.locate(ix->source.ctx, b->slot[i] & ix->ref_mask));
-	}
+	for (unsigned i = 0; i < INDEX_SLOTS; i++)
+		prefetch_record(ix, b->slot[i]);
 }
 
 /* Sends one entry of the full bucket `from` to its other bucket. */
@@ -107,15 +120,40 @@ static bool make_room(struct index *ix, uint32_t from)
 {
 	struct index_bucket *b = &ix->buckets[from];
 
-	prefetch_records(ix, b);
+	prefetch_record(ix, b->slot[1]); /* mostly the first or second will do */
 	for (unsigned i = 0; i < INDEX_SLOTS; i++) {
 		uint64_t hash = hash_of(ix, b->slot[i]);
 		uint32_t other = index_first_bucket(ix, hash);
+
+		if (i + 2 < INDEX_SLOTS)
+			prefetch_record(ix, b->slot[i + 2]);
 
 		if (other == from)
 			other = index_second_bucket(ix, hash);
 		if (other != from && place(&ix->buckets[other], b->slot[i])) {
 			b->slot[i] = 0;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool stash(struct index *ix, uint32_t word)
+{
+	for (int i = 0; i < INDEX_STASH; i++) {
+		if (place(&ix->stash[i], word)) {
+			ix->stashed++;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool unstash(struct index *ix, uint32_t word)
+{
+	for (int i = 0; i < INDEX_STASH && ix->stashed > 0; i++) {
+		if (unplace(&ix->stash[i], word)) {
+			ix->stashed--;
 			return true;
 		}
 	}
@@ -133,49 +171,66 @@ static bool put(struct index *ix, uint64_t hash, uint32_t word)
 		return place(&ix->buckets[first], word);
 	if (make_room(ix, second))
 		return place(&ix->buckets[second], word);
-	if (!place(&ix->stash, word))
-		return false;
-	ix->stashed++;
-	return true;
+	return stash(ix, word);
 }
 
-/* One bucket more: the entries of its lower twin that belong to it move there; strays of other buckets go
- * home if they can. */
-static void split(struct index *ix)
+/* After a change of n: what does not belong in bucket `at` any more moves, strays go home if they can. */
+static void settle(struct index *ix, uint32_t at)
 {
-	uint32_t to = ix->n, from = ix->n - ix->low;
-	struct index_bucket *b = &ix->buckets[from];
+	struct index_bucket *b = &ix->buckets[at];
+	const struct index_bucket was = *b; /* put() may fill slots that were empty */
 	uint64_t hash[INDEX_SLOTS];
 
-	prefetch_records(ix, b);
-	set_size(ix, ix->n + 1);
 	for (unsigned i = 0; i < INDEX_SLOTS; i++) {
-		if (b->slot[i] == 0)
+		if (was.slot[i] == 0)
 			continue;
-		hash[i] = hash_of(ix, b->slot[i]);
+		hash[i] = hash_of(ix, was.slot[i]);
 		__builtin_prefetch(&ix->buckets[index_first_bucket(ix, hash[i])]);
 	}
 	for (unsigned i = 0; i < INDEX_SLOTS; i++) {
-		uint32_t first;
+		uint32_t word = was.slot[i], first;
 
-		if (b->slot[i] == 0)
+		if (word == 0)
 			continue;
 		first = index_first_bucket(ix, hash[i]);
-		if (first == from)
+		if (first == at)
 			continue;
-		if (place(&ix->buckets[first], b->slot[i]) ||
-		    (index_second_bucket(ix, hash[i]) == to && place(&ix->buckets[to], b->slot[i])))
+		if (place(&ix->buckets[first], word)) {
 			b->slot[i] = 0;
+		} else if (index_second_bucket(ix, hash[i]) != at) {
+			b->slot[i] = 0;
+			put(ix, hash[i], word);
+		}
 	}
 }
 
-/* One bucket less. The stash is empty before, so that it can take whatever finds no other place. */
-static void merge(struct index *ix)
+/* One bucket more: the others of its group share with it. */
+static void grow(struct index *ix)
+{
+	uint32_t g = ix->groups, fresh = ix->n, last = (fresh / g - 1) * g + fresh % g;
+
+	for (uint32_t at = fresh % g; at <= last; at += g)
+		prefetch_records(ix, &ix->buckets[at]);
+	set_size(ix, ix->n + 1);
+	for (uint32_t at = last + g; at >= g;) { /* from above: the third makes room for what the fourth sends it */
+		at -= g;
+		settle(ix, at);
+	}
+}
+
+/* One bucket less: the reverse. */
+static void shrink(struct index *ix)
 {
 	struct index_bucket *last = &ix->buckets[ix->n - 1];
 	struct index_bucket moved = *last;
+	uint32_t gone = ix->n - 1, g;
 
-	set_size(ix, ix->n - 1);
+	set_size(ix, gone);
+	g = ix->groups;
+	if (gone >= 3 * g) { /* a group of three again: late entries leave its third bucket */
+		prefetch_records(ix, &ix->buckets[gone - g]);
+		settle(ix, gone - g);
+	}
 	if (index_match(&moved, UINT32_MAX, 0) == 0xffff)
 		return; /* not even written: it may lie on a page never touched */
 	prefetch_records(ix, &moved);
@@ -186,29 +241,51 @@ static void merge(struct index *ix)
 	}
 }
 
+/* The stash could take all that one step moves. */
+static bool may_step(const struct index *ix)
+{
+	return ix->stashed <= (INDEX_STASH - 3) * INDEX_SLOTS;
+}
+
+static bool wants_to_grow(const struct index *ix)
+{
+	uint32_t fill = ix->stashed > 0 ? INDEX_SPARSE + 4 : INDEX_FILL;
+
+	return ix->n < ix->max && 2ull * ix->count >= (uint64_t)ix->n * fill && may_step(ix);
+}
+
+static bool wants_to_shrink(const struct index *ix)
+{
+	return ix->n > INDEX_MIN_BUCKETS && 2ull * ix->count < (uint64_t)ix->n * INDEX_SPARSE && may_step(ix);
+}
+
 void index_fit(struct index *ix)
 {
-	while (ix->stashed == 0 && ix->n > INDEX_MIN_BUCKETS && ix->count < ix->n * INDEX_SPARSE)
-		merge(ix);
+	while (wants_to_shrink(ix))
+		shrink(ix);
 }
 
 /* Tries to find a bucket for one stashed entry. */
 static void drain(struct index *ix)
 {
-	unsigned i = (unsigned)__builtin_ctz(~index_match(&ix->stash, UINT32_MAX, 0));
-	uint32_t word = ix->stash.slot[i];
+	for (int k = 0; k < INDEX_STASH; k++) {
+		uint32_t used = ~index_match(&ix->stash[k], UINT32_MAX, 0) & 0xffff, word;
 
-	ix->stash.slot[i] = 0;
-	ix->stashed--;
-	put(ix, hash_of(ix, word), word);
+		if (used == 0)
+			continue;
+		word = ix->stash[k].slot[__builtin_ctz(used)];
+		unstash(ix, word);
+		put(ix, hash_of(ix, word), word);
+		return;
+	}
 }
 
 bool index_insert(struct index *ix, uint64_t hash, uint32_t ref)
 {
-	if (ix->count >= ix->n * INDEX_FILL && ix->n < ix->max)
-		split(ix);
 	if (ix->stashed > 0)
 		drain(ix);
+	if (wants_to_grow(ix))
+		grow(ix);
 	if (!put(ix, hash, index_tag(ix, hash) | ref))
 		return false;
 	ix->count++;
@@ -220,27 +297,29 @@ bool index_remove(struct index *ix, uint64_t hash, uint32_t ref)
 	uint32_t word = index_tag(ix, hash) | ref;
 
 	if (!unplace(&ix->buckets[index_first_bucket(ix, hash)], word) &&
-	    !unplace(&ix->buckets[index_second_bucket(ix, hash)], word)) {
-		if (ix->stashed == 0 || !unplace(&ix->stash, word))
-			return false;
-		ix->stashed--;
-	}
+	    !unplace(&ix->buckets[index_second_bucket(ix, hash)], word) && !unstash(ix, word))
+		return false;
 	ix->count--;
 	if (ix->stashed > 0)
 		drain(ix);
-	else if (ix->n > INDEX_MIN_BUCKETS && ix->count < ix->n * INDEX_SPARSE)
-		merge(ix);
+	if (wants_to_shrink(ix))
+		shrink(ix);
 	return true;
 }
 
-static uint32_t *find_word(const struct index *ix, uint64_t hash, uint32_t ref)
+/* The slot of an entry; NULL if there is none. */
+static const uint32_t *find_word(const struct index *ix, uint64_t hash, uint32_t ref)
 {
 	uint32_t word = index_tag(ix, hash) | ref;
-	struct index_bucket *b = &ix->buckets[index_first_bucket(ix, hash)];
+	const struct index_bucket *b = &ix->buckets[index_first_bucket(ix, hash)];
 	uint32_t found = index_match(b, UINT32_MAX, word);
 
 	if (found == 0) {
 		b = &ix->buckets[index_second_bucket(ix, hash)];
+		found = index_match(b, UINT32_MAX, word);
+	}
+	for (int i = 0; found == 0 && ix->stashed > 0 && i < INDEX_STASH; i++) {
+		b = &ix->stash[i];
 		found = index_match(b, UINT32_MAX, word);
 	}
 	return found ? &b->slot[__builtin_ctz(found)] : NULL;
@@ -248,22 +327,17 @@ static uint32_t *find_word(const struct index *ix, uint64_t hash, uint32_t ref)
 
 bool index_replace(struct index *ix, uint64_t hash, uint32_t from, uint32_t to)
 {
-	uint32_t *slot = find_word(ix, hash, from);
+	const uint32_t *slot = find_word(ix, hash, from);
 
-	if (slot == NULL) {
-		uint32_t found = index_match(&ix->stash, UINT32_MAX, index_tag(ix, hash) | from);
-
-		if (found == 0)
-			return false;
-		slot = &ix->stash.slot[__builtin_ctz(found)];
-	}
-	*slot = index_tag(ix, hash) | to;
+	if (slot == NULL)
+		return false;
+	*(uint32_t *)(uintptr_t)slot = index_tag(ix, hash) | to;
 	return true;
 }
 
 bool index_contains(const struct index *ix, uint64_t hash, uint32_t ref)
 {
-	return find_word(ix, hash, ref) != NULL || index_match(&ix->stash, UINT32_MAX, index_tag(ix, hash) | ref) != 0;
+	return find_word(ix, hash, ref) != NULL;
 }
 
 void index_bring_home(struct index *ix, uint64_t hash, uint32_t ref)
@@ -309,8 +383,8 @@ const char *index_check(const struct index *ix, bool (*is_valid)(const void *ctx
 {
 	uint32_t count = 0, stashed = 0;
 
-	for (uint32_t n = 0; n <= ix->n; n++) { /* the last round is the stash */
-		const struct index_bucket *b = n < ix->n ? &ix->buckets[n] : &ix->stash;
+	for (uint32_t n = 0; n < ix->n + INDEX_STASH; n++) {
+		const struct index_bucket *b = n < ix->n ? &ix->buckets[n] : &ix->stash[n - ix->n];
 
 		for (unsigned i = 0; i < INDEX_SLOTS; i++) {
 			const char *wrong;
@@ -318,7 +392,7 @@ const char *index_check(const struct index *ix, bool (*is_valid)(const void *ctx
 			if (b->slot[i] == 0)
 				continue;
 			count++;
-			stashed += n == ix->n;
+			stashed += n >= ix->n;
 			wrong = check_word(ix, b->slot[i], n < ix->n ? n : INDEX_NONE, is_valid);
 			if (wrong != NULL)
 				return wrong;

@@ -5,8 +5,8 @@
  *
  * A bucket is one cache line of 16 slots; a slot is a tag of the hash and a reference. A key has
  * two buckets that it may lie in, the first preferred; so a look-up reads one bucket mostly and two at
- * most (and a stash of 16 in the case, never seen in practice, that both were full and could not be thinned).
- * Linear hashing: one bucket is split or merged at a time, in step with inserts and removes.
+ * most (and a stash in the case, hardly seen in practice, that both were full and could not be thinned).
+ * One bucket is added or removed at a time, in step with inserts and removes.
  *
  * References are below 2^ref_bits; the caller compares keys, and may keep several references under one hash.
  */
@@ -22,9 +22,11 @@
 
 enum {
 	INDEX_SLOTS = 16,
-	INDEX_FILL = 13,  /* entries a bucket on average: above, it grows (4.9 bytes an entry) */
-	INDEX_SPARSE = 7, /* below, it shrinks */
+	INDEX_FILL = 25, /* half entries a bucket on average: above, it grows (5.1 bytes an entry) */
+	INDEX_SPARE = 5,
+	INDEX_SPARSE = 14, /* below, it shrinks */
 	INDEX_MIN_BUCKETS = 16,
+	INDEX_STASH = 4, /* buckets; enough for all that one step of growing could fail to place */
 };
 #define INDEX_NONE UINT32_MAX
 
@@ -41,10 +43,10 @@ struct index_source {
 
 struct index { /* read only for others */
 	struct index_bucket *buckets;
-	struct index_bucket stash;
+	struct index_bucket stash[INDEX_STASH];
 	struct index_source source;
-	uint32_t n;   /* buckets in use */
-	uint32_t low; /* largest power of two not above n */
+	uint32_t n;	 /* buckets in use */
+	uint32_t groups; /* a power of two; of 2, 3 or 4 buckets each: see index.c */
 	uint32_t max;
 	uint32_t peak;	/* largest n since the owner last set it */
 	uint32_t count; /* entries, with those in the stash */
@@ -82,11 +84,17 @@ const char *index_check(const struct index *ix, bool (*is_valid)(const void *ctx
 
 /* ---- look-up, inline: it is the packet path ---- */
 
+/* The bucket that 26 bits of a hash mean. See "Growth" in index.c. */
 static inline uint32_t index_bucket_of(const struct index *ix, uint32_t bits)
 {
-	uint32_t b = bits & (2 * ix->low - 1);
+	uint32_t g = ix->groups, half = 2 * g;
+	uint32_t j = bits & (g - 1), whole = bits & (2 * half - 1), base = bits & (half - 1);
+	uint32_t late = (uint32_t)((bits >> 22 & 15) < 5);
+	uint32_t in_three = (half + j) & (half + j < ix->n ? UINT32_MAX : 0);
+	uint32_t upper = late || in_three == 0 ? base : in_three;
 
-	return b < ix->n ? b : b - ix->low;
+	upper = 3 * g + j < ix->n ? whole : upper;
+	return whole < half ? whole : upper;
 }
 
 static inline uint32_t index_first_bucket(const struct index *ix, uint64_t hash)
@@ -96,7 +104,7 @@ static inline uint32_t index_first_bucket(const struct index *ix, uint64_t hash)
 
 static inline uint32_t index_second_bucket(const struct index *ix, uint64_t hash)
 {
-	return index_bucket_of(ix, (uint32_t)(hash >> 32) & 0xffffff);
+	return index_bucket_of(ix, (uint32_t)(hash >> 26));
 }
 
 /* The tag in its place. */
@@ -133,6 +141,13 @@ static inline void index_prefetch(const struct index *ix, uint64_t hash)
 	__builtin_prefetch(&ix->buckets[index_first_bucket(ix, hash)]);
 }
 
+/* Both buckets: for keys that are probably not there, or about to be entered or removed. */
+static inline void index_prefetch_both(const struct index *ix, uint64_t hash)
+{
+	index_prefetch(ix, hash);
+	__builtin_prefetch(&ix->buckets[index_second_bucket(ix, hash)]);
+}
+
 /* Walks the references whose tag fits: for (ref = index_begin(&c, ix, hash); ref != INDEX_NONE; ref = index_next(&c)) */
 struct index_cursor {
 	const struct index *ix;
@@ -140,7 +155,7 @@ struct index_cursor {
 	uint64_t hash;
 	uint32_t tag;
 	uint32_t found;
-	uint32_t step; /* buckets looked at: 1, 2, 3 (stash) */
+	uint32_t step; /* buckets looked at: 1, 2, more (stash) */
 };
 
 static inline uint32_t index_next(struct index_cursor *c)
@@ -150,8 +165,8 @@ static inline uint32_t index_next(struct index_cursor *c)
 	while (c->found == 0) {
 		if (c->step == 1)
 			c->bucket = &c->ix->buckets[index_second_bucket(c->ix, c->hash)];
-		else if (c->step == 2 && c->ix->stashed > 0)
-			c->bucket = &c->ix->stash;
+		else if (c->ix->stashed > 0 && c->step < 2 + INDEX_STASH)
+			c->bucket = &c->ix->stash[c->step - 2];
 		else
 			return INDEX_NONE;
 		c->step++;

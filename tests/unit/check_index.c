@@ -132,26 +132,26 @@ START_TEST(test_it_grows_to_its_capacity_and_shrinks_to_nothing_with_its_entries
 
 	for (uint32_t i = 0; i < KEYS; i++) {
 		flip(w, i);
-		ck_assert_uint_le(w->ix.n, w->count / INDEX_FILL + 1 + INDEX_MIN_BUCKETS);
+		ck_assert_uint_le(w->ix.n, 2 * w->count / INDEX_FILL + 2 + INDEX_MIN_BUCKETS);
 		if (i % 999 == 0)
 			ck_assert_ptr_null(index_check(&w->ix, world_is_in));
 	}
 	check_all(w);
 	/* both choices used, and the first preferred once look-ups have passed */
-	ck_assert_uint_lt(index_displaced(&w->ix), KEYS / 2);
+	ck_assert_uint_lt(index_displaced(&w->ix), KEYS / 5);
 	for (uint32_t i = 0; i < KEYS; i++)
 		index_bring_home(&w->ix, hash_key(w->key[i]), i);
 	ck_assert_uint_gt(index_displaced(&w->ix), 0);
-	ck_assert_uint_lt(index_displaced(&w->ix), KEYS / 6);
+	ck_assert_uint_lt(index_displaced(&w->ix), KEYS / 8);
 	for (uint32_t i = 0; i < KEYS; i++) {
 		flip(w, i);
 		if (w->count > 1000)
-			ck_assert_uint_le(w->ix.n, w->count / INDEX_SPARSE + 2);
+			ck_assert_uint_le(w->ix.n, 2 * w->count / INDEX_SPARSE + 2);
 		if (i % 999 == 0)
 			ck_assert_ptr_null(index_check(&w->ix, world_is_in));
 	}
 	ck_assert_uint_eq(w->ix.n, INDEX_MIN_BUCKETS);
-	ck_assert_uint_eq(w->ix.peak, w->max);
+	ck_assert_uint_ge(w->ix.peak + 1, w->max);
 	for (uint32_t n = 0; n < w->max; n++) /* what may be given back is zero */
 		for (int i = 0; i < INDEX_SLOTS; i++)
 			ck_assert_uint_eq(w->buckets[n].slot[i], 0);
@@ -185,8 +185,8 @@ START_TEST(test_equal_hashes_fill_two_buckets_and_the_stash_then_are_refused)
 		w->is_in[1000 + n++] = true;
 		w->count++;
 	}
-	ck_assert_uint_eq(n, 3 * INDEX_SLOTS);
-	ck_assert_uint_eq(w->ix.stashed, INDEX_SLOTS);
+	ck_assert_uint_eq(n, (2 + INDEX_STASH) * INDEX_SLOTS);
+	ck_assert_uint_eq(w->ix.stashed, INDEX_STASH * INDEX_SLOTS);
 	ck_assert_ptr_null(index_check(&w->ix, world_is_in));
 	for (uint32_t i = 0; i < n; i++)
 		ck_assert(index_contains(&w->ix, hash_key(7), 1000 + i));
@@ -213,7 +213,7 @@ START_TEST(test_reserve_fit_and_clear)
 		flip(w, i * 7);
 	check_all(w);
 	index_fit(&w->ix);
-	ck_assert_uint_le(w->ix.n, 1000 / INDEX_SPARSE + 1);
+	ck_assert_uint_le(w->ix.n, 2000 / INDEX_SPARSE + 1);
 	check_all(w);
 	for (uint32_t i = 0; i < KEYS; i++)
 		index_bring_home(&w->ix, hash_key(w->key[i]), i);
