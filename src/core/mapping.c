@@ -117,11 +117,12 @@ static bool has_internal_key(const struct table *t, uint32_t ref, const struct s
 
 static uint32_t find_internal(const struct table *t, const struct session *key)
 {
+	uint64_t hash = mapping_key_internal(t, key);
 	struct index_cursor c;
 	uint32_t ref;
 
-	for (ref = index_begin(&c, &t->index[IX_INTERNAL], mapping_key_internal(t, key)); ref != INDEX_NONE;
-	     ref = index_next(&c)) {
+	index_prefetch_both(&t->index[IX_INTERNAL], hash);
+	for (ref = index_begin(&c, &t->index[IX_INTERNAL], hash); ref != INDEX_NONE; ref = index_next(&c)) {
 		if (has_internal_key(t, ref, key))
 			break;
 	}

@@ -103,13 +103,13 @@ bool table_session_expired(const struct table *t, const struct session *s, uint3
 
 void session_prefetch(const struct table *t, const struct session *s)
 {
-	index_prefetch(&t->index[IX_OUT], hash_out(t, s));
-	index_prefetch(&t->index[IX_IN], hash_in(t, s));
+	index_prefetch_both(&t->index[IX_OUT], hash_out(t, s));
+	index_prefetch_both(&t->index[IX_IN], hash_in(t, s));
 	index_prefetch(&t->index[IX_HOST], host_hash(t, s->int_addr));
 	if (!session_is_pooled(s))
 		return;
-	index_prefetch(&t->index[IX_INTERNAL], mapping_key_internal(t, s));
-	index_prefetch(&t->index[IX_EXTERNAL], mapping_key_external(t, session_class(s), s->ext, s->ext_port));
+	index_prefetch_both(&t->index[IX_INTERNAL], mapping_key_internal(t, s));
+	index_prefetch_both(&t->index[IX_EXTERNAL], mapping_key_external(t, session_class(s), s->ext, s->ext_port));
 }
 
 static bool is_embryo(const struct table *t, uint32_t i)

@@ -9,7 +9,7 @@
  *
  *   64    the session
  *    8    what is seldom read: creation time, generation, tag of the forward
- *   19.7  four index entries of 64/13 bytes: from inside, from outside, and its mapping from either side
+ *   20.5  four index entries of 64/12.5 bytes: from inside, from outside, and its mapping from either side
  *    0.4  one bit to number it; one and a quarter for the port, and as much again while ports rest
  *
  * A mapping with one session has no record: both its index entries lead to the session itself. The second

@@ -173,8 +173,8 @@ static const char *check_mappings(const struct table *t, struct sums *sums)
 	uint32_t unlisted = 0, top = t->group_slots.top;
 	const char *wrong = NULL;
 
-	for (uint32_t n = 0; n <= ix->n && wrong == NULL; n++) {
-		const struct index_bucket *b = n < ix->n ? &ix->buckets[n] : &ix->stash;
+	for (uint32_t n = 0; n < ix->n + INDEX_STASH && wrong == NULL; n++) {
+		const struct index_bucket *b = n < ix->n ? &ix->buckets[n] : &ix->stash[n - ix->n];
 
 		for (unsigned k = 0; k < INDEX_SLOTS && wrong == NULL; k++) {
 			if (b->slot[k] != 0)
