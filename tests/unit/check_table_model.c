@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Random sequences of everything a table is asked to do, against a naive one: an array of sessions, searched from end to end.
+ * Time passes, memory is given back and wiped, the process restarts, addresses come and go. table_check() after every few steps.
+ */
+#include <check.h>
+
+#include "tablelab.h"
+
+enum { SIZE = 300, ADDRESSES = 2, HOSTS = 5, INT_PORTS = 4, REMOTES = 6, REM_PORTS = 2, OPS = 60000 };
+enum { PORT_FIRST = 1000, PORT_LAST = 1039 };
+
+struct model_session {
+	struct session_spec spec;
+	struct session *record;
+	uint64_t id;
+	uint32_t seen_s;
+	uint8_t state;
+	bool is_answered;
+	bool in_group; /* of a mapping that has had two sessions since the last start */
+};
+
+struct model {
+	struct lab l;
+	enum nat_mapping_mode mode;
+	struct model_session s[SIZE];
+	uint32_t n;
+	/* 0: free; else when its rest began, or UINT32_MAX while mapped */
+	uint32_t port[ADDRESSES][CLASS_COUNT][65536];
+};
+
+static bool is_pooled(const struct session_spec *s)
+{
+	return !s->forward && s->class_ != CLASS_OTHER;
+}
+
+static uint32_t model_timeout(const struct model_session *s)
+{
+	static const uint32_t fixed[] = {[CLASS_UDP] = 300, [CLASS_ICMP] = 60, [CLASS_OTHER] = 600};
+
+	if (s->spec.class_ != CLASS_TCP)
+		return fixed[s->spec.class_];
+	return s->state >= SESSION_ESTABLISHED && s->state <= SESSION_FIN_IN_ACKED ? 7440 : 240;
+}
+
+static bool is_over(const struct model *m, const struct model_session *s)
+{
+	return m->l.now_s - s->seen_s > model_timeout(s);
+}
+
+static bool same_out(const struct session_spec *a, const struct session_spec *b)
+{
+	return a->class_ == b->class_ && a->int_addr == b->int_addr && a->int_port == b->int_port &&
+	       a->rem_addr == b->rem_addr && a->rem_port == b->rem_port;
+}
+
+static bool same_in(const struct session_spec *a, const struct session_spec *b)
+{
+	return a->class_ == b->class_ && a->ext == b->ext && a->ext_port == b->ext_port && a->rem_addr == b->rem_addr &&
+	       a->rem_port == b->rem_port;
+}
+
+static bool same_external(const struct session_spec *a, const struct session_spec *b)
+{
+	return a->class_ == b->class_ && a->ext == b->ext && a->ext_port == b->ext_port;
+}
+
+static bool same_internal(const struct model *m, const struct session_spec *a, const struct session_spec *b)
+{
+	return a->class_ == b->class_ && a->int_addr == b->int_addr && a->int_port == b->int_port &&
+	       (m->mode == MAPPING_ENDPOINT_INDEPENDENT || a->rem_addr == b->rem_addr) &&
+	       (m->mode != MAPPING_ADDRESS_AND_PORT_DEPENDENT || a->rem_port == b->rem_port);
+}
+
+/* Sessions of the mapping that owns this external endpoint. */
+static uint32_t count_mapping(const struct model *m, const struct session_spec *spec)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < m->n; i++)
+		n += is_pooled(&m->s[i].spec) && same_external(&m->s[i].spec, spec);
+	return n;
+}
+
+static void model_remove(struct model *m, uint32_t i)
+{
+	struct session_spec gone = m->s[i].spec;
+
+	m->s[i] = m->s[--m->n];
+	if (is_pooled(&gone) && count_mapping(m, &gone) == 0)
+		m->port[gone.ext][gone.class_][gone.ext_port] = m->l.now_s;
+}
+
+static void model_rest(struct model *m)
+{
+	for (int a = 0; a < ADDRESSES; a++)
+		for (int c = 0; c < CLASS_OTHER; c++)
+			for (int p = PORT_FIRST; p <= PORT_LAST; p++)
+				if (m->port[a][c][p] != UINT32_MAX && m->l.now_s - m->port[a][c][p] > 120)
+					m->port[a][c][p] = 0;
+}
+
+static struct session_spec random_spec(void)
+{
+	struct session_spec s =
+		lab_spec(unit_below(HOSTS), (uint16_t)(1 + unit_below(INT_PORTS)), unit_below(REMOTES), 0);
+
+	s.rem_port = (uint16_t)unit_below(REM_PORTS);
+	s.ext = (uint16_t)unit_below(ADDRESSES);
+	s.class_ = (uint8_t)unit_below(CLASS_COUNT);
+	s.state = unit_below(2) ? SESSION_SYN_OUT : SESSION_SYN_IN;
+	s.forward = unit_below(10) == 0;
+	s.from_outside = unit_below(3) == 0;
+	return s;
+}
+
+/* ---- opening ---- */
+
+/* What the model says of opening `spec`: removes what is over and in the way. False: refused. */
+static bool model_open(struct model *m, const struct session_spec *spec)
+{
+	for (uint32_t i = 0; i < m->n; i++)
+		if ((same_out(&m->s[i].spec, spec) || same_in(&m->s[i].spec, spec)) && !is_over(m, &m->s[i]))
+			return false;
+	return true;
+}
+
+/* Chooses the external endpoint as nat_open.c does. False: no port. */
+static bool choose_external(struct model *m, struct session_spec *spec)
+{
+	static const struct nat_range range = {PORT_FIRST, PORT_LAST};
+	struct port_request rq = {.ext = spec->ext, .class_ = spec->class_, .ranges = &range, .n_ranges = 1};
+	struct mapping found;
+	uint32_t since;
+	bool recycled;
+
+	rq.may_recycle = unit_below(2);
+	if (!is_pooled(spec)) {
+		spec->ext_port = (uint16_t)(1 + unit_below(3));
+		return true;
+	}
+	if (table_mapping_internal(m->l.t, (enum nat_class)spec->class_, spec->int_addr, spec->int_port, spec->rem_addr,
+				   spec->rem_port, &found)) {
+		spec->ext = found.ext;
+		spec->ext_port = found.ext_port;
+		return true;
+	}
+	spec->ext_port = table_port_take(m->l.t, &rq, unit_random(), m->l.now_s, &recycled);
+	if (spec->ext_port == 0) {
+		for (int p = PORT_FIRST; p <= PORT_LAST; p++)
+			ck_assert(m->port[spec->ext][spec->class_][p] != 0);
+		return false;
+	}
+	since = m->port[spec->ext][spec->class_][spec->ext_port];
+	ck_assert_uint_ne(since, UINT32_MAX);
+	ck_assert(recycled == (since != 0));
+	for (int p = PORT_FIRST; recycled && p <= PORT_LAST; p++)
+		ck_assert_uint_ge(m->port[spec->ext][spec->class_][p], since);
+	return true;
+}
+
+static void purge_in_the_way(struct model *m, const struct session_spec *spec)
+{
+	for (uint32_t i = 0; i < m->n;)
+		if (same_out(&m->s[i].spec, spec) || same_in(&m->s[i].spec, spec))
+			model_remove(m, i);
+		else
+			i++;
+}
+
+static void note_group(struct model *m, const struct session_spec *spec)
+{
+	if (!is_pooled(spec) || count_mapping(m, spec) < 2)
+		return;
+	for (uint32_t i = 0; i < m->n; i++)
+		if (is_pooled(&m->s[i].spec) && same_external(&m->s[i].spec, spec))
+			m->s[i].in_group = true;
+}
+
+static void op_open(struct model *m)
+{
+	struct session_spec spec = random_spec();
+	enum nat_reason why = NAT_PASS;
+	struct session *s;
+	bool may, was_mapped;
+
+	if (!choose_external(m, &spec))
+		return;
+	was_mapped = is_pooled(&spec) && count_mapping(m, &spec) > 0;
+	may = model_open(m, &spec);
+	s = table_session_open(m->l.t, &spec, m->l.now_s, &why);
+	if (s == NULL && why == DROP_SESSIONS_FULL) {
+		ck_assert(may);
+		purge_in_the_way(m, &spec);
+		ck_assert_uint_eq(m->n, SIZE);
+	} else {
+		ck_assert(may == (s != NULL));
+	}
+	if (s == NULL) {
+		if (is_pooled(&spec) && !was_mapped) {
+			table_port_release(m->l.t, (enum nat_class)spec.class_, spec.ext, spec.ext_port);
+			m->port[spec.ext][spec.class_][spec.ext_port] = 0;
+		}
+		return;
+	}
+	purge_in_the_way(m, &spec);
+	m->s[m->n++] = (struct model_session){.spec = spec,
+					      .record = s,
+					      .id = table_session_id(m->l.t, s),
+					      .seen_s = m->l.now_s,
+					      .state = spec.state};
+	if (is_pooled(&spec))
+		m->port[spec.ext][spec.class_][spec.ext_port] = UINT32_MAX;
+	if (was_mapped)
+		m->s[m->n - 1].in_group = true;
+	note_group(m, &spec);
+}
+
+/* ---- the other steps ---- */
+
+static void op_close(struct model *m)
+{
+	uint32_t i = unit_below(m->n);
+
+	table_session_close(m->l.t, m->s[i].record, m->l.now_s);
+	model_remove(m, i);
+}
+
+static void op_packet(struct model *m)
+{
+	struct model_session *s = &m->s[unit_below(m->n)];
+	struct session_key k = lab_key(s->record, unit_below(2) ? DIR_OUT : DIR_IN);
+
+	if (is_over(m, s)) {
+		ck_assert_ptr_null(lab_find(&m->l, &k));
+		return;
+	}
+	ck_assert_ptr_eq(lab_find(&m->l, &k), s->record);
+	s->seen_s = s->record->seen_s = m->l.now_s;
+	if (unit_below(2))
+		return;
+	s->state = (uint8_t)(SESSION_ESTABLISHED + unit_below(SESSION_STATE_COUNT - SESSION_ESTABLISHED));
+	session_set_state(s->record, (enum session_state)s->state);
+	table_session_answered(m->l.t, s->record);
+	s->is_answered = true;
+}
+
+static const struct model_session *model_find(const struct model *m, const struct session_spec *spec, enum nat_dir dir)
+{
+	for (uint32_t i = 0; i < m->n; i++)
+		if ((dir == DIR_OUT ? same_out : same_in)(&m->s[i].spec, spec) && !is_over(m, &m->s[i]))
+			return &m->s[i];
+	return NULL;
+}
+
+static void op_lookup(struct model *m)
+{
+	struct session_spec spec = random_spec();
+	const struct model_session *want;
+	struct session_key k;
+
+	spec.ext_port = (uint16_t)(PORT_FIRST + unit_below(PORT_LAST - PORT_FIRST + 1));
+	for (int dir = DIR_OUT; dir <= DIR_IN; dir++) {
+		k = (struct session_key){.local = dir == DIR_OUT ? spec.int_addr : spec.ext,
+					 .remote = spec.rem_addr,
+					 .local_port = dir == DIR_OUT ? spec.int_port : spec.ext_port,
+					 .remote_port = spec.rem_port,
+					 .class_ = spec.class_,
+					 .dir = (uint8_t)dir};
+		want = model_find(m, &spec, (enum nat_dir)dir);
+		ck_assert_ptr_eq(lab_find(&m->l, &k), want ? want->record : NULL);
+	}
+}
+
+/* A mapping lives while a session of it does; one that was never shared ends with that session's time. */
+static bool mapping_lives(const struct model *m, const struct model_session *s)
+{
+	return is_pooled(&s->spec) && (s->in_group || !is_over(m, s));
+}
+
+static void op_mapping(struct model *m)
+{
+	struct session_spec spec = random_spec();
+	bool has_internal = false, has_external = false, has_peer = false, may_have_peer = false;
+	struct mapping found;
+
+	spec.ext_port = (uint16_t)(PORT_FIRST + unit_below(PORT_LAST - PORT_FIRST + 1));
+	for (uint32_t i = 0; i < m->n; i++) {
+		const struct model_session *s = &m->s[i];
+
+		if (!mapping_lives(m, s))
+			continue;
+		has_internal |= same_internal(m, &s->spec, &spec);
+		if (!same_external(&s->spec, &spec))
+			continue;
+		has_external = true;
+		may_have_peer |= s->spec.rem_addr == spec.rem_addr;
+		has_peer |= s->spec.rem_addr == spec.rem_addr && !is_over(m, s);
+	}
+	ck_assert(table_mapping_internal(m->l.t, (enum nat_class)spec.class_, spec.int_addr, spec.int_port,
+					 spec.rem_addr, spec.rem_port, &found) == has_internal);
+	ck_assert(table_mapping_external(m->l.t, (enum nat_class)spec.class_, spec.ext, spec.ext_port, &found) ==
+		  has_external);
+	if (!has_external)
+		return;
+	ck_assert_uint_eq(found.sessions, count_mapping(m, &spec));
+	if (table_mapping_has_peer(m->l.t, &found, spec.rem_addr))
+		ck_assert(may_have_peer);
+	else
+		ck_assert(!has_peer);
+}
+
+static void on_expire(void *ctx, struct session *s)
+{
+	struct model *m = ctx;
+	uint32_t i = 0;
+
+	while (i < m->n && m->s[i].record != s)
+		i++;
+	ck_assert_uint_lt(i, m->n);
+	ck_assert(is_over(m, &m->s[i]));
+	model_remove(m, i);
+}
+
+static void op_time(struct model *m)
+{
+	m->l.now_s += unit_below(10) ? unit_below(20) : unit_below(400);
+	if (unit_below(3) == 0)
+		table_sweep(m->l.t, m->l.now_s, unit_below(SIZE), on_expire, m);
+	model_rest(m);
+	table_sweep(m->l.t, m->l.now_s, unit_below(4) ? 4 * SIZE : 200, on_expire, m);
+}
+
+static void op_restart(struct model *m)
+{
+	bool shared[SIZE];
+
+	lab_restart(&m->l, ADDRESSES);
+	ck_assert_uint_eq(m->l.report.restored, m->n);
+	ck_assert_uint_eq(m->l.report.dropped, 0);
+	for (uint32_t i = 0; i < m->n; i++)
+		shared[i] = is_pooled(&m->s[i].spec) && count_mapping(m, &m->s[i].spec) > 1;
+	for (uint32_t i = 0; i < m->n; i++)
+		m->s[i].in_group = shared[i];
+}
+
+static void wipe(void *ctx, void *start, size_t len)
+{
+	(void)ctx;
+	memset(start, 0, len);
+}
+
+static void compare_all(struct model *m)
+{
+	uint32_t embryos = 0, mappings = 0;
+
+	lab_check(&m->l);
+	ck_assert_uint_eq(table_session_count(m->l.t), m->n);
+	for (uint32_t i = 0; i < m->n; i++) {
+		ck_assert_ptr_eq(table_session_by_id(m->l.t, m->s[i].id), m->s[i].record);
+		embryos += !m->s[i].is_answered;
+	}
+	ck_assert_uint_eq(table_embryo_count(m->l.t), embryos);
+	for (int a = 0; a < ADDRESSES; a++) {
+		for (int c = 0; c < CLASS_OTHER; c++) {
+			for (int p = PORT_FIRST; p <= PORT_LAST; p++) {
+				mappings += m->port[a][c][p] == UINT32_MAX;
+				ck_assert(table_port_used(m->l.t, (enum nat_class)c, (uint16_t)a, (uint16_t)p) ==
+					  (m->port[a][c][p] != 0));
+			}
+		}
+	}
+	ck_assert_uint_eq(table_mapping_count(m->l.t), mappings);
+}
+
+static void step(struct model *m)
+{
+	uint32_t what = unit_below(1000);
+
+	if (what < 400)
+		op_open(m);
+	else if (what < 500 && m->n > 0)
+		op_close(m);
+	else if (what < 700 && m->n > 0)
+		op_packet(m);
+	else if (what < 800)
+		op_lookup(m);
+	else if (what < 950)
+		op_mapping(m);
+	else if (what < 990)
+		op_time(m);
+	else if (what < 995)
+		table_trim(m->l.t, wipe, NULL);
+	else if (what < 998)
+		op_restart(m);
+	else if (what < 999)
+		table_set_mapping(m->l.t, m->mode);
+}
+
+START_TEST(test_table_agrees_with_a_naive_one)
+{
+	struct model *m = calloc(1, sizeof(*m));
+
+	m->mode = (enum nat_mapping_mode)(_i % 3);
+	lab_prepare(&m->l, _i < 3 ? SIZE : 60, ADDRESSES);
+	m->l.params.mapping = m->mode;
+	lab_attach(&m->l);
+	for (uint32_t i = 0; i < ADDRESSES; i++)
+		table_address_add(m->l.t, LAB_OUTSIDE + i);
+	for (int op = 0; op < OPS; op++) {
+		step(m);
+		if (op % 32 == 0)
+			compare_all(m);
+	}
+	compare_all(m);
+	lab_close(&m->l);
+	free(m);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("table_model");
+	TCase *tc = tcase_create("model");
+
+	tcase_set_timeout(tc, 120);
+	tcase_add_loop_test(tc, test_table_agrees_with_a_naive_one, 0, 3);
+	suite_add_tcase(s, tc);
+	return s;
+}
+
+int main(void)
+{
+	return unit_main(suite);
+}
