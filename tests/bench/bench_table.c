@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the connection table costs: resident bytes a session, cycles a look-up (batched, with the prefetch
+ * steps that the packet path uses), openings a second with choice of the port, the worst single opening while
+ * growing, sweeping, restart. Usage: bench_table [sessions [sessions-per-mapping]]; default 1k to 1M at 1:1, and 1M at 16:1.
+ */
+#define _GNU_SOURCE /* RUSAGE_THREAD */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/table.h"
+
+#if defined(__x86_64__)
+#include <x86intrin.h>
+static uint64_t cycles(void)
+{
+	return __rdtsc();
+}
+#else
+static uint64_t cycles(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+#endif
+
+enum { BATCH = 64, PORTS = 64000, LOOKUPS = 4000000, HOST_SESSIONS = 50, FIRST_ADDRESS = 0xc6120000 };
+
+struct bench {
+	struct table_memory m;
+	struct table_params params;
+	struct table *t;
+	uint32_t sessions, ratio, addresses;
+	uint64_t random;
+	size_t resident_before;
+};
+
+static uint64_t next_random(struct bench *b)
+{
+	b->random ^= b->random >> 12;
+	b->random ^= b->random << 25;
+	b->random ^= b->random >> 27;
+	return b->random * 2685821657736338717ull;
+}
+
+/* Of this process alone: the machine may be shared. */
+static double cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+}
+
+static double now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+}
+
+/* Times this thread was taken off its processor: what is measured across one says nothing. */
+static long preemptions(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_THREAD, &u);
+	return u.ru_nivcsw;
+}
+
+struct worst {
+	double ns;
+	double before_ns;
+	long preemptions;
+	uint32_t left_out;
+};
+
+static void worst_start(struct worst *w)
+{
+	*w = (struct worst){.before_ns = now_ns(), .preemptions = preemptions()};
+}
+
+static void worst_step(struct worst *w)
+{
+	double now = now_ns(), took = now - w->before_ns;
+	long n;
+
+	if (took > w->ns && took > 5000) {
+		n = preemptions();
+		if (n == w->preemptions)
+			w->ns = took;
+		else
+			w->left_out++;
+		w->preemptions = n;
+		now = now_ns();
+	} else if (took > w->ns) {
+		w->ns = took;
+	}
+	w->before_ns = now;
+}
+
+static size_t resident(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	unsigned long pages = 0;
+
+	if (f == NULL || fscanf(f, "%*u %lu", &pages) != 1)
+		pages = 0;
+	if (f != NULL)
+		fclose(f);
+	return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static void *reserve(size_t len)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED) {
+		perror("mmap");
+		exit(1);
+	}
+	madvise(p, len, getenv("BENCH_HUGE") ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	return p;
+}
+
+static void give_back(void *ctx, void *start, size_t len)
+{
+	(void)ctx;
+	madvise(start, len, MADV_DONTNEED);
+}
+
+static void attach(struct bench *b, uint32_t now_s)
+{
+	struct table_attach_report report;
+
+	b->t = table_attach(&b->m, &b->params, now_s, &report);
+	if (b->t == NULL) {
+		fprintf(stderr, "no table\n");
+		exit(1);
+	}
+	for (uint32_t i = 0; i < b->addresses; i++)
+		table_address_add(b->t, FIRST_ADDRESS + i);
+}
+
+static void setup(struct bench *b)
+{
+	memset(&b->params, 0, sizeof(b->params));
+	b->random = 88172645463325252ull;
+	b->addresses = b->sessions / b->ratio / PORTS + 1;
+	b->params.max_sessions = TABLE_MAX_SESSIONS;
+	b->params.max_addresses = b->addresses;
+	b->params.port_reuse_s = 120;
+	b->params.timeouts = (struct nat_timeouts){300, 60, 600, 240, 7440, 240, 6, 5, 120};
+	for (int i = 0; i < 4; i++)
+		b->params.secret[i] = next_random(b);
+	table_memory_need(b->params.max_sessions, b->params.max_addresses, &b->m);
+	b->m.records = reserve(b->m.records_len);
+	b->m.scratch = reserve(b->m.scratch_len);
+	b->resident_before = resident();
+	attach(b, 1000);
+}
+
+/* Flow number i: `ratio` sessions share an inside endpoint, 50 of them or one mapping's worth are a host's. */
+static struct session_key flow(const struct bench *b, uint32_t i)
+{
+	uint32_t mapping = i / b->ratio;
+	uint32_t mix = i * 2654435761u;
+
+	return (struct session_key){
+		.local = 0x0a000000 + mapping / HOST_SESSIONS,
+		.remote = mix,
+		.local_port = (uint16_t)(1024 + mapping % HOST_SESSIONS * 977),
+		.remote_port = (uint16_t)(mix >> 7),
+		.class_ = CLASS_UDP,
+		.dir = DIR_OUT,
+	};
+}
+
+/* As nat_open.c does it: look for the session, the host, the mapping, take a port, open. */
+static struct session *open_flow(struct bench *b, uint32_t i, uint32_t now_s)
+{
+	static const struct nat_range range = {1024, 65535};
+	struct session_key k = flow(b, i);
+	struct port_request rq = {
+		.ext = (uint16_t)(i / b->ratio / PORTS), .class_ = CLASS_UDP, .ranges = &range, .n_ranges = 1};
+	struct session_spec spec = {.int_addr = k.local,
+				    .rem_addr = k.remote,
+				    .int_port = k.local_port,
+				    .rem_port = k.remote_port,
+				    .class_ = CLASS_UDP,
+				    .state = SESSION_SYN_OUT};
+	struct mapping m;
+	enum nat_reason why;
+	bool recycled;
+
+	if (table_find(b->t, &k, table_hash(b->t, &k), now_s) != NULL)
+		return NULL;
+	table_host(b->t, k.local, true);
+	if (table_mapping_internal(b->t, CLASS_UDP, k.local, k.local_port, k.remote, k.remote_port, &m)) {
+		spec.ext = m.ext;
+		spec.ext_port = m.ext_port;
+	} else {
+		spec.ext = rq.ext;
+		spec.ext_port = table_port_take(b->t, &rq, next_random(b), now_s, &recycled);
+	}
+	return table_session_open(b->t, &spec, now_s, &why);
+}
+
+static void bench_open(struct bench *b)
+{
+	double start = cpu_ns(), total;
+	struct worst w;
+
+	worst_start(&w);
+	for (uint32_t i = 0; i < b->sessions; i++) {
+		if (open_flow(b, i, 1000) == NULL) {
+			fprintf(stderr, "flow %u refused\n", i);
+			exit(1);
+		}
+		worst_step(&w);
+	}
+	total = cpu_ns() - start;
+	printf("  open         %8.2f M/s   worst %.1f us (%u left out: preempted)\n", b->sessions / total * 1e3,
+	       w.ns / 1e3, w.left_out);
+	printf("  memory       %8.1f bytes a session resident\n",
+	       (double)(resident() - b->resident_before) / b->sessions);
+}
+
+static void find_batch(struct bench *b, const struct session_key *k, uint32_t *hits)
+{
+	uint64_t hash[BATCH];
+
+	for (int i = 0; i < BATCH; i++) {
+		hash[i] = table_hash(b->t, &k[i]);
+		table_prefetch(b->t, (enum nat_dir)k[i].dir, hash[i]);
+	}
+	for (int i = 0; i < BATCH; i++)
+		table_prefetch_record(b->t, (enum nat_dir)k[i].dir, hash[i]);
+	for (int i = 0; i < BATCH; i++) {
+		struct session *s = table_find(b->t, &k[i], hash[i], 1001);
+
+		if (s == NULL)
+			continue;
+		s->packets[0]++;
+		s->bytes[0] += 64;
+		s->seen_s = 1001;
+		++*hits;
+	}
+}
+
+static void bench_find(struct bench *b, const char *name, uint32_t offset)
+{
+	struct session_key *keys = malloc(sizeof(*keys) * LOOKUPS);
+	uint32_t hits = 0;
+	uint64_t start;
+	double ns;
+
+	for (uint32_t i = 0; i < LOOKUPS; i++) {
+		keys[i] = flow(b, offset + (uint32_t)((next_random(b) >> 32) * b->sessions >> 32));
+		keys[i].remote_port ^= offset != 0;
+	}
+	for (int round = 0; round < 2; round++) { /* the first warms up and brings entries home */
+		hits = 0;
+		ns = now_ns();
+		start = cycles();
+		for (uint32_t i = 0; i + BATCH <= LOOKUPS; i += BATCH)
+			find_batch(b, keys + i, &hits);
+		start = cycles() - start;
+		ns = now_ns() - ns;
+	}
+	printf("  %-12s %8.1f cycles %6.1f ns (%.0f %% hits)\n", name, (double)start / LOOKUPS, ns / LOOKUPS,
+	       100.0 * hits / LOOKUPS);
+	free(keys);
+}
+
+static void bench_restart(struct bench *b)
+{
+	double ns;
+
+	table_detach(b->t);
+	madvise(b->m.scratch, b->m.scratch_len, MADV_DONTNEED);
+	ns = cpu_ns();
+	attach(b, 1001);
+	ns = cpu_ns() - ns;
+	printf("  restart      %8.1f ms (%u sessions)\n", ns / 1e6, table_session_count(b->t));
+}
+
+static void bench_sweep(struct bench *b)
+{
+	double start = cpu_ns();
+	uint32_t n = table_session_count(b->t);
+	struct worst w;
+
+	worst_start(&w);
+	while (table_session_count(b->t) > 0) {
+		table_sweep(b->t, 5000, 256, NULL, NULL);
+		worst_step(&w);
+	}
+	printf("  expire       %8.2f M/s   worst sweep of 256: %.1f us (%u left out: preempted)\n",
+	       n / (cpu_ns() - start) * 1e3, w.ns / 1e3, w.left_out);
+	for (int i = 0; i < 40000; i++)
+		table_sweep(b->t, 6000, 4096, NULL, NULL);
+	start = now_ns();
+	table_trim(b->t, give_back, NULL);
+	printf("  trim         %8.1f us, then %.1f KiB resident\n", (now_ns() - start) / 1e3,
+	       (double)(resident() - b->resident_before) / 1024);
+}
+
+static void bench(uint32_t sessions, uint32_t ratio)
+{
+	struct bench b = {.sessions = sessions, .ratio = ratio};
+
+	printf("%" PRIu32 " sessions, %" PRIu32 " a mapping\n", sessions, ratio);
+	setup(&b);
+	bench_open(&b);
+	bench_find(&b, "find", 0);
+	bench_find(&b, "find none", 1u << 28);
+	bench_restart(&b);
+	bench_find(&b, "find after", 0);
+	bench_sweep(&b);
+	munmap(b.m.records, b.m.records_len);
+	munmap(b.m.scratch, b.m.scratch_len);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1) {
+		uint32_t sessions = (uint32_t)strtoul(argv[1], NULL, 10);
+		uint32_t ratio = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 1;
+
+		if (sessions == 0 || sessions > TABLE_MAX_SESSIONS || ratio == 0) {
+			fprintf(stderr, "usage: bench_table [sessions [sessions-per-mapping]]\n");
+			return 2;
+		}
+		bench(sessions, ratio);
+		return 0;
+	}
+	for (uint32_t n = 1000; n <= 1000000; n *= 10)
+		bench(n, 1);
+	bench(1000000, 16);
+	return 0;
+}
