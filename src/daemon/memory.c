@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -185,13 +186,13 @@ void memory_give_back(void *ctx, void *start, size_t len)
 
 uint64_t memory_resident(void)
 {
-	unsigned long long resident = 0;
+	char line[128] = "";
+	const char *space;
 	FILE *f = fopen("/proc/self/statm", "re");
 
 	if (!f)
 		return 0;
-	if (fscanf(f, "%*u %llu", &resident) != 1)
-		resident = 0;
+	space = fgets(line, sizeof(line), f) ? strchr(line, ' ') : NULL; /* size, resident, ... in pages */
 	fclose(f);
-	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+	return space ? strtoull(space, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }

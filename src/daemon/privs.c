@@ -17,6 +17,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
@@ -40,14 +41,21 @@
 /* Does `id` exist in this user namespace? */
 static bool is_mapped(const char *map, unsigned long id)
 {
-	unsigned long first, count;
+	char line[80];
 	bool found = false;
 	FILE *f = fopen(map, "re");
 
 	if (!f)
 		return true; /* a kernel without user namespaces */
-	while (!found && fscanf(f, "%lu %*u %lu", &first, &count) == 2)
+	while (!found && fgets(line, sizeof(line), f)) {
+		char *rest;
+		unsigned long first = strtoul(line, &rest, 10);
+		unsigned long count;
+
+		strtoul(rest, &rest, 10); /* what it is outside */
+		count = strtoul(rest, NULL, 10);
 		found = id >= first && id - first < count;
+	}
 	fclose(f);
 	return found;
 }
