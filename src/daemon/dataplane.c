@@ -3,11 +3,12 @@
  * The data path.
  *
  * Theory of operation. A burst is read packet by packet into one arena, one after the other (slots of
- * 64 KiB each would all fall into the same few cache sets), translated by one nat_batch(), and sent: what is
- * routed by the kernel through the raw socket, what is the host's own by way of the TUN. A super-packet
- * (GSO) is too large for a raw socket: it goes back through the TUN, and the kernel forwards it and
- * cuts it up. So does a packet that must be cut and whose checksum is not filled in yet. The raw batch is flushed before it, so that a flow's order is kept; and since forwarding
- * takes a step of TTL again, it gets one back beforehand.
+ * 64 KiB each would all fall into the same few cache sets), translated by one nat_batch(), and sent: what
+ * the kernel routes through the raw socket, what is the host's own by way of the TUN. A super-packet (GSO)
+ * is too large for a raw socket: it goes back through the TUN, and the kernel forwards it and cuts it up.
+ * So does a packet that must be cut and whose checksum is not filled in yet. The raw batch is flushed
+ * first, so that a flow's order is kept; and since forwarding takes a step of TTL again, such a packet
+ * gets one back beforehand.
  *
  * Time: nat_step() visits records at a pace that brings it round the table in DATAPLANE_ROUND_MS, in
  * slices of DATAPLANE_STEP, one a turn of the loop.

@@ -32,7 +32,7 @@ struct natd_options {
 	unsigned verbosity;	/* how many levels above the configured one */
 };
 
-/* All zero before natd_start(). The fields are for the daemon's own files; a module's header says what may be done with it. */
+/* The fields are for the daemon's own files; a module's header says what may be done with it. */
 struct natd {
 	struct natd_options options;
 	struct sdnotify service;

@@ -33,15 +33,16 @@ struct privs {
 /* Looks up whom to become: `user` exists, this process is uid 0, and both ids exist in its user namespace. */
 void privs_init(struct privs *p, const char *user);
 
-/* Stage 1. 0; or -EPERM (-EACCES, -ENOENT... for `tun_path`) and one line in `why`: the right that is missing, what it is for, how to
- * give it. */
+/* Stage 1. 0; or -EPERM (-EACCES, -ENOENT... for `tun_path`) and one line in `why`: the right that is
+ * missing, what it is for, how to give it. */
 int privs_check(const char *tun_path, char *why, size_t size);
 
 /* Stage 3. 0; or a negative errno and what failed in *what (static text): then the process must end. */
 int privs_drop(struct privs *p, const char **what);
 
 /* Brackets around changes of routes, links and net sysctls (the kernel lets CAP_NET_ADMIN over the network
- * namespace write those whoever owns the file: net_ctl_permissions()). They do not nest. Before stage 3 they do nothing. */
+ * namespace write those whoever owns the file: net_ctl_permissions()). They do not nest. Before stage 3 they
+ * do nothing. */
 void privs_raise(const struct privs *p);
 void privs_lower(const struct privs *p);
 

@@ -14,10 +14,8 @@ struct nat_reconfigure_report;
 /* Says one line of the outcome: an error, or a warning ("FILE:LINE: warning: ..."). */
 typedef void reload_say_fn(void *ctx, const char *line);
 
-/*
- * Reads the configuration again and applies it. True and *report; false after at least one line of error. Tells the service manager
- * before and after.
- */
+/* Reads the configuration again and applies it. True and *report; false after at least one line of error. Tells
+ * the service manager before and after. */
 bool natd_reload(struct natd *n, reload_say_fn *say, void *ctx, struct nat_reconfigure_report *report);
 
 /* Applies the present configuration to the host as it is now: after netlink reported a change. */

@@ -35,7 +35,8 @@ void sdnotify_status(const struct sdnotify *n, const char *status);
 uint32_t sdnotify_watchdog_ms(const struct sdnotify *n);
 void sdnotify_alive(const struct sdnotify *n);
 
-/* The store. A name may be stored once; the manager keeps a duplicate, `fd` stays the caller's. False: there is no store. */
+/* The store. A name may be stored once; the manager keeps a duplicate, `fd` stays the caller's. False: there is
+ * no store. */
 bool sdnotify_store(const struct sdnotify *n, const char *name, int fd);
 void sdnotify_unstore(const struct sdnotify *n, const char *name);
 /* A descriptor that came back under `name`: the caller's from now on. -1: none. */

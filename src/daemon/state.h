@@ -12,8 +12,9 @@
 #include "memory.h"
 
 /*
- * Fills the blank records of `m` from the file, which must belong to root or to `owner`. One that is truncated, damaged, foreign, of another boot (its times mean nothing now)
- * or of another table size is refused with one line in the log, and the records stay blank. No file: nothing.
+ * Fills the blank records of `m` from the file, which must belong to root or to `owner`. One that is
+ * truncated, damaged, foreign, of another boot (its times mean nothing now) or of another table size is
+ * refused with one line in the log, and the records stay blank. No file: nothing.
  */
 void state_load(const char *path, struct memory *m, uid_t owner);
 /* Can it be saved when the time comes? If not: one line in the log. After the drop of privileges. */
