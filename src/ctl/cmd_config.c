@@ -29,7 +29,9 @@ static void begin(struct gathering *g, struct natctl *n)
 /* Prints the object, if there is one. Without a daemon there is nothing to print. */
 static int finish(struct gathering *g, int rc)
 {
-	if (g->object && rc != NATCTL_NO_DAEMON)
+	if (rc == NATCTL_NO_DAEMON)
+		json_destroy(g->object);
+	else if (g->object)
 		json_print(stdout, g->object);
 	return output_finish(g->n) ? rc : NATCTL_REFUSED;
 }

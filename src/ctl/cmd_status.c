@@ -182,8 +182,10 @@ static int show_status(struct status *s)
 		json_add_list(s->object, "warnings");
 	}
 	rc = client_ask(s->n, CTL_STATUS, NULL, take_item, s, NULL);
-	if (rc != NATCTL_DONE)
+	if (rc != NATCTL_DONE) {
+		json_destroy(s->object);
 		return rc;
+	}
 	if (s->object)
 		json_print(stdout, s->object);
 	else
@@ -250,5 +252,7 @@ int command_stats(struct natctl *n, int argc, char **argv)
 	rc = client_ask(n, CTL_STATS, NULL, take_counter, &s, NULL);
 	if (s.object && rc == NATCTL_DONE)
 		json_print(stdout, s.object);
+	else
+		json_destroy(s.object);
 	return output_finish(n) ? rc : NATCTL_REFUSED;
 }

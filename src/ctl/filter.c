@@ -219,7 +219,7 @@ static bool take_option(struct natctl *n, struct ctl_filter *f, int option, char
 	}
 	if (option == 'o')
 		return filter_parse_format(n, optarg);
-	i = option == '?' || option == ':' ? -1 : find_criterion(option);
+	i = f && option != '?' && option != ':' ? find_criterion(option) : -1;
 	if (i >= 0)
 		return set_criterion(f, &criteria[i], optarg);
 	complain_option(option, argv);

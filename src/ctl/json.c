@@ -249,6 +249,11 @@ bool json_print(FILE *f, struct json_object *o)
 	return print_line(f, root(o), json_object_size(root(o)));
 }
 
+void json_destroy(struct json_object *o)
+{
+	json_decref(root(o));
+}
+
 #else
 
 bool json_is_built_in(void)
@@ -318,6 +323,11 @@ bool json_print(FILE *f, struct json_object *o)
 {
 	(void)f, (void)o;
 	return false;
+}
+
+void json_destroy(struct json_object *o)
+{
+	(void)o;
 }
 
 #endif

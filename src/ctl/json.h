@@ -32,5 +32,7 @@ void json_add_pool(struct json_object *o, const char *name, const struct ctl_poo
 void json_add_check(struct json_object *o, const char *name, const struct ctl_check *c);
 /* Prints it on one line and frees it. */
 bool json_print(FILE *f, struct json_object *o);
+/* Frees it unprinted. NULL: nothing. */
+void json_destroy(struct json_object *o);
 
 #endif

@@ -18,6 +18,7 @@ enum { PROTOCOL_ICMP = 1, PROTOCOL_TCP = 6, PROTOCOL_UDP = 17, ECHO_REQUEST = 8,
 static void put_tuple(FILE *f, const struct ctl_entry *e, const struct ctl_tuple *t, bool is_reply)
 {
 	bool is_outer = is_reply != !!(e->flags & CTL_ENTRY_FROM_OUTSIDE);
+	unsigned id = is_outer ? e->outside.port : e->inside.port;
 	char src[NAMES_ADDRESS_MAX];
 	char dst[NAMES_ADDRESS_MAX];
 
@@ -25,8 +26,7 @@ static void put_tuple(FILE *f, const struct ctl_entry *e, const struct ctl_tuple
 	if (e->protocol == PROTOCOL_TCP || e->protocol == PROTOCOL_UDP)
 		fprintf(f, "sport=%u dport=%u ", t->src.port, t->dst.port);
 	else if (e->protocol == PROTOCOL_ICMP)
-		fprintf(f, "type=%d code=0 id=%u ", is_reply ? ECHO_REPLY : ECHO_REQUEST,
-			is_outer ? e->outside.port : e->inside.port);
+		fprintf(f, "type=%d code=0 id=%u ", is_reply ? ECHO_REPLY : ECHO_REQUEST, id);
 }
 
 static void put_counts(FILE *f, const struct ctl_entry *e, int dir)
