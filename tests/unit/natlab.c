@@ -5,16 +5,33 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { LAB_SESSIONS = 200000, LAB_MAX_ADDRESSES = 64, LAB_FRAGMENTS = 256 };
+enum { LAB_SESSIONS = 200000, LAB_MAX_ADDRESSES = 64, LAB_FRAGMENTS = 256, LAB_PAGE = 4096 };
+
+/* Zero pages that cost nothing until they are touched, with a guard page right behind the last byte. */
+static size_t pages(size_t len)
+{
+	return (len + LAB_PAGE - 1) / LAB_PAGE * LAB_PAGE;
+}
 
 static void *zeroed(size_t len)
 {
-	void *p = aligned_alloc(64, (len + 63) / 64 * 64);
+	size_t used = (len + 63) / 64 * 64;
+	uint8_t *p = mmap(NULL, pages(used) + LAB_PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	ck_assert_ptr_nonnull(p);
-	memset(p, 0, (len + 63) / 64 * 64);
-	return p;
+	ck_assert(p != MAP_FAILED);
+	ck_assert_int_eq(mprotect(p + pages(used), LAB_PAGE, PROT_NONE), 0);
+	return p + pages(used) - used;
+}
+
+static void unmap(void *p, size_t len)
+{
+	size_t used = (len + 63) / 64 * 64;
+
+	if (p != NULL)
+		munmap((uint8_t *)p - (pages(used) - used), pages(used) + LAB_PAGE);
 }
 
 static void default_policy(struct lab *l)
@@ -93,9 +110,9 @@ void lab_start(struct lab *l)
 void lab_free(struct lab *l)
 {
 	nat_destroy(l->nat);
-	free(l->memory.table.records);
-	free(l->memory.table.scratch);
-	free(l->memory.fragments);
+	unmap(l->memory.table.records, l->memory.table.records_len);
+	unmap(l->memory.table.scratch, l->memory.table.scratch_len);
+	unmap(l->memory.fragments, l->memory.fragments_len);
 	free(l->out);
 	free(l);
 }
