@@ -294,10 +294,14 @@ static void stop_listening(struct ctl_server *s)
 
 void ctl_server_destroy(struct ctl_server *s)
 {
+	struct connection *next;
+
 	if (!s)
 		return;
-	while (s->clients)
-		drop(s->clients);
+	for (struct connection *c = s->clients; c; c = next) {
+		next = c->next;
+		drop(c);
+	}
 	stop_listening(s);
 	loop_timer_remove(s->timer);
 	free(s);
