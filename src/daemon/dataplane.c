@@ -26,6 +26,7 @@
 #include "core/table.h"
 #include "log.h"
 #include "loop.h"
+#include "merge.h"
 
 enum {
 	PACKET_MAX = 65535,
@@ -42,6 +43,7 @@ struct dataplane {
 	struct rawsock *raw;
 	struct tun *tun;
 	struct icmpsock *icmp;
+	struct merge *merge;
 	struct loop_fd *tun_event;
 	struct loop_fd *icmp_event;
 	struct loop_timer *step_timer;
@@ -57,16 +59,50 @@ struct dataplane {
 /* ---- out ---- */
 
 /* Through the TUN the kernel forwards it, a second time for this packet: that step of TTL is given back. */
-static void forward_by_kernel(struct dataplane *d, const struct nat_packet *p)
+static int forward_parts(struct dataplane *d, const struct nat_packet *p, const struct iovec *parts, int n)
 {
 	uint8_t *ip = p->data;
 	uint16_t before = load16(ip + 8);
 
-	if (!d->tun)
-		return;
 	ip[8]++;
 	store16(ip + 10, checksum_update(load16(ip + 10), checksum_diff16(before, load16(ip + 8))));
-	tun_write(d->tun, p);
+	return tun_write_parts(d->tun, p, parts, n);
+}
+
+static void forward_by_kernel(struct dataplane *d, const struct nat_packet *p)
+{
+	const struct iovec part = {p->data, p->len};
+
+	if (d->tun)
+		forward_parts(d, p, &part, 1);
+}
+
+static void send_single(void *ctx, const struct nat_packet *p)
+{
+	rawsock_queue(((struct dataplane *)ctx)->raw, p, false);
+}
+
+/* Joined datagrams. Not taken only where this kernel does not know such: what the device refuses otherwise is lost,
+ * and counted. */
+static bool send_joined(void *ctx, const struct nat_packet *p, const struct iovec *parts, int n)
+{
+	struct dataplane *d = ctx;
+	int rc;
+
+	rawsock_flush(d->raw);
+	rc = forward_parts(d, p, parts, n);
+	if (rc == -EINVAL) {
+		log_write(LEVEL_NOTICE, SUB_DATA, 0,
+			  "this kernel takes no joined datagrams from %s: sending each by itself", d->tun->name);
+		return false;
+	}
+	d->tun->counters->value[IO_TUN_JOINED] += rc == 0 ? (unsigned)n : 0;
+	return true;
+}
+
+static bool may_merge(const struct dataplane *d)
+{
+	return d->tun && (d->tun->features & TUN_USO);
 }
 
 /* Can the raw socket not take it? Super-packets; and what must be cut, but only once its checksum is filled in. */
@@ -92,6 +128,10 @@ static void emit(void *ctx, const struct nat_packet *p, bool owned)
 	switch ((enum nat_to)p->to) {
 	case NAT_TO_OUTSIDE:
 	case NAT_TO_INSIDE:
+		if (owned)
+			merge_flush(d->merge);
+		else if (may_merge(d) && merge_add(d->merge, p))
+			break;
 		if (!needs_kernel(p)) {
 			rawsock_queue(d->raw, p, owned);
 		} else {
@@ -114,6 +154,7 @@ static void translate(struct dataplane *d, uint32_t n)
 	if (n == 0)
 		return;
 	nat_batch(d->nat, loop_now_ms(d->loop), d->packets, n, emit, d);
+	merge_flush(d->merge);
 	rawsock_flush(d->raw);
 }
 
@@ -217,6 +258,7 @@ static void step(void *ctx)
 struct dataplane *dataplane_create(const struct dataplane_params *p)
 {
 	struct dataplane *d = calloc(1, sizeof(*d));
+	const struct merge_ways ways = {send_single, send_joined, d};
 	void *arena = mmap(NULL, ARENA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (!d || arena == MAP_FAILED) {
@@ -230,9 +272,10 @@ struct dataplane *dataplane_create(const struct dataplane_params *p)
 	d->ctx = p->ctx;
 	d->arena = arena;
 	d->step_at_ms = loop_clock_ms();
+	d->merge = merge_create(&ways);
 	d->step_timer = loop_timer_add(p->loop, step, d);
 	d->step_soon = loop_soon_add(p->loop, step, d);
-	if (!d->step_timer || !d->step_soon) {
+	if (!d->merge || !d->step_timer || !d->step_soon) {
 		dataplane_destroy(d);
 		return NULL;
 	}
@@ -250,6 +293,7 @@ void dataplane_destroy(struct dataplane *d)
 	loop_fd_remove(d->icmp_event);
 	loop_timer_remove(d->step_timer);
 	loop_soon_remove(d->step_soon);
+	merge_destroy(d->merge);
 	munmap(d->arena, ARENA);
 	free(d);
 }

@@ -19,6 +19,7 @@
 	X(IO_TUN_WRITE_DOWN,     "tun_write_down",     "not written: the TUN device is down or gone")             \
 	X(IO_TUN_WRITE_INVALID,  "tun_write_invalid",  "not written: the kernel calls the packet invalid")        \
 	X(IO_TUN_WRITE_ERROR,    "tun_write_error",    "not written: another error")                              \
+	X(IO_TUN_JOINED,         "tun_joined",         "datagrams sent as parts of super-packets (USO)")          \
 	X(IO_ICMP_READ,          "icmp_read",          "packets read from the ICMP socket")                       \
 	X(IO_ICMP_IGNORED,       "icmp_ignored",       "of these, not to a shared address")                       \
 	X(IO_ICMP_READ_ERROR,    "icmp_read_error",    "failed reads from the ICMP socket")                       \

@@ -175,26 +175,34 @@ static enum io_counter write_counter(int err)
 }
 
 /* Sends header and packet in one call. 0 or a negative errno. */
-static int write_whole(struct tun *t, const struct nat_packet *p)
+static int write_whole(struct tun *t, const struct nat_packet *p, const struct iovec *parts, int count)
 {
 	uint8_t header[VNET_HEADER_SIZE];
-	struct iovec iov[2] = {{header, sizeof(header)}, {p->data, p->len}};
+	struct iovec iov[TUN_PARTS + 1] = {{header, sizeof(header)}};
 	ssize_t n;
 
-	if (t->has_vnet && !vnet_encode(p, header))
+	if (count > TUN_PARTS || (t->has_vnet && !vnet_encode(p, header)))
 		return -EINVAL;
 	if (!t->has_vnet && (p->gso_size || (p->csum_partial && !vnet_finish_checksum(p->data, p->len))))
 		return -EINVAL;
+	memcpy(iov + 1, parts, (size_t)count * sizeof(*parts));
 	do
-		n = writev(t->fd, t->has_vnet ? iov : iov + 1, t->has_vnet ? 2 : 1);
+		n = t->has_vnet ? writev(t->fd, iov, count + 1) : writev(t->fd, iov + 1, count);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : 0;
 }
 
-int tun_write(struct tun *t, const struct nat_packet *p)
+int tun_write_parts(struct tun *t, const struct nat_packet *p, const struct iovec *parts, int n)
 {
-	int rc = write_whole(t, p);
+	int rc = write_whole(t, p, parts, n);
 
 	t->counters->value[rc < 0 ? write_counter(-rc) : IO_TUN_WRITE]++;
 	return rc;
+}
+
+int tun_write(struct tun *t, const struct nat_packet *p)
+{
+	const struct iovec part = {p->data, p->len};
+
+	return tun_write_parts(t, p, &part, 1);
 }

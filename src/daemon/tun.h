@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "core/nat.h"
 #include "iocounter.h"
@@ -54,5 +55,9 @@ int tun_read(struct tun *t, uint8_t *buffer, size_t room, struct nat_packet *p);
 /* Writes one packet: the kernel then has it as received from the TUN device. 0, or a negative errno:
  * counted, the packet is lost. */
 int tun_write(struct tun *t, const struct nat_packet *p);
+
+/* The same for a packet in pieces, at most TUN_PARTS: its headers, whole, are at p->data. */
+enum { TUN_PARTS = 64 };
+int tun_write_parts(struct tun *t, const struct nat_packet *p, const struct iovec *parts, int n);
 
 #endif
