@@ -52,11 +52,11 @@ int rundir_prepare(const char *path, const struct privs *p)
 	return lchown(directory, p->uid, p->gid) < 0 ? -errno : 0;
 }
 
-int rundir_give(const char *path, const struct privs *p)
+int rundir_give(const char *path, const char *group, const struct privs *p)
 {
 	if (!p->has_user)
 		return 0;
-	return lchown(path, p->uid, (gid_t)-1) < 0 ? -errno : 0;
+	return lchown(path, p->uid, *group ? (gid_t)-1 : p->gid) < 0 ? -errno : 0;
 }
 
 const char *rundir_beside(const char *path, const char *suffix, char out[RUNDIR_PATH_MAX])

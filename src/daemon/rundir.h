@@ -15,8 +15,9 @@ enum { RUNDIR_PATH_MAX = 128 }; /* a socket's path and a suffix */
  * One that root owns is handed to that user if its name is "natd", so that it is nobody else's. 0 or a negative errno.
  */
 int rundir_prepare(const char *path, const struct privs *p);
-/* Hands the socket at `path` to the user to become. 0 or a negative errno. */
-int rundir_give(const char *path, const struct privs *p);
+/* Hands the socket at `path` to the user to become, and to his group unless the configuration names one. 0 or a
+ * negative errno. */
+int rundir_give(const char *path, const char *group, const struct privs *p);
 /* "/run/natd/natd.sock", "routing" -> "/run/natd/natd.routing" in `out`, which is returned. */
 const char *rundir_beside(const char *path, const char *suffix, char out[RUNDIR_PATH_MAX]);
 

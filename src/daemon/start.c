@@ -65,42 +65,61 @@ static enum natd_exit start_setup(struct natd *n)
 	return NATD_EXIT_OK;
 }
 
+/* What was saved may be no table after all: then it starts blank. NULL: memory short. */
+static struct nat *make_nat(struct natd *n, struct table_attach_report *report)
+{
+	const struct nat_policy *policy = &n->setup->policy;
+	struct nat *nat;
+	uint64_t seed[4];
+
+	if (getrandom(seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+		return NULL;
+	nat = nat_create(&n->memory.nat, policy, seed, loop_clock_ms(), report);
+	if (!nat && report->result == TABLE_FOREIGN && memory_blank(&n->memory) == 0) {
+		log_warning(SUB_TABLE, "saved table is damaged or of another version (%u): starting with an empty one",
+			    report->version);
+		nat = nat_create(&n->memory.nat, policy, seed, loop_clock_ms(), report);
+	}
+	explicit_bzero(seed, sizeof(seed));
+	return nat;
+}
+
+/* The configuration may have changed while natd was away: that is like a reload. */
+static void take_up(struct natd *n, const struct table_attach_report *found)
+{
+	struct nat_reconfigure_report report = {0};
+
+	if (found->result != TABLE_RESTORED)
+		return;
+	if (!nat_reconfigure(n->nat, &n->setup->policy, loop_clock_ms(), &report))
+		log_error(SUB_TABLE, "out of memory: sessions that the configuration forbids may go on");
+	log_notice(SUB_TABLE, "restored %u sessions, dropped %u damaged ones, ended %u that the configuration forbids",
+		   found->restored, found->dropped, report.ended);
+}
+
 static enum natd_exit start_table(struct natd *n)
 {
 	const struct nat_limits *limits = &n->setup->policy.limits;
-	struct memory_want want = {
+	const struct memory_want want = {
 		.sessions = limits->sessions, .fragments = limits->fragments, .addresses = TABLE_MAX_ADDRESSES};
 	struct table_attach_report report;
-	uint64_t seed[4];
 	int r = memory_create(&n->memory, &want, -1);
 
 	if (r < 0) {
 		log_write(
 			LEVEL_ERROR, SUB_TABLE, -r,
-			"cannot reserve address space for %u sessions: lower limits.sessions, or lift the limit on it",
+			"cannot reserve address space for %u sessions (lower limits.sessions, or lift the limit on it)",
 			want.sessions);
-		return NATD_EXIT_SYSTEM;
-	}
-	if (getrandom(seed, sizeof(seed), 0) != (ssize_t)sizeof(seed)) {
-		log_write(LEVEL_ERROR, SUB_TABLE, errno, "cannot get random bits");
 		return NATD_EXIT_SYSTEM;
 	}
 	if (n->options.state_path)
 		state_load(n->options.state_path, &n->memory, n->privs.has_user ? n->privs.uid : geteuid());
-	n->nat = nat_create(&n->memory.nat, &n->setup->policy, seed, loop_clock_ms(), &report);
-	if (!n->nat && report.result == TABLE_FOREIGN && memory_blank(&n->memory) == 0) {
-		log_warning(SUB_TABLE, "saved table is damaged or of another version (%u): starting with an empty one",
-			    report.version);
-		n->nat = nat_create(&n->memory.nat, &n->setup->policy, seed, loop_clock_ms(), &report);
-	}
-	explicit_bzero(seed, sizeof(seed));
+	n->nat = make_nat(n, &report);
 	if (!n->nat) {
 		log_error(SUB_TABLE, "cannot make the connection table: out of memory");
 		return NATD_EXIT_SYSTEM;
 	}
-	if (report.result == TABLE_RESTORED)
-		log_notice(SUB_TABLE, "restored %u sessions, dropped %u, %u ports rest", report.restored,
-			   report.dropped, report.resting);
+	take_up(n, &report);
 	nat_set_port_guard(n->nat, hostports_in_use, NULL);
 	return NATD_EXIT_OK;
 }
@@ -180,7 +199,7 @@ static enum natd_exit start_control(struct natd *n)
 	if (r == 0)
 		r = ctl_server_listen(n->control, c->socket, c->group, c->mode);
 	if (r == 0)
-		r = rundir_give(c->socket, &n->privs);
+		r = rundir_give(c->socket, c->group, &n->privs);
 	if (r == 0)
 		return NATD_EXIT_OK;
 	log_error(SUB_CONTROL, "control socket %s: %s%s", c->socket, strerror(-r),

@@ -404,6 +404,8 @@ def test_becomes_the_natd_user_with_one_capability(lab, start_natd, udp_echo, tm
     assert int(status["CapPrm"], 16) == 1 << 12
     assert int(status["CapEff"], 16) == int(status["CapInh"], 16) == int(status["CapBnd"], 16) == 0
     assert status["NoNewPrivs"] == "1"
+    owner = os.stat(natd.socket)
+    assert (owner.st_uid, owner.st_gid, owner.st_mode & 0o777) == (uid, uid, 0o660)
     udp_echo()
     with lab.client.udp() as sock:
         udp_exchange(sock)
@@ -476,6 +478,19 @@ def test_state_file_carries_sessions_over_a_stop(lab, start_natd, udp_echo, tmp_
         assert (again["id"], again["outside"]) == (entry["id"], entry["outside"])
         assert udp_exchange(sock) == seen
     assert not state.exists()  # it serves once
+
+
+def test_restored_sessions_that_the_configuration_forbids_by_now_end(lab, start_natd, udp_echo, tmp_path):
+    udp_echo()
+    natd = start_natd(options=("--state", tmp_path / "state"))
+    with lab.client.udp() as sock, lab.clients[1].udp() as other:
+        udp_exchange(sock)
+        udp_exchange(other)
+        assert natd.stop() == 0
+        natd.write_config(natd_config_with_prefix(natd, "10.8.0.2/32"))
+        start_again(natd)
+        natd.wait_log("restored 2 sessions, .* ended 1 that the configuration forbids")
+        assert [entry["inside"]["address"] for entry in natd.json("list")] == ["10.8.0.2"]
 
 
 def _damage(data, how):
