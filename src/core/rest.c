@@ -159,7 +159,16 @@ static uint32_t sort_pass(struct table *t, uint32_t first, uint32_t now_s, unsig
 	return sorted;
 }
 
-uint32_t rest_restore(struct table *t, uint32_t now_s)
+/* Modulo 2^29, as it is stored. */
+static void shift(struct table *t, uint32_t i, uint32_t by_s)
+{
+	struct rest r = rest_get(t, i);
+
+	r.since_s = (r.since_s + by_s) & ((1u << REST_TIME_BITS) - 1);
+	t->rests[i] = pack(&r);
+}
+
+uint32_t rest_restore(struct table *t, uint32_t now_s, uint32_t shift_s)
 {
 	uint32_t top = t->header->rest_top, first = RESTS_END, next;
 
@@ -173,6 +182,8 @@ uint32_t rest_restore(struct table *t, uint32_t now_s)
 				t->rests[i] = 0;
 			continue;
 		}
+		if (shift_s != 0)
+			shift(t, i, shift_s);
 		port_occupy(t, r.class_, r.ext, r.port);
 		slots_mark(&t->rest_slots, i);
 		t->links[i].next = first;

@@ -23,6 +23,9 @@
 #include "packet.h"
 #include "policy.h"
 
+/* Of the records, see docs/restart.md. 1 is the first: there is nothing older to convert. */
+enum { TABLE_LAYOUT = 1 };
+
 enum { TABLE_NONE = -1, TABLE_MAX_SESSIONS = (1 << 24) - 1, TABLE_MAX_ADDRESSES = 65535 };
 
 enum nat_dir { DIR_OUT = 0, DIR_IN = 1 }; /* outbound: from inside; the index into every [2] below */
@@ -99,6 +102,9 @@ struct table_memory {
 	size_t records_len;
 	void *scratch; /* rebuilt: 64-byte aligned, zero-filled at every attach */
 	size_t scratch_len;
+	/* Added, modulo 2^32, to every time in the records at attach: for those of another boot, whose clock began
+	 * elsewhere. 0 otherwise. */
+	uint32_t clock_shift_s;
 };
 
 /* How much a table of `max_sessions` (at most TABLE_MAX_SESSIONS) on `max_addresses` outside addresses needs.
@@ -131,6 +137,8 @@ struct table_attach_report {
 /* Makes a table in `m` (borrowed until table_detach). NULL with TABLE_FOREIGN. Never trusts what records contain. */
 struct table *table_attach(const struct table_memory *m, const struct table_params *p, uint32_t now_s,
 			   struct table_attach_report *report);
+/* The layout version of a table by the first bytes of its records; 0: blank, or no table of any version. */
+uint32_t table_layout_of(const void *records, size_t len);
 /* Forgets the table; the records stay as they are. Frees nothing: the caller owns the memory. */
 void table_detach(struct table *t);
 

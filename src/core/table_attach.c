@@ -4,13 +4,20 @@
  *
  * The header must be right in every field; then the records are believed one by one, none further than it
  * can be checked: state, class, address and port in range, no second session of the same key, one inside owner per
- * outside port. What fails is removed and counted. Times in the future count as now.
+ * outside port. What fails is removed and counted. Times in the future count as now. Records of another
+ * boot have their times shifted first; since that is done once, they must not be attached again half-way,
+ * and the owner keeps them to itself until this returns.
  */
 #include "table_private.h"
 
 #include <string.h>
 
 enum { RESTORE_BLOCK = 16 };
+
+struct attach {
+	uint32_t now_s;
+	uint32_t shift_s;
+};
 
 static uint64_t sum_of(const struct table_header *h)
 {
@@ -68,6 +75,16 @@ static bool header_is_ours(const struct table *t, const struct table_header *fou
 	return memcmp(found, &want, offsetof(struct table_header, session_top)) == 0;
 }
 
+uint32_t table_layout_of(const void *records, size_t len)
+{
+	struct table_header h;
+
+	if (len < sizeof(h))
+		return 0;
+	memcpy(&h, records, sizeof(h));
+	return h.magic == TABLE_MAGIC ? h.version : 0;
+}
+
 /* ---- records ---- */
 
 static bool is_sane(const struct table *t, const struct session *s)
@@ -76,12 +93,15 @@ static bool is_sane(const struct table *t, const struct session *s)
 	       (s->ext_port != 0 || !session_is_pooled(s));
 }
 
-static void repair(struct table *t, uint32_t i, uint32_t now_s)
+static void repair(struct table *t, uint32_t i, const struct attach *a)
 {
 	struct session *s = &t->sessions[i];
 	struct session_cold *cold = &t->cold[i];
 	enum session_state st = session_state(s);
+	uint32_t now_s = a->now_s;
 
+	s->seen_s += a->shift_s;
+	cold->created_s += a->shift_s;
 	if ((int32_t)(now_s - s->seen_s) < 0)
 		s->seen_s = now_s;
 	if ((int32_t)(now_s - cold->created_s) < 0)
@@ -98,7 +118,7 @@ static void drop(struct table *t, uint32_t i, struct table_attach_report *report
 }
 
 /* Finds the records that are sessions by themselves. */
-static void scan(struct table *t, uint32_t now_s, struct table_attach_report *report)
+static void scan(struct table *t, const struct attach *a, struct table_attach_report *report)
 {
 	uint32_t top = t->header->session_top;
 
@@ -111,7 +131,7 @@ static void scan(struct table *t, uint32_t now_s, struct table_attach_report *re
 			drop(t, i, report);
 			continue;
 		}
-		repair(t, i, now_s);
+		repair(t, i, a);
 		slots_mark(&t->session_slots, i);
 	}
 	t->header->session_top = t->session_slots.top;
@@ -147,16 +167,16 @@ static void restore_all(struct table *t, struct table_attach_report *report)
 	} while (n == RESTORE_BLOCK);
 }
 
-static void rebuild(struct table *t, uint32_t now_s, struct table_attach_report *report)
+static void rebuild(struct table *t, const struct attach *a, struct table_attach_report *report)
 {
 	address_restore(t);
-	scan(t, now_s, report);
+	scan(t, a, report);
 	for (int ix = IX_OUT; ix <= IX_EXTERNAL; ix++)
 		index_reserve(&t->index[ix], t->session_slots.count);
 	restore_all(t, report);
 	for (int ix = IX_OUT; ix <= IX_EXTERNAL; ix++)
 		index_fit(&t->index[ix]);
-	report->resting = rest_restore(t, now_s);
+	report->resting = rest_restore(t, a->now_s, a->shift_s);
 	for (uint32_t i = 0; i < t->header->address_top; i++) {
 		if (address_is_used(t, i))
 			address_settle(t, (uint16_t)i);
@@ -193,7 +213,7 @@ struct table *table_attach(const struct table_memory *m, const struct table_para
 		return NULL;
 	memcpy(t->secret, t->header->secret, sizeof(t->secret));
 	if (report->result == TABLE_RESTORED)
-		rebuild(t, now_s, report);
+		rebuild(t, &(struct attach){now_s, m->clock_shift_s}, report);
 	return t;
 }
 

@@ -34,7 +34,7 @@
 
 #define TABLE_MAGIC 0x656c62617464616eull /* "nadtable" as a little-endian machine stores it */
 
-enum { TABLE_LAYOUT = 1, TABLE_PAGE = 4096, TABLE_CLASSES = CLASS_OTHER /* those that have ports */ };
+enum { TABLE_PAGE = 4096, TABLE_CLASSES = CLASS_OTHER /* those that have ports */ };
 
 struct table_header {
 	uint64_t magic; /* stored last: 0 while the region is blank */
@@ -246,7 +246,8 @@ void rest_cut(struct table *t, uint32_t i, uint32_t before);
 struct rest rest_get(const struct table *t, uint32_t i);
 bool rest_is_over(const struct table *t, uint32_t i, uint32_t now_s);
 void rest_expire(struct table *t, uint32_t now_s, uint32_t budget);
-uint32_t rest_restore(struct table *t, uint32_t now_s); /* from the records; how many */
+/* From the records, with their times shifted; how many. */
+uint32_t rest_restore(struct table *t, uint32_t now_s, uint32_t shift_s);
 bool rest_is_valid(const struct table *t, uint64_t word);
 
 /* ---- host.c, address.c ---- */
