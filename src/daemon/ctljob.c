@@ -88,11 +88,13 @@ static uint8_t wire_flags(const struct session *s)
 static void fill_times(struct ctl_entry *e, const struct table *t, const struct session *s, uint32_t now_s)
 {
 	uint32_t timeout = table_session_timeout(t, s);
-	uint32_t idle = now_s > s->seen_s ? now_s - s->seen_s : 0;
-	uint32_t created = table_session_created_s(t, s);
+	int32_t idle = (int32_t)(now_s - s->seen_s); /* modulo 2^32: a time may lie before the boot */
+	int32_t age = (int32_t)(now_s - table_session_created_s(t, s));
 
-	e->timeout_s = timeout > idle ? timeout - idle : 0;
-	e->age_s = now_s > created ? now_s - created : 0;
+	if (idle < 0)
+		idle = 0;
+	e->timeout_s = timeout > (uint32_t)idle ? timeout - (uint32_t)idle : 0;
+	e->age_s = age > 0 ? (uint32_t)age : 0;
 }
 
 /* Protocols without ports use these fields otherwise, see enum nat_class; a ping's id is all that its far end sees. */
