@@ -12,7 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "log.h"
+
 #ifdef HAVE_LIBSYSTEMD
+#include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
 
 static void take_descriptors(struct sdnotify *n)
@@ -55,6 +58,94 @@ static uint32_t watchdog_ms(void)
 	usec /= 2000; /* half, in milliseconds, as sd_watchdog_enabled(3) advises */
 	return usec > UINT32_MAX ? UINT32_MAX : usec ? (uint32_t)usec : 1;
 }
+
+static void barrier(const struct sdnotify *n, uint32_t ms)
+{
+	if (n->is_managed)
+		sd_notify_barrier(0, (uint64_t)ms * 1000);
+}
+
+/* ---- is it a restart? ----
+ *
+ * systemd does a restart as one job of that type: it stays queued, and says so, until the unit has stopped; only
+ * then it turns into a start. The bus is asked without blocking calls, since those would wait for a bus daemon
+ * that hangs for as long as it authenticates (90 s). Anybody may read these properties.
+ */
+
+enum { BUS_PATH_MAX = 256 };
+
+static uint64_t monotonic_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+/* A property of the manager's objects, as it arrives. */
+struct answer {
+	bool is_there;
+	const char *type;	 /* expected: "s", or "(uo)", of which the path is taken */
+	char text[BUS_PATH_MAX]; /* "": an error, or something else than expected */
+};
+
+static int on_answer(sd_bus_message *m, void *ctx, sd_bus_error *error)
+{
+	struct answer *a = ctx;
+	const char *text = NULL;
+	uint32_t id;
+	int r = sd_bus_message_is_method_error(m, NULL) ? -1 : sd_bus_message_enter_container(m, 'v', a->type);
+
+	(void)error;
+	if (r >= 0)
+		r = a->type[0] == '(' ? sd_bus_message_read(m, "(uo)", &id, &text)
+				      : sd_bus_message_read(m, "s", &text);
+	snprintf(a->text, sizeof(a->text), "%s", r >= 0 && text ? text : "");
+	a->is_there = true;
+	return 0;
+}
+
+struct property {
+	const char *path, *interface, *name, *type;
+};
+
+/* Fills `text` by the time of `until_us`. False: it does not exist, or nobody answers. */
+static bool get_property(sd_bus *bus, const struct property *p, uint64_t until_us, char text[BUS_PATH_MAX])
+{
+	struct answer a = {.type = p->type};
+	int r = sd_bus_call_method_async(bus, NULL, "org.freedesktop.systemd1", p->path,
+					 "org.freedesktop.DBus.Properties", "Get", on_answer, &a, "ss", p->interface,
+					 p->name);
+
+	while (r >= 0 && !a.is_there) {
+		uint64_t now_us = monotonic_us();
+
+		r = sd_bus_process(bus, NULL);
+		if (r == 0)
+			r = now_us < until_us ? sd_bus_wait(bus, until_us - now_us) : -1;
+	}
+	memcpy(text, a.text, BUS_PATH_MAX);
+	return a.is_there && text[0];
+}
+
+static bool ask_restarting(uint32_t ms)
+{
+	struct property job = {"/org/freedesktop/systemd1/unit/self", "org.freedesktop.systemd1.Unit", "Job", "(uo)"};
+	struct property type = {NULL, "org.freedesktop.systemd1.Job", "JobType", "s"};
+	uint64_t until_us = monotonic_us() + (uint64_t)ms * 1000;
+	char path[BUS_PATH_MAX], found[BUS_PATH_MAX] = "";
+	sd_bus *bus = NULL;
+
+	if (sd_bus_open_system(&bus) < 0)
+		return false;
+	if (get_property(bus, &job, until_us, path)) {
+		type.path = path;
+		get_property(bus, &type, until_us, found);
+	}
+	sd_bus_close(bus);
+	sd_bus_unref(bus);
+	return strcmp(found, "restart") == 0;
+}
 #else
 static void take_descriptors(struct sdnotify *n)
 {
@@ -78,6 +169,18 @@ static bool notify_with_fd(const struct sdnotify *n, const char *state, int fd)
 static uint32_t watchdog_ms(void)
 {
 	return 0;
+}
+
+static void barrier(const struct sdnotify *n, uint32_t ms)
+{
+	(void)n;
+	(void)ms;
+}
+
+static bool ask_restarting(uint32_t ms)
+{
+	(void)ms;
+	return false;
 }
 #endif
 
@@ -115,6 +218,11 @@ void sdnotify_stopping(const struct sdnotify *n)
 	notify(n, "STOPPING=1\nSTATUS=stopping");
 }
 
+bool sdnotify_restarting(const struct sdnotify *n, uint32_t ms)
+{
+	return n->is_managed && ask_restarting(ms);
+}
+
 void sdnotify_status(const struct sdnotify *n, const char *status)
 {
 	char state[512];
@@ -150,6 +258,11 @@ void sdnotify_unstore(const struct sdnotify *n, const char *name)
 	notify(n, state);
 }
 
+void sdnotify_barrier(const struct sdnotify *n, uint32_t ms)
+{
+	barrier(n, ms);
+}
+
 int sdnotify_take(struct sdnotify *n, const char *name)
 {
 	for (unsigned i = 0; i < n->n_fds; i++) {
@@ -171,5 +284,7 @@ void sdnotify_close_rest(struct sdnotify *n)
 		close(n->fds[i].fd);
 		n->fds[i].fd = -1;
 		sdnotify_unstore(n, n->fds[i].name);
+		log_notice(SUB_SERVICE, "the service manager kept a descriptor \"%s\" that natd has no use for: given up",
+			   n->fds[i].name);
 	}
 }

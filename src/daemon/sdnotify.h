@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The service manager: readiness, status, watchdog, and the store in which it keeps descriptors for
- * the next process. Built without libsystemd, or started by something else, every function does
- * nothing and says so by its return value. The only file that knows libsystemd.
+ * The service manager: readiness, status, watchdog, the store in which it keeps descriptors for the next
+ * process, and whether there will be a next one. Built without libsystemd, or started by something else,
+ * every function does nothing and says so by its return value. The only file that knows libsystemd.
  */
 #ifndef NATD_DAEMON_SDNOTIFY_H
 #define NATD_DAEMON_SDNOTIFY_H
@@ -29,19 +29,25 @@ void sdnotify_init(struct sdnotify *n);
 void sdnotify_ready(const struct sdnotify *n, const char *status);
 void sdnotify_reloading(const struct sdnotify *n);
 void sdnotify_stopping(const struct sdnotify *n);
+/* Told to stop: is it for a restart? Asks the manager what job is queued for this unit, and waits `ms` for the
+ * answer at most. False when it cannot be known. */
+bool sdnotify_restarting(const struct sdnotify *n, uint32_t ms);
 void sdnotify_status(const struct sdnotify *n, const char *status);
 
 /* Milliseconds between two signs of life: half of what the manager allows. 0: it does not watch. */
 uint32_t sdnotify_watchdog_ms(const struct sdnotify *n);
 void sdnotify_alive(const struct sdnotify *n);
 
-/* The store. A name may be stored once; the manager keeps a duplicate, `fd` stays the caller's. False: there is
- * no store. */
+/* The store. The manager keeps a duplicate under that name, `fd` stays the caller's; one that it has already is
+ * not kept twice. False: there is no store. */
 bool sdnotify_store(const struct sdnotify *n, const char *name, int fd);
 void sdnotify_unstore(const struct sdnotify *n, const char *name);
+/* Waits, `ms` at most, until the manager has done what it was told: its duplicates are closed by then. */
+void sdnotify_barrier(const struct sdnotify *n, uint32_t ms);
 /* A descriptor that came back under `name`: the caller's from now on. -1: none. */
 int sdnotify_take(struct sdnotify *n, const char *name);
-/* Closes what nobody took and removes it from the store. */
+/* Closes what nobody took and removes it, and whatever else has the same name, from the store. A line in the log
+ * for each. */
 void sdnotify_close_rest(struct sdnotify *n);
 
 #endif
