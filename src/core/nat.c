@@ -120,6 +120,7 @@ struct nat *nat_create(const struct nat_memory *m, const struct nat_policy *poli
 		free(n);
 		return NULL;
 	}
+	n->mappings_found = table_mapping_count(n->table);
 	return n;
 }
 
@@ -209,7 +210,10 @@ static enum nat_reason find_direction(const struct nat *n, struct work *w)
 	}
 	w->dir = DIR_IN;
 	w->from_inside = false;
-	return external_ordinal(n, w->v.src) >= 0 && w->v.src != w->v.dst ? DROP_SPOOFED_EXTERNAL : NAT_PASS;
+	if (external_ordinal(n, w->v.src) < 0)
+		return NAT_PASS;
+	/* Asked here, not only of what has no session: a hairpinned session's remote is one of natd's addresses. */
+	return w->v.src == w->v.dst ? DROP_LAND : DROP_SPOOFED_EXTERNAL;
 }
 
 int32_t nat_external_slot(const struct nat *n, uint32_t address)
@@ -304,6 +308,8 @@ static void translate(struct nat *n, struct work *w)
 	if (why == NAT_PASS && w->hairpin && !w->to_host) { /* RFC 4787 REQ-9: the second half */
 		nat_key(n, w, DIR_IN);
 		why = nat_pass(n, w);
+		if (w->to_host) /* a port of natd's when the session began, the host's own now */
+			nat_restore(w);
 	}
 	to = why == NAT_PASS ? nat_destination(n, w) : NAT_NOWHERE;
 	if (w->v.frag == FRAG_FIRST && !nat_fragment_first(n, w, &came, to))
@@ -431,6 +437,13 @@ static void on_expire(void *ctx, struct session *s)
 	nat_notify(n, NAT_EVENT_DESTROY, s);
 }
 
+/* The table ends mappings in several ways; their number tells how many. */
+static void count_freed_mappings(struct nat *n)
+{
+	n->counters[COUNT_MAPPING_FREED] =
+		n->mappings_found + n->counters[COUNT_MAPPING_NEW] - table_mapping_count(n->table);
+}
+
 bool nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat_emit *emit, void *ctx)
 {
 	struct expiry e = {.n = n};
@@ -443,6 +456,7 @@ bool nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat_emit *emit, v
 	n->counters[DROP_FRAGMENT_TIMEOUT] += fragment_sweep(n->fragments, now_ms, budget);
 	nat_hold_step(n);
 	closed = table_sweep(n->table, n->now_s, budget, on_expire, &e);
+	count_freed_mappings(n);
 	return closed > 0 && table_sweep_round(n->table) > budget;
 }
 
@@ -489,6 +503,7 @@ void nat_session_delete(struct nat *n, struct session *s, uint64_t now_ms)
 	n->counters[COUNT_SESSION_DELETED]++;
 	nat_notify(n, NAT_EVENT_DESTROY, s);
 	table_session_close(n->table, s, (uint32_t)(now_ms / 1000));
+	count_freed_mappings(n);
 }
 
 void nat_set_port_guard(struct nat *n, bool (*in_use)(void *ctx, enum nat_class c, uint32_t address, uint16_t port),

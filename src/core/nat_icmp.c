@@ -129,7 +129,7 @@ void nat_icmp_error(struct nat *n, struct work *w)
 /* ---- errors of natd's own ---- */
 
 /* Back to what its sender sent: nobody may see the other side's addresses in a quote. */
-static void restore(struct work *w)
+void nat_restore(struct work *w)
 {
 	struct rewrite rw = {
 		.src = w->src,
@@ -158,7 +158,7 @@ void nat_answer(struct nat *n, struct work *w, uint8_t type, uint8_t code, uint1
 	struct nat_packet out = {.to = w->from_inside ? NAT_TO_INSIDE : NAT_TO_OUTSIDE};
 	uint8_t bytes[ICMP_ERROR_MAX];
 
-	restore(w);
+	nat_restore(w);
 	if (e.src == 0 || !icmp_may_answer(&w->v))
 		return;
 	if (!icmp_limit_take(&n->icmp_limit, prf_hash(n->id_key, w->v.src), n->now_ms, prf_next(&n->prf))) {

@@ -75,6 +75,7 @@ struct nat {
 	struct prf prf;
 	uint64_t id_key[2];
 	uint64_t counters[NAT_REASON_COUNT];
+	uint32_t mappings_found; /* in the records, at creation */
 	bool (*port_in_use)(void *ctx, enum nat_class c, uint32_t address, uint16_t port);
 	void *port_ctx;
 	void (*observe)(void *ctx, enum nat_event e, const struct session *s);
@@ -112,6 +113,8 @@ bool nat_port_is_natds(const struct nat *n, enum nat_class c, uint32_t address, 
 
 /* nat_icmp.c */
 void nat_icmp_error(struct nat *n, struct work *w);
+/* Makes `w` again what came in: addresses, ports, id. */
+void nat_restore(struct work *w);
 /* Answers the sender of `w` (restored to what it sent) with an ICMP error, if one may be sent. */
 void nat_answer(struct nat *n, struct work *w, uint8_t type, uint8_t code, uint16_t mtu);
 /* The error that RFC 6888 REQ-11 or RFC 5508 REQ-8 wants for `why`, if it is about resources. */
@@ -125,7 +128,7 @@ void nat_fragment_release(struct nat *n, const struct work *w, const struct pkt_
 
 /* nat_hold.c */
 void nat_hold_add(struct nat *n, const struct work *w);
-void nat_hold_cancel(struct nat *n, uint32_t external, uint16_t external_port, uint32_t remote, uint16_t remote_port);
+void nat_hold_cancel(struct nat *n, const struct session *s); /* the one that `s` answers, if any */
 void nat_hold_step(struct nat *n);
 
 #endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: ISC */
+/* What the model test and the fuzzer have found in the core: a test each, so that it stays mended. */
+#include <check.h>
+#include <string.h>
+
+#include "natlab.h"
+#include "unit.h"
+
+static struct lab *lab;
+
+static void setup(void)
+{
+	lab = lab_new();
+}
+
+static void teardown(void)
+{
+	lab_free(lab);
+}
+
+/* The remote side of a hairpinned session is natd's own address; nobody outside may speak as that. */
+START_TEST(test_c2_16_land_packet_of_a_hairpinned_session)
+{
+	uint16_t a, b;
+
+	lab_start(lab);
+	a = lab_udp_out(lab, LAB_A, 5000, LAB_S1, 7);
+	b = lab_udp_out(lab, LAB_B, 5000, LAB_S1, 7);
+	LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_EXT, .sport = 5000, .dport = b, .payload_len = 8);
+	ck_assert_uint_eq(lab_one(lab, NAT_TO_INSIDE)->v.dst, LAB_B);
+	LAB_SEND(lab, .proto = 17, .src = LAB_EXT, .dst = LAB_EXT, .sport = a, .dport = b, .payload_len = 8);
+	lab_dropped(lab, DROP_LAND);
+}
+END_TEST
+
+/* One call with a budget for all of them ends all of them, wherever the last one stopped. */
+START_TEST(test_sweep_sees_every_record_in_one_round)
+{
+	lab_start(lab);
+	for (uint16_t i = 0; i < 40; i++)
+		lab_udp_out(lab, LAB_A, (uint16_t)(5000 + i), LAB_S1, 7);
+	nat_step(lab->nat, lab->now_ms, (uint32_t)(_i + 1), NULL, NULL);
+	nat_step(lab->nat, lab->now_ms + 301000, 1000, NULL, NULL);
+	ck_assert_uint_eq(lab_sessions(lab), 0);
+}
+END_TEST
+
+/* A hairpinned packet whose destination has become the host's own is handed over as its sender sent it. */
+START_TEST(test_4787_9_hairpin_to_a_port_that_became_the_hosts)
+{
+	const struct lab_out *o;
+	uint16_t a, b;
+
+	lab->addresses[0].shared = true;
+	lab_start(lab);
+	a = lab_udp_out(lab, LAB_A, 5000, LAB_S1, 7);
+	b = lab_udp_out(lab, LAB_B, 5000, LAB_S1, 7);
+	LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_EXT, .sport = 5000, .dport = b, .payload_len = 8);
+	lab_one(lab, NAT_TO_INSIDE);
+	lab->shared_ports[0] = (struct nat_range){a, a};
+	lab->policy.n_shared_ports = 1;
+	lab_reload(lab);
+	LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_EXT, .sport = 5000, .dport = b, .payload_len = 8);
+	o = lab_one(lab, NAT_TO_HOST);
+	ck_assert_uint_eq(o->len, lab->in_len);
+	ck_assert_mem_eq(o->bytes, lab->in, lab->in_len);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("nat_found");
+	TCase *t = tcase_create("nat_found");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, test_c2_16_land_packet_of_a_hairpinned_session);
+	tcase_add_loop_test(t, test_sweep_sees_every_record_in_one_round, 0, 40);
+	tcase_add_test(t, test_4787_9_hairpin_to_a_port_that_became_the_hosts);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+int main(void)
+{
+	return unit_main(suite);
+}
