@@ -404,6 +404,10 @@ uint32_t table_sweep(struct table *t, uint32_t now_s, uint32_t budget, void (*on
 
 		if (t->sweep_at >= t->session_slots.top)
 			t->sweep_at = 0;
+		if (step > t->session_slots.top - t->sweep_at) /* what is not there is no visit: a round sees all */
+			step = t->session_slots.top - t->sweep_at;
+		if (step == 0) /* none is left */
+			break;
 		closed += sweep_block(&w, t->sweep_at, t->sweep_at + step);
 		t->sweep_at += step;
 		left -= step;
