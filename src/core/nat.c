@@ -457,6 +457,7 @@ bool nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat_emit *emit, v
 	nat_hold_step(n);
 	closed = table_sweep(n->table, n->now_s, budget, on_expire, &e);
 	count_freed_mappings(n);
+	n->counters[COUNT_PROBE_LONG] = table_long_probes(n->table);
 	return closed > 0 && table_sweep_round(n->table) > budget;
 }
 

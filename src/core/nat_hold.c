@@ -53,9 +53,9 @@ void nat_hold_add(struct nat *n, const struct work *w)
 	memcpy(h->bytes, w->v.ip, h->v.len);
 }
 
-void nat_hold_cancel(struct nat *n, uint32_t external, uint16_t external_port, uint32_t remote, uint16_t remote_port)
+void nat_hold_cancel(struct nat *n, const struct session *s)
 {
-	struct hold *h = find(n, external, external_port, remote, remote_port);
+	struct hold *h = find(n, table_address(n->table, s->ext), s->ext_port, s->rem_addr, s->rem_port);
 
 	if (h != NULL)
 		h->due_ms = 0;

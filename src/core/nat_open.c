@@ -240,16 +240,12 @@ static bool find_mapping(const struct nat *n, const struct work *w, struct endpo
 static enum nat_reason choose_endpoint(struct nat *n, const struct work *w, const struct host *h, struct endpoint *e)
 {
 	uint32_t limit = n->policy->limits.ports_per_host;
-	enum nat_reason why;
 
 	if (find_mapping(n, w, e) || find_forward(n, w, h, e))
 		return NAT_PASS;
 	if (limit != 0 && h->ports >= limit && w->v.class_ != CLASS_OTHER)
 		return DROP_HOST_PORTS;
-	why = take_address(n, w, h, e);
-	if (why == NAT_PASS && w->v.class_ != CLASS_OTHER)
-		n->counters[COUNT_MAPPING_NEW]++;
-	return why;
+	return take_address(n, w, h, e);
 }
 
 /* ---- opening ---- */
@@ -261,8 +257,10 @@ static struct session *open_session(struct nat *n, struct work *w, const struct 
 
 	if (s == NULL)
 		return NULL;
-	if (w->v.kind == PKT_TCP)
+	if (w->v.kind == PKT_TCP) { /* RFC 5382 REQ-4: whichever side's SYN was let through, no held one is answered any more */
 		tcp_open(s, (enum nat_dir)w->dir, &w->v);
+		nat_hold_cancel(n, s);
+	}
 	n->counters[COUNT_SESSION_NEW]++;
 	nat_notify(n, NAT_EVENT_NEW, s);
 	return s;
@@ -340,8 +338,7 @@ static struct session *open_outbound(struct nat *n, struct work *w, enum nat_rea
 	s = open_session(n, w, &spec, why);
 	if (s == NULL && e.taken)
 		table_port_release(n->table, (enum nat_class)w->v.class_, e.ext, e.port);
-	if (s != NULL && w->v.kind == PKT_TCP)
-		nat_hold_cancel(n, table_address(n->table, e.ext), e.port, w->v.dst, w->v.dport);
+	n->counters[COUNT_MAPPING_NEW] += s != NULL && e.taken;
 	return s;
 }
 

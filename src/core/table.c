@@ -296,6 +296,11 @@ static uint64_t port_maps_touched(const struct table *t)
 	return n;
 }
 
+uint64_t table_long_probes(const struct table *t)
+{
+	return t->long_probes;
+}
+
 void table_usage(const struct table *t, struct table_usage *u)
 {
 	uint64_t stashed = 0;
