@@ -304,6 +304,7 @@ struct table_usage {
 	uint64_t long_probes;
 };
 void table_usage(const struct table *t, struct table_usage *u);
+uint64_t table_long_probes(const struct table *t); /* the last of these, alone and at once */
 
 /* Reports address ranges at the end of each array that hold nothing any more, so that the owner can give the pages back
  * (they must read as zero afterwards, or be unchanged). */
