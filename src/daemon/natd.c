@@ -24,17 +24,64 @@ void natd_open_log(const struct natd *n, const struct natd_config *c)
 
 /* ---- devices ---- */
 
+/* That of the former natd, with the packets that wait in it; -ENOENT or another negative errno: there is none. */
+static int adopt_tun(struct natd *n, const struct tun_options *o)
+{
+	int fd = handover_take(n, HANDOVER_TUN);
+	int r = fd < 0 ? -ENOENT : tun_adopt(&n->tun, fd, o, &n->io);
+
+	if (fd < 0 || r == 0)
+		return r;
+	log_write(LEVEL_NOTICE, SUB_TUN, -r, "the device of the former natd is not %s as configured: making that anew",
+		  o->name);
+	close(fd);
+	handover_refuse(n, HANDOVER_TUN);
+	return r;
+}
+
+static int open_tun(struct natd *n, const struct tun_options *o)
+{
+	bool was_stored = n->handover.is_stored[HANDOVER_TUN];
+	int r = tun_open(&n->tun, o, &n->io);
+
+	if (r == 0 && was_stored)
+		handover_keep_tun(n);
+	return r;
+}
+
 int natd_open_tun(struct natd *n)
 {
 	const struct config_tun *c = &n->setup->config->tun;
 	const struct tun_options o = {.name = c->name, .offload = c->offload};
-	int r = tun_open(&n->tun, &o, &n->io);
+	int r = adopt_tun(n, &o);
 
+	if (r < 0)
+		r = open_tun(n, &o);
 	if (r < 0) {
 		n->tun.fd = -1;
 		return r;
 	}
-	return n->dataplane ? dataplane_set_tun(n->dataplane, &n->tun) : 0;
+	r = n->dataplane ? dataplane_set_tun(n->dataplane, &n->tun) : 0;
+	if (r < 0) {
+		tun_close(&n->tun);
+		n->tun.fd = -1;
+	}
+	return r;
+}
+
+int natd_open_icmp(struct natd *n)
+{
+	int fd = handover_take(n, HANDOVER_ICMP);
+
+	/* It is of the same network namespace if the TUN is. */
+	if (fd >= 0 && n->handover.is_stored[HANDOVER_TUN] && icmpsock_adopt(&n->icmp, fd, &n->io) == 0)
+		return 0;
+	if (fd >= 0) {
+		log_notice(SUB_DATA, "the ICMP socket of the former natd is of no use: opening another");
+		close(fd);
+		handover_refuse(n, HANDOVER_ICMP);
+	}
+	return icmpsock_open(&n->icmp, NULL, &n->io);
 }
 
 void natd_follow_interface(struct natd *n, const struct setup *s)
@@ -78,11 +125,14 @@ enum natd_exit natd_start(struct natd *n, const struct natd_options *o, struct n
 	n->memory.records_fd = -1;
 	n->config_loaded_s = (uint64_t)time(NULL);
 	sdnotify_init(&n->service);
-	sdnotify_close_rest(&n->service);
 	natd_open_log(n, config);
 	code = start_all(n);
-	if (code == NATD_EXIT_OK)
+	if (code == NATD_EXIT_OK) {
+		handover_keep(n);
 		announce(n);
+	} else {
+		n->handover.goes_on = n->handover.has_taken; /* the next attempt finds what this one found */
+	}
 	return code;
 }
 
@@ -90,6 +140,7 @@ enum natd_exit natd_run(struct natd *n)
 {
 	int r = loop_run(n->loop);
 
+	handover_ask(n);
 	sdnotify_stopping(&n->service);
 	if (r == 0)
 		return NATD_EXIT_OK;
@@ -101,10 +152,12 @@ static void stop_routing(struct natd *n)
 {
 	if (!n->routing)
 		return;
-	privs_raise(&n->privs);
-	if (routing_restore(n->routing) < 0)
-		log_error(SUB_ROUTING, "not everything could be put back: %s", routing_error(n->routing));
-	privs_lower(&n->privs);
+	if (!n->handover.goes_on) {
+		privs_raise(&n->privs);
+		if (routing_restore(n->routing) < 0)
+			log_error(SUB_ROUTING, "not everything could be put back: %s", routing_error(n->routing));
+		privs_lower(&n->privs);
+	}
 	routing_destroy(n->routing);
 }
 
@@ -124,9 +177,10 @@ void natd_stop(struct natd *n)
 	stop_routing(n);
 	ctl_server_destroy(n->control);
 	stop_devices(n);
+	handover_end(n);
 	if (n->nat)
 		nat_destroy(n->nat);
-	if (n->nat && n->options.state_path)
+	if (n->nat && n->options.state_path && !n->handover.goes_on)
 		state_save(n->options.state_path, &n->memory);
 	memory_destroy(&n->memory);
 	setup_destroy(n->setup);
@@ -134,6 +188,7 @@ void natd_stop(struct natd *n)
 	if (n->events_fd >= 0)
 		close(n->events_fd);
 	netlink_close(n->netlink);
+	watch_stop_signals(n);
 	loop_destroy(n->loop);
 	privs_fini(&n->privs);
 }

@@ -162,6 +162,10 @@ void watch_stop(struct natd *n)
 	loop_timer_remove(n->watch.status);
 	loop_timer_remove(n->watch.watchdog);
 	loop_timer_remove(n->watch.tun);
+}
+
+void watch_stop_signals(struct natd *n)
+{
 	for (int i = 0; i < WATCH_SIGNALS; i++)
 		loop_signal_remove(n->watch.signals[i]);
 }

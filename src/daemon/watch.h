@@ -28,6 +28,9 @@ int watch_signals(struct natd *n);
 /* Starts the timers and listens to netlink. 0 or a negative errno. */
 int watch_start(struct natd *n);
 void watch_stop(struct natd *n);
+/* Signals have their own effect again: only once everything is put back, or an impatient second one would
+ * leave the host half restored. */
+void watch_stop_signals(struct natd *n);
 
 /* For the data path: reading the TUN failed for good. `ctx` is the struct natd. */
 void watch_tun_lost(void *ctx, int err);

@@ -236,6 +236,19 @@ def test_stop_puts_everything_back(lab, start_natd, udp_echo, number):
     assert not os.path.exists(natd.socket)
 
 
+def test_second_signal_does_not_break_off_the_stop(lab, start_natd):
+    before = lab.gateway.network_state()
+    natd = start_natd()
+    for _ in range(50):
+        natd.send_signal(signal.SIGTERM)
+        natd.send_signal(signal.SIGINT)
+        natd.send_signal(signal.SIGHUP)
+        if natd.process.poll() is not None:
+            break
+    assert ends(natd) == 0
+    assert lab.gateway.network_state() == before
+
+
 def test_what_a_crash_left_behind_is_taken_over_and_put_back(lab, start_natd, udp_echo):
     udp_echo()
     before = lab.gateway.network_state()
