@@ -3,6 +3,7 @@
 #include "icmpsock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/icmp.h>
 #include <netinet/in.h>
@@ -47,6 +48,28 @@ int icmpsock_open(struct icmpsock *s, const char *device, struct io_counters *co
 		rc = icmpsock_listen(s, 0);
 	if (rc < 0)
 		icmpsock_close(s);
+	return rc;
+}
+
+static bool has_option(int fd, int option, int wanted)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 && value == wanted;
+}
+
+int icmpsock_adopt(struct icmpsock *s, int fd, struct io_counters *counters)
+{
+	int flags = fcntl(fd, F_GETFL);
+	int rc;
+
+	if (!has_option(fd, SO_DOMAIN, AF_INET) || !has_option(fd, SO_TYPE, SOCK_RAW) ||
+	    !has_option(fd, SO_PROTOCOL, IPPROTO_ICMP))
+		return -EINVAL;
+	rc = flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : set_options(fd, NULL);
+	if (rc == 0)
+		*s = (struct icmpsock){.fd = fd, .counters = counters};
 	return rc;
 }
 

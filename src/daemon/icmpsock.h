@@ -21,6 +21,9 @@ struct icmpsock {
 /* 0 or a negative errno (-ENODEV: no such device; -EPERM). `counters` is borrowed. Without a device (NULL) it is deaf until
  * icmpsock_listen(). */
 int icmpsock_open(struct icmpsock *s, const char *device, struct io_counters *counters);
+/* The same with a descriptor that an earlier natd opened without a device and the service manager kept; it is owned from
+ * then on. A negative errno: it is no such socket (the descriptor is still the caller's). */
+int icmpsock_adopt(struct icmpsock *s, int fd, struct io_counters *counters);
 void icmpsock_close(struct icmpsock *s);
 
 /* From now on only what came in by the interface of that index (0: none at all) is read. Needs no privilege, so

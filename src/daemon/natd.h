@@ -12,6 +12,7 @@
 #include "core/nat.h"
 #include "ctlserver.h"
 #include "dataplane.h"
+#include "handover.h"
 #include "log.h"
 #include "memory.h"
 #include "privs.h"
@@ -36,6 +37,7 @@ struct natd_options {
 struct natd {
 	struct natd_options options;
 	struct sdnotify service;
+	struct handover handover;
 	struct privs privs;
 	struct loop *loop;
 	struct netlink *netlink;
@@ -68,8 +70,11 @@ enum natd_exit natd_start(struct natd *n, const struct natd_options *o, struct n
 enum natd_exit natd_run(struct natd *n);
 void natd_stop(struct natd *n);
 
-/* Opens (or, after it was lost, opens again) the TUN device and reads it. 0 or a negative errno. */
+/* Takes over the TUN device of the former natd, or opens one (after it was lost: opens it again), and reads it. 0
+ * or a negative errno. */
 int natd_open_tun(struct natd *n);
+/* The socket that reads ICMP likewise. */
+int natd_open_icmp(struct natd *n);
 /* Follows the outside interface of `s`: its ICMP is read where the interface is now. */
 void natd_follow_interface(struct natd *n, const struct setup *s);
 /* Puts the log's target and level into effect. */

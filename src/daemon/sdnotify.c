@@ -98,8 +98,7 @@ static int on_answer(sd_bus_message *m, void *ctx, sd_bus_error *error)
 
 	(void)error;
 	if (r >= 0)
-		r = a->type[0] == '(' ? sd_bus_message_read(m, "(uo)", &id, &text)
-				      : sd_bus_message_read(m, "s", &text);
+		r = a->type[0] == '(' ? sd_bus_message_read(m, "(uo)", &id, &text) : sd_bus_message_read(m, "s", &text);
 	snprintf(a->text, sizeof(a->text), "%s", r >= 0 && text ? text : "");
 	a->is_there = true;
 	return 0;
@@ -284,7 +283,8 @@ void sdnotify_close_rest(struct sdnotify *n)
 		close(n->fds[i].fd);
 		n->fds[i].fd = -1;
 		sdnotify_unstore(n, n->fds[i].name);
-		log_notice(SUB_SERVICE, "the service manager kept a descriptor \"%s\" that natd has no use for: given up",
+		log_notice(SUB_SERVICE,
+			   "the service manager kept a descriptor \"%s\" that natd has no use for: given up",
 			   n->fds[i].name);
 	}
 }

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: ISC */
 /* The steps of the start, in order. Each opens one thing, or says in one line why it cannot. */
-#define _GNU_SOURCE 1 /* getrandom() */
 #include "start.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "doctor.h"
 #include "loop.h"
 #include "netlink.h"
 #include "reload.h"
+#include "restore.h"
 #include "rundir.h"
 #include "state.h"
 
@@ -65,63 +64,13 @@ static enum natd_exit start_setup(struct natd *n)
 	return NATD_EXIT_OK;
 }
 
-/* What was saved may be no table after all: then it starts blank. NULL: memory short. */
-static struct nat *make_nat(struct natd *n, struct table_attach_report *report)
-{
-	const struct nat_policy *policy = &n->setup->policy;
-	struct nat *nat;
-	uint64_t seed[4];
-
-	if (getrandom(seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
-		return NULL;
-	nat = nat_create(&n->memory.nat, policy, seed, loop_clock_ms(), report);
-	if (!nat && report->result == TABLE_FOREIGN && memory_blank(&n->memory) == 0) {
-		log_warning(SUB_TABLE, "saved table is damaged or of another version (%u): starting with an empty one",
-			    report->version);
-		nat = nat_create(&n->memory.nat, policy, seed, loop_clock_ms(), report);
-	}
-	explicit_bzero(seed, sizeof(seed));
-	return nat;
-}
-
-/* The configuration may have changed while natd was away: that is like a reload. */
-static void take_up(struct natd *n, const struct table_attach_report *found)
-{
-	struct nat_reconfigure_report report = {0};
-
-	if (found->result != TABLE_RESTORED)
-		return;
-	if (!nat_reconfigure(n->nat, &n->setup->policy, loop_clock_ms(), &report))
-		log_error(SUB_TABLE, "out of memory: sessions that the configuration forbids may go on");
-	log_notice(SUB_TABLE, "restored %u sessions, dropped %u damaged ones, ended %u that the configuration forbids",
-		   found->restored, found->dropped, report.ended);
-}
-
 static enum natd_exit start_table(struct natd *n)
 {
-	const struct nat_limits *limits = &n->setup->policy.limits;
-	const struct memory_want want = {
-		.sessions = limits->sessions, .fragments = limits->fragments, .addresses = TABLE_MAX_ADDRESSES};
-	struct table_attach_report report;
-	int r = memory_create(&n->memory, &want, -1);
+	enum natd_exit code = restore_table(n);
 
-	if (r < 0) {
-		log_write(
-			LEVEL_ERROR, SUB_TABLE, -r,
-			"cannot reserve address space for %u sessions (lower limits.sessions, or lift the limit on it)",
-			want.sessions);
-		return NATD_EXIT_SYSTEM;
-	}
-	if (n->options.state_path)
-		state_load(n->options.state_path, &n->memory, n->privs.has_user ? n->privs.uid : geteuid());
-	n->nat = make_nat(n, &report);
-	if (!n->nat) {
-		log_error(SUB_TABLE, "cannot make the connection table: out of memory");
-		return NATD_EXIT_SYSTEM;
-	}
-	take_up(n, &report);
-	nat_set_port_guard(n->nat, hostports_in_use, NULL);
-	return NATD_EXIT_OK;
+	if (code == NATD_EXIT_OK)
+		nat_set_port_guard(n->nat, hostports_in_use, NULL);
+	return code;
 }
 
 static const char *tun_hint(int err)
@@ -153,7 +102,7 @@ static enum natd_exit start_devices(struct natd *n)
 			  r == -EPERM ? " (CAP_NET_RAW over this network namespace is needed)" : "");
 		return NATD_EXIT_SYSTEM;
 	}
-	r = icmpsock_open(&n->icmp, NULL, &n->io);
+	r = natd_open_icmp(n);
 	if (r < 0) {
 		log_write(LEVEL_ERROR, SUB_DATA, -r, "cannot open a raw socket to read ICMP");
 		return NATD_EXIT_SYSTEM;

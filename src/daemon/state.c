@@ -3,9 +3,13 @@
  * The state file.
  *
  * Layout, in the machine's own byte order (the file never leaves it): the header below, then extents,
- * each an offset into the records, a length and that many bytes; the last one has length 0. Only
- * what the memfd holds is written, not its holes. The sum covers extents and bytes. It finds damage, not
- * forgery: the file must belong to root or natd's own user, and table_attach() believes nothing anyway.
+ * each an offset into the records, a length and that many bytes; the last one has length 0, and the file ends
+ * there. Only what the memfd holds is written, not its holes. The sum covers all of it but itself. It finds
+ * damage, not forgery: the file must belong to root or natd's own user, and table_attach() believes
+ * nothing anyway.
+ *
+ * Time: the records hold seconds of CLOCK_BOOTTIME, which goes on while the machine sleeps but begins anew
+ * with each boot. The wall clock then tells how long natd was away.
  */
 #define _GNU_SOURCE 1 /* SEEK_DATA */
 #include "state.h"
@@ -14,27 +18,36 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "loop.h"
 
-enum { STATE_VERSION = 1, BOOT_ID_SIZE = 40 };
+enum {
+	STATE_VERSION = 1,
+	BOOT_ID_SIZE = 40,
+};
+
+/* A month: whatever the timeouts, a file so old is a mistake. Well within what a record's times can tell apart. */
+#define AWAY_MAX_MS (UINT64_C(30) * 86400000)
 
 static const char state_magic[8] = "natdtab";
 
 struct header {
 	char magic[8];
 	uint32_t version;
-	uint32_t reserved;
-	char boot_id[BOOT_ID_SIZE]; /* CLOCK_BOOTTIME starts anew with each boot */
-	uint64_t saved_ms;
+	uint32_t reserved; /* 0 */
+	char boot_id[BOOT_ID_SIZE];
+	uint64_t saved_ms;	/* CLOCK_BOOTTIME */
+	uint64_t saved_wall_ms; /* CLOCK_REALTIME */
 	uint64_t records_len;
 	uint64_t sum;
 };
-_Static_assert(sizeof(struct header) == 80, "no padding in the file");
+_Static_assert(sizeof(struct header) == 88, "no padding in the file");
 
 struct extent {
 	uint64_t offset;
@@ -55,6 +68,19 @@ static uint64_t sum_add(uint64_t sum, const void *data, size_t len)
 	for (; len > 0; p++, len--)
 		sum = (sum ^ *p) * 0x100000001b3u;
 	return sum;
+}
+
+static uint64_t sum_header(const struct header *h)
+{
+	return sum_add(STATE_VERSION, h, offsetof(struct header, sum));
+}
+
+static uint64_t wall_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 static void read_boot_id(char out[BOOT_ID_SIZE])
@@ -105,28 +131,45 @@ static const char *judge_file(int fd, uid_t owner)
 	return NULL;
 }
 
-static const char *judge_header(const struct header *h, const struct memory *m)
+static bool is_of_this_boot(const struct header *h)
 {
 	char boot_id[BOOT_ID_SIZE];
 
+	read_boot_id(boot_id);
+	return boot_id[0] && memcmp(h->boot_id, boot_id, sizeof(boot_id)) == 0;
+}
+
+static const char *judge_header(const struct header *h, const struct memory *m)
+{
 	if (memcmp(h->magic, state_magic, sizeof(h->magic)) != 0)
 		return "not a state file";
 	if (h->version != STATE_VERSION)
 		return "of another version";
-	read_boot_id(boot_id);
-	if (memcmp(h->boot_id, boot_id, sizeof(boot_id)) != 0)
-		return "stale: the machine was booted since";
-	if (h->saved_ms > loop_clock_ms())
-		return "from the future";
 	if (h->records_len != m->nat.table.records_len)
 		return "of a table of another size";
+	return NULL;
+}
+
+/* How long natd was away, and from that by how much times are to be shifted. After judge_header() and the sum. */
+static const char *judge_time(const struct header *h, uint32_t *shift_s)
+{
+	bool same = is_of_this_boot(h);
+	uint64_t now_ms = loop_clock_ms();
+	uint64_t then_ms = same ? h->saved_ms : h->saved_wall_ms;
+	uint64_t away_ms = (same ? now_ms : wall_ms()) - then_ms;
+
+	if (away_ms > UINT64_MAX / 2)
+		return "from the future";
+	if (away_ms > AWAY_MAX_MS)
+		return "stale";
+	*shift_s = same ? 0 : (uint32_t)(now_ms / 1000) - (uint32_t)((h->saved_ms + away_ms) / 1000);
 	return NULL;
 }
 
 static const char *load_extents(int fd, const struct header *h, struct memory *m)
 {
 	uint8_t *records = m->nat.table.records;
-	uint64_t sum = h->saved_ms;
+	uint64_t sum = sum_header(h);
 	uint64_t end = 0;
 	struct extent e;
 
@@ -143,6 +186,8 @@ static const char *load_extents(int fd, const struct header *h, struct memory *m
 		sum = sum_add(sum, records + e.offset, e.len);
 		end = e.offset + e.len;
 	}
+	if (read(fd, &e, 1) != 0)
+		return "longer than it should be";
 	return sum == h->sum ? NULL : "damaged";
 }
 
@@ -156,9 +201,11 @@ static const char *load(int fd, struct memory *m, uid_t owner)
 	if (!read_all(fd, &h, sizeof(h)))
 		return "truncated";
 	why = judge_header(&h, m);
-	if (why)
-		return why;
-	return load_extents(fd, &h, m);
+	if (!why)
+		why = load_extents(fd, &h, m);
+	if (!why)
+		why = judge_time(&h, &m->nat.table.clock_shift_s);
+	return why;
 }
 
 void state_load(const char *path, struct memory *m, uid_t owner)
@@ -178,8 +225,15 @@ void state_load(const char *path, struct memory *m, uid_t owner)
 	if (!why)
 		return;
 	log_warning(SUB_TABLE, "state file %s: %s: starting with an empty table", path, why);
+	m->nat.table.clock_shift_s = 0;
 	if (memory_blank(m) < 0)
 		log_error(SUB_TABLE, "the table cannot be cleared");
+}
+
+void state_forget(const char *path)
+{
+	if (unlink(path) < 0 && errno != ENOENT)
+		log_write(LEVEL_WARNING, SUB_TABLE, errno, "state file %s: it is of no use any more: remove it", path);
 }
 
 /* ---- saving ---- */
@@ -235,12 +289,13 @@ static bool save(int fd, const struct memory *m)
 	struct header h = {
 		.version = STATE_VERSION,
 		.saved_ms = loop_clock_ms(),
+		.saved_wall_ms = wall_ms(),
 		.records_len = m->nat.table.records_len,
 	};
 
 	memcpy(h.magic, state_magic, sizeof(h.magic));
 	read_boot_id(h.boot_id);
-	h.sum = h.saved_ms;
+	h.sum = sum_header(&h);
 	if (!write_all(fd, &h, sizeof(h)) || !save_extents(fd, m, &h.sum))
 		return false;
 	/* The header last, with the right sum: a file cut short by a crash is refused. */
@@ -255,6 +310,22 @@ static int open_new(const char *path, char temporary[PATH_MAX], int *fd)
 	unlink(temporary);
 	*fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	return *fd < 0 ? errno : 0;
+}
+
+/* So that the new name, too, outlives a loss of power. */
+static void sync_directory(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char directory[PATH_MAX] = ".";
+	int fd;
+
+	if (slash)
+		snprintf(directory, sizeof(directory), "%.*s", (int)(slash - path) + 1, path);
+	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	fsync(fd);
+	close(fd);
 }
 
 void state_try(const char *path)
@@ -285,6 +356,8 @@ void state_save(const char *path, const struct memory *m)
 		close(fd);
 		if (err)
 			unlink(temporary);
+		else
+			sync_directory(path);
 	}
 	if (err)
 		log_write(LEVEL_ERROR, SUB_TABLE, err, "state file %s: the table is not saved", path);

@@ -8,6 +8,7 @@
 #include <linux/if_tun.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -16,6 +17,10 @@
 #ifndef TUN_F_USO4 /* Linux 6.2 */
 #define TUN_F_USO4 0x20
 #define TUN_F_USO6 0x40
+#endif
+
+#ifndef TUNGETDEVNETNS
+#define TUNGETDEVNETNS _IO('T', 227)
 #endif
 
 /* ---- opening ---- */
@@ -97,6 +102,21 @@ int tun_open(struct tun *t, const struct tun_options *o, struct io_counters *cou
 	return rc;
 }
 
+/* Where the kernel does not tell, it is believed. */
+static bool is_in_our_namespace(int fd)
+{
+	struct stat theirs, ours;
+	int ns = ioctl(fd, TUNGETDEVNETNS);
+	bool same;
+
+	if (ns < 0)
+		return true;
+	same = fstat(ns, &theirs) == 0 && stat("/proc/self/ns/net", &ours) == 0 && theirs.st_dev == ours.st_dev &&
+	       theirs.st_ino == ours.st_ino;
+	close(ns);
+	return same;
+}
+
 int tun_adopt(struct tun *t, int fd, const struct tun_options *o, struct io_counters *counters)
 {
 	const int kind = IFF_TUN | IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE;
@@ -106,6 +126,8 @@ int tun_adopt(struct tun *t, int fd, const struct tun_options *o, struct io_coun
 	init(t, fd, o->name, counters);
 	if (ioctl(fd, TUNGETIFF, &ifr) < 0)
 		rc = errno == ENOTTY ? -EINVAL : -ENODEV;
+	else if (!is_in_our_namespace(fd))
+		rc = -ENODEV;
 	else if (strncmp(ifr.ifr_name, o->name, sizeof(ifr.ifr_name)) != 0)
 		rc = -ENODEV;
 	else if (((ifr.ifr_flags ^ wanted_flags(o)) & kind) != 0)

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * From one natd to the next: what must outlive the process lies in the service manager's store, and the
+ * host is left as it is, so that packets wait for the next natd instead of being answered by the host.
+ * What is told in full in docs/restart.md. Without a manager, everything here does nothing.
+ */
+#ifndef NATD_DAEMON_HANDOVER_H
+#define NATD_DAEMON_HANDOVER_H
+
+#include <stdbool.h>
+
+struct natd;
+
+enum handover_item {
+	HANDOVER_TABLE, /* the memfd with the table's records */
+	HANDOVER_TUN,	/* the device, and the packets that wait in it */
+	HANDOVER_ICMP,	/* the socket that reads ICMP, likewise */
+	HANDOVER_ITEMS
+};
+
+struct handover {
+	bool is_stored[HANDOVER_ITEMS]; /* the manager has one, and nobody found fault with it */
+	bool has_taken;			/* a former natd left something: its host is as it left it */
+	bool goes_on;			/* a next natd comes: it finds the host as this one leaves it */
+};
+
+/* At start: what the former natd left, the caller's from now on; -1: nothing. */
+int handover_take(struct natd *n, enum handover_item item);
+/* What was taken is of no use, and closed: the manager closes its own too, before this returns. */
+void handover_refuse(struct natd *n, enum handover_item item);
+
+/* At the end of the start: everything into the store, what came and was not taken out of it. */
+void handover_keep(struct natd *n);
+/* The TUN was made anew while natd runs. */
+void handover_keep_tun(struct natd *n);
+
+/* Told to stop: finds out whether that is for a restart, which takes 500 ms at most. */
+void handover_ask(struct natd *n);
+/* The last of a stop: nothing of what makes a gateway of the host stays in the store. The manager itself drops the
+ * table when it has stopped the unit, and keeps it if this was a restart after all. */
+void handover_end(struct natd *n);
+
+#endif
