@@ -10,15 +10,22 @@
  * first, so that a flow's order is kept; and since forwarding takes a step of TTL again, such a packet
  * gets one back beforehand.
  *
+ * Polling: a wake-up costs more than a packet. While packets come closer together than poll_ns, on_tun() goes on
+ * looking for the next one that long instead of sleeping, and yields the processor between looks; after
+ * TURN_MOST_NS it lets the loop serve everything else and comes back. How close they come is the smoothed gap between
+ * running out of packets and the next one, so a gateway with little to do never polls.
+ *
  * Time: nat_step() visits records at a pace that brings it round the table in DATAPLANE_ROUND_MS, in
  * slices of DATAPLANE_STEP, one a turn of the loop.
  */
 #include "dataplane.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "core/checksum.h"
 #include "core/nat.h"
@@ -35,6 +42,9 @@ enum {
 	STEP_FAST_MS = 100,
 	STEP_LEAST = 64,     /* records a step: more than rounding down loses */
 	STEP_SLOW_MS = 1000, /* for a table that one slice gets round */
+	TURN_MOST_NS = 500000,
+	GAP_MOST_NS = 1000000, /* a longer gap counts as this long */
+	GAP_WEIGHT = 8,
 };
 
 struct dataplane {
@@ -50,6 +60,10 @@ struct dataplane {
 	struct loop_soon *step_soon;
 	uint64_t step_at_ms; /* up to when `step_due` counts */
 	uint64_t step_due;   /* records still to be visited */
+	struct loop_soon *poll_soon;
+	uint64_t poll_ns;  /* 0: never polls */
+	uint64_t gap_ns;   /* smoothed */
+	uint64_t empty_ns; /* when packets ran out last */
 	void (*tun_lost)(void *ctx, int err);
 	void *ctx;
 	uint8_t *arena;
@@ -196,19 +210,77 @@ static uint32_t read_burst(struct dataplane *d, read_fn *read, int *r)
 	return n;
 }
 
+/* Some bursts. 1: there may be more; 0: all read; -1: the device is lost. */
+static int drain(struct dataplane *d)
+{
+	int r = 1;
+
+	for (int i = 0; i < DATAPLANE_BURSTS && r > 0; i++)
+		translate(d, read_burst(d, read_tun, &r));
+	if (r >= 0)
+		return r;
+	dataplane_set_tun(d, NULL);
+	d->tun_lost(d->ctx, -r);
+	return -1;
+}
+
+static uint64_t clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void note_gap(struct dataplane *d, uint64_t now)
+{
+	uint64_t gap = now - d->empty_ns < GAP_MOST_NS ? now - d->empty_ns : GAP_MOST_NS;
+
+	d->gap_ns += gap / GAP_WEIGHT;
+	d->gap_ns -= d->gap_ns / GAP_WEIGHT;
+}
+
+/* Looks for packets until none has come for poll_ns, or the turn is over. */
+static void poll_tun(void *ctx)
+{
+	struct dataplane *d = ctx;
+	uint64_t start = clock_ns(), now = start;
+
+	while (d->tun && d->gap_ns < d->poll_ns && now - d->empty_ns < d->poll_ns) {
+		uint64_t before = d->tun->counters->value[IO_TUN_READ];
+		int r = drain(d);
+
+		if (r < 0)
+			return;
+		now = clock_ns();
+		if (d->tun->counters->value[IO_TUN_READ] != before) {
+			note_gap(d, now);
+			d->empty_ns = now;
+		} else {
+			sched_yield();
+		}
+		if (r > 0 || now - start > TURN_MOST_NS) {
+			loop_soon_ask(d->poll_soon);
+			return;
+		}
+	}
+}
+
 static void on_tun(void *ctx, int fd, unsigned ready)
 {
 	struct dataplane *d = ctx;
-	int r = 1;
 
 	(void)fd;
 	(void)ready;
-	for (int i = 0; i < DATAPLANE_BURSTS && r > 0; i++)
-		translate(d, read_burst(d, read_tun, &r));
-	if (r < 0) {
-		dataplane_set_tun(d, NULL);
-		d->tun_lost(d->ctx, -r);
+	if (d->poll_ns == 0) {
+		drain(d);
+		return;
 	}
+	note_gap(d, clock_ns());
+	if (drain(d) != 0)
+		return;
+	d->empty_ns = clock_ns();
+	poll_tun(d);
 }
 
 static void on_icmp(void *ctx, int fd, unsigned ready)
@@ -275,7 +347,9 @@ struct dataplane *dataplane_create(const struct dataplane_params *p)
 	d->merge = merge_create(&ways);
 	d->step_timer = loop_timer_add(p->loop, step, d);
 	d->step_soon = loop_soon_add(p->loop, step, d);
-	if (!d->merge || !d->step_timer || !d->step_soon) {
+	d->poll_soon = loop_soon_add(p->loop, poll_tun, d);
+	d->gap_ns = GAP_MOST_NS;
+	if (!d->merge || !d->step_timer || !d->step_soon || !d->poll_soon) {
 		dataplane_destroy(d);
 		return NULL;
 	}
@@ -293,6 +367,7 @@ void dataplane_destroy(struct dataplane *d)
 	loop_fd_remove(d->icmp_event);
 	loop_timer_remove(d->step_timer);
 	loop_soon_remove(d->step_soon);
+	loop_soon_remove(d->poll_soon);
 	merge_destroy(d->merge);
 	munmap(d->arena, ARENA);
 	free(d);
@@ -318,4 +393,9 @@ int dataplane_set_icmp(struct dataplane *d, struct icmpsock *icmp)
 		return 0;
 	d->icmp_event = loop_fd_add(d->loop, icmp->fd, LOOP_READ, on_icmp, d);
 	return d->icmp_event ? 0 : -ENOMEM;
+}
+
+void dataplane_set_busy_poll(struct dataplane *d, uint32_t us)
+{
+	d->poll_ns = us * 1000ull;
 }

@@ -42,4 +42,8 @@ void dataplane_destroy(struct dataplane *d); /* NULL: nothing */
 int dataplane_set_tun(struct dataplane *d, struct tun *tun);
 int dataplane_set_icmp(struct dataplane *d, struct icmpsock *icmp);
 
+/* How long to look for the next packet before sleeping, in microseconds, while packets come closer together than
+ * that; 0 (at first): sleep at once. */
+void dataplane_set_busy_poll(struct dataplane *d, uint32_t us);
+
 #endif

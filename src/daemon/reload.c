@@ -135,6 +135,7 @@ static void adopt(struct natd *n, struct setup *s)
 		log_write(LEVEL_WARNING, SUB_CONTROL, -r, "cannot change group or mode of %s", c->socket);
 	setup_destroy(n->setup);
 	n->setup = s;
+	dataplane_set_busy_poll(n->dataplane, s->config->tun.busy_poll);
 	n->config_loaded_s = (uint64_t)time(NULL);
 	natd_open_log(n, s->config);
 }

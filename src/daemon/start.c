@@ -209,6 +209,7 @@ static enum natd_exit start_data(struct natd *n)
 		log_error(SUB_DATA, "cannot start the data path: out of memory");
 		return NATD_EXIT_SYSTEM;
 	}
+	dataplane_set_busy_poll(n->dataplane, n->setup->config->tun.busy_poll);
 	return NATD_EXIT_OK;
 }
 

@@ -615,7 +615,7 @@ START_TEST(test_defaults)
 	const struct nat_range *r;
 
 	ck_assert_str_eq(c->tun.name, "natd0");
-	ck_assert(c->tun.mtu == 0 && c->tun.offload && c->tun.queues == 1);
+	ck_assert(c->tun.mtu == 0 && c->tun.offload && c->tun.queues == 1 && c->tun.busy_poll == 30);
 	ck_assert(c->routing == ROUTING_MANAGED);
 	ck_assert(c->outside.share_interface_address && c->outside.n_pool == 0 && !c->outside.ports_given);
 	ck_assert(c->outside.unsolicited == UNSOLICITED_DROP && c->outside.interface[0] == '\0');
@@ -646,7 +646,7 @@ END_TEST
 
 /* No value here is a default, so that each must have come from the file into its own field. */
 static const char everything[] =
-	"tun = { name = \"t1\"; mtu = 1400; offload = false; queues = 7; };\n"
+	"tun = { name = \"t1\"; mtu = 1400; offload = false; queues = 7; busy_poll = 90; };\n"
 	"routing = \"none\";\n"
 	"outside = { interface = \"wan\"; addresses = [ \"203.0.113.20-203.0.113.29\", \"198.51.100.0/30\" ];\n"
 	"  ports = ( \"3000-4000\", 100, \"200\" ); unsolicited = \"host\"; };\n"
@@ -674,7 +674,7 @@ static void check_everything_outside(const struct natd_config *c)
 	uint32_t n;
 
 	ck_assert_str_eq(c->tun.name, "t1");
-	ck_assert(c->tun.mtu == 1400 && !c->tun.offload && c->tun.queues == 7 && c->routing == ROUTING_NONE);
+	ck_assert(c->tun.mtu == 1400 && !c->tun.offload && c->tun.queues == 7 && c->tun.busy_poll == 90 && c->routing == ROUTING_NONE);
 	ck_assert_str_eq(c->outside.interface, "wan");
 	ck_assert(!c->outside.share_interface_address && c->outside.n_pool == 2 && c->outside.line == 3);
 	ck_assert(c->outside.pool[0].first == 0xc6336400 && c->outside.pool[0].last == 0xc6336403);
