@@ -267,6 +267,31 @@ static const char *check_ports(const struct table *t, struct sums *sums)
 	return used == t->mappings + resting + t->pending ? NULL : "used ports that nothing uses";
 }
 
+/* The rests of each address and class, by their own lists. */
+static const char *check_rest_lists(const struct table *t)
+{
+	uint32_t n = 0, top = t->address_slots.top;
+
+	for (uint32_t i = 0; i < top * TABLE_CLASSES; i++) {
+		const struct port_map *m = &t->ports[i];
+		uint32_t last = 0;
+
+		if ((t->uses[i / TABLE_CLASSES].touched >> i % TABLE_CLASSES & 1) == 0)
+			continue;
+		for (uint32_t at = m->oldest; at != 0 && n <= t->rest_slots.count; at = t->links[at - 1].later) {
+			struct rest r = rest_get(t, at - 1);
+
+			if (port_map(t, r.class_, r.ext) != m)
+				return "rest in another's list";
+			last = at;
+			n++;
+		}
+		if (last != m->newest)
+			return "end of a list of resting ports";
+	}
+	return n == t->rest_slots.count ? NULL : "resting ports out of the lists of their addresses";
+}
+
 static const char *check_rests(const struct table *t)
 {
 	uint32_t n = 0, prev = RESTS_END;
@@ -282,7 +307,9 @@ static const char *check_rests(const struct table *t)
 	}
 	if (t->header->rest_top < t->rest_slots.top)
 		return "rests above the saved top";
-	return n == t->rest_slots.count && prev == t->rest_last ? NULL : "resting ports out of their list";
+	if (n != t->rest_slots.count || prev != t->rest_last)
+		return "resting ports out of their list";
+	return check_rest_lists(t);
 }
 
 const char *table_check(const struct table *t)

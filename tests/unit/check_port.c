@@ -345,7 +345,7 @@ END_TEST
 START_TEST(test_recycling_skips_ports_that_the_caller_refuses)
 {
 	const struct nat_range range = {40000, 40009};
-	struct guard g = {.only = {40006, 40003}};
+	struct guard g = {.only = {40009, 40003}};
 	struct port_request rq = {.class_ = CLASS_UDP,
 				  .ranges = &range,
 				  .n_ranges = 1,
@@ -365,6 +365,8 @@ START_TEST(test_recycling_skips_ports_that_the_caller_refuses)
 													 : 0);
 		lab_check(&l);
 	}
+	use_port(&l, 50000);
+	lab_check(&l);
 	l.now_s += 121;
 	table_sweep(l.t, l.now_s, 100, NULL, NULL);
 	ck_assert_uint_eq(table_address_ports_used(l.t, 0, CLASS_UDP), 2);

@@ -122,7 +122,7 @@ START_TEST(test_session_that_timed_out_gives_way_to_an_equal_one)
 	struct lab l;
 	struct session_spec spec = lab_spec(1, 1000, 1, 40000), other = lab_spec(1, 1000, 2, 40000);
 	struct session *s;
-	uint64_t id;
+	uint64_t id, other_id;
 
 	lab_open(&l, 100, 1);
 	id = table_session_id(l.t, lab_session(&l, &spec));
@@ -135,11 +135,14 @@ START_TEST(test_session_that_timed_out_gives_way_to_an_equal_one)
 	lab_check(&l);
 	/* in a mapping that goes on */
 	other.ext_port = 40001;
-	lab_session(&l, &other);
+	other_id = table_session_id(l.t, lab_session(&l, &other));
 	l.now_s += 200;
 	s->seen_s = l.now_s;
 	l.now_s += 200;
+	table_session_answered(l.t, table_session_by_id(l.t, other_id));
+	ck_assert_uint_eq(table_embryo_count(l.t), 1);
 	s = lab_session(&l, &other);
+	ck_assert_uint_eq(table_embryo_count(l.t), 2);
 	ck_assert_uint_eq(table_session_count(l.t), 2);
 	ck_assert_uint_eq(table_host(l.t, s->int_addr, false)->embryos, 2);
 	lab_check(&l);
@@ -342,7 +345,12 @@ START_TEST(test_address_slot_stays_until_nothing_uses_it)
 	table_sweep(l.t, l.now_s, 10, NULL, NULL);
 	ck_assert_int_eq(table_address_slot(l.t, LAB_OUTSIDE), TABLE_NONE);
 	ck_assert_int_eq(table_address_add(l.t, LAB_OUTSIDE + 2), 0);
+	spec.ext = 1;
+	spec.forward = true; /* no port of the pool, and yet a use */
+	s = lab_session(&l, &spec);
 	table_address_remove(l.t, 1);
+	ck_assert_int_eq(table_address_slot(l.t, LAB_OUTSIDE + 1), 1);
+	table_session_close(l.t, s, l.now_s);
 	ck_assert_int_eq(table_address_slot(l.t, LAB_OUTSIDE + 1), TABLE_NONE);
 	table_address_remove(l.t, 1);
 	table_address_remove(l.t, 65535);
