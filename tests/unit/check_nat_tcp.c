@@ -23,18 +23,33 @@ struct move {
 	uint8_t flags;
 	uint32_t seq, ack; /* relative to the initial numbers: a SYN has 0 */
 	uint32_t len;
-	uint32_t wait_s;	 /* flags 0: nothing happens for so long */
+	uint32_t wait_s;	  /* flags 0: nothing happens for so long */
 	enum session_state state; /* afterwards, as if opened from inside; SESSION_FREE: no session */
-	enum nat_reason drop;	 /* NAT_PASS: it goes through, translated */
+	enum nat_reason drop;	  /* NAT_PASS: it goes through, translated */
 };
 
-#define O(f, s, a, l, st)      {OPENER, f, (uint32_t)(s), (uint32_t)(a), l, 0, SESSION_##st, NAT_PASS}
-#define P(f, s, a, l, st)      {ANSWERER, f, (uint32_t)(s), (uint32_t)(a), l, 0, SESSION_##st, NAT_PASS}
-#define O_DROP(f, s, a, l, st, why) {OPENER, f, (uint32_t)(s), (uint32_t)(a), l, 0, SESSION_##st, DROP_##why}
-#define P_DROP(f, s, a, l, st, why) {ANSWERER, f, (uint32_t)(s), (uint32_t)(a), l, 0, SESSION_##st, DROP_##why}
-#define WAIT(seconds, st)      {.wait_s = (seconds), .state = SESSION_##st}
-#define HANDSHAKE	       O(S, 0, 0, 0, SYN_OUT), P(SA, 0, 1, 0, SYNACK_IN), O(A, 1, 1, 0, ESTABLISHED)
-#define CLOSED                                                                                              \
+#define O(f, s, a, l, st)                                                             \
+	{                                                                             \
+		OPENER, f, (uint32_t)(s), (uint32_t)(a), l, 0, SESSION_##st, NAT_PASS \
+	}
+#define P(f, s, a, l, st)                                                               \
+	{                                                                               \
+		ANSWERER, f, (uint32_t)(s), (uint32_t)(a), l, 0, SESSION_##st, NAT_PASS \
+	}
+#define O_DROP(f, s, a, l, st, why)                                                     \
+	{                                                                               \
+		OPENER, f, (uint32_t)(s), (uint32_t)(a), l, 0, SESSION_##st, DROP_##why \
+	}
+#define P_DROP(f, s, a, l, st, why)                                                       \
+	{                                                                                 \
+		ANSWERER, f, (uint32_t)(s), (uint32_t)(a), l, 0, SESSION_##st, DROP_##why \
+	}
+#define WAIT(seconds, st)                                  \
+	{                                                  \
+		.wait_s = (seconds), .state = SESSION_##st \
+	}
+#define HANDSHAKE O(S, 0, 0, 0, SYN_OUT), P(SA, 0, 1, 0, SYNACK_IN), O(A, 1, 1, 0, ESTABLISHED)
+#define CLOSED                                                                                      \
 	HANDSHAKE, O(FA, 1, 1, 0, FIN_OUT), P(A, 1, 2, 0, FIN_OUT_ACKED), P(FA, 1, 2, 0, FIN_BOTH), \
 		O(A, 2, 2, 0, TIME_WAIT)
 
@@ -176,7 +191,7 @@ static void expect_translated(struct talk *t, const struct move *m, const struct
 		ck_assert_uint_eq(o->v.dport, t->from_outside ? WEB_INSIDE : SPORT);
 	}
 	ck_assert_uint_eq(o->len, lab->in_len);
-	ck_assert_mem_eq(o->bytes + 24, lab->in + 24, 12);			    /* numbers, flags, window */
+	ck_assert_mem_eq(o->bytes + 24, lab->in + 24, 12);		 /* numbers, flags, window */
 	ck_assert_mem_eq(o->bytes + 38, lab->in + 38, lab->in_len - 38); /* urgent pointer, payload */
 }
 
@@ -211,13 +226,13 @@ static void play(const struct move *moves, size_t n, int variant)
 		play_move(&t, &moves[i], i + 1);
 }
 
-#define SCENARIO(name, ...)                                               \
-	START_TEST(name)                                                  \
-	{                                                                 \
-		static const struct move moves[] = {__VA_ARGS__};         \
-                                                                          \
-		play(moves, sizeof(moves) / sizeof(moves[0]), _i);        \
-	}                                                                 \
+#define SCENARIO(name, ...)                                        \
+	START_TEST(name)                                           \
+	{                                                          \
+		static const struct move moves[] = {__VA_ARGS__};  \
+                                                                   \
+		play(moves, sizeof(moves) / sizeof(moves[0]), _i); \
+	}                                                          \
 	END_TEST
 
 /* ---- valid sequences (RFC 5382 REQ-2) ---- */
@@ -281,8 +296,8 @@ SCENARIO(test_vpp_tcp_session_reopen_5382_2, CLOSED, WAIT(30, TIME_WAIT), O(S, 9
 	 O(PA, 90001, 70001, 10, ESTABLISHED))
 
 /* Both FINs were seen; a SYN of one side alone brings back no established session. */
-SCENARIO(test_vpp_tcp_session_half_reopen_by_the_opener, CLOSED, O(S, 90000, 0, 0, SYN_OUT),
-	 O(A, 90001, 1, 0, SYN_OUT), P(A, 2, 2, 0, SYN_OUT), WAIT(241, FREE))
+SCENARIO(test_vpp_tcp_session_half_reopen_by_the_opener, CLOSED, O(S, 90000, 0, 0, SYN_OUT), O(A, 90001, 1, 0, SYN_OUT),
+	 P(A, 2, 2, 0, SYN_OUT), WAIT(241, FREE))
 
 SCENARIO(test_vpp_tcp_session_half_reopen_by_the_answerer, CLOSED, P(S, 90000, 0, 0, SYN_IN), O(A, 2, 2, 0, SYN_IN),
 	 WAIT(241, FREE))
@@ -312,9 +327,8 @@ SCENARIO(test_5382_5_7857_2_1_opening_ends_unless_acknowledged, O(S, 0, 0, 0, SY
 SCENARIO(test_5382_5_established_two_hours_four_minutes, HANDSHAKE, WAIT(7440, ESTABLISHED),
 	 P(PA, 1, 1, 10, ESTABLISHED), WAIT(7440, ESTABLISHED), O(A, 1, 11, 0, ESTABLISHED), WAIT(7441, FREE))
 
-SCENARIO(test_5382_5_7857_2_1_closing_begins_with_the_second_fin, HANDSHAKE, P(FA, 1, 1, 0, FIN_IN),
-	 WAIT(7440, FIN_IN), O(FA, 1, 2, 0, FIN_BOTH), WAIT(240, FIN_BOTH), P(A, 2, 2, 0, TIME_WAIT),
-	 WAIT(240, TIME_WAIT), WAIT(1, FREE))
+SCENARIO(test_5382_5_7857_2_1_closing_begins_with_the_second_fin, HANDSHAKE, P(FA, 1, 1, 0, FIN_IN), WAIT(7440, FIN_IN),
+	 O(FA, 1, 2, 0, FIN_BOTH), WAIT(240, FIN_BOTH), P(A, 2, 2, 0, TIME_WAIT), WAIT(240, TIME_WAIT), WAIT(1, FREE))
 
 /* ---- RST (RFC 7857 2.2, RFC 5961 3) ---- */
 
@@ -323,8 +337,8 @@ SCENARIO(test_7857_2_2_rst_lingers_four_minutes, HANDSHAKE, P(R, 1, 0, 0, RESET)
 SCENARIO(test_7857_2_2_data_revives_after_rst, HANDSHAKE, P(R, 1, 0, 0, RESET), WAIT(240, RESET),
 	 O(PA, 1, 1, 10, ESTABLISHED), WAIT(7440, ESTABLISHED), P(A, 1, 11, 0, ESTABLISHED))
 
-SCENARIO(test_7857_2_2_data_of_the_sender_of_the_rst_revives_too, HANDSHAKE, O(RA, 1, 1, 0, RESET),
-	 WAIT(100, RESET), O(PA, 1, 1, 10, ESTABLISHED))
+SCENARIO(test_7857_2_2_data_of_the_sender_of_the_rst_revives_too, HANDSHAKE, O(RA, 1, 1, 0, RESET), WAIT(100, RESET),
+	 O(PA, 1, 1, 10, ESTABLISHED))
 
 SCENARIO(test_7857_2_2_a_bare_ack_revives_nothing, HANDSHAKE, P(R, 1, 0, 0, RESET), WAIT(200, RESET),
 	 O(A, 1, 1, 0, RESET), WAIT(41, FREE))
@@ -357,8 +371,8 @@ SCENARIO(test_packetdrill_rst_invalid_5961_3, HANDSHAKE, P_DROP(R, 70000, 0, 0, 
 	 O(PA, 1, 1, 10, ESTABLISHED), P(R, 1, 0, 0, RESET))
 
 SCENARIO(test_packetdrill_syn_challenge_ack_5961_4, HANDSHAKE, O(S, 50000, 0, 0, ESTABLISHED),
-	 P(A, 1, 1, 0, ESTABLISHED), O(R, 1, 0, 0, RESET), O(S, 50000, 0, 0, SYN_OUT), P(SA, 80000, 50001, 0, SYNACK_IN),
-	 O(A, 50001, 80001, 0, ESTABLISHED))
+	 P(A, 1, 1, 0, ESTABLISHED), O(R, 1, 0, 0, RESET), O(S, 50000, 0, 0, SYN_OUT),
+	 P(SA, 80000, 50001, 0, SYNACK_IN), O(A, 50001, 80001, 0, ESTABLISHED))
 
 SCENARIO(test_packetdrill_synack_old_5961_4, O(S, 0, 0, 0, SYN_OUT), P(SA, 7000, 400000, 0, SYN_OUT),
 	 O(R, 400000, 0, 0, SYN_OUT), O(S, 0, 0, 0, SYN_OUT), P(SA, 0, 1, 0, SYNACK_IN), O(A, 1, 1, 0, ESTABLISHED))
@@ -387,8 +401,7 @@ SCENARIO(test_pf_state_lessseq_fin, HANDSHAKE, O(PA, 1, 1, 100, ESTABLISHED), P(
 SCENARIO(test_pf_state_negack_fin, HANDSHAKE, O_DROP(FA, 1, -70000, 0, ESTABLISHED, TCP_WINDOW),
 	 O(FA, 1, 1, 0, FIN_OUT))
 
-SCENARIO(test_pf_state_posack_fin, HANDSHAKE, O_DROP(FA, 1, 70000, 0, ESTABLISHED, TCP_WINDOW),
-	 O(FA, 1, 1, 0, FIN_OUT))
+SCENARIO(test_pf_state_posack_fin, HANDSHAKE, O_DROP(FA, 1, 70000, 0, ESTABLISHED, TCP_WINDOW), O(FA, 1, 1, 0, FIN_OUT))
 
 /* ---- what cannot be ---- */
 
