@@ -170,7 +170,6 @@ static struct tcp_result act_prove(struct session *s, const struct segment *g, u
 	}
 	advance(s, g);
 	enter(s, g, next);
-	settle(s);
 	return pass(TCP_REFRESH);
 }
 

@@ -140,7 +140,8 @@ SCENARIO(test_5961_4_syn_in_the_window, HANDSHAKE, OUT(PA, 1, 1, 100, R, ESTABLI
 /* In a session that opens a forged SYN cannot keep the true ACK from opening it. */
 SCENARIO(test_forged_syn_cannot_stop_an_opening, OUT(S, 0, 0, 0, R, SYN_OUT), IN(SA, 0, 1, 0, RA, SYNACK_IN),
 	 OUT(S, 900000, 0, 0, R, SYNACK_IN), OUT(A, 1, 1, 0, R, ESTABLISHED), OUT(PA, 1, 1, 100, R, ESTABLISHED),
-	 IN(A, 1, 101, 0, R, ESTABLISHED))
+	 IN(A, 1, 101, 0, R, ESTABLISHED), OUT(RS, 900001, 0, 0, DROP(TCP_RST), ESTABLISHED),
+	 IN(A, 1, 102, 0, L, ESTABLISHED), IN(PA, 1, 101, 10, R, ESTABLISHED), OUT(RS, 101, 0, 0, R, RESET))
 
 SCENARIO(test_forged_answering_syn_cannot_stop_an_opening, OUT_W(1000, WSCALE + 7, S, 0, 0, 0, R, SYN_OUT),
 	 IN(S, 900000, 0, 0, RA, SYN_BOTH), IN_W(1000, WSCALE + 7, SA, 0, 1, 0, R, SYNACK_IN),
@@ -208,6 +209,21 @@ SCENARIO(test_answered_is_told_once, OUT(S, 0, 0, 0, R, SYN_OUT), OUT(RS, 1, 0, 
 	 OUT(S, 9000, 0, 0, R, SYN_OUT), IN(RSA, 0, 9001, 0, RA, RESET), OUT(S, 8000, 0, 0, R, SYN_OUT),
 	 IN(SA, 0, 8001, 0, R, SYNACK_IN), OUT(RS, 8001, 0, 0, R, RESET), IN(S, 3000, 0, 0, R, SYN_IN),
 	 OUT(RSA, 0, 3001, 0, R, RESET), OUT(S, 9000, 0, 0, R, SYN_OUT), IN(S, 0, 0, 0, R, SYN_BOTH))
+
+/* What the record held before means nothing. */
+START_TEST(test_open_starts_afresh)
+{
+	struct step syn = OUT(S, 0, 0, 0, R, SYN_OUT);
+	struct step synack = IN(SA, 0, 1, 0, RA, SYNACK_IN);
+	struct script sc = {.base = {1000, 5000}};
+
+	memset(&sc.session, 0xff, sizeof(sc.session));
+	session_set_state(&sc.session, SESSION_FREE);
+	ck_assert_uint_eq(script_send(&sc, &syn), R);
+	ck_assert_int_eq(script_state(&sc), SESSION_SYN_OUT);
+	ck_assert_uint_eq(script_send(&sc, &synack), RA);
+}
+END_TEST
 
 /* ---- quoted sequence numbers (RFC 5927 4.1) ---- */
 
@@ -368,6 +384,7 @@ static Suite *forged_suite(void)
 	tcase_add_test(rest, test_fin_beyond_the_window);
 	tcase_add_test(rest, test_impossible_flags_are_dropped_in_every_state);
 	tcase_add_test(rest, test_answered_is_told_once);
+	tcase_add_test(rest, test_open_starts_afresh);
 	tcase_add_loop_test(rest, test_5927_quoted_number_must_be_in_flight, 0, 2);
 	tcase_add_test(rest, test_blind_segments_change_nothing);
 	tcase_add_test(rest, test_any_record_survives_any_segment);
