@@ -113,7 +113,7 @@ static const struct config_key keys[] = {
 	{SECONDS("fragment", fragment, 1, 60, 5)},
 	{SECONDS("port_reuse", port_reuse, 0, DAY, 120), ADVISED(120, "RFC 6888 REQ-8")},
 
-	{NUMBER("limits", "sessions", limits.sessions, 16, CONFIG_SESSIONS_MAX, 1048576, "")},
+	{NUMBER("limits", "sessions", limits.sessions, 1, CONFIG_SESSIONS_MAX, 1048576, "")},
 	{NUMBER("limits", "sessions_per_host", limits.sessions_per_host, 0, CONFIG_SESSIONS_MAX, 0, "")},
 	{NUMBER("limits", "ports_per_host", limits.ports_per_host, 0, CONFIG_SESSIONS_MAX, 0, "")},
 	{NUMBER("limits", "new_sessions_per_host", limits.new_sessions_per_host, 0, 1000000, 0, " a second")},

@@ -129,7 +129,7 @@ static const struct {
 	{BASE "tun = { mtu = 575; };", "f:3: tun.mtu is 575: it must be 0 or between 576 and 65535 bytes\n"},
 	{BASE "tun = { queues = 65; };", "f:3: tun.queues is 65: it must be between 0 and 64\n"},
 	{BASE "limits = { sessions = 16777216; };",
-	 "f:3: limits.sessions is 16777216: it must be between 16 and 16777215\n"},
+	 "f:3: limits.sessions is 16777216: it must be between 1 and 16777215\n"},
 	{BASE "routing = \"auto\";", "f:3: routing: \"auto\" is not known: choose \"managed\" or \"none\"\n"},
 	{BASE "translation = { mapping = \"cone\"; };",
 	 "f:3: translation.mapping: \"cone\" is not known: choose \"endpoint-independent\", \"address-dependent\" or "
