@@ -75,7 +75,10 @@ class Natd:
             config_file.write(text)
 
     def launch(self):
-        """Starts natd without waiting for anything."""
+        """Starts natd, for the second time too, without waiting for anything. Its log begins anew."""
+        if self._reader is not None:
+            self._reader.join(5)
+        self.log = []
         self.process = subprocess.Popen(
             self.namespace.command(*self.prefix, NATD, "-f", "-c", self.config_path, *self.options),
             stderr=subprocess.PIPE, text=True, errors="replace",
@@ -98,6 +101,9 @@ class Natd:
             self._log_changed.notify_all()
 
     def text(self):
+        """What natd has said; all of it when it has ended."""
+        if self.process is not None and self.process.poll() is not None:
+            self._reader.join(5)
         return "\n".join(line for line in self.log if line is not None)
 
     def wait_log(self, pattern, timeout=5, since=0):
