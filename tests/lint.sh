@@ -93,7 +93,10 @@ passed=0 failed=0 skipped=0
 [ $# -gt 0 ] || eval "set -- $all"
 for check in "$@"; do
 	tool=$(tool "$check")
-	if ! type -P "${tool%% *}" >/dev/null; then
+	if [ -z "$tool" ]; then
+		echo "lint: there is no check \"$check\", but these: $all"
+		failed=$((failed + 1))
+	elif ! type -P "${tool%% *}" >/dev/null; then
 		echo "lint: $check skipped: there is no ${tool%% *}"
 		skipped=$((skipped + 1))
 	elif out=$($check 2>&1); then
