@@ -420,7 +420,9 @@ static bool open_forward(struct nat *n, struct work *w, struct session **s, enum
 		return false;
 	*s = NULL;
 	*why = DROP_FORWARD_SOURCE;
-	if (i >= 0)
+	if (i >= 0 && nat_external_slot(n, to) != TABLE_NONE) /* the address changed under the configuration */
+		*why = DROP_HAIRPIN_LOOP;
+	else if (i >= 0)
 		*s = open_towards(n, w, to, to_port, true, why);
 	return true;
 }

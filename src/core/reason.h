@@ -29,7 +29,6 @@
 	X(DROP_INSIDE_SOURCE,     "drop_inside_source",     "source outside inside.prefixes: add the prefix if it is yours") \
 	X(DROP_INSIDE_DESTINATION, "drop_inside_destination", "addressed from outside straight to an inside prefix") \
 	X(DROP_SPOOFED_EXTERNAL,  "drop_spoofed_external",  "carries one of natd's own outside addresses as source") \
-	X(DROP_NOT_OURS,          "drop_not_ours",          "neither from inside nor to an outside address of natd") \
 	/* no session, and none may be made */                                                                    \
 	X(DROP_UNSOLICITED,       "drop_unsolicited",       "from outside to a port that nothing is mapped to")   \
 	X(DROP_UNSOLICITED_SYN,   "drop_unsolicited_syn",   "TCP SYN from outside that nothing asked for (RFC 5382 REQ-4)") \
@@ -65,10 +64,10 @@
 	X(DROP_HOST_SESSIONS,     "drop_host_sessions",     "limits.sessions_per_host reached by this inside host") \
 	X(DROP_HOST_PORTS,        "drop_host_ports",        "limits.ports_per_host reached by this inside host")  \
 	X(DROP_HOST_RATE,         "drop_host_rate",         "limits.new_sessions_per_host reached by this inside host") \
-	X(DROP_TABLE,             "drop_table",             "the table could not take the entry (bounded probing)") \
+	X(DROP_TABLE,             "drop_table",             "the table has no room for the entry, or could not tell it from another one") \
 	/* policy */                                                                                              \
 	X(DROP_HAIRPIN_OFF,       "drop_hairpin_off",       "inside to an outside address of natd, and hairpinning is off") \
-	X(DROP_HAIRPIN_LOOP,      "drop_hairpin_loop",      "would come back to natd after translation")          \
+	X(DROP_HAIRPIN_LOOP,      "drop_hairpin_loop",      "to a forward that leads to an outside address of natd itself") \
 	X(DROP_OTHER_PROTOCOL,    "drop_other_protocol",    "neither TCP, UDP nor ICMP, and other_protocols is \"drop\"") \
 	X(DROP_OTHER_BUSY,        "drop_other_busy",        "another inside host already speaks this protocol with that remote address") \
 	X(DROP_EXEMPT,            "drop_exempt",            "to an exempt destination: routing must not hand it to natd") \
