@@ -81,6 +81,20 @@ static struct nat *make_nat(struct natd *n, struct table_attach_report *report)
 	return nat;
 }
 
+/* Every index against every record takes its time: only for those who want to know everything. */
+static void verify(const struct natd *n)
+{
+	const char *why;
+
+	if (!log_wants(LEVEL_DEBUG))
+		return;
+	why = nat_check(n->nat);
+	if (why)
+		log_error(SUB_TABLE, "the restored table contradicts itself: %s", why);
+	else
+		log_debug(SUB_TABLE, "the restored table agrees with itself");
+}
+
 /* The configuration may have changed while natd was away: that is like a reload. */
 static void take_up(struct natd *n, const struct table_attach_report *found, uint64_t since_ms)
 {
@@ -95,6 +109,7 @@ static void take_up(struct natd *n, const struct table_attach_report *found, uin
 		   "rest (in %u ms)",
 		   found->restored, found->dropped, report.ended, found->resting,
 		   (unsigned)(loop_clock_ms() - since_ms));
+	verify(n);
 }
 
 enum natd_exit restore_table(struct natd *n)
