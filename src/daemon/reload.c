@@ -99,6 +99,7 @@ static int refuse_changes(const struct natd_config *old, const struct natd_confi
 		{"tun.offload", old->tun.offload != new->tun.offload},
 		{"tun.queues", old->tun.queues != new->tun.queues},
 		{"control.socket", strcmp(old->control.socket, new->control.socket) != 0},
+		{"control.group", strcmp(old->control.group, new->control.group) != 0},
 	};
 	int refused = 0;
 
@@ -129,10 +130,10 @@ static struct setup *prepare(struct natd *n, const struct outcome *o)
 static void adopt(struct natd *n, struct setup *s)
 {
 	const struct config_control *c = &s->config->control;
-	int r = ctl_server_set_access(n->control, c->group, c->mode);
+	int r = ctl_server_set_access(n->control, "", c->mode); /* the group is as it was */
 
 	if (r < 0)
-		log_write(LEVEL_WARNING, SUB_CONTROL, -r, "cannot change group or mode of %s", c->socket);
+		log_write(LEVEL_WARNING, SUB_CONTROL, -r, "cannot change the mode of %s", c->socket);
 	setup_destroy(n->setup);
 	n->setup = s;
 	dataplane_set_busy_poll(n->dataplane, s->config->tun.busy_poll);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "doctor.h"
+#include "lockdown.h"
 #include "loop.h"
 #include "netlink.h"
 #include "reload.h"
@@ -213,11 +214,22 @@ static enum natd_exit start_data(struct natd *n)
 	return NATD_EXIT_OK;
 }
 
+static enum natd_exit start_lockdown(struct natd *n)
+{
+	const char *what;
+	int r = lockdown(n, &what);
+
+	if (r == 0)
+		return NATD_EXIT_OK;
+	log_write(LEVEL_ERROR, SUB_PRIVS, -r, "%s", what);
+	return NATD_EXIT_SYSTEM;
+}
+
 enum natd_exit start_all(struct natd *n)
 {
 	static enum natd_exit (*const steps[])(struct natd *) = {
-		start_rights,  start_loop,    start_netlink, start_setup,   start_table,
-		start_devices, start_control, start_drop,    start_routing, start_data,
+		start_rights,  start_loop, start_netlink, start_setup, start_table,    start_devices,
+		start_control, start_drop, start_routing, start_data,  start_lockdown,
 	};
 	enum natd_exit code = NATD_EXIT_OK;
 

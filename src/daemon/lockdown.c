@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Which paths natd keeps, and in what order it shuts itself in: the paths first, since landlock.c's system calls are
+ * not among those that the filter lets through.
+ */
+#define _GNU_SOURCE 1
+#include "lockdown.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "landlock.h"
+#include "log.h"
+#include "natd.h"
+#include "seccomp.h"
+
+/* Room for the directory of a path. */
+struct place {
+	char text[PATH_MAX];
+};
+
+static const char *directory_of(const char *path, struct place *room)
+{
+	snprintf(room->text, sizeof(room->text), "%s", path);
+	return dirname(room->text);
+}
+
+/* Where the file itself lies: the configuration may be a link into another directory. */
+static const char *real_directory_of(const char *path, struct place *room)
+{
+	if (!realpath(path, room->text))
+		return directory_of(path, room);
+	return dirname(room->text);
+}
+
+static int give_up_paths(const struct natd *n)
+{
+	const struct natd_options *o = &n->options;
+	const char *socket = n->setup->config->control.socket;
+	const char *kept = o->state_path ? o->state_path : socket;
+	struct place config, config_real, socket_place, kept_place;
+	const struct landlock_rule rules[] = {
+		/* Directories, since editors write a new file and rename it. */
+		{directory_of(o->config_path, &config), LANDLOCK_READ},
+		{real_directory_of(o->config_path, &config_real), LANDLOCK_READ},
+		{directory_of(socket, &socket_place), LANDLOCK_KEEP},
+		{directory_of(kept, &kept_place), LANDLOCK_KEEP},
+		{NATD_TUN_PATH, LANDLOCK_DEVICE},
+		{"/proc/sys/net", LANDLOCK_SETTINGS},
+		{"/proc/sys/kernel/random/boot_id", LANDLOCK_READ},
+		{"/proc/self", LANDLOCK_READ}, /* memory in use; /proc/net leads there too */
+	};
+
+	return landlock_confine(rules, sizeof(rules) / sizeof(*rules));
+}
+
+static void say_missing(int abi)
+{
+	if (abi == 0)
+		log_info(SUB_PRIVS, "this kernel has no Landlock: file permissions alone limit which files natd reaches");
+	if (seccomp_missing())
+		log_info(SUB_PRIVS, "no system call filter: %s", seccomp_missing());
+}
+
+int lockdown(const struct natd *n, const char **what)
+{
+	int abi = give_up_paths(n);
+	int r;
+
+	*what = "giving up paths (Landlock)";
+	if (abi < 0)
+		return abi;
+	say_missing(abi);
+	*what = "installing the system call filter";
+	r = seccomp_confine();
+	if (r == -EINVAL || r == -ENOSYS) {
+		log_warning(SUB_PRIVS, "this kernel has no system call filter (CONFIG_SECCOMP_FILTER)");
+		r = 0;
+	}
+	return r;
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The system call filter.
+ *
+ * Theory of operation. After the start natd serves, reloads, follows the host's addresses, makes a lost TUN anew,
+ * and stops; what all of that takes stands below, beside its reason. Names instead of numbers: one that
+ * this architecture or libseccomp does not know is left out. A call without a condition on its arguments
+ * costs nothing (the kernel keeps a bitmap of those since 5.11), so what is called for each packet has none.
+ * A condition compares 32 bits, since the kernel takes no more of an int either.
+ */
+#define _GNU_SOURCE 1 /* O_TMPFILE */
+#include "seccomp.h"
+
+#include <stddef.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define HAS_SANITIZER 1
+#endif
+#endif
+#if (defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)) && !defined(HAS_SANITIZER)
+#define HAS_SANITIZER 1
+#endif
+
+#if defined(HAS_SANITIZER) || defined(NATD_COVERAGE) || !defined(HAVE_LIBSECCOMP)
+
+const char *seccomp_missing(void)
+{
+#if defined(HAS_SANITIZER)
+	return "built with sanitizers";
+#elif defined(NATD_COVERAGE)
+	return "built to measure coverage";
+#else
+	return "built without libseccomp";
+#endif
+}
+
+int seccomp_confine(void)
+{
+	return 0;
+}
+
+#else
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <linux/sockios.h>
+#include <seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* ---- calls without a condition ---- */
+
+static const char *const calls[] = {
+	/* tun.c, rawsock.c, icmpsock.c: packets. */
+	"read", "readv", "write", "writev", "sendmmsg", "recvfrom",
+	/* loop.c: libevent waits, and hears of signals by a socket pair. */
+	"epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl", "timerfd_settime",
+	/* The clock, where the kernel has it not in the vDSO. */
+	"clock_gettime", "clock_gettime64", "gettimeofday", "time",
+	/* ctlserver.c, ctlclient.c: clients. netlink.c, log.c, sdnotify.c: the other ends. */
+	"accept4", "sendto", "sendmsg", "recvmsg", "recv", "send", "connect", "getsockopt", "getsockname", "getpeername",
+	"shutdown", "close",
+	/* hostports.c: is a port free? Asked by binding to it. (connect() by TCP is refused by landlock.c.) */
+	"bind",
+	/* log.c: is there room in the pipe? sdnotify.c: a barrier, the bus. */
+	"poll", "ppoll", "ppoll_time64", "pipe2",
+	/* config.c, sysctl.c, state.c, facts.c, doctor.c: files; open itself is below. */
+	"lseek", "_llseek", "pread64", "pwrite64", "fsync", "fstat", "fstat64", "stat", "stat64", "lstat", "lstat64",
+	"newfstatat", "fstatat64", "statx", "access", "faccessat", "faccessat2", "readlink", "readlinkat", "unlink",
+	"unlinkat", "rename", "renameat", "renameat2",
+	/* ctlsocket.c: control.mode may change. */
+	"chmod", "fchmodat",
+	/* memory.c: pages given back; they are mapped at the start. malloc() takes its own. */
+	"fallocate", "madvise", "munmap", "mremap", "brk",
+	/* privs.c: CAP_NET_ADMIN is taken up and laid down around changes of routes. */
+	"capget", "capset",
+	/* Who we are: log.c, doctor.c, the bus. */
+	"getpid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getuid32", "geteuid32", "getgid32", "getegid32",
+	/* libc: random numbers of malloc() and of the bus, locks, qsort() asks how much memory there is. */
+	"getrandom", "futex", "futex_time64", "sysinfo", "sched_yield",
+	/* Signals: handlers are taken back at the stop; abort(). */
+	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigreturn", "restart_syscall",
+	/* The end. */
+	"exit", "exit_group",
+};
+
+/* ---- calls with one ---- */
+
+struct limited {
+	const char *name;
+	unsigned n;
+	struct scmp_arg_cmp conditions[2];
+};
+
+#define ALL_BITS 0xffffffffu
+/* Argument `i` has these bits under the mask. */
+#define BITS(i, mask, value)                                                        \
+	{                                                                           \
+		.arg = (i), .op = SCMP_CMP_MASKED_EQ, .datum_a = (mask), .datum_b = (value) \
+	}
+#define IS(i, value)	BITS(i, ALL_BITS, (uint32_t)(value))
+#define NOT_BITS(i, mask) BITS(i, mask, 0)
+
+enum {
+	SOCKET_TYPE = 0xf, /* without SOCK_NONBLOCK and SOCK_CLOEXEC */
+	/* Making, emptying and appending to files: nothing that exists is opened so. */
+	OPEN_MAKING = O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY),
+	OPEN_NEW = O_CREAT | O_EXCL | O_NOFOLLOW,
+};
+
+static const struct limited limits[] = {
+	/* Reading a configuration, /proc and settings; writing to settings; the TUN device. */
+	{"open", 1, {NOT_BITS(1, OPEN_MAKING)}},
+	{"openat", 1, {NOT_BITS(2, OPEN_MAKING)}},
+	/* state.c, sysctl.c: a new file beside the old one. */
+	{"open", 1, {BITS(1, OPEN_NEW | O_TRUNC, OPEN_NEW)}},
+	{"openat", 1, {BITS(2, OPEN_NEW | O_TRUNC, OPEN_NEW)}},
+	/* hostports.c: the port in question. No raw socket: that one is open. */
+	{"socket", 2, {IS(0, AF_INET), BITS(1, SOCKET_TYPE, SOCK_STREAM)}},
+	{"socket", 2, {IS(0, AF_INET), BITS(1, SOCKET_TYPE, SOCK_DGRAM)}},
+	/* log.c, sdnotify.c: the log, the service manager, its bus. libc: if_nametoindex(). */
+	{"socket", 2, {IS(0, AF_UNIX), BITS(1, SOCKET_TYPE, SOCK_STREAM)}},
+	{"socket", 2, {IS(0, AF_UNIX), BITS(1, SOCKET_TYPE, SOCK_DGRAM)}},
+	/* icmpsock.c: which interface; libsystemd: buffers, credentials. */
+	{"setsockopt", 1, {IS(1, SOL_SOCKET)}},
+	/* tun.c: a device made anew. */
+	{"ioctl", 1, {IS(1, TUNSETIFF)}},
+	{"ioctl", 1, {IS(1, TUNGETIFF)}},
+	{"ioctl", 1, {IS(1, TUNSETOFFLOAD)}},
+	{"ioctl", 1, {IS(1, TUNSETVNETHDRSZ)}},
+	/* libc: if_nametoindex(), if_indextoname(). */
+	{"ioctl", 1, {IS(1, SIOCGIFINDEX)}},
+	{"ioctl", 1, {IS(1, SIOCGIFNAME)}},
+	/* tun.c: not to block. memory.c: seals. libsystemd: descriptors above 2. */
+	{"fcntl", 1, {IS(1, F_GETFL)}},
+	{"fcntl", 1, {IS(1, F_SETFL)}},
+	{"fcntl", 1, {IS(1, F_GETFD)}},
+	{"fcntl", 1, {IS(1, F_SETFD)}},
+	{"fcntl", 1, {IS(1, F_DUPFD_CLOEXEC)}},
+	{"fcntl64", 1, {IS(1, F_GETFL)}},
+	{"fcntl64", 1, {IS(1, F_SETFL)}},
+	{"fcntl64", 1, {IS(1, F_GETFD)}},
+	{"fcntl64", 1, {IS(1, F_SETFD)}},
+	{"fcntl64", 1, {IS(1, F_DUPFD_CLOEXEC)}},
+	/* malloc(): memory, never code. */
+	{"mmap", 1, {NOT_BITS(2, PROT_EXEC)}},
+	{"mmap2", 1, {NOT_BITS(2, PROT_EXEC)}},
+	{"mprotect", 1, {NOT_BITS(2, PROT_EXEC)}},
+};
+
+const char *seccomp_missing(void)
+{
+	return NULL;
+}
+
+static int allow_calls(scmp_filter_ctx filter)
+{
+	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
+		int nr = seccomp_syscall_resolve_name(calls[i]);
+		int r = nr == __NR_SCMP_ERROR ? 0 : seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, nr, 0, NULL);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int allow_limited(scmp_filter_ctx filter)
+{
+	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
+		const struct limited *l = &limits[i];
+		int nr = seccomp_syscall_resolve_name(l->name);
+		int r = nr == __NR_SCMP_ERROR ? 0
+					      : seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, nr, l->n, l->conditions);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* abort() and the stack protector end with a signal to ourselves. */
+static int allow_abort(scmp_filter_ctx filter)
+{
+	const struct scmp_arg_cmp self = IS(0, getpid());
+
+	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, &self);
+}
+
+int seccomp_confine(void)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int r;
+
+	if (!filter)
+		return -ENOMEM;
+	r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	if (r == 0)
+		r = allow_calls(filter);
+	if (r == 0)
+		r = allow_limited(filter);
+	if (r == 0)
+		r = allow_abort(filter);
+	if (r == 0)
+		r = seccomp_load(filter);
+	seccomp_release(filter);
+	return r;
+}
+#endif
