@@ -64,8 +64,10 @@ def start_again(natd):
 
 
 def ends(natd, timeout=10):
-    """Waits for natd to end by itself: its exit status."""
-    return natd.process.wait(timeout)
+    """Waits for natd to end by itself, and for all it said: its exit status."""
+    status = natd.process.wait(timeout)
+    natd._reader.join(timeout)
+    return status
 
 
 # ---- the service manager ----
