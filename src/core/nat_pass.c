@@ -57,6 +57,17 @@ static uint16_t inbound_mtu(const struct nat *n, const struct session *s)
 	return n->min_inside_mtu == 0 ? 0 : rules_inside_mtu(n->rules, s->int_addr);
 }
 
+/* Drops it with an ICMP error to its sender, but to nobody whose address is none of a sender's. */
+static enum nat_reason refuse(struct nat *n, struct work *w, const struct icmp_error *e, enum nat_reason why)
+{
+	enum nat_reason wrong = nat_check_addresses(n, w);
+
+	if (wrong != NAT_PASS)
+		return wrong;
+	nat_answer(n, w, e->type, e->code, e->mtu);
+	return why;
+}
+
 /* RFC 4787 REQ-13, RFC 1191: too large with DF is answered, without it is cut when sent. The host's copy of an ICMP packet
  * was put together again by its stack, whatever its DF says. */
 static enum nat_reason check_size(struct nat *n, struct work *w, uint16_t mtu)
@@ -66,18 +77,16 @@ static enum nat_reason check_size(struct nat *n, struct work *w, uint16_t mtu)
 		return NAT_PASS;
 	if (w->p->gso_size == 0 && (!w->v.dont_fragment || w->p->source == NAT_FROM_ICMP))
 		return NAT_PASS;
-	nat_answer(n, w, ICMP_UNREACH, ICMP_UNREACH_NEEDFRAG, mtu);
-	return DROP_TOO_BIG;
+	return refuse(n, w, &(struct icmp_error){.type = ICMP_UNREACH, .code = ICMP_UNREACH_NEEDFRAG, .mtu = mtu},
+		      DROP_TOO_BIG);
 }
 
 static enum nat_reason check_ttl(struct nat *n, struct work *w)
 {
 	if (w->p->source != NAT_FROM_ICMP)
 		return NAT_PASS; /* the kernel has routed it and taken its step */
-	if (w->v.ttl <= 1) {
-		nat_answer(n, w, ICMP_TIME_EXCEEDED, 0, 0);
-		return DROP_TTL;
-	}
+	if (w->v.ttl <= 1)
+		return refuse(n, w, &(struct icmp_error){.type = ICMP_TIME_EXCEEDED}, DROP_TTL);
 	rewrite_decrement_ttl(&w->v);
 	return NAT_PASS;
 }

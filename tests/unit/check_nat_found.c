@@ -67,6 +67,27 @@ START_TEST(test_4787_9_hairpin_to_a_port_that_became_the_hosts)
 }
 END_TEST
 
+/* Too large to go out: answered, but not to a source that is none of an inside host's. */
+static const struct {
+	uint32_t src;
+	enum nat_reason why;
+} strangers[] = {
+	{LAB_S2, DROP_INSIDE_SOURCE},
+	{BUILD_IP(10, 9, 0, 1), DROP_INSIDE_SOURCE},
+	{LAB_EXT, DROP_INSIDE_SOURCE},
+	{BUILD_IP(127, 0, 0, 1), DROP_MARTIAN_SOURCE},
+};
+
+START_TEST(test_1812_no_error_to_a_stranger_whose_packet_is_too_big)
+{
+	lab->policy.outside_mtu = 576;
+	lab_start(lab);
+	LAB_SEND(lab, .proto = 17, .src = strangers[_i].src, .dst = LAB_S1, .sport = 1, .dport = 7, .payload_len = 600,
+		 .df = true);
+	lab_dropped(lab, strangers[_i].why);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("nat_found");
@@ -76,6 +97,8 @@ static Suite *suite(void)
 	tcase_add_test(t, test_c2_16_land_packet_of_a_hairpinned_session);
 	tcase_add_loop_test(t, test_sweep_sees_every_record_in_one_round, 0, 40);
 	tcase_add_test(t, test_4787_9_hairpin_to_a_port_that_became_the_hosts);
+	tcase_add_loop_test(t, test_1812_no_error_to_a_stranger_whose_packet_is_too_big, 0,
+			    (int)(sizeof(strangers) / sizeof(strangers[0])));
 	suite_add_tcase(s, t);
 	return s;
 }
