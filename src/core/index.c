@@ -63,8 +63,10 @@ void index_reserve(struct index *ix, uint32_t entries)
 {
 	uint32_t n = index_buckets(entries);
 
-	if (ix->count == 0)
-		set_size(ix, n < ix->max ? n : ix->max);
+	if (ix->count > 0)
+		return;
+	set_size(ix, n < ix->max ? n : ix->max);
+	ix->is_building = true;
 }
 
 void index_clear(struct index *ix)
@@ -73,6 +75,7 @@ void index_clear(struct index *ix)
 	memset(ix->stash, 0, sizeof(ix->stash));
 	ix->count = 0;
 	ix->stashed = 0;
+	ix->is_building = false;
 	set_size(ix, INDEX_MIN_BUCKETS);
 }
 
@@ -209,6 +212,7 @@ static void grow(struct index *ix)
 {
 	uint32_t g = ix->groups, fresh = ix->n, last = (fresh / g - 1) * g + fresh % g;
 
+	ix->is_building = false;
 	for (uint32_t at = fresh % g; at <= last; at += g)
 		prefetch_records(ix, &ix->buckets[at]);
 	set_size(ix, ix->n + 1);
@@ -261,6 +265,7 @@ static bool wants_to_shrink(const struct index *ix)
 
 void index_fit(struct index *ix)
 {
+	ix->is_building = false;
 	while (wants_to_shrink(ix))
 		shrink(ix);
 }
@@ -299,6 +304,7 @@ bool index_remove(struct index *ix, uint64_t hash, uint32_t ref)
 	if (!unplace(&ix->buckets[index_first_bucket(ix, hash)], word) &&
 	    !unplace(&ix->buckets[index_second_bucket(ix, hash)], word) && !unstash(ix, word))
 		return false;
+	ix->is_building = false;
 	ix->count--;
 	if (ix->stashed > 0)
 		drain(ix);

@@ -53,6 +53,7 @@ struct index { /* read only for others */
 	uint32_t stashed;
 	uint32_t ref_mask;
 	unsigned ref_bits;
+	bool is_building; /* reserved, and nothing removed since: who is not in a first bucket with room is nowhere */
 };
 
 /* Buckets that `entries` entries need at most. */
@@ -60,9 +61,10 @@ uint32_t index_buckets(uint32_t entries);
 /* `buckets`: max_buckets zeroed ones, touched as entries come; borrowed. */
 void index_init(struct index *ix, struct index_bucket *buckets, uint32_t max_buckets, unsigned ref_bits,
 		const struct index_source *source);
-/* Makes an empty index as large as `entries` will need: no splits while they come. */
+/* Makes an empty index as large as `entries` will need: no splits while they come, and misses read one bucket until
+ * index_fit() or the first index_remove(). */
 void index_reserve(struct index *ix, uint32_t entries);
-/* Shrinks an index that was made too large. O(n). */
+/* The end of that; shrinks an index that was made too large. O(n). */
 void index_fit(struct index *ix);
 /* Forgets every entry. O(n). */
 void index_clear(struct index *ix);
@@ -145,7 +147,8 @@ static inline void index_prefetch(const struct index *ix, uint64_t hash)
 static inline void index_prefetch_both(const struct index *ix, uint64_t hash)
 {
 	index_prefetch(ix, hash);
-	__builtin_prefetch(&ix->buckets[index_second_bucket(ix, hash)]);
+	if (!ix->is_building)
+		__builtin_prefetch(&ix->buckets[index_second_bucket(ix, hash)]);
 }
 
 /* Walks the references whose tag fits: for (ref = index_begin(&c, ix, hash); ref != INDEX_NONE; ref = index_next(&c)) */
@@ -163,6 +166,8 @@ static inline uint32_t index_next(struct index_cursor *c)
 	uint32_t i;
 
 	while (c->found == 0) {
+		if (c->step == 1 && c->ix->is_building && index_match(c->bucket, UINT32_MAX, 0) != 0)
+			return INDEX_NONE;
 		if (c->step == 1)
 			c->bucket = &c->ix->buckets[index_second_bucket(c->ix, c->hash)];
 		else if (c->ix->stashed > 0 && c->step < 2 + INDEX_STASH)

@@ -148,7 +148,8 @@ void table_set_mapping(struct table *t, enum nat_mapping_mode mapping);
 
 /* ---- outside addresses: small stable slots, since sessions name them ---- */
 
-/* Slot of `address`, given one if it has none; TABLE_NONE when all are taken. */
+/* Slot of `address`, given one if it has none; TABLE_NONE when all are taken. Claims it: after a restart the slots that
+ * records name are there, but unclaimed, and go with their last session unless they are added again. */
 int32_t table_address_add(struct table *t, uint32_t address);
 int32_t table_address_slot(const struct table *t, uint32_t address); /* O(1); TABLE_NONE if it has none */
 uint32_t table_address(const struct table *t, uint16_t slot);
@@ -233,7 +234,11 @@ struct mapping {
 	uint32_t sessions;
 };
 
-/* The mapping an outbound packet of this internal endpoint uses. Remote fields are ignored unless the mapping mode needs them. */
+/* A mapping with one session is over with that session's time; of one that has had several one knows when table_sweep()
+ * has been there. "Now" is the latest time told to any call. */
+
+/* The mapping an outbound packet of this internal endpoint uses. Remote fields are ignored unless the mapping
+ * mode needs them. After a change of the mode one of several, if there are several. */
 bool table_mapping_internal(const struct table *t, enum nat_class c, uint32_t int_addr, uint16_t int_port,
 			    uint32_t rem_addr, uint16_t rem_port, struct mapping *out);
 /* The mapping that owns an external endpoint. */
@@ -306,8 +311,8 @@ struct table_usage {
 void table_usage(const struct table *t, struct table_usage *u);
 uint64_t table_long_probes(const struct table *t); /* the last of these, alone and at once */
 
-/* Reports address ranges at the end of each array that hold nothing any more, so that the owner can give the pages back
- * (they must read as zero afterwards, or be unchanged). */
+/* Reports address ranges at the end of each array that hold nothing any more, whole 4096-byte pages, so that the
+ * owner can give them back (they must read as zero afterwards, or be unchanged). */
 void table_trim(struct table *t, void (*give_back)(void *ctx, void *start, size_t len), void *ctx);
 
 /* Exhaustive self-check of every invariant: indexes, port use, mappings, hosts and counts agree with the records. NULL when all is

@@ -210,8 +210,19 @@ START_TEST(test_reserve_fit_and_clear)
 	index_reserve(&w->ix, KEYS);
 	ck_assert_uint_eq(w->ix.n, w->max);
 	for (uint32_t i = 0; i < 1000; i++)
-		flip(w, i * 7);
+		flip(w, i * 7 % KEYS);
 	check_all(w);
+	for (uint32_t i = 0; i < KEYS; i++) /* as full as it was made for */
+		if (!w->is_in[i])
+			flip(w, i);
+	ck_assert(w->ix.is_building);
+	check_all(w);
+	index_clear(&w->ix);
+	memset(w->is_in, 0, sizeof(w->is_in));
+	w->count = 0;
+	index_reserve(&w->ix, KEYS);
+	for (uint32_t i = 0; i < 1000; i++)
+		flip(w, i * 7);
 	index_fit(&w->ix);
 	ck_assert_uint_le(w->ix.n, 2000 / INDEX_SPARSE + 1);
 	check_all(w);
