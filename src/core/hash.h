@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The keyed hash of the table's indexes: 128 bits of key, 256 bits of secret, two 64 x 64 -> 128 bit multiplications.
+ * The keyed hash of the table's indexes: 128 bits of key, 256 bits of secret, two 64 x 64 -> 128 bit
+ * multiplications.
  *
- * Why not SipHash: the adversary here chooses keys (addresses and ports) and never sees a hash value, a
- * bucket number or an order of listing that depends on one, and timing over a network drowns in noise
- * thousands of times larger than one more cache line. Against such a non-adaptive adversary it is enough that
- * two different keys collide with a probability near 2^-64 over the choice of the secret. One round,
- * (a ^ s0) * (b ^ s1) with random s0, s1 and the whole 128-bit product kept, comes close to that (a product
- * is shared by two keys only if the secret hits one of few divisor relations between them); the second
- * round folds it to 64 bits and spreads it, so that all ranges of bits may be used as numbers of
- * their own: bits 0-23 and 32-55 are bucket numbers, bits 56-63 a tag. The secret lives as long as the records,
- * and leaves the process nowhere.
+ * Why not SipHash: the adversary here chooses keys (addresses and ports) and never sees a hash value,
+ * a bucket number or an order of listing that depends on one, and timing over a network drowns in
+ * noise thousands of times larger than one more cache line. Against such a non-adaptive adversary it
+ * is enough that two different keys collide with a probability near 2^-64 over the choice of the
+ * secret. One round, (a ^ s0) * (b ^ s1) with random s0, s1 and the whole 128-bit product kept, comes
+ * close to that (a product is shared by two keys only if the secret hits one of few divisor relations
+ * between them); the second round folds it to 64 bits and spreads it, so that all ranges of bits may
+ * be used as numbers of their own: bits 0-23 and 32-55 are bucket numbers, bits 56-63 a tag. The
+ * secret lives as long as the records, and leaves the process nowhere.
  */
 #ifndef NATD_CORE_HASH_H
 #define NATD_CORE_HASH_H

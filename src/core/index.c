@@ -2,31 +2,34 @@
 /*
  * Theory of operation
  *
- * Growth. Linear hashing in its plain form doubles each bucket in turn: in the middle of a round the buckets not
- * yet split hold twice what the others do, and no good fill can be had (tried: it fails at 13 of 16). So the step is made
- * finer (Larson's partial expansions, 1980): `groups` groups of two buckets become groups of three, one
- * group at a time, then of four; then the four are regarded as two groups of two, and so on. Bucket m of group j is
- * number m * groups + j, so that the table is contiguous and a new bucket always the last:
+ * Growth. Linear hashing in its plain form doubles each bucket in turn: in the middle of a round the
+ * buckets not yet split hold twice what the others do, and no good fill can be had (tried: it fails at
+ * 13 of 16). So the step is made finer (Larson's partial expansions, 1980): `groups` groups of two
+ * buckets become groups of three, one group at a time, then of four; then the four are regarded as two
+ * groups of two, and so on. Bucket m of group j is number m * groups + j, so that the table is
+ * contiguous and a new bucket always the last:
  *
  *   n in [2g, 3g)  groups j < n - 2g have three buckets, the others two
  *   n in [3g, 4g)  groups j < n - 3g have four buckets, the others three
  *
- * Of 26 bits of hash, those below g are the group, the next two the bucket m in a group of four, or their lower one in a
- * group of two. In a group of three, m = 0 and 1 are in place; of m = 2 and 3 most are in bucket 2, and
- * those that four further bits call late (5 of 16, about a third) still where they were in the group of two. So no entry moves but by
- * the step that concerns it, the fullest buckets hold 1.5 times what the emptiest do, and an entry moves 1.3 times a doubling.
+ * Of 26 bits of hash, those below g are the group, the next two the bucket m in a group of four, or
+ * their lower one in a group of two. In a group of three, m = 0 and 1 are in place; of m = 2 and 3
+ * most are in bucket 2, and those that four further bits call late (5 of 16, about a third) still
+ * where they were in the group of two. So no entry moves but by the step that concerns it, the fullest
+ * buckets hold 1.5 times what the emptiest do, and an entry moves 1.3 times a doubling.
  *
- * Two choices. A key's second bucket, drawn independently from the hash, takes what overflows. When both are full one resident of
- * either is sent to its own other bucket (one step, no chain); what remains goes to the stash, and is taken up again at
- * later calls. Nothing records which keys of a bucket lie in their second one: a miss reads both. That is
- * the price for 16 slots a line instead of 15, and for growth that need not look for strays. A stray comes home
- * when its bucket is split or a look-up meets it, if there is room.
+ * Two choices. A key's second bucket, drawn independently from the hash, takes what overflows. When
+ * both are full one resident of either is sent to its own other bucket (one step, no chain); what
+ * remains goes to the stash, and is taken up again at later calls. Nothing records which keys of a
+ * bucket lie in their second one: a miss reads both. That is the price for 16 slots a line instead of
+ * 15, and for growth that need not look for strays. A stray comes home when its bucket is split or a
+ * look-up meets it, if there is room.
  *
- * One step of growing or shrinking moves at most 48 entries, and the stash has room for so many before it begins: so no
- * step can fail. Entries in the stash make the table grow early.
+ * One step of growing or shrinking moves at most 48 entries, and the stash has room for so many before
+ * it begins: so no step can fail. Entries in the stash make the table grow early.
  *
- * Invariants (index_check): an entry lies in one of the two buckets of its hash or in the stash; slots beyond bucket
- * n are empty; count is exact.
+ * Invariants (index_check): an entry lies in one of the two buckets of its hash or in the stash; slots
+ * beyond bucket n are empty; count is exact.
  */
 #include "index.h"
 

@@ -151,7 +151,8 @@ static inline void index_prefetch_both(const struct index *ix, uint64_t hash)
 		__builtin_prefetch(&ix->buckets[index_second_bucket(ix, hash)]);
 }
 
-/* Walks the references whose tag fits: for (ref = index_begin(&c, ix, hash); ref != INDEX_NONE; ref = index_next(&c)) */
+/* Walks the references whose tag fits:
+ * for (ref = index_begin(&c, ix, hash); ref != INDEX_NONE; ref = index_next(&c)) */
 struct index_cursor {
 	const struct index *ix;
 	const struct index_bucket *bucket;

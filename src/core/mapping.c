@@ -4,19 +4,21 @@
  *
  * Theory of operation
  *
- * Most mappings have one session. Such a mapping is no record of its own: its entries in the internal and the
- * external index lead to the session ("solo"). The second session turns it into a group: a record with a count,
- * which both entries lead to from then on, until the last session has gone.
+ * Most mappings have one session. Such a mapping is no record of its own: its entries in the internal
+ * and the external index lead to the session ("solo"). The second session turns it into a group: a
+ * record with a count, which both entries lead to from then on, until the last session has gone.
  *
- * A group's sessions cannot be listed from it, so address-dependent filtering (RFC 4787 5) has an index of
- * its own: (external endpoint, remote address), entered for the sessions of groups only, with the same idea: one
- * session of that remote address is the entry, the second makes a `struct peer` with a count.
+ * A group's sessions cannot be listed from it, so address-dependent filtering (RFC 4787 5) has an
+ * index of its own: (external endpoint, remote address), entered for the sessions of groups only, with
+ * the same idea: one session of that remote address is the entry, the second makes a `struct peer`
+ * with a count.
  *
- * External endpoints are unique: one mapping owns a port. Internal keys are so too in the normal course, but a change of the
- * mapping mode can leave two mappings under one key (several ports of one endpoint, made when it was
- * address-dependent), and a solo mapping whose time is up may not have been swept yet when its successor is made. The
- * internal index has one entry a key then, the successor or whichever came first; the others are "unlisted": their
- * sessions go on, new ones do not join them. t->unlisted counts them.
+ * External endpoints are unique: one mapping owns a port. Internal keys are so too in the normal
+ * course, but a change of the mapping mode can leave two mappings under one key (several ports of one
+ * endpoint, made when it was address-dependent), and a solo mapping whose time is up may not have been
+ * swept yet when its successor is made. The internal index has one entry a key then, the successor or
+ * whichever came first; the others are "unlisted": their sessions go on, new ones do not join them.
+ * t->unlisted counts them.
  */
 #include "table_private.h"
 

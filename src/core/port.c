@@ -4,10 +4,11 @@
  *
  * Theory of operation
  *
- * One bit a port for each address and class, and for each block of 512 the number of used ones, odd and even
- * apart. A choice first probes a few ports at random; if all are used, it counts the free ones that qualify (128
- * blocks at most, and the words at the edges of the ranges), draws a rank, and goes to the port of that rank. Both ways
- * every port that qualifies is equally likely, and the cost is bounded at any fill.
+ * One bit a port for each address and class, and for each block of 512 the number of used ones, odd
+ * and even apart. A choice first probes a few ports at random; if all are used, it counts the free
+ * ones that qualify (128 blocks at most, and the words at the edges of the ranges), draws a rank, and
+ * goes to the port of that rank. Both ways every port that qualifies is equally likely, and the cost
+ * is bounded at any fill.
  *
  * A port that the caller refuses (usable) is marked used until the choice is over, so that no port
  * is asked about twice.

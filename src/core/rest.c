@@ -6,10 +6,11 @@
  * Theory of operation
  *
  * A rest is one 64-bit word among the records, so that it survives the process and is never half
- * written: bits 0-15 port, 16-31 slot of the address, 32-33 class, 34 always set, 35-63 the second it began, modulo
- * 2^29 (17 years). 0 is no rest. All rests have the same length, so the order of beginning is the order of
- * ending: a list by time through all of them gives the next to end, and one through those of an address and class the one
- * to recycle when no other port is left, which is always the first of its list.
+ * written: bits 0-15 port, 16-31 slot of the address, 32-33 class, 34 always set, 35-63 the second it
+ * began, modulo 2^29 (17 years). 0 is no rest. All rests have the same length, so the order of
+ * beginning is the order of ending: a list by time through all of them gives the next to end, and one
+ * through those of an address and class the one to recycle when no other port is left, which is always
+ * the first of its list.
  *
  * A rest is written before the last session of its mapping is withdrawn. A kill in between leaves both; the
  * restart believes the session.

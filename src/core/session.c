@@ -2,9 +2,9 @@
 /*
  * Sessions: found by packets, opened, closed, listed, swept.
  *
- * A record is written whole, entered into the indexes, and becomes valid with the last store, that of its state; it is taken out of
- * everything and withdrawn with the last store when it closes. So a process killed at any instruction leaves records that are
- * valid, or free.
+ * A record is written whole, entered into the indexes, and becomes valid with the last store, that of
+ * its state; it is taken out of everything and withdrawn with the last store when it closes. So a
+ * process killed at any instruction leaves records that are valid, or free.
  */
 #include "table_private.h"
 
@@ -121,7 +121,8 @@ static void count_in(struct table *t, uint32_t i, struct host *h, enum mapping_j
 {
 	const struct session *s = &t->sessions[i];
 
-	/* The first session pairs the host with an outside address; a forward's leaves that to the first one of another kind. */
+	/* The first session pairs the host with an outside address; a forward's leaves that to the first one
+	 * of another kind. */
 	if (h->sessions == 0 || ((joined == JOIN_NEW || session_class(s) == CLASS_OTHER) && h->ports == 0))
 		h->ext = s->ext;
 	h->sessions++;

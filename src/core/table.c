@@ -4,17 +4,19 @@
  *
  * Theory of operation
  *
- * Records (saved) and scratch (rebuilt) are reserved whole and touched from the low end of each array, since
- * every number is given out lowest first (slots.h). What one session costs when each has a mapping of its own:
+ * Records (saved) and scratch (rebuilt) are reserved whole and touched from the low end of each array,
+ * since every number is given out lowest first (slots.h). What one session costs when each has a
+ * mapping of its own:
  *
  *   64    the session
  *    8    what is seldom read: creation time, generation, tag of the forward
  *   20.5  four index entries of 64/12.5 bytes: from inside, from outside, and its mapping from either side
  *    0.4  one bit to number it; one and a quarter for the port, and as much again while ports rest
  *
- * A mapping with one session has no record: both its index entries lead to the session itself. The second
- * session makes a `struct group` (mapping.c). There are no timers: a session's deadline is seen_s plus the timeout of its state,
- * look-ups judge it on the spot, and table_sweep() walks the records in turn to reclaim.
+ * A mapping with one session has no record: both its index entries lead to the session itself. The
+ * second session makes a `struct group` (mapping.c). There are no timers: a session's deadline is
+ * seen_s plus the timeout of its state, look-ups judge it on the spot, and table_sweep() walks the
+ * records in turn to reclaim.
  *
  * Everything is found by index (hash, bounded), slot number, or bit; nothing grows by copying. So no call but
  * table_attach(), table_set_mapping() and table_check() does work in proportion to the number of entries.

@@ -2,11 +2,11 @@
 /*
  * From records back to a table: after a restart, a crash, an upgrade, or from a file.
  *
- * The header must be right in every field; then the records are believed one by one, none further than it
- * can be checked: state, class, address and port in range, no second session of the same key, one inside owner per
- * outside port. What fails is removed and counted. Times in the future count as now. Records of another
- * boot have their times shifted first; since that is done once, they must not be attached again half-way,
- * and the owner keeps them to itself until this returns.
+ * The header must be right in every field; then the records are believed one by one, none further than
+ * it can be checked: state, class, address and port in range, no second session of the same key, one
+ * inside owner per outside port. What fails is removed and counted. Times in the future count as now.
+ * Records of another boot have their times shifted first; since that is done once, they must not be
+ * attached again half-way, and the owner keeps them to itself until this returns.
  */
 #include "table_private.h"
 

@@ -2,9 +2,9 @@
 /*
  * The table's self-check: everything that is rebuilt agrees with the records.
  *
- * Counts per mapping, host, peer and address are verified without memory of their own: each thing counted has a
- * random weight; the sum of weight times count over the things must equal the sum of the weights of what the
- * sessions lead to. A wrong count slips through with a probability of about 2^-64.
+ * Counts per mapping, host, peer and address are verified without memory of their own: each thing
+ * counted has a random weight; the sum of weight times count over the things must equal the sum of the
+ * weights of what the sessions lead to. A wrong count slips through with a probability of about 2^-64.
  */
 #include "table_private.h"
 

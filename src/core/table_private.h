@@ -12,7 +12,8 @@
  *   host.c          inside hosts
  *   address.c       outside addresses
  *
- * Records (saved; layout version TABLE_LAYOUT; native byte order, little-endian machines only read their own):
+ * Records (saved; layout version TABLE_LAYOUT; native byte order, little-endian machines only read
+ * their own):
  *
  *   0      struct table_header, in a page of its own
  *   4096   struct address_slot [max_addresses]
@@ -20,9 +21,10 @@
  *          struct session_cold [max_sessions]      8 bytes each
  *          uint64_t rests      [max_rests]         8 bytes each, see rest.c
  *
- * each array on a page of its own. The *_top fields in the header bound what is in use, since reading beyond would
- * allocate memory. Valid at every instruction: a session is one if its state is not SESSION_FREE, which
- * is the last store of its opening and the last of its closing; a rest is one 64-bit store.
+ * each array on a page of its own. The *_top fields in the header bound what is in use, since reading
+ * beyond would allocate memory. Valid at every instruction: a session is one if its state is not
+ * SESSION_FREE, which is the last store of its opening and the last of its closing; a rest is one
+ * 64-bit store.
  */
 #ifndef NATD_CORE_TABLE_PRIVATE_H
 #define NATD_CORE_TABLE_PRIVATE_H

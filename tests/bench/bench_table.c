@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the connection table costs: resident bytes a session, cycles a look-up (batched, with the prefetch
- * steps that the packet path uses), openings a second with choice of the port, the worst single opening while
- * growing, sweeping, restart. Usage: bench_table [sessions [sessions-per-mapping]]; default 1k to 1M at 1:1, and 1M at 16:1.
+ * What the connection table costs: resident bytes a session, cycles a look-up (batched, with the
+ * prefetch steps that the packet path uses), openings a second with choice of the port, the worst
+ * single opening while growing, sweeping, restart. Usage: bench_table [sessions [sessions-per-
+ * mapping]]; default 1k to 1M at 1:1, and 1M at 16:1.
  */
 #define _GNU_SOURCE /* RUSAGE_THREAD */
 #include <inttypes.h>
