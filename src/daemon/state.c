@@ -154,15 +154,15 @@ static const char *judge_header(const struct header *h, const struct memory *m)
 static const char *judge_time(const struct header *h, uint32_t *shift_s)
 {
 	bool same = is_of_this_boot(h);
-	uint64_t now_ms = loop_clock_ms();
+	uint64_t boot_ms = loop_clock_ms();
+	uint64_t now_ms = same ? boot_ms : wall_ms();
 	uint64_t then_ms = same ? h->saved_ms : h->saved_wall_ms;
-	uint64_t away_ms = (same ? now_ms : wall_ms()) - then_ms;
 
-	if (away_ms > UINT64_MAX / 2)
+	if (then_ms > now_ms)
 		return "from the future";
-	if (away_ms > AWAY_MAX_MS)
+	if (now_ms - then_ms > AWAY_MAX_MS)
 		return "stale";
-	*shift_s = same ? 0 : (uint32_t)(now_ms / 1000) - (uint32_t)((h->saved_ms + away_ms) / 1000);
+	*shift_s = same ? 0 : (uint32_t)(boot_ms / 1000) - (uint32_t)((h->saved_ms + now_ms - then_ms) / 1000);
 	return NULL;
 }
 
@@ -191,13 +191,11 @@ static const char *load_extents(int fd, const struct header *h, struct memory *m
 	return sum == h->sum ? NULL : "damaged";
 }
 
-static const char *load(int fd, struct memory *m, uid_t owner)
+const char *state_read(int fd, struct memory *m)
 {
 	struct header h;
-	const char *why = judge_file(fd, owner);
+	const char *why;
 
-	if (why)
-		return why;
 	if (!read_all(fd, &h, sizeof(h)))
 		return "truncated";
 	why = judge_header(&h, m);
@@ -218,7 +216,9 @@ void state_load(const char *path, struct memory *m, uid_t owner)
 			log_write(LEVEL_WARNING, SUB_TABLE, errno, "state file %s: starting with an empty table", path);
 		return;
 	}
-	why = load(fd, m, owner);
+	why = judge_file(fd, owner);
+	if (!why)
+		why = state_read(fd, m);
 	close(fd);
 	if (!why && unlink(path) < 0)
 		why = "cannot be removed, and must not serve twice";
