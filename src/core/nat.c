@@ -420,7 +420,7 @@ void nat_send(struct nat *n, struct work *w, enum nat_to to)
 	if (w->mtu != 0 && w->v.len > w->mtu && p->gso_size == 0 && to != NAT_TO_HOST && !p->csum_partial)
 		cut_and_emit(n, w);
 	else
-		n->emit(n->emit_ctx, p, false);
+		n->emit(n->emit_ctx, p, p->data == n->scratch); /* a released fragment's place is the next one's, too */
 }
 
 /* ---- time ---- */
