@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The only place where devices meet the core: reads a burst from the TUN or the ICMP socket, has it
+ * The only place where devices meet the core: reads bursts from the TUN and the ICMP socket, has them
  * translated, sends what comes out, and lets the core's time pass. Every wake-up has a budget, so that
  * packets never hold up the control socket, nor it them.
+ *
+ * With one TUN queue everything happens in the thread of the event loop. With several each queue has a worker, and
+ * that thread takes the lock of the translation for each of its turns (loop_set_guard()).
  */
 #ifndef NATD_DAEMON_DATAPLANE_H
 #define NATD_DAEMON_DATAPLANE_H
@@ -11,6 +14,7 @@
 
 #include "icmpsock.h"
 #include "iocounter.h"
+#include "lane.h"
 #include "rawsock.h"
 #include "tun.h"
 
@@ -19,16 +23,21 @@ struct nat;
 struct dataplane;
 
 enum {
-	DATAPLANE_BURST = 64,	   /* packets translated together */
-	DATAPLANE_BURSTS = 4,	   /* from the TUN in one turn of the loop; one from the ICMP socket */
 	DATAPLANE_STEP = 4096,	   /* records that nat_step() visits in one turn */
 	DATAPLANE_ROUND_MS = 8000, /* in which each record of the table is visited once: no expiry is later */
+};
+
+/* A TUN queue with its own way out. With one queue the raw socket is that of dataplane_params. */
+struct dataplane_queue {
+	struct tun tun; /* fd -1: not there */
+	struct rawsock *raw;
+	struct io_counters io;
 };
 
 struct dataplane_params {
 	struct loop *loop;
 	struct nat *nat;
-	struct rawsock *raw;
+	struct rawsock *raw; /* for what the event loop's thread sends */
 	/* The device is gone, or reading it failed for good: it is not read any more until dataplane_set_tun(). */
 	void (*tun_lost)(void *ctx, int err);
 	void *ctx;
@@ -40,10 +49,15 @@ void dataplane_destroy(struct dataplane *d); /* NULL: nothing */
 
 /* What to read from now on; NULL: nothing (call it before closing the old one). 0 or -ENOMEM. */
 int dataplane_set_tun(struct dataplane *d, struct tun *tun);
+/* The same with `n` queues (2 or more), a worker each; this thread writes to `tun`. 0 or -ENOMEM. */
+int dataplane_set_queues(struct dataplane *d, struct tun *tun, struct dataplane_queue *queues, uint32_t n);
 int dataplane_set_icmp(struct dataplane *d, struct icmpsock *icmp);
 
 /* How long to look for the next packet before sleeping, in microseconds, while packets come closer together than
- * that; 0 (at first): sleep at once. */
+ * that; 0 (at first): sleep at once. Workers take it when they start. */
 void dataplane_set_busy_poll(struct dataplane *d, uint32_t us);
+
+/* Adds what the workers have counted to `sum`. */
+void dataplane_add_counters(const struct dataplane *d, struct io_counters *sum);
 
 #endif

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -48,6 +49,9 @@ static struct {
 	bool has_journal_prefix; /* stderr leads to the journal: begin lines with their priority */
 	struct bucket buckets[BUCKETS];
 } log_state = {.target = LOG_TO_STDERR, .level = LEVEL_INFO, .fd = STDERR_FILENO};
+
+/* Workers write as well, though rarely. */
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static const char *const level_names[] = {
 	[LEVEL_ERROR] = "error", [LEVEL_WARNING] = "warning", [LEVEL_NOTICE] = "notice",
@@ -324,34 +328,43 @@ static void append(char *text, size_t size, const char *format, ...)
 	va_end(ap);
 }
 
-void log_write(enum log_level level, enum log_subsystem sub, int err, const char *format, ...)
+static void write_message(struct message *m, const char *format, va_list ap) __attribute__((format(printf, 2, 0)));
+static void write_message(struct message *m, const char *format, va_list ap)
 {
-	int saved = errno;
 	char raw[TEXT_MAX];
 	char text[2 * TEXT_MAX];
-	struct message m = {.level = level, .sub = sub, .err = err, .text = text};
 	struct bucket *b;
-	va_list ap;
+	int err = m->err;
 
-	if (!log_wants(level))
+	if (!log_wants(m->level))
 		return;
 	b = bucket_find(format);
-	if (level != LEVEL_DEBUG && !bucket_take(b)) {
-		errno = saved;
+	if (m->level != LEVEL_DEBUG && !bucket_take(b))
 		return;
-	}
-	va_start(ap, format);
 	vsnprintf(raw, sizeof(raw), format, ap);
-	va_end(ap);
 	if (err)
 		append(raw, sizeof(raw), ": %s", strerror(err));
 	if (b->suppressed)
 		append(raw, sizeof(raw), " (%u more like this were suppressed)", b->suppressed);
 	b->suppressed = 0;
 	log_escape(text, sizeof(text), raw);
-	if (put(&m))
-		tell_lost(sub);
+	m->text = text;
+	if (put(m))
+		tell_lost(m->sub);
 	else
 		log_state.lost++;
+}
+
+void log_write(enum log_level level, enum log_subsystem sub, int err, const char *format, ...)
+{
+	struct message m = {.level = level, .sub = sub, .err = err};
+	int saved = errno;
+	va_list ap;
+
+	va_start(ap, format);
+	pthread_mutex_lock(&log_lock);
+	write_message(&m, format, ap);
+	pthread_mutex_unlock(&log_lock);
+	va_end(ap);
 	errno = saved;
 }

@@ -25,6 +25,10 @@ struct loop {
 	uint64_t now_ms;
 	bool is_clock_read; /* in this turn */
 	bool stop;
+	bool is_guarded; /* the guard is taken */
+	void (*take)(void *ctx);
+	void (*give)(void *ctx);
+	void *guard_ctx;
 };
 
 struct loop_fd {
@@ -67,8 +71,30 @@ static void enter(struct loop *l)
 {
 	if (l->is_clock_read)
 		return;
+	if (l->take)
+		l->take(l->guard_ctx);
+	l->is_guarded = l->take != NULL;
 	l->now_ms = loop_clock_ms();
 	l->is_clock_read = true;
+}
+
+static void leave(struct loop *l)
+{
+	if (l->is_guarded)
+		l->give(l->guard_ctx);
+	l->is_guarded = false;
+}
+
+void loop_set_guard(struct loop *l, void (*take)(void *ctx), void (*give)(void *ctx), void *ctx)
+{
+	leave(l);
+	l->take = take;
+	l->give = give;
+	l->guard_ctx = ctx;
+	if (take && l->is_clock_read) { /* in the middle of a turn */
+		take(ctx);
+		l->is_guarded = true;
+	}
 }
 
 struct loop *loop_create(void)
@@ -107,8 +133,10 @@ int loop_turn(struct loop *l, bool may_wait)
 	l->is_clock_read = false;
 	r = event_base_loop(l->base, EVLOOP_ONCE | (may_wait ? 0 : EVLOOP_NONBLOCK));
 	if (r < 0)
-		return errno ? -errno : -EIO;
-	return 0;
+		r = errno ? -errno : -EIO;
+	leave(l);
+	l->is_clock_read = false;
+	return r < 0 ? r : 0;
 }
 
 int loop_run(struct loop *l)

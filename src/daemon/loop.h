@@ -34,6 +34,10 @@ void loop_stop(struct loop *l);
 /* One turn; waits for something to be ready unless `may_wait` is false. For tests and for shutting down. */
 int loop_turn(struct loop *l, bool may_wait);
 
+/* What the callbacks use together with other threads: `take` is called before a turn's first callback (at once if this is
+ * called from one), `give` before the loop waits again. Setting another, or NULL, gives the old one back first. */
+void loop_set_guard(struct loop *l, void (*take)(void *ctx), void (*give)(void *ctx), void *ctx);
+
 /* Milliseconds of CLOCK_BOOTTIME (it counts while the machine sleeps, and goes on over a restart of the process),
  * read once a turn: the same value throughout the turn. */
 uint64_t loop_now_ms(const struct loop *l);

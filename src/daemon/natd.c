@@ -52,7 +52,7 @@ static int open_tun(struct natd *n, const struct tun_options *o)
 int natd_open_tun(struct natd *n)
 {
 	const struct config_tun *c = &n->setup->config->tun;
-	const struct tun_options o = {.name = c->name, .offload = c->offload};
+	const struct tun_options o = {.name = c->name, .offload = c->offload, .multi_queue = n->queues.n > 1};
 	int r = adopt_tun(n, &o);
 
 	if (r < 0)
@@ -61,11 +61,9 @@ int natd_open_tun(struct natd *n)
 		n->tun.fd = -1;
 		return r;
 	}
-	r = n->dataplane ? dataplane_set_tun(n->dataplane, &n->tun) : 0;
-	if (r < 0) {
-		tun_close(&n->tun);
-		n->tun.fd = -1;
-	}
+	r = queues_open(n, &o);
+	if (r < 0)
+		queues_close(n);
 	return r;
 }
 
@@ -166,8 +164,8 @@ static void stop_devices(struct natd *n)
 	if (n->icmp.fd >= 0)
 		icmpsock_close(&n->icmp);
 	rawsock_destroy(n->raw);
-	if (n->tun.fd >= 0)
-		tun_close(&n->tun);
+	queues_close(n);
+	queues_destroy(n);
 }
 
 void natd_stop(struct natd *n)

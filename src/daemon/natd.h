@@ -16,6 +16,7 @@
 #include "log.h"
 #include "memory.h"
 #include "privs.h"
+#include "queues.h"
 #include "routing.h"
 #include "sdnotify.h"
 #include "setup.h"
@@ -47,7 +48,8 @@ struct natd {
 	struct memory memory;
 	struct nat *nat;
 	struct io_counters io;
-	struct tun tun; /* fd -1: not there */
+	struct tun tun; /* the first queue; fd -1: not there */
+	struct queues queues;
 	struct rawsock *raw;
 	struct icmpsock icmp; /* fd -1: not there */
 	struct routing *routing;

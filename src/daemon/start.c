@@ -91,8 +91,13 @@ static const char *tun_hint(int err)
 static enum natd_exit start_devices(struct natd *n)
 {
 	const struct natd_config *c = n->setup->config;
-	int r = natd_open_tun(n);
+	int r = queues_create(n);
 
+	if (r < 0) {
+		log_write(LEVEL_ERROR, SUB_DATA, -r, "cannot open a raw socket for each of %u queues", queues_wanted(n));
+		return NATD_EXIT_SYSTEM;
+	}
+	r = natd_open_tun(n);
 	if (r < 0) {
 		log_error(SUB_TUN, "cannot make the TUN device %s: %s (%s)", c->tun.name, strerror(-r), tun_hint(-r));
 		return NATD_EXIT_SYSTEM;
@@ -205,7 +210,7 @@ static enum natd_exit start_data(struct natd *n)
 		.loop = n->loop, .nat = n->nat, .raw = n->raw, .tun_lost = watch_tun_lost, .ctx = n};
 
 	n->dataplane = dataplane_create(&p);
-	if (!n->dataplane || dataplane_set_tun(n->dataplane, &n->tun) < 0 ||
+	if (!n->dataplane || queues_serve(n) < 0 ||
 	    dataplane_set_icmp(n->dataplane, &n->icmp) < 0 || watch_start(n) < 0) {
 		log_error(SUB_DATA, "cannot start the data path: out of memory");
 		return NATD_EXIT_SYSTEM;

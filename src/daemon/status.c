@@ -116,9 +116,11 @@ void status_answer(void *ctx, struct ctl_sink *sink)
 void status_answer_stats(void *ctx, struct ctl_sink *sink)
 {
 	struct natd *n = ctx;
+	struct io_counters io = n->io;
 
+	dataplane_add_counters(n->dataplane, &io);
 	for (int i = 0; i < IO_COUNTER_COUNT; i++)
-		ctl_say_counter(sink, io_counter_name(i), n->io.value[i], io_counter_help(i));
+		ctl_say_counter(sink, io_counter_name(i), io.value[i], io_counter_help(i));
 	ctl_say_counter(sink, "control_clients", ctl_server_client_count(n->control), "control clients connected now");
 	ctl_say_counter(sink, "memory_resident", memory_resident(), "bytes of memory that natd holds");
 }

@@ -106,8 +106,7 @@ void watch_tun_lost(void *ctx, int err)
 	log_write(LEVEL_ERROR, SUB_TUN, err, "%s: the device is gone, no packet passes until it is back", n->tun.name);
 	n->is_routed = false;
 	n->watch.is_tun_failure_told = false;
-	tun_close(&n->tun);
-	n->tun.fd = -1;
+	queues_close(n);
 	loop_timer_once(n->watch.tun, 1);
 }
 

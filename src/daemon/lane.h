@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One way through natd: reads bursts from a device, has them translated, sends what comes out. The thread that serves the
+ * event loop has one; with several TUN queues each worker has its own (worker.h). Nothing here waits.
+ */
+#ifndef NATD_DAEMON_LANE_H
+#define NATD_DAEMON_LANE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/nat.h"
+#include "rawsock.h"
+#include "tun.h"
+
+enum {
+	LANE_BURST = 64, /* packets translated together */
+	LANE_BURSTS = 4, /* read at most before the caller gets its turn */
+};
+
+struct lane;
+
+struct lane_params {
+	struct nat *nat;
+	struct rawsock *raw;
+	/* Held around each use of `nat`; NULL: the caller sees to it that nobody else uses it. */
+	pthread_mutex_t *lock;
+};
+
+/* What it is given is borrowed. NULL: memory short. */
+struct lane *lane_create(const struct lane_params *p);
+void lane_destroy(struct lane *l); /* NULL: nothing */
+
+/* Where packets come from and super-packets go to; NULL: nowhere, for now. */
+void lane_set_tun(struct lane *l, struct tun *tun);
+void lane_set_busy_poll(struct lane *l, uint32_t us);
+
+/*
+ * The TUN has packets. Reads up to LANE_BURSTS bursts; then, while packets come close enough together, looks for more for a
+ * bounded time. 1: call again soon; 0: wait until the TUN is readable; else the negative errno that ended reading.
+ */
+int lane_serve(struct lane *l, uint64_t now_ms);
+
+/* One burst from another device. `read` as tun_read(): 1, 0, -EBADMSG, or what ended it. Returned likewise. */
+typedef int lane_read_fn(void *ctx, uint8_t *buffer, size_t room, struct nat_packet *p);
+int lane_burst(struct lane *l, lane_read_fn *read, void *ctx, uint64_t now_ms);
+
+/* nat_step(), and what it emits is sent. */
+bool lane_step(struct lane *l, uint64_t now_ms, uint32_t budget);
+
+#endif
