@@ -25,7 +25,7 @@
 
 #include <string.h>
 
-enum { SETTLE_STEPS = 64 };
+enum { SETTLE_STEPS = 64, TRIM_BYTES = 8 << 20 /* 2048 pages: about a millisecond in the kernel */ };
 
 struct layout {
 	uint64_t addresses, sessions, cold, rests, records_end;
@@ -347,6 +347,7 @@ void table_settle(struct table *t)
 struct trimmer {
 	void (*give_back)(void *ctx, void *start, size_t len);
 	void *ctx;
+	size_t left; /* bytes to give back at most */
 };
 
 /* Gives back the whole pages between entry `from` and entry `to` of an array. */
@@ -360,9 +361,19 @@ static void trim(const struct trimmer *w, void *array, size_t size, uint32_t fro
 		w->give_back(w->ctx, (uint8_t *)array + (start - base), end - start);
 }
 
+/* How far down an array whose entries from `top` on are unused may be given back now. */
+static uint32_t trim_from(struct trimmer *w, size_t size, uint32_t top, uint32_t peak)
+{
+	size_t entries = w->left / size;
+	uint32_t from = peak - top > entries ? peak - (uint32_t)entries : top;
+
+	w->left -= (peak - from) * size;
+	return from;
+}
+
 static void trim_ports(const struct trimmer *w, struct table *t)
 {
-	for (uint32_t i = 0; i < t->address_slots.peak; i++) {
+	for (uint32_t i = 0; i < t->address_slots.peak && w->left > 0; i++) {
 		for (unsigned c = 0; c < TABLE_CLASSES && t->uses[i].touched != 0; c++) {
 			if ((t->uses[i].touched >> c & 1) == 0 || t->uses[i].used[c] > 0)
 				continue;
@@ -374,7 +385,7 @@ static void trim_ports(const struct trimmer *w, struct table *t)
 
 void table_trim(struct table *t, void (*give_back)(void *ctx, void *start, size_t len), void *ctx)
 {
-	const struct trimmer w = {give_back, ctx};
+	struct trimmer w = {give_back, ctx, TRIM_BYTES};
 	struct {
 		struct slots *slots;
 		void *array[2];
@@ -391,14 +402,18 @@ void table_trim(struct table *t, void (*give_back)(void *ctx, void *start, size_
 		table_settle(t);
 	for (unsigned i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
 		struct slots *s = part[i].slots;
+		uint32_t from = trim_from(&w, part[i].size[0] + part[i].size[1], s->top, s->peak);
 
 		for (int k = 0; k < 2 && part[i].size[k] > 0; k++)
-			trim(&w, part[i].array[k], part[i].size[k], s->top, s->peak);
-		s->peak = s->top;
+			trim(&w, part[i].array[k], part[i].size[k], from, s->peak);
+		s->peak = from;
 	}
-	for (int ix = 0; ix < IX_COUNT; ix++) {
-		trim(&w, t->index[ix].buckets, sizeof(struct index_bucket), t->index[ix].n, t->index[ix].peak);
-		t->index[ix].peak = t->index[ix].n;
+	for (int i = 0; i < IX_COUNT; i++) {
+		struct index *ix = &t->index[i];
+		uint32_t from = trim_from(&w, sizeof(struct index_bucket), ix->n, ix->peak);
+
+		trim(&w, ix->buckets, sizeof(struct index_bucket), from, ix->peak);
+		ix->peak = from;
 	}
 	trim_ports(&w, t);
 }
