@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/*
- * Which paths natd keeps, and in what order it shuts itself in: the paths first, since landlock.c's system calls are
- * not among those that the filter lets through.
- */
+/* Which paths natd keeps. What calls it keeps stands in seccomp.c. */
 #define _GNU_SOURCE 1
 #include "lockdown.h"
 
@@ -37,7 +34,7 @@ static const char *real_directory_of(const char *path, struct place *room)
 	return dirname(room->text);
 }
 
-static int give_up_paths(const struct natd *n)
+int lockdown_paths(const struct natd *n)
 {
 	const struct natd_options *o = &n->options;
 	const char *socket = n->setup->config->control.socket;
@@ -54,32 +51,21 @@ static int give_up_paths(const struct natd *n)
 		{"/proc/sys/kernel/random/boot_id", LANDLOCK_READ},
 		{"/proc/self", LANDLOCK_READ}, /* memory in use; /proc/net leads there too */
 	};
+	int abi = landlock_confine(rules, sizeof(rules) / sizeof(*rules));
 
-	return landlock_confine(rules, sizeof(rules) / sizeof(*rules));
-}
-
-static void say_missing(int abi)
-{
 	if (abi == 0)
 		log_info(SUB_PRIVS, "this kernel has no Landlock: file permissions alone limit which files natd reaches");
-	if (seccomp_missing())
-		log_info(SUB_PRIVS, "no system call filter: %s", seccomp_missing());
+	return abi < 0 ? abi : 0;
 }
 
-int lockdown(const struct natd *n, const char **what)
+int lockdown_calls(void)
 {
-	int abi = give_up_paths(n);
-	int r;
+	int r = seccomp_confine();
 
-	*what = "giving up paths (Landlock)";
-	if (abi < 0)
-		return abi;
-	say_missing(abi);
-	*what = "installing the system call filter";
-	r = seccomp_confine();
-	if (r == -EINVAL || r == -ENOSYS) {
-		log_warning(SUB_PRIVS, "this kernel has no system call filter (CONFIG_SECCOMP_FILTER)");
-		r = 0;
-	}
-	return r;
+	if (seccomp_missing())
+		log_info(SUB_PRIVS, "no system call filter: %s", seccomp_missing());
+	if (r != -EINVAL && r != -ENOSYS)
+		return r;
+	log_warning(SUB_PRIVS, "this kernel has no system call filter (CONFIG_SECCOMP_FILTER)");
+	return 0;
 }

@@ -8,7 +8,7 @@
  * costs nothing (the kernel keeps a bitmap of those since 5.11), so what is called for each packet has none.
  * A condition compares 32 bits, since the kernel takes no more of an int either.
  */
-#define _GNU_SOURCE 1 /* O_TMPFILE */
+#define _GNU_SOURCE 1 /* O_TMPFILE, CLONE_THREAD */
 #include "seccomp.h"
 
 #include <stddef.h>
@@ -45,6 +45,7 @@ int seccomp_confine(void)
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -83,6 +84,9 @@ static const char *const calls[] = {
 	"getrandom", "futex", "futex_time64", "sysinfo", "sched_yield",
 	/* Signals: handlers are taken back at the stop; abort(). */
 	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigreturn", "restart_syscall",
+	/* worker.c: a thread for each further queue, made anew with the TUN; its end is told by an eventfd. clone() is
+	 * below. */
+	"set_robust_list", "rseq", "eventfd2",
 	/* The end. */
 	"exit", "exit_group",
 };
@@ -145,6 +149,8 @@ static const struct limited limits[] = {
 	{"fcntl64", 1, {IS(1, F_GETFD)}},
 	{"fcntl64", 1, {IS(1, F_SETFD)}},
 	{"fcntl64", 1, {IS(1, F_DUPFD_CLOEXEC)}},
+	/* worker.c: threads, never processes. */
+	{"clone", 1, {BITS(0, CLONE_THREAD, CLONE_THREAD)}},
 	/* malloc(): memory, never code. */
 	{"mmap", 1, {NOT_BITS(2, PROT_EXEC)}},
 	{"mmap2", 1, {NOT_BITS(2, PROT_EXEC)}},
@@ -182,6 +188,14 @@ static int allow_limited(scmp_filter_ctx filter)
 	return 0;
 }
 
+/* Its flags are in memory, where no filter sees them. Without it libc takes clone(). */
+static int hide_clone3(scmp_filter_ctx filter)
+{
+	int nr = seccomp_syscall_resolve_name("clone3");
+
+	return nr == __NR_SCMP_ERROR ? 0 : seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(ENOSYS), nr, 0, NULL);
+}
+
 /* abort() and the stack protector end with a signal to ourselves. */
 static int allow_abort(scmp_filter_ctx filter)
 {
@@ -198,6 +212,10 @@ int seccomp_confine(void)
 	if (!filter)
 		return -ENOMEM;
 	r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	if (r == 0) /* for the threads that are there already, too */
+		r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+	if (r == 0)
+		r = hide_clone3(filter);
 	if (r == 0)
 		r = allow_calls(filter);
 	if (r == 0)

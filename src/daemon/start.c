@@ -221,12 +221,22 @@ static enum natd_exit start_data(struct natd *n)
 
 static enum natd_exit start_lockdown(struct natd *n)
 {
-	const char *what;
-	int r = lockdown(n, &what);
+	int r = lockdown_paths(n);
 
 	if (r == 0)
 		return NATD_EXIT_OK;
-	log_write(LEVEL_ERROR, SUB_PRIVS, -r, "%s", what);
+	log_write(LEVEL_ERROR, SUB_PRIVS, -r, "giving up paths (Landlock)");
+	return NATD_EXIT_SYSTEM;
+}
+
+static enum natd_exit start_filter(struct natd *n)
+{
+	int r = lockdown_calls();
+
+	(void)n;
+	if (r == 0)
+		return NATD_EXIT_OK;
+	log_write(LEVEL_ERROR, SUB_PRIVS, -r, "installing the system call filter");
 	return NATD_EXIT_SYSTEM;
 }
 
@@ -234,7 +244,7 @@ enum natd_exit start_all(struct natd *n)
 {
 	static enum natd_exit (*const steps[])(struct natd *) = {
 		start_rights,  start_loop, start_netlink, start_setup, start_table,    start_devices,
-		start_control, start_drop, start_routing, start_data,  start_lockdown,
+		start_control, start_drop, start_lockdown, start_routing, start_data, start_filter,
 	};
 	enum natd_exit code = NATD_EXIT_OK;
 
