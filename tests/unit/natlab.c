@@ -9,6 +9,13 @@
 
 enum { LAB_SESSIONS = 200000, LAB_MAX_ADDRESSES = 64, LAB_FRAGMENTS = 256, LAB_PAGE = 4096 };
 
+/* A passed ck_assert() is written to a file, which counts when packets are sent by the hundred thousand. */
+#define EXPECT(condition, ...)                     \
+	do {                                       \
+		if (!(condition))                  \
+			ck_abort_msg(__VA_ARGS__); \
+	} while (0)
+
 /* Zero pages that cost nothing until they are touched, with a guard page right behind the last byte. */
 static size_t pages(size_t len)
 {
@@ -124,11 +131,20 @@ static void check_leak(const struct lab *l, const struct lab_out *o)
 		uint32_t mask = p->length == 0 ? 0 : 0xffffffffu << (32 - p->length);
 
 		if (o->to == NAT_TO_OUTSIDE)
-			ck_assert_msg((o->v.src & mask) != p->address, "an inside source left for outside");
+			EXPECT((o->v.src & mask) != p->address, "an inside source left for outside");
 		if (o->to == NAT_TO_INSIDE && (o->v.dst & mask) == p->address)
 			return;
 	}
-	ck_assert_msg(o->to != NAT_TO_INSIDE, "sent inside, but not to an inside address");
+	EXPECT(o->to != NAT_TO_INSIDE, "sent inside, but not to an inside address");
+}
+
+static void verify(const struct lab_out *o)
+{
+	const char *wrong = build_verify(o->bytes, o->len);
+
+	if (wrong != NULL)
+		build_show(__func__, o->bytes, o->len);
+	EXPECT(wrong == NULL, "%s", wrong);
 }
 
 static void on_emit(void *ctx, const struct nat_packet *p, bool owned)
@@ -138,8 +154,7 @@ static void on_emit(void *ctx, const struct nat_packet *p, bool owned)
 
 	if (!owned) /* the contract of nat_emit: bytes that stay are the caller's */
 		ck_assert_ptr_eq(p->data, l->wire);
-	ck_assert_uint_lt(l->n_out, LAB_OUT_MAX);
-	ck_assert_uint_le(p->len, BUILD_MAX);
+	EXPECT(l->n_out < LAB_OUT_MAX && p->len <= BUILD_MAX, "too many packets, or too long");
 	o = &l->out[l->n_out++];
 	memcpy(o->bytes, p->data, p->len);
 	o->len = p->len;
@@ -147,9 +162,8 @@ static void on_emit(void *ctx, const struct nat_packet *p, bool owned)
 	o->gso_size = p->gso_size;
 	o->csum_partial = p->csum_partial;
 	if (p->to != NAT_TO_HOST && !l->bad_checksums_expected && !p->csum_partial)
-		build_ck_verify(o->bytes, o->len);
-	ck_assert_int_eq(packet_parse(o->bytes, o->len, true, &o->v), NAT_PASS);
-	ck_assert_uint_eq(o->v.len, o->len);
+		verify(o);
+	EXPECT(packet_parse(o->bytes, o->len, true, &o->v) == NAT_PASS && o->v.len == o->len, "malformed");
 	check_leak(l, o);
 }
 
@@ -178,7 +192,7 @@ static void check_all(struct lab *l)
 {
 	const char *wrong = l->skip_check ? NULL : nat_check(l->nat);
 
-	ck_assert_msg(wrong == NULL, "%s", wrong ? wrong : "");
+	EXPECT(wrong == NULL, "%s", wrong);
 }
 
 /* Its verdict is that of the fragments held for it, too. */
@@ -195,12 +209,12 @@ void lab_send(struct lab *l, const uint8_t *p, size_t len)
 				.gso_size = l->gso_size,
 				.csum_partial = l->csum_partial};
 
-	ck_assert_uint_le(len, sizeof(l->wire));
+	EXPECT(len <= sizeof(l->wire), "too long");
 	memmove(l->wire, p, len);
 	begin(l);
 	nat_batch(l->nat, l->now_ms, &np, 1, on_emit, l);
 	if (np.to == NAT_NOWHERE && l->source != NAT_FROM_ICMP && !is_first_fragment(p, len))
-		ck_assert_uint_eq(drops(l), 1);
+		EXPECT(drops(l) == 1, "a packet dropped, %llu counted", (unsigned long long)drops(l));
 	check_all(l);
 }
 
@@ -259,11 +273,10 @@ uint64_t lab_delta(const struct lab *l, enum nat_reason r)
 const struct lab_out *lab_one(struct lab *l, enum nat_to to)
 {
 	for (int r = 0; r < NAT_REASON_COUNT; r++)
-		if (is_drop((enum nat_reason)r))
-			ck_assert_msg(lab_delta(l, (enum nat_reason)r) == 0, "dropped: %s",
-				      nat_reason_name((enum nat_reason)r));
-	ck_assert_uint_eq(l->n_out, 1);
-	ck_assert_int_eq(l->out[0].to, to);
+		if (is_drop((enum nat_reason)r) && lab_delta(l, (enum nat_reason)r) != 0)
+			ck_abort_msg("dropped: %s", nat_reason_name((enum nat_reason)r));
+	EXPECT(l->n_out == 1 && l->out[0].to == to, "%u packets came out, the first to %d, expected one to %d",
+	       l->n_out, l->out[0].to, to);
 	return &l->out[0];
 }
 
@@ -272,17 +285,16 @@ static void check_reason(const struct lab *l, enum nat_reason why)
 	for (int r = 0; r < NAT_REASON_COUNT; r++) {
 		uint64_t want = r == (int)why ? 1 : 0;
 
-		if (is_drop((enum nat_reason)r))
-			ck_assert_msg(lab_delta(l, (enum nat_reason)r) == want, "%s changed by %llu, expected %s",
-				      nat_reason_name((enum nat_reason)r),
-				      (unsigned long long)lab_delta(l, (enum nat_reason)r), nat_reason_name(why));
+		if (is_drop((enum nat_reason)r) && lab_delta(l, (enum nat_reason)r) != want)
+			ck_abort_msg("%s changed by %llu, expected %s", nat_reason_name((enum nat_reason)r),
+				     (unsigned long long)lab_delta(l, (enum nat_reason)r), nat_reason_name(why));
 	}
 }
 
 void lab_dropped(struct lab *l, enum nat_reason why)
 {
 	check_reason(l, why);
-	ck_assert_uint_eq(l->n_out, 0);
+	EXPECT(l->n_out == 0, "%u packets came out", l->n_out);
 }
 
 const struct lab_out *lab_dropped_with_icmp(struct lab *l, enum nat_reason why, uint8_t type, uint8_t code)
