@@ -63,7 +63,7 @@ LINES = {
 }
 
 
-def test_list_prints_conntracks_lines(sessions):
+def test_6888_10_list_prints_conntracks_lines(sessions):
     done = sessions.ctl("list")
     lines = done.stdout.splitlines()
     assert len(lines) == 4

@@ -123,7 +123,7 @@ def test_pool_addresses_are_steered_whole_and_answered_for(lab, start_natd, prot
     assert len(lab.gateway.run("ip", "neigh", "show", "proxy").stdout.splitlines()) == 8
 
 
-def test_exempt_destination_is_reached_untranslated(lab, start_natd, udp_echo):
+def test_6888_6_exempt_destination_is_reached_untranslated(lab, start_natd, udp_echo):
     start_natd({"inside": f'exempt = [ "{EXEMPT}" ];'})
     lab.router.run("ip", "route", "add", Lab.INSIDE, "via", Lab.OUTSIDE)
     udp_echo()

@@ -100,7 +100,7 @@ static void expect_quote(const struct lab_out *o, uint32_t src, uint16_t sport, 
 
 /* ---- through ---- */
 
-START_TEST(test_5508_4_inbound_error_is_translated)
+START_TEST(test_5508_4_4787_12a_12b_5382_9_inbound_error_is_translated)
 {
 	enum about a = (enum about)(_i / 2);
 	uint32_t from = _i % 2 ? LAB_R : LAB_S1; /* 4787-12a: whoever sent it */
@@ -200,7 +200,7 @@ START_TEST(test_5508_5_outbound_error_is_translated)
 }
 END_TEST
 
-START_TEST(test_5508_7_hairpinned_error)
+START_TEST(test_5508_7_7857_12_hairpinned_error)
 {
 	lab_start(lab);
 	uint16_t eb = lab_udp_out(lab, LAB_B, 6000, LAB_S1, 7);
@@ -320,7 +320,7 @@ static const struct {
 	bool passes;
 } mtus[] = {{0, true}, {20, false}, {67, false}, {68, true}, {1400, true}};
 
-START_TEST(test_1191_next_hop_mtu_below_68_is_refused)
+START_TEST(test_1191_4_next_hop_mtu_below_68_is_refused)
 {
 	uint8_t seen[200], p[300];
 	struct build b = {.src = LAB_R, .dst = LAB_EXT, .icmp_type = 3, .icmp_code = 4};
@@ -340,7 +340,7 @@ START_TEST(test_1191_next_hop_mtu_below_68_is_refused)
 }
 END_TEST
 
-START_TEST(test_5508_10c_other_types_do_not_cross)
+START_TEST(test_5508_10c_11_other_types_do_not_cross)
 {
 	static const uint8_t types[] = {4, 5, 9, 10, 15, 16, 17, 18, 30, 40, 255};
 
@@ -397,7 +397,7 @@ END_TEST
 
 /* ---- natd's own ---- */
 
-START_TEST(test_4787_13_too_big_is_answered_with_the_mtu)
+START_TEST(test_4787_13_1191_4_too_big_is_answered_with_the_mtu)
 {
 	lab->policy.outside_mtu = 1300;
 	lab_start(lab);
@@ -600,11 +600,11 @@ static Suite *suite(void)
 		const TTest *test;
 		int loops;
 	} tests[] = {
-		{test_5508_4_inbound_error_is_translated, ABOUT_COUNT * 2},
+		{test_5508_4_4787_12a_12b_5382_9_inbound_error_is_translated, ABOUT_COUNT * 2},
 		{test_4787_12_5382_10_errors_end_nothing, sizeof(errors) / sizeof(errors[0])},
 		{test_5508_6_errors_do_not_refresh, 1},
 		{test_5508_5_outbound_error_is_translated, ABOUT_COUNT * 2},
-		{test_5508_7_hairpinned_error, 1},
+		{test_5508_7_7857_12_hairpinned_error, 1},
 		{test_5508_4_error_without_session, 1},
 		{test_5508_5_error_from_inside_without_session_never_leaks, 1},
 		{test_5508_3_bad_icmp_checksum, 1},
@@ -612,11 +612,11 @@ static Suite *suite(void)
 		{test_5508_3c_bad_quoted_transport_checksum_is_not_judged, 1},
 		{test_cve_2019_5598_outer_destination_differs_from_quoted_source, 1},
 		{test_redan_forged_too_big_with_wrong_sequence, 1},
-		{test_1191_next_hop_mtu_below_68_is_refused, sizeof(mtus) / sizeof(mtus[0])},
-		{test_5508_10c_other_types_do_not_cross, 1},
+		{test_1191_4_next_hop_mtu_below_68_is_refused, sizeof(mtus) / sizeof(mtus[0])},
+		{test_5508_10c_11_other_types_do_not_cross, 1},
 		{test_5508_3b_options_in_the_quote, 11},
 		{test_5508_3d_4884_extension_is_kept, 1},
-		{test_4787_13_too_big_is_answered_with_the_mtu, 2},
+		{test_4787_13_1191_4_too_big_is_answered_with_the_mtu, 2},
 		{test_4787_13_too_big_inbound_quotes_what_was_sent, 1},
 		{test_4787_13a_without_df_it_is_cut_in_order, 1},
 		{test_5508_8_6888_11b_exhaustion_is_answered_as_configured, 3},

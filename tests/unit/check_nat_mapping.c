@@ -198,7 +198,7 @@ START_TEST(test_7857_5_mappings_are_per_protocol)
 }
 END_TEST
 
-START_TEST(test_6056_ports_are_spread_and_unpredictable)
+START_TEST(test_6056_3_ports_are_spread_and_unpredictable)
 {
 	uint32_t low = 0, runs = 0;
 	uint16_t last = 0;
@@ -630,7 +630,7 @@ START_TEST(test_copies_of_the_hosts_own_icmp_are_not_counted)
 }
 END_TEST
 
-START_TEST(test_ttl_of_icmp_copies_is_taken_by_natd)
+START_TEST(test_1812_5_3_1_5508_7_2_ttl_of_icmp_copies_is_taken_by_natd)
 {
 	lab->addresses[0].shared = true;
 	lab_start(lab);
@@ -744,7 +744,7 @@ static Suite *suite(void)
 		{test_4787_3a_port_class_is_kept, sizeof(class_cases) / sizeof(class_cases[0])},
 		{test_4787_4_port_parity_is_kept_when_configured, 1},
 		{test_7857_5_mappings_are_per_protocol, 1},
-		{test_6056_ports_are_spread_and_unpredictable, 1},
+		{test_6056_3_ports_are_spread_and_unpredictable, 1},
 		{test_6888_13_every_port_is_usable_exactly_once, 1},
 		{test_libalias_portrange_third_of_two_ports_fails, 1},
 		{test_6888_8_freed_port_rests_under_endpoint_independent_filtering, 1},
@@ -770,7 +770,7 @@ static Suite *suite(void)
 		{test_cve_2021_3773_port_of_a_host_socket_is_never_taken, 1},
 		{test_shared_address_hands_the_host_its_own, 1},
 		{test_copies_of_the_hosts_own_icmp_are_not_counted, 1},
-		{test_ttl_of_icmp_copies_is_taken_by_natd, 1},
+		{test_1812_5_3_1_5508_7_2_ttl_of_icmp_copies_is_taken_by_natd, 1},
 		{test_reload_keeps_what_is_allowed_and_ends_the_rest, 1},
 		{test_reload_changes_the_address_and_ends_the_sessions_of_the_lost_one, 1},
 		{test_4787_11_same_behaviour_after_reload_and_restart, 1},

@@ -78,7 +78,7 @@ END_TEST
 
 /* ---- wrong checksums stay wrong, by the same difference (CONFORMANCE B3, RELIABILITY C2-15) ---- */
 
-START_TEST(test_3022_bad_transport_checksum_is_never_repaired)
+START_TEST(test_3022_4_1_bad_transport_checksum_is_never_repaired)
 {
 	static const uint8_t protos[] = {6, 17, 1};
 	uint8_t proto = protos[_i];
@@ -99,7 +99,7 @@ START_TEST(test_3022_bad_transport_checksum_is_never_repaired)
 }
 END_TEST
 
-START_TEST(test_3022_udp_checksum_zero_stays_zero)
+START_TEST(test_3022_4_1_udp_checksum_zero_stays_zero)
 {
 	lab_start(lab);
 	LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_S1, .sport = 5000, .dport = 7, .payload_len = 9,
@@ -156,7 +156,7 @@ static const struct {
 	{LAB_S1, LAB_S2, DROP_INSIDE_SOURCE},
 };
 
-START_TEST(test_c2_17_18_20_address_matrix)
+START_TEST(test_c2_17_18_20_1812_5_3_7_address_matrix)
 {
 	static const uint8_t protos[] = {6, 17, 1, 47};
 
@@ -397,10 +397,10 @@ static Suite *suite(void)
 		{test_l1_inside_source_never_leaves, sizeof(leaks) / sizeof(leaks[0])},
 		{test_l1_sctp_with_junk_is_translated_or_dropped, 1},
 		{test_l1_out_of_window_data_is_translated, 1},
-		{test_3022_bad_transport_checksum_is_never_repaired, 3},
-		{test_3022_udp_checksum_zero_stays_zero, 1},
+		{test_3022_4_1_bad_transport_checksum_is_never_repaired, 3},
+		{test_3022_4_1_udp_checksum_zero_stays_zero, 1},
 		{test_vpp_trailer_is_ignored, 1},
-		{test_c2_17_18_20_address_matrix, sizeof(address_cases) / sizeof(address_cases[0])},
+		{test_c2_17_18_20_1812_5_3_7_address_matrix, sizeof(address_cases) / sizeof(address_cases[0])},
 		{test_c2_3_inside_host_cannot_answer_for_a_server, 1},
 		{test_1812_4_2_2_malformed_ip, sizeof(malformed) / sizeof(malformed[0])},
 		{test_1812_5_2_2_bad_ip_checksum, 1},

@@ -256,7 +256,7 @@ START_TEST(test_outside_is_closed_where_the_host_did_not_forward)
 }
 END_TEST
 
-START_TEST(test_answers_of_exempt_pass_only_where_the_way_is_outside)
+START_TEST(test_6888_6_answers_of_exempt_pass_only_where_the_way_is_outside)
 {
 	const struct probe p = {"eth0", EXEMPT, INSIDE, 6, 22};
 	const struct probe spoofed = {"eth0", INSIDE_2, INSIDE, 6, 22};
@@ -430,7 +430,7 @@ static Suite *make_suite(void)
 	tcase_add_test(t, test_inside_never_leaves_untranslated_while_it_is_taken_away);
 	tcase_add_test(t, test_host_reaches_itself_at_every_step);
 	tcase_add_test(t, test_outside_is_closed_where_the_host_did_not_forward);
-	tcase_add_test(t, test_answers_of_exempt_pass_only_where_the_way_is_outside);
+	tcase_add_test(t, test_6888_6_answers_of_exempt_pass_only_where_the_way_is_outside);
 	tcase_add_test(t, test_without_inside_interfaces_there_is_nothing_to_translate);
 	tcase_add_loop_test(t, test_host_ranges_are_the_complement, 0, 50);
 	tcase_add_loop_test(t, test_pool_prefixes_cover_the_range_exactly, 0, 20);
