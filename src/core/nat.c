@@ -245,6 +245,7 @@ void nat_key(const struct nat *n, struct work *w, enum nat_dir dir)
 		k->remote_port = has_ports ? v->sport : 0;
 	}
 	w->hash = table_hash(n->table, k);
+	w->likely = NULL;
 }
 
 /* ---- one packet ---- */
@@ -299,29 +300,47 @@ void nat_drop(struct nat *n, struct work *w, enum nat_reason why)
 		n->counters[why]++;
 }
 
-static void translate(struct nat *n, struct work *w)
+/* One pass, or both of a hairpinned packet (RFC 4787 REQ-9). */
+static enum nat_reason both_passes(struct nat *n, struct work *w)
+{
+	enum nat_reason why = nat_pass(n, w);
+
+	if (why != NAT_PASS || !w->hairpin || w->to_host)
+		return why;
+	nat_key(n, w, DIR_IN);
+	why = nat_pass(n, w);
+	if (w->to_host) /* a port of natd's when the session began, the host's own now */
+		nat_restore(w);
+	return why;
+}
+
+static void conclude(struct nat *n, struct work *w, enum nat_reason why)
+{
+	if (why == NAT_PASS) {
+		nat_send(n, w, nat_destination(n, w));
+		return;
+	}
+	nat_drop(n, w, why);
+	nat_answer_exhausted(n, w, why);
+}
+
+static void translate_first_fragment(struct nat *n, struct work *w)
 {
 	struct pkt_view came = w->v;
-	enum nat_reason why = nat_pass(n, w);
-	enum nat_to to;
+	enum nat_reason why = both_passes(n, w);
 
-	if (why == NAT_PASS && w->hairpin && !w->to_host) { /* RFC 4787 REQ-9: the second half */
-		nat_key(n, w, DIR_IN);
-		why = nat_pass(n, w);
-		if (w->to_host) /* a port of natd's when the session began, the host's own now */
-			nat_restore(w);
-	}
-	to = why == NAT_PASS ? nat_destination(n, w) : NAT_NOWHERE;
-	if (w->v.frag == FRAG_FIRST && !nat_fragment_first(n, w, &came, to))
+	if (!nat_fragment_first(n, w, &came, why == NAT_PASS ? nat_destination(n, w) : NAT_NOWHERE))
 		return;
-	if (why != NAT_PASS) {
-		nat_drop(n, w, why);
-		nat_answer_exhausted(n, w, why);
-	} else {
-		nat_send(n, w, to);
-	}
+	conclude(n, w, why);
+	nat_fragment_release(n, w, &came);
+}
+
+static void translate(struct nat *n, struct work *w)
+{
 	if (w->v.frag == FRAG_FIRST)
-		nat_fragment_release(n, w, &came);
+		translate_first_fragment(n, w);
+	else
+		conclude(n, w, both_passes(n, w));
 }
 
 /* What has no key of its own is asked about its addresses at once. */
@@ -361,7 +380,8 @@ void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t co
 		prepare(n, &n->work[i], &p[i]);
 	for (uint32_t i = 0; i < count; i++)
 		if (has_key(&n->work[i]))
-			table_prefetch_record(n->table, (enum nat_dir)n->work[i].dir, n->work[i].hash);
+			n->work[i].likely =
+				table_prefetch_record(n->table, (enum nat_dir)n->work[i].dir, n->work[i].hash);
 	for (uint32_t i = 0; i < count; i++)
 		process(n, &n->work[i]);
 }

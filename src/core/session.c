@@ -23,16 +23,21 @@ void table_prefetch(const struct table *t, enum nat_dir dir, uint64_t hash)
 	index_prefetch(&t->index[dir == DIR_OUT ? IX_OUT : IX_IN], hash);
 }
 
-void table_prefetch_record(const struct table *t, enum nat_dir dir, uint64_t hash)
+struct session *table_prefetch_record(const struct table *t, enum nat_dir dir, uint64_t hash)
 {
 	const struct index *ix = &t->index[dir == DIR_OUT ? IX_OUT : IX_IN];
 	const struct index_bucket *b = &ix->buckets[index_first_bucket(ix, hash)];
 	uint32_t found = index_match(b, ~ix->ref_mask, index_tag(ix, hash));
 
-	if (found != 0)
-		__builtin_prefetch(&t->sessions[b->slot[__builtin_ctz(found)] & ix->ref_mask], 1);
-	else
+	struct session *likely;
+
+	if (found == 0) {
 		__builtin_prefetch(&ix->buckets[index_second_bucket(ix, hash)]);
+		return NULL;
+	}
+	likely = &t->sessions[b->slot[__builtin_ctz(found)] & ix->ref_mask];
+	__builtin_prefetch(likely, 1);
+	return likely;
 }
 
 static inline bool is_key_of(const struct session_key *k, const struct session *s)
@@ -64,6 +69,16 @@ struct session *table_find(struct table *t, const struct session_key *k, uint64_
 	t->long_probes += c.step > 2;
 	t->now_s = now_s;
 	return NULL;
+}
+
+/* A record closed meanwhile keeps its key, but not its state. */
+struct session *table_find_likely(struct table *t, const struct session_key *k, uint64_t hash, struct session *likely,
+				  uint32_t now_s)
+{
+	if (likely != NULL && is_key_of(k, likely) && session_state(likely) != SESSION_FREE &&
+	    !table_session_expired(t, likely, now_s))
+		return likely;
+	return table_find(t, k, hash, now_s);
 }
 
 struct session *session_same(const struct table *t, const struct session *s, enum nat_dir dir)
