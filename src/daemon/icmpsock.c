@@ -45,7 +45,7 @@ int icmpsock_open(struct icmpsock *s, const char *device, struct io_counters *co
 		return -errno;
 	rc = set_options(s->fd, device);
 	if (rc == 0 && !device)
-		rc = icmpsock_listen(s, 0);
+		rc = icmpsock_listen(s, NULL, 0);
 	if (rc < 0)
 		icmpsock_close(s);
 	return rc;
@@ -73,16 +73,19 @@ int icmpsock_adopt(struct icmpsock *s, int fd, struct io_counters *counters)
 	return rc;
 }
 
-int icmpsock_listen(struct icmpsock *s, unsigned index)
+int icmpsock_listen(struct icmpsock *s, const unsigned *index, uint32_t n)
 {
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_IFINDEX)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, index, 0, 1), /* no packet comes by index 0 */
-		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
-		BPF_STMT(BPF_RET | BPF_K, 0),
-	};
-	const struct sock_fprog program = {.len = sizeof(code) / sizeof(*code), .filter = code};
+	struct sock_filter code[ICMPSOCK_INTERFACES + 3];
+	struct sock_fprog program = {.filter = code};
 
+	if (n > ICMPSOCK_INTERFACES)
+		return -EINVAL;
+	code[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_IFINDEX));
+	for (uint32_t i = 0; i < n; i++) /* equal: on to the last but one instruction, which accepts */
+		code[1 + i] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, index[i], (uint8_t)(n - i), 0);
+	code[1 + n] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
+	code[2 + n] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
+	program.len = (unsigned short)(n + 3);
 	return setsockopt(s->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Copies of the ICMP that reaches the host's own address, which natd shares: a raw socket bound to the
- * outside device. The kernel filters: only replies (echo, timestamp) and errors (unreachable, time
- * exceeded, parameter problem) come through. Fragmented ones come whole: the host has put them together.
+ * Copies of the ICMP that reaches the host's own address, which natd shares: from outside, and from inside hosts that
+ * answer a hairpinned packet with an error (RFC 5508 REQ-7). The kernel filters: only replies (echo, timestamp) and
+ * errors (unreachable, time exceeded, parameter problem) come through. Fragmented ones come whole: the host has put
+ * them together.
  */
 #ifndef NATD_DAEMON_ICMPSOCK_H
 #define NATD_DAEMON_ICMPSOCK_H
@@ -26,9 +27,12 @@ int icmpsock_open(struct icmpsock *s, const char *device, struct io_counters *co
 int icmpsock_adopt(struct icmpsock *s, int fd, struct io_counters *counters);
 void icmpsock_close(struct icmpsock *s);
 
-/* From now on only what came in by the interface of that index (0: none at all) is read. Needs no privilege, so
- * natd can follow an interface that is made anew. For a socket opened without a device. 0 or a negative errno. */
-int icmpsock_listen(struct icmpsock *s, unsigned index);
+enum { ICMPSOCK_INTERFACES = 64 };
+
+/* From now on only what came in by one of these `n` interfaces (by index; at most ICMPSOCK_INTERFACES; 0: none at all) is
+ * read. Needs no privilege, so natd can follow an interface that is made anew. For a socket opened without a device. 0 or
+ * a negative errno. */
+int icmpsock_listen(struct icmpsock *s, const unsigned *index, uint32_t n);
 
 /*
  * Reads one packet, with its IP header, into `room` bytes at `buffer` (65535 are always enough); fills

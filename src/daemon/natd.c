@@ -82,18 +82,34 @@ int natd_open_icmp(struct natd *n)
 	return icmpsock_open(&n->icmp, NULL, &n->io);
 }
 
+/* The interfaces by which ICMP for a shared address comes, as they are now; their number. */
+static uint32_t icmp_interfaces(const struct natd_config *c, unsigned out[ICMPSOCK_INTERFACES])
+{
+	uint32_t n = 0;
+
+	out[n] = if_nametoindex(c->outside.interface);
+	n += out[n] != 0;
+	for (uint32_t i = 0; i < c->inside.n_interfaces && n < ICMPSOCK_INTERFACES; i++) {
+		out[n] = if_nametoindex(c->inside.interfaces[i]);
+		n += out[n] != 0;
+	}
+	return n;
+}
+
 void natd_follow_interface(struct natd *n, const struct setup *s)
 {
-	const char *name = s->config->outside.interface;
-	unsigned index = if_nametoindex(name);
+	unsigned from[ICMPSOCK_INTERFACES];
+	uint32_t count = icmp_interfaces(s->config, from);
 	int r;
 
-	if (index == n->outside_index)
+	if (count == n->n_icmp_from && memcmp(from, n->icmp_from, count * sizeof(from[0])) == 0)
 		return;
-	n->outside_index = index;
-	r = icmpsock_listen(&n->icmp, index);
+	memcpy(n->icmp_from, from, count * sizeof(from[0]));
+	n->n_icmp_from = count;
+	r = icmpsock_listen(&n->icmp, from, count);
 	if (r < 0)
-		log_write(LEVEL_ERROR, SUB_DATA, -r, "cannot read ICMP on %s: pings and errors are lost", name);
+		log_write(LEVEL_ERROR, SUB_DATA, -r, "cannot read ICMP on %s: pings and errors are lost",
+			  s->config->outside.interface);
 }
 
 /* ---- life ---- */

@@ -58,7 +58,8 @@ struct natd {
 	struct dataplane *dataplane;
 	struct status status;
 	uint64_t started_ms;
-	unsigned outside_index; /* of the interface that `icmp` reads; 0: none */
+	unsigned icmp_from[ICMPSOCK_INTERFACES]; /* what `icmp` listens to: see natd_follow_interface() */
+	uint32_t n_icmp_from;
 	bool is_routed;		/* routing is in place, as far as the last try could tell */
 
 	int events_fd; /* of netlink */
