@@ -91,12 +91,19 @@ bool hostports_equal(const struct hostports *a, const struct hostports *b)
 
 /* ---- one port ---- */
 
+static bool is_listed(struct netlink *nl, uint8_t ip_proto, uint16_t port)
+{
+	const struct nat_range range = {port, port};
+	struct port_set set;
+
+	return list(nl, ip_proto, &range, 1, &set) < 0 || has_port(&set, port);
+}
+
 bool hostports_in_use(void *ctx, enum nat_class c, uint32_t address, uint16_t port)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(address)};
 	int fd, rc;
 
-	(void)ctx;
 	if (c != CLASS_TCP && c != CLASS_UDP)
 		return false;
 	fd = socket(AF_INET, (c == CLASS_TCP ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
@@ -104,6 +111,8 @@ bool hostports_in_use(void *ctx, enum nat_class c, uint32_t address, uint16_t po
 		return true;
 	rc = bind(fd, (struct sockaddr *)&to, sizeof(to)) < 0 ? errno : 0;
 	close(fd);
+	if (rc == EACCES) /* net.ipv4.ip_unprivileged_port_start */
+		return is_listed(ctx, c == CLASS_TCP ? IPPROTO_TCP : IPPROTO_UDP, port);
 	return rc != 0 && rc != EADDRNOTAVAIL; /* not an address of the host (any more): no socket is there */
 }
 

@@ -35,8 +35,8 @@ bool hostports_equal(const struct hostports *a, const struct hostports *b);
 /*
  * Has the host a socket that a packet to address:port could reach? Asks the kernel by binding to it for a
  * moment (three system calls), so it is exact for wildcard and specific, IPv4 and IPv6 sockets in every state.
- * False for classes without ports; true when the kernel gives no answer (a port below 1024 without
- * CAP_NET_BIND_SERVICE). Fits nat_set_port_guard(); `ctx` is not used.
+ * Below 1024, where natd may not bind, a listing of that one port by `ctx`, a struct netlink, answers.
+ * False for classes without ports; true when the kernel gives no answer. Fits nat_set_port_guard().
  */
 bool hostports_in_use(void *ctx, enum nat_class c, uint32_t address, uint16_t port);
 

@@ -70,7 +70,7 @@ static enum natd_exit start_table(struct natd *n)
 	enum natd_exit code = restore_table(n);
 
 	if (code == NATD_EXIT_OK)
-		nat_set_port_guard(n->nat, hostports_in_use, NULL);
+		nat_set_port_guard(n->nat, hostports_in_use, n->netlink);
 	return code;
 }
 
