@@ -60,7 +60,7 @@ check_library()
 {
 	for layer in core common daemon ctl; do
 		includes "$layer"
-	done | grep "[<\"]$2" | grep -v "^$root/src/$1 " | while read -r file header; do
+	done | grep "<$2" | grep -v "^$root/src/$1 " | while read -r file header; do
 		echo "$file includes $header: only src/$1 may"
 	done
 }

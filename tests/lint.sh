@@ -32,7 +32,8 @@ format()
 
 headers()
 {
-	sources -name '*.h' | xargs -0 -n 1 -P "$jobs" "${CC:-cc}" "${flags[@]}" -Wall -Wextra -Werror -fsyntax-only -x c
+	sources -name '*.h' | xargs -0 -n 1 -P "$jobs" "${CC:-cc}" "${flags[@]}" -D_GNU_SOURCE -Wall -Wextra -Werror \
+		-fsyntax-only -x c
 }
 
 layering()
@@ -62,10 +63,12 @@ for name in sys.argv[1:]:
     ast.parse(open(name).read(), name)'
 }
 
+# In tcp.c an action returns a value, not the segment that it was given.
 cppcheck()
 {
 	command cppcheck -q -j "$jobs" --std=c11 --language=c --enable=warning,performance,portability --inline-suppr \
-		--suppress=missingIncludeSystem --suppress=unmatchedSuppression --error-exitcode=1 \
+		--suppress=missingIncludeSystem --suppress=unmatchedSuppression \
+		--suppress=returnDanglingLifetime:*/core/tcp.c --error-exitcode=1 \
 		-I "$root/src" "$root/src"
 }
 
