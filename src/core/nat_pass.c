@@ -140,9 +140,19 @@ static enum nat_reason check_icmp_kind(const struct session *s, const struct wor
 	return w->v.kind == PKT_ICMP_QUERY ? DROP_UNSOLICITED : DROP_ICMP_NO_SESSION;
 }
 
+/* Perhaps: the table knows. An RST answers nothing (RFC 7857 7.1), what comes after it may. */
+static bool is_unanswered(const struct session *s, const struct work *w)
+{
+	enum session_state st = session_state(s);
+
+	if (w->v.kind == PKT_TCP && (w->v.tcp_flags & TCP_RST))
+		return false;
+	return s->packets[w->dir] == 0 || (w->v.kind == PKT_TCP && (st <= SESSION_SYN_BOTH || st == SESSION_RESET));
+}
+
 static enum nat_reason track(struct nat *n, struct session *s, struct work *w)
 {
-	bool embryo = s->packets[opened_by(s, DIR_OUT) ? DIR_IN : DIR_OUT] == 0;
+	bool may_answer = !opened_by(s, (enum nat_dir)w->dir) && is_unanswered(s, w);
 	enum nat_reason why = NAT_PASS;
 
 	if (w->v.kind == PKT_TCP)
@@ -153,7 +163,7 @@ static enum nat_reason track(struct nat *n, struct session *s, struct work *w)
 		return why;
 	if (w->v.kind != PKT_TCP)
 		track_datagram(n, s, (enum nat_dir)w->dir);
-	if (embryo && !opened_by(s, (enum nat_dir)w->dir))
+	if (may_answer)
 		table_session_answered(n->table, s);
 	return NAT_PASS;
 }
@@ -194,6 +204,8 @@ static void clamp_mss(struct nat *n, struct work *w)
 	uint16_t mss;
 
 	if (w->v.kind != PKT_TCP || !(w->v.tcp_flags & TCP_SYN) || n->policy->mss_clamp == MSS_CLAMP_OFF)
+		return;
+	if (w->hairpin && w->dir == DIR_OUT) /* the second half knows the way, or that it goes to the host as it came */
 		return;
 	mss = clamp_to(n, w->mtu);
 	if (mss != 0 && rewrite_clamp_mss(&w->v, mss, w->p->csum_partial))

@@ -67,6 +67,30 @@ START_TEST(test_4787_9_hairpin_to_a_port_that_became_the_hosts)
 }
 END_TEST
 
+/* The same with a SYN, whose MSS would be clamped on its way inside. */
+START_TEST(test_4787_9_syn_to_a_port_that_became_the_hosts)
+{
+	static const uint8_t mss[] = {2, 4, 0x23, 0};
+	uint16_t a, b;
+
+	lab->addresses[0].shared = true;
+	lab->policy.mss_clamp = 536;
+	lab->policy.filtering = FILTERING_ENDPOINT_INDEPENDENT;
+	lab_start(lab);
+	a = lab_syn_out(lab, LAB_A, 5000, LAB_S1, 7);
+	b = lab_syn_out(lab, LAB_B, 5000, LAB_S1, 7);
+	for (int round = 0; round < 2; round++) {
+		LAB_SEND(lab, .proto = 6, .src = LAB_A, .dst = LAB_EXT, .sport = 5000, .dport = b, .flags = TCP_SYN,
+			 .tcp_options = mss, .tcp_options_len = sizeof(mss));
+		lab_one(lab, round == 0 ? NAT_TO_INSIDE : NAT_TO_HOST);
+		lab->shared_ports[0] = (struct nat_range){a, a};
+		lab->policy.n_shared_ports = 1;
+		lab_reload(lab);
+	}
+	ck_assert_mem_eq(lab->out[0].bytes, lab->in, lab->in_len);
+}
+END_TEST
+
 /* Too large to go out: answered, but not to a source that is none of an inside host's. */
 static const struct {
 	uint32_t src;
@@ -97,6 +121,7 @@ static Suite *suite(void)
 	tcase_add_test(t, test_c2_16_land_packet_of_a_hairpinned_session);
 	tcase_add_loop_test(t, test_sweep_sees_every_record_in_one_round, 0, 40);
 	tcase_add_test(t, test_4787_9_hairpin_to_a_port_that_became_the_hosts);
+	tcase_add_test(t, test_4787_9_syn_to_a_port_that_became_the_hosts);
 	tcase_add_loop_test(t, test_1812_no_error_to_a_stranger_whose_packet_is_too_big, 0,
 			    (int)(sizeof(strangers) / sizeof(strangers[0])));
 	suite_add_tcase(s, t);
