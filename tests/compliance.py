@@ -91,6 +91,10 @@ def main():
             w = wire.get(rid, {})
             cells = (rid, strength, text, v, w.get("natd", ""), w.get("nft", ""), names, code, remark)
             out.write("| " + " | ".join(cells) + " |\n")
+        out.write(BEYOND_HEAD)
+        for name, text in BEYOND:
+            w = wire.get(name, {})
+            out.write(f"| {name} | {text} | {w.get('natd', '')} | {w.get('nft', '')} |\n")
     line = ", ".join(f"{n} {v}" for v, n in sorted(totals.items()))
     if untested:
         print("untested:", " ".join(untested))
@@ -108,6 +112,36 @@ namespaces (empty: shown in-process only).
 | id | strength | requirement | verdict | natd | nft | tests | code | remark |
 |---|---|---|---|---|---|---|---|---|
 """
+
+BEYOND_HEAD = """
+# Beyond the RFCs, on the wire
+
+| id | what is asked | natd | nft |
+|---|---|---|---|
+"""
+
+BEYOND = [
+    ("L1", "no packet leaves with a private source, whatever is wrong with it"),
+    ("L2", "the mapping stays the same when two hosts use one source port"),
+    ("L3", "exhaustion of ports is told to the sender, and ends nothing"),
+    ("L4", "an unsolicited SYN is met with silence"),
+    ("L5", "hairpinning"),
+    ("L6", "filtering is not by address and port"),
+    ("L7", "no timer is below its RFC's least"),
+    ("L8", "the quoted IP header's checksum is looked at"),
+    ("L9", "an inside address cannot be reached from outside directly"),
+    ("L10", "sources that are not inside are not translated"),
+    ("C2-1", "no mapping takes a port of the host's own services (CVE-2021-3773)"),
+    ("C2-3", "a forged reset ends and shortens nothing"),
+    ("C2-4", "fragmentation needed counts only with a sequence number that was sent"),
+    ("C2-12", "source routes go nowhere"),
+    ("C2-13", "bytes behind the packet are not passed on"),
+    ("C2-15", "a wrong checksum stays wrong"),
+    ("C2-16", "LAND, and natd's own address as a source from outside"),
+    ("C2-17", "martian and spoofed sources"),
+    ("C2-20", "broadcast and multicast"),
+    ("CVE-2019-5598", "an ICMP error's destination is the quoted source"),
+]
 
 if __name__ == "__main__":
     sys.exit(main())

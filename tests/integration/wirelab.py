@@ -188,10 +188,15 @@ class Gateway:
     def _start_nft(self, verb):
         self.namespace.run("nft", "-f", "-", input=f"""
             table ip nat {{
-                chain post {{ type nat hook postrouting priority 100; oifname out0 meta l4proto {{ tcp, udp }} {verb}
-                              oifname out0 masquerade }}
-                chain pre {{ type nat hook prerouting priority -100;
-                             ip daddr {SHARED} tcp dport {FORWARD_PORT} dnat to {FORWARD_TO}:{FORWARD_TO_PORT} }}
+                chain post {{
+                    type nat hook postrouting priority 100
+                    oifname out0 meta l4proto {{ tcp, udp }} {verb}
+                    oifname out0 masquerade
+                }}
+                chain pre {{
+                    type nat hook prerouting priority -100
+                    ip daddr {SHARED} tcp dport {FORWARD_PORT} dnat to {FORWARD_TO}:{FORWARD_TO_PORT}
+                }}
             }}""")
 
     def _start_natd(self, config):
