@@ -73,12 +73,15 @@ uint32_t table_embryo_count(const struct table *t)
 
 void table_session_answered(struct table *t, struct session *s)
 {
-	struct session_cold *cold = &t->cold[session_index(t, s)];
+	uint32_t i = session_index(t, s);
+	int was_holder = mapping_is_holder(t, i);
 	struct host *h;
 
-	if (cold->generation & COLD_ANSWERED)
+	if (t->cold[i].generation & COLD_ANSWERED)
 		return;
-	cold->generation |= COLD_ANSWERED;
+	t->cold[i].generation |= COLD_ANSWERED;
+	if (session_is_pooled(s))
+		mapping_change_holders(t, i, 1 - was_holder);
 	t->embryos--;
 	h = host_find(t, s->int_addr);
 	if (h != NULL)

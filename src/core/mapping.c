@@ -13,6 +13,10 @@
  * the same idea: one session of that remote address is the entry, the second makes a `struct peer`
  * with a count.
  *
+ * Holders. Under endpoint-independent filtering anyone outside can open sessions of a mapping, and so could keep it for ever. Therefore
+ * only sessions that the inside host opened or answered hold it; without any, it lets no new ones in from outside, and ends
+ * with those it has.
+ *
  * External endpoints are unique: one mapping owns a port. Internal keys are so too in the normal
  * course, but a change of the mapping mode can leave two mappings under one key (several ports of one
  * endpoint, made when it was address-dependent), and a solo mapping whose time is up may not have been
@@ -273,6 +277,20 @@ static enum mapping_joined begin(struct table *t, uint32_t i)
 	return JOIN_NEW;
 }
 
+bool mapping_is_holder(const struct table *t, uint32_t i)
+{
+	return !(t->sessions[i].kind & SESSION_KIND_FROM_OUTSIDE) || (t->cold[i].generation & COLD_ANSWERED);
+}
+
+void mapping_change_holders(struct table *t, uint32_t i, int by)
+{
+	const struct session *s = &t->sessions[i];
+	uint32_t ref = mapping_owner(t, session_class(s), s->ext, s->ext_port);
+
+	if (ref != INDEX_NONE && (ref & GROUP_REF))
+		t->groups[ref - GROUP_REF].holders += (uint32_t)by;
+}
+
 /* Makes a group of a solo mapping. Its reference, or INDEX_NONE. */
 static uint32_t promote(struct table *t, uint32_t solo)
 {
@@ -292,7 +310,8 @@ static uint32_t promote(struct table *t, uint32_t solo)
 					 .ext_port = s->ext_port,
 					 .ext = s->ext,
 					 .sessions = 1,
-					 .class_ = session_class(s) & 3};
+					 .class_ = session_class(s) & 3,
+					 .holders = mapping_is_holder(t, solo)};
 	index_replace(&t->index[IX_EXTERNAL], mapping_hash_external(t, solo), solo, slot | GROUP_REF);
 	index_replace(&t->index[IX_INTERNAL], mapping_hash_internal(t, solo), solo, slot | GROUP_REF);
 	return slot | GROUP_REF;
@@ -314,6 +333,7 @@ enum mapping_joined mapping_join(struct table *t, uint32_t i)
 	if (ref == INDEX_NONE || !peer_add(t, i))
 		return JOIN_FAILED;
 	t->groups[ref - GROUP_REF].sessions++;
+	t->groups[ref - GROUP_REF].holders += mapping_is_holder(t, i);
 	return JOIN_SHARED;
 }
 
@@ -326,6 +346,7 @@ bool mapping_leave(struct table *t, uint32_t i, uint32_t now_s)
 		return false;
 	if (ref & GROUP_REF) {
 		peer_remove(t, i);
+		t->groups[ref - GROUP_REF].holders -= mapping_is_holder(t, i);
 		if (--t->groups[ref - GROUP_REF].sessions > 0)
 			return false;
 	}
@@ -356,6 +377,7 @@ static bool fill(const struct table *t, uint32_t ref, struct mapping *out)
 		.rem_addr = s.rem_addr & t->key_address,
 		.rem_port = (uint16_t)(s.rem_port & t->key_port),
 		.sessions = ref & GROUP_REF ? t->groups[ref - GROUP_REF].sessions : 1,
+		.is_held = ref & GROUP_REF ? t->groups[ref - GROUP_REF].holders > 0 : mapping_is_holder(t, ref),
 	};
 	return true;
 }

@@ -257,8 +257,9 @@ static struct session *open_session(struct nat *n, struct work *w, const struct 
 
 	if (s == NULL)
 		return NULL;
-	if (w->v.kind == PKT_TCP) { /* RFC 5382 REQ-4: whichever side's SYN was let through, no held one is answered any more */
+	if (w->v.kind == PKT_TCP) {
 		tcp_open(s, (enum nat_dir)w->dir, &w->v);
+		/* RFC 5382 REQ-4: whichever side's SYN was let through, no held one is answered any more */
 		nat_hold_cancel(n, s);
 	}
 	n->counters[COUNT_SESSION_NEW]++;
@@ -436,7 +437,8 @@ static struct session *open_inbound(struct nat *n, struct work *w, enum nat_reas
 		return s;
 	if (w->v.class_ == CLASS_ICMP || w->v.class_ == CLASS_OTHER ||
 	    !table_mapping_external(n->table, (enum nat_class)w->v.class_, (uint16_t)w->key.local, w->key.local_port,
-				    &m)) {
+				    &m) ||
+	    !m.is_held) {
 		*why = refuse(n, w, DROP_UNSOLICITED);
 		return NULL;
 	}

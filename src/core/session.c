@@ -238,11 +238,14 @@ static void write_cold(struct session_cold *cold, const struct session_spec *spe
 static struct session *reopen(struct table *t, struct session *s, const struct session_spec *spec, uint32_t now_s)
 {
 	uint32_t i = session_index(t, s), was_embryo = is_embryo(t, i);
+	int was_holder = mapping_is_holder(t, i);
 	struct host *h = host_find(t, s->int_addr);
 
 	withdraw(s);
 	*s = from_spec(spec, now_s);
 	write_cold(&t->cold[i], spec, now_s);
+	if (session_is_pooled(s))
+		mapping_change_holders(t, i, mapping_is_holder(t, i) - was_holder);
 	t->embryos += is_embryo(t, i) - was_embryo;
 	if (h != NULL)
 		h->embryos += is_embryo(t, i) - was_embryo;

@@ -236,6 +236,7 @@ struct mapping {
 	uint32_t rem_addr; /* part of the key only in the dependent mapping modes */
 	uint16_t rem_port;
 	uint32_t sessions;
+	bool is_held; /* by a session that the inside host opened or answered; else nobody new is let in (RFC 7857 7) */
 };
 
 /* A mapping with one session is over with that session's time; of one that has had several one knows when table_sweep()

@@ -9,7 +9,7 @@
 #include "table_private.h"
 
 struct sums {
-	uint64_t groups, peers, sessions, embryos, ports, address;
+	uint64_t groups, holders, peers, sessions, embryos, ports, address;
 	uint32_t solos, embryo_count;
 };
 
@@ -18,7 +18,7 @@ static uint64_t weight(uint32_t kind, uint32_t i)
 	return hash_mix((uint64_t)kind << 32 | i);
 }
 
-enum { W_GROUP, W_PEER, W_HOST, W_ADDRESS };
+enum { W_GROUP, W_HOLDER, W_PEER, W_HOST, W_ADDRESS };
 
 /* ---- references in the indexes ---- */
 
@@ -90,6 +90,7 @@ static const char *check_mapping_of(const struct table *t, uint32_t i, struct su
 	if (g->int_addr != s->int_addr || g->int_port != s->int_port)
 		return "session of another mapping's inside endpoint";
 	sums->groups += weight(W_GROUP, ref - GROUP_REF);
+	sums->holders += mapping_is_holder(t, i) ? weight(W_HOLDER, ref - GROUP_REF) : 0;
 	peer = mapping_peer(t, s);
 	if (peer == INDEX_NONE)
 		return "session of a group without its peer";
@@ -187,12 +188,14 @@ static const char *check_mappings(const struct table *t, struct sums *sums)
 		return "count of mappings";
 	if (unlisted != t->unlisted || t->index[IX_INTERNAL].count != t->mappings - unlisted)
 		return "count of unlisted mappings";
-	for (uint32_t i = slots_next(&t->group_slots, 0, top); i < top; i = slots_next(&t->group_slots, i + 1, top))
+	for (uint32_t i = slots_next(&t->group_slots, 0, top); i < top; i = slots_next(&t->group_slots, i + 1, top)) {
 		sums->groups -= weight(W_GROUP, i) * t->groups[i].sessions;
+		sums->holders -= weight(W_HOLDER, i) * t->groups[i].holders;
+	}
 	top = t->peer_slots.top;
 	for (uint32_t i = slots_next(&t->peer_slots, 0, top); i < top; i = slots_next(&t->peer_slots, i + 1, top))
 		sums->peers -= weight(W_PEER, i) * t->peers[i].sessions;
-	if (sums->groups != 0)
+	if (sums->groups != 0 || sums->holders != 0)
 		return "sessions of a mapping miscounted";
 	return sums->peers == 0 ? NULL : "sessions of a peer miscounted";
 }

@@ -69,13 +69,14 @@ enum { COLD_ANSWERED = 0x8000, COLD_GENERATION = 0x7fff };
 
 enum { GROUP_REF = 1 << 24 }; /* in the indexes of mappings and peers: a record of its own, not a session */
 
-/* A mapping of two sessions or more (or one that was). 20 bytes. */
+/* A mapping of two sessions or more (or one that was). 24 bytes. */
 struct group {
 	uint32_t int_addr, rem_addr;
 	uint16_t int_port, rem_port;
 	uint16_t ext_port, ext;
 	uint32_t sessions : 30;
 	uint32_t class_ : 2;
+	uint32_t holders; /* of these sessions, see mapping_is_holder() */
 };
 
 /* A remote address that a mapping has two sessions with or more (or had). 12 bytes. */
@@ -203,6 +204,11 @@ enum mapping_joined { JOIN_FAILED, JOIN_NEW, JOIN_SHARED };
 enum mapping_joined mapping_join(struct table *t, uint32_t i);
 /* The session's mapping has one session less; true with the last: then its port rests, or is free. */
 bool mapping_leave(struct table *t, uint32_t i, uint32_t now_s);
+/* RFC 7857 7: does this session keep its mapping open to others? One that somebody outside opened does so only once
+ * the inside host has taken part in it. */
+bool mapping_is_holder(const struct table *t, uint32_t i);
+/* It has become one (1), or is none any more (-1). */
+void mapping_change_holders(struct table *t, uint32_t i, int by);
 void mapping_relist(struct table *t); /* rebuilds the internal index */
 /* Reference of the mapping that owns an external endpoint, timed out or not; INDEX_NONE. */
 uint32_t mapping_owner(const struct table *t, unsigned class_, uint16_t ext, uint16_t port);
