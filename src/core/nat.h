@@ -40,7 +40,7 @@ struct nat_reconfigure_report {
 	uint32_t ended; /* sessions that the new policy forbids */
 };
 /* All or nothing: false (memory short, or limits beyond the capacity) leaves everything as it was. Sessions end when their outside address is gone, their inside host is
- * no longer inside, their remote is now exempt, or the forward that made them is gone, leads elsewhere or refuses the remote, or their mapped port is now a forward's.  */
+ * no longer inside, their remote is now exempt, inside or a broadcast address, or the forward that made them is gone, leads elsewhere or refuses the remote, or their mapped port is now a forward's.  */
 bool nat_reconfigure(struct nat *n, const struct nat_policy *policy, uint64_t now_ms,
 		     struct nat_reconfigure_report *report);
 

@@ -25,8 +25,10 @@ static bool is_allowed(const struct nat *n, const struct session *s)
 	uint32_t external = table_address(n->table, s->ext);
 	enum nat_class c = session_class(s);
 
-	if (rules_address_find(n->rules, external) < 0 || !rules_is_inside(n->rules, s->int_addr) ||
-	    rules_is_exempt(n->rules, s->rem_addr))
+	if (rules_address_find(n->rules, external) < 0 || !rules_is_inside(n->rules, s->int_addr))
+		return false;
+	if (rules_is_exempt(n->rules, s->rem_addr) || rules_is_inside(n->rules, s->rem_addr) ||
+	    rules_is_broadcast(n->rules, s->rem_addr))
 		return false;
 	if (s->kind & SESSION_KIND_FORWARD)
 		return forward_still_leads(n, s, external);

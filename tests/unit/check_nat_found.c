@@ -91,6 +91,21 @@ START_TEST(test_4787_9_syn_to_a_port_that_became_the_hosts)
 }
 END_TEST
 
+/* A remote that a reload puts inside, or makes a broadcast address: nothing goes outside for it any more. */
+START_TEST(test_c2_30_remote_that_a_reload_puts_inside)
+{
+	lab_start(lab);
+	lab_udp_out(lab, LAB_A, 5000, LAB_S1, 7);
+	if (_i == 0)
+		lab->inside[lab->policy.n_inside++] = (struct nat_prefix){.address = LAB_S1, .length = 32};
+	else
+		lab->broadcast[lab->policy.n_broadcast++] = (struct nat_prefix){.address = LAB_S1, .length = 32};
+	ck_assert_uint_eq(lab_reload(lab).ended, 1);
+	LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_S1, .sport = 5000, .dport = 7, .payload_len = 8);
+	lab_dropped(lab, _i == 0 ? DROP_INSIDE_DESTINATION : DROP_BROADCAST);
+}
+END_TEST
+
 /* Too large to go out: answered, but not to a source that is none of an inside host's. */
 static const struct {
 	uint32_t src;
@@ -122,6 +137,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, test_sweep_sees_every_record_in_one_round, 0, 40);
 	tcase_add_test(t, test_4787_9_hairpin_to_a_port_that_became_the_hosts);
 	tcase_add_test(t, test_4787_9_syn_to_a_port_that_became_the_hosts);
+	tcase_add_loop_test(t, test_c2_30_remote_that_a_reload_puts_inside, 0, 2);
 	tcase_add_loop_test(t, test_1812_no_error_to_a_stranger_whose_packet_is_too_big, 0,
 			    (int)(sizeof(strangers) / sizeof(strangers[0])));
 	suite_add_tcase(s, t);
