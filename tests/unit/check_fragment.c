@@ -146,6 +146,39 @@ START_TEST(test_4963_same_first_under_another_id_starts_again)
 }
 END_TEST
 
+/* ... with all its time before it. */
+START_TEST(test_datagram_started_again_has_its_full_time)
+{
+	struct fragment_fate other = fate_for(H1, 7);
+	struct bench b;
+
+	other.id++;
+	bench_open(&b, LIMIT);
+	ck_assert_uint_eq(first(&b, H1, 7, 1480), FOLLOW);
+	b.now_ms += TIMEOUT_S * 1000;
+	ck_assert_uint_eq(first_as(&b, H1, 7, 1480, &other), FOLLOW);
+	b.now_ms += TIMEOUT_S * 1000;
+	ck_assert_uint_eq(later(&b, H1, 7, 1480, 1480, true), FOLLOW);
+	bench_close(&b);
+}
+END_TEST
+
+START_TEST(test_last_word_on_a_first_fragment_counts)
+{
+	struct fragment_fate dropped = fate_for(H1, 7);
+	struct bench b;
+
+	dropped.action = FRAGMENT_FATE_DROPPED;
+	bench_open(&b, LIMIT);
+	ck_assert_uint_eq(first(&b, H1, 7, 1480), FOLLOW);
+	ck_assert_uint_eq(first_as(&b, H1, 7, 1480, &dropped), FOLLOW);
+	ck_assert_uint_eq(later(&b, H1, 7, 1480, 1480, true), DROP_FRAGMENT_REFUSED);
+	ck_assert_uint_eq(first(&b, H1, 7, 1480), FOLLOW);
+	ck_assert_uint_eq(later(&b, H1, 7, 2960, 1480, true), FOLLOW);
+	bench_close(&b);
+}
+END_TEST
+
 /* ---- overlaps ---- */
 
 /* Seen: [1480, 2960) and [4440, 5920); pf_fragment's cutnew, cutold, dropnew, dropold and their like. */
@@ -464,6 +497,8 @@ static Suite *fragment_suite(void)
 	tcase_add_test(follow, test_later_fragments_of_a_dropped_first_are_refused);
 	tcase_add_test(follow, test_4963_id_of_a_complete_datagram_is_free_again);
 	tcase_add_test(follow, test_4963_same_first_under_another_id_starts_again);
+	tcase_add_test(follow, test_datagram_started_again_has_its_full_time);
+	tcase_add_test(follow, test_last_word_on_a_first_fragment_counts);
 	tcase_add_test(overlap, test_overlap_poisons_the_datagram);
 	tcase_add_test(overlap, test_first_fragment_that_overlaps_poisons);
 	tcase_add_test(overlap, test_duplicate_first_passes_if_equal);

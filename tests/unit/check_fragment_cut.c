@@ -4,6 +4,7 @@
  * that went in, and each piece is what a router may send.
  */
 #include <check.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "build.h"
@@ -169,6 +170,35 @@ START_TEST(test_mtu_without_room_emits_nothing)
 }
 END_TEST
 
+/* The decoder refuses such; the cut stays within the header all the same, and drops what it cannot read. */
+START_TEST(test_malformed_options_are_not_copied)
+{
+	static const uint8_t options[][4] = {{148, 5, 1, 1}, {148, 0, 1, 1}, {148, 1, 1, 1}, {1, 1, 1, 148}};
+	static struct pieces p;
+	uint8_t packet[BUILD_MAX], *copy;
+	struct pkt_view v;
+	size_t len;
+
+	for (int i = 0; i < 4; i++) {
+		len = BUILD(packet, .proto = 253, .src = 1, .dst = 2, .payload_len = 500);
+		ck_assert_int_eq(packet_parse(packet, len, false, &v), NAT_PASS);
+		memcpy(packet + 20, options[i], 4);
+		copy = malloc(len);
+		memcpy(copy, packet, len);
+		copy[0] = 0x46;
+		v.ip = copy;
+		v.l4 = copy + 24;
+		v.ihl = 24;
+		memset(&p, 0, sizeof(p));
+		p.mtu = 100;
+		fragment_cut(&v, 100, take_piece, &p);
+		ck_assert_uint_gt(p.n, 1);
+		ck_assert_uint_eq(p.header_len[1], 20);
+		free(copy);
+	}
+}
+END_TEST
+
 START_TEST(test_packet_that_fits_stays_whole)
 {
 	uint8_t packet[BUILD_MAX];
@@ -232,6 +262,7 @@ static Suite *cut_suite(void)
 	tcase_add_test(t, test_791_options_are_copied_by_their_flag);
 	tcase_add_test(t, test_791_fragment_is_cut_further);
 	tcase_add_test(t, test_mtu_without_room_emits_nothing);
+	tcase_add_test(t, test_malformed_options_are_not_copied);
 	tcase_add_test(t, test_packet_that_fits_stays_whole);
 	tcase_add_test(t, test_reassembled_pieces_are_the_packet);
 	suite_add_tcase(s, t);

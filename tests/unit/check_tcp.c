@@ -120,8 +120,8 @@ SCENARIO(test_gso_super_packet, OUT_W(65535, WSCALE + 7, S, 0, 0, 0, R, SYN_OUT)
 /* Data and ACK beyond the window go through, but count for nothing. */
 SCENARIO(test_outside_the_window_is_passed_but_not_trusted, HANDSHAKE, OUT(PA, 1127, 1, 100, L, ESTABLISHED),
 	 IN(A, 1, 1227, 0, L, ESTABLISHED), IN(A, 1, (uint32_t)-66001, 0, L, ESTABLISHED),
-	 OUT(A, (uint32_t)-66001, 1, 0, L, ESTABLISHED), OUT(PA, 1001, 1, 1, R, ESTABLISHED),
-	 IN(A, 1, 1002, 0, R, ESTABLISHED))
+	 OUT(A, (uint32_t)-66001, 1, 0, L, ESTABLISHED), OUT(PA, -66001, 1, 200, R, ESTABLISHED),
+	 OUT(PA, 1001, 1, 1, R, ESTABLISHED), IN(A, 1, 1002, 0, R, ESTABLISHED))
 
 /* Nobody can have sent what lies beyond the window, but for the byte of a probe. */
 SCENARIO(test_segment_counts_up_to_the_right_edge, HANDSHAKE, OUT(PA, 1, 1, 5000, R, ESTABLISHED),
@@ -223,6 +223,10 @@ SCENARIO(test_5961_4_scale_of_the_new_connection, HANDSHAKE, OUT(S, 900000, 0, 0
 	 IN(PA, 700001 + 16000, 900001, 1, R, ESTABLISHED), OUT(PA, 904001, 700001, 1, R, ESTABLISHED),
 	 OUT(PA, 904700, 700001, 1, L, ESTABLISHED))
 
+SCENARIO(test_5961_4_scale_of_the_new_connection_is_zero, HANDSHAKE, OUT(S, 900000, 0, 0, T, ESTABLISHED),
+	 IN_W(1000, WSCALE, SA, 700000, 900001, 0, R, SYNACK_IN), OUT_W(1, 0, A, 900001, 700001, 0, R, ESTABLISHED),
+	 IN(PA, 700001 + 16000, 900001, 1, R, ESTABLISHED))
+
 /* ... or the port is closed now. */
 SCENARIO(test_5961_4_new_connection_over_a_forgotten_one_is_refused, HANDSHAKE, OUT(S, 900000, 0, 0, T, ESTABLISHED),
 	 IN(RSA, 500000, 900001, 0, R, RESET), OUT(S, 900000, 0, 0, R, SYN_OUT), IN(SA, 7, 900001, 0, R, SYNACK_IN))
@@ -287,6 +291,7 @@ static Suite *tcp_suite(void)
 	tcase_add_test(again, test_5961_4_new_connection_over_a_half_closed_one);
 	tcase_add_test(again, test_5961_4_numbers_of_the_new_connection);
 	tcase_add_test(again, test_5961_4_scale_of_the_new_connection);
+	tcase_add_test(again, test_5961_4_scale_of_the_new_connection_is_zero);
 	tcase_add_test(again, test_5961_4_new_connection_over_a_forgotten_one_is_refused);
 
 	suite_add_tcase(s, opening);
