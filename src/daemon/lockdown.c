@@ -58,9 +58,12 @@ int lockdown_paths(const struct natd *n)
 	return abi < 0 ? abi : 0;
 }
 
-int lockdown_calls(void)
+int lockdown_calls(struct natd *n)
 {
-	int r = seccomp_confine();
+	int r = seccomp_confine(n->filter);
+
+	seccomp_free(n->filter);
+	n->filter = NULL;
 
 	if (seccomp_missing())
 		log_info(SUB_PRIVS, "no system call filter: %s", seccomp_missing());

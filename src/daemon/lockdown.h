@@ -10,7 +10,7 @@ struct natd;
  * negative errno. */
 int lockdown_paths(const struct natd *n);
 
-/* As the last step of the start. 0, or a negative errno. */
-int lockdown_calls(void);
+/* As the last step of the start: n->filter. 0, or a negative errno. */
+int lockdown_calls(struct natd *n);
 
 #endif

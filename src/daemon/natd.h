@@ -40,6 +40,7 @@ struct natd {
 	struct sdnotify service;
 	struct handover handover;
 	struct privs privs;
+	struct seccomp_filter *filter; /* from its making, early, until it is in force */
 	struct loop *loop;
 	struct netlink *netlink;
 	struct natd_config *config; /* until start_setup() takes it */

@@ -35,21 +35,39 @@ const char *seccomp_missing(void)
 #endif
 }
 
-int seccomp_confine(void)
+int seccomp_prepare(struct seccomp_filter **out)
 {
+	*out = NULL;
 	return 0;
+}
+
+int seccomp_confine(struct seccomp_filter *f)
+{
+	(void)f;
+	return 0;
+}
+
+void seccomp_free(struct seccomp_filter *f)
+{
+	(void)f;
 }
 
 #else
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/if_tun.h>
+#include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* ---- calls without a condition ---- */
@@ -196,35 +214,130 @@ static int hide_clone3(scmp_filter_ctx filter)
 	return nr == __NR_SCMP_ERROR ? 0 : seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(ENOSYS), nr, 0, NULL);
 }
 
-/* abort() and the stack protector end with a signal to ourselves. */
-static int allow_abort(scmp_filter_ctx filter)
+/* abort() and the stack protector end with a signal to natd itself. */
+static int allow_abort(scmp_filter_ctx filter, pid_t natd)
 {
-	const struct scmp_arg_cmp self = IS(0, getpid());
+	const struct scmp_arg_cmp self = IS(0, natd);
 
 	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, &self);
 }
 
-int seccomp_confine(void)
+static int allow_all(scmp_filter_ctx filter, pid_t natd)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	int r;
+	int r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 
-	if (!filter)
-		return -ENOMEM;
-	r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-	if (r == 0) /* for the threads that are there already, too */
-		r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (r == 0)
 		r = hide_clone3(filter);
 	if (r == 0)
 		r = allow_calls(filter);
 	if (r == 0)
 		r = allow_limited(filter);
-	if (r == 0)
-		r = allow_abort(filter);
-	if (r == 0)
-		r = seccomp_load(filter);
-	seccomp_release(filter);
+	return r == 0 ? allow_abort(filter, natd) : r;
+}
+
+/* ---- making the program ---- */
+
+enum { PROGRAM_MAX = 4096 }; /* BPF_MAXINSNS: the kernel's limit */
+
+struct seccomp_filter {
+	unsigned short n;
+	struct sock_filter code[PROGRAM_MAX];
+};
+
+/* In the child: writes the program to `fd`. */
+static int write_program(int fd, pid_t natd)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int r = filter ? allow_all(filter, natd) : -ENOMEM;
+
+	return r == 0 ? seccomp_export_bpf(filter, fd) : r;
+}
+
+/* Reads to the end: 0 or a negative errno. */
+static int read_program(int fd, struct seccomp_filter *f)
+{
+	size_t len = 0;
+	ssize_t n;
+
+	do {
+		n = read(fd, (char *)f->code + len, sizeof(f->code) - len);
+		len += n > 0 ? (size_t)n : 0;
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	f->n = (unsigned short)(len / sizeof(f->code[0]));
+	if (n < 0)
+		return -errno;
+	return len == 0 || len == sizeof(f->code) || len % sizeof(f->code[0]) ? -ENOMEM : 0;
+}
+
+static int wait_for(pid_t child)
+{
+	int status;
+
+	while (waitpid(child, &status, 0) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ENOMEM;
+}
+
+/* libseccomp does not survive every allocation that fails: it works in a child. */
+static int make_program(struct seccomp_filter *f)
+{
+	pid_t natd = getpid();
+	int fds[2];
+	pid_t child;
+	int r, ended;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	child = fork();
+	if (child == 0)
+		_exit(write_program(fds[1], natd) == 0 ? 0 : 1);
+	r = child < 0 ? -errno : 0;
+	close(fds[1]);
+	if (r == 0) {
+		r = read_program(fds[0], f);
+		ended = wait_for(child);
+		r = r ? r : ended;
+	}
+	close(fds[0]);
 	return r;
+}
+
+/* Nor does it see each of them, and leaves out a rule: made twice, it must be the same. */
+int seccomp_prepare(struct seccomp_filter **out)
+{
+	struct seccomp_filter *f = calloc(2, sizeof(*f));
+	int r = f ? make_program(&f[0]) : -ENOMEM;
+
+	*out = NULL;
+	if (r == 0)
+		r = make_program(&f[1]);
+	if (r == 0 && memcmp(&f[0], &f[1], sizeof(*f)) != 0)
+		r = -ENOMEM;
+	if (r == 0)
+		*out = f;
+	else
+		free(f);
+	return r;
+}
+
+int seccomp_confine(struct seccomp_filter *f)
+{
+	struct sock_fprog program;
+	long r;
+
+	if (!f)
+		return 0;
+	program = (struct sock_fprog){.len = f->n, .filter = f->code};
+	r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
+	if (r < 0)
+		return -errno;
+	return r > 0 ? -ESRCH : 0; /* a thread that has a filter of its own: there is none */
+}
+
+void seccomp_free(struct seccomp_filter *f)
+{
+	free(f);
 }
 #endif

@@ -10,8 +10,15 @@
 /* Why there is no filter in this build; NULL: there is. */
 const char *seccomp_missing(void);
 
-/* Installs it; no-new-privileges must be set. 0 (too where seccomp_missing()), or a negative errno; -EINVAL: this
- * kernel has no filters. */
-int seccomp_confine(void);
+struct seccomp_filter;
+
+/* Makes it, before the host is touched: *out, or NULL where seccomp_missing(). 0 or a negative errno. */
+int seccomp_prepare(struct seccomp_filter **out);
+
+/* Puts it in force for all threads; no-new-privileges must be set. 0 (too for NULL), or a negative errno; -EINVAL:
+ * this kernel has no filters. */
+int seccomp_confine(struct seccomp_filter *f);
+
+void seccomp_free(struct seccomp_filter *f);
 
 #endif

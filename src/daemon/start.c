@@ -14,6 +14,7 @@
 #include "reload.h"
 #include "restore.h"
 #include "rundir.h"
+#include "seccomp.h"
 #include "state.h"
 
 static enum natd_exit start_rights(struct natd *n)
@@ -24,6 +25,17 @@ static enum natd_exit start_rights(struct natd *n)
 	if (privs_check(NATD_TUN_PATH, why, sizeof(why)) == 0)
 		return NATD_EXIT_OK;
 	log_error(SUB_PRIVS, "%s", why);
+	return NATD_EXIT_SYSTEM;
+}
+
+/* First, since it may fail in ways that leave no time to put anything back. */
+static enum natd_exit start_filter(struct natd *n)
+{
+	int r = seccomp_prepare(&n->filter);
+
+	if (r == 0)
+		return NATD_EXIT_OK;
+	log_write(LEVEL_ERROR, SUB_PRIVS, -r, "making the system call filter");
 	return NATD_EXIT_SYSTEM;
 }
 
@@ -229,22 +241,21 @@ static enum natd_exit start_lockdown(struct natd *n)
 	return NATD_EXIT_SYSTEM;
 }
 
-static enum natd_exit start_filter(struct natd *n)
+static enum natd_exit start_confine(struct natd *n)
 {
-	int r = lockdown_calls();
+	int r = lockdown_calls(n);
 
-	(void)n;
 	if (r == 0)
 		return NATD_EXIT_OK;
-	log_write(LEVEL_ERROR, SUB_PRIVS, -r, "installing the system call filter");
+	log_write(LEVEL_ERROR, SUB_PRIVS, -r, "setting the system call filter");
 	return NATD_EXIT_SYSTEM;
 }
 
 enum natd_exit start_all(struct natd *n)
 {
 	static enum natd_exit (*const steps[])(struct natd *) = {
-		start_rights,  start_loop, start_netlink, start_setup, start_table,    start_devices,
-		start_control, start_drop, start_lockdown, start_routing, start_data, start_filter,
+		start_rights, start_filter, start_loop, start_netlink, start_setup, start_table,    start_devices,
+		start_control, start_drop, start_lockdown, start_routing, start_data, start_confine,
 	};
 	enum natd_exit code = NATD_EXIT_OK;
 
