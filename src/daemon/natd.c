@@ -11,8 +11,11 @@
 
 #include "loop.h"
 #include "netlink.h"
+#include "seccomp.h"
 #include "start.h"
 #include "state.h"
+
+enum { RESTORE_ATTEMPTS = 3 };
 
 void natd_open_log(const struct natd *n, const struct natd_config *c)
 {
@@ -162,16 +165,25 @@ enum natd_exit natd_run(struct natd *n)
 	return NATD_EXIT_SYSTEM;
 }
 
+/* Each attempt does what is left; a passing shortage must not cost the host its routing. */
+static void restore_routing(struct natd *n)
+{
+	int r = -1;
+
+	privs_raise(&n->privs);
+	for (int attempt = 0; r < 0 && attempt < RESTORE_ATTEMPTS; attempt++)
+		r = routing_restore(n->routing);
+	privs_lower(&n->privs);
+	if (r < 0)
+		log_error(SUB_ROUTING, "not everything could be put back: %s", routing_error(n->routing));
+}
+
 static void stop_routing(struct natd *n)
 {
 	if (!n->routing)
 		return;
-	if (!n->handover.goes_on) {
-		privs_raise(&n->privs);
-		if (routing_restore(n->routing) < 0)
-			log_error(SUB_ROUTING, "not everything could be put back: %s", routing_error(n->routing));
-		privs_lower(&n->privs);
-	}
+	if (!n->handover.goes_on)
+		restore_routing(n);
 	routing_destroy(n->routing);
 }
 
@@ -205,4 +217,5 @@ void natd_stop(struct natd *n)
 	watch_stop_signals(n);
 	loop_destroy(n->loop);
 	privs_fini(&n->privs);
+	seccomp_free(n->filter);
 }

@@ -25,11 +25,15 @@ int routing_settings_remember(struct routing *r)
 		const struct routing_object *o = &r->plan.objects[i];
 		struct sysctl_saved *v;
 		int32_t now;
+		int rc;
 
 		if (o->kind != ROUTING_SYSCTL || !o->sysctl.keep || sysctl_state_find(s, o->sysctl.name))
 			continue;
-		if (sysctl_read(o->sysctl.name, &now) < 0 || now == o->sysctl.value)
+		rc = sysctl_read(o->sysctl.name, &now);
+		if (rc == -ENOENT || (rc == 0 && now == o->sysctl.value))
 			continue;
+		if (rc < 0) /* what cannot be remembered is not changed */
+			return routing_fail(r, rc, "cannot read /proc/sys/%s: %s", o->sysctl.name, strerror(-rc));
 		if (s->n_saved == SYSCTL_SAVED_MAX)
 			return routing_fail(r, -ENOSPC, "more than %d interfaces", SYSCTL_SAVED_MAX);
 		v = &s->saved[s->n_saved++];
@@ -80,15 +84,16 @@ int routing_settings_restore(struct routing *r)
 
 	while (i < s->n_saved) {
 		struct sysctl_saved *v = &s->saved[i];
-		int err = 0;
+		int err;
 
 		if (plan_has_setting(&r->plan, v->name)) {
 			i++;
 			continue;
 		}
-		if (sysctl_read(v->name, &now) == 0 && now == v->set)
+		err = sysctl_read(v->name, &now);
+		if (err == 0 && now == v->set)
 			err = sysctl_write(v->name, v->original);
-		if (err < 0) { /* kept for the next attempt */
+		if (err < 0 && err != -ENOENT) { /* kept for the next attempt; a setting that is gone needs none */
 			rc = routing_fail(r, err, "cannot restore /proc/sys/%s to %d: %s%s", v->name, v->original,
 					  strerror(-err), routing_hint(err));
 			i++;
