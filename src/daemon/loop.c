@@ -25,6 +25,7 @@ struct loop {
 	uint64_t now_ms;
 	bool is_clock_read; /* in this turn */
 	bool stop;
+	int error; /* an event could not be armed: nobody may wait for it in vain */
 	bool is_guarded; /* the guard is taken */
 	void (*take)(void *ctx);
 	void (*give)(void *ctx);
@@ -97,11 +98,19 @@ void loop_set_guard(struct loop *l, void (*take)(void *ctx), void (*give)(void *
 	}
 }
 
+/* What fails comes back from the call, and is told there. */
+static void discard(int severity, const char *message)
+{
+	(void)severity;
+	(void)message;
+}
+
 struct loop *loop_create(void)
 {
 	struct event_config *config = event_config_new();
 	struct loop *l = calloc(1, sizeof(*l));
 
+	event_set_log_callback(discard);
 	if (config && l) {
 		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
 		event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV);
@@ -136,7 +145,7 @@ int loop_turn(struct loop *l, bool may_wait)
 		r = errno ? -errno : -EIO;
 	leave(l);
 	l->is_clock_read = false;
-	return r < 0 ? r : 0;
+	return r < 0 ? r : l->error;
 }
 
 int loop_run(struct loop *l)
@@ -170,6 +179,24 @@ static void on_fd(evutil_socket_t fd, short what, void *arg)
 	f->fn(f->ctx, fd, ready);
 }
 
+static bool wait_for(struct loop_fd *f, unsigned events)
+{
+	short what = EV_PERSIST;
+
+	if (f->events == events)
+		return true;
+	event_del(f->event);
+	f->events = events;
+	if (!events)
+		return true;
+	if (events & LOOP_READ)
+		what |= EV_READ;
+	if (events & LOOP_WRITE)
+		what |= EV_WRITE;
+	event_assign(f->event, f->loop->base, f->fd, what, on_fd, f);
+	return event_add(f->event, NULL) == 0;
+}
+
 struct loop_fd *loop_fd_add(struct loop *l, int fd, unsigned events, loop_fd_fn *fn, void *ctx)
 {
 	struct loop_fd *f = malloc(sizeof(*f));
@@ -182,26 +209,17 @@ struct loop_fd *loop_fd_add(struct loop *l, int fd, unsigned events, loop_fd_fn 
 		free(f);
 		return NULL;
 	}
-	loop_fd_set(f, events);
+	if (!wait_for(f, events)) {
+		loop_fd_remove(f);
+		return NULL;
+	}
 	return f;
 }
 
 void loop_fd_set(struct loop_fd *f, unsigned events)
 {
-	short what = EV_PERSIST;
-
-	if (f->events == events)
-		return;
-	event_del(f->event);
-	f->events = events;
-	if (!events)
-		return;
-	if (events & LOOP_READ)
-		what |= EV_READ;
-	if (events & LOOP_WRITE)
-		what |= EV_WRITE;
-	event_assign(f->event, f->loop->base, f->fd, what, on_fd, f);
-	event_add(f->event, NULL);
+	if (!wait_for(f, events))
+		f->loop->error = -ENOMEM;
 }
 
 void loop_fd_remove(struct loop_fd *f)
@@ -272,7 +290,8 @@ static void timer_arm(struct loop_timer *t, uint32_t ms, bool again)
 
 	event_del(t->event);
 	event_assign(t->event, t->loop->base, -1, again ? EV_PERSIST : 0, on_timer, t);
-	event_add(t->event, &tv);
+	if (event_add(t->event, &tv) < 0)
+		t->loop->error = -ENOMEM;
 }
 
 struct loop_timer *loop_timer_add(struct loop *l, loop_fn *fn, void *ctx)

@@ -27,7 +27,7 @@ struct loop_soon;
 struct loop *loop_create(void);
 void loop_destroy(struct loop *l);
 
-/* Runs until loop_stop(). 0, or a negative errno when waiting itself failed. */
+/* Runs until loop_stop(). 0, or a negative errno when waiting itself failed, or an event could not be armed: -ENOMEM. */
 int loop_run(struct loop *l);
 /* Ends loop_run() after the present turn. */
 void loop_stop(struct loop *l);
