@@ -255,7 +255,8 @@ void dataplane_destroy(struct dataplane *d)
 {
 	if (!d)
 		return;
-	dataplane_set_tun(d, NULL);
+	if (d->lane && d->tun_soon && d->workers_soon) /* not one that dataplane_create() gave up half made */
+		dataplane_set_tun(d, NULL);
 	loop_fd_remove(d->icmp_event);
 	loop_timer_remove(d->step_timer);
 	loop_soon_remove(d->step_soon);
