@@ -284,12 +284,16 @@ struct ctl_server *ctl_server_create(const struct ctl_server_params *p)
 
 static void stop_listening(struct ctl_server *s)
 {
+	int rc;
+
 	loop_fd_remove(s->watch);
 	s->watch = NULL;
 	if (s->fd >= 0)
 		close(s->fd);
 	s->fd = -1;
-	ctl_socket_remove(&s->socket);
+	rc = ctl_socket_remove(&s->socket);
+	if (rc < 0)
+		log_write(LEVEL_WARNING, SUB_CONTROL, -rc, "cannot remove the control socket's file");
 }
 
 void ctl_server_destroy(struct ctl_server *s)

@@ -118,8 +118,11 @@ static int open_at(struct ctl_socket *s, int fd, const struct sockaddr_un *sun, 
 
 	if (rc == 0)
 		rc = bind_closed(fd, sun);
-	if (rc == 0)
-		rc = remember(s, sun->sun_path);
+	if (rc < 0)
+		return rc;
+	rc = remember(s, sun->sun_path);
+	if (rc < 0)
+		(void)unlink(sun->sun_path); /* ours, if unrecorded: bind() has just made it */
 	if (rc == 0)
 		rc = ctl_socket_set_access(s, group, mode);
 	if (rc == 0 && listen(fd, BACKLOG) < 0)
@@ -149,13 +152,17 @@ int ctl_socket_make(struct ctl_socket *s, const char *path, const char *group, m
 	return rc;
 }
 
-void ctl_socket_remove(struct ctl_socket *s)
+int ctl_socket_remove(struct ctl_socket *s)
 {
 	struct stat st;
+	int rc = 0;
 
 	if (!s->path[0])
-		return;
-	if (lstat(s->path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
-		(void)unlink(s->path);
+		return 0;
+	if (lstat(s->path, &st) < 0)
+		rc = errno == ENOENT ? 0 : -errno;
+	else if (st.st_dev == s->dev && st.st_ino == s->ino && unlink(s->path) < 0)
+		rc = -errno;
 	s->path[0] = '\0';
+	return rc;
 }

@@ -18,7 +18,7 @@ struct ctl_socket {
 int ctl_socket_make(struct ctl_socket *s, const char *path, const char *group, mode_t mode);
 /* 0 or a negative errno; nothing for a socket that is not ours. `group` "": unchanged. */
 int ctl_socket_set_access(const struct ctl_socket *s, const char *group, mode_t mode);
-/* Removes the file, unless somebody has put another in its place. */
-void ctl_socket_remove(struct ctl_socket *s);
+/* Removes the file, unless somebody has put another in its place. 0 or a negative errno. */
+int ctl_socket_remove(struct ctl_socket *s);
 
 #endif
