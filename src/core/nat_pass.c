@@ -215,24 +215,13 @@ static void clamp_mss(struct nat *n, struct work *w)
 static void rewrite_pass(struct nat *n, struct work *w, const struct session *s)
 {
 	struct pkt_view *v = &w->v;
-	struct rewrite rw = {
-		.src = v->src, .dst = v->dst, .sport = v->sport, .dport = v->dport, .csum_partial = w->p->csum_partial};
 
-	if (w->dir == DIR_OUT) {
-		rw.src = table_address(n->table, s->ext);
-		rw.sport = s->ext_port;
-	} else {
-		rw.dst = s->int_addr;
-		rw.dport = s->int_port;
+	if (w->dir == DIR_IN) {
+		rewrite_destination(v, s->int_addr, s->int_port, w->p->csum_partial);
+		return;
 	}
-	if (v->class_ == CLASS_ICMP) { /* both stand for the one query id */
-		if (w->dir == DIR_OUT)
-			rw.dport = rw.sport;
-		else
-			rw.sport = rw.dport;
-	}
-	rewrite_apply(v, &rw);
-	if (w->dir == DIR_OUT && (!v->dont_fragment || v->frag != FRAG_NONE))
+	rewrite_source(v, table_address(n->table, s->ext), s->ext_port, w->p->csum_partial);
+	if (!v->dont_fragment || v->frag != FRAG_NONE)
 		rewrite_ip_id(v, nat_new_id(n, v));
 }
 

@@ -6,8 +6,13 @@
  *
  * Each put_*() writes one field and returns what that adds to a sum over the bytes around it. An
  * ICMP error needs the total, because its checksum covers all that was changed in the quote.
+ *
+ * rewrite_source() and rewrite_destination() are the packet path's: one endpoint, one difference for both
+ * checksums, in the machine's own byte order, which one's-complement sums do not care about (RFC 1071 2 (B)).
  */
 #include "rewrite.h"
+
+#include <string.h>
 
 #include "checksum.h"
 
@@ -148,6 +153,121 @@ void rewrite_apply(struct pkt_view *v, const struct rewrite *rw)
 {
 	put_packet(v, rw);
 }
+
+/* ---- one endpoint ---- */
+
+static inline uint32_t swap32(uint32_t v)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return __builtin_bswap32(v);
+#else
+	return v;
+#endif
+}
+
+static inline uint16_t swap16(uint16_t v)
+{
+	return (uint16_t)(swap32(v) >> (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 16 : 0));
+}
+
+/* Writes 32 bits; the difference of two native words. Sums of such have 34 bits at most. */
+static inline uint64_t put_address(uint8_t *p, uint32_t to)
+{
+	uint32_t from, word = swap32(to);
+
+	memcpy(&from, p, sizeof(from));
+	memcpy(p, &word, sizeof(word));
+	return (uint64_t)~from + word;
+}
+
+static inline uint64_t put_port(uint8_t *p, uint16_t to)
+{
+	uint16_t from, word = swap16(to);
+
+	memcpy(&from, p, sizeof(from));
+	memcpy(p, &word, sizeof(word));
+	return (uint64_t)(uint16_t)~from + word;
+}
+
+/* A native sum of at most 48 bits, folded: 0 only for the sum 0, as checksum_fold() has it. */
+static inline uint16_t fold48(uint64_t sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32); /* at most 18 bits */
+	return checksum_fold((uint32_t)sum);
+}
+
+static inline void carry(uint8_t *check, uint64_t diff)
+{
+	uint16_t old, now;
+
+	memcpy(&old, check, sizeof(old));
+	now = (uint16_t)~fold48((uint16_t)~old + diff);
+	memcpy(check, &now, sizeof(now));
+}
+
+/* RFC 768: 0 stays 0, and what comes out as 0 is written as 0xffff. */
+static inline void carry_udp(uint8_t *check, uint64_t diff)
+{
+	uint16_t old, now;
+
+	memcpy(&old, check, sizeof(old));
+	now = (uint16_t)~fold48((uint16_t)~old + diff);
+	now = now == 0 ? 0xffff : now;
+	now = old == 0 ? 0 : now;
+	memcpy(check, &now, sizeof(now));
+}
+
+/* TCP and UDP, checksum complete: nearly every packet. `half`: 0 the source, 1 the destination. */
+static inline void put_endpoint(struct pkt_view *v, unsigned half, uint32_t address, uint16_t port)
+{
+	uint64_t diff = put_address(v->ip + IP_SRC + 4 * half, address);
+
+	carry(v->ip + IP_CHECK, diff);
+	diff += put_port(v->l4 + 2 * half, port);
+	if (v->kind == PKT_TCP)
+		carry(v->l4 + TCP_CHECK, diff);
+	else
+		carry_udp(v->l4 + UDP_CHECK, diff);
+}
+
+static inline bool is_plain(const struct pkt_view *v, bool csum_partial)
+{
+	return v->kind <= PKT_UDP && !v->is_quote && !csum_partial;
+}
+
+void rewrite_source(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial)
+{
+	struct rewrite rw;
+
+	if (is_plain(v, csum_partial)) {
+		put_endpoint(v, 0, address, port);
+		v->src = address;
+		v->sport = port;
+		return;
+	}
+	rw = (struct rewrite){address, v->dst, port, v->dport, csum_partial};
+	if (v->class_ == CLASS_ICMP)
+		rw.dport = port;
+	put_packet(v, &rw);
+}
+
+void rewrite_destination(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial)
+{
+	struct rewrite rw;
+
+	if (is_plain(v, csum_partial)) {
+		put_endpoint(v, 1, address, port);
+		v->dst = address;
+		v->dport = port;
+		return;
+	}
+	rw = (struct rewrite){v->src, address, v->sport, port, csum_partial};
+	if (v->class_ == CLASS_ICMP)
+		rw.sport = port;
+	put_packet(v, &rw);
+}
+
+/* ---- quotes, and single fields ---- */
 
 void rewrite_quote(struct pkt_view *outer, struct pkt_view *quote, const struct rewrite *rw)
 {

@@ -27,6 +27,14 @@ struct rewrite {
 void rewrite_apply(struct pkt_view *v, const struct rewrite *rw);
 
 /*
+ * What a packet of a known session needs, at less cost: the source (or the destination) endpoint replaced, the
+ * other one left as it is. The same bytes as rewrite_apply() would write. For ICMP queries and replies `port` is the
+ * query id.
+ */
+void rewrite_source(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial);
+void rewrite_destination(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial);
+
+/*
  * Applies `rw` to the packet `quote` inside the ICMP error `outer`: quoted addresses, ports or id,
  * quoted IP checksum, quoted transport checksum where it is there (not for UDP checksum 0), and the
  * outer ICMP checksum by difference. The outer addresses are set with rewrite_apply() on `outer`.

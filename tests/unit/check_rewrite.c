@@ -94,6 +94,40 @@ START_TEST(test_3022_rewrite_equals_recomputation)
 }
 END_TEST
 
+/* The packet path's two write the same bytes as rewrite_apply(), whatever is wrong or missing. */
+START_TEST(test_one_endpoint_equals_both)
+{
+	static const uint8_t protos[] = {6, 17, 1, 47, 33};
+
+	for (int round = 0; round < 20000; round++) {
+		struct rewrite rw = random_rewrite();
+		size_t len = BUILD(p, .proto = protos[_i], .src = random_address(), .dst = random_address(),
+				   .id = random_port(), .sport = random_port(), .dport = random_port(),
+				   .flags = TCP_ACK, .icmp_type = 8, .payload_len = unit_below(64));
+		uint8_t field = protos[_i] == 6 ? 16 : protos[_i] == 1 ? 2 : 6;
+		bool to_source = unit_below(2);
+
+		if (len >= 20u + field + 2 && unit_below(2))
+			store16(p + 20 + field, random_port()); /* 0 and 0xffff among them */
+		parse(len);
+		memcpy(q, p, len);
+		ck_assert_int_eq(packet_parse(q, len, false, &qv), NAT_PASS);
+		rw.csum_partial = unit_below(4) == 0;
+		if (to_source)
+			rewrite_source(&qv, rw.src, rw.sport, rw.csum_partial);
+		else
+			rewrite_destination(&qv, rw.dst, rw.dport, rw.csum_partial);
+		rw = (struct rewrite){to_source ? rw.src : v.src, to_source ? v.dst : rw.dst,
+				      to_source ? rw.sport : v.sport, to_source ? v.dport : rw.dport, rw.csum_partial};
+		if (protos[_i] == 1)
+			rw.sport = rw.dport = to_source ? rw.sport : rw.dport;
+		rewrite_apply(&v, &rw);
+		ck_assert_int_eq(memcmp(p, q, len), 0);
+		ck_assert(v.src == qv.src && v.dst == qv.dst && v.sport == qv.sport && v.dport == qv.dport);
+	}
+}
+END_TEST
+
 START_TEST(test_every_port_and_id)
 {
 	static const uint8_t protos[] = {6, 17, 1};
@@ -525,6 +559,7 @@ static TCase *outer_packets(void)
 	TCase *t = tcase_create("packets");
 
 	tcase_add_loop_test(t, test_3022_rewrite_equals_recomputation, 0, 4);
+	tcase_add_loop_test(t, test_one_endpoint_equals_both, 0, 5);
 	tcase_add_loop_test(t, test_every_port_and_id, 0, 3);
 	tcase_add_loop_test(t, test_wrong_checksum_stays_wrong_by_the_same_amount, 0, 3);
 	tcase_add_test(t, test_3022_udp_without_checksum);
