@@ -163,7 +163,11 @@ static void on_emit(void *ctx, const struct nat_packet *p, bool owned)
 	o->csum_partial = p->csum_partial;
 	if (p->to != NAT_TO_HOST && !l->bad_checksums_expected && !p->csum_partial)
 		verify(o);
-	EXPECT(packet_parse(o->bytes, o->len, true, &o->v) == NAT_PASS && o->v.len == o->len, "malformed");
+	if (packet_parse(o->bytes, o->len, true, &o->v) != NAT_PASS || o->v.len != o->len) {
+		build_show("malformed", o->bytes, o->len);
+		ck_abort_msg("a malformed packet came out: %s",
+			     nat_reason_name(packet_parse(o->bytes, o->len, true, &o->v)));
+	}
 	check_leak(l, o);
 }
 
