@@ -25,9 +25,12 @@ sources()
 	find "$root/src" "$root/tests" "$@" -not -path '*/.*' -print0 | sort -z
 }
 
+# One line a file; `make format` mends them.
 format()
 {
-	sources -name '*.[ch]' | xargs -0 -n 8 -P "$jobs" clang-format --style=file --dry-run -Werror
+	sources -name '*.[ch]' | xargs -0 -n 8 -P "$jobs" clang-format --style=file --dry-run -Werror 2>&1 |
+		sed -n 's/^\([^ :]*\):[0-9]*:[0-9]*: .*/\1/p' | sort | uniq -c
+	[ "${PIPESTATUS[1]}" -eq 0 ]
 }
 
 headers()
