@@ -353,7 +353,22 @@ def test_changed_configuration_is_applied_at_a_restart(lab, keep_natd, bus, udp_
         assert exchange(sock) == seen
 
 
-@pytest.mark.parametrize("tun", ['name = "natd7"', "offload = false"])
+def test_several_queues_come_back(lab, keep_natd, udp_echo):
+    """The first of them is kept; it takes everything while natd is away."""
+    udp_echo()
+    natd = keep_natd({"more": "tun = { queues = 2; };"})
+    with lab.client.udp() as sock, lab.clients[1].udp() as other:
+        seen = exchange(sock), exchange(other)
+        before = identities(natd)
+        for _ in range(3):
+            natd.crash()
+            natd.start()
+            assert "making that anew" not in natd.text()
+            assert identities(natd) == before
+            assert (exchange(sock), exchange(other)) == seen
+
+
+@pytest.mark.parametrize("tun", ['name = "natd7"', "offload = false", "queues = 2"])
 def test_another_device_takes_the_place_of_the_former(lab, keep_natd, bus, udp_echo, tun):
     udp_echo()
     before = lab.gateway.network_state()
