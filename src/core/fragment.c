@@ -171,21 +171,22 @@ static enum fragment_verdict drop(enum nat_reason *why, enum nat_reason reason)
 
 static enum nat_reason poison(struct fragments *f, struct record *r)
 {
-	store_drop_held(f, r);
-	store_set_kind(f, r, RECORD_POISONED);
+	fragment_store_drop_held(f, r);
+	fragment_store_set_kind(f, r, RECORD_POISONED);
 	return DROP_FRAGMENT_OVERLAP;
 }
 
 static enum fragment_verdict hold(struct fragments *f, struct record *r, const struct pkt_view *v, enum nat_reason *why)
 {
 	struct piece p = piece_of(v);
-	enum nat_reason reason = v->len > FRAGMENT_MAX_LEN ? DROP_FRAGMENT_FULL : store_make_room(f, v->src, r);
+	enum nat_reason reason =
+		v->len > FRAGMENT_MAX_LEN ? DROP_FRAGMENT_FULL : fragment_store_make_room(f, v->src, r);
 
 	if (reason != NAT_PASS)
 		return drop(why, reason);
 	if (!r)
-		r = store_add(f, v, RECORD_WAITING);
-	store_hold(f, r, v);
+		r = fragment_store_add(f, v, RECORD_WAITING);
+	fragment_store_hold(f, r, v);
 	note(r, &p);
 	return FRAGMENT_HELD;
 }
@@ -194,7 +195,7 @@ static enum fragment_verdict hold(struct fragments *f, struct record *r, const s
 static bool is_held(const struct fragments *f, const struct record *r, const struct pkt_view *v)
 {
 	size_t len;
-	const uint8_t *held = store_peek(f, r, v->frag_offset, &len);
+	const uint8_t *held = fragment_store_peek(f, r, v->frag_offset, &len);
 	size_t ihl = held ? (size_t)(held[0] & 15) * 4 : 0;
 	size_t payload = (size_t)v->len - v->ihl;
 
@@ -224,7 +225,7 @@ static enum nat_reason of_followed(struct fragments *f, struct record *r, const 
 	if (place == PLACE_NEW)
 		note(r, p);
 	if (is_complete(r))
-		store_remove(f, r);
+		fragment_store_remove(f, r);
 	return refused ? DROP_FRAGMENT_REFUSED : NAT_PASS;
 }
 
@@ -239,7 +240,7 @@ enum fragment_verdict fragment_later(struct fragments *f, const struct pkt_view 
 	see_time(f, now_ms);
 	if (wrong != NAT_PASS)
 		return drop(why, wrong);
-	r = store_find(f, v);
+	r = fragment_store_find(f, v);
 	if (!r)
 		return hold(f, NULL, v, why);
 	if (r->kind == RECORD_POISONED)
@@ -257,7 +258,7 @@ enum fragment_verdict fragment_later(struct fragments *f, const struct pkt_view 
 /* The same datagram once more, as far as it goes: nothing but the first fragment was seen. */
 static void start_again(struct fragments *f, struct record *r)
 {
-	store_drop_held(f, r);
+	fragment_store_drop_held(f, r);
 	r->n_ranges = 0;
 	r->first_end = r->last_start = r->total = r->unit = 0;
 	r->irregular = false;
@@ -288,15 +289,15 @@ bool fragment_first(struct fragments *f, const struct pkt_view *v, const struct 
 	*why = check_form(v, &p);
 	if (*why != NAT_PASS)
 		return false;
-	r = store_find(f, v);
+	r = fragment_store_find(f, v);
 	if (r && !admit_first(f, r, &p, fate)) {
 		*why = DROP_FRAGMENT_OVERLAP;
 		return false;
 	}
 	if (!r)
-		r = store_add(f, v, kind);
+		r = fragment_store_add(f, v, kind);
 	else if (r->kind != kind || !r->first_end)
-		store_set_kind(f, r, kind);
+		fragment_store_set_kind(f, r, kind);
 	if (!r)
 		return true;
 	r->fate = *fate;
@@ -307,17 +308,17 @@ bool fragment_first(struct fragments *f, const struct pkt_view *v, const struct 
 
 size_t fragment_release(struct fragments *f, const struct pkt_view *v, uint8_t *out)
 {
-	struct record *r = store_find(f, v);
+	struct record *r = fragment_store_find(f, v);
 	const uint8_t *bytes = NULL;
 	size_t len = 0;
 
 	if (!r || r->kind == RECORD_WAITING)
 		return 0;
-	bytes = store_take(f, r, &len);
+	bytes = fragment_store_take(f, r, &len);
 	if (bytes)
 		memcpy(out, bytes, len);
 	if (is_complete(r))
-		store_remove(f, r);
+		fragment_store_remove(f, r);
 	return len;
 }
 
@@ -329,7 +330,7 @@ uint32_t fragment_sweep(struct fragments *f, uint64_t now_ms, uint32_t budget)
 
 	see_time(f, now_ms);
 	for (; budget > 0; budget--)
-		if (!store_expire(f, LIST_REST) && !store_expire(f, LIST_FOLLOWED))
+		if (!fragment_store_expire(f, LIST_REST) && !fragment_store_expire(f, LIST_FOLLOWED))
 			break;
 	died = f->died;
 	f->died = 0;

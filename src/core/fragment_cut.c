@@ -54,7 +54,7 @@ static struct header later_header(const uint8_t *ip, unsigned ihl)
 	return h;
 }
 
-/* The header in front of its piece, with length, flags and offset (`field`), checksum. The start of the piece as emitted. */
+/* The header in front of its piece, with length, flags and offset (`field`), and checksum. Where the piece starts. */
 static uint8_t *write_header(const struct header *h, uint8_t *payload, unsigned payload_len, uint16_t field)
 {
 	uint8_t *ip = payload - h->len;

@@ -143,7 +143,7 @@ static void list_remove(struct fragments *f, struct record *r)
 static void list_make_room(struct fragments *f, enum record_list list)
 {
 	if (f->lists[list].count >= list_room(f, list))
-		store_remove(f, record_at(f, f->lists[list].oldest));
+		fragment_store_remove(f, record_at(f, f->lists[list].oldest));
 }
 
 /* At the young end, stamped. */
@@ -168,7 +168,7 @@ static bool is_expired(const struct fragments *f, const struct record *r)
 	return f->now_ms - r->stamp_ms > f->timeout_ms;
 }
 
-struct record *store_find(struct fragments *f, const struct pkt_view *v)
+struct record *fragment_store_find(struct fragments *f, const struct pkt_view *v)
 {
 	uint32_t i = *bucket_of(f, v->src, v->dst, (uint32_t)v->proto << 16 | v->id);
 
@@ -179,7 +179,7 @@ struct record *store_find(struct fragments *f, const struct pkt_view *v)
 			continue;
 		if (!is_expired(f, r))
 			return r;
-		store_remove(f, r);
+		fragment_store_remove(f, r);
 		return NULL;
 	}
 	return NULL;
@@ -197,7 +197,7 @@ static struct record *take_record(struct fragments *f)
 	return r;
 }
 
-struct record *store_add(struct fragments *f, const struct pkt_view *v, enum record_kind kind)
+struct record *fragment_store_add(struct fragments *f, const struct pkt_view *v, enum record_kind kind)
 {
 	struct record *r;
 	uint32_t *bucket;
@@ -218,7 +218,7 @@ struct record *store_add(struct fragments *f, const struct pkt_view *v, enum rec
 	return r;
 }
 
-void store_set_kind(struct fragments *f, struct record *r, enum record_kind kind)
+void fragment_store_set_kind(struct fragments *f, struct record *r, enum record_kind kind)
 {
 	list_remove(f, r);
 	r->kind = (uint8_t)kind;
@@ -226,12 +226,12 @@ void store_set_kind(struct fragments *f, struct record *r, enum record_kind kind
 	list_append(f, r);
 }
 
-void store_remove(struct fragments *f, struct record *r)
+void fragment_store_remove(struct fragments *f, struct record *r)
 {
 	uint32_t number = number_of(f, r);
 	uint32_t *link = bucket_of_record(f, r);
 
-	store_drop_held(f, r);
+	fragment_store_drop_held(f, r);
 	while (*link != number)
 		link = &record_at(f, *link)->chain;
 	*link = r->chain;
@@ -240,13 +240,13 @@ void store_remove(struct fragments *f, struct record *r)
 	f->records_free = number;
 }
 
-bool store_expire(struct fragments *f, enum record_list list)
+bool fragment_store_expire(struct fragments *f, enum record_list list)
 {
 	uint32_t oldest = f->lists[list].oldest;
 
 	if (!oldest || !is_expired(f, record_at(f, oldest)))
 		return false;
-	store_remove(f, record_at(f, oldest));
+	fragment_store_remove(f, record_at(f, oldest));
 	return true;
 }
 
@@ -257,7 +257,7 @@ static uint32_t free_cells(const struct fragments *f)
 	return f->limit > f->held ? f->limit - f->held : 0;
 }
 
-enum nat_reason store_make_room(struct fragments *f, uint32_t src, const struct record *keep)
+enum nat_reason fragment_store_make_room(struct fragments *f, uint32_t src, const struct record *keep)
 {
 	enum { TRIES = 8 }; /* refused and poisoned records on the way hold nothing */
 	uint32_t quota = free_cells(f) / 4;
@@ -271,7 +271,7 @@ enum nat_reason store_make_room(struct fragments *f, uint32_t src, const struct 
 
 		if (!r || r == keep || r->stamp_ms >= f->now_ms)
 			break;
-		store_remove(f, r);
+		fragment_store_remove(f, r);
 	}
 	return free_cells(f) > 0 ? NAT_PASS : DROP_FRAGMENT_FULL;
 }
@@ -302,7 +302,7 @@ static void insert_cell(struct fragments *f, struct record *r, uint32_t number)
 		r->held_last = number;
 }
 
-void store_hold(struct fragments *f, struct record *r, const struct pkt_view *v)
+void fragment_store_hold(struct fragments *f, struct record *r, const struct pkt_view *v)
 {
 	uint32_t number = take_cell(f);
 	struct cell *c = cell_at(f, number);
@@ -316,7 +316,7 @@ void store_hold(struct fragments *f, struct record *r, const struct pkt_view *v)
 	++*held_by(f, r->src);
 }
 
-const uint8_t *store_take(struct fragments *f, struct record *r, size_t *len)
+const uint8_t *fragment_store_take(struct fragments *f, struct record *r, size_t *len)
 {
 	uint32_t number = r->held_first;
 	struct cell *c;
@@ -336,7 +336,7 @@ const uint8_t *store_take(struct fragments *f, struct record *r, size_t *len)
 	return data_at(f, number);
 }
 
-const uint8_t *store_peek(const struct fragments *f, const struct record *r, uint16_t start, size_t *len)
+const uint8_t *fragment_store_peek(const struct fragments *f, const struct record *r, uint16_t start, size_t *len)
 {
 	for (uint32_t i = r->held_first; i != 0; i = cell_at(f, i)->next) {
 		if (cell_at(f, i)->start != start)
@@ -347,11 +347,11 @@ const uint8_t *store_peek(const struct fragments *f, const struct record *r, uin
 	return NULL;
 }
 
-void store_drop_held(struct fragments *f, struct record *r)
+void fragment_store_drop_held(struct fragments *f, struct record *r)
 {
 	size_t len;
 
-	while (store_take(f, r, &len))
+	while (fragment_store_take(f, r, &len))
 		f->died++;
 }
 

@@ -96,34 +96,35 @@ struct fragments {
 };
 
 /* The record of v's datagram, or NULL. One whose time is up is removed. */
-struct record *store_find(struct fragments *f, const struct pkt_view *v);
+struct record *fragment_store_find(struct fragments *f, const struct pkt_view *v);
 
 /* A new record of that kind; pushes out the oldest of its list if that is full. NULL without any capacity. */
-struct record *store_add(struct fragments *f, const struct pkt_view *v, enum record_kind kind);
+struct record *fragment_store_add(struct fragments *f, const struct pkt_view *v, enum record_kind kind);
 
 /* Another kind: to the end of its list, stamped now. */
-void store_set_kind(struct fragments *f, struct record *r, enum record_kind kind);
+void fragment_store_set_kind(struct fragments *f, struct record *r, enum record_kind kind);
 
 /* Removes the record; its held fragments die. */
-void store_remove(struct fragments *f, struct record *r);
+void fragment_store_remove(struct fragments *f, struct record *r);
 
 /* Drops the held fragments of a record; they count as died. */
-void store_drop_held(struct fragments *f, struct record *r);
+void fragment_store_drop_held(struct fragments *f, struct record *r);
 
 /* Makes room for one more held fragment of that source, but not at the cost of `keep` (may be NULL). NAT_PASS,
  * DROP_FRAGMENT_QUOTA or DROP_FRAGMENT_FULL. */
-enum nat_reason store_make_room(struct fragments *f, uint32_t src, const struct record *keep);
+enum nat_reason fragment_store_make_room(struct fragments *f, uint32_t src, const struct record *keep);
 
-/* Copies the fragment to the record. After store_make_room(). */
-void store_hold(struct fragments *f, struct record *r, const struct pkt_view *v);
+/* Copies the fragment to the record. After fragment_store_make_room(). */
+void fragment_store_hold(struct fragments *f, struct record *r, const struct pkt_view *v);
 
-/* Takes the held fragment of the lowest offset out: its bytes and *len, valid until the next call; NULL if none. */
-const uint8_t *store_take(struct fragments *f, struct record *r, size_t *len);
+/* Takes the held fragment of the lowest offset out: its bytes and *len, valid until the next call; NULL if
+ * there is none. */
+const uint8_t *fragment_store_take(struct fragments *f, struct record *r, size_t *len);
 
 /* The held fragment of that offset, or NULL. */
-const uint8_t *store_peek(const struct fragments *f, const struct record *r, uint16_t start, size_t *len);
+const uint8_t *fragment_store_peek(const struct fragments *f, const struct record *r, uint16_t start, size_t *len);
 
 /* Removes the oldest record of the list if its time is up. */
-bool store_expire(struct fragments *f, enum record_list list);
+bool fragment_store_expire(struct fragments *f, enum record_list list);
 
 #endif

@@ -126,7 +126,7 @@ static struct tcp_result act_open(struct session *s, const struct segment *g, ui
 
 	forget_both(s);
 	s->window[g->peer] = mark ? MARK_ANSWERED : 0;
-	learn_syn(s, g);
+	tcp_learn_syn(s, g);
 	enter(s, g, next);
 	return pass(TCP_REFRESH | answered);
 }
@@ -137,21 +137,22 @@ static struct tcp_result act_syn(struct session *s, const struct segment *g, uin
 {
 	unsigned answered = first_answer(s, g);
 
-	learn_syn(s, g);
+	tcp_learn_syn(s, g);
 	enter(s, g, next);
 	return pass(TCP_REFRESH | answered);
 }
 
-/* SYN-ACK while the session opens. One for another SYN is passed on: its receiver's RST clears up at the other end. */
+/* SYN-ACK while the session opens. One for another SYN is passed on: its receiver's RST clears up at the other
+ * end. */
 static struct tcp_result act_synack(struct session *s, const struct segment *g, uint8_t next)
 {
 	unsigned answered = first_answer(s, g);
 	bool again = seen_from(g->me, (uint8_t)session_state(s)) == SYNACK_MINE;
 
-	if (!acks_syn(s, g))
+	if (!tcp_acks_syn(s, g))
 		return pass(TCP_LIBERAL);
-	learn_syn(s, g);
-	if (!again && window_scale(g->v) < 0)
+	tcp_learn_syn(s, g);
+	if (!again && tcp_window_scale(g->v) < 0)
 		s->scale = 0;
 	s->ack[g->me] = g->ack;
 	enter(s, g, next);
@@ -162,13 +163,13 @@ static struct tcp_result act_synack(struct session *s, const struct segment *g, 
  * own place is believed, whatever SYN (a forged one, another attempt) was seen last. */
 static struct tcp_result act_prove(struct session *s, const struct segment *g, uint8_t next)
 {
-	if (!both_heard(s) || !acks_syn(s, g))
+	if (!both_heard(s) || !tcp_acks_syn(s, g))
 		return pass(TCP_LIBERAL);
-	if (!sequence_fits(s, g)) {
+	if (!tcp_sequence_fits(s, g)) {
 		s->ack[g->peer] = g->seq;
 		s->end[g->me] = g->seq;
 	}
-	advance(s, g);
+	tcp_advance(s, g);
 	enter(s, g, next);
 	return pass(TCP_REFRESH);
 }
@@ -176,10 +177,10 @@ static struct tcp_result act_prove(struct session *s, const struct segment *g, u
 static struct tcp_result act_ack(struct session *s, const struct segment *g, uint8_t next)
 {
 	if (!both_heard(s))
-		return pass(learn_midstream(s, g) ? TCP_REFRESH : TCP_LIBERAL);
-	if (!segment_fits(s, g))
+		return pass(tcp_learn_midstream(s, g) ? TCP_REFRESH : TCP_LIBERAL);
+	if (!tcp_segment_fits(s, g))
 		return pass(TCP_LIBERAL);
-	advance(s, g);
+	tcp_advance(s, g);
 	enter(s, g, next);
 	settle(s);
 	return pass(TCP_REFRESH);
@@ -190,11 +191,11 @@ static struct tcp_result act_fin(struct session *s, const struct segment *g, uin
 {
 	if (!both_heard(s))
 		return pass(TCP_LIBERAL);
-	if (!segment_fits(s, g))
+	if (!tcp_segment_fits(s, g))
 		return drop(DROP_TCP_WINDOW);
 	if (distance(s->ack[g->peer], g->end) <= 0)
 		return pass(0);
-	advance(s, g);
+	tcp_advance(s, g);
 	enter(s, g, next);
 	settle(s);
 	return pass(TCP_REFRESH);
@@ -205,22 +206,23 @@ static struct tcp_result act_fin(struct session *s, const struct segment *g, uin
 static struct tcp_result act_challenge(struct session *s, const struct segment *g, uint8_t next)
 {
 	(void)next;
-	if (both_heard(s) && !sequence_fits(s, g))
+	if (both_heard(s) && !tcp_sequence_fits(s, g))
 		s->end[g->me] = g->seq + 1;
 	return pass(0);
 }
 
-/* SYN-ACK in a synchronised state: an old one again, or the answer to a pending SYN, whose options nobody kept. */
+/* SYN-ACK in a synchronised state: an old one again, or the answer to a pending SYN, whose options nobody
+ * kept. */
 static struct tcp_result act_answer(struct session *s, const struct segment *g, uint8_t next)
 {
-	int shift = window_scale(g->v);
+	int shift = tcp_window_scale(g->v);
 
-	if (!answers_pending(s, g))
-		return pass(both_heard(s) && segment_fits(s, g) ? 0 : TCP_LIBERAL);
+	if (!tcp_answers_pending(s, g))
+		return pass(both_heard(s) && tcp_segment_fits(s, g) ? 0 : TCP_LIBERAL);
 	s->scale = 0;
 	if (shift >= 0) {
-		set_scale(s, g->me, (unsigned)shift);
-		set_scale(s, g->peer, SCALE_MAX);
+		tcp_set_scale(s, g->me, (unsigned)shift);
+		tcp_set_scale(s, g->peer, SCALE_MAX);
 	}
 	s->ack[g->me] = g->ack;
 	s->ack[g->peer] = g->seq + 1;
@@ -237,17 +239,18 @@ static struct tcp_result act_late(struct session *s, const struct segment *g, ui
 	(void)next;
 	if (!both_heard(s))
 		return pass(TCP_LIBERAL);
-	if (segment_fits(s, g))
+	if (tcp_segment_fits(s, g))
 		return pass(0);
 	return g->v->tcp_flags & TCP_FIN ? drop(DROP_TCP_WINDOW) : pass(TCP_LIBERAL);
 }
 
-/* Data after an RST: the RST was not heeded (RFC 7857 2.2). A bare ACK proves less, it may have crossed the RST. */
+/* Data after an RST: the RST was not heeded (RFC 7857 2.2). A bare ACK proves less, it may have crossed the
+ * RST. */
 static struct tcp_result act_revive(struct session *s, const struct segment *g, uint8_t next)
 {
-	if (!both_heard(s) || !segment_fits(s, g) || g->end == g->seq)
+	if (!both_heard(s) || !tcp_segment_fits(s, g) || g->end == g->seq)
 		return act_late(s, g, next);
-	advance(s, g);
+	tcp_advance(s, g);
 	enter(s, g, next);
 	return pass(TCP_REFRESH | TCP_REVIVED);
 }
@@ -257,7 +260,7 @@ static struct tcp_result act_refuse(struct session *s, const struct segment *g, 
 {
 	unsigned answered = first_answer(s, g);
 
-	if (!acks_syn(s, g))
+	if (!tcp_acks_syn(s, g))
 		return drop(DROP_TCP_RST);
 	if (!heard(s, g->me))
 		s->window[g->me] |= MARK_ANSWERED;
@@ -271,7 +274,7 @@ static struct tcp_result act_abort(struct session *s, const struct segment *g, u
 {
 	bool exact = heard(s, g->me) && (g->seq == s->end[g->me] || g->seq == s->ack[g->peer]);
 
-	if (!exact && !(both_heard(s) && acks_syn(s, g)))
+	if (!exact && !(both_heard(s) && tcp_acks_syn(s, g)))
 		return pass(TCP_LIBERAL);
 	enter(s, g, next);
 	return pass(TCP_REFRESH);
@@ -282,16 +285,16 @@ static struct tcp_result act_late_rst(struct session *s, const struct segment *g
 	(void)next;
 	if (!both_heard(s))
 		return pass(TCP_LIBERAL);
-	return sequence_fits(s, g) ? pass(0) : drop(DROP_TCP_RST);
+	return tcp_sequence_fits(s, g) ? pass(0) : drop(DROP_TCP_RST);
 }
 
 /* RFC 5961 3.2, seen from the middle: the receiver's next expected number lies between its last
  * acknowledgement and the sender's end. */
 static struct tcp_result act_rst(struct session *s, const struct segment *g, uint8_t next)
 {
-	bool at_end = g->seq == s->end[g->me] && !syn_pending(s, g->me);
+	bool at_end = g->seq == s->end[g->me] && !tcp_syn_pending(s, g->me);
 
-	if (!both_heard(s) || !(g->seq == s->ack[g->peer] || at_end || answers_pending(s, g)))
+	if (!both_heard(s) || !(g->seq == s->ack[g->peer] || at_end || tcp_answers_pending(s, g)))
 		return act_late_rst(s, g, next);
 	enter(s, g, next);
 	return pass(TCP_REFRESH);
@@ -349,7 +352,7 @@ struct tcp_result tcp_track(struct session *s, enum nat_dir dir, const struct pk
 {
 	enum column column = column_of(v->tcp_flags);
 	enum session_state state = session_state(s);
-	struct segment g = segment_of(dir, v);
+	struct segment g = tcp_segment_of(dir, v);
 	const struct cell *c;
 
 	if (column == COL_COUNT)
@@ -357,16 +360,17 @@ struct tcp_result tcp_track(struct session *s, enum nat_dir dir, const struct pk
 	if (state >= SESSION_STATE_COUNT) /* the record came from a file */
 		return drop(DROP_TCP_STATE);
 	c = &table[seen_from(dir, (uint8_t)state)][column];
+	/* cppcheck-suppress returnDanglingLifetime; the result holds no pointer */
 	return c->act(s, &g, c->next);
 }
 
 void tcp_open(struct session *s, enum nat_dir dir, const struct pkt_view *v)
 {
-	struct segment g = segment_of(dir, v);
+	struct segment g = tcp_segment_of(dir, v);
 
 	forget_both(s);
 	s->window[g.peer] = 0;
-	learn_syn(s, &g);
+	tcp_learn_syn(s, &g);
 	enter(s, &g, SYN_MINE);
 }
 

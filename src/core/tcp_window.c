@@ -9,16 +9,13 @@
 /* Three bits of mantissa below a hidden one, five of exponent; below 8 the byte is the value. */
 uint8_t tcp_window_pack(uint32_t bytes)
 {
-	unsigned shift = 0;
-	uint64_t mantissa = bytes;
+	unsigned shift, mantissa;
 
-	while (mantissa > 15) {
-		shift++;
-		mantissa = ((uint64_t)bytes + (1ull << shift) - 1) >> shift;
-	}
-	if (mantissa < 8)
-		return (uint8_t)mantissa;
-	return (uint8_t)((shift + 1) << 3 | (mantissa & 7));
+	if (bytes < 8)
+		return (uint8_t)bytes;
+	shift = 28 - (unsigned)__builtin_clz(bytes); /* leaves 8 to 15, rounded up: 8 to 16 */
+	mantissa = (unsigned)(((uint64_t)bytes + (1ull << shift) - 1) >> shift);
+	return (uint8_t)(((shift + 1) << 3) + mantissa - 8);
 }
 
 uint32_t tcp_window_unpack(uint8_t packed)
@@ -31,7 +28,7 @@ uint32_t tcp_window_unpack(uint8_t packed)
 	return bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
 }
 
-struct segment segment_of(enum nat_dir dir, const struct pkt_view *v)
+struct segment tcp_segment_of(enum nat_dir dir, const struct pkt_view *v)
 {
 	uint32_t data = v->frag == FRAG_FIRST ? 65535u - v->ihl - v->tcp_hlen : v->tcp_data;
 	struct segment g = {
@@ -46,7 +43,7 @@ struct segment segment_of(enum nat_dir dir, const struct pkt_view *v)
 	return g;
 }
 
-void set_scale(struct session *s, enum nat_dir d, unsigned scale)
+void tcp_set_scale(struct session *s, enum nat_dir d, unsigned scale)
 {
 	s->scale = (uint8_t)((s->scale & ~(15u << (4 * d))) | scale << (4 * d));
 }
@@ -69,7 +66,7 @@ static int64_t slack(uint32_t window)
 
 /* ---- judging ---- */
 
-bool syn_pending(const struct session *s, enum nat_dir d)
+bool tcp_syn_pending(const struct session *s, enum nat_dir d)
 {
 	enum nat_dir peer = other(d);
 
@@ -81,11 +78,11 @@ static uint32_t sent_end(const struct session *s, enum nat_dir d)
 {
 	enum nat_dir peer = other(d);
 
-	return syn_pending(s, d) ? s->ack[peer] + window_of(s, peer) : s->end[d];
+	return tcp_syn_pending(s, d) ? s->ack[peer] + window_of(s, peer) : s->end[d];
 }
 
 /* The right edge binds the first byte only: a zero window probe ends one beyond (RFC 9293 3.8.6.1). */
-bool sequence_fits(const struct session *s, const struct segment *g)
+bool tcp_sequence_fits(const struct session *s, const struct segment *g)
 {
 	uint32_t acked = s->ack[g->peer];
 	uint32_t window = window_of(s, g->peer);
@@ -93,24 +90,25 @@ bool sequence_fits(const struct session *s, const struct segment *g)
 	return distance(acked, g->seq) <= (int64_t)window && distance(acked, g->end) >= -slack(window);
 }
 
-bool segment_fits(const struct session *s, const struct segment *g)
+bool tcp_segment_fits(const struct session *s, const struct segment *g)
 {
 	uint32_t acked = s->ack[g->me];
 	int32_t d = distance(acked, g->ack);
 
-	return sequence_fits(s, g) && d >= -slack(window_of(s, g->me)) && d <= distance(acked, sent_end(s, g->peer));
+	return tcp_sequence_fits(s, g) && d >= -slack(window_of(s, g->me)) &&
+	       d <= distance(acked, sent_end(s, g->peer));
 }
 
-bool acks_syn(const struct session *s, const struct segment *g)
+bool tcp_acks_syn(const struct session *s, const struct segment *g)
 {
 	uint32_t base = s->ack[g->me];
 
 	return heard(s, g->peer) && (g->v->tcp_flags & TCP_ACK) && g->ack - base <= s->end[g->peer] - base;
 }
 
-bool answers_pending(const struct session *s, const struct segment *g)
+bool tcp_answers_pending(const struct session *s, const struct segment *g)
 {
-	return both_heard(s) && (g->v->tcp_flags & TCP_ACK) && syn_pending(s, g->peer) && g->ack == s->end[g->peer];
+	return both_heard(s) && (g->v->tcp_flags & TCP_ACK) && tcp_syn_pending(s, g->peer) && g->ack == s->end[g->peer];
 }
 
 bool tcp_sequence_was_sent(const struct session *s, enum nat_dir dir, uint32_t seq)
@@ -120,7 +118,7 @@ bool tcp_sequence_was_sent(const struct session *s, enum nat_dir dir, uint32_t s
 	return !heard(s, dir) || seq - oldest <= sent_end(s, dir) - oldest;
 }
 
-int window_scale(const struct pkt_view *v)
+int tcp_window_scale(const struct pkt_view *v)
 {
 	unsigned end = v->tcp_hlen < v->l4_len ? v->tcp_hlen : v->l4_len;
 	unsigned at = 20;
@@ -152,12 +150,12 @@ static void widen(struct session *s, const struct segment *g)
 }
 
 /* The end never passes the right edge by more than a probe's byte. */
-void advance(struct session *s, const struct segment *g)
+void tcp_advance(struct session *s, const struct segment *g)
 {
 	uint32_t limit = s->ack[g->peer] + window_of(s, g->peer) + 1;
 	uint32_t end = distance(limit, g->end) > 0 ? limit : g->end;
 
-	if (syn_pending(s, g->me) || distance(s->end[g->me], end) > 0)
+	if (tcp_syn_pending(s, g->me) || distance(s->end[g->me], end) > 0)
 		s->end[g->me] = end;
 	if (distance(s->ack[g->me], g->ack) > 0)
 		s->ack[g->me] = g->ack;
@@ -176,7 +174,7 @@ static void learn_scale(struct session *s, const struct segment *g)
 {
 	bool known = heard(s, g->me);
 	unsigned scale = known ? scale_of(s, g->me) : 0;
-	int shift = window_scale(g->v);
+	int shift = tcp_window_scale(g->v);
 
 	if (!heard(s, g->peer)) {
 		if (shift >= 0)
@@ -184,10 +182,10 @@ static void learn_scale(struct session *s, const struct segment *g)
 	} else if (!known && !(s->window[g->me] & MARK_SCALES)) {
 		shift = 0;
 	}
-	set_scale(s, g->me, shift > (int)scale ? (unsigned)shift : scale);
+	tcp_set_scale(s, g->me, shift > (int)scale ? (unsigned)shift : scale);
 }
 
-void learn_syn(struct session *s, const struct segment *g)
+void tcp_learn_syn(struct session *s, const struct segment *g)
 {
 	bool known = heard(s, g->me);
 	uint8_t window = tcp_window_pack(g->v->tcp_window); /* never scaled in a SYN (RFC 7323 2.2) */
@@ -203,7 +201,7 @@ void learn_syn(struct session *s, const struct segment *g)
 		s->window[g->me] = window;
 }
 
-bool learn_midstream(struct session *s, const struct segment *g)
+bool tcp_learn_midstream(struct session *s, const struct segment *g)
 {
 	if (heard(s, g->me)) {
 		if (distance(s->end[g->me], g->end) > 0)
@@ -218,7 +216,7 @@ bool learn_midstream(struct session *s, const struct segment *g)
 			return false;
 		s->ack[g->me] = g->ack;
 	}
-	set_scale(s, g->me, SCALE_MAX);
+	tcp_set_scale(s, g->me, SCALE_MAX);
 	s->window[g->me] = 0;
 	widen(s, g);
 	s->end[g->me] = g->end;

@@ -51,7 +51,7 @@ struct segment {
 };
 
 /* Of a first fragment the length is not known: taken as the most that it can be. */
-struct segment segment_of(enum nat_dir dir, const struct pkt_view *v);
+struct segment tcp_segment_of(enum nat_dir dir, const struct pkt_view *v);
 
 /* How far `to` lies after `from` on the circle of sequence numbers; negative: before. */
 static inline int32_t distance(uint32_t from, uint32_t to)
@@ -64,7 +64,7 @@ static inline unsigned scale_of(const struct session *s, enum nat_dir d)
 	return (unsigned)(s->scale >> (4 * d)) & 15;
 }
 
-void set_scale(struct session *s, enum nat_dir d, unsigned scale);
+void tcp_set_scale(struct session *s, enum nat_dir d, unsigned scale);
 
 static inline bool heard(const struct session *s, enum nat_dir d)
 {
@@ -84,33 +84,33 @@ static inline void forget_both(struct session *s)
 /* ---- judging; nothing changes ---- */
 
 /* A SYN of direction d, unbelieved so far, stands in end[d]. */
-bool syn_pending(const struct session *s, enum nat_dir d);
+bool tcp_syn_pending(const struct session *s, enum nat_dir d);
 
 /* The data lies in what the peer accepts or has lately accepted. Both sides heard. */
-bool sequence_fits(const struct session *s, const struct segment *g);
+bool tcp_sequence_fits(const struct session *s, const struct segment *g);
 
 /* ... and it acknowledges nothing unsent, and nothing older than a window (RFC 5961 5.2). */
-bool segment_fits(const struct session *s, const struct segment *g);
+bool tcp_segment_fits(const struct session *s, const struct segment *g);
 
 /* While the session opens: the ACK covers the peer's SYN, so its sender has seen that. */
-bool acks_syn(const struct session *s, const struct segment *g);
+bool tcp_acks_syn(const struct session *s, const struct segment *g);
 
 /* It acknowledges the peer's pending SYN, and that alone. */
-bool answers_pending(const struct session *s, const struct segment *g);
+bool tcp_answers_pending(const struct session *s, const struct segment *g);
 
 /* Shift count of the window scale option, at most SCALE_MAX; -1 without one. Stays within the header. */
-int window_scale(const struct pkt_view *v);
+int tcp_window_scale(const struct pkt_view *v);
 
 /* ---- learning ---- */
 
 /* Takes the sender's place in sequence space, window and scale from its SYN. */
-void learn_syn(struct session *s, const struct segment *g);
+void tcp_learn_syn(struct session *s, const struct segment *g);
 
 /* A segment that fits moves the numbers; both sides heard. */
-void advance(struct session *s, const struct segment *g);
+void tcp_advance(struct session *s, const struct segment *g);
 
 /* Data or ACK of a session whose numbers are not known (not both sides heard): taken as it is, unless it
  * contradicts what is known; then false. */
-bool learn_midstream(struct session *s, const struct segment *g);
+bool tcp_learn_midstream(struct session *s, const struct segment *g);
 
 #endif

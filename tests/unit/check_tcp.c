@@ -58,7 +58,7 @@ SCENARIO(test_jool_so_outside_syn_comes_again, OUT(S, 0, 0, 0, R, SYN_OUT), IN(S
 	 IN(S, 0, 0, 0, R, SYN_BOTH), OUT(SA, 0, 1, 0, R, SYNACK_OUT), OUT(S, 0, 0, 0, T, SYNACK_OUT),
 	 IN(A, 1, 1, 0, R, ESTABLISHED))
 
-/* RFC 9293 figure 8: a plain ACK may take the place of the second SYN-ACK. */
+/* RFC 9293 3.5: a plain ACK may take the place of the second SYN-ACK. */
 SCENARIO(test_5382_2a_simultaneous_open_with_a_plain_ack, OUT(S, 0, 0, 0, R, SYN_OUT), IN(S, 0, 0, 0, RA, SYN_BOTH),
 	 OUT(A, 1, 1, 0, R, SYNACK_OUT), IN(A, 1, 1, 0, R, ESTABLISHED))
 
