@@ -107,3 +107,17 @@ bool icmp_limit_take(struct icmp_limit *l, uint64_t source_hash, uint64_t now_ms
 	l->bucket[i].used = 1;
 	return true;
 }
+
+bool icmp_pass_take(struct icmp_pass_limit *l, uint64_t session_hash, uint32_t now_s)
+{
+	unsigned i = session_hash % ICMP_PASS_BUCKETS;
+
+	if (l->bucket[i].second != now_s) {
+		l->bucket[i].second = now_s;
+		l->bucket[i].passed = 0;
+	}
+	if (l->bucket[i].passed == ICMP_PASS_PER_SESSION)
+		return false;
+	l->bucket[i].passed++;
+	return true;
+}

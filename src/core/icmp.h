@@ -69,4 +69,22 @@ struct icmp_limit {
 
 bool icmp_limit_take(struct icmp_limit *l, uint64_t source_hash, uint64_t now_ms, uint64_t random);
 
+/*
+ * The rate of errors that pass through, for each session (RFC 5508 10): whoever has seen one packet of it could otherwise pour
+ * errors into the inside network. Plain data, zero-initialised; `session_hash` keyed.
+ */
+enum {
+	ICMP_PASS_BUCKETS = 1024,
+	ICMP_PASS_PER_SESSION = 100, /* in each second; a traceroute of 30 hops, three times a second */
+};
+
+struct icmp_pass_limit {
+	struct {
+		uint32_t second;
+		uint32_t passed; /* in that second */
+	} bucket[ICMP_PASS_BUCKETS];
+};
+
+bool icmp_pass_take(struct icmp_pass_limit *l, uint64_t session_hash, uint32_t now_s);
+
 #endif

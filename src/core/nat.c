@@ -321,7 +321,7 @@ static void conclude(struct nat *n, struct work *w, enum nat_reason why)
 		return;
 	}
 	nat_drop(n, w, why);
-	nat_answer_exhausted(n, w, why);
+	nat_answer_refused(n, w, why);
 }
 
 static void translate_first_fragment(struct nat *n, struct work *w)

@@ -75,6 +75,7 @@ static enum nat_reason pass_error(struct nat *n, struct work *w)
 	struct session_key k;
 	struct session *s;
 	struct pkt_view q;
+	uint64_t hash;
 	enum nat_reason why = packet_parse_quote(&w->v, &q);
 
 	if (why != NAT_PASS)
@@ -82,10 +83,13 @@ static enum nat_reason pass_error(struct nat *n, struct work *w)
 	if (w->v.dst != q.src)
 		return DROP_ICMP_QUOTE_ADDRESS;
 	quote_key(n, &q, (enum nat_dir)w->dir, &k);
-	s = table_find(n->table, &k, table_hash(n->table, &k), n->now_s);
+	hash = table_hash(n->table, &k);
+	s = table_find(n->table, &k, hash, n->now_s);
 	if (s == NULL)
 		return DROP_ICMP_NO_SESSION;
 	why = check_error(s, w, &q);
+	if (why == NAT_PASS && !icmp_pass_take(&n->icmp_pass, hash, n->now_s))
+		why = DROP_ICMP_RATE;
 	if (why == NAT_PASS) {
 		if (w->dir == DIR_IN)
 			w->mtu = rules_inside_mtu(n->rules, s->int_addr);
@@ -171,14 +175,26 @@ void nat_answer(struct nat *n, struct work *w, uint8_t type, uint8_t code, uint1
 	n->emit(n->emit_ctx, &out, true);
 }
 
-void nat_answer_exhausted(struct nat *n, struct work *w, enum nat_reason why)
+/* RFC 6888 REQ-11B, RFC 5508 REQ-8: no resources. */
+static bool is_about_resources(enum nat_reason why)
+{
+	return why == DROP_NO_ADDRESS || why == DROP_NO_PORT || why == DROP_SESSIONS_FULL ||
+	       why == DROP_HOST_SESSIONS || why == DROP_HOST_PORTS || why == DROP_HOST_RATE ||
+	       why == DROP_EXPIRED_EMBRYO || why == DROP_TABLE || why == DROP_OTHER_BUSY;
+}
+
+void nat_answer_refused(struct nat *n, struct work *w, enum nat_reason why)
 {
 	enum nat_exhausted_icmp how = n->policy->exhausted_icmp;
-	bool is_resource = why == DROP_NO_ADDRESS || why == DROP_NO_PORT || why == DROP_SESSIONS_FULL ||
-			   why == DROP_HOST_SESSIONS || why == DROP_HOST_PORTS || why == DROP_HOST_RATE ||
-			   why == DROP_EXPIRED_EMBRYO || why == DROP_TABLE || why == DROP_OTHER_BUSY;
+	uint8_t code = ICMP_UNREACH_ADMIN;
 
-	if (!is_resource || !w->from_inside || how == EXHAUSTED_NONE)
+	if (!w->from_inside || how == EXHAUSTED_NONE)
 		return;
-	nat_answer(n, w, ICMP_UNREACH, how == EXHAUSTED_ADMIN_PROHIBITED ? ICMP_UNREACH_ADMIN : ICMP_UNREACH_HOST, 0);
+	if (why == DROP_OTHER_PROTOCOL)
+		code = ICMP_UNREACH_PROTOCOL; /* RFC 1812 5.2.7.1: its sender can try another one */
+	else if (is_about_resources(why) && how == EXHAUSTED_HOST_UNREACHABLE)
+		code = ICMP_UNREACH_HOST;
+	else if (!is_about_resources(why) && why != DROP_HAIRPIN_OFF)
+		return;
+	nat_answer(n, w, ICMP_UNREACH, code, 0);
 }

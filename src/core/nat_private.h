@@ -82,6 +82,7 @@ struct nat {
 	void (*observe)(void *ctx, enum nat_event e, const struct session *s);
 	void *observe_ctx;
 	struct icmp_limit icmp_limit;
+	struct icmp_pass_limit icmp_pass;
 	uint16_t ids[ID_COUNTERS];
 	int32_t *slots;	   /* of the outside addresses, by ordinal */
 	bool one_external; /* exactly one range: see external_ordinal() */
@@ -118,8 +119,8 @@ void nat_icmp_error(struct nat *n, struct work *w);
 void nat_restore(struct work *w);
 /* Answers the sender of `w` (restored to what it sent) with an ICMP error, if one may be sent. */
 void nat_answer(struct nat *n, struct work *w, uint8_t type, uint8_t code, uint16_t mtu);
-/* The error that RFC 6888 REQ-11 or RFC 5508 REQ-8 wants for `why`, if it is about resources. */
-void nat_answer_exhausted(struct nat *n, struct work *w, enum nat_reason why);
+/* The error that RFC 6888 REQ-11 or RFC 5508 REQ-8 wants for `why`, if it is about resources or policy. */
+void nat_answer_refused(struct nat *n, struct work *w, enum nat_reason why);
 
 /* nat_fragment.c */
 void nat_fragment_later(struct nat *n, struct work *w);

@@ -48,6 +48,7 @@
 	X(DROP_ICMP_QUOTE_ADDRESS, "drop_icmp_quote_address", "outer destination differs from the quoted source (CVE-2019-5598)") \
 	X(DROP_ICMP_QUOTE_SEQUENCE, "drop_icmp_quote_sequence", "quoted TCP sequence number was never sent: forged") \
 	X(DROP_ICMP_MTU,          "drop_icmp_mtu",          "fragmentation needed with an MTU below 68")          \
+	X(DROP_ICMP_RATE,         "drop_icmp_rate",         "more than 100 ICMP errors a second about one session (RFC 5508 10)") \
 	/* fragments */                                                                                           \
 	X(DROP_FRAGMENT_TINY,     "drop_fragment_tiny",     "first fragment without a whole transport header, empty one, or TCP at offset 8 (RFC 3128)") \
 	X(DROP_FRAGMENT_OVERLAP,  "drop_fragment_overlap",  "fragments overlap: the datagram is dropped")         \

@@ -231,7 +231,7 @@ START_TEST(test_hairpinning_off_closes_forwards_from_inside_alone)
 	add("web", TCP, 80, 80);
 	lab_start(lab);
 	syn_in(LAB_A, LAB_EXT, 80);
-	lab_dropped(lab, DROP_HAIRPIN_OFF);
+	lab_dropped_with_icmp(lab, DROP_HAIRPIN_OFF, 3, 13);
 	syn_in(LAB_S1, LAB_EXT, 80);
 	expect_to(LAB_WEB, 80);
 }

@@ -219,6 +219,36 @@ START_TEST(test_5508_7_7857_12_hairpinned_error)
 }
 END_TEST
 
+/* RFC 5508 10: a flood of errors that all name a session. So many a second pass; the session lives, others are not bound. */
+START_TEST(test_5508_10_flood_of_errors_about_one_session)
+{
+	uint8_t seen[200], other[200];
+	uint64_t passed = 0, dropped = 0;
+
+	lab->skip_check = true;
+	lab_start(lab);
+	lab_udp_out(lab, LAB_B, 6000, LAB_S2, 7);
+	size_t other_len = lab->out[0].len;
+
+	memcpy(other, lab->out[0].bytes, other_len);
+	size_t len = open_flow(ABOUT_UDP, seen);
+
+	for (int i = 0; i < 5000; i++) {
+		send_error(LAB_R, LAB_EXT, 3, 1, seen, len);
+		passed += lab->n_out;
+		dropped += lab_delta(lab, DROP_ICMP_RATE);
+	}
+	ck_assert_uint_eq(passed, ICMP_PASS_PER_SESSION);
+	ck_assert_uint_eq(dropped, 5000 - ICMP_PASS_PER_SESSION);
+	send_error(LAB_R, LAB_EXT, 3, 1, other, other_len);
+	lab_one(lab, NAT_TO_INSIDE);
+	lab_advance(lab, 1000);
+	send_error(LAB_R, LAB_EXT, 3, 1, seen, len);
+	lab_one(lab, NAT_TO_INSIDE);
+	ck_assert_uint_eq(lab_sessions(lab), 2);
+}
+END_TEST
+
 /* ---- refused ---- */
 
 START_TEST(test_5508_4_error_without_session)
@@ -605,6 +635,7 @@ static Suite *suite(void)
 		{test_5508_6_errors_do_not_refresh, 1},
 		{test_5508_5_outbound_error_is_translated, ABOUT_COUNT * 2},
 		{test_5508_7_7857_12_hairpinned_error, 1},
+		{test_5508_10_flood_of_errors_about_one_session, 1},
 		{test_5508_4_error_without_session, 1},
 		{test_5508_5_error_from_inside_without_session_never_leaks, 1},
 		{test_5508_3_bad_icmp_checksum, 1},

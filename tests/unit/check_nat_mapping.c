@@ -481,7 +481,7 @@ START_TEST(test_4787_9_hairpinning_off)
 	uint16_t b = lab_udp_out(lab, LAB_B, 6000, LAB_S1, 7);
 
 	LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_EXT, .sport = 5000, .dport = b);
-	lab_dropped(lab, DROP_HAIRPIN_OFF);
+	lab_dropped_with_icmp(lab, DROP_HAIRPIN_OFF, 3, 13); /* RFC 5508 REQ-8: administrative restrictions */
 }
 END_TEST
 

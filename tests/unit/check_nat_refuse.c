@@ -62,7 +62,9 @@ START_TEST(test_l1_sctp_with_junk_is_translated_or_dropped)
 	lab->policy.other_protocols = OTHER_DROP;
 	ck_assert_uint_eq(lab_reload(lab).ended, 1);
 	LAB_SEND(lab, .proto = 132, .src = LAB_A, .dst = LAB_S1, .payload_len = 40);
-	lab_dropped(lab, DROP_OTHER_PROTOCOL);
+	lab_dropped_with_icmp(lab, DROP_OTHER_PROTOCOL, 3, 2);
+	LAB_SEND(lab, .proto = 132, .src = LAB_S1, .dst = LAB_EXT, .payload_len = 40);
+	ck_assert_uint_eq(lab->n_out, 0);
 }
 END_TEST
 
