@@ -110,11 +110,16 @@ static inline uint32_t index_second_bucket(const struct index *ix, uint64_t hash
 }
 
 /* The tag in its place. */
+static inline uint32_t index_tag_of(uint64_t hash, unsigned ref_bits)
+{
+	uint32_t tag = (uint32_t)(hash >> (32 + ref_bits));
+
+	return (tag + (tag == 0)) << ref_bits;
+}
+
 static inline uint32_t index_tag(const struct index *ix, uint64_t hash)
 {
-	uint32_t tag = (uint32_t)(hash >> (32 + ix->ref_bits));
-
-	return (tag + (tag == 0)) << ix->ref_bits;
+	return index_tag_of(hash, ix->ref_bits);
 }
 
 /* Bit i: slot i of `b`, seen through `mask`, equals `want`. */

@@ -282,7 +282,13 @@ static void prepare(struct nat *n, struct work *w, struct nat_packet *p)
 	if (!has_key(w))
 		return;
 	nat_key(n, w, (enum nat_dir)w->dir);
-	table_prefetch(n->table, (enum nat_dir)w->dir, w->hash);
+	w->place = table_prefetch(n->table, (enum nat_dir)w->dir, w->hash);
+}
+
+static void prefetch_record(const struct nat *n, struct work *w)
+{
+	if (has_key(w))
+		w->likely = table_prefetch_record(n->table, (enum nat_dir)w->dir, w->hash, w->place);
 }
 
 /* The host reads its ICMP itself: natd sees copies, and what is not for its sessions is none of its business. */
@@ -309,8 +315,10 @@ static enum nat_reason both_passes(struct nat *n, struct work *w)
 		return why;
 	nat_key(n, w, DIR_IN);
 	why = nat_pass(n, w);
-	if (w->to_host) /* a port of natd's when the session began, the host's own now */
+	if (w->to_host) { /* a port of natd's when the session began, the host's own now */
 		nat_restore(w);
+		w->session = NULL;
+	}
 	return why;
 }
 
@@ -379,9 +387,7 @@ void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t co
 	for (uint32_t i = 0; i < count; i++)
 		prepare(n, &n->work[i], &p[i]);
 	for (uint32_t i = 0; i < count; i++)
-		if (has_key(&n->work[i]))
-			n->work[i].likely =
-				table_prefetch_record(n->table, (enum nat_dir)n->work[i].dir, n->work[i].hash);
+		prefetch_record(n, &n->work[i]);
 	for (uint32_t i = 0; i < count; i++)
 		process(n, &n->work[i]);
 }

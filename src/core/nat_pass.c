@@ -26,14 +26,6 @@ uint16_t nat_new_id(struct nat *n, const struct pkt_view *v)
 	return (uint16_t)(n->ids[(h >> 16) % ID_COUNTERS]++ + h);
 }
 
-enum nat_to nat_destination(const struct nat *n, const struct work *w)
-{
-	(void)n;
-	if (w->to_host)
-		return NAT_TO_HOST;
-	return w->dir == DIR_OUT ? NAT_TO_OUTSIDE : NAT_TO_INSIDE;
-}
-
 /* ---- fits the way out? ---- */
 
 static uint32_t segment_len(const struct work *w)
@@ -70,10 +62,9 @@ static enum nat_reason refuse(struct nat *n, struct work *w, const struct icmp_e
 
 /* RFC 4787 REQ-13, RFC 1191: too large with DF is answered, without it is cut when sent. The host's copy of an ICMP packet
  * was put together again by its stack, whatever its DF says. */
-static enum nat_reason check_size(struct nat *n, struct work *w, uint16_t mtu)
+static __attribute__((noinline)) enum nat_reason check_large(struct nat *n, struct work *w, uint16_t mtu)
 {
-	w->mtu = mtu;
-	if (mtu == 0 || segment_len(w) <= mtu)
+	if (segment_len(w) <= mtu)
 		return NAT_PASS;
 	if (w->p->gso_size == 0 && (!w->v.dont_fragment || w->p->source == NAT_FROM_ICMP))
 		return NAT_PASS;
@@ -81,10 +72,14 @@ static enum nat_reason check_size(struct nat *n, struct work *w, uint16_t mtu)
 		      DROP_TOO_BIG);
 }
 
-static enum nat_reason check_ttl(struct nat *n, struct work *w)
+static inline enum nat_reason check_size(struct nat *n, struct work *w, uint16_t mtu)
 {
-	if (w->p->source != NAT_FROM_ICMP)
-		return NAT_PASS; /* the kernel has routed it and taken its step */
+	w->mtu = mtu;
+	return mtu == 0 || w->v.len <= mtu ? NAT_PASS : check_large(n, w, mtu);
+}
+
+static __attribute__((noinline)) enum nat_reason check_ttl(struct nat *n, struct work *w)
+{
 	if (w->v.ttl <= 1)
 		return refuse(n, w, &(struct icmp_error){.type = ICMP_TIME_EXCEEDED}, DROP_TTL);
 	rewrite_decrement_ttl(&w->v);
@@ -171,9 +166,12 @@ static enum nat_reason track(struct nat *n, struct session *s, struct work *w)
 /* A super-packet counts as the segments that it stands for. */
 static uint32_t segments_in(const struct work *w)
 {
-	uint32_t header = (uint32_t)w->v.ihl + (w->v.kind == PKT_TCP ? w->v.tcp_hlen : 8u);
+	uint32_t header;
 
-	if (w->p->gso_size == 0 || w->v.len <= header)
+	if (w->p->gso_size == 0)
+		return 1;
+	header = (uint32_t)w->v.ihl + (w->v.kind == PKT_TCP ? w->v.tcp_hlen : 8u);
+	if (w->v.len <= header)
 		return 1;
 	return (w->v.len - header + w->p->gso_size - 1u) / w->p->gso_size;
 }
@@ -228,8 +226,10 @@ static void rewrite_pass(struct nat *n, struct work *w, const struct session *s)
 /* What needs no session to be judged. */
 static enum nat_reason check_before(struct nat *n, struct work *w)
 {
-	enum nat_reason why = check_ttl(n, w);
+	enum nat_reason why = NAT_PASS;
 
+	if (w->p->source == NAT_FROM_ICMP) /* what comes from the TUN the kernel has routed, and taken its step */
+		why = check_ttl(n, w);
 	if (why == NAT_PASS && w->dir == DIR_OUT)
 		why = check_size(n, w, outbound_mtu(n, w));
 	return why;

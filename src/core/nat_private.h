@@ -50,6 +50,7 @@ struct work {
 	struct pkt_view v;
 	struct session_key key;
 	uint64_t hash;
+	const void *place;	/* for table_prefetch_record() */
 	struct session *likely; /* for table_find_likely(); NULL: not known */
 	uint8_t dir;		/* enum nat_dir of the next pass */
 	uint8_t reason;		/* enum nat_reason found while classifying */
@@ -57,7 +58,7 @@ struct work {
 	bool to_host;		/* the verdict is NAT_TO_HOST, untouched */
 	bool from_inside;	/* where an answer about it must go */
 	uint16_t mtu;		/* of the way out, 0: not known */
-	uint32_t src, dst;	/* as it came in, and the same for the next two */
+	uint32_t src, dst;	/* as it came in, and the same for the next three */
 	uint16_t sport, dport;
 	uint16_t id;
 	struct session *session; /* of the last pass */
@@ -105,7 +106,13 @@ void nat_key(const struct nat *n, struct work *w, enum nat_dir dir);
 
 /* nat_pass.c: one direction */
 enum nat_reason nat_pass(struct nat *n, struct work *w);
-enum nat_to nat_destination(const struct nat *n, const struct work *w);
+static inline enum nat_to nat_destination(const struct nat *n, const struct work *w)
+{
+	(void)n;
+	if (w->to_host)
+		return NAT_TO_HOST;
+	return w->dir == DIR_OUT ? NAT_TO_OUTSIDE : NAT_TO_INSIDE;
+}
 uint16_t nat_new_id(struct nat *n, const struct pkt_view *v);
 void nat_notify(const struct nat *n, enum nat_event e, const struct session *s);
 

@@ -8,6 +8,8 @@
  */
 #include "table_private.h"
 
+#include <string.h>
+
 enum { SWEEP_BLOCK = 16, ID_INDEX_BITS = 25, ID_GENERATION_BITS = 15, ID_CREATED_MASK = 0x1fff };
 
 /* ---- look-up ---- */
@@ -18,33 +20,48 @@ uint64_t table_hash(const struct table *t, const struct session_key *k)
 			 key_kind(k->class_, k->dir == DIR_OUT ? KEY_OUT : KEY_IN));
 }
 
-void table_prefetch(const struct table *t, enum nat_dir dir, uint64_t hash)
-{
-	index_prefetch(&t->index[dir == DIR_OUT ? IX_OUT : IX_IN], hash);
-}
+/* The indexes of both directions have references of 24 bits: masks and shifts need not be read from them. */
+enum { SESSION_REF_BITS = 24, SESSION_REF = (1 << SESSION_REF_BITS) - 1 };
 
-struct session *table_prefetch_record(const struct table *t, enum nat_dir dir, uint64_t hash)
+const void *table_prefetch(const struct table *t, enum nat_dir dir, uint64_t hash)
 {
 	const struct index *ix = &t->index[dir == DIR_OUT ? IX_OUT : IX_IN];
 	const struct index_bucket *b = &ix->buckets[index_first_bucket(ix, hash)];
-	uint32_t found = index_match(b, ~ix->ref_mask, index_tag(ix, hash));
 
+	__builtin_prefetch(b);
+	return b;
+}
+
+struct session *table_prefetch_record(const struct table *t, enum nat_dir dir, uint64_t hash, const void *place)
+{
+	const struct index *ix = &t->index[dir == DIR_OUT ? IX_OUT : IX_IN];
+	const struct index_bucket *b = place;
+	uint32_t found = index_match(b, ~(uint32_t)SESSION_REF, index_tag_of(hash, SESSION_REF_BITS));
 	struct session *likely;
 
 	if (found == 0) {
 		__builtin_prefetch(&ix->buckets[index_second_bucket(ix, hash)]);
 		return NULL;
 	}
-	likely = &t->sessions[b->slot[__builtin_ctz(found)] & ix->ref_mask];
+	likely = &t->sessions[b->slot[__builtin_ctz(found)] & SESSION_REF];
 	__builtin_prefetch(likely, 1);
 	return likely;
 }
 
+/* A key begins as a session does: what is compared outbound are twelve bytes. */
+_Static_assert(offsetof(struct session_key, local) == offsetof(struct session, int_addr) &&
+		       offsetof(struct session_key, remote) == offsetof(struct session, rem_addr) &&
+		       offsetof(struct session_key, local_port) == offsetof(struct session, int_port) &&
+		       offsetof(struct session_key, remote_port) == offsetof(struct session, rem_port),
+	       "the outbound key is the beginning of the record");
+
 static inline bool is_key_of(const struct session_key *k, const struct session *s)
 {
-	uint32_t local = k->dir == DIR_OUT ? s->int_addr : s->ext;
-	uint16_t local_port = k->dir == DIR_OUT ? s->int_port : s->ext_port;
+	uint32_t local = s->ext;
+	uint16_t local_port = s->ext_port;
 
+	if (k->dir == DIR_OUT)
+		return memcmp(k, s, 12) == 0 && session_class(s) == k->class_;
 	return ((local ^ k->local) | (s->rem_addr ^ k->remote) | (uint32_t)(local_port ^ k->local_port) |
 		(uint32_t)(s->rem_port ^ k->remote_port) | (uint32_t)(session_class(s) ^ k->class_)) == 0;
 }

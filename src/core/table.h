@@ -170,10 +170,11 @@ struct session_key {
 
 uint64_t table_hash(const struct table *t, const struct session_key *k);
 /* Three steps so that a batch can overlap its cache misses: prefetch the bucket; find the likely record in it and
- * prefetch that; then table_find(). The first two are hints and may be left out. */
-void table_prefetch(const struct table *t, enum nat_dir dir, uint64_t hash);
+ * prefetch that; then table_find(). The first two are hints and may be left out. The first returns a place that the
+ * second must be given, before anything is opened or closed. */
+const void *table_prefetch(const struct table *t, enum nat_dir dir, uint64_t hash);
 /* The record that a look-up will most likely want, or NULL; not read, and perhaps another's by the time it is. */
-struct session *table_prefetch_record(const struct table *t, enum nat_dir dir, uint64_t hash);
+struct session *table_prefetch_record(const struct table *t, enum nat_dir dir, uint64_t hash, const void *place);
 /* Session with exactly this key that has not timed out, or NULL. */
 struct session *table_find(struct table *t, const struct session_key *k, uint64_t hash, uint32_t now_s);
 /* The same, trying first what table_prefetch_record() said (or NULL). */

@@ -259,13 +259,14 @@ static void bench_open(struct bench *b)
 static void find_batch(struct bench *b, const struct session_key *k, uint32_t *hits)
 {
 	uint64_t hash[BATCH];
+	const void *place[BATCH];
 
 	for (int i = 0; i < BATCH; i++) {
 		hash[i] = table_hash(b->t, &k[i]);
-		table_prefetch(b->t, (enum nat_dir)k[i].dir, hash[i]);
+		place[i] = table_prefetch(b->t, (enum nat_dir)k[i].dir, hash[i]);
 	}
 	for (int i = 0; i < BATCH; i++)
-		table_prefetch_record(b->t, (enum nat_dir)k[i].dir, hash[i]);
+		table_prefetch_record(b->t, (enum nat_dir)k[i].dir, hash[i], place[i]);
 	for (int i = 0; i < BATCH; i++) {
 		struct session *s = table_find(b->t, &k[i], hash[i], 1001);
 

@@ -136,8 +136,7 @@ static inline struct session *lab_find(struct lab *l, const struct session_key *
 {
 	uint64_t hash = table_hash(l->t, k);
 
-	table_prefetch(l->t, (enum nat_dir)k->dir, hash);
-	table_prefetch_record(l->t, (enum nat_dir)k->dir, hash);
+	table_prefetch_record(l->t, (enum nat_dir)k->dir, hash, table_prefetch(l->t, (enum nat_dir)k->dir, hash));
 	return table_find(l->t, k, hash, l->now_s);
 }
 
