@@ -31,6 +31,15 @@ static inline uint16_t checksum_fold(uint32_t sum)
 	return (uint16_t)(sum + (sum >> 16));
 }
 
+/* The same of a 64-bit sum of 32-bit words, in whichever byte order they were read: each half is added to the other
+ * one with its carry (RFC 1071 2 (A)), twice. 0 only for the sum 0. */
+static inline uint16_t checksum_fold64(uint64_t sum)
+{
+	uint32_t half = (uint32_t)((sum + (sum << 32 | sum >> 32)) >> 32);
+
+	return (uint16_t)((half + (half << 16 | half >> 16)) >> 16);
+}
+
 /* Folded and complemented: the value for a checksum field; 0 over data that holds a right one. */
 static inline uint16_t checksum_finish(uint32_t sum)
 {

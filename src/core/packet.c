@@ -60,7 +60,7 @@ static inline uint32_t native32(const uint8_t *p)
 
 /*
  * RFC 1812 5.2.2 (2). In the machine's byte order: a right header adds up to 0xffff, which is the same
- * in both. At most 15 words of 32 bits, so the sum has no more than 36 bits.
+ * in both.
  */
 static inline bool header_sum_ok(const uint8_t *p, unsigned ihl)
 {
@@ -68,8 +68,7 @@ static inline bool header_sum_ok(const uint8_t *p, unsigned ihl)
 
 	for (unsigned i = IP_HEADER_MIN; unlikely(i < ihl); i += 4)
 		sum += native32(p + i);
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	return checksum_fold((uint32_t)sum + (uint32_t)(sum >> 32)) == 0xffff;
+	return checksum_fold64(sum) == 0xffff;
 }
 
 /* Every option bounded; the walk always advances. RFC 791 3.1, RFC 1812 5.2.4 and 5.3.13. */
@@ -113,15 +112,17 @@ static inline enum nat_reason parse_ip(uint8_t *p, size_t avail, struct pkt_view
 		.len = (uint16_t)total,
 		.l4_len = (uint16_t)(there - ihl),
 		.id = load16(p + 4),
-		.frag_offset = (uint16_t)((word & IP_OFFSET) * 8),
 		.ihl = (uint8_t)ihl,
 		.proto = p[9],
 		.ttl = p[8],
 		.tos = p[1],
-		.more_fragments = word & IP_MORE_FRAGMENTS,
 		.dont_fragment = word & IP_DONT_FRAGMENT,
 	};
-	v->frag = (word & IP_OFFSET) ? FRAG_LATER : (word & IP_MORE_FRAGMENTS) ? FRAG_FIRST : FRAG_NONE;
+	if (unlikely(word & (IP_OFFSET | IP_MORE_FRAGMENTS))) {
+		v->frag_offset = (uint16_t)((word & IP_OFFSET) * 8);
+		v->more_fragments = word & IP_MORE_FRAGMENTS;
+		v->frag = word & IP_OFFSET ? FRAG_LATER : FRAG_FIRST;
+	}
 	return NAT_PASS;
 }
 
@@ -180,7 +181,7 @@ static inline enum nat_reason parse_tcp(struct pkt_view *v)
 	v->tcp_hlen = (uint8_t)hlen;
 	v->tcp_flags = h[13] & 0x3f;
 	v->tcp_window = load16(h + 14);
-	v->tcp_data = v->frag == FRAG_NONE ? v->l4_len - hlen : 0;
+	v->tcp_data = likely(v->frag == FRAG_NONE) ? v->l4_len - hlen : 0;
 	return likely(tcp_flags_possible >> v->tcp_flags & 1) ? NAT_PASS : DROP_TCP_FLAGS;
 }
 

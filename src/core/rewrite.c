@@ -189,19 +189,12 @@ static inline uint64_t put_port(uint8_t *p, uint16_t to)
 	return (uint64_t)(uint16_t)~from + word;
 }
 
-/* A native sum of at most 48 bits, folded: 0 only for the sum 0, as checksum_fold() has it. */
-static inline uint16_t fold48(uint64_t sum)
-{
-	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32); /* at most 18 bits */
-	return checksum_fold((uint32_t)sum);
-}
-
 static inline void carry(uint8_t *check, uint64_t diff)
 {
 	uint16_t old, now;
 
 	memcpy(&old, check, sizeof(old));
-	now = (uint16_t)~fold48((uint16_t)~old + diff);
+	now = (uint16_t)~checksum_fold64((uint16_t)~old + diff);
 	memcpy(check, &now, sizeof(now));
 }
 
@@ -211,7 +204,7 @@ static inline void carry_udp(uint8_t *check, uint64_t diff)
 	uint16_t old, now;
 
 	memcpy(&old, check, sizeof(old));
-	now = (uint16_t)~fold48((uint16_t)~old + diff);
+	now = (uint16_t)~checksum_fold64((uint16_t)~old + diff);
 	now = now == 0 ? 0xffff : now;
 	now = old == 0 ? 0 : now;
 	memcpy(check, &now, sizeof(now));
