@@ -5,7 +5,7 @@
     tests/compliance.py [--results WIRE.json] [--out FILE] [--check]
 
 A test belongs to a requirement when its name carries the id: test_4787_9_9a_hairpin... belongs to 4787-9 and
-4787-9a, test_7857_2_1_... to 7857-2.1 (and 7857-2). A requirement that natd meets by having no such thing
+4787-9a, test_7857_2_1_... to 7857-2.1. A requirement that natd meets by having no such thing
 ("natd has none") needs no test; any other row without one is printed as "untested" and, with --check,
 fails. WIRE.json is what tests/integration/test_wire.py leaves behind: requirement -> {"natd": ..., "nft": ...}.
 The last line printed is the table's totals.
@@ -17,29 +17,33 @@ import re
 import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-RFCS = {"4787", "5382", "5508", "7857", "6888", "6056", "3022", "1812", "1191", "6864", "5961"}
-SECTIONED = {"7857", "5508", "1812", "3022", "6864", "6056", "1191"}
+RFCS = {"4787", "5382", "5508", "7857", "6888", "6056", "3022", "1812", "1191", "1918", "6864", "5961"}
 
 
-def ids_in(name):
-    """Every requirement id that a test's name carries."""
-    found, rfc, run = set(), None, []
-    for token in name.split("_") + ["end"]:
-        if token in RFCS:
-            rfc, run = token, []
-        elif rfc and re.fullmatch(r"\d{1,2}[a-z]?", token):
-            run.append(token)
-            found.add(f"{rfc}-{token}")
-            if rfc in SECTIONED and len(run) > 1:
-                found.add(f"{rfc}-{'.'.join(run)}")
+def ids_in(name, known=None):
+    """Every requirement id that a test's name carries: of several numbers in a row as many as make one of `known` (all rows)."""
+    known = known or {row[0] for row in rows()}
+    found, tokens, i, rfc = set(), name.split("_"), 0, None
+    while i < len(tokens):
+        run = 0
+        if tokens[i] in RFCS:
+            rfc = tokens[i]
         else:
-            rfc, run = None, []
+            while rfc and i + run < len(tokens) and re.fullmatch(r"\d{1,2}[a-z]?", tokens[i + run]):
+                run += 1
+            while run > 1 and f"{rfc}-{'.'.join(tokens[i:i + run])}" not in known:
+                run -= 1
+            if run:
+                found.add(f"{rfc}-{'.'.join(tokens[i:i + run])}")
+            else:
+                rfc = None
+        i += run or 1
     return found
 
 
 def tests():
     """requirement id -> sorted names of the tests that carry it."""
-    by_id = {}
+    by_id, known = {}, {row[0] for row in rows()}
     pattern = re.compile(r"(?:START_TEST|SCENARIO)\((test_\w+)|^def (test_\w+)\(|^    def (test_\w+)\(", re.M)
     for folder in ("tests/unit", "tests/integration"):
         for name in sorted(os.listdir(os.path.join(TOP, folder))):
@@ -49,7 +53,7 @@ def tests():
                 text = f.read()
             for match in pattern.finditer(text):
                 test = next(g for g in match.groups() if g)
-                for rid in ids_in(test):
+                for rid in ids_in(test, known):
                     by_id.setdefault(rid, set()).add(f"{name.rsplit('.', 1)[0]}:{test}")
     return {k: sorted(v) for k, v in by_id.items()}
 

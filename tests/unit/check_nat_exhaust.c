@@ -293,7 +293,7 @@ START_TEST(test_6056_3_7857_9_6888_15_ports_are_hard_to_guess)
 END_TEST
 
 /* RFC 6056 3.2: the whole range 1024-65535 is in use; with preserve, only what is taken moves. */
-START_TEST(test_6056_3_preserve_moves_only_what_is_taken)
+START_TEST(test_6056_3_4_preserve_moves_only_what_is_taken)
 {
 	lab->policy.port_selection = PORTS_PRESERVE;
 	lab_start(lab);
@@ -479,7 +479,7 @@ static Suite *suite(void)
 		{test_nft_zones_many_clients_with_equal_ports_4787_3_5382_7, 3},
 		{test_libalias_natout_stress, 1},
 		{test_6056_3_7857_9_6888_15_ports_are_hard_to_guess, 1},
-		{test_6056_3_preserve_moves_only_what_is_taken, 1},
+		{test_6056_3_4_preserve_moves_only_what_is_taken, 1},
 		{test_vpp_session_limit_is_exact_6888_4, 1},
 		{test_6888_5_7_one_mapping_with_many_peers_is_bounded, 1},
 		{test_4787_11_8a_6888_7_same_class_cold_full_reloaded_flooded, 3},

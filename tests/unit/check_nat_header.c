@@ -43,7 +43,7 @@ static struct build packet(uint8_t proto)
 /* ---- IP options ---- */
 
 /* Every header length there is, in both directions: the ports are found behind it, the options stay as they are. */
-START_TEST(test_pf_opts_ip_header_of_any_length)
+START_TEST(test_pf_opts_1812_5_3_13_ip_header_of_any_length)
 {
 	uint8_t options[40];
 	uint8_t proto = protos[_i % 3];
@@ -383,7 +383,7 @@ static Suite *suite(void)
 		const TTest *test;
 		int loops;
 	} tests[] = {
-		{test_pf_opts_ip_header_of_any_length, 30},
+		{test_pf_opts_1812_5_3_13_ip_header_of_any_length, 30},
 		{test_pf_opts_every_walk_ends, sizeof(ip_options) / sizeof(ip_options[0])},
 		{test_trailing_bytes_are_ignored, 9},
 		{test_en_22_06_udp_length_whole, sizeof(udp_lengths) / sizeof(udp_lengths[0])},

@@ -127,7 +127,7 @@ static const struct {
 	{3, 9}, {3, 10}, {3, 13}, {3, 15}, {11, 0}, {11, 1}, {12, 0},
 };
 
-START_TEST(test_4787_12_5382_10_errors_end_nothing)
+START_TEST(test_4787_12_5382_10_5508_7_1_2_errors_end_nothing)
 {
 	uint8_t seen[200];
 
@@ -427,7 +427,7 @@ END_TEST
 
 /* ---- natd's own ---- */
 
-START_TEST(test_4787_13_1191_4_too_big_is_answered_with_the_mtu)
+START_TEST(test_4787_13_5508_7_1_1_1191_4_too_big_is_answered_with_the_mtu)
 {
 	lab->policy.outside_mtu = 1300;
 	lab_start(lab);
@@ -631,7 +631,7 @@ static Suite *suite(void)
 		int loops;
 	} tests[] = {
 		{test_5508_4_4787_12a_12b_5382_9_inbound_error_is_translated, ABOUT_COUNT * 2},
-		{test_4787_12_5382_10_errors_end_nothing, sizeof(errors) / sizeof(errors[0])},
+		{test_4787_12_5382_10_5508_7_1_2_errors_end_nothing, sizeof(errors) / sizeof(errors[0])},
 		{test_5508_6_errors_do_not_refresh, 1},
 		{test_5508_5_outbound_error_is_translated, ABOUT_COUNT * 2},
 		{test_5508_7_7857_12_hairpinned_error, 1},
@@ -647,7 +647,7 @@ static Suite *suite(void)
 		{test_5508_10c_11_other_types_do_not_cross, 1},
 		{test_5508_3b_options_in_the_quote, 11},
 		{test_5508_3d_4884_extension_is_kept, 1},
-		{test_4787_13_1191_4_too_big_is_answered_with_the_mtu, 2},
+		{test_4787_13_5508_7_1_1_1191_4_too_big_is_answered_with_the_mtu, 2},
 		{test_4787_13_too_big_inbound_quotes_what_was_sent, 1},
 		{test_4787_13a_without_df_it_is_cut_in_order, 1},
 		{test_5508_8_6888_11b_exhaustion_is_answered_as_configured, 3},

@@ -38,7 +38,7 @@ static const struct {
 	{{.proto = 1, .icmp_type = 5, .payload_len = 28}, DROP_ICMP_TYPE},
 };
 
-START_TEST(test_l1_inside_source_never_leaves)
+START_TEST(test_1918_3_l1_inside_source_never_leaves)
 {
 	struct build b = leaks[_i].b;
 
@@ -396,7 +396,7 @@ static Suite *suite(void)
 		const TTest *test;
 		int loops;
 	} tests[] = {
-		{test_l1_inside_source_never_leaves, sizeof(leaks) / sizeof(leaks[0])},
+		{test_1918_3_l1_inside_source_never_leaves, sizeof(leaks) / sizeof(leaks[0])},
 		{test_l1_sctp_with_junk_is_translated_or_dropped, 1},
 		{test_l1_out_of_window_data_is_translated, 1},
 		{test_3022_4_1_bad_transport_checksum_is_never_repaired, 3},
