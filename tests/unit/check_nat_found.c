@@ -67,6 +67,33 @@ START_TEST(test_4787_9_hairpin_to_a_port_that_became_the_hosts)
 }
 END_TEST
 
+/* ... and the fragments that follow it count for no session. */
+START_TEST(test_4787_14_fragments_to_a_port_that_became_the_hosts)
+{
+	uint8_t whole[256], piece[256];
+	struct session *s;
+	uint32_t cursor = 0;
+	uint16_t a, b;
+
+	lab->addresses[0].shared = true;
+	lab_start(lab);
+	a = lab_udp_out(lab, LAB_A, 5000, LAB_S1, 7);
+	b = lab_udp_out(lab, LAB_B, 5000, LAB_S1, 7);
+	LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_EXT, .sport = 5000, .dport = b, .payload_len = 8);
+	lab_one(lab, NAT_TO_INSIDE);
+	lab->shared_ports[0] = (struct nat_range){a, a};
+	lab->policy.n_shared_ports = 1;
+	lab_reload(lab);
+	BUILD(whole, .proto = 17, .src = LAB_A, .dst = LAB_EXT, .sport = 5000, .dport = b, .payload_len = 40);
+	lab_send(lab, piece, build_fragment(piece, whole, 0, 24));
+	lab_one(lab, NAT_TO_HOST);
+	lab_send(lab, piece, build_fragment(piece, whole, 24, 24));
+	lab_one(lab, NAT_TO_HOST);
+	while ((s = table_next(nat_table(lab->nat), &cursor, UINT32_MAX)) != NULL)
+		ck_assert_uint_eq(s->packets[DIR_IN], 0);
+}
+END_TEST
+
 /* The same with a SYN, whose MSS would be clamped on its way inside. */
 START_TEST(test_4787_9_syn_to_a_port_that_became_the_hosts)
 {
@@ -136,6 +163,7 @@ static Suite *suite(void)
 	tcase_add_test(t, test_c2_16_land_packet_of_a_hairpinned_session);
 	tcase_add_loop_test(t, test_sweep_sees_every_record_in_one_round, 0, 40);
 	tcase_add_test(t, test_4787_9_hairpin_to_a_port_that_became_the_hosts);
+	tcase_add_test(t, test_4787_14_fragments_to_a_port_that_became_the_hosts);
 	tcase_add_test(t, test_4787_9_syn_to_a_port_that_became_the_hosts);
 	tcase_add_loop_test(t, test_c2_30_remote_that_a_reload_puts_inside, 0, 2);
 	tcase_add_loop_test(t, test_1812_no_error_to_a_stranger_whose_packet_is_too_big, 0,
