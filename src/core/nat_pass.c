@@ -88,6 +88,20 @@ static __attribute__((noinline)) enum nat_reason check_ttl(struct nat *n, struct
 
 /* ---- what the packet does to the session ---- */
 
+static bool opened_by(const struct session *s, enum nat_dir dir)
+{
+	return ((s->kind & SESSION_KIND_FROM_OUTSIDE) != 0) == (dir == DIR_IN);
+}
+
+/* Perhaps: the table knows. An RST answers nothing (RFC 7857 7.1), nor does what may be forged; what comes after it may. */
+static bool may_answer(const struct session *s, const struct work *w, enum session_state before)
+{
+	bool was_open = before > SESSION_SYN_BOTH && before != SESSION_RESET;
+
+	return !opened_by(s, (enum nat_dir)w->dir) && !(w->v.tcp_flags & TCP_RST) &&
+	       (s->packets[w->dir] == 0 || !was_open);
+}
+
 static enum nat_reason track_tcp(struct nat *n, struct session *s, struct work *w)
 {
 	enum session_state before = session_state(s);
@@ -97,6 +111,8 @@ static enum nat_reason track_tcp(struct nat *n, struct session *s, struct work *
 		return r.reason;
 	if (r.effects & TCP_REFRESH)
 		s->seen_s = n->now_s;
+	if (!(r.effects & TCP_LIBERAL) && may_answer(s, w, before))
+		table_session_answered(n->table, s);
 	if (r.effects & TCP_REVIVED)
 		n->counters[COUNT_TCP_REVIVED]++;
 	if (r.effects & TCP_LIBERAL)
@@ -104,11 +120,6 @@ static enum nat_reason track_tcp(struct nat *n, struct session *s, struct work *
 	if (session_state(s) != before)
 		nat_notify(n, NAT_EVENT_UPDATE, s);
 	return NAT_PASS;
-}
-
-static bool opened_by(const struct session *s, enum nat_dir dir)
-{
-	return ((s->kind & SESSION_KIND_FROM_OUTSIDE) != 0) == (dir == DIR_IN);
 }
 
 /*
@@ -135,31 +146,19 @@ static enum nat_reason check_icmp_kind(const struct session *s, const struct wor
 	return w->v.kind == PKT_ICMP_QUERY ? DROP_UNSOLICITED : DROP_ICMP_NO_SESSION;
 }
 
-/* Perhaps: the table knows. An RST answers nothing (RFC 7857 7.1), what comes after it may. */
-static bool is_unanswered(const struct session *s, const struct work *w)
-{
-	enum session_state st = session_state(s);
-
-	if (w->v.kind == PKT_TCP && (w->v.tcp_flags & TCP_RST))
-		return false;
-	return s->packets[w->dir] == 0 || (w->v.kind == PKT_TCP && (st <= SESSION_SYN_BOTH || st == SESSION_RESET));
-}
-
 static enum nat_reason track(struct nat *n, struct session *s, struct work *w)
 {
-	bool may_answer = !opened_by(s, (enum nat_dir)w->dir) && is_unanswered(s, w);
 	enum nat_reason why = NAT_PASS;
 
 	if (w->v.kind == PKT_TCP)
-		why = track_tcp(n, s, w);
-	else if (w->v.class_ == CLASS_ICMP)
+		return track_tcp(n, s, w);
+	if (w->v.class_ == CLASS_ICMP)
 		why = check_icmp_kind(s, w);
 	if (why != NAT_PASS)
 		return why;
-	if (w->v.kind != PKT_TCP)
-		track_datagram(n, s, (enum nat_dir)w->dir);
-	if (may_answer)
+	if (!opened_by(s, (enum nat_dir)w->dir) && s->packets[w->dir] == 0)
 		table_session_answered(n->table, s);
+	track_datagram(n, s, (enum nat_dir)w->dir);
 	return NAT_PASS;
 }
 

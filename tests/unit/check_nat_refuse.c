@@ -363,6 +363,22 @@ START_TEST(test_c2_10_flood_by_one_host_leaves_room_for_others)
 }
 END_TEST
 
+START_TEST(test_c2_10_forged_syn_ack_answers_nothing)
+{
+	lab_start(lab);
+	uint16_t e = lab_syn_out(lab, LAB_A, 5000, LAB_S1, 80);
+
+	ck_assert_uint_eq(table_embryo_count(nat_table(lab->nat)), 1);
+	LAB_SEND(lab, .proto = 6, .src = LAB_S1, .dst = LAB_EXT, .sport = 80, .dport = e, .flags = TCP_SYN | TCP_ACK,
+		 .seq = 9, .ack = 0x70000000, .window = 1000);
+	ck_assert_uint_eq(table_embryo_count(nat_table(lab->nat)), 1);
+	LAB_SEND(lab, .proto = 6, .src = LAB_S1, .dst = LAB_EXT, .sport = 80, .dport = e, .flags = TCP_SYN | TCP_ACK,
+		 .seq = 9, .ack = 1001, .window = 1000);
+	lab_one(lab, NAT_TO_INSIDE);
+	ck_assert_uint_eq(table_embryo_count(nat_table(lab->nat)), 0);
+}
+END_TEST
+
 /* ---- MSS ---- */
 
 static const struct {
@@ -414,6 +430,7 @@ static Suite *suite(void)
 		{test_6888_4_port_limit_per_host, 1},
 		{test_6888_4c_new_sessions_a_second_per_host, 1},
 		{test_c2_10_flood_by_one_host_leaves_room_for_others, 1},
+		{test_c2_10_forged_syn_ack_answers_nothing, 1},
 		{test_vpp_mss_clamping, sizeof(mss) / sizeof(mss[0])},
 	};
 	Suite *s = suite_create("nat_refuse");
