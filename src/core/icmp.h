@@ -70,8 +70,8 @@ struct icmp_limit {
 bool icmp_limit_take(struct icmp_limit *l, uint64_t source_hash, uint64_t now_ms, uint64_t random);
 
 /*
- * The rate of errors that pass through, for each session (RFC 5508 10): whoever has seen one packet of it could otherwise pour
- * errors into the inside network. Plain data, zero-initialised; `session_hash` keyed.
+ * The rate of errors that pass through, for each session (RFC 5508 10): whoever has seen one packet of it
+ * could otherwise pour errors into the inside network. Plain data, zero-initialised; `session_hash` keyed.
  */
 enum {
 	ICMP_PASS_BUCKETS = 1024,

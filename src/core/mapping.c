@@ -13,9 +13,9 @@
  * the same idea: one session of that remote address is the entry, the second makes a `struct peer`
  * with a count.
  *
- * Holders. Under endpoint-independent filtering anyone outside can open sessions of a mapping, and so could keep it for ever. Therefore
- * only sessions that the inside host opened or answered hold it; without any, it lets no new ones in from outside, and ends
- * with those it has.
+ * Holders. Under endpoint-independent filtering anyone outside can open sessions of a mapping, and so could
+ * keep it for ever. Therefore only sessions that the inside host opened or answered hold it; without any, it lets
+ * no new ones in from outside, and ends with those it has.
  *
  * External endpoints are unique: one mapping owns a port. Internal keys are so too in the normal
  * course, but a change of the mapping mode can leave two mappings under one key (several ports of one

@@ -204,8 +204,8 @@ enum mapping_joined { JOIN_FAILED, JOIN_NEW, JOIN_SHARED };
 enum mapping_joined mapping_join(struct table *t, uint32_t i);
 /* The session's mapping has one session less; true with the last: then its port rests, or is free. */
 bool mapping_leave(struct table *t, uint32_t i, uint32_t now_s);
-/* RFC 7857 7: does this session keep its mapping open to others? One that somebody outside opened does so only once
- * the inside host has taken part in it. */
+/* RFC 7857 7: does this session keep its mapping open to others? One that somebody outside opened does so
+ * only once the inside host has taken part in it. */
 bool mapping_is_holder(const struct table *t, uint32_t i);
 /* It has become one (1), or is none any more (-1). */
 void mapping_change_holders(struct table *t, uint32_t i, int by);
