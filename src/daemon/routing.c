@@ -428,9 +428,12 @@ static int make_plan(struct routing *r, const struct natd_config *c, const struc
 	struct routing_input in = {.policy = policy};
 	struct input_storage storage = {0};
 	struct netlink_link link;
+	int rc = netlink_link_get(r->nl, c->outside.interface, &link);
 	bool good;
 
-	r->outside_index = netlink_link_get(r->nl, c->outside.interface, &link) == 0 ? link.index : 0;
+	if (rc < 0 && rc != -ENODEV) /* not knowing is not the same as its not being there */
+		return routing_fail(r, rc, "%s", netlink_error(r->nl));
+	r->outside_index = rc == 0 ? link.index : 0;
 	if (ports) {
 		in.host_tcp = ports->tcp;
 		in.n_host_tcp = ports->n_tcp;
