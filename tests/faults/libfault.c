@@ -13,6 +13,7 @@
 #define _GNU_SOURCE 1
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <netinet/in.h>
@@ -97,11 +98,31 @@ struct control {
 	uint64_t hit;	      /* calls that failed */
 	uint64_t last;	      /* which function, enum function + 1 */
 	uint64_t calls[64];   /* by enum function, whatever the mask */
+	char library[64];     /* whose call failed last */
+	char spared[64];      /* the calls of this library do not fail */
 };
 _Static_assert(F_COUNT <= 64, "a bit for each function");
 
 static struct control nothing;
 static struct control *control = &nothing;
+
+/* Whose call it is: the first on the stack that is neither this library's nor libc's (strdup() is its caller's). */
+static void note_caller(void)
+{
+	void *frames[12];
+	int n = backtrace(frames, sizeof(frames) / sizeof(*frames));
+	Dl_info who;
+
+	for (int i = 1; i < n; i++) {
+		const char *name = dladdr(frames[i], &who) && who.dli_fname ? who.dli_fname : "";
+
+		name = strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
+		if (strncmp(name, "libfault", 8) == 0 || strncmp(name, "libc.", 5) == 0)
+			continue;
+		snprintf(control->library, sizeof(control->library), "%s", name);
+		return;
+	}
+}
 
 /* Does this call fail? Sets errno. */
 static bool decide(enum function f)
@@ -110,6 +131,9 @@ static bool decide(enum function f)
 
 	c->calls[f]++;
 	if (!(c->mask >> f & 1) || c->countdown == 0 || --c->countdown > 0)
+		return false;
+	note_caller();
+	if (c->spared[0] && strncmp(c->library, c->spared, strlen(c->spared)) == 0)
 		return false;
 	c->hit++;
 	c->last = (uint64_t)f + 1;
@@ -176,7 +200,6 @@ WRAP(int, memfd_create, -1, (const char *name, unsigned flags), (name, flags))
 WRAP(int, ftruncate, -1, (int fd, off_t len), (fd, len))
 WRAP(int, fallocate, -1, (int fd, int mode, off_t at, off_t len), (fd, mode, at, len))
 WRAP(FILE *, fopen, NULL, (const char *path, const char *mode), (path, mode))
-WRAP(ssize_t, read, -1, (int fd, void *p, size_t len), (fd, p, len))
 WRAP(ssize_t, readv, -1, (int fd, const struct iovec *v, int n), (fd, v, n))
 WRAP(ssize_t, writev, -1, (int fd, const struct iovec *v, int n), (fd, v, n))
 WRAP(ssize_t, pwrite, -1, (int fd, const void *p, size_t len, off_t at), (fd, p, len, at))
@@ -207,11 +230,21 @@ WRAP(int, epoll_wait, -1, (int fd, struct epoll_event *e, int n, int ms), (fd, e
 WRAP(ssize_t, getrandom, -1, (void *p, size_t len, unsigned flags), (p, len, flags))
 WRAP(int, setgroups, -1, (size_t n, const gid_t *groups), (n, groups))
 
+/* libevent tells itself of signals through a socket pair, a byte each, read by the kilobyte: that cannot fail. */
+enum { SIGNAL_WRITE = 1, SIGNAL_READ = 1024 };
+
 ssize_t write(int fd, const void *p, size_t len)
 {
 	ssize_t (*next)(int, const void *, size_t) = real(F_write);
 
-	return fd != STDERR_FILENO && decide(F_write) ? -1 : next(fd, p, len);
+	return fd != STDERR_FILENO && len != SIGNAL_WRITE && decide(F_write) ? -1 : next(fd, p, len);
+}
+
+ssize_t read(int fd, void *p, size_t len)
+{
+	ssize_t (*next)(int, void *, size_t) = real(F_read);
+
+	return len != SIGNAL_READ && decide(F_read) ? -1 : next(fd, p, len);
 }
 
 /* Those with an argument that may be missing. */
@@ -379,6 +412,7 @@ __attribute__((constructor)) static void begin(void)
 
 	for (int f = F_mmap; f < F_COUNT; f++)
 		real((enum function)f);
+	backtrace(&shared, 1); /* it loads a library with its first call */
 	if (getenv("NATD_FAULT_BREAK"))
 		signal(SIGUSR1, breaking_call);
 	if (fd < 0)

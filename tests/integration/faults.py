@@ -75,6 +75,16 @@ class Faults:
         """How often each function was called, by name."""
         return dict(zip(FUNCTIONS, _CALLS.unpack_from(self._map, _HEAD.size)))
 
+    def library(self):
+        """Which program or library made the call that failed."""
+        at = _HEAD.size + _CALLS.size
+        return bytes(self._map[at:at + 64]).split(b"\0")[0].decode()
+
+    def spare(self, library):
+        """From now on the calls of this library ("libconfig") do not fail."""
+        at = _HEAD.size + _CALLS.size + 64
+        self._map[at:at + 64] = library.encode().ljust(64, b"\0")
+
     def close(self):
         self._map.close()
         self._file.close()
