@@ -116,29 +116,46 @@ static struct session *only_session(void)
 	return table_next(nat_table(lab->nat), &cursor, UINT32_MAX);
 }
 
+enum timer { TIMER_OPENING = 1, TIMER_ESTABLISHED, TIMER_CLOSING };
+
 /* RFC 5382 REQ-5, RFC 7857 2.1: until both have answered; from the second FIN, or an RST, on; and between. */
-static uint32_t timeout_of(enum session_state st)
+static enum timer timer_of(enum session_state st)
 {
 	switch (st) {
-	case SESSION_ESTABLISHED:
-	case SESSION_FIN_OUT:
-	case SESSION_FIN_IN:
-	case SESSION_FIN_OUT_ACKED:
-	case SESSION_FIN_IN_ACKED:
-		return 7440;
 	case SESSION_FREE:
 	case SESSION_SYN_OUT:
 	case SESSION_SYN_IN:
 	case SESSION_SYN_BOTH:
 	case SESSION_SYNACK_OUT:
 	case SESSION_SYNACK_IN:
+		return TIMER_OPENING;
+	case SESSION_ESTABLISHED:
+	case SESSION_FIN_OUT:
+	case SESSION_FIN_IN:
+	case SESSION_FIN_OUT_ACKED:
+	case SESSION_FIN_IN_ACKED:
+		return TIMER_ESTABLISHED;
 	case SESSION_FIN_BOTH:
 	case SESSION_TIME_WAIT:
 	case SESSION_RESET:
 	case SESSION_STATE_COUNT:
 		break;
 	}
-	return 240;
+	return TIMER_CLOSING;
+}
+
+/* By default two of the three are alike: which one it is shows with others. */
+static void expect_timer(const struct session *s, enum timer want)
+{
+	static const struct nat_timeouts apart = {
+		.tcp_opening = TIMER_OPENING, .tcp_established = TIMER_ESTABLISHED, .tcp_closing = TIMER_CLOSING};
+	static const uint32_t by_default[] = {[TIMER_OPENING] = 240, [TIMER_ESTABLISHED] = 7440, [TIMER_CLOSING] = 240};
+	struct table *t = nat_table(lab->nat);
+
+	ck_assert_uint_eq(table_session_timeout(t, s), by_default[want]);
+	table_set_timeouts(t, &apart, lab->policy.timeouts.port_reuse);
+	ck_assert_uint_eq(table_session_timeout(t, s), want);
+	table_set_timeouts(t, &lab->policy.timeouts, lab->policy.timeouts.port_reuse);
 }
 
 static void expect_state(const struct talk *t, const struct move *m, size_t n)
@@ -152,7 +169,7 @@ static void expect_state(const struct talk *t, const struct move *m, size_t n)
 	}
 	ck_assert_msg(session_state(s) == want, "move %zu (from outside %d): state %d, expected %d", n, t->from_outside,
 		      session_state(s), want);
-	ck_assert_uint_eq(table_session_timeout(nat_table(lab->nat), s), timeout_of(want));
+	expect_timer(s, timer_of(want));
 }
 
 static struct build segment(const struct talk *t, const struct move *m)
