@@ -38,7 +38,7 @@ struct config_tun {
 	char name[CONFIG_IFNAME_SIZE];
 	uint32_t mtu; /* 0: that of the outside interface */
 	bool offload;
-	uint32_t queues; /* 0: one a core */
+	uint32_t queues;    /* 0: one a core */
 	uint32_t busy_poll; /* microseconds; 0: never */
 };
 

@@ -54,7 +54,8 @@ int lockdown_paths(const struct natd *n)
 	int abi = landlock_confine(rules, sizeof(rules) / sizeof(*rules));
 
 	if (abi == 0)
-		log_info(SUB_PRIVS, "this kernel has no Landlock: file permissions alone limit which files natd reaches");
+		log_info(SUB_PRIVS,
+			 "this kernel has no Landlock: file permissions alone limit which files natd reaches");
 	return abi < 0 ? abi : 0;
 }
 

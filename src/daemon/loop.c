@@ -25,7 +25,7 @@ struct loop {
 	uint64_t now_ms;
 	bool is_clock_read; /* in this turn */
 	bool stop;
-	int error; /* an event could not be armed: nobody may wait for it in vain */
+	int error;	 /* an event could not be armed: nobody may wait for it in vain */
 	bool is_guarded; /* the guard is taken */
 	void (*take)(void *ctx);
 	void (*give)(void *ctx);

@@ -61,7 +61,7 @@ struct natd {
 	uint64_t started_ms;
 	unsigned icmp_from[ICMPSOCK_INTERFACES]; /* what `icmp` listens to: see natd_follow_interface() */
 	uint32_t n_icmp_from;
-	bool is_routed;		/* routing is in place, as far as the last try could tell */
+	bool is_routed; /* routing is in place, as far as the last try could tell */
 
 	int events_fd; /* of netlink */
 	struct watch watch;

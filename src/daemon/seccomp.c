@@ -72,6 +72,7 @@ void seccomp_free(struct seccomp_filter *f)
 
 /* ---- calls without a condition ---- */
 
+/* clang-format off */
 static const char *const calls[] = {
 	/* tun.c, rawsock.c, icmpsock.c: packets. */
 	"read", "readv", "write", "writev", "sendmmsg", "recvfrom",
@@ -108,6 +109,7 @@ static const char *const calls[] = {
 	/* The end. */
 	"exit", "exit_group",
 };
+/* clang-format on */
 
 /* ---- calls with one ---- */
 
@@ -119,11 +121,11 @@ struct limited {
 
 #define ALL_BITS 0xffffffffu
 /* Argument `i` has these bits under the mask. */
-#define BITS(i, mask, value)                                                        \
-	{                                                                           \
+#define BITS(i, mask, value)                                                                \
+	{                                                                                   \
 		.arg = (i), .op = SCMP_CMP_MASKED_EQ, .datum_a = (mask), .datum_b = (value) \
 	}
-#define IS(i, value)	BITS(i, ALL_BITS, (uint32_t)(value))
+#define IS(i, value)	  BITS(i, ALL_BITS, (uint32_t)(value))
 #define NOT_BITS(i, mask) BITS(i, mask, 0)
 
 enum {
@@ -133,6 +135,7 @@ enum {
 	OPEN_NEW = O_CREAT | O_EXCL | O_NOFOLLOW,
 };
 
+/* clang-format off */
 static const struct limited limits[] = {
 	/* Reading a configuration, /proc and settings; writing to settings; the TUN device. */
 	{"open", 1, {NOT_BITS(1, OPEN_MAKING)}},
@@ -174,6 +177,7 @@ static const struct limited limits[] = {
 	{"mmap2", 1, {NOT_BITS(2, PROT_EXEC)}},
 	{"mprotect", 1, {NOT_BITS(2, PROT_EXEC)}},
 };
+/* clang-format on */
 
 const char *seccomp_missing(void)
 {

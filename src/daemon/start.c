@@ -106,7 +106,8 @@ static enum natd_exit start_devices(struct natd *n)
 	int r = queues_create(n);
 
 	if (r < 0) {
-		log_write(LEVEL_ERROR, SUB_DATA, -r, "cannot open a raw socket for each of %u queues", queues_wanted(n));
+		log_write(LEVEL_ERROR, SUB_DATA, -r, "cannot open a raw socket for each of %u queues",
+			  queues_wanted(n));
 		return NATD_EXIT_SYSTEM;
 	}
 	r = natd_open_tun(n);
@@ -222,8 +223,8 @@ static enum natd_exit start_data(struct natd *n)
 		.loop = n->loop, .nat = n->nat, .raw = n->raw, .tun_lost = watch_tun_lost, .ctx = n};
 
 	n->dataplane = dataplane_create(&p);
-	if (!n->dataplane || queues_serve(n) < 0 ||
-	    dataplane_set_icmp(n->dataplane, &n->icmp) < 0 || watch_start(n) < 0) {
+	if (!n->dataplane || queues_serve(n) < 0 || dataplane_set_icmp(n->dataplane, &n->icmp) < 0 ||
+	    watch_start(n) < 0) {
 		log_error(SUB_DATA, "cannot start the data path: out of memory");
 		return NATD_EXIT_SYSTEM;
 	}
@@ -254,8 +255,8 @@ static enum natd_exit start_confine(struct natd *n)
 enum natd_exit start_all(struct natd *n)
 {
 	static enum natd_exit (*const steps[])(struct natd *) = {
-		start_rights, start_filter, start_loop, start_netlink, start_setup, start_table,    start_devices,
-		start_control, start_drop, start_lockdown, start_routing, start_data, start_confine,
+		start_rights,  start_filter, start_loop,     start_netlink, start_setup, start_table,	start_devices,
+		start_control, start_drop,   start_lockdown, start_routing, start_data,	 start_confine,
 	};
 	enum natd_exit code = NATD_EXIT_OK;
 

@@ -674,7 +674,8 @@ static void check_everything_outside(const struct natd_config *c)
 	uint32_t n;
 
 	ck_assert_str_eq(c->tun.name, "t1");
-	ck_assert(c->tun.mtu == 1400 && !c->tun.offload && c->tun.queues == 7 && c->tun.busy_poll == 90 && c->routing == ROUTING_NONE);
+	ck_assert(c->tun.mtu == 1400 && !c->tun.offload && c->tun.queues == 7 && c->tun.busy_poll == 90 &&
+		  c->routing == ROUTING_NONE);
 	ck_assert_str_eq(c->outside.interface, "wan");
 	ck_assert(!c->outside.share_interface_address && c->outside.n_pool == 2 && c->outside.line == 3);
 	ck_assert(c->outside.pool[0].first == 0xc6336400 && c->outside.pool[0].last == 0xc6336403);
