@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: ISC */
+/* See model.h. Here: what the model remembers, and its comparison with the real one. model_walk.c: packets. */
+#include "model.h"
+
+#include <string.h>
+
+static void must(const struct model *m, bool ok, const char *what)
+{
+	if (!ok)
+		m->fail(what);
+}
+
+static uint32_t now_s(const struct model *m)
+{
+	return (uint32_t)(m->lab->now_ms / 1000);
+}
+
+void model_init(struct model *m, struct lab *l, void (*fail)(const char *what))
+{
+	memset(m, 0, sizeof(*m));
+	m->lab = l;
+	m->fail = fail;
+	m->loose_pairing = l->policy.pooling != POOLING_PAIRED;
+}
+
+/* ---- sessions ---- */
+
+struct model_session *model_find_out(struct model *m, uint8_t class_, uint32_t in, uint16_t in_port, uint32_t rem,
+				     uint16_t rem_port)
+{
+	for (uint32_t i = 0; i < m->n_sessions; i++) {
+		struct model_session *s = &m->sessions[i];
+
+		if (!s->dead && s->class_ == class_ && s->in == in && s->in_port == in_port && s->rem == rem &&
+		    s->rem_port == rem_port)
+			return s;
+	}
+	return NULL;
+}
+
+struct model_session *model_find_in(struct model *m, uint8_t class_, uint32_t ext, uint16_t ext_port, uint32_t rem,
+				    uint16_t rem_port)
+{
+	for (uint32_t i = 0; i < m->n_sessions; i++) {
+		struct model_session *s = &m->sessions[i];
+
+		if (!s->dead && s->class_ == class_ && s->ext == ext && s->ext_port == ext_port && s->rem == rem &&
+		    s->rem_port == rem_port)
+			return s;
+	}
+	return NULL;
+}
+
+static void begin_rest(struct model *m, const struct model_mapping *g)
+{
+	must(m, m->n_rests < MODEL_RESTS, "the model has no room for rests");
+	m->rests[m->n_rests++] = (struct model_rest){
+		.class_ = g->class_, .port = g->ext_port, .ext = g->ext, .since_s = now_s(m), .sure = true};
+}
+
+/* Takes session i out; the last one of a mapping takes that along, and its port rests. */
+static void forget(struct model *m, uint32_t i)
+{
+	int g = m->sessions[i].mapping;
+
+	m->n_dead -= m->sessions[i].dead;
+	m->sessions[i] = m->sessions[--m->n_sessions];
+	if (g < 0)
+		return;
+	for (uint32_t k = 0; k < m->n_sessions; k++)
+		if (m->sessions[k].mapping == g)
+			return;
+	begin_rest(m, &m->mappings[g]);
+	m->mappings[g].used = false;
+}
+
+/* What is known of the hosts' rates is no bound any more. */
+static void forget_rates(struct model *m)
+{
+	for (uint32_t i = 0; i < MODEL_HOSTS; i++) {
+		m->hosts[i].since_ms = m->lab->now_ms;
+		m->hosts[i].opened = 0;
+	}
+}
+
+void model_delete(struct model *m, struct model_session *s)
+{
+	forget(m, (uint32_t)(s - m->sessions));
+	forget_rates(m); /* a host without sessions is a new one to the rate */
+}
+
+void model_clock(struct model *m)
+{
+	for (uint32_t i = 0; i < m->n_sessions; i++) {
+		struct model_session *s = &m->sessions[i];
+
+		if (s->dead || now_s(m) - s->seen_s <= model_timeout(&m->lab->policy, s->class_, s->state))
+			continue;
+		s->dead = true;
+		m->n_dead++;
+	}
+}
+
+static void end_rests(struct model *m)
+{
+	for (uint32_t i = 0; i < m->n_rests; i++)
+		if (now_s(m) - m->rests[i].since_s > m->lab->policy.timeouts.port_reuse)
+			m->rests[i--] = m->rests[--m->n_rests];
+}
+
+/* Every answer to a held SYN must have been due, and every due one was answered or limited. */
+static void end_holds(struct model *m)
+{
+	uint32_t due = 0, answered = 0;
+
+	for (uint32_t i = 0; i < m->n_holds; i++)
+		due += m->holds[i].due_ms <= m->lab->now_ms;
+	for (uint32_t k = 0; k < m->lab->n_out; k++) {
+		const struct pkt_view *v = &m->lab->out[k].v;
+		bool found = false;
+
+		must(m, v->kind == PKT_ICMP_ERROR && v->icmp_type == 3 && v->icmp_code == 3,
+		     "time brought out something else than an answer to a held SYN");
+		for (uint32_t i = 0; i < m->n_holds && !found; i++)
+			found = m->holds[i].due_ms <= m->lab->now_ms && m->holds[i].src == v->dst &&
+				m->holds[i].dst == v->src;
+		must(m, found, "an ICMP error about no SYN that was held and due");
+		answered++;
+	}
+	must(m, answered + lab_delta(m->lab, COUNT_ICMP_LIMITED) == due, "held SYNs due and answers differ");
+	for (uint32_t i = 0; i < m->n_holds; i++)
+		if (m->holds[i].due_ms <= m->lab->now_ms)
+			m->holds[i--] = m->holds[--m->n_holds];
+}
+
+void model_step(struct model *m)
+{
+	end_rests(m); /* before those that begin now */
+	model_clock(m);
+	for (uint32_t i = 0; i < m->n_sessions; i++)
+		if (m->sessions[i].dead)
+			forget(m, i--);
+	end_holds(m);
+}
+
+/* ---- reload and restart ---- */
+
+static bool forward_leads(const struct nat_policy *p, const struct model_session *s)
+{
+	uint32_t to, ext;
+	uint16_t to_port, ext_port;
+
+	if (s->from_outside)
+		return model_forward_in(p, s->class_, s->ext, s->ext_port, s->rem, &to, &to_port) >= 0 && to == s->in &&
+		       to_port == s->in_port;
+	return model_forward_out(p, s->class_, s->in, s->in_port, &ext, &ext_port) >= 0 &&
+	       (ext == 0 || ext == s->ext) && ext_port == s->ext_port;
+}
+
+/* nat.h, nat_reconfigure(): what a new policy forbids. */
+static bool still_allowed(const struct nat_policy *p, const struct model_session *s)
+{
+	if (!model_is_external(p, s->ext) || !model_is_inside(p, s->in) || model_is_exempt(p, s->rem))
+		return false;
+	if (model_is_inside(p, s->rem) || model_address_wrong(p, s->in, s->rem, false))
+		return false;
+	if (s->forward)
+		return forward_leads(p, s);
+	if (s->class_ == CLASS_OTHER)
+		return p->other_protocols == OTHER_TRANSLATE;
+	return model_port_usable(p, s->class_, s->ext, s->ext_port);
+}
+
+void model_reload(struct model *m, const struct nat_policy *old, const struct nat_reconfigure_report *r)
+{
+	const struct nat_policy *p = &m->lab->policy;
+	uint32_t kept = 0, ended = 0, dead = m->n_dead;
+
+	for (uint32_t i = 0; i < m->n_sessions; i++) {
+		bool ok = still_allowed(p, &m->sessions[i]);
+
+		kept += ok && !m->sessions[i].dead;
+		ended += !ok && !m->sessions[i].dead;
+		if (!ok)
+			forget(m, i--);
+	}
+	if (dead == 0)
+		must(m, r->kept == kept && r->ended == ended, "sessions kept and ended by the reload");
+	if (old->mapping != p->mapping)
+		m->loose_mapping = true;
+	if (p->pooling != POOLING_PAIRED)
+		m->loose_pairing = true;
+	if (old->timeouts.port_reuse != p->timeouts.port_reuse)
+		for (uint32_t i = 0; i < m->n_rests; i++)
+			m->rests[i].sure = false;
+	forget_rates(m);
+	model_clock(m);
+}
+
+void model_restart(struct model *m)
+{
+	m->n_holds = 0;
+	/* A mapping is known by its sessions only; which of them made it is not kept. */
+	if (m->lab->policy.mapping != MAPPING_ENDPOINT_INDEPENDENT)
+		m->loose_mapping = true;
+	forget_rates(m);
+}
+
+/* ---- comparison ---- */
+
+static void compare_session(const struct model *m, const struct model_session *s, const struct session *r)
+{
+	must(m, r->int_port == s->in_port && r->rem_port == s->rem_port && r->ext_port == s->ext_port, "its ports");
+	must(m, table_address(nat_table(m->lab->nat), r->ext) == s->ext, "its outside address");
+	must(m, ((r->kind & SESSION_KIND_FROM_OUTSIDE) != 0) == s->from_outside, "who opened it");
+	must(m, ((r->kind & SESSION_KIND_FORWARD) != 0) == s->forward, "whether a forward made it");
+	must(m, (uint8_t)session_state(r) == s->state, "its state");
+	must(m, r->seen_s == s->seen_s, "when it was seen last");
+	for (int d = 0; d < 2; d++)
+		must(m, r->packets[d] == s->packets[d] && r->bytes[d] == s->bytes[d], "its packets and bytes");
+}
+
+static uint32_t sessions_of(const struct model *m, uint32_t in)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < m->n_sessions; i++)
+		n += m->sessions[i].in == in;
+	return n;
+}
+
+static uint32_t mappings_of(const struct model *m, uint32_t in)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < MODEL_MAPPINGS; i++)
+		n += m->mappings[i].used && (in == 0 || m->mappings[i].in == in);
+	return n;
+}
+
+static void compare_counts(const struct model *m)
+{
+	struct table *t = nat_table(m->lab->nat);
+	uint32_t embryos = 0, perhaps = 0;
+
+	must(m, table_session_count(t) == m->n_sessions, "count of sessions");
+	must(m, table_mapping_count(t) == mappings_of(m, 0), "count of mappings");
+	for (uint32_t i = 0; i < m->n_sessions; i++) {
+		const struct host *h = table_host(t, m->sessions[i].in, false);
+
+		embryos += !m->sessions[i].answered && !m->sessions[i].perhaps_answered;
+		perhaps += !m->sessions[i].answered && m->sessions[i].perhaps_answered;
+		must(m, h != NULL && h->sessions == sessions_of(m, m->sessions[i].in), "a host's sessions");
+		must(m, h->ports == mappings_of(m, m->sessions[i].in), "a host's ports");
+	}
+	must(m, table_embryo_count(t) >= embryos && table_embryo_count(t) <= embryos + perhaps,
+	     "count of unanswered sessions");
+}
+
+/* Both ways to a session lead to the same one. */
+static void compare_lookups(const struct model *m, const struct session *r)
+{
+	struct table *t = nat_table(m->lab->nat);
+	struct session_key k = {r->int_addr, r->rem_addr, r->int_port, r->rem_port, (uint8_t)session_class(r), DIR_OUT};
+
+	must(m, table_find(t, &k, table_hash(t, &k), now_s(m)) == r, "not found by what leaves inside");
+	k = (struct session_key){r->ext, r->rem_addr, r->ext_port, r->rem_port, (uint8_t)session_class(r), DIR_IN};
+	must(m, table_find(t, &k, table_hash(t, &k), now_s(m)) == r, "not found by what arrives from outside");
+}
+
+void model_compare(struct model *m)
+{
+	struct table *t = nat_table(m->lab->nat);
+	uint32_t cursor = 0, found = 0;
+	struct session *r;
+
+	while ((r = table_next(t, &cursor, UINT32_MAX)) != NULL) {
+		struct model_session *s;
+
+		if (table_session_expired(t, r, now_s(m)))
+			continue;
+		s = model_find_out(m, (uint8_t)session_class(r), r->int_addr, r->int_port, r->rem_addr, r->rem_port);
+		must(m, s != NULL, "a session that the model does not have");
+		compare_session(m, s, r);
+		compare_lookups(m, r);
+		found++;
+	}
+	must(m, found == m->n_sessions - m->n_dead, "a session of the model is gone");
+	if (m->n_dead == 0)
+		compare_counts(m);
+}

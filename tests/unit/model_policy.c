@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: ISC */
+/* What a policy says, read straight from its lists. See model.h. */
+#include "model.h"
+
+static bool in_prefix(const struct nat_prefix *p, uint32_t a)
+{
+	for (int bit = 0; bit < p->length; bit++)
+		if ((a >> (31 - bit) & 1) != (p->address >> (31 - bit) & 1))
+			return false;
+	return true;
+}
+
+static bool in_prefixes(const struct nat_prefix *p, uint32_t n, uint32_t a)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (in_prefix(&p[i], a))
+			return true;
+	return false;
+}
+
+bool model_is_inside(const struct nat_policy *p, uint32_t a)
+{
+	return in_prefixes(p->inside, p->n_inside, a);
+}
+
+bool model_is_exempt(const struct nat_policy *p, uint32_t a)
+{
+	return in_prefixes(p->exempt, p->n_exempt, a);
+}
+
+static const struct nat_address_range *range_of(const struct nat_policy *p, uint32_t a)
+{
+	for (uint32_t i = 0; i < p->n_addresses; i++)
+		if (a >= p->addresses[i].first && a <= p->addresses[i].last)
+			return &p->addresses[i];
+	return NULL;
+}
+
+bool model_is_external(const struct nat_policy *p, uint32_t a)
+{
+	return range_of(p, a) != NULL;
+}
+
+bool model_is_shared(const struct nat_policy *p, uint32_t a)
+{
+	return range_of(p, a) != NULL && range_of(p, a)->shared;
+}
+
+static bool has_ports(uint8_t class_)
+{
+	return class_ == CLASS_TCP || class_ == CLASS_UDP;
+}
+
+static bool matches_in(const struct nat_forward *f, uint8_t class_, uint32_t ext, uint16_t port)
+{
+	return (f->protocols >> class_ & 1) && (f->address == 0 || f->address == ext) && port >= f->ports.first &&
+	       port <= f->ports.last;
+}
+
+bool model_port_usable(const struct nat_policy *p, uint8_t class_, uint32_t ext, uint16_t port)
+{
+	const struct nat_range *r = model_is_shared(p, ext) ? p->shared_ports : p->pool_ports;
+	uint32_t n = model_is_shared(p, ext) ? p->n_shared_ports : p->n_pool_ports;
+	bool found = false;
+
+	if (!model_is_external(p, ext) || port == 0)
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (port >= r[i].first && port <= r[i].last)
+			found = true;
+	for (uint32_t i = 0; has_ports(class_) && i < p->n_forwards; i++)
+		if (matches_in(&p->forwards[i], class_, ext, port))
+			return false;
+	return found;
+}
+
+int model_forward_in(const struct nat_policy *p, uint8_t class_, uint32_t ext, uint16_t port, uint32_t remote,
+		     uint32_t *to, uint16_t *to_port)
+{
+	int result = -1;
+
+	if (!has_ports(class_) || !model_is_external(p, ext))
+		return -1;
+	for (uint32_t i = 0; i < p->n_forwards; i++) {
+		const struct nat_forward *f = &p->forwards[i];
+
+		if (!matches_in(f, class_, ext, port))
+			continue;
+		result = -2;
+		if (f->n_from > 0 && !in_prefixes(f->from, f->n_from, remote))
+			continue;
+		*to = f->to;
+		*to_port = (uint16_t)(f->to_port + port - f->ports.first);
+		return (int)i;
+	}
+	return result;
+}
+
+int model_forward_out(const struct nat_policy *p, uint8_t class_, uint32_t in, uint16_t port, uint32_t *ext,
+		      uint16_t *ext_port)
+{
+	for (uint32_t i = 0; has_ports(class_) && i < p->n_forwards; i++) {
+		const struct nat_forward *f = &p->forwards[i];
+		int step = port - f->to_port;
+
+		if (!(f->protocols >> class_ & 1) || f->to != in || step < 0 || step > f->ports.last - f->ports.first)
+			continue;
+		*ext = f->address;
+		*ext_port = (uint16_t)(f->ports.first + step);
+		return (int)i;
+	}
+	return -1;
+}
+
+/* RFC 4787 REQ-5, RFC 5508 REQ-2, RFC 5382 REQ-5, RFC 7857 2.1: a half-closed connection is still established. */
+uint32_t model_timeout(const struct nat_policy *p, uint8_t class_, uint8_t state)
+{
+	if (class_ == CLASS_UDP)
+		return p->timeouts.udp;
+	if (class_ == CLASS_ICMP)
+		return p->timeouts.icmp;
+	if (class_ == CLASS_OTHER)
+		return p->timeouts.other;
+	if (state == SESSION_FIN_BOTH || state == SESSION_TIME_WAIT || state == SESSION_RESET)
+		return p->timeouts.tcp_closing;
+	if (state < SESSION_ESTABLISHED)
+		return p->timeouts.tcp_opening;
+	return p->timeouts.tcp_established;
+}
+
+static bool never_a_host(uint32_t a)
+{
+	return a < 0x01000000 || (a >= 0x7f000000 && a < 0x80000000) || a >= 0xe0000000;
+}
+
+/* RFC 1812 5.3.7; RELIABILITY C2: martians, LAND, and what is neither from inside nor for outside. */
+bool model_address_wrong(const struct nat_policy *p, uint32_t src, uint32_t dst, bool elsewhere)
+{
+	if (never_a_host(src) || never_a_host(dst) || src == dst)
+		return true;
+	if (in_prefixes(p->broadcast, p->n_broadcast, src) || in_prefixes(p->broadcast, p->n_broadcast, dst))
+		return true;
+	return elsewhere && (model_is_inside(p, dst) || !model_is_inside(p, src) || model_is_exempt(p, dst));
+}

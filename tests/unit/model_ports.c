@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: ISC */
+/* Ports, addresses, limits: what the naive NAT could have chosen. See model_walk.h. */
+#include "model_walk.h"
+
+/* ---- ports ---- */
+
+enum port_use { PORT_UNUSABLE, PORT_FREE, PORT_MAYBE, PORT_RESTS, PORT_TAKEN };
+
+static enum port_use port_use(const struct walk *w, uint32_t ext, uint16_t port)
+{
+	const struct model *m = w->m;
+	enum port_use use = PORT_FREE;
+
+	if (!model_port_usable(w->policy, w->p->class_, ext, port))
+		return PORT_UNUSABLE;
+	for (uint32_t i = 0; i < m->n_rests; i++) {
+		const struct model_rest *r = &m->rests[i];
+		uint32_t age = now_s(w) - r->since_s;
+
+		if (r->class_ != w->p->class_ || r->ext != ext || r->port != port)
+			continue;
+		use = r->sure && age < w->policy->timeouts.port_reuse ? PORT_RESTS : PORT_MAYBE;
+	}
+	for (uint32_t i = 0; i < m->n_sessions; i++) {
+		const struct model_session *s = &m->sessions[i];
+
+		if (s->mapping < 0 || s->class_ != w->p->class_ || s->ext != ext || s->ext_port != port)
+			continue;
+		if (!s->dead)
+			return PORT_TAKEN;
+		use = PORT_MAYBE;
+	}
+	return use;
+}
+
+struct ports {
+	uint32_t free, maybe, rests;
+	uint32_t same_class, same_class_and_parity; /* of the free ones */
+};
+
+static bool same_class(uint16_t a, uint16_t b)
+{
+	return (a < 1024) == (b < 1024);
+}
+
+static struct ports count_ports(const struct walk *w, uint32_t ext)
+{
+	struct ports n = {0};
+	bool shared = model_is_shared(w->policy, ext);
+	const struct nat_range *r = shared ? w->policy->shared_ports : w->policy->pool_ports;
+	uint32_t n_ranges = shared ? w->policy->n_shared_ports : w->policy->n_pool_ports;
+
+	for (uint32_t i = 0; i < n_ranges; i++)
+		for (uint32_t port = r[i].first; port <= r[i].last; port++) {
+			enum port_use use = port_use(w, ext, (uint16_t)port);
+
+			n.maybe += use == PORT_MAYBE;
+			n.rests += use == PORT_RESTS;
+			if (use != PORT_FREE)
+				continue;
+			n.free++;
+			n.same_class += same_class((uint16_t)port, w->sport);
+			n.same_class_and_parity += same_class((uint16_t)port, w->sport) && port % 2 == w->sport % 2;
+		}
+	return n;
+}
+
+/* RFC 6888 REQ-8: when a resting port may come back early. */
+static bool may_recycle(const struct walk *w)
+{
+	return w->p->class_ == CLASS_TCP || w->policy->filtering != FILTERING_ENDPOINT_INDEPENDENT;
+}
+
+void walk_end_rest(struct model *m, uint8_t class_, uint32_t ext, uint16_t port)
+{
+	for (uint32_t i = 0; i < m->n_rests; i++)
+		if (m->rests[i].class_ == class_ && m->rests[i].ext == ext && m->rests[i].port == port)
+			m->rests[i--] = m->rests[--m->n_rests];
+}
+
+static bool has_rested_longest(const struct walk *w, uint32_t ext, uint16_t port)
+{
+	uint32_t since = 0;
+
+	for (uint32_t i = 0; i < w->m->n_rests; i++)
+		if (w->m->rests[i].class_ == w->p->class_ && w->m->rests[i].ext == ext && w->m->rests[i].port == port)
+			since = w->m->rests[i].since_s;
+	for (uint32_t i = 0; i < w->m->n_rests; i++) {
+		const struct model_rest *r = &w->m->rests[i];
+
+		if (r->class_ == w->p->class_ && r->ext == ext && r->since_s < since &&
+		    port_use(w, ext, r->port) == PORT_RESTS)
+			return false;
+	}
+	return true;
+}
+
+/* RFC 4787 REQ-3, 3a, 4; RFC 6888 REQ-8: was this a port it could take? */
+void walk_check_new_port(const struct walk *w, uint32_t ext, uint16_t port)
+{
+	struct ports n = count_ports(w, ext);
+	enum port_use use = port_use(w, ext, port);
+
+	must(w, use != PORT_UNUSABLE, "a port outside the ranges, or a forward's");
+	must(w, use != PORT_TAKEN, "a port that another mapping has");
+	if (use == PORT_MAYBE)
+		return;
+	if (use == PORT_RESTS) {
+		must(w, n.free == 0, "a resting port although another is free");
+		must(w, may_recycle(w), "a resting port that must not come back early");
+		must(w, has_rested_longest(w, ext, port), "not the port that has rested longest");
+		return;
+	}
+	if (w->policy->port_selection == PORTS_PRESERVE && port_use(w, ext, w->sport) == PORT_FREE)
+		must(w, port == w->sport, "the inside port was free and is not kept");
+	if (n.same_class > 0)
+		must(w, same_class(port, w->sport), "a port of the other class although one of this is free");
+	if (w->policy->port_parity && n.same_class_and_parity > 0)
+		must(w, port % 2 == w->sport % 2, "a port of the other parity although one of this is free");
+}
+
+/* ---- resources ---- */
+
+enum can { CAN_NOT, CAN_PERHAPS, CAN };
+
+static enum can can_take(const struct walk *w, uint32_t ext)
+{
+	struct ports n;
+
+	if (w->p->class_ == CLASS_OTHER)
+		return model_find_in(w->m, CLASS_OTHER, ext, w->sport, w->dst, 0) == NULL ? CAN : CAN_NOT;
+	n = count_ports(w, ext);
+	if (n.free > 0 || (n.rests > 0 && may_recycle(w)))
+		return CAN;
+	return n.maybe > 0 ? CAN_PERHAPS : CAN_NOT;
+}
+
+/* RFC 4787 REQ-2: the address that this host is tied to; 0: none, or it is not certain. */
+uint32_t walk_paired_address(const struct walk *w, uint32_t in, bool *has_any)
+{
+	uint32_t address = 0;
+	bool same = true;
+
+	*has_any = false;
+	for (uint32_t i = 0; i < w->m->n_sessions; i++) {
+		const struct model_session *s = &w->m->sessions[i];
+
+		if (s->in != in)
+			continue;
+		*has_any = true;
+		same = same && !s->dead;
+		if (s->forward)
+			continue;
+		same = same && (address == 0 || address == s->ext);
+		address = s->ext;
+	}
+	return same && !w->m->loose_pairing ? address : 0;
+}
+
+/* Can a new mapping of `in` be made? */
+static enum can some_address(const struct walk *w, uint32_t in)
+{
+	const struct nat_policy *p = w->policy;
+	bool has_any;
+	uint32_t paired = walk_paired_address(w, in, &has_any);
+	enum can best = CAN_NOT, worst = CAN;
+
+	if (paired != 0)
+		return can_take(w, paired);
+	for (uint32_t i = 0; i < p->n_addresses; i++)
+		for (uint32_t a = p->addresses[i].first; a <= p->addresses[i].last; a++) {
+			enum can c = can_take(w, a);
+
+			best = c > best ? c : best;
+			worst = c < worst ? c : worst;
+		}
+	if (!has_any || p->pooling == POOLING_ARBITRARY) /* it goes on to the next address */
+		return best;
+	return best == worst ? best : CAN_PERHAPS;
+}
+
+bool walk_address_can(struct walk *w, uint32_t in)
+{
+	enum can c = w->policy->n_addresses > 0 ? some_address(w, in) : CAN_NOT;
+
+	if (w->policy->n_addresses == 0)
+		w->may[DROP_NO_ADDRESS] = true;
+	else if (c != CAN || w->m->n_dead > 0)
+		w->may[w->p->class_ == CLASS_OTHER ? DROP_OTHER_BUSY : DROP_NO_PORT] = true;
+	return c == CAN || (c == CAN_PERHAPS && w->seen_passed);
+}
+
+static uint32_t count_sessions(const struct walk *w, uint32_t in, bool dead_too)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < w->m->n_sessions; i++)
+		n += (in == 0 || w->m->sessions[i].in == in) && (dead_too || !w->m->sessions[i].dead);
+	return n;
+}
+
+static uint32_t count_mappings(const struct walk *w, uint32_t in, bool dead_too)
+{
+	uint32_t n = 0;
+
+	for (int g = 0; g < MODEL_MAPPINGS; g++) {
+		bool lives = false;
+
+		if (!w->m->mappings[g].used || w->m->mappings[g].in != in)
+			continue;
+		for (uint32_t i = 0; i < w->m->n_sessions; i++)
+			lives = lives || (w->m->sessions[i].mapping == g && !w->m->sessions[i].dead);
+		n += dead_too || lives;
+	}
+	return n;
+}
+
+/* RFC 6888 REQ-4 and 5. True when one more is certain to be within limits. */
+static bool within(struct walk *w, uint32_t limit, uint32_t sure, uint32_t perhaps, enum nat_reason why)
+{
+	if (limit == 0 || perhaps < limit)
+		return true;
+	w->may[why] = true;
+	return sure < limit && w->seen_passed; /* between: whatever the real one did is right */
+}
+
+bool walk_rate_allows(struct walk *w, uint32_t in)
+{
+	struct model *m = w->m;
+	uint64_t now = m->lab->now_ms;
+	int h = 0;
+	bool certain;
+
+	if (w->policy->limits.new_sessions_per_host == 0)
+		return true;
+	while (h < MODEL_HOSTS - 1 && m->hosts[h].address != 0 && m->hosts[h].address != in)
+		h++;
+	certain = m->hosts[h].address == 0 || now >= m->hosts[h].tried_ms + 1000;
+	m->hosts[h].address = in;
+	m->hosts[h].tried_ms = now;
+	if (now >= m->hosts[h].since_ms + 1000) {
+		m->hosts[h].since_ms = now;
+		m->hosts[h].opened = 0;
+	}
+	if (w->seen_passed)
+		m->hosts[h].opened++;
+	/* a bucket of one second's worth, refilled within it: twice that in any second at most */
+	must(w, m->hosts[h].opened <= 2 * w->policy->limits.new_sessions_per_host, "more new sessions than the rate");
+	w->may[DROP_HOST_RATE] = !certain;
+	return certain || w->seen_passed;
+}
+
+bool walk_limits_allow(struct walk *w, uint32_t in)
+{
+	const struct nat_limits *l = &w->policy->limits;
+	bool ok = within(w, l->sessions, count_sessions(w, 0, false), count_sessions(w, 0, true), DROP_SESSIONS_FULL);
+
+	if (!within(w, l->sessions_per_host, count_sessions(w, in, false), count_sessions(w, in, true),
+		    DROP_HOST_SESSIONS))
+		ok = false;
+	if (l->sessions >= 1024) /* the share of unanswered ones is not worked out here */
+		w->may[DROP_EXPIRED_EMBRYO] = true;
+	return ok;
+}
+
+bool walk_host_ports_allow(struct walk *w, uint32_t in)
+{
+	uint32_t limit = w->p->class_ == CLASS_OTHER ? 0 : w->policy->limits.ports_per_host;
+
+	return within(w, limit, count_mappings(w, in, false), count_mappings(w, in, true), DROP_HOST_PORTS);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: ISC */
+/* What the files of the model's walk share; see model.h. */
+#ifndef NATD_TESTS_MODEL_WALK_H
+#define NATD_TESTS_MODEL_WALK_H
+
+#include "model.h"
+
+struct walk {
+	struct model *m;
+	const struct model_packet *p;
+	const struct nat_policy *policy;
+	uint32_t src, dst; /* as it looks by now */
+	uint16_t sport, dport;
+	bool hairpin, from_inside;
+	bool to_host;
+	bool may[NAT_REASON_COUNT]; /* reasons that are right */
+	bool answer_due;	    /* natd owes the sender an ICMP error, rate permitting */
+	bool answer_may;
+	bool seen_passed; /* what the real one did */
+};
+
+static inline void must(const struct walk *w, bool ok, const char *what)
+{
+	if (!ok)
+		w->m->fail(what);
+}
+
+static inline uint32_t now_s(const struct walk *w)
+{
+	return (uint32_t)(w->m->lab->now_ms / 1000);
+}
+
+static inline bool has_ports(uint8_t class_)
+{
+	return class_ == CLASS_TCP || class_ == CLASS_UDP;
+}
+
+static inline uint16_t remote_port(const struct walk *w, enum nat_dir dir)
+{
+	if (!has_ports(w->p->class_))
+		return 0;
+	return dir == DIR_OUT ? w->dport : w->sport;
+}
+
+/* ---- model_ports.c: what can be had ---- */
+
+void walk_check_new_port(const struct walk *w, uint32_t ext, uint16_t port);
+void walk_end_rest(struct model *m, uint8_t class_, uint32_t ext, uint16_t port);
+/* The address that the host is tied to; 0: none, or it is not certain. */
+uint32_t walk_paired_address(const struct walk *w, uint32_t in, bool *has_any);
+/* Each: is one more certain to be allowed? Sets the reasons for which it may not be. */
+bool walk_address_can(struct walk *w, uint32_t in);
+bool walk_rate_allows(struct walk *w, uint32_t in);
+bool walk_limits_allow(struct walk *w, uint32_t in);
+bool walk_host_ports_allow(struct walk *w, uint32_t in);
+
+/* ---- model_open.c: sessions that do not exist yet; NULL: dropped, or w->to_host ---- */
+
+struct model_session *walk_open_out(struct walk *w);
+struct model_session *walk_open_in(struct walk *w);
+bool walk_opens(struct walk *w);
+bool walk_hosts_port(const struct walk *w);
+
+/* ---- model_out.c: what came out ---- */
+
+enum nat_reason walk_reason_seen(const struct walk *w);
+void walk_check_own_error(const struct walk *w);
+void walk_check_sent(const struct walk *w, enum nat_to to);
+void walk_check_quote(const struct walk *w, const struct model_packet *q);
+
+/* The session that the real table has, living. */
+struct session *walk_real_session(const struct walk *w, enum nat_dir dir, uint32_t local, uint16_t local_port,
+				  uint32_t remote, uint16_t remote_port);
+
+#endif
