@@ -26,13 +26,12 @@ struct host *host_find(const struct table *t, uint32_t address)
 	return find_hashed(t, address, host_hash(t, address));
 }
 
-struct host *table_host(struct table *t, uint32_t address, bool create)
+struct host *host_make(struct table *t, uint32_t address, uint64_t hash)
 {
-	uint64_t hash = host_hash(t, address);
 	struct host *h = find_hashed(t, address, hash);
 	uint32_t i;
 
-	if (h != NULL || !create)
+	if (h != NULL)
 		return h;
 	i = slots_take(&t->host_slots);
 	if (i == SLOTS_NONE)
@@ -44,6 +43,11 @@ struct host *table_host(struct table *t, uint32_t address, bool create)
 		return h;
 	slots_give(&t->host_slots, i);
 	return NULL;
+}
+
+struct host *table_host(struct table *t, uint32_t address, bool create)
+{
+	return create ? host_make(t, address, host_hash(t, address)) : host_find(t, address);
 }
 
 void host_sweep(struct table *t, uint32_t budget)

@@ -156,6 +156,19 @@ static inline void index_prefetch_both(const struct index *ix, uint64_t hash)
 		__builtin_prefetch(&ix->buckets[index_second_bucket(ix, hash)]);
 }
 
+/* The next step, for a key about to be entered: the first bucket is there; asks for the second one if that is full,
+ * and for the first of the records that it has under the same tag. */
+static inline void index_prefetch_more(const struct index *ix, uint64_t hash)
+{
+	const struct index_bucket *b = &ix->buckets[index_first_bucket(ix, hash)];
+	uint32_t found = index_match(b, ~ix->ref_mask, index_tag(ix, hash));
+
+	if (index_match(b, UINT32_MAX, 0) == 0)
+		__builtin_prefetch(&ix->buckets[index_second_bucket(ix, hash)]);
+	if (found != 0)
+		__builtin_prefetch(ix->source.locate(ix->source.ctx, b->slot[__builtin_ctz(found)] & ix->ref_mask));
+}
+
 /* Walks the references whose tag fits:
  * for (ref = index_begin(&c, ix, hash); ref != INDEX_NONE; ref = index_next(&c)) */
 struct index_cursor {

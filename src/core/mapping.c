@@ -99,9 +99,8 @@ static bool owns(const struct table *t, uint32_t ref, unsigned class_, uint32_t 
 	return session_class(s) == class_ && ((uint32_t)s->ext << 16 | s->ext_port) == endpoint;
 }
 
-uint32_t mapping_owner(const struct table *t, unsigned class_, uint16_t ext, uint16_t port)
+static uint32_t owner_hashed(const struct table *t, unsigned class_, uint16_t ext, uint16_t port, uint64_t hash)
 {
-	uint64_t hash = mapping_key_external(t, class_, ext, port);
 	struct index_cursor c;
 	uint32_t ref;
 
@@ -112,27 +111,46 @@ uint32_t mapping_owner(const struct table *t, unsigned class_, uint16_t ext, uin
 	return ref;
 }
 
-static bool has_internal_key(const struct table *t, uint32_t ref, const struct session *key)
+uint32_t mapping_owner(const struct table *t, unsigned class_, uint16_t ext, uint16_t port)
 {
-	const struct session s = as_session(t, ref);
-
-	return s.int_addr == key->int_addr && s.int_port == key->int_port && session_class(&s) == session_class(key) &&
-	       ((s.rem_addr ^ key->rem_addr) & t->key_address) == 0 &&
-	       ((uint32_t)(s.rem_port ^ key->rem_port) & t->key_port) == 0;
+	return owner_hashed(t, class_, ext, port, mapping_key_external(t, class_, ext, port));
 }
 
-static uint32_t find_internal(const struct table *t, const struct session *key)
+static inline bool is_internal_key(const struct table *t, const struct session *s, const struct session *key)
 {
-	uint64_t hash = mapping_key_internal(t, key);
+	return s->int_addr == key->int_addr && s->int_port == key->int_port && session_class(s) == session_class(key) &&
+	       ((s->rem_addr ^ key->rem_addr) & t->key_address) == 0 &&
+	       ((uint32_t)(s->rem_port ^ key->rem_port) & t->key_port) == 0;
+}
+
+static bool has_internal_key(const struct table *t, uint32_t ref, const struct session *key)
+{
+	struct session s;
+
+	if ((ref & GROUP_REF) == 0)
+		return is_internal_key(t, &t->sessions[ref], key);
+	s = as_session(t, ref);
+	return is_internal_key(t, &s, key);
+}
+
+static uint32_t find_hashed(const struct table *t, const struct session *key, uint64_t hash)
+{
 	struct index_cursor c;
 	uint32_t ref;
 
-	index_prefetch_both(&t->index[IX_INTERNAL], hash);
 	for (ref = index_begin(&c, &t->index[IX_INTERNAL], hash); ref != INDEX_NONE; ref = index_next(&c)) {
 		if (has_internal_key(t, ref, key))
 			break;
 	}
 	return ref;
+}
+
+static uint32_t find_internal(const struct table *t, const struct session *key)
+{
+	uint64_t hash = mapping_key_internal(t, key);
+
+	index_prefetch_both(&t->index[IX_INTERNAL], hash);
+	return find_hashed(t, key, hash);
 }
 
 uint32_t mapping_listed(const struct table *t, uint32_t ref)
@@ -148,18 +166,26 @@ static bool is_over(const struct table *t, uint32_t ref)
 	return (ref & GROUP_REF) == 0 && table_session_expired(t, &t->sessions[ref], t->now_s);
 }
 
-/* Enters a mapping under its internal key. False: no room. */
-static bool list(struct table *t, uint32_t ref)
+/* Enters a mapping, whose fields are those of `key`, under its internal key. False: no room. */
+static bool list(struct table *t, uint32_t ref, const struct session *key, uint64_t hash)
 {
 	struct index *ix = &t->index[IX_INTERNAL];
-	uint32_t other = mapping_listed(t, ref);
+	uint32_t other = find_hashed(t, key, hash);
 
 	if (other == INDEX_NONE)
-		return index_insert(ix, mapping_hash_internal(t, ref), ref);
+		return index_insert(ix, hash, ref);
 	t->unlisted++;
 	if (is_over(t, other))
-		index_replace(ix, mapping_hash_internal(t, ref), other, ref);
+		index_replace(ix, hash, other, ref);
 	return true;
+}
+
+static void relist(struct table *t, uint32_t ref)
+{
+	const struct session key = as_session(t, ref);
+
+	if (!list(t, ref, &key, mapping_key_internal(t, &key)))
+		t->unlisted++;
 }
 
 static void unlist(struct table *t, uint32_t ref)
@@ -178,14 +204,12 @@ void mapping_relist(struct table *t)
 	     i = slots_next(&t->session_slots, i + 1, top)) {
 		const struct session *s = &t->sessions[i];
 
-		if (session_is_pooled(s) && mapping_owner(t, session_class(s), s->ext, s->ext_port) == i && !list(t, i))
-			t->unlisted++;
+		if (session_is_pooled(s) && mapping_owner(t, session_class(s), s->ext, s->ext_port) == i)
+			relist(t, i);
 	}
 	top = t->group_slots.top;
-	for (uint32_t i = slots_next(&t->group_slots, 0, top); i < top; i = slots_next(&t->group_slots, i + 1, top)) {
-		if (!list(t, i | GROUP_REF))
-			t->unlisted++;
-	}
+	for (uint32_t i = slots_next(&t->group_slots, 0, top); i < top; i = slots_next(&t->group_slots, i + 1, top))
+		relist(t, i | GROUP_REF);
 }
 
 /* ---- peers of groups ---- */
@@ -255,18 +279,17 @@ static void peer_remove(struct table *t, uint32_t i)
 /* ---- life ---- */
 
 /* The first session of a mapping, whose port was taken before (or is free). */
-static enum mapping_joined begin(struct table *t, uint32_t i)
+static enum mapping_joined begin(struct table *t, uint32_t i, const struct session_hashes *h)
 {
 	const struct session *s = &t->sessions[i];
 	const struct port_map *m = port_map(t, session_class(s), s->ext);
-	uint64_t external = mapping_hash_external(t, i);
 
 	if (port_bit(m->resting, s->ext_port))
 		return JOIN_FAILED;
-	if (!index_insert(&t->index[IX_EXTERNAL], external, i))
+	if (!index_insert(&t->index[IX_EXTERNAL], h->external, i))
 		return JOIN_FAILED;
-	if (!list(t, i)) {
-		index_remove(&t->index[IX_EXTERNAL], external, i);
+	if (!list(t, i, s, h->internal)) {
+		index_remove(&t->index[IX_EXTERNAL], h->external, i);
 		return JOIN_FAILED;
 	}
 	if (port_bit(m->used, s->ext_port))
@@ -317,14 +340,14 @@ static uint32_t promote(struct table *t, uint32_t solo)
 	return slot | GROUP_REF;
 }
 
-enum mapping_joined mapping_join(struct table *t, uint32_t i)
+enum mapping_joined mapping_join(struct table *t, uint32_t i, const struct session_hashes *h)
 {
 	const struct session *s = &t->sessions[i];
-	uint32_t ref = mapping_owner(t, session_class(s), s->ext, s->ext_port);
+	uint32_t ref = owner_hashed(t, session_class(s), s->ext, s->ext_port, h->external);
 	struct session owner;
 
 	if (ref == INDEX_NONE)
-		return begin(t, i);
+		return begin(t, i, h);
 	owner = as_session(t, ref);
 	if (owner.int_addr != s->int_addr || owner.int_port != s->int_port)
 		return JOIN_FAILED;

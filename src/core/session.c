@@ -98,7 +98,7 @@ struct session *table_find_likely(struct table *t, const struct session_key *k, 
 	return table_find(t, k, hash, now_s);
 }
 
-struct session *session_same(const struct table *t, const struct session *s, enum nat_dir dir)
+struct session *session_same(const struct table *t, const struct session *s, enum nat_dir dir, uint64_t hash)
 {
 	const struct session_key k = {
 		.local = dir == DIR_OUT ? s->int_addr : s->ext,
@@ -108,11 +108,11 @@ struct session *session_same(const struct table *t, const struct session *s, enu
 		.class_ = (uint8_t)session_class(s),
 		.dir = (uint8_t)dir,
 	};
-	const struct index *ix = &t->index[dir == DIR_OUT ? IX_OUT : IX_IN];
 	struct index_cursor c;
 	uint32_t ref;
 
-	for (ref = index_begin(&c, ix, table_hash(t, &k)); ref != INDEX_NONE; ref = index_next(&c)) {
+	for (ref = index_begin(&c, &t->index[dir == DIR_OUT ? IX_OUT : IX_IN], hash); ref != INDEX_NONE;
+	     ref = index_next(&c)) {
 		if (is_key_of(&k, &t->sessions[ref]))
 			return &t->sessions[ref];
 	}
@@ -133,15 +133,32 @@ bool table_session_expired(const struct table *t, const struct session *s, uint3
 
 /* ---- in and out of the indexes ---- */
 
-void session_prefetch(const struct table *t, const struct session *s)
+void session_hash(const struct table *t, const struct session *s, struct session_hashes *h)
 {
-	index_prefetch_both(&t->index[IX_OUT], hash_out(t, s));
-	index_prefetch_both(&t->index[IX_IN], hash_in(t, s));
-	index_prefetch(&t->index[IX_HOST], host_hash(t, s->int_addr));
+	h->side[DIR_OUT] = hash_out(t, s);
+	h->side[DIR_IN] = hash_in(t, s);
+	h->host = host_hash(t, s->int_addr);
+	h->internal = mapping_key_internal(t, s);
+	h->external = mapping_key_external(t, session_class(s), s->ext, s->ext_port);
+}
+
+void session_prefetch(const struct table *t, const struct session *s, const struct session_hashes *h)
+{
+	index_prefetch_both(&t->index[IX_OUT], h->side[DIR_OUT]);
+	index_prefetch_both(&t->index[IX_IN], h->side[DIR_IN]);
+	index_prefetch(&t->index[IX_HOST], h->host);
 	if (!session_is_pooled(s))
 		return;
-	index_prefetch_both(&t->index[IX_INTERNAL], mapping_key_internal(t, s));
-	index_prefetch_both(&t->index[IX_EXTERNAL], mapping_key_external(t, session_class(s), s->ext, s->ext_port));
+	index_prefetch_both(&t->index[IX_INTERNAL], h->internal);
+	index_prefetch_both(&t->index[IX_EXTERNAL], h->external);
+}
+
+void session_prefetch_more(const struct table *t, const struct session_hashes *h)
+{
+	index_prefetch_more(&t->index[IX_OUT], h->side[DIR_OUT]);
+	index_prefetch_more(&t->index[IX_IN], h->side[DIR_IN]);
+	index_prefetch_more(&t->index[IX_INTERNAL], h->internal);
+	index_prefetch_more(&t->index[IX_EXTERNAL], h->external);
 }
 
 static bool is_embryo(const struct table *t, uint32_t i)
@@ -164,26 +181,26 @@ static void count_in(struct table *t, uint32_t i, struct host *h, enum mapping_j
 	t->uses[s->ext].sessions++;
 }
 
-bool session_link(struct table *t, uint32_t i)
+bool session_link(struct table *t, uint32_t i, const struct session_hashes *hash)
 {
 	const struct session *s = &t->sessions[i];
-	struct host *h = table_host(t, s->int_addr, true);
+	struct host *h = host_make(t, s->int_addr, hash->host);
 	enum mapping_joined joined = JOIN_SHARED;
 
-	if (h == NULL || !index_insert(&t->index[IX_OUT], hash_out(t, s), i))
+	if (h == NULL || !index_insert(&t->index[IX_OUT], hash->side[DIR_OUT], i))
 		return false;
-	if (!index_insert(&t->index[IX_IN], hash_in(t, s), i))
+	if (!index_insert(&t->index[IX_IN], hash->side[DIR_IN], i))
 		goto out_of_out;
 	if (session_is_pooled(s))
-		joined = mapping_join(t, i);
+		joined = mapping_join(t, i, hash);
 	if (joined == JOIN_FAILED)
 		goto out_of_in;
 	count_in(t, i, h, joined);
 	return true;
 out_of_in:
-	index_remove(&t->index[IX_IN], hash_in(t, s), i);
+	index_remove(&t->index[IX_IN], hash->side[DIR_IN], i);
 out_of_out:
-	index_remove(&t->index[IX_OUT], hash_out(t, s), i);
+	index_remove(&t->index[IX_OUT], hash->side[DIR_OUT], i);
 	return false;
 }
 
@@ -277,7 +294,7 @@ static bool is_same_session(const struct session *a, const struct session *b)
 }
 
 static struct session *open_new(struct table *t, const struct session *fresh, const struct session_spec *spec,
-				enum nat_reason *why)
+				const struct session_hashes *h, enum nat_reason *why)
 {
 	uint32_t i = slots_take(&t->session_slots);
 
@@ -288,7 +305,7 @@ static struct session *open_new(struct table *t, const struct session *fresh, co
 	write_cold(&t->cold[i], spec, fresh->seen_s);
 	if (i >= t->header->session_top)
 		t->header->session_top = i + 1;
-	if (session_link(t, i)) {
+	if (session_link(t, i, h)) {
 		publish(&t->sessions[i], spec->state);
 		return &t->sessions[i];
 	}
@@ -302,14 +319,16 @@ struct session *table_session_open(struct table *t, const struct session_spec *s
 				   enum nat_reason *why)
 {
 	const struct session fresh = from_spec(spec, now_s);
+	struct session_hashes h;
 
 	*why = DROP_TABLE;
 	t->now_s = now_s;
 	if (!is_sane(t, spec, &fresh))
 		return NULL;
-	session_prefetch(t, &fresh);
+	session_hash(t, &fresh, &h);
+	session_prefetch(t, &fresh, &h);
 	for (int dir = DIR_OUT; dir <= DIR_IN; dir++) {
-		struct session *old = session_same(t, &fresh, (enum nat_dir)dir);
+		struct session *old = session_same(t, &fresh, (enum nat_dir)dir, h.side[dir]);
 
 		if (old == NULL)
 			continue;
@@ -321,7 +340,7 @@ struct session *table_session_open(struct table *t, const struct session_spec *s
 	}
 	if (!address_is_used(t, spec->ext)) /* unclaimed, and that was its last use */
 		return NULL;
-	return open_new(t, &fresh, spec, why);
+	return open_new(t, &fresh, spec, &h, why);
 }
 
 void table_session_close(struct table *t, struct session *s, uint32_t now_s)
@@ -408,12 +427,14 @@ static uint32_t sweep_block(const struct sweep *w, uint32_t from, uint32_t end)
 {
 	struct table *t = w->t;
 	uint32_t over[SWEEP_BLOCK], n = 0;
+	struct session_hashes h;
 
 	for (uint32_t i = slots_next(&t->session_slots, from, end); i < end;
 	     i = slots_next(&t->session_slots, i + 1, end)) {
 		if (!table_session_expired(t, &t->sessions[i], w->now_s))
 			continue;
-		session_prefetch(t, &t->sessions[i]);
+		session_hash(t, &t->sessions[i], &h);
+		session_prefetch(t, &t->sessions[i], &h);
 		over[n++] = i;
 	}
 	for (uint32_t k = 0; k < n; k++) {

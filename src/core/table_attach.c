@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-enum { RESTORE_BLOCK = 16 };
+enum { RESTORE_BLOCK = 32 };
 
 struct attach {
 	uint32_t now_s;
@@ -137,34 +137,61 @@ static void scan(struct table *t, const struct attach *a, struct table_attach_re
 	t->header->session_top = t->session_slots.top;
 }
 
-static void restore(struct table *t, uint32_t i, struct table_attach_report *report)
+/* Sessions on their way into the indexes. */
+struct restore {
+	struct table *t;
+	struct table_attach_report *report;
+	uint32_t n;
+	uint32_t record[RESTORE_BLOCK];
+	struct session_hashes hash[RESTORE_BLOCK];
+};
+
+static void restore(const struct restore *r, uint32_t k)
 {
+	struct table *t = r->t;
+	uint32_t i = r->record[k];
+	const struct session_hashes *h = &r->hash[k];
 	const struct session *s = &t->sessions[i];
 
-	if (session_same(t, s, DIR_OUT) == NULL && session_same(t, s, DIR_IN) == NULL && session_link(t, i)) {
-		report->restored++;
+	if (session_same(t, s, DIR_OUT, h->side[DIR_OUT]) == NULL &&
+	    session_same(t, s, DIR_IN, h->side[DIR_IN]) == NULL && session_link(t, i, h)) {
+		r->report->restored++;
 		return;
 	}
-	drop(t, i, report);
+	drop(t, i, r->report);
 	slots_give(&t->session_slots, i);
 }
 
-/* In blocks, so that the cache misses of a block overlap. */
+/* The next sessions from record `at` on; where to go on. */
+static uint32_t restore_gather(struct restore *r, uint32_t at)
+{
+	struct table *t = r->t;
+
+	for (r->n = 0; r->n < RESTORE_BLOCK; r->n++) {
+		at = slots_next(&t->session_slots, at, t->session_slots.top);
+		if (at >= t->session_slots.top)
+			break;
+		session_hash(t, &t->sessions[at], &r->hash[r->n]);
+		session_prefetch(t, &t->sessions[at], &r->hash[r->n]);
+		r->record[r->n] = at++;
+	}
+	return at;
+}
+
+/* In blocks, so that the cache misses of a block overlap: the first look at a bucket only finds out what else the second
+ * one will read. */
 static void restore_all(struct table *t, struct table_attach_report *report)
 {
-	uint32_t block[RESTORE_BLOCK], at = 0, n;
+	struct restore r = {.t = t, .report = report};
+	uint32_t at = 0;
 
 	do {
-		for (n = 0; n < RESTORE_BLOCK; n++) {
-			at = slots_next(&t->session_slots, at, t->session_slots.top);
-			if (at >= t->session_slots.top)
-				break;
-			session_prefetch(t, &t->sessions[at]);
-			block[n] = at++;
-		}
-		for (uint32_t k = 0; k < n; k++)
-			restore(t, block[k], report);
-	} while (n == RESTORE_BLOCK);
+		at = restore_gather(&r, at);
+		for (uint32_t k = 0; k < r.n; k++)
+			session_prefetch_more(t, &r.hash[k]);
+		for (uint32_t k = 0; k < r.n; k++)
+			restore(&r, k);
+	} while (r.n == RESTORE_BLOCK);
 }
 
 static void rebuild(struct table *t, const struct attach *a, struct table_attach_report *report)

@@ -108,7 +108,7 @@ static const char *check_session(const struct table *t, uint32_t i, struct sums 
 
 	if (session_state(s) == SESSION_FREE || session_state(s) >= SESSION_STATE_COUNT)
 		return "used slot without a session";
-	if (session_same(t, s, DIR_OUT) != s || session_same(t, s, DIR_IN) != s)
+	if (session_same(t, s, DIR_OUT, hash_out(t, s)) != s || session_same(t, s, DIR_IN, hash_in(t, s)) != s)
 		return "session not found by its own key, or two of one key";
 	if (!address_is_used(t, s->ext))
 		return "session on an address that is none";

@@ -189,19 +189,28 @@ static inline uint32_t session_index(const struct table *t, const struct session
 
 /* ---- session.c ---- */
 
+/* The hashes of one session's keys, worked out once. */
+struct session_hashes {
+	uint64_t side[2]; /* by enum nat_dir */
+	uint64_t internal, external, host;
+};
+
+void session_hash(const struct table *t, const struct session *s, struct session_hashes *h);
 /* Enters a written record into every index and count. False, with nothing changed, if something has no room. */
-bool session_link(struct table *t, uint32_t i);
+bool session_link(struct table *t, uint32_t i, const struct session_hashes *h);
 /* Asks for the buckets that opening or closing this session will read. */
-void session_prefetch(const struct table *t, const struct session *s);
+void session_prefetch(const struct table *t, const struct session *s, const struct session_hashes *h);
+/* The next step, where much is opened at once: asks for what those buckets lead to. */
+void session_prefetch_more(const struct table *t, const struct session_hashes *h);
 /* The session of the same key seen from one side, live or timed out; NULL if none. */
-struct session *session_same(const struct table *t, const struct session *s, enum nat_dir dir);
+struct session *session_same(const struct table *t, const struct session *s, enum nat_dir dir, uint64_t hash);
 
 /* ---- mapping.c ---- */
 
 enum mapping_joined { JOIN_FAILED, JOIN_NEW, JOIN_SHARED };
 
 /* Gives the session, written but not published, its mapping: a new one, or that of its external endpoint. */
-enum mapping_joined mapping_join(struct table *t, uint32_t i);
+enum mapping_joined mapping_join(struct table *t, uint32_t i, const struct session_hashes *h);
 /* The session's mapping has one session less; true with the last: then its port rests, or is free. */
 bool mapping_leave(struct table *t, uint32_t i, uint32_t now_s);
 /* RFC 7857 7: does this session keep its mapping open to others? One that somebody outside opened does so
@@ -261,6 +270,7 @@ bool rest_is_valid(const struct table *t, uint64_t word);
 /* ---- host.c, address.c ---- */
 
 struct host *host_find(const struct table *t, uint32_t address);
+struct host *host_make(struct table *t, uint32_t address, uint64_t hash); /* finds it, or makes it */
 uint64_t host_hash(const struct table *t, uint32_t address);
 void host_sweep(struct table *t, uint32_t budget);
 uint64_t address_hash(const struct table *t, uint32_t address);
