@@ -7,7 +7,7 @@
 A test belongs to a requirement when its name carries the id: test_4787_9_9a_hairpin... belongs to 4787-9 and
 4787-9a, test_7857_2_1_... to 7857-2.1. A requirement that natd meets by having no such thing
 ("natd has none") needs no test; any other row without one is printed as "untested" and, with --check,
-fails. WIRE.json is what tests/integration/test_wire.py leaves behind: requirement -> {"natd": ..., "nft": ...}.
+fails. WIRE.json is what tests/integration/wirekit.py leaves behind: requirement -> {"natd": ..., "nft": ...}.
 The last line printed is the table's totals.
 """
 import argparse

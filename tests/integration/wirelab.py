@@ -15,6 +15,7 @@ import re
 import select
 import socket
 import struct
+import time
 
 import netlab
 from conftest import Natd
@@ -118,7 +119,6 @@ class End:
 
     def listen(self, seconds):
         """Reads for so long: for what must not come for a time."""
-        import time
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             data = self._read(left)
