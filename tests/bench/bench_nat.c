@@ -5,6 +5,7 @@
  * sessions opened a second, the worst single open, resident bytes a session, and what expiry costs.
  *
  *	bench_nat [MAX_SESSIONS]        default 1000000; 10000000 needs 1 GB
+ *	BENCH_HUGE=1 bench_nat          on huge pages, where the kernel offers them
  *
  * Only nat_batch() is timed; packets are made between the batches. One mapping a session: the dearest case.
  */
@@ -96,6 +97,7 @@ static void *reserve(size_t len)
 		perror("mmap");
 		exit(1);
 	}
+	madvise(p, len, getenv("BENCH_HUGE") ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	return p;
 }
 
