@@ -47,6 +47,8 @@ static bool rate_take(struct nat *n, struct host *h)
 			h->rate_tokens = (uint32_t)(h->rate_tokens + fresh > limit ? limit : h->rate_tokens + fresh);
 		}
 	}
+	if (h->rate_tokens > limit) /* a reload has lowered it */
+		h->rate_tokens = limit;
 	if (h->rate_tokens == 0)
 		return false;
 	h->rate_tokens--;

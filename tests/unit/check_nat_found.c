@@ -133,6 +133,20 @@ START_TEST(test_c2_30_remote_that_a_reload_puts_inside)
 }
 END_TEST
 
+/* What a bucket held under a higher rate is not spent under a lower one. */
+START_TEST(test_6888_4_rate_lowered_by_a_reload)
+{
+	lab->policy.limits.new_sessions_per_host = 10;
+	lab_start(lab);
+	lab_udp_out(lab, LAB_A, 5000, LAB_S1, 7);
+	lab->policy.limits.new_sessions_per_host = 1;
+	lab_reload(lab);
+	lab_udp_out(lab, LAB_A, 5001, LAB_S1, 7);
+	LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_S1, .sport = 5002, .dport = 7, .payload_len = 8);
+	lab_dropped_with_icmp(lab, DROP_HOST_RATE, 3, 1);
+}
+END_TEST
+
 /* Too large to go out: answered, but not to a source that is none of an inside host's. */
 static const struct {
 	uint32_t src;
@@ -165,6 +179,7 @@ static Suite *suite(void)
 	tcase_add_test(t, test_4787_9_hairpin_to_a_port_that_became_the_hosts);
 	tcase_add_test(t, test_4787_14_fragments_to_a_port_that_became_the_hosts);
 	tcase_add_test(t, test_4787_9_syn_to_a_port_that_became_the_hosts);
+	tcase_add_test(t, test_6888_4_rate_lowered_by_a_reload);
 	tcase_add_loop_test(t, test_c2_30_remote_that_a_reload_puts_inside, 0, 2);
 	tcase_add_loop_test(t, test_1812_no_error_to_a_stranger_whose_packet_is_too_big, 0,
 			    (int)(sizeof(strangers) / sizeof(strangers[0])));
