@@ -3,7 +3,8 @@
  * The real NAT beside a naive one (model.h), packet by packet: random packets both ways, time, reloads,
  * restarts, from sets so small that everything collides with everything.
  *
- * NATD_TEST_STEPS=N for each scenario (default 2500), NATD_TEST_SEED=N repeats a run. On a failure the last packets
+ * NATD_TEST_STEPS=N for each scenario (default 2500), NATD_TEST_SEED=N repeats a run, NATD_TEST_SCENARIO=N is that one
+ * alone. On a failure the last packets
  * are printed, and written to check_nat_model.pcap in $NATD_TEST_PCAP.
  */
 #include <check.h>
@@ -346,8 +347,12 @@ static Suite *suite(void)
 {
 	Suite *s = suite_create("nat_model");
 	TCase *t = tcase_create("nat_model");
+	const char *only = getenv("NATD_TEST_SCENARIO");
 
-	tcase_add_loop_test(t, test_4787_11_the_naive_nat_agrees, 0, (int)COUNT(scenarios));
+	if (only)
+		tcase_add_loop_test(t, test_4787_11_the_naive_nat_agrees, atoi(only), atoi(only) + 1);
+	else
+		tcase_add_loop_test(t, test_4787_11_the_naive_nat_agrees, 0, (int)COUNT(scenarios));
 	if (getenv("NATD_TEST_STEPS"))
 		tcase_set_timeout(t, 0);
 	suite_add_tcase(s, t);

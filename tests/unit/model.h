@@ -66,6 +66,7 @@ struct model_hold {
 	uint64_t due_ms;
 	uint32_t src, dst;
 	uint16_t sport, dport;
+	bool perhaps; /* the SYN may have been dropped for another reason, and not been held */
 };
 
 enum model_truth { TRUTH_UNKNOWN, TRUTH_GENUINE, TRUTH_FORGED };

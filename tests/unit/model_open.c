@@ -254,18 +254,22 @@ struct model_session *walk_open_out(struct walk *w)
 
 /* ---- from outside, and nothing asked for it ---- */
 
+static bool is_hold_of(const struct model_hold *h, const struct walk *w)
+{
+	return h->src == w->src && h->dst == w->dst && h->sport == w->sport && h->dport == w->dport;
+}
+
 /* RFC 5382 REQ-4. The six seconds run from the first. */
 static void hold(struct walk *w)
 {
 	struct model *m = w->m;
 
 	for (uint32_t i = 0; i < m->n_holds; i++)
-		if (m->holds[i].src == w->src && m->holds[i].dst == w->dst && m->holds[i].sport == w->sport &&
-		    m->holds[i].dport == w->dport)
+		if (is_hold_of(&m->holds[i], w))
 			return;
 	must(w, m->n_holds < MODEL_HOLDS, "the model has no room for held SYNs");
 	m->holds[m->n_holds++] = (struct model_hold){m->lab->now_ms + 1000ull * w->policy->timeouts.unsolicited_syn,
-						     w->src, w->dst, w->sport, w->dport};
+						     w->src, w->dst, w->sport, w->dport, false};
 }
 
 static struct model_session *refuse(struct walk *w, enum nat_reason why)
@@ -354,6 +358,8 @@ struct model_session *walk_open_in(struct walk *w)
 		w->may[DROP_HOST_SESSIONS] = w->may[DROP_HOST_RATE] = true;
 		refuse(w, DROP_UNSOLICITED);
 		w->answer_due = false;
+		for (uint32_t i = 0; i < w->m->n_holds; i++) /* the one just added, or there before */
+			w->m->holds[i].perhaps = w->m->holds[i].perhaps || is_hold_of(&w->m->holds[i], w);
 		return NULL;
 	}
 	if (is_held(w, g) == HELD_NOT)
