@@ -186,16 +186,20 @@ static struct tcp_result act_ack(struct session *s, const struct segment *g, uin
 	return pass(TCP_REFRESH);
 }
 
-/* A FIN counts unless its place has been acknowledged already (a retransmission, or a forgery). */
+/* A FIN counts unless its place has been acknowledged already (a retransmission, or a forgery): then it is an ACK
+ * like any other, which may move the window, but refreshes nothing. */
 static struct tcp_result act_fin(struct session *s, const struct segment *g, uint8_t next)
 {
+	bool is_new;
+
 	if (!both_heard(s))
 		return pass(TCP_LIBERAL);
 	if (!tcp_segment_fits(s, g))
 		return drop(DROP_TCP_WINDOW);
-	if (distance(s->ack[g->peer], g->end) <= 0)
-		return pass(0);
+	is_new = distance(s->ack[g->peer], g->end) > 0;
 	tcp_advance(s, g);
+	if (!is_new)
+		return pass(0);
 	enter(s, g, next);
 	settle(s);
 	return pass(TCP_REFRESH);

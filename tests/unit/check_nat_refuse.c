@@ -379,6 +379,29 @@ START_TEST(test_c2_10_forged_syn_ack_answers_nothing)
 }
 END_TEST
 
+/* Found by the honest conversations of check_tcp_window: a FIN sent again may carry a newer ACK. */
+START_TEST(test_5382_2_retransmitted_fin_moves_the_window)
+{
+	uint32_t next = 5001;
+
+	lab_start(lab);
+	uint16_t e = lab_tcp_established(lab, LAB_A, 5000, LAB_S1, 80);
+
+	LAB_SEND(lab, .proto = 6, .src = LAB_A, .dst = LAB_S1, .sport = 5000, .dport = 80, .seq = 1001, .ack = next,
+		 .flags = TCP_FIN | TCP_ACK, .window = 65535);
+	lab_one(lab, NAT_TO_OUTSIDE);
+	for (int i = 0; i < 100; i++, next += 1400) { /* half-closed: data still comes, beyond one window */
+		LAB_SEND(lab, .proto = 6, .src = LAB_S1, .dst = LAB_EXT, .sport = 80, .dport = e, .seq = next,
+			 .ack = 1002, .flags = TCP_ACK, .window = 65535, .payload_len = 1400);
+		lab_one(lab, NAT_TO_INSIDE);
+		ck_assert_uint_eq(lab_delta(lab, COUNT_TCP_LIBERAL), 0);
+		LAB_SEND(lab, .proto = 6, .src = LAB_A, .dst = LAB_S1, .sport = 5000, .dport = 80, .seq = 1001,
+			 .ack = next + 1400, .flags = TCP_FIN | TCP_ACK, .window = 65535);
+		lab_one(lab, NAT_TO_OUTSIDE);
+	}
+}
+END_TEST
+
 /* ---- MSS ---- */
 
 static const struct {
@@ -431,6 +454,7 @@ static Suite *suite(void)
 		{test_6888_4c_new_sessions_a_second_per_host, 1},
 		{test_c2_10_flood_by_one_host_leaves_room_for_others, 1},
 		{test_c2_10_forged_syn_ack_answers_nothing, 1},
+		{test_5382_2_retransmitted_fin_moves_the_window, 1},
 		{test_vpp_mss_clamping, sizeof(mss) / sizeof(mss[0])},
 	};
 	Suite *s = suite_create("nat_refuse");
