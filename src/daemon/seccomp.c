@@ -317,7 +317,7 @@ int seccomp_prepare(struct seccomp_filter **out)
 	*out = NULL;
 	if (r == 0)
 		r = make_program(&f[1]);
-	if (r == 0 && memcmp(&f[0], &f[1], sizeof(*f)) != 0)
+	if (r == 0 && (f[0].n != f[1].n || memcmp(f[0].code, f[1].code, f[0].n * sizeof(f[0].code[0])) != 0))
 		r = -ENOMEM;
 	if (r == 0)
 		*out = f;

@@ -37,6 +37,7 @@
 #include <unistd.h>
 
 /* In the order of faults.py. */
+/* clang-format off */
 #define FUNCTIONS(X)                                                                                             \
 	X(malloc, ENOMEM)                                                                                        \
 	X(calloc, ENOMEM)                                                                                        \
@@ -79,6 +80,7 @@
 	X(getrandom, EAGAIN)                                                                                     \
 	X(prctl, EPERM)                                                                                          \
 	X(setgroups, EPERM)
+/* clang-format on */
 
 #define AS_ENUM(name, error)  F_##name,
 #define AS_ERROR(name, error) [F_##name] = error,
@@ -88,18 +90,18 @@ static const int usual_error[F_COUNT] = {FUNCTIONS(AS_ERROR)};
 static const char *const names[F_COUNT] = {FUNCTIONS(AS_NAME)};
 
 struct control {
-	uint64_t mask;	      /* bit by enum function: which calls count */
-	uint64_t countdown;   /* the call that fails, 1: the next; 0: none */
-	uint64_t repeat;      /* how many after it fail too */
-	int32_t error;	      /* 0: the function's usual one */
-	int32_t signal;	      /* not 0: instead of a failure this signal comes, and the call is made */
-	int64_t boottime_ms;  /* added to CLOCK_BOOTTIME and CLOCK_MONOTONIC */
-	int64_t realtime_s;   /* added to CLOCK_REALTIME */
-	uint64_t hit;	      /* calls that failed */
-	uint64_t last;	      /* which function, enum function + 1 */
-	uint64_t calls[64];   /* by enum function, whatever the mask */
-	char library[64];     /* whose call failed last */
-	char spared[64];      /* the calls of this library do not fail */
+	uint64_t mask;	     /* bit by enum function: which calls count */
+	uint64_t countdown;  /* the call that fails, 1: the next; 0: none */
+	uint64_t repeat;     /* how many after it fail too */
+	int32_t error;	     /* 0: the function's usual one */
+	int32_t signal;	     /* not 0: instead of a failure this signal comes, and the call is made */
+	int64_t boottime_ms; /* added to CLOCK_BOOTTIME and CLOCK_MONOTONIC */
+	int64_t realtime_s;  /* added to CLOCK_REALTIME */
+	uint64_t hit;	     /* calls that failed */
+	uint64_t last;	     /* which function, enum function + 1 */
+	uint64_t calls[64];  /* by enum function, whatever the mask */
+	char library[64];    /* whose call failed last */
+	char spared[64];     /* the calls of this library do not fail */
 };
 _Static_assert(F_COUNT <= 64, "a bit for each function");
 
@@ -188,10 +190,10 @@ void *mmap(void *at, size_t len, int prot, int flags, int fd, off_t offset)
 
 /* ---- the others: same parameters on to the real one ---- */
 
-#define WRAP(type, name, failure, parameters, arguments)       \
-	type name parameters                                   \
-	{                                                      \
-		type(*next) parameters = real(F_##name);       \
+#define WRAP(type, name, failure, parameters, arguments)            \
+	type name parameters                                        \
+	{                                                           \
+		type(*next) parameters = real(F_##name);            \
 		return decide(F_##name) ? failure : next arguments; \
 	}
 
@@ -214,8 +216,7 @@ WRAP(int, bind, -1, (int fd, const struct sockaddr *sa, socklen_t len), (fd, sa,
 WRAP(int, listen, -1, (int fd, int n), (fd, n))
 WRAP(int, connect, -1, (int fd, const struct sockaddr *sa, socklen_t len), (fd, sa, len))
 WRAP(int, accept4, -1, (int fd, struct sockaddr *sa, socklen_t *len, int flags), (fd, sa, len, flags))
-WRAP(ssize_t, sendto, -1,
-     (int fd, const void *p, size_t len, int flags, const struct sockaddr *sa, socklen_t sa_len),
+WRAP(ssize_t, sendto, -1, (int fd, const void *p, size_t len, int flags, const struct sockaddr *sa, socklen_t sa_len),
      (fd, p, len, flags, sa, sa_len))
 WRAP(ssize_t, sendmsg, -1, (int fd, const struct msghdr *m, int flags), (fd, m, flags))
 WRAP(int, sendmmsg, -1, (int fd, struct mmsghdr *m, unsigned n, int flags), (fd, m, n, flags))
@@ -387,9 +388,15 @@ static const struct {
 	const char *name;
 	void (*call)(void);
 } breaks[] = {
-	{"execve", break_execve},	{"fork", break_fork},		      {"ptrace", break_ptrace},
-	{"raw socket", break_raw_socket}, {"packet socket", break_packet_socket}, {"code", break_code},
-	{"truncate", break_truncate},	{"kill", break_kill},		      {"ioctl", break_ioctl},
+	{"execve", break_execve},
+	{"fork", break_fork},
+	{"ptrace", break_ptrace},
+	{"raw socket", break_raw_socket},
+	{"packet socket", break_packet_socket},
+	{"code", break_code},
+	{"truncate", break_truncate},
+	{"kill", break_kill},
+	{"ioctl", break_ioctl},
 	{"path", break_path},
 };
 
