@@ -269,7 +269,11 @@ static void hold(struct walk *w)
 			return;
 	must(w, m->n_holds < MODEL_HOLDS, "the model has no room for held SYNs");
 	m->holds[m->n_holds++] = (struct model_hold){m->lab->now_ms + 1000ull * w->policy->timeouts.unsolicited_syn,
-						     w->src, w->dst, w->sport, w->dport, false};
+						     w->src,
+						     w->dst,
+						     w->sport,
+						     w->dport,
+						     false};
 }
 
 static struct model_session *refuse(struct walk *w, enum nat_reason why)
@@ -358,6 +362,10 @@ struct model_session *walk_open_in(struct walk *w)
 		w->may[DROP_HOST_SESSIONS] = w->may[DROP_HOST_RATE] = true;
 		refuse(w, DROP_UNSOLICITED);
 		w->answer_due = false;
+		if (w->m->lab->n_out == 0) { /* not the host's either: let in, but for another reason not */
+			w->to_host = false;
+			walk_opens(w);
+		}
 		for (uint32_t i = 0; i < w->m->n_holds; i++) /* the one just added, or there before */
 			w->m->holds[i].perhaps = w->m->holds[i].perhaps || is_hold_of(&w->m->holds[i], w);
 		return NULL;
