@@ -23,7 +23,8 @@ struct nat;
 struct dataplane;
 
 enum {
-	DATAPLANE_STEP = 4096,	   /* records that nat_step() visits in one turn */
+	DATAPLANE_STEP =
+		256, /* records that nat_step() visits in one turn: closing them all takes under a millisecond */
 	DATAPLANE_ROUND_MS = 8000, /* in which each record of the table is visited once: no expiry is later */
 };
 
