@@ -245,6 +245,8 @@ struct model_session *walk_open_out(struct walk *w)
 	if (d.made && !(r->ext_port == d.port && (d.ext == 0 || d.ext == ext))) {
 		must(w, loose, "another external endpoint than that of its mapping or forward");
 		d = (struct decision){.mapping = -1};
+		d.by_forward = forward_decides(w, &d.ext, &d.port) && r->ext_port == d.port;
+		d.made = d.by_forward;
 	}
 	must(w, ((r->kind & SESSION_KIND_FORWARD) != 0) == d.by_forward, "forward or not");
 	if (!d.made)
