@@ -168,6 +168,17 @@ static void purge_in_the_way(struct model *m, const struct session_spec *spec)
 			i++;
 }
 
+/* A session whose time is up may have been closed for one that was then refused by another, living one. */
+static void forget_closed(struct model *m, const struct session_spec *spec)
+{
+	for (uint32_t i = 0; i < m->n;)
+		if ((same_out(&m->s[i].spec, spec) || same_in(&m->s[i].spec, spec)) && is_over(m, &m->s[i]) &&
+		    table_session_by_id(m->l.t, m->s[i].id) == NULL)
+			model_remove(m, i);
+		else
+			i++;
+}
+
 static void note_group(struct model *m, const struct session_spec *spec)
 {
 	if (!is_pooled(spec) || count_mapping(m, spec) < 2)
@@ -197,6 +208,7 @@ static void op_open(struct model *m)
 		ck_assert(may == (s != NULL));
 	}
 	if (s == NULL) {
+		forget_closed(m, &spec);
 		if (is_pooled(&spec) && !was_mapped) {
 			table_port_release(m->l.t, (enum nat_class)spec.class_, spec.ext, spec.ext_port);
 			m->port[spec.ext][spec.class_][spec.ext_port] = 0;
