@@ -451,13 +451,9 @@ void nat_send(struct nat *n, struct work *w, enum nat_to to)
 
 /* ---- time ---- */
 
-struct expiry {
-	struct nat *n;
-};
-
 static void on_expire(void *ctx, struct session *s)
 {
-	struct nat *n = ((struct expiry *)ctx)->n;
+	struct nat *n = ctx;
 
 	n->counters[COUNT_SESSION_EXPIRED]++;
 	nat_notify(n, NAT_EVENT_DESTROY, s);
@@ -472,7 +468,6 @@ static void count_freed_mappings(struct nat *n)
 
 bool nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat_emit *emit, void *ctx)
 {
-	struct expiry e = {.n = n};
 	uint32_t closed;
 
 	n->now_ms = now_ms;
@@ -481,7 +476,7 @@ bool nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat_emit *emit, v
 	n->emit_ctx = ctx;
 	n->counters[DROP_FRAGMENT_TIMEOUT] += fragment_sweep(n->fragments, now_ms, budget);
 	nat_hold_step(n);
-	closed = table_sweep(n->table, n->now_s, budget, on_expire, &e);
+	closed = table_sweep(n->table, n->now_s, budget, on_expire, n);
 	count_freed_mappings(n);
 	n->counters[COUNT_PROBE_LONG] = table_long_probes(n->table);
 	return closed > 0 && table_sweep_round(n->table) > budget;

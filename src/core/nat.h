@@ -64,7 +64,7 @@ enum nat_to {
 };
 
 struct nat_packet {
-	uint8_t *data;	   /* translated in place; NAT_PACKET_ROOM free bytes behind `len` are not needed */
+	uint8_t *data;	   /* translated in place */
 	uint32_t len;	   /* in: bytes read; out: bytes to send */
 	uint16_t gso_size; /* 0: an ordinary packet; else a super-packet of segments of that payload */
 	bool csum_partial; /* transport checksum is a pseudo header sum (virtio NEEDS_CSUM) */
@@ -86,8 +86,6 @@ void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t co
 /* Time passes: ends sessions, held fragments, SYN holds (which may emit ICMP), within a budget of records. Call it at least once a second; returns true
  * when there is more to do now. */
 bool nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat_emit *emit, void *ctx);
-
-/* A packet emitted with `to` NAT_TO_INSIDE or NAT_TO_OUTSIDE was too large for the way (EMSGSIZE) although natd knew no MTU: not needed where mtu is set. */
 
 /* ---- looking ---- */
 
