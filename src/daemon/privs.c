@@ -139,6 +139,18 @@ int privs_check(const char *tun_path, char *why, size_t size)
 	return check_tun(tun_path, why, size);
 }
 
+void privs_prioritise(void)
+{
+	if (getpriority(PRIO_PROCESS, 0) != 0)
+		return;
+	if (setpriority(PRIO_PROCESS, 0, PRIVS_NICE) < 0)
+		log_info(
+			SUB_PRIVS,
+			"running at nice 0, where packets wait for ordinary programs: starting natd as root, or by its "
+			"unit, gives it nice %d",
+			PRIVS_NICE);
+}
+
 /* ---- stage 3 ---- */
 
 /* Permitted: CAP_NET_ADMIN as far as it is there now; effective: that or nothing. */

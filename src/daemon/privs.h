@@ -20,6 +20,7 @@
 #include <sys/types.h>
 
 #define PRIVS_USER "natd"
+enum { PRIVS_NICE = -10 };
 
 struct privs {
 	bool has_user; /* uid and gid below are those to become (stage 3) */
@@ -36,6 +37,10 @@ void privs_init(struct privs *p, const char *user);
 /* Stage 1. 0; or -EPERM (-EACCES, -ENOENT... for `tun_path`) and one line in `why`: the right that is
  * missing, what it is for, how to give it. */
 int privs_check(const char *tun_path, char *why, size_t size);
+
+/* Before threads are made. Gives this process nice PRIVS_NICE where it has nice 0 and may: the kernel's own forwarding runs
+ * before every program. Another value than 0 is its starter's choice, and stays. */
+void privs_prioritise(void);
 
 /* Stage 3. 0; or a negative errno and what failed in *what (static text): then the process must end. */
 int privs_drop(struct privs *p, const char **what);

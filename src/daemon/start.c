@@ -22,10 +22,12 @@ static enum natd_exit start_rights(struct natd *n)
 	char why[512];
 
 	privs_init(&n->privs, PRIVS_USER);
-	if (privs_check(NATD_TUN_PATH, why, sizeof(why)) == 0)
-		return NATD_EXIT_OK;
-	log_error(SUB_PRIVS, "%s", why);
-	return NATD_EXIT_SYSTEM;
+	if (privs_check(NATD_TUN_PATH, why, sizeof(why)) < 0) {
+		log_error(SUB_PRIVS, "%s", why);
+		return NATD_EXIT_SYSTEM;
+	}
+	privs_prioritise();
+	return NATD_EXIT_OK;
 }
 
 /* First, since it may fail in ways that leave no time to put anything back. */

@@ -63,6 +63,28 @@ def test_nothing_comes_back_with_a_reload(natd):
         assert before[key] == after[key], key
 
 
+def _nice(pid):
+    return {os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in os.listdir(f"/proc/{pid}/task")}
+
+
+def _may_run_before_others():
+    """The kernel asks for CAP_SYS_NICE over the whole machine, not over a user namespace."""
+    return subprocess.run(["nice", "-n", "-1", "true"], capture_output=True, text=True, check=False).stderr == ""
+
+
+def test_packets_come_before_ordinary_programs(start_natd):
+    natd = start_natd({"more": "tun = { queues = 2; };"})
+    expected = -10 if _may_run_before_others() else 0
+    assert _nice(natd.pid()) == {expected}
+    assert ("running at nice 0" in natd.text()) == (expected == 0)
+
+
+def test_another_nice_value_is_its_starters_choice(start_natd):
+    natd = start_natd(prefix=("nice", "-n", "5"))
+    assert _nice(natd.pid()) == {5}
+    assert "running at nice 0" not in natd.text()
+
+
 def test_a_system_call_filter_is_in_force(natd):
     if _is_sanitized():
         pytest.skip("sanitizers make calls of their own: such builds have no filter")
