@@ -265,7 +265,6 @@ static void write_cold(struct session_cold *cold, const struct session_spec *spe
 
 	cold->created_s = now_s;
 	cold->generation = (uint16_t)(((cold->generation + 1) & COLD_GENERATION) | (is_answered ? COLD_ANSWERED : 0));
-	cold->forward_tag = spec->forward_tag;
 }
 
 /* The same session again after its time was up: it keeps its record, its indexes and its port. */
@@ -382,16 +381,6 @@ struct session *table_session_by_id(struct table *t, uint64_t id)
 uint32_t table_session_created_s(const struct table *t, const struct session *s)
 {
 	return t->cold[session_index(t, s)].created_s;
-}
-
-uint16_t table_session_forward_tag(const struct table *t, const struct session *s)
-{
-	return t->cold[session_index(t, s)].forward_tag;
-}
-
-void table_session_set_forward_tag(struct table *t, struct session *s, uint16_t tag)
-{
-	t->cold[session_index(t, s)].forward_tag = tag;
 }
 
 struct session *table_next(struct table *t, uint32_t *cursor, uint32_t budget)

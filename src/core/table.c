@@ -9,7 +9,7 @@
  * mapping of its own:
  *
  *   64    the session
- *    8    what is seldom read: creation time, generation, tag of the forward
+ *    8    what is seldom read: creation time, generation
  *   20.5  four index entries of 64/12.5 bytes: from inside, from outside, and its mapping from either side
  *    0.4  one bit to number it; one and a quarter for the port, and as much again while ports rest
  *

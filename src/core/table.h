@@ -193,8 +193,7 @@ struct session_spec {
 	uint8_t class_;
 	uint8_t state; /* enum session_state, not SESSION_FREE */
 	bool from_outside;
-	bool forward;	      /* external endpoint of a forward */
-	uint16_t forward_tag; /* whatever the caller wants to find again, kept with the record */
+	bool forward; /* external endpoint of a forward */
 };
 
 /* Opens it (no equal one may exist, in either direction's key). NULL and *why (DROP_SESSIONS_FULL, DROP_TABLE) when it cannot be. The record
@@ -211,8 +210,6 @@ bool table_session_expired(const struct table *t, const struct session *s, uint3
 uint64_t table_session_id(const struct table *t, const struct session *s); /* never 0; not reused soon */
 struct session *table_session_by_id(struct table *t, uint64_t id);
 uint32_t table_session_created_s(const struct table *t, const struct session *s);
-uint16_t table_session_forward_tag(const struct table *t, const struct session *s);
-void table_session_set_forward_tag(struct table *t, struct session *s, uint16_t tag);
 
 /* Iteration: start with *cursor 0; NULL at the end. Sessions may be opened and closed in between; each that lives throughout
  * is seen exactly once. Skips at most `budget` empty slots: NULL with *cursor not 0 means "call again". */

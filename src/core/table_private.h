@@ -60,7 +60,7 @@ struct address_slot {
 struct session_cold {
 	uint32_t created_s;
 	uint16_t generation; /* low 15 bits; COLD_ANSWERED */
-	uint16_t forward_tag;
+	uint16_t spare;
 };
 
 enum { COLD_ANSWERED = 0x8000, COLD_GENERATION = 0x7fff };

@@ -97,9 +97,8 @@ START_TEST(test_forwards_and_other_protocols_have_no_mapping)
 
 	lab_open(&l, 100, 1);
 	f.forward = true;
-	f.forward_tag = 77;
 	o.class_ = CLASS_OTHER;
-	ck_assert_uint_eq(table_session_forward_tag(l.t, lab_session(&l, &f)), 77);
+	lab_session(&l, &f);
 	lab_session(&l, &o);
 	ck_assert(!internal(&l, &f, &m));
 	ck_assert(!internal(&l, &o, &m));
