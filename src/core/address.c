@@ -42,9 +42,8 @@ int32_t table_address_add(struct table *t, uint32_t address)
 		slots_give(&t->address_slots, i);
 		return TABLE_NONE;
 	}
-	if (i >= t->header->address_top)
-		t->header->address_top = i + 1;
-	__atomic_store_n(&t->addresses[i].state, ADDRESS_USED, __ATOMIC_RELEASE);
+	record_top_raise(&t->header->address_top, i + 1);
+	__atomic_store_n(&t->addresses[i].state, record_address_state(address), __ATOMIC_RELEASE);
 	t->uses[i].claimed = 1;
 	return (int32_t)i;
 }
@@ -79,16 +78,19 @@ uint32_t table_address_ports_used(const struct table *t, uint16_t slot, enum nat
 	return slot < t->max_addresses && (unsigned)c < TABLE_CLASSES ? t->uses[slot].used[c] : 0;
 }
 
+static bool address_is_whole(const struct address_slot *a)
+{
+	return a->state != ADDRESS_FREE && a->state == record_address_state(a->address);
+}
+
 void address_restore(struct table *t)
 {
-	uint32_t top = t->header->address_top;
+	uint32_t top = (uint32_t)t->header->address_top;
 
-	if (top > t->max_addresses)
-		top = t->header->address_top = t->max_addresses;
 	for (uint32_t i = 0; i < top; i++) {
 		struct address_slot *a = &t->addresses[i];
 
-		if (a->state == ADDRESS_USED && table_address_slot(t, a->address) == TABLE_NONE &&
+		if (address_is_whole(a) && table_address_slot(t, a->address) == TABLE_NONE &&
 		    index_insert(&t->index[IX_ADDRESS], address_hash(t, a->address), i))
 			slots_mark(&t->address_slots, i);
 		else

@@ -87,8 +87,7 @@ void rest_begin(struct table *t, const struct rest *r)
 		address_settle(t, ext);
 		i = slots_take(&t->rest_slots);
 	}
-	if (i >= t->header->rest_top)
-		t->header->rest_top = i + 1;
+	record_top_raise(&t->header->rest_top, i + 1);
 	now.since_s &= (1u << REST_TIME_BITS) - 1;
 	__atomic_store_n(&t->rests[i], pack(&now), __ATOMIC_RELEASE);
 	append(t, i);
@@ -108,7 +107,7 @@ void rest_cut(struct table *t, uint32_t i, uint32_t before)
 	m->resting[r.port / 64] &= ~(1ull << (r.port % 64));
 	t->rests[i] = 0;
 	slots_give(&t->rest_slots, i);
-	t->header->rest_top = t->rest_slots.top;
+	record_top_set(&t->header->rest_top, t->rest_slots.top);
 	port_free(t, r.class_, r.ext, r.port);
 }
 
@@ -171,10 +170,8 @@ static void shift(struct table *t, uint32_t i, uint32_t by_s)
 
 uint32_t rest_restore(struct table *t, uint32_t now_s, uint32_t shift_s)
 {
-	uint32_t top = t->header->rest_top, first = RESTS_END, next;
+	uint32_t top = (uint32_t)t->header->rest_top, first = RESTS_END, next;
 
-	if (top > t->max_rests)
-		top = t->header->rest_top = t->max_rests;
 	for (uint32_t i = top; i-- > 0;) {
 		struct rest r = rest_get(t, i);
 

@@ -253,18 +253,24 @@ static void publish(struct session *s, uint8_t state)
 	__atomic_store_n(&s->kind, kind, __ATOMIC_RELEASE);
 }
 
-static void withdraw(struct session *s)
+void session_withdraw(struct table *t, uint32_t i)
 {
+	struct session *s = &t->sessions[i];
+
 	__atomic_store_n(&s->kind, 0, __ATOMIC_RELEASE);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	t->cold[i].check = record_check_closed(s);
 }
 
-static void write_cold(struct session_cold *cold, const struct session_spec *spec, uint32_t now_s)
+/* All but the state of the record is written. */
+static void write_cold(struct table *t, uint32_t i, const struct session_spec *spec, uint32_t now_s)
 {
+	struct session_cold *cold = &t->cold[i];
 	bool is_answered = spec->state != SESSION_SYN_OUT && spec->state != SESSION_SYN_IN;
 
 	cold->created_s = now_s;
 	cold->generation = (uint16_t)(((cold->generation + 1) & COLD_GENERATION) | (is_answered ? COLD_ANSWERED : 0));
+	cold->check = record_check(&t->sessions[i]);
 }
 
 /* The same session again after its time was up: it keeps its record, its indexes and its port. */
@@ -274,9 +280,9 @@ static struct session *reopen(struct table *t, struct session *s, const struct s
 	int was_holder = mapping_is_holder(t, i);
 	struct host *h = host_find(t, s->int_addr);
 
-	withdraw(s);
+	session_withdraw(t, i);
 	*s = from_spec(spec, now_s);
-	write_cold(&t->cold[i], spec, now_s);
+	write_cold(t, i, spec, now_s);
 	if (session_is_pooled(s))
 		mapping_change_holders(t, i, mapping_is_holder(t, i) - was_holder);
 	t->embryos += is_embryo(t, i) - was_embryo;
@@ -301,15 +307,14 @@ static struct session *open_new(struct table *t, const struct session *fresh, co
 	if (i == SLOTS_NONE)
 		return NULL;
 	t->sessions[i] = *fresh;
-	write_cold(&t->cold[i], spec, fresh->seen_s);
-	if (i >= t->header->session_top)
-		t->header->session_top = i + 1;
+	write_cold(t, i, spec, fresh->seen_s);
+	record_top_raise(&t->header->session_top, i + 1);
 	if (session_link(t, i, h)) {
 		publish(&t->sessions[i], spec->state);
 		return &t->sessions[i];
 	}
 	*why = DROP_TABLE;
-	withdraw(&t->sessions[i]);
+	session_withdraw(t, i);
 	slots_give(&t->session_slots, i);
 	return NULL;
 }
@@ -350,9 +355,9 @@ void table_session_close(struct table *t, struct session *s, uint32_t now_s)
 	if (session_state(s) == SESSION_FREE)
 		return;
 	unlink_session(t, i, now_s);
-	withdraw(s);
+	session_withdraw(t, i);
 	slots_give(&t->session_slots, i);
-	t->header->session_top = t->session_slots.top;
+	record_top_set(&t->header->session_top, t->session_slots.top);
 	address_settle(t, ext);
 }
 

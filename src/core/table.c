@@ -9,7 +9,7 @@
  * mapping of its own:
  *
  *   64    the session
- *    8    what is seldom read: creation time, generation
+ *    8    what is seldom read: creation time, generation, check
  *   20.5  four index entries of 64/12.5 bytes: from inside, from outside, and its mapping from either side
  *    0.4  one bit to number it; one and a quarter for the port, and as much again while ports rest
  *
@@ -339,9 +339,9 @@ void table_settle(struct table *t)
 
 	for (unsigned i = 0; i < sizeof(slots) / sizeof(slots[0]); i++)
 		slots_settle(slots[i]);
-	t->header->session_top = t->session_slots.top;
-	t->header->rest_top = t->rest_slots.top;
-	t->header->address_top = t->address_slots.top;
+	record_top_set(&t->header->session_top, t->session_slots.top);
+	record_top_set(&t->header->rest_top, t->rest_slots.top);
+	record_top_set(&t->header->address_top, t->address_slots.top);
 }
 
 struct trimmer {

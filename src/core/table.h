@@ -23,8 +23,8 @@
 #include "packet.h"
 #include "policy.h"
 
-/* Of the records, see docs/restart.md. 1 is the first: there is nothing older to convert. */
-enum { TABLE_LAYOUT = 1 };
+/* Of the records, see docs/restart.md. Those of the former layout are converted by table_attach(). */
+enum { TABLE_LAYOUT = 2, TABLE_LAYOUT_FORMER = 1 };
 
 enum { TABLE_NONE = -1, TABLE_MAX_SESSIONS = (1 << 24) - 1, TABLE_MAX_ADDRESSES = 65535 };
 
@@ -131,7 +131,7 @@ struct table_attach_report {
 	uint32_t restored; /* sessions */
 	uint32_t dropped;  /* half-written or contradictory records, removed */
 	uint32_t resting;  /* ports whose rest goes on */
-	uint32_t version;  /* layout version found */
+	uint32_t version;  /* layout version found; TABLE_LAYOUT when the records were blank */
 };
 
 /* Makes a table in `m` (borrowed until table_detach). NULL with TABLE_FOREIGN. Never trusts what records contain. */

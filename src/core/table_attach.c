@@ -3,8 +3,8 @@
  * From records back to a table: after a restart, a crash, an upgrade, or from a file.
  *
  * The header must be right in every field; then the records are believed one by one, none further than
- * it can be checked: state, class, address and port in range, no second session of the same key, one
- * inside owner per outside port. What fails is removed and counted. Times in the future count as now.
+ * it can be checked: its own check (record.h), state, address and port in range, no second session of the
+ * same key, one inside owner per outside port. What fails is removed and counted. Times in the future count as now.
  * Records of another boot have their times shifted first; since that is done once, they must not be
  * attached again half-way, and the owner keeps them to itself until this returns.
  */
@@ -39,17 +39,21 @@ static uint64_t sum_of(const struct table_header *h)
 	return sum;
 }
 
-static struct table_header header_for(const struct table *t, const uint64_t secret[4])
+struct table_header table_header_for(const struct table *t, const uint64_t secret[4], uint32_t layout,
+				     uint32_t header_bytes)
 {
 	struct table_header h = {
 		.magic = TABLE_MAGIC,
-		.version = TABLE_LAYOUT,
-		.header_bytes = sizeof(struct table_header),
+		.version = layout,
+		.header_bytes = header_bytes,
 		.session_bytes = sizeof(struct session),
 		.cold_bytes = sizeof(struct session_cold),
 		.max_sessions = t->max_sessions,
 		.max_addresses = t->max_addresses,
 		.max_rests = t->max_rests,
+		.session_top = record_top(0),
+		.address_top = record_top(0),
+		.rest_top = record_top(0),
 	};
 
 	memcpy(h.secret, secret, sizeof(h.secret));
@@ -57,22 +61,31 @@ static struct table_header header_for(const struct table *t, const uint64_t secr
 	return h;
 }
 
-/* The magic goes last, so that a half-made header is a blank one. The tops are 0: nothing beyond them is ever read. */
-static void header_write(struct table_header *to, const struct table_header *h)
+void table_header_write(struct table_header *to, const struct table_header *h)
 {
 	struct table_header blank = *h;
 
 	blank.magic = 0;
+	__atomic_store_n(&to->magic, 0, __ATOMIC_RELEASE);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	*to = blank;
 	__atomic_store_n(&to->magic, h->magic, __ATOMIC_RELEASE);
+}
+
+static struct table_header header_ours(const struct table *t, const uint64_t secret[4])
+{
+	return table_header_for(t, secret, TABLE_LAYOUT, sizeof(struct table_header));
 }
 
 /* Is it the header that this process would have written, whatever the secret? */
 static bool header_is_ours(const struct table *t, const struct table_header *found)
 {
-	struct table_header want = header_for(t, found->secret);
+	struct table_header want = header_ours(t, found->secret);
 
-	return memcmp(found, &want, offsetof(struct table_header, session_top)) == 0;
+	return memcmp(found, &want, offsetof(struct table_header, session_top)) == 0 &&
+	       record_top_is_whole(found->session_top, t->max_sessions) &&
+	       record_top_is_whole(found->address_top, t->max_addresses) &&
+	       record_top_is_whole(found->rest_top, t->max_rests);
 }
 
 uint32_t table_layout_of(const void *records, size_t len)
@@ -87,10 +100,12 @@ uint32_t table_layout_of(const void *records, size_t len)
 
 /* ---- records ---- */
 
-static bool is_sane(const struct table *t, const struct session *s)
+static bool is_sane(const struct table *t, uint32_t i)
 {
-	return session_state(s) < SESSION_STATE_COUNT && address_is_used(t, s->ext) &&
-	       (s->ext_port != 0 || !session_is_pooled(s));
+	const struct session *s = &t->sessions[i];
+
+	return t->cold[i].check == record_check(s) && session_state(s) < SESSION_STATE_COUNT &&
+	       address_is_used(t, s->ext) && (s->ext_port != 0 || !session_is_pooled(s));
 }
 
 static void repair(struct table *t, uint32_t i, const struct attach *a)
@@ -113,28 +128,26 @@ static void repair(struct table *t, uint32_t i, const struct attach *a)
 
 static void drop(struct table *t, uint32_t i, struct table_attach_report *report)
 {
-	t->sessions[i].kind = 0;
+	session_withdraw(t, i);
 	report->dropped++;
 }
 
 /* Finds the records that are sessions by themselves. */
 static void scan(struct table *t, const struct attach *a, struct table_attach_report *report)
 {
-	uint32_t top = t->header->session_top;
+	uint32_t top = (uint32_t)t->header->session_top;
 
-	if (top > t->max_sessions)
-		top = t->max_sessions;
 	for (uint32_t i = 0; i < top; i++) {
 		if (session_state(&t->sessions[i]) == SESSION_FREE)
 			continue;
-		if (!is_sane(t, &t->sessions[i])) {
+		if (!is_sane(t, i)) {
 			drop(t, i, report);
 			continue;
 		}
 		repair(t, i, a);
 		slots_mark(&t->session_slots, i);
 	}
-	t->header->session_top = t->session_slots.top;
+	record_top_set(&t->header->session_top, t->session_slots.top);
 }
 
 /* Sessions on their way into the indexes. */
@@ -204,11 +217,11 @@ static void rebuild(struct table *t, const struct attach *a, struct table_attach
 	for (int ix = IX_OUT; ix <= IX_EXTERNAL; ix++)
 		index_fit(&t->index[ix]);
 	report->resting = rest_restore(t, a->now_s, a->shift_s);
-	for (uint32_t i = 0; i < t->header->address_top; i++) {
+	for (uint32_t i = 0; i < (uint32_t)t->header->address_top; i++) {
 		if (address_is_used(t, i))
 			address_settle(t, (uint16_t)i);
 	}
-	t->header->address_top = t->address_slots.top;
+	record_top_set(&t->header->address_top, t->address_slots.top);
 }
 
 struct table *table_attach(const struct table_memory *m, const struct table_params *p, uint32_t now_s,
@@ -228,14 +241,14 @@ struct table *table_attach(const struct table_memory *m, const struct table_para
 		return NULL;
 	table_set_timeouts(t, &p->timeouts, p->port_reuse_s);
 	table_set_mode(t, p->mapping);
-	wanted = header_for(t, p->secret);
+	wanted = header_ours(t, p->secret);
+	report->version = t->header->magic == 0 ? TABLE_LAYOUT : t->header->version;
 	if (t->header->magic == 0) {
-		header_write(t->header, &wanted);
+		table_header_write(t->header, &wanted);
 		report->result = TABLE_NEW;
-	} else if (header_is_ours(t, t->header)) {
+	} else if (header_is_ours(t, t->header) || table_convert(t)) {
 		report->result = TABLE_RESTORED;
 	}
-	report->version = t->header->version;
 	if (report->result == TABLE_FOREIGN)
 		return NULL;
 	memcpy(t->secret, t->header->secret, sizeof(t->secret));

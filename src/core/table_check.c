@@ -54,7 +54,8 @@ static bool is_address(const void *ctx, uint32_t ref)
 {
 	const struct table *t = ctx;
 
-	return slots_used(&t->address_slots, ref) && t->addresses[ref].state == ADDRESS_USED;
+	return slots_used(&t->address_slots, ref) &&
+	       t->addresses[ref].state == record_address_state(t->addresses[ref].address);
 }
 
 static const char *check_parts(const struct table *t)
@@ -110,6 +111,8 @@ static const char *check_session(const struct table *t, uint32_t i, struct sums 
 		return "used slot without a session";
 	if (session_same(t, s, DIR_OUT, hash_out(t, s)) != s || session_same(t, s, DIR_IN, hash_in(t, s)) != s)
 		return "session not found by its own key, or two of one key";
+	if (t->cold[i].check != record_check(s))
+		return "session with a wrong check";
 	if (!address_is_used(t, s->ext))
 		return "session on an address that is none";
 	if (h == NULL)
@@ -133,7 +136,7 @@ static const char *check_sessions(const struct table *t, struct sums *sums)
 		wrong = check_session(t, i, sums);
 	if (wrong != NULL)
 		return wrong;
-	if (t->header->session_top < top)
+	if ((uint32_t)t->header->session_top < top)
 		return "sessions above the saved top";
 	if (t->index[IX_OUT].count != t->session_slots.count || t->index[IX_IN].count != t->session_slots.count)
 		return "entries of sessions that are none";
@@ -308,7 +311,7 @@ static const char *check_rests(const struct table *t)
 		    !port_bit(port_map(t, r.class_, r.ext)->resting, r.port))
 			return "rest of a port that does not";
 	}
-	if (t->header->rest_top < t->rest_slots.top)
+	if ((uint32_t)t->header->rest_top < t->rest_slots.top)
 		return "rests above the saved top";
 	if (n != t->rest_slots.count || prev != t->rest_last)
 		return "resting ports out of their list";

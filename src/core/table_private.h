@@ -4,6 +4,8 @@
  *
  *   table.c         where everything lies in the two regions; settings, usage, trimming
  *   table_attach.c  the records' header; from records back to a table
+ *   table_convert.c records of the layout before this one
+ *   record.h        how a record tells that it is whole
  *   table_check.c   the self-check
  *   session.c       look-up, opening, closing, listing, sweeping
  *   mapping.c       mappings, and which remote addresses they have sessions with
@@ -18,19 +20,20 @@
  *   0      struct table_header, in a page of its own
  *   4096   struct address_slot [max_addresses]
  *          struct session      [max_sessions]     64 bytes each
- *          struct session_cold [max_sessions]      8 bytes each
+ *          struct session_cold [max_sessions]      8 bytes each, with the session's check
  *          uint64_t rests      [max_rests]         8 bytes each, see rest.c
  *
  * each array on a page of its own. The *_top fields in the header bound what is in use, since reading
  * beyond would allocate memory. Valid at every instruction: a session is one if its state is not
- * SESSION_FREE, which is the last store of its opening and the last of its closing; a rest is one
- * 64-bit store.
+ * SESSION_FREE, which is the last store of its opening and the first of its closing; a rest is one
+ * 64-bit store, and so is a top. Whether each is what was once written: record.h.
  */
 #ifndef NATD_CORE_TABLE_PRIVATE_H
 #define NATD_CORE_TABLE_PRIVATE_H
 
 #include "hash.h"
 #include "index.h"
+#include "record.h"
 #include "slots.h"
 #include "table.h"
 
@@ -47,20 +50,18 @@ struct table_header {
 	uint64_t secret[4];
 	uint64_t sum; /* of everything above */
 	/* these change */
-	uint32_t session_top, address_top, rest_top;
+	uint64_t session_top, address_top, rest_top; /* record_top() */
 };
-
-enum { ADDRESS_FREE = 0, ADDRESS_USED = 1 };
 
 struct address_slot {
 	uint32_t address;
-	uint32_t state;
+	uint32_t state; /* ADDRESS_FREE, or record_address_state() */
 };
 
 struct session_cold {
 	uint32_t created_s;
 	uint16_t generation; /* low 15 bits; COLD_ANSWERED */
-	uint16_t spare;
+	uint16_t check;	     /* record_check() */
 };
 
 enum { COLD_ANSWERED = 0x8000, COLD_GENERATION = 0x7fff };
@@ -151,6 +152,17 @@ bool table_lay_out(struct table *t, const struct table_memory *m);
 void table_set_mode(struct table *t, enum nat_mapping_mode mapping);
 void table_settle(struct table *t); /* lets every top come down a bounded step */
 
+/* ---- table_attach.c, table_convert.c ---- */
+
+/* The header that a table of these sizes has in this layout, with nothing in it. */
+struct table_header table_header_for(const struct table *t, const uint64_t secret[4], uint32_t layout,
+				     uint32_t header_bytes);
+/* The magic goes last, so that a half-written header is a blank one. */
+void table_header_write(struct table_header *to, const struct table_header *h);
+/* Makes records of TABLE_LAYOUT_FORMER out of which a table of the same sizes is, ones of TABLE_LAYOUT, in place.
+ * False: they are none; nothing is touched. */
+bool table_convert(struct table *t);
+
 /* ---- hashes ---- */
 
 enum { KEY_OUT, KEY_IN, KEY_INTERNAL, KEY_EXTERNAL, KEY_PEER, KEY_HOST, KEY_ADDRESS }; /* no two kinds share keys */
@@ -198,6 +210,8 @@ struct session_hashes {
 void session_hash(const struct table *t, const struct session *s, struct session_hashes *h);
 /* Enters a written record into every index and count. False, with nothing changed, if something has no room. */
 bool session_link(struct table *t, uint32_t i, const struct session_hashes *h);
+/* Makes the record a free one, its state first. */
+void session_withdraw(struct table *t, uint32_t i);
 /* Asks for the buckets that opening or closing this session will read. */
 void session_prefetch(const struct table *t, const struct session *s, const struct session_hashes *h);
 /* The next step, where much is opened at once: asks for what those buckets lead to. */

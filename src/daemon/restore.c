@@ -3,8 +3,8 @@
  * The connection table at start.
  *
  * Memory that the service manager kept is newer than any file, so a file is not looked at then. Neither is
- * believed: wrong size, wrong header, another layout mean an empty table; single records that cannot be are
- * dropped by the core.
+ * believed: wrong size, wrong header, a layout that is neither this version's nor the one before mean an empty table;
+ * the core converts the latter, and drops single records that cannot be.
  */
 #define _GNU_SOURCE 1 /* getrandom() */
 #include "restore.h"
@@ -26,14 +26,13 @@ static uint32_t layout_of(int fd)
 	return n > 0 ? table_layout_of(head, (size_t)n) : 0;
 }
 
-/* A former layout would be converted here, from its memfd into a blank one (docs/restart.md). */
 static void refuse(uint32_t layout, const char *otherwise)
 {
-	if (layout != 0 && layout != TABLE_LAYOUT)
-		log_warning(
-			SUB_TABLE,
-			"the table of the former natd has layout %u, this one knows %d: starting with an empty table",
-			layout, TABLE_LAYOUT);
+	if (layout != 0 && layout != TABLE_LAYOUT && layout != TABLE_LAYOUT_FORMER)
+		log_warning(SUB_TABLE,
+			    "the table of the former natd has layout %u, this one knows %d and %d: starting with an "
+			    "empty table",
+			    layout, TABLE_LAYOUT_FORMER, TABLE_LAYOUT);
 	else
 		log_warning(SUB_TABLE, "the table of the former natd %s: starting with an empty table", otherwise);
 }
@@ -102,6 +101,8 @@ static void take_up(struct natd *n, const struct table_attach_report *found, uin
 
 	if (found->result != TABLE_RESTORED)
 		return;
+	if (found->version != TABLE_LAYOUT)
+		log_notice(SUB_TABLE, "the table of the former natd had layout %u: converted", found->version);
 	if (!nat_reconfigure(n->nat, &n->setup->policy, loop_clock_ms(), &report))
 		log_error(SUB_TABLE, "out of memory: sessions that the configuration forbids may go on");
 	log_notice(SUB_TABLE,

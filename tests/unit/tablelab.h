@@ -148,4 +148,46 @@ static inline uint16_t lab_take(struct lab *l, enum nat_class c, const struct na
 	return table_port_take(l->t, &rq, unit_random(), l->now_s, &recycled);
 }
 
+/* A busy table: all classes, forwards, shared mappings, resting ports. */
+static inline void lab_populate(struct lab *l, uint32_t sessions)
+{
+	static const struct nat_range range = {20000, 29999};
+
+	while (table_session_count(l->t) < sessions) {
+		struct session_spec spec = lab_spec(unit_below(20), (uint16_t)(1 + unit_below(3)), unit_below(50), 0);
+		struct mapping m;
+		enum nat_reason why;
+		struct session *s;
+
+		spec.class_ = (uint8_t)unit_below(CLASS_COUNT);
+		spec.state = (uint8_t)(1 + unit_below(SESSION_STATE_COUNT - 1));
+		spec.from_outside = unit_below(2);
+		spec.forward = unit_below(8) == 0;
+		spec.ext = (uint16_t)unit_below(l->params.max_addresses);
+		if (spec.class_ == CLASS_OTHER || spec.forward) {
+			spec.ext_port = (uint16_t)(1 + unit_below(3));
+		} else if (table_mapping_internal(l->t, (enum nat_class)spec.class_, spec.int_addr, spec.int_port,
+						  spec.rem_addr, spec.rem_port, &m)) {
+			spec.ext = m.ext;
+			spec.ext_port = m.ext_port;
+		} else {
+			struct port_request rq = {
+				.ext = spec.ext, .class_ = spec.class_, .ranges = &range, .n_ranges = 1};
+			bool recycled;
+
+			spec.ext_port = table_port_take(l->t, &rq, unit_random(), l->now_s, &recycled);
+		}
+		s = table_session_open(l->t, &spec, l->now_s, &why);
+		if (s == NULL) {
+			if (spec.class_ != CLASS_OTHER && !spec.forward)
+				table_port_release(l->t, (enum nat_class)spec.class_, spec.ext, spec.ext_port);
+			continue;
+		}
+		s->bytes[0] = unit_random();
+		if (unit_below(3) == 0)
+			table_session_close(l->t, s, l->now_s);
+	}
+	lab_check(l);
+}
+
 #endif
