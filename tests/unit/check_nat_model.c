@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "former.h"
 #include "model_traffic.h"
 #include "unit.h"
 
@@ -124,6 +125,8 @@ static void restart(void)
 	lab->now_ms += 1;
 	lab_advance(lab, 1);
 	model_step(model);
+	if (chance(30)) /* of a process of the former version */
+		former_make(lab->memory.table.records);
 	r = lab_restart(lab);
 	if (r.result != TABLE_RESTORED && model->n_sessions > 0)
 		on_fail("the restart found no table");

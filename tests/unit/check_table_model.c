@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Random sequences of everything a table is asked to do, against a naive one: an array of sessions, searched from end to end.
- * Time passes, memory is given back and wiped, the process restarts, addresses come and go. table_check() after every few steps.
+ * Time passes, memory is given back and wiped, the process restarts, now and then as another version,
+ * addresses come and go. table_check() after every few steps.
  */
 #include <check.h>
 
+#include "table_private.h"
+
+#include "former.h"
 #include "tablelab.h"
 
-enum { SIZE = 300, ADDRESSES = 2, HOSTS = 5, INT_PORTS = 4, REMOTES = 6, REM_PORTS = 2, OPS = 60000 };
+enum { SIZE = 1500, ADDRESSES = 2, INT_PORTS = 4, REM_PORTS = 2 };
 enum { PORT_FIRST = 1000, PORT_LAST = 1039 };
 
 struct model_session {
@@ -20,8 +24,21 @@ struct model_session {
 	bool in_group; /* of a mapping that has had two sessions since the last start */
 };
 
+/* How many of everything, and for how many steps. A crowd comes and goes: opened for so many steps, then closed. */
+struct scale {
+	uint32_t size, hosts, remotes;
+	int ops, tide;
+};
+
+static const struct scale scales[] = {
+	{300, 5, 6, 60000, 0},
+	{SIZE, 20, 60, 24000, 4000},
+};
+enum { SCALES = sizeof(scales) / sizeof(scales[0]), MODES = 3 };
+
 struct model {
 	struct lab l;
+	const struct scale *scale;
 	enum nat_mapping_mode mode;
 	struct model_session s[SIZE];
 	uint32_t n;
@@ -100,10 +117,10 @@ static void model_rest(struct model *m)
 					m->port[a][c][p] = 0;
 }
 
-static struct session_spec random_spec(void)
+static struct session_spec random_spec(const struct model *m)
 {
-	struct session_spec s =
-		lab_spec(unit_below(HOSTS), (uint16_t)(1 + unit_below(INT_PORTS)), unit_below(REMOTES), 0);
+	struct session_spec s = lab_spec(unit_below(m->scale->hosts), (uint16_t)(1 + unit_below(INT_PORTS)),
+					 unit_below(m->scale->remotes), 0);
 
 	s.rem_port = (uint16_t)unit_below(REM_PORTS);
 	s.ext = (uint16_t)unit_below(ADDRESSES);
@@ -190,7 +207,7 @@ static void note_group(struct model *m, const struct session_spec *spec)
 
 static void op_open(struct model *m)
 {
-	struct session_spec spec = random_spec();
+	struct session_spec spec = random_spec(m);
 	enum nat_reason why = NAT_PASS;
 	struct session *s;
 	bool may, was_mapped;
@@ -203,7 +220,7 @@ static void op_open(struct model *m)
 	if (s == NULL && why == DROP_SESSIONS_FULL) {
 		ck_assert(may);
 		purge_in_the_way(m, &spec);
-		ck_assert_uint_eq(m->n, SIZE);
+		ck_assert_uint_eq(m->n, m->scale->size);
 	} else {
 		ck_assert(may == (s != NULL));
 	}
@@ -267,7 +284,7 @@ static const struct model_session *model_find(const struct model *m, const struc
 
 static void op_lookup(struct model *m)
 {
-	struct session_spec spec = random_spec();
+	struct session_spec spec = random_spec(m);
 	const struct model_session *want;
 	struct session_key k;
 
@@ -292,7 +309,7 @@ static bool mapping_lives(const struct model *m, const struct model_session *s)
 
 static void op_mapping(struct model *m)
 {
-	struct session_spec spec = random_spec();
+	struct session_spec spec = random_spec(m);
 	bool has_internal = false, has_external = false, has_peer = false, may_have_peer = false;
 	struct mapping found;
 
@@ -338,15 +355,17 @@ static void op_time(struct model *m)
 {
 	m->l.now_s += unit_below(10) ? unit_below(20) : unit_below(400);
 	if (unit_below(3) == 0)
-		table_sweep(m->l.t, m->l.now_s, unit_below(SIZE), on_expire, m);
+		table_sweep(m->l.t, m->l.now_s, unit_below(m->scale->size), on_expire, m);
 	model_rest(m);
-	table_sweep(m->l.t, m->l.now_s, unit_below(4) ? 4 * SIZE : 200, on_expire, m);
+	table_sweep(m->l.t, m->l.now_s, unit_below(4) ? 4 * m->scale->size : 200, on_expire, m);
 }
 
 static void op_restart(struct model *m)
 {
 	bool shared[SIZE];
 
+	if (unit_below(3) == 0) /* of a process of the former version */
+		former_make(m->l.memory.records);
 	lab_restart(&m->l, ADDRESSES);
 	ck_assert_uint_eq(m->l.report.restored, m->n);
 	ck_assert_uint_eq(m->l.report.dropped, 0);
@@ -409,22 +428,50 @@ static void step(struct model *m)
 		table_set_mapping(m->l.t, m->mode);
 }
 
+/* What the tide brings more of. */
+static void step_of_tide(struct model *m, int op)
+{
+	bool is_flood = op / m->scale->tide % 2 == 0;
+
+	if (unit_below(4) == 0)
+		step(m);
+	else if (is_flood)
+		op_open(m);
+	else if (m->n > 0)
+		op_close(m);
+}
+
 START_TEST(test_table_agrees_with_a_naive_one)
 {
 	struct model *m = calloc(1, sizeof(*m));
+	uint32_t most = 0, least = UINT32_MAX;
 
-	m->mode = (enum nat_mapping_mode)(_i % 3);
-	lab_prepare(&m->l, _i < 3 ? SIZE : 60, ADDRESSES);
+	m->mode = (enum nat_mapping_mode)(_i % MODES);
+	m->scale = &scales[_i / MODES];
+	lab_prepare(&m->l, m->scale->size, ADDRESSES);
 	m->l.params.mapping = m->mode;
 	lab_attach(&m->l);
 	for (uint32_t i = 0; i < ADDRESSES; i++)
 		table_address_add(m->l.t, LAB_OUTSIDE + i);
-	for (int op = 0; op < OPS; op++) {
-		step(m);
+	for (int op = 0; op < m->scale->ops; op++) {
+		const struct index *ix = &m->l.t->index[IX_OUT];
+
+		if (m->scale->tide == 0)
+			step(m);
+		else
+			step_of_tide(m, op);
 		if (op % 32 == 0)
 			compare_all(m);
+		if (ix->n > most)
+			most = least = ix->n;
+		else if (ix->n < least)
+			least = ix->n;
 	}
 	compare_all(m);
+	if (m->scale->tide > 0) { /* it has grown, and come down again */
+		ck_assert_uint_gt(most, 2 * INDEX_MIN_BUCKETS);
+		ck_assert_uint_lt(least, most / 2);
+	}
 	lab_close(&m->l);
 	free(m);
 }
@@ -436,7 +483,7 @@ static Suite *suite(void)
 	TCase *tc = tcase_create("model");
 
 	tcase_set_timeout(tc, 120);
-	tcase_add_loop_test(tc, test_table_agrees_with_a_naive_one, 0, 3);
+	tcase_add_loop_test(tc, test_table_agrees_with_a_naive_one, 0, SCALES * MODES);
 	suite_add_tcase(s, tc);
 	return s;
 }
