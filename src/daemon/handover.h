@@ -8,14 +8,17 @@
 #define NATD_DAEMON_HANDOVER_H
 
 #include <stdbool.h>
+#include <stdint.h>
+
+#include "config.h"
 
 struct natd;
 
 enum handover_item {
 	HANDOVER_TABLE, /* the memfd with the table's records */
-	HANDOVER_TUN,	/* the device, and the packets that wait in it */
-	HANDOVER_ICMP,	/* the socket that reads ICMP, likewise */
-	HANDOVER_ITEMS
+	HANDOVER_ICMP,	/* the socket that reads ICMP, and what waits in it */
+	HANDOVER_TUN,	/* the device's first queue, likewise; the others follow */
+	HANDOVER_ITEMS = HANDOVER_TUN + CONFIG_QUEUES_MAX
 };
 
 struct handover {
@@ -24,10 +27,14 @@ struct handover {
 	bool goes_on;			/* a next natd comes: it finds the host as this one leaves it */
 };
 
-/* At start: what the former natd left, the caller's from now on; -1: nothing. */
-int handover_take(struct natd *n, enum handover_item item);
+/* At start: what the former natd left, the caller's from now on; -1: nothing. Queue k of the TUN device is item
+ * HANDOVER_TUN + k. */
+int handover_take(struct natd *n, unsigned item);
 /* What was taken is of no use, and closed: the manager closes its own too, before this returns. */
-void handover_refuse(struct natd *n, enum handover_item item);
+void handover_refuse(struct natd *n, unsigned item);
+/* None of the former device's queues from number `from` on is of use: those taken are closed, the others are closed
+ * now, and by the manager before this returns. How many had not been taken. */
+uint32_t handover_refuse_queues(struct natd *n, uint32_t from);
 
 /* At the end of the start: everything into the store, what came and was not taken out of it. */
 void handover_keep(struct natd *n);

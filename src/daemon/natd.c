@@ -38,17 +38,7 @@ static int adopt_tun(struct natd *n, const struct tun_options *o)
 	log_write(LEVEL_NOTICE, SUB_TUN, -r, "the device of the former natd is not %s as configured: making that anew",
 		  o->name);
 	close(fd);
-	handover_refuse(n, HANDOVER_TUN);
-	return r;
-}
-
-static int open_tun(struct natd *n, const struct tun_options *o)
-{
-	bool was_stored = n->handover.is_stored[HANDOVER_TUN];
-	int r = tun_open(&n->tun, o, &n->io);
-
-	if (r == 0 && was_stored)
-		handover_keep_tun(n);
+	handover_refuse_queues(n, 0);
 	return r;
 }
 
@@ -57,9 +47,10 @@ int natd_open_tun(struct natd *n)
 	const struct config_tun *c = &n->setup->config->tun;
 	const struct tun_options o = {.name = c->name, .offload = c->offload, .multi_queue = n->queues.n > 1};
 	int r = adopt_tun(n, &o);
+	bool replaces_stored = r < 0 && n->handover.is_stored[HANDOVER_TUN];
 
 	if (r < 0)
-		r = open_tun(n, &o);
+		r = tun_open(&n->tun, &o, &n->io);
 	if (r < 0) {
 		n->tun.fd = -1;
 		return r;
@@ -67,6 +58,8 @@ int natd_open_tun(struct natd *n)
 	r = queues_open(n, &o);
 	if (r < 0)
 		queues_close(n);
+	else if (replaces_stored)
+		handover_keep_tun(n);
 	return r;
 }
 

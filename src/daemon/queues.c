@@ -46,12 +46,33 @@ void queues_destroy(struct natd *n)
 	n->queues = (struct queues){0};
 }
 
+/* A queue of the former natd, with the packets that wait in it, or a new one. */
+static int open_queue(struct natd *n, uint32_t i, const struct tun_options *o)
+{
+	struct dataplane_queue *q = &n->queues.queue[i];
+	int fd = handover_take(n, HANDOVER_TUN + i);
+	int r;
+
+	if (fd < 0)
+		return tun_open(&q->tun, o, &q->io);
+	r = tun_adopt(&q->tun, fd, o, &q->io);
+	if (r == 0)
+		return 0;
+	log_write(LEVEL_NOTICE, SUB_TUN, -r, "a queue of the former natd is not one of %s: making another", o->name);
+	close(fd);
+	handover_refuse(n, HANDOVER_TUN + i);
+	return tun_open(&q->tun, o, &q->io);
+}
+
 int queues_open(struct natd *n, const struct tun_options *o)
 {
+	uint32_t surplus = handover_refuse_queues(n, n->queues.n > 1 ? n->queues.n : 1);
 	int r = 0;
 
+	if (surplus > 0)
+		log_notice(SUB_TUN, "the former natd had %u queues more: what waited in them is lost", surplus);
 	for (uint32_t i = 1; i < n->queues.n && r == 0; i++)
-		r = tun_open(&n->queues.queue[i].tun, o, &n->queues.queue[i].io);
+		r = open_queue(n, i, o);
 	if (r == 0)
 		r = queues_serve(n);
 	return r;

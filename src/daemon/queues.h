@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The queues of the TUN device, as tun.queues says. The first is natd->tun (the one that a service manager keeps over a
- * restart); with more than one, all of them are served by workers, each with a raw socket of its own.
+ * The queues of the TUN device, as tun.queues says. The first is natd->tun; with more than one, all of them are served by
+ * workers, each with a raw socket of its own. A service manager keeps them over a restart, each with what waits in it.
  */
 #ifndef NATD_DAEMON_QUEUES_H
 #define NATD_DAEMON_QUEUES_H
@@ -23,7 +23,8 @@ uint32_t queues_wanted(const struct natd *n);
 /* Makes room and opens the raw sockets (needs CAP_NET_RAW). 0 or a negative errno. Nothing with one queue. */
 int queues_create(struct natd *n);
 void queues_destroy(struct natd *n);
-/* Opens the queues beyond natd->tun, which is open, and has all of them read if the data path is there. 0 or a negative errno. */
+/* Takes over or opens the queues beyond natd->tun, which is open, closes what the former natd had more, and has all of
+ * them read if the data path is there. 0 or a negative errno. */
 int queues_open(struct natd *n, const struct tun_options *o);
 /* Has them read. 0 or -ENOMEM. */
 int queues_serve(struct natd *n);

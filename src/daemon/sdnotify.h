@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { SDNOTIFY_FDS_MAX = 16, SDNOTIFY_NAME_MAX = 63 };
+enum { SDNOTIFY_FDS_MAX = 96, SDNOTIFY_NAME_MAX = 63 };
 
 /* What the manager passed at start. Opaque by agreement. */
 struct sdnotify {
