@@ -113,6 +113,24 @@ void status_answer(void *ctx, struct ctl_sink *sink)
 	doctor_run(n, DOCTOR_QUICK, say_warning, sink);
 }
 
+#ifdef NATD_DEBUG
+/* Every index against every record: too slow for anything but a debug build. */
+static void say_contradictions(const struct natd *n, struct ctl_sink *sink)
+{
+	const char *wrong = nat_check(n->nat);
+
+	if (wrong)
+		log_error(SUB_TABLE, "the table contradicts itself: %s", wrong);
+	ctl_say_counter(sink, "table_contradictions", wrong != NULL, "1: the table contradicts itself (debug builds)");
+}
+#else
+static void say_contradictions(const struct natd *n, struct ctl_sink *sink)
+{
+	(void)n;
+	(void)sink;
+}
+#endif
+
 void status_answer_stats(void *ctx, struct ctl_sink *sink)
 {
 	struct natd *n = ctx;
@@ -123,4 +141,5 @@ void status_answer_stats(void *ctx, struct ctl_sink *sink)
 		ctl_say_counter(sink, io_counter_name(i), io.value[i], io_counter_help(i));
 	ctl_say_counter(sink, "control_clients", ctl_server_client_count(n->control), "control clients connected now");
 	ctl_say_counter(sink, "memory_resident", memory_resident(), "bytes of memory that natd holds");
+	say_contradictions(n, sink);
 }
