@@ -239,6 +239,49 @@ def start_natd(lab):
 
 
 @pytest.fixture
+def manager(tmp_path):
+    """The service manager that natd may be started by, with its store."""
+    from manager import Manager  # which needs this file
+
+    made = Manager(tmp_path / "notify")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def bus(tmp_path):
+    """bus(job): the environment of a natd that asks there."""
+    from manager import Bus
+
+    made = []
+
+    def make(job):
+        made.append(Bus(tmp_path / "bus", job))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def keep_natd(lab, manager):
+    """keep_natd(config): natd under the manager, ready."""
+    from manager import KeptNatd
+
+    running = []
+
+    def start(config=None, ready=True, **more):
+        natd = KeptNatd(lab.gateway, {} if config is None else config, manager, **more)
+        running.append(natd)
+        return natd.start() if ready else natd
+
+    yield start
+    for natd in reversed(running):
+        natd.close()
+
+
+@pytest.fixture
 def natd(start_natd):
     """natd with the default configuration in the gateway."""
     return start_natd()

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: ISC
-"""Connections outlive the process: killed, restarted, stopped, with what is kept damaged or strange."""
+"""Connections outlive the process: killed, restarted, stopped, with strange things in the store."""
+import contextlib
 import errno
 import hashlib
+import json
 import os
 import re
 import select
@@ -14,48 +16,11 @@ import time
 import pytest
 
 from conftest import CONFIG
-from manager import Bus, KeptNatd, Manager
 from netlab import Lab
 
 SERVER = Lab.SERVERS[0]
 KILLS = 20
 BLOCK = hashlib.sha256(b"natd").digest() * 512
-
-
-@pytest.fixture
-def manager(tmp_path):
-    made = Manager(tmp_path / "notify")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def bus(tmp_path):
-    """bus(job): the environment of a natd that asks there."""
-    made = []
-
-    def make(job):
-        made.append(Bus(tmp_path / "bus", job))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
-
-
-@pytest.fixture
-def keep_natd(lab, manager):
-    """keep_natd(config): natd under the manager, ready."""
-    running = []
-
-    def start(config=None, ready=True, **more):
-        natd = KeptNatd(lab.gateway, {} if config is None else config, manager, **more)
-        running.append(natd)
-        return natd.start() if ready else natd
-
-    yield start
-    for natd in reversed(running):
-        natd.close()
 
 
 def until(condition, timeout=10):
@@ -353,19 +318,104 @@ def test_changed_configuration_is_applied_at_a_restart(lab, keep_natd, bus, udp_
         assert exchange(sock) == seen
 
 
-def test_several_queues_come_back(lab, keep_natd, udp_echo):
-    """The first of them is kept; it takes everything while natd is away."""
-    udp_echo()
-    natd = keep_natd({"more": "tun = { queues = 2; };"})
-    with lab.client.udp() as sock, lab.clients[1].udp() as other:
-        seen = exchange(sock), exchange(other)
+def queue_names(count):
+    return sorted(["icmp", "table", "tun"] + [f"tun{i}" for i in range(1, count)])
+
+
+@contextlib.contextmanager
+def flows(lab, count):
+    """So many sockets of the client, each with a session to port 9, and the socket there."""
+    with contextlib.ExitStack() as stack:
+        sink = stack.enter_context(lab.server.udp(port=9))
+        socks = [stack.enter_context(lab.client.udp()) for _ in range(count)]
+        for sock in socks:
+            sock.sendto(b"first", (SERVER, 9))
+            assert sink.recv(100) == b"first"
+        yield socks, sink
+
+
+def waiting(manager):
+    """Of the queues in the store, those in which something waits."""
+    queues = {fd: name for name, fd in manager.store if name.startswith("tun")}
+    return sorted(queues[fd] for fd in select.select(list(queues), [], [], 0)[0])
+
+
+def send_to_each(socks, sink, per_flow, meanwhile):
+    """Numbered datagrams of each flow; what came of them after `meanwhile`, by flow."""
+    for i in range(per_flow):
+        for n, sock in enumerate(socks):
+            sock.sendto(b"%d %d" % (n, i), (SERVER, 9))
+    meanwhile()
+    got = [[] for _ in socks]
+    sink.settimeout(10)
+    for _ in range(per_flow * len(socks)):
+        n, i = map(int, sink.recv(100).split())
+        got[n].append(i)
+    return got
+
+
+def test_packets_wait_in_each_queue(lab, keep_natd, manager):
+    """Several queues: all of them are kept, with what came to them while nobody read."""
+    natd = keep_natd({"more": "tun = { queues = 4; };"})
+    assert manager.names() == queue_names(4)
+    with flows(lab, 48) as (socks, sink):
         before = identities(natd)
         for _ in range(3):
             natd.crash()
-            natd.start()
-            assert "making that anew" not in natd.text()
+
+            def start():
+                assert waiting(manager) == ["tun", "tun1", "tun2", "tun3"]
+                natd.start()
+
+            # no more than the sink takes at once
+            assert send_to_each(socks, sink, 4, start) == [list(range(4))] * len(socks)
             assert identities(natd) == before
-            assert (exchange(sock), exchange(other)) == seen
+            assert manager.names() == queue_names(4)
+            assert "former natd" not in natd.text()
+
+
+@pytest.mark.parametrize("before, after", [(4, 2), (2, 4), (3, 3), (2, 1), (1, 3)])
+def test_other_number_of_queues_at_a_restart(lab, keep_natd, manager, bus, udp_echo, before, after):
+    """The surplus is closed, what is missing made; between one and several the device is another kind. Flows go on."""
+    udp_echo()
+    network = lab.gateway.network_state()
+    asked = bus("restart")
+    natd = keep_natd({"more": f"tun = {{ queues = {before}; }};"}, environment=asked.environment)
+    with flows(lab, 16) as (socks, sink):
+        known = identities(natd)
+        assert natd.stop() == 0
+        assert manager.names() == queue_names(before)
+        natd.write_config({"more": f"tun = {{ queues = {after}; }};"})
+        natd.start()
+        assert manager.names() == queue_names(after)
+        assert len([line for line in natd.text().splitlines() if "queues more: what waited" in line]) == (
+            1 if before > after > 1 else 0)
+        assert ("making that anew" in natd.text()) == (min(before, after) == 1 and before != after)
+        assert identities(natd) == known
+        assert send_to_each(socks, sink, 5, lambda: None) == [list(range(5))] * len(socks)
+        queues = lab.gateway.run("ip", "-details", "-json", "link", "show", "natd0").stdout
+        assert json.loads(queues)[0]["linkinfo"]["info_data"].get("numqueues", 1) == after
+    asked.job = "stop"
+    assert natd.stop() == 0
+    assert manager.names() == ["table"]
+    assert lab.gateway.network_state() == network
+
+
+def test_strange_queue_is_replaced(lab, keep_natd, manager, udp_echo):
+    udp_echo()
+    natd = keep_natd({"more": "tun = { queues = 3; };"})
+    with flows(lab, 16) as (socks, sink):
+        natd.crash()
+        kept = [entry for entry in manager.store if entry[0] == "tun1"][0]
+        manager.store.remove(kept)
+        os.close(kept[1])
+        fd = os.open("/dev/null", os.O_RDWR)
+        manager.put("tun1", fd)
+        os.close(fd)
+        natd.start()
+        assert natd.text().count("a queue of the former natd is not one of natd0: making another") == 1
+        assert manager.names() == queue_names(3)
+        assert send_to_each(socks, sink, 5, lambda: None) == [list(range(5))] * len(socks)
 
 
 @pytest.mark.parametrize("tun", ['name = "natd7"', "offload = false", "queues = 2"])
@@ -383,7 +433,7 @@ def test_another_device_takes_the_place_of_the_former(lab, keep_natd, bus, udp_e
         assert exchange(sock) == seen
         links = lab.gateway.run("ip", "-brief", "link", "show", "type", "tun").stdout.split()
         assert [name for name in links if name.startswith("natd")] == ["natd7" if "name" in tun else "natd0"]
-        assert natd.manager.names() == ["icmp", "table", "tun"]
+        assert natd.manager.names() == queue_names(2 if "queues" in tun else 1)
         natd.crash()
         natd.start()
         assert exchange(sock) == seen
@@ -424,7 +474,7 @@ def test_start_that_fails_leaves_the_former_ones_things_to_the_next(lab, keep_na
         assert exchange(sock) == seen
 
 
-# ---- strange and damaged things in the store ----
+# ---- strange things in the store (damaged ones: test_damage.py) ----
 
 STRANGE = {
     "table": (lambda: os.open("/dev/null", os.O_RDWR), "the table of the former natd is of another size"),
@@ -466,67 +516,6 @@ def test_device_of_another_namespace_is_refused(lab, keep_natd, manager, udp_ech
         exchange(sock)
 
 
-PAGE = 4096
-ADDRESSES = PAGE
-SESSIONS = ADDRESSES + 65535 * 8 + (-65535 * 8) % PAGE
-
-# What is damaged: offset, and whether the header gives it away, so that the start is clean.
-DAMAGE = {
-    "magic": (0, True), "version": (8, True), "header size": (12, True), "session size": (16, True),
-    "cold size": (20, True), "sessions": (24, True), "addresses": (28, True), "rests": (32, True), "spare": (36, True),
-    "secret": (40, True), "sum": (72, True), "session top": (80, False), "address top": (84, False),
-    "rest top": (88, False), "address": (ADDRESSES, False), "address state": (ADDRESSES + 4, False),
-    "inside address": (SESSIONS, False), "remote address": (SESSIONS + 4, False), "inside port": (SESSIONS + 8, False),
-    "remote port": (SESSIONS + 10, False), "outside port": (SESSIONS + 12, False), "slot": (SESSIONS + 14, False),
-    "kind": (SESSIONS + 16, False), "scale": (SESSIONS + 17, False), "seen": (SESSIONS + 20, False),
-    "bytes": (SESSIONS + 24, False), "packets": (SESSIONS + 40, False), "end": (SESSIONS + 48, False),
-    "acknowledged": (SESSIONS + 56, False),
-}
-
-
-@pytest.mark.parametrize("what", DAMAGE)
-def test_damaged_region_never_makes_a_wrong_table(lab, keep_natd, udp_echo, what):
-    """Every value of one byte's bits in turn: the start succeeds, and the table agrees with itself (it is checked
-    exhaustively at this log level). A damaged header is an empty table and one line."""
-    udp_echo()
-    at, is_header = DAMAGE[what]
-    natd = keep_natd({"more": 'log = { level = "debug"; };'})
-    with lab.client.udp() as first, lab.client.udp() as second:
-        for bit in (0, 3, 7):
-            for sock in (first, second):
-                sock.sendto(b"x", (SERVER, 7))
-            until(lambda: natd.ctl("count").stdout != "0\n")
-            natd.crash()
-            region = natd.manager.kept("table")
-            byte = os.pread(region, 1, at)[0]
-            os.pwrite(region, bytes([byte ^ 1 << bit]), at)
-            natd.start()
-            if is_header:
-                assert re.search("the table of the former natd .*: starting with an empty table", natd.text())
-                assert natd.ctl("count").stdout == "0\n"
-            else:
-                natd.wait_log("the restored table agrees with itself")
-            if what in ("scale", "bytes", "packets", "end", "acknowledged"):
-                natd.wait_log("restored 2 sessions, dropped 0")
-    with lab.client.udp() as sock:
-        exchange(sock)
-
-
-def test_other_layout_is_one_clear_line_and_a_clean_start(lab, keep_natd, udp_echo):
-    udp_echo()
-    natd = keep_natd()
-    with lab.client.udp() as sock:
-        exchange(sock)
-        natd.crash()
-        os.pwrite(natd.manager.kept("table"), struct.pack("=I", 2), 8)
-        natd.start()
-        lines = [line for line in natd.text().splitlines() if "layout" in line]
-        assert len(lines) == 1
-        assert "the table of the former natd has layout 2, this one knows 1: starting with an empty table" in lines[0]
-        assert natd.ctl("count").stdout == "0\n"
-        exchange(sock)
-
-
 def test_half_a_region_is_another_size(lab, keep_natd, manager, udp_echo):
     udp_echo()
     fd = os.memfd_create("half", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -535,7 +524,7 @@ def test_half_a_region_is_another_size(lab, keep_natd, manager, udp_echo):
     manager.put("table", fd)
     os.close(fd)
     natd = keep_natd()
-    assert "has layout 9, this one knows 1: starting with an empty table" in natd.text()
+    assert "has layout 9, this one knows 1 and 2: starting with an empty table" in natd.text()
     with lab.client.udp() as sock:
         exchange(sock)
 
@@ -556,7 +545,7 @@ def test_kept_table_is_newer_than_any_file(lab, keep_natd, bus, udp_echo, tmp_pa
         assert exchange(sock) == seen
         asked.job = "stop"
         assert natd.stop() == 0
-        assert state.stat().st_size > PAGE
+        assert state.stat().st_size > 4096
         os.close(natd.manager.store.pop(0)[1])  # as systemd does after a stop
         natd.start()
         natd.wait_log("restored 1 sessions")
