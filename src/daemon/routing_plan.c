@@ -242,20 +242,20 @@ static uint32_t ranges_room(const struct routing_input *in)
 	return in->policy->n_shared_ports + n_host + in->policy->n_forwards + 1;
 }
 
-uint32_t routing_plan_host_ranges(const struct routing_input *in, enum nat_class c, uint32_t address,
-				  struct nat_range *out, uint32_t room)
+int32_t routing_plan_host_ranges(const struct routing_input *in, enum nat_class c, uint32_t address,
+				 struct nat_range *out, uint32_t room)
 {
 	struct nat_range *natds = calloc(ranges_room(in), sizeof(*natds));
 	uint32_t n;
 
 	if (!natds)
-		return 0; /* every port goes by way of natd, which hands back what is not its own */
+		return -1;
 	n = dynamic_ports(in, c, natds);
 	n += forward_ports(in->policy, c, address, natds + n);
 	qsort(natds, n, sizeof(*natds), range_order);
 	n = complement(natds, n, out, room);
 	free(natds);
-	return n;
+	return (int32_t)n;
 }
 
 /* ---- the rows of the table in routing_plan.h ---- */
@@ -314,14 +314,11 @@ static void plan_host_ports(struct builder *b, struct nat_prefix address, enum n
 	const struct routing_input *in = b->in;
 	uint32_t room = ranges_room(in);
 	struct nat_range *ranges = calloc(room, sizeof(*ranges));
-	uint32_t i, j, n;
+	int32_t n = ranges ? routing_plan_host_ranges(in, c, address.address, ranges, room) : -1;
+	uint32_t j;
 
-	if (!ranges) {
-		b->failed = true;
-		return;
-	}
-	n = routing_plan_host_ranges(in, c, address.address, ranges, room);
-	for (i = 0; i < n; i++) {
+	b->failed |= n < 0;
+	for (int32_t i = 0; i < n; i++) {
 		struct match m = {in->outside, anywhere, address, ip_proto, ranges[i]};
 
 		add_lookup(b, PREF_HOST_PORTS, &m, RT_TABLE_LOCAL);

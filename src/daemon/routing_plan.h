@@ -106,9 +106,9 @@ void routing_plan_fini(struct routing_plan *plan);
 /*
  * The ports of a shared address that are not natd's, within 1-65534: the complement of (shared_ports without
  * the host's sockets) and the outside ports of that address's forwards of that class. Ascending, disjoint.
- * Returns their number; `room` n_shared_ports + n_host + n_forwards + 1 is always enough.
+ * Returns their number, or -1 when memory is short; `room` n_shared_ports + n_host + n_forwards + 1 is always enough.
  */
-uint32_t routing_plan_host_ranges(const struct routing_input *in, enum nat_class c, uint32_t address,
-				  struct nat_range *out, uint32_t room);
+int32_t routing_plan_host_ranges(const struct routing_input *in, enum nat_class c, uint32_t address,
+				 struct nat_range *out, uint32_t room);
 
 #endif

@@ -328,7 +328,8 @@ START_TEST(test_host_ranges_are_the_complement)
 	policy.n_forwards = 6;
 	input.host_tcp = host;
 	input.n_host_tcp = n_host;
-	n = routing_plan_host_ranges(&input, CLASS_TCP, SHARED, out, n_shared + n_host + 6 + 1);
+	n = (uint32_t)routing_plan_host_ranges(&input, CLASS_TCP, SHARED, out, n_shared + n_host + 6 + 1);
+	ck_assert_uint_le(n, n_shared + n_host + 6 + 1);
 	for (i = 0; i < n; i++) {
 		ck_assert_uint_ge(out[i].first, 1);
 		ck_assert_uint_le(out[i].last, 65534);
