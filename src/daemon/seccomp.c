@@ -65,6 +65,7 @@ void seccomp_free(struct seccomp_filter *f)
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -248,12 +249,17 @@ struct seccomp_filter {
 	struct sock_filter code[PROGRAM_MAX];
 };
 
-/* In the child: writes the program to `fd`. */
+/* In the child: writes the program to `fd`, which takes some milliseconds. */
 static int write_program(int fd, pid_t natd)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	int r = filter ? allow_all(filter, natd) : -ENOMEM;
+	const struct rlimit seconds = {1, 1}; /* of CPU: after some allocations that fail libseccomp turns in circles */
+	scmp_filter_ctx filter;
+	int r = setrlimit(RLIMIT_CPU, &seconds) < 0 ? -errno : 0;
 
+	if (r < 0)
+		return r;
+	filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	r = filter ? allow_all(filter, natd) : -ENOMEM;
 	return r == 0 ? seccomp_export_bpf(filter, fd) : r;
 }
 
