@@ -83,6 +83,11 @@ static bool address_is_whole(const struct address_slot *a)
 	return a->state != ADDRESS_FREE && a->state == record_address_state(a->address);
 }
 
+uint32_t table_address_ports_resting(const struct table *t, uint16_t slot, enum nat_class c)
+{
+	return slot < t->max_addresses && (unsigned)c < TABLE_CLASSES ? port_map(t, c, slot)->n_resting : 0;
+}
+
 void address_restore(struct table *t)
 {
 	uint32_t top = (uint32_t)t->header->address_top;

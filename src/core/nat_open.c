@@ -6,15 +6,19 @@
  * Outbound: may this host have one more session; which external endpoint (a forward's, its mapping's, or a new one);
  * open. Inbound: forward, mapping and filtering, or nothing asked for it.
  *
- * Fairness: while other hosts are active, one host's unanswered sessions may take at most half of the ports and of the table
- * that are still free, so that a flood by one leaves room for all (RFC 6888 REQ-4, 5). Nothing that lives is ever evicted
- * (RFC 6888 REQ-11D).
+ * Fairness: while other hosts are active, a host must hold less than what is still free of the ports and of the table: of
+ * unanswered sessions always, of anything in the last eighth. So a flood by one leaves room for all, answered or not, and who
+ * holds nothing is served as long as there is anything (RFC 6888 REQ-4, 5). Nothing that lives is ever evicted (RFC 6888
+ * REQ-11D).
  */
 #include <string.h>
 
 #include "nat_private.h"
 
-enum { FAIR_FROM = 1024 /* below that many sessions or ports a share is not worth having */ };
+enum {
+	FAIR_FROM = 1024, /* below that many sessions or ports a share is not worth having */
+	KEPT_PART = 8,	  /* 1/8 is for hosts that hold less than what is left of it */
+};
 
 bool nat_port_is_natds(const struct nat *n, enum nat_class c, uint32_t address, uint16_t port)
 {
@@ -55,23 +59,29 @@ static bool rate_take(struct nat *n, struct host *h)
 	return true;
 }
 
-static bool is_fair(const struct nat *n, uint32_t embryos, uint32_t total, uint32_t used)
+/* May a host have one more of something of which there are `total`? */
+static enum nat_reason check_share(const struct nat *n, uint32_t embryos, uint32_t held, uint32_t total, uint32_t left)
 {
 	if (total < FAIR_FROM || table_host_count(n->table) < 2)
-		return true;
-	return used < total && embryos < total - used;
+		return NAT_PASS;
+	if (embryos > 0 && embryos >= left)
+		return DROP_EXPIRED_EMBRYO;
+	return left <= total / KEPT_PART && held > 0 && held >= left ? DROP_HOST_SHARE : NAT_PASS;
 }
 
 static enum nat_reason check_limits(struct nat *n, struct host *h)
 {
 	const struct nat_limits *l = &n->policy->limits;
+	uint32_t used = table_session_count(n->table);
+	enum nat_reason why;
 
-	if (table_session_count(n->table) >= l->sessions)
+	if (used >= l->sessions)
 		return DROP_SESSIONS_FULL;
 	if (l->sessions_per_host != 0 && h->sessions >= l->sessions_per_host)
 		return DROP_HOST_SESSIONS;
-	if (!is_fair(n, h->embryos, l->sessions, table_session_count(n->table)))
-		return DROP_EXPIRED_EMBRYO;
+	why = check_share(n, h->embryos, h->sessions, l->sessions, l->sessions - used);
+	if (why != NAT_PASS)
+		return why;
 	return rate_take(n, h) ? NAT_PASS : DROP_HOST_RATE;
 }
 
@@ -119,6 +129,18 @@ static bool may_recycle(const struct nat *n, enum nat_class c)
 	return c == CLASS_TCP || n->policy->filtering != FILTERING_ENDPOINT_INDEPENDENT;
 }
 
+/* What is left of an address's ports: those that rest count where they can be had. */
+static enum nat_reason check_port_share(const struct nat *n, const struct host *h, const struct port_request *rq)
+{
+	enum nat_class c = (enum nat_class)rq->class_;
+	uint32_t total = range_total(rq->ranges, rq->n_ranges);
+	uint32_t used = table_address_ports_used(n->table, rq->ext, c);
+
+	if (rq->may_recycle)
+		used -= table_address_ports_resting(n->table, rq->ext, c);
+	return check_share(n, h->embryos, h->ports, total, used < total ? total - used : 0);
+}
+
 static enum nat_reason take_port(struct nat *n, const struct work *w, const struct host *h, struct endpoint *e)
 {
 	struct guard g = {.n = n, .c = (enum nat_class)w->v.class_, .address = table_address(n->table, e->ext)};
@@ -133,12 +155,13 @@ static enum nat_reason take_port(struct nat *n, const struct work *w, const stru
 		.usable = port_may_be_taken,
 		.ctx = &g,
 	};
+	enum nat_reason why;
 	bool recycled = false;
 
 	rq.ranges = rules_port_ranges(n->rules, g.address, &rq.n_ranges);
-	if (!is_fair(n, h->embryos, range_total(rq.ranges, rq.n_ranges),
-		     table_address_ports_used(n->table, e->ext, g.c)))
-		return DROP_EXPIRED_EMBRYO;
+	why = check_port_share(n, h, &rq);
+	if (why != NAT_PASS)
+		return why;
 	e->port = table_port_take(n->table, &rq, prf_next(&n->prf), n->now_s, &recycled);
 	if (e->port == 0)
 		return DROP_NO_PORT;

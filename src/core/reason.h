@@ -64,6 +64,7 @@
 	X(DROP_SESSIONS_FULL,     "drop_sessions_full",     "limits.sessions reached")                            \
 	X(DROP_HOST_SESSIONS,     "drop_host_sessions",     "limits.sessions_per_host reached by this inside host") \
 	X(DROP_HOST_PORTS,        "drop_host_ports",        "limits.ports_per_host reached by this inside host")  \
+	X(DROP_HOST_SHARE,        "drop_host_share",        "this inside host holds more than what is left: the last eighth is for the others") \
 	X(DROP_HOST_RATE,         "drop_host_rate",         "limits.new_sessions_per_host reached by this inside host") \
 	X(DROP_TABLE,             "drop_table",             "the table has no room for the entry, or could not tell it from another one") \
 	/* policy */                                                                                              \

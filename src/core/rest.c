@@ -68,6 +68,7 @@ static void append(struct table *t, uint32_t i)
 		t->links[m->newest - 1].later = i + 1;
 	m->newest = i + 1;
 	m->resting[r.port / 64] |= 1ull << (r.port % 64);
+	m->n_resting++;
 }
 
 void rest_begin(struct table *t, const struct rest *r)
@@ -105,6 +106,7 @@ void rest_cut(struct table *t, uint32_t i, uint32_t before)
 	if (l->later == 0)
 		m->newest = before;
 	m->resting[r.port / 64] &= ~(1ull << (r.port % 64));
+	m->n_resting--;
 	t->rests[i] = 0;
 	slots_give(&t->rest_slots, i);
 	record_top_set(&t->header->rest_top, t->rest_slots.top);

@@ -155,7 +155,8 @@ int32_t table_address_slot(const struct table *t, uint32_t address); /* O(1); TA
 uint32_t table_address(const struct table *t, uint16_t slot);
 /* Gives the slot up once no session and no resting port uses it; until then it only marks it. */
 void table_address_remove(struct table *t, uint16_t slot);
-uint32_t table_address_ports_used(const struct table *t, uint16_t slot, enum nat_class c);
+uint32_t table_address_ports_used(const struct table *t, uint16_t slot, enum nat_class c); /* resting ones too */
+uint32_t table_address_ports_resting(const struct table *t, uint16_t slot, enum nat_class c);
 
 /* ---- look-up ---- */
 

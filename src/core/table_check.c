@@ -228,6 +228,8 @@ static const char *check_hosts(const struct table *t, struct sums *sums)
 /* The bits of one port map against its counts. */
 static const char *check_port_map(const struct port_map *m, uint32_t *used, uint32_t *resting)
 {
+	uint32_t before = *resting;
+
 	for (uint32_t block = 0; block < PORT_BLOCKS; block++) {
 		uint32_t n[2] = {0, 0};
 
@@ -242,7 +244,7 @@ static const char *check_port_map(const struct port_map *m, uint32_t *used, uint
 			return "ports of a block miscounted";
 		*used += n[0] + n[1];
 	}
-	return NULL;
+	return *resting - before == m->n_resting ? NULL : "resting ports of an address miscounted";
 }
 
 static const char *check_ports(const struct table *t, struct sums *sums)

@@ -102,6 +102,7 @@ struct port_map {
 	uint16_t taken[PORT_BLOCKS][2]; /* used ones of each block: even, odd */
 	uint64_t resting[PORT_WORDS];	/* a subset of used */
 	uint32_t oldest, newest;	/* rests, +1; 0: none */
+	uint32_t n_resting;
 } __attribute__((aligned(64)));
 
 struct address_use {

@@ -399,8 +399,8 @@ START_TEST(test_4787_11_8a_6888_7_same_class_cold_full_reloaded_flooded)
 	lab->skip_check = true;
 	lab_start(lab);
 	classify(1);	      /* cold */
-	while (used < 4950) { /* 99 % of the ports */
-		send_out(17, LAB_C, (uint16_t)(1 + used), LAB_S1);
+	while (used < 4950) { /* 99 % of the ports, by hosts of which each has its share */
+		send_out(17, LAB_C + 16 + used % 200, (uint16_t)(1 + used), LAB_S1);
 		used++;
 		lab_one(lab, NAT_TO_OUTSIDE);
 		send_answer(17, LAB_EXT, lab->out[0].v.sport);
@@ -415,6 +415,84 @@ START_TEST(test_4787_11_8a_6888_7_same_class_cold_full_reloaded_flooded)
 		if (i % 1000 == 500)
 			classify((uint16_t)(5 + i / 1000));
 	}
+	ck_assert_ptr_null(nat_check(lab->nat));
+}
+END_TEST
+
+/* ---- shares ---- */
+
+static void open_and_answer(uint32_t src, uint16_t sport, uint32_t dst)
+{
+	send_out(17, src, sport, dst);
+	uint16_t e = lab_one(lab, NAT_TO_OUTSIDE)->v.sport;
+
+	LAB_SEND(lab, .proto = 17, .src = dst, .dst = LAB_EXT, .sport = 7, .dport = e, .payload_len = 8);
+	lab_one(lab, NAT_TO_INSIDE);
+}
+
+/* One host, whose every flow is answered, takes what it can of 4000; the others get the rest, the last one goes to the last
+ * who comes. */
+static void take_all(void)
+{
+	open_and_answer(LAB_B, 1, LAB_S1);
+	for (uint16_t i = 0; i < 3499; i++)
+		open_and_answer(LAB_A, (uint16_t)(1 + i), LAB_S1);
+	for (uint16_t i = 0; i < 3; i++) {
+		send_out(17, LAB_A, (uint16_t)(4000 + i), LAB_S1);
+		lab_dropped_with_icmp(lab, DROP_HOST_SHARE, 3, 1);
+	}
+	for (uint16_t i = 0; i < 100; i++)
+		open_and_answer(LAB_B, (uint16_t)(2 + i), LAB_S1);
+	for (uint16_t i = 0; i < 399; i++)
+		open_and_answer(LAB_C + i % 200, (uint16_t)(1 + i), LAB_S1);
+	send_out(17, LAB_C, 1000, LAB_S1);
+	lab_dropped_with_icmp(lab, DROP_HOST_SHARE, 3, 1);
+	open_and_answer(LAB_C + 210, 1, LAB_S1);
+	ck_assert_uint_eq(lab_sessions(lab), 4000);
+}
+
+START_TEST(test_6888_4_5_last_eighth_of_the_ports_is_for_the_others)
+{
+	lab->pool_ports[0] = (struct nat_range){1024, 1024 + 4000 - 1};
+	lab->skip_check = true;
+	lab_start(lab);
+	take_all();
+	send_out(17, LAB_C + 220, 1, LAB_S1);
+	lab_dropped_with_icmp(lab, DROP_NO_PORT, 3, 1);
+	open_and_answer(LAB_A, 1, LAB_S2); /* what it has is as good as ever */
+	ck_assert_ptr_null(nat_check(lab->nat));
+}
+END_TEST
+
+START_TEST(test_6888_4_5_last_eighth_of_the_table_is_for_the_others)
+{
+	lab->policy.limits.sessions = 4000;
+	lab->skip_check = true;
+	lab_start(lab);
+	take_all();
+	send_out(17, LAB_C + 220, 1, LAB_S1);
+	lab_dropped_with_icmp(lab, DROP_SESSIONS_FULL, 3, 1);
+	ck_assert_ptr_null(nat_check(lab->nat));
+}
+END_TEST
+
+/* Ports that only rest are not held by anybody: who comes next gets the one that rested longest. */
+START_TEST(test_6888_8_resting_ports_are_nobodys_share)
+{
+	lab->pool_ports[0] = (struct nat_range){1024, 1024 + 2000 - 1};
+	lab->skip_check = true;
+	lab_start(lab);
+	for (uint16_t i = 0; i < 2000; i++) {
+		uint32_t cursor = 0;
+
+		open_and_answer(LAB_A, (uint16_t)(1 + i), LAB_S1);
+		nat_session_delete(lab->nat, table_next(nat_table(lab->nat), &cursor, UINT32_MAX), lab->now_ms);
+	}
+	for (uint16_t i = 0; i < 300; i++) {
+		open_and_answer(LAB_A, (uint16_t)(1 + i), LAB_S1);
+		open_and_answer(LAB_B, (uint16_t)(1 + i), LAB_S1);
+	}
+	ck_assert_uint_eq(nat_counters(lab->nat)[COUNT_PORT_RECYCLED], 600);
 	ck_assert_ptr_null(nat_check(lab->nat));
 }
 END_TEST
@@ -484,6 +562,9 @@ static Suite *suite(void)
 		{test_6888_5_7_one_mapping_with_many_peers_is_bounded, 1},
 		{test_4787_11_8a_6888_7_same_class_cold_full_reloaded_flooded, 3},
 		{test_4787_11_same_class_at_the_table_limit, 3},
+		{test_6888_4_5_last_eighth_of_the_ports_is_for_the_others, 1},
+		{test_6888_4_5_last_eighth_of_the_table_is_for_the_others, 1},
+		{test_6888_8_resting_ports_are_nobodys_share, 1},
 		{test_5382_3_3a_7857_6_filtering_of_tcp_as_configured, 3},
 	};
 	Suite *s = suite_create("nat_exhaust");

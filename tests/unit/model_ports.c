@@ -258,8 +258,8 @@ bool walk_limits_allow(struct walk *w, uint32_t in)
 	if (!within(w, l->sessions_per_host, count_sessions(w, in, false), count_sessions(w, in, true),
 		    DROP_HOST_SESSIONS))
 		ok = false;
-	if (l->sessions >= 1024) /* the share of unanswered ones is not worked out here */
-		w->may[DROP_EXPIRED_EMBRYO] = true;
+	if (l->sessions >= 1024) /* the shares are not worked out here */
+		w->may[DROP_EXPIRED_EMBRYO] = w->may[DROP_HOST_SHARE] = true;
 	return ok;
 }
 
