@@ -110,8 +110,8 @@ HEAD = """# Requirements of the RFCs, one by one
 
 Made by `make compliance` from `docs/requirements.tsv` and the names of the tests; do not edit. "met" means that
 at least one test whose name carries the id shows it; "met without" that natd has no such thing and needs none.
-The columns "natd" and "nft" are what the tests on the wire gave for natd and for nft masquerade in the same
-namespaces (empty: shown in-process only).
+The columns "natd" and "nft" are what the tests on the wire gave for natd, with `tun.offload` and without, and for
+nft masquerade in the same namespaces (empty: shown in-process only).
 
 | id | strength | requirement | verdict | natd | nft | tests | code | remark |
 |---|---|---|---|---|---|---|---|---|

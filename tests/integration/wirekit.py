@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: ISC
 """What the tests on the wire share: a gateway of each kind as a fixture, and the record of their verdicts.
 
-The same tests run against nft masquerade where NATD_WIRE_KINDS names it ("natd,pool,nft"): its verdicts are
-recorded beside natd's in the file that NATD_WIRE_RESULTS names, and never fail. A test's name carries the ids of
+natd is there with tun.offload and without: each test runs in both modes. NATD_WIRE_KINDS may name nft too
+("natd,pool,natd-plain,pool-plain,nft"): the same tests run against nft masquerade, whose verdicts are recorded beside
+natd's in the file that NATD_WIRE_RESULTS names, and never fail. A test's name carries the ids of
 docs/requirements.tsv that it shows; what no RFC numbers is named in @on_the_wire("..."): L1-L10 are the
 habits of masquerade that natd must not share, the others what compliance.py lists as beyond the RFCs.
 """
@@ -20,7 +21,7 @@ from wirelab import Gateway, headers_are_valid
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import compliance  # noqa: E402
 
-KINDS = os.environ.get("NATD_WIRE_KINDS", "natd,pool").split(",")
+KINDS = os.environ.get("NATD_WIRE_KINDS", "natd,pool,natd-plain,pool-plain").split(",")
 RESULTS = os.environ.get("NATD_WIRE_RESULTS")
 REQUIREMENTS = {row[0] for row in compliance.rows()}
 _results = {}
@@ -76,7 +77,7 @@ def on_the_wire(*extra, kinds=("natd", "pool", "nft"), **setup):
                 pytest.skip("nft fails: " + str(error).replace("\n", " ")[:100])
             record(gw.kind, ids, True)
         run.__signature__ = inspect.signature(test)
-        return pytest.mark.parametrize("gw", [kind for kind in KINDS if kind in kinds], indirect=True)(run)
+        return pytest.mark.parametrize("gw", [kind for kind in KINDS if kind.split("-")[0] in kinds], indirect=True)(run)
     return decorate
 
 

@@ -36,6 +36,7 @@ SETTLE_S = 20
 
 FORWARD = (f'forwards = ( {{ name = "web"; protocol = "tcp"; port = {FORWARD_PORT}; '
            f'to = "{FORWARD_TO}:{FORWARD_TO_PORT}"; }} );')
+PLAIN = "tun = { offload = false; };"
 
 
 def checksum(data):
@@ -145,11 +146,13 @@ class Seen:
 
 
 class Gateway:
-    """The network, and a gateway of one kind in it: "natd", "pool" (natd with an address of its own) or "nft"."""
+    """The network, and a gateway of one kind in it: "natd", "pool" (natd with an address of its own) or "nft"; natd's
+    with "-plain" behind it have tun.offload off."""
 
     def __init__(self, kind):
-        self.kind = kind
-        self.external = POOL if kind == "pool" else SHARED
+        self.kind, _, mode = kind.partition("-")
+        self.offload = mode != "plain"
+        self.external = POOL if self.kind == "pool" else SHARED
         self.namespace = netlab.Namespace("gateway")
         self.namespace.sysctl("ipv4/ip_forward", 1)
         self.inside = End(self.namespace, "lan0", "inside")
@@ -202,8 +205,12 @@ class Gateway:
     def _start_natd(self, config):
         if self.kind == "pool":
             config = {"addresses": f'[ "{POOL}" ]', **config}
-        config["more"] = FORWARD + config.get("more", "")
-        self.natd = Natd(self.namespace, config).start()
+        more = config.get("more", "")
+        if not self.offload:
+            more = more.replace("tun = {", "tun = { offload = false;") if "tun = {" in more else more + PLAIN
+        self.natd = Natd(self.namespace, {**config, "more": FORWARD + more}).start()
+        headers = self.namespace.run("ip", "-d", "link", "show", "natd0").stdout
+        assert ("vnet_hdr on" in headers) == self.offload, headers
 
     def stop(self):
         self._setup = None
