@@ -183,16 +183,22 @@ static void account(struct session *s, const struct work *w)
 
 /* ---- rewriting ---- */
 
+/* The smaller MTU of those that are known. */
+static uint16_t smaller_mtu(uint16_t a, uint16_t b)
+{
+	return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
 static uint16_t clamp_to(const struct nat *n, uint16_t way_out)
 {
-	uint16_t mtu = n->policy->outside_mtu;
+	const struct nat_policy *policy = n->policy;
+	uint16_t mtu;
 
-	if (n->policy->mss_clamp != MSS_CLAMP_AUTO)
-		return (uint16_t)n->policy->mss_clamp;
-	if (mtu == 0 || (way_out != 0 && way_out < mtu))
-		mtu = way_out;
-	if (n->min_inside_mtu != 0 && (mtu == 0 || n->min_inside_mtu < mtu))
-		mtu = n->min_inside_mtu;
+	if (policy->mss_clamp != MSS_CLAMP_AUTO)
+		return (uint16_t)policy->mss_clamp;
+	mtu = smaller_mtu(policy->outside_mtu, way_out);
+	mtu = smaller_mtu(mtu, n->min_inside_mtu);
+	mtu = smaller_mtu(mtu, policy->tun_mtu);
 	return mtu > 40 + 88 ? (uint16_t)(mtu - 40) : 0; /* IP and TCP header, RFC 879 */
 }
 

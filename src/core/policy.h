@@ -87,6 +87,7 @@ struct nat_policy {
 	bool port_parity;
 	int mss_clamp;	      /* MSS_CLAMP_OFF, MSS_CLAMP_AUTO, or bytes */
 	uint16_t outside_mtu; /* of the way outside; 0: not known */
+	uint16_t tun_mtu;     /* of the device that everything comes in by; 0: that of the way outside */
 
 	const struct nat_prefix *inside;
 	uint32_t n_inside;

@@ -428,6 +428,7 @@ static void set_scalars(const struct builder *b, struct nat_policy *out)
 	out->port_parity = t->port_parity;
 	out->mss_clamp = t->mss_clamp;
 	out->outside_mtu = mtu_of(&b->facts->outside);
+	out->tun_mtu = (uint16_t)b->c->tun.mtu;
 	out->timeouts = b->c->timeouts;
 	out->limits = b->c->limits;
 	for (uint32_t i = 0; i < b->facts->n_inside && out->icmp_source == 0; i++) {

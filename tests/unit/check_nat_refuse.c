@@ -406,14 +406,17 @@ END_TEST
 
 static const struct {
 	int clamp;
-	uint16_t mtu, sent, got;
+	uint16_t mtu, tun_mtu, sent, got;
 } mss[] = {
-	{MSS_CLAMP_AUTO, 1440, 1460, 1400},
-	{MSS_CLAMP_AUTO, 1440, 1000, 1000},
-	{MSS_CLAMP_AUTO, 0, 1460, 1460},
-	{MSS_CLAMP_OFF, 1440, 1460, 1460},
-	{1200, 0, 1460, 1200},
-	{1200, 0, 1100, 1100},
+	{MSS_CLAMP_AUTO, 1440, 0, 1460, 1400},
+	{MSS_CLAMP_AUTO, 1440, 0, 1000, 1000},
+	{MSS_CLAMP_AUTO, 0, 0, 1460, 1460},
+	{MSS_CLAMP_AUTO, 1500, 1400, 1460, 1360},
+	{MSS_CLAMP_AUTO, 1440, 1500, 1460, 1400},
+	{MSS_CLAMP_AUTO, 0, 1400, 1460, 1360},
+	{MSS_CLAMP_OFF, 1440, 1400, 1460, 1460},
+	{1200, 0, 0, 1460, 1200},
+	{1200, 0, 0, 1100, 1100},
 };
 
 START_TEST(test_vpp_mss_clamping)
@@ -422,6 +425,7 @@ START_TEST(test_vpp_mss_clamping)
 
 	lab->policy.mss_clamp = mss[_i].clamp;
 	lab->policy.outside_mtu = mss[_i].mtu;
+	lab->policy.tun_mtu = mss[_i].tun_mtu;
 	lab_start(lab);
 	LAB_SEND(lab, .proto = 6, .src = LAB_A, .dst = LAB_S1, .sport = 1, .dport = 2, .flags = TCP_SYN,
 		 .tcp_options = options, .tcp_options_len = 8);

@@ -101,6 +101,15 @@ START_TEST(test_inside_prefixes_default_to_the_interfaces_networks)
 }
 END_TEST
 
+START_TEST(test_mtu_of_the_tun_device)
+{
+	ck_assert(build("", "", ""));
+	ck_assert_uint_eq(policy.tun_mtu, 0);
+	ck_assert(build("", "", "tun = { mtu = 1420; };"));
+	ck_assert_uint_eq(policy.tun_mtu, 1420);
+}
+END_TEST
+
 START_TEST(test_directed_broadcast_addresses_of_every_network)
 {
 	ck_assert(build("", "", ""));
@@ -349,6 +358,7 @@ static Suite *suite_policy(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_inside_prefixes_default_to_the_interfaces_networks);
+	tcase_add_test(t, test_mtu_of_the_tun_device);
 	tcase_add_test(t, test_directed_broadcast_addresses_of_every_network);
 	tcase_add_test(t, test_shared_address_is_the_first_primary_one);
 	tcase_add_test(t, test_shared_address_takes_its_place_among_the_pool);
