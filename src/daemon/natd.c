@@ -42,6 +42,17 @@ static int adopt_tun(struct natd *n, const struct tun_options *o)
 	return r;
 }
 
+static void tell_what_lacks(const struct tun *t, const struct tun_options *o)
+{
+	if (!o->offload || (t->features & TUN_USO))
+		return;
+	if (t->features & TUN_TSO)
+		log_notice(SUB_TUN, "this kernel knows no large UDP packets (USO, Linux 6.2) on %s: doing without",
+			   o->name);
+	else
+		log_notice(SUB_TUN, "this kernel gives no large packets on %s: doing without", o->name);
+}
+
 int natd_open_tun(struct natd *n)
 {
 	const struct config_tun *c = &n->setup->config->tun;
@@ -55,6 +66,7 @@ int natd_open_tun(struct natd *n)
 		n->tun.fd = -1;
 		return r;
 	}
+	tell_what_lacks(&n->tun, &o);
 	r = queues_open(n, &o);
 	if (r < 0)
 		queues_close(n);
