@@ -38,6 +38,27 @@ static int finish(struct gathering *g, int rc)
 
 /* ---- forwards, pools ---- */
 
+struct kind {
+	enum ctl_type request;
+	const char *name; /* of the list, in JSON */
+	void (*heading)(FILE *f);
+	exchange_fn *take;
+};
+
+static int show(struct natctl *n, int argc, char **argv, const struct kind *k)
+{
+	struct gathering g;
+
+	if (!filter_parse(n, NULL, argc, argv))
+		return NATCTL_USAGE;
+	begin(&g, n);
+	if (g.object)
+		json_add_list(g.object, k->name);
+	if (n->format == FORMAT_TABLE)
+		n->heading = k->heading;
+	return finish(&g, client_ask(n, k->request, NULL, k->take, &g, NULL));
+}
+
 static bool take_forward(void *ctx, uint8_t type, struct ctl_reader *body)
 {
 	struct gathering *g = ctx;
@@ -54,20 +75,6 @@ static bool take_forward(void *ctx, uint8_t type, struct ctl_reader *body)
 	else
 		output_forward_line(stdout, &w);
 	return output_ok(g->n);
-}
-
-int command_forwards(struct natctl *n, int argc, char **argv)
-{
-	struct gathering g;
-
-	if (!filter_parse(n, NULL, argc, argv))
-		return NATCTL_USAGE;
-	begin(&g, n);
-	if (g.object)
-		json_add_list(g.object, "forwards");
-	if (n->format == FORMAT_TABLE)
-		n->heading = output_forward_heading;
-	return finish(&g, client_ask(n, CTL_FORWARDS, NULL, take_forward, &g, NULL));
 }
 
 static bool take_pool(void *ctx, uint8_t type, struct ctl_reader *body)
@@ -88,18 +95,14 @@ static bool take_pool(void *ctx, uint8_t type, struct ctl_reader *body)
 	return output_ok(g->n);
 }
 
+int command_forwards(struct natctl *n, int argc, char **argv)
+{
+	return show(n, argc, argv, &(struct kind){CTL_FORWARDS, "forwards", output_forward_heading, take_forward});
+}
+
 int command_pools(struct natctl *n, int argc, char **argv)
 {
-	struct gathering g;
-
-	if (!filter_parse(n, NULL, argc, argv))
-		return NATCTL_USAGE;
-	begin(&g, n);
-	if (g.object)
-		json_add_list(g.object, "pools");
-	if (n->format == FORMAT_TABLE)
-		n->heading = output_pool_heading;
-	return finish(&g, client_ask(n, CTL_POOLS, NULL, take_pool, &g, NULL));
+	return show(n, argc, argv, &(struct kind){CTL_POOLS, "pools", output_pool_heading, take_pool});
 }
 
 /* ---- reload ---- */
