@@ -2,12 +2,18 @@
 # SPDX-License-Identifier: ISC
 """natd on the wire, side by side with what its users have: nft masquerade, plain forwarding, slirp4netns, pasta.
 
-    bench_net.py [--rounds N] [--seconds S] [--only WORD[,WORD]] [--fill N] [--list] [--write FILE] [--quick]
+    bench_net.py [--rounds N] [--seconds S] [--ways WAY[,WAY]] [--only TEST[,TEST]] [--fill N] [--list] [--write FILE]
 
-Each way has a trio of namespaces of its own (client, gateway, server, veth between them); they are measured in turn, round by round, so
-that A and B see the same machine. Printed: medians, spread (min-max), the ratio of medians to nft in the same run, and the CPU
-seconds of the whole machine per gigabyte or per million packets. --fill N puts N other sessions into the tables first; --list runs
-`natctl list` (for nft: `conntrack -L`) in a loop meanwhile. Needs root, iperf3, nft; NATD, NATCTL and NETLOAD name the binaries.
+WAY: nft, natd, natd-plain (tun.offload off), natd-2q (two workers), forward, slirp4netns, pasta; with "+N" behind it there are N
+other sessions in its table, with "+list" they are listed in a loop meanwhile: nft,natd,natd+500000,natd+500000+list. --fill
+and --list say that for every way.
+
+Each way has a trio of namespaces of its own (client, gateway, server, veth between them, all with the kernel's settings, nothing
+pinned); they are measured in turn, each round beginning with another, so that A and B see the same machine. Printed: medians,
+spread (min-max), the ratio of medians to nft in the same run and to the same way with few sessions, and the CPU
+seconds of the whole machine per gigabyte or per million packets. How many sessions each table held is counted, not believed.
+The limit of the kernel's table is raised for the length of the run where that is allowed. Needs root, iperf3, nft, conntrack; NATD,
+NATCTL and NETLOAD name the binaries.
 """
 import argparse
 import json
@@ -15,10 +21,13 @@ import os
 import re
 import shutil
 import signal
+import socket
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 PREFIX = f"natdb{os.getpid()}"
@@ -28,6 +37,10 @@ NETLOAD = os.path.abspath(os.environ.get("NETLOAD", "./tests/bench/netload"))
 SERVER, OUTSIDE, INSIDE, CLIENT = "203.0.113.9", "203.0.113.1", "10.8.0.1", "10.8.0.2"
 POOL = "203.0.113.64-203.0.113.79"
 FILL_FROM, FILL_PORT = "10.200.0.1", 9999
+FEW = 10
+WATCHDOG_US = 40000
+SO_TIMESTAMPNS = 35
+CONNTRACK_MAX = "/proc/sys/net/netfilter/nf_conntrack_max"
 
 CONF = """
 tun = {{ offload = {offload}; queues = {queues}; }};
@@ -35,6 +48,7 @@ outside = {{ interface = "out0"; addresses = [ "{pool}" ]; }};
 inside = {{ interfaces = [ "in0" ]; prefixes = [ "10.0.0.0/8" ]; }};
 translation = {{ pooling = "arbitrary"; }};
 limits = {{ sessions = 4000000; }};
+timeouts = {{ udp = 7200; }};
 control = {{ socket = "{socket}"; }};
 """
 
@@ -50,9 +64,10 @@ def sysctl(ns, name, value):
 class Way:
     """A client, a gateway of some kind, a server."""
 
-    def __init__(self, name, folder):
+    def __init__(self, name, folder, number):
         self.name, self.folder, self.processes = name, folder, []
-        self.c, self.g, self.s = (f"{PREFIX}-{name}-{x}" for x in "cgs")
+        self.fill, self.listed, self.listings = FEW, False, 0
+        self.c, self.g, self.s = (f"{PREFIX}-{number}{x}" for x in "cgs")
 
     def up(self):
         for ns in (self.c, self.g, self.s):
@@ -81,7 +96,7 @@ class Way:
 
     def start(self, ns, *args, **kw):
         p = subprocess.Popen(["ip", "netns", "exec", ns, *args], stdout=subprocess.DEVNULL,
-                             stderr=kw.get("stderr", subprocess.DEVNULL), text=True)
+                             stderr=kw.get("stderr", subprocess.DEVNULL), text=True, env=kw.get("env"))
         self.processes.append(p)
         return p
 
@@ -90,6 +105,13 @@ class Way:
 
     def load(self, ns, *args):
         return json.loads(run("ip", "netns", "exec", ns, NETLOAD, *args))
+
+    def put_others(self):
+        """Other sessions into the table: how many were sent."""
+        return self.load(self.c, "flows", SERVER, str(FILL_PORT), str(self.fill), FILL_FROM)["made"]
+
+    def held(self):
+        """How many sessions its table holds; None: it has none to ask."""
 
     def lister(self):
         return None
@@ -117,10 +139,44 @@ class Nft(Way):
         for a in range(64, 80):
             run("ip", "-n", self.g, "neigh", "add", "proxy", f"203.0.113.{a}", "dev", "out0")
         for name in ("udp_timeout", "udp_timeout_stream"):
-            sysctl(self.g, f"net.netfilter.nf_conntrack_{name}", 3600)
+            sysctl(self.g, f"net.netfilter.nf_conntrack_{name}", 7200)
+
+    def held(self):
+        return int(run("ip", "netns", "exec", self.g, "sysctl", "-n", "net.netfilter.nf_conntrack_count"))
 
     def lister(self):
         return ["ip", "netns", "exec", self.g, "conntrack", "-L"]
+
+
+class Notices:
+    """What natd tells its service manager, each with the time at which it was sent, by the kernel's stamp."""
+
+    def __init__(self, path):
+        self.path, self.seen, self.came = path, [], threading.Condition()
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self.socket.bind(path)
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        while True:
+            text, control, _, _ = self.socket.recvmsg(4096, 256)
+            stamps = [struct.unpack("=qq", data) for level, kind, data in control if kind == SO_TIMESTAMPNS and len(data) == 16]
+            with self.came:
+                self.seen.append((stamps[0][0] + stamps[0][1] / 1e9 if stamps else time.time(), text.decode()))
+                self.came.notify_all()
+
+    def wait(self, word, since):
+        """When the first such notice after number `since` was sent."""
+        with self.came:
+            if not self.came.wait_for(lambda: any(word in text for _, text in self.seen[since:]), 10):
+                raise SystemExit(f"bench_net: natd does not say {word}")
+            return next(when for when, text in self.seen[since:] if word in text)
+
+    def gaps(self, since):
+        """Seconds between the watchdog's signs of life."""
+        beats = [when for when, text in self.seen[since:] if "WATCHDOG=1" in text]
+        return [b - a for a, b in zip(beats, beats[1:])]
 
 
 class Natd(Way):
@@ -131,11 +187,23 @@ class Natd(Way):
         conf = os.path.join(self.folder, f"{self.name}.conf")
         with open(conf, "w", encoding="utf-8") as f:
             f.write(CONF.format(offload=self.offload, queues=self.queues, pool=POOL, socket=self.socket))
-        p = self.start(self.g, os.path.abspath(NATD), "-f", "-c", conf, stderr=subprocess.PIPE)
-        for line in p.stderr:
-            if "ready" in line:
-                return
-        raise SystemExit(f"bench_net: natd did not start with {conf}")
+        self.notices = Notices(os.path.join(self.folder, f"{self.name}.notify"))
+        env = {**os.environ, "NOTIFY_SOCKET": self.notices.path, "WATCHDOG_USEC": str(WATCHDOG_US)}
+        self.natd = self.start(self.g, os.path.abspath(NATD), "-f", "-c", conf, env=env)
+        self.notices.wait("READY=1", 0)
+
+    def ctl(self, *args):
+        return run(os.path.abspath(NATCTL), "-s", self.socket, *args)
+
+    def held(self):
+        return int(self.ctl("count"))
+
+    def reload(self):
+        """Seconds from SIGHUP until the new configuration is in force."""
+        since, start = len(self.notices.seen), time.time()
+        self.natd.send_signal(signal.SIGHUP)
+        self.notices.wait("RELOADING=1", since)
+        return self.notices.wait("READY=1", since) - start
 
     def lister(self):
         return [os.path.abspath(NATCTL), "-s", self.socket, "list"]
@@ -190,12 +258,17 @@ def wait_for(condition, seconds=10):
         time.sleep(0.02)
 
 
-# ---- what is measured: each returns (figure, unit of work for the CPU column) ----
+# ---- what is measured: each returns (its figures, units of work for the CPU column), or None: not of this way ----
 
 def iperf(way, seconds, *more):
-    out = json.loads(run("ip", "netns", "exec", way.c, "iperf3", "-c", SERVER, "-p", "7200", "-t", str(seconds), "-J", *more))
+    out = json.loads(run("ip", "netns", "exec", way.c, "iperf3", "-c", SERVER, "-p", "7200", "-t", str(seconds), "-J", *more,
+                         timeout=seconds + 20))
     got = out["end"]["sum_received"]
-    return got["bits_per_second"] / 1e9, got["bytes"] / 1e9
+    return [got["bits_per_second"] / 1e9], got["bytes"] / 1e9
+
+
+def tcp(*more):
+    return lambda way, seconds: iperf(way, seconds, *more)
 
 
 def udp(size, flows):
@@ -205,40 +278,59 @@ def udp(size, flows):
         wait_for(lambda: ":7300 " in run("ip", "netns", "exec", way.s, "ss", "-lun"))
         way.load(way.c, "udp-send", SERVER, "7300", str(size), str(flows), str(seconds))
         got = json.loads(count.communicate()[0])
-        return got["received"] / seconds / 1e3, got["received"] / 1e6
+        return [got["received"] / seconds / 1e3], got["received"] / 1e6
     return measure
 
 
 def round_trips(proto):
     def measure(way, seconds):
         got = way.load(way.c, "rr", proto, SERVER, "7000", str(seconds))
-        return got["rate"] / 1e3, got["rate"] * seconds / 1e6
-    return measure
-
-
-def p99(proto):
-    def measure(way, seconds):
-        got = way.load(way.c, "rr", proto, SERVER, "7000", str(seconds))
-        return got["p99_us"], got["rate"] * seconds / 1e6
+        return [got["rate"] / 1e3, got["median_us"], got["p99_us"]], got["rate"] * seconds / 1e6
     return measure
 
 
 def connections(way, seconds):
     got = way.load(way.c, "connect", SERVER, "7100", "20", str(seconds))
-    return got["rate"] / 1e3, got["rate"] * seconds / 1e6
+    return [got["rate"] / 1e3], got["rate"] * seconds / 1e6
 
 
+def waits(load):
+    """How long a control client, a signal and a timer wait while `load` runs. The client is a process that waits for
+    a processor like any other; signal and timer are natd's own."""
+    def measure(way, seconds):
+        if not isinstance(way, Natd):
+            return None
+        busy = threading.Thread(target=load, args=(way, seconds))
+        since, end, status, reloads = len(way.notices.seen), time.monotonic() + seconds, [], []
+        busy.start()
+        while time.monotonic() < end:
+            start = time.monotonic()
+            way.ctl("status")
+            status.append(time.monotonic() - start)
+            reloads.append(way.reload())
+            time.sleep(0.01)
+        busy.join()
+        late = max(way.notices.gaps(since)) - WATCHDOG_US / 2e6
+        return [x * 1e3 for x in (statistics.median(status), max(status), max(reloads), late)], 0
+    return measure
+
+
+RR = "TCP round trips, thousand/s", "TCP round trip, median, us", "TCP round trip, 99th percentile, us"
+WAITS = "natctl status, median, ms", "natctl status, longest, ms", "SIGHUP to the end of the reload, longest, ms", "timer late, longest, ms"
 TESTS = {
-    "tcp-up": ("TCP one stream up, Gbit/s", lambda w, s: iperf(w, s)),
-    "tcp-down": ("TCP one stream down, Gbit/s", lambda w, s: iperf(w, s, "-R")),
-    "tcp-8": ("TCP 8 streams, Gbit/s", lambda w, s: iperf(w, s, "-P", "8")),
-    "udp-18": ("UDP 18 bytes, 1 flow, kpps received", udp(18, 1)),
-    "udp-18-1000": ("UDP 18 bytes, 1000 flows, kpps received", udp(18, 1000)),
-    "udp-512": ("UDP 512 bytes, 1 flow, kpps received", udp(512, 1)),
-    "rr-tcp": ("TCP round trips, thousand/s", round_trips("tcp")),
-    "rr-udp": ("UDP round trips, thousand/s", round_trips("udp")),
-    "rr-tcp-p99": ("TCP round trip, 99th percentile, us", p99("tcp")),
-    "connect": ("new connections, thousand/s", connections),
+    "tcp-up": (["TCP one stream up, Gbit/s"], tcp()),
+    "tcp-down": (["TCP one stream down, Gbit/s"], tcp("-R")),
+    "tcp-8": (["TCP 8 streams, Gbit/s"], tcp("-P", "8")),
+    "udp-18": (["UDP 18 bytes, 1 flow, kpps received"], udp(18, 1)),
+    "udp-18-1000": (["UDP 18 bytes, 1000 flows, kpps received"], udp(18, 1000)),
+    "udp-512": (["UDP 512 bytes, 1 flow, kpps received"], udp(512, 1)),
+    "udp-512-1000": (["UDP 512 bytes, 1000 flows, kpps received"], udp(512, 1000)),
+    "rr-tcp": (RR, round_trips("tcp")),
+    "rr-udp": ([label.replace("TCP", "UDP") for label in RR], round_trips("udp")),
+    "connect": (["new connections, thousand/s"], connections),
+    "wait-idle": ([f"idle: {label}" for label in WAITS], waits(lambda way, seconds: None)),
+    "wait-udp": ([f"UDP flood: {label}" for label in WAITS], waits(udp(18, 1000))),
+    "wait-tcp": ([f"TCP bulk: {label}" for label in WAITS], waits(tcp())),
 }
 
 
@@ -248,34 +340,63 @@ def cpu_seconds():
     return (sum(v) - v[3] - v[4]) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(way, test, seconds, listing):
-    lister = subprocess.Popen(["sh", "-c", f"while :; do {' '.join(way.lister())} >/dev/null 2>&1; done"],
-                              start_new_session=True) if listing and way.lister() else None
-    try:
+class Listing:
+    """natctl list, or conntrack -L, again and again for the length of the block; way.listings counts those that were whole."""
+
+    def __init__(self, way):
+        self.way, self.over = way, False
+        self.thread = threading.Thread(target=self.loop)
+
+    def loop(self):
+        while not self.over:
+            p = subprocess.Popen(self.way.lister(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while p.poll() is None and not self.over:
+                time.sleep(0.005)
+            if p.poll() is None:
+                p.kill()
+            self.way.listings += p.wait() == 0
+
+    def __enter__(self):
+        if self.way.listed and self.way.lister():
+            self.thread.start()
+
+    def __exit__(self, *_):
+        self.over = True
+        if self.thread.is_alive():
+            self.thread.join()
+
+
+def measure(way, test, seconds):
+    """(figures, CPU seconds a unit of work), or None."""
+    with Listing(way):
         before = cpu_seconds()
-        figure, work = TESTS[test][1](way, seconds)
-        return figure, (cpu_seconds() - before) / work if work else 0
-    finally:
-        if lister:
-            os.killpg(lister.pid, signal.SIGKILL)
-            lister.wait()
+        got = TESTS[test][1](way, seconds)
+        cpu = cpu_seconds() - before
+    return got and (got[0], cpu / got[1] if got[1] else None)
 
 
-def table(results, ways):
-    lines = ["| | " + " | ".join(ways) + " |", "|---" * (len(ways) + 1) + "|"]
+def cell(samples, i, nft, own):
+    """One way's figure number i: median, spread, and its ratios to the medians of nft and of the same way with few sessions."""
+    figures = [f[i] for f, _ in samples]
+    m = statistics.median(figures)
+    text = f"{m:.2f} ({min(figures):.2f}-{max(figures):.2f})"
+    for base, word in ((nft, ""), (own, " of its own")):
+        text += f", {m / base:.2f}x{word}" if base else ""
+    cpu = [c for _, c in samples if c is not None]
+    return text + (f", cpu {statistics.median(cpu):.2f}" if cpu and i == 0 else "")
+
+
+def table(results, names):
+    lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for test, by_way in results.items():
-        base = statistics.median(f for f, _ in by_way["nft"]) if by_way.get("nft") else None
-        cells = []
-        for way in ways:
-            samples = by_way.get(way)
-            if not samples:
-                cells.append("-")
-                continue
-            figures, m = [f for f, _ in samples], statistics.median(f for f, _ in samples)
-            cpu = statistics.median(c for _, c in samples)
-            ratio = f", {m / base:.2f}x" if base and way != "nft" else ""
-            cells.append(f"{m:.2f} ({min(figures):.2f}-{max(figures):.2f}){ratio}, cpu {cpu:.2f}")
-        lines.append(f"| {TESTS[test][0]} | " + " | ".join(cells) + " |")
+        for i, label in enumerate(TESTS[test][0]):
+            medians = {n: statistics.median(f[i] for f, _ in by_way[n]) for n in names if by_way.get(n)}
+            cells = []
+            for name in names:
+                own = name.split("+")[0]
+                nft = medians.get(name.replace(own, "nft", 1), medians.get("nft")) if own != "nft" else None
+                cells.append(cell(by_way[name], i, nft, medians.get(own) if own != name else None) if name in medians else "-")
+            lines.append(f"| {label} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -294,42 +415,94 @@ WAYS = {"nft": Nft, "natd": Natd, "natd-plain": NatdPlain, "natd-2q": NatdQueues
         "pasta": Pasta}
 
 
+def make_way(name, folder, number, args):
+    base, *more = name.split("+")
+    way = WAYS[base](name, folder, number)
+    way.fill = next((int(m) for m in more if m.isdigit()), args.fill)
+    way.listed = args.list or "list" in more
+    return way
+
+
+class RoomForSessions:
+    """The kernel's table takes as many as are asked for, in the block; only the first network namespace may say so."""
+
+    def __init__(self, ways):
+        self.wanted = 2 * max([w.fill for w in ways if isinstance(w, Nft)], default=0)
+        self.before = None
+
+    def __enter__(self):
+        try:
+            with open(CONNTRACK_MAX, "r+", encoding="ascii") as f:
+                self.before = int(f.read())
+                if self.before < self.wanted:
+                    f.seek(0)
+                    f.write(str(self.wanted))
+        except OSError as error:
+            print(f"bench_net: the kernel's table keeps its limit: {error}", file=sys.stderr)
+
+    def __exit__(self, *_):
+        if self.before is not None and self.before < self.wanted:
+            with open(CONNTRACK_MAX, "w", encoding="ascii") as f:
+                f.write(str(self.before))
+
+
+def measure_all(ways, tests, args):
+    """test -> way -> samples; and what each table held."""
+    results, held = {t: {} for t in tests}, {}
+    for w in ways:
+        w.up()
+        if not isinstance(w, Sockets):
+            w.put_others()
+            held[w.name] = w.held()
+            print(f"{w.name}: {w.fill} other sessions sent, its table holds {held[w.name]}", file=sys.stderr)
+    for r in range(args.rounds):
+        for t in tests:
+            for w in ways[r % len(ways):] + ways[:r % len(ways)]:
+                got = measure(w, t, args.seconds)
+                if got:
+                    results[t].setdefault(w.name, []).append(got)
+                    print(f"round {r + 1} {t} {w.name}: {' '.join(f'{x:.2f}' for x in got[0])}", file=sys.stderr)
+    return results, held
+
+
+def describe(ways, held, args):
+    text = (f"{args.rounds} rounds of {args.seconds} s; median (min-max), ratio to nft and to the same way with few sessions, CPU "
+            "seconds of the whole machine per GB or per million packets, round trips or connections.")
+    counted = [f"{w.name} {held[w.name]}" for w in ways if held.get(w.name) is not None]
+    text += f" Sessions in the tables when all were put in: {', '.join(counted)}." if counted else ""
+    listed = [f"{w.name} {w.listings}" for w in ways if w.listed]
+    return text + (f" Whole listings meanwhile: {', '.join(listed)}." if listed else "")
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--seconds", type=int, default=2)
-    p.add_argument("--ways", default="nft,natd,forward")
+    p.add_argument("--ways", default="nft,natd,natd-plain,forward")
     p.add_argument("--only", default=",".join(TESTS))
-    p.add_argument("--fill", type=int, default=0)
+    p.add_argument("--fill", type=int, default=FEW)
     p.add_argument("--list", action="store_true")
-    p.add_argument("--write")
+    p.add_argument("--write", help="docs/performance.md")
+    p.add_argument("--mark", default="few", help="the block there to write: few, many, others")
     a = p.parse_args()
-    names = [w for w in a.ways.split(",") if w not in ("slirp4netns", "pasta") or shutil.which(w)]
-    tests = [t for t in a.only.split(",") if t in TESTS]
-    results = {t: {} for t in tests}
+    unknown = [t for t in a.only.split(",") if t not in TESTS]
+    unknown += [w for w in a.ways.split(",") if w.split("+")[0] not in WAYS]
+    if unknown:
+        p.error(f"not known: {', '.join(unknown)}")
+    names = [w for w in a.ways.split(",") if w.split("+")[0] not in ("slirp4netns", "pasta") or shutil.which(w.split("+")[0])]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was set up is taken down
     with tempfile.TemporaryDirectory(prefix="natd-bench-") as folder:
-        ways = [WAYS[n](n, folder) for n in names]
+        ways = [make_way(n, folder, i, a) for i, n in enumerate(names)]
         try:
-            for w in ways:
-                w.up()
-                if a.fill and not isinstance(w, Sockets):
-                    made = w.load(w.c, "flows", SERVER, str(FILL_PORT), str(a.fill), FILL_FROM)
-                    print(f"{w.name}: {made['made']} other sessions sent", file=sys.stderr)
-            for r in range(a.rounds):
-                for t in tests:
-                    for w in ways:
-                        results[t].setdefault(w.name, []).append(measure(w, t, a.seconds, a.list))
-                        print(f"round {r + 1} {t} {w.name}: {results[t][w.name][-1][0]:.2f}", file=sys.stderr)
+            with RoomForSessions(ways):
+                results, held = measure_all(ways, a.only.split(","), a)
         finally:
             for w in ways:
                 w.down()
-    title = f"fill {a.fill}{' listed' if a.list else ''}"
-    text = (f"{a.rounds} rounds of {a.seconds} s, {a.fill} other sessions{', listed in a loop' if a.list else ''}; median (min-max), "
-            f"ratio to nft, CPU seconds of the whole machine per GB or per million packets, round trips or connections.\n\n"
-            + table(results, names))
+    text = describe(ways, held, a) + "\n\n" + table(results, names)
     print(text)
     if a.write:
-        write_into(a.write, title, text)
+        write_into(a.write, a.mark, text)
     return 0
 
 
