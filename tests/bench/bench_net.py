@@ -246,8 +246,9 @@ class Slirp(Sockets):
 
 class Pasta(Sockets):
     def gateway(self):
-        self.start(self.g, "pasta", "-f", "--runas", "0", "--config-net", "-m", "1500", "-t", "none", "-u", "none", "--netns",
-                   f"/run/netns/{self.c}")
+        # The server is the gateway too, which pasta would take for the host itself.
+        self.start(self.g, "pasta", "-f", "--runas", "0", "--config-net", "--no-map-gw", "-m", "1500", "-t", "none", "-u", "none",
+                   "--netns", f"/run/netns/{self.c}")
 
 
 def wait_for(condition, seconds=10):
