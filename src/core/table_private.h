@@ -160,8 +160,8 @@ struct table_header table_header_for(const struct table *t, const uint64_t secre
 				     uint32_t header_bytes);
 /* The magic goes last, so that a half-written header is a blank one. */
 void table_header_write(struct table_header *to, const struct table_header *h);
-/* Makes records of TABLE_LAYOUT_FORMER out of which a table of the same sizes is, ones of TABLE_LAYOUT, in place.
- * False: they are none; nothing is touched. */
+/* Turns the records of a table of these sizes in TABLE_LAYOUT_FORMER into ones of TABLE_LAYOUT, in place. False: they are
+ * no such records, and not touched. */
 bool table_convert(struct table *t);
 
 /* ---- hashes ---- */
