@@ -108,9 +108,9 @@ bool icmp_limit_take(struct icmp_limit *l, uint64_t source_hash, uint64_t now_ms
 	return true;
 }
 
-bool icmp_pass_take(struct icmp_pass_limit *l, uint64_t session_hash, uint32_t now_s)
+bool icmp_pass_take(struct icmp_pass_limit *l, uint64_t session, uint32_t now_s)
 {
-	unsigned i = session_hash % ICMP_PASS_BUCKETS;
+	unsigned i = session % ICMP_PASS_BUCKETS;
 
 	if (l->bucket[i].second != now_s) {
 		l->bucket[i].second = now_s;

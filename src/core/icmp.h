@@ -85,6 +85,6 @@ struct icmp_pass_limit {
 	} bucket[ICMP_PASS_BUCKETS];
 };
 
-bool icmp_pass_take(struct icmp_pass_limit *l, uint64_t session_hash, uint32_t now_s);
+bool icmp_pass_take(struct icmp_pass_limit *l, uint64_t session, uint32_t now_s); /* by its name */
 
 #endif

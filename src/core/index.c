@@ -269,6 +269,10 @@ static bool wants_to_shrink(const struct index *ix)
 void index_fit(struct index *ix)
 {
 	ix->is_building = false;
+	if (ix->count == 0) { /* no bucket was touched */
+		ix->peak = 0;
+		set_size(ix, INDEX_MIN_BUCKETS);
+	}
 	while (wants_to_shrink(ix))
 		shrink(ix);
 }

@@ -157,16 +157,19 @@ static inline void index_prefetch_both(const struct index *ix, uint64_t hash)
 }
 
 /* The next step, for a key about to be entered: the first bucket is there; asks for the second one if that is full,
- * and for the first of the records that it has under the same tag. */
-static inline void index_prefetch_more(const struct index *ix, uint64_t hash)
+ * and for the first of the records that it has under the same tag, which it returns, or INDEX_NONE. */
+static inline uint32_t index_prefetch_more(const struct index *ix, uint64_t hash)
 {
 	const struct index_bucket *b = &ix->buckets[index_first_bucket(ix, hash)];
-	uint32_t found = index_match(b, ~ix->ref_mask, index_tag(ix, hash));
+	uint32_t found = index_match(b, ~ix->ref_mask, index_tag(ix, hash)), ref;
 
 	if (index_match(b, UINT32_MAX, 0) == 0)
 		__builtin_prefetch(&ix->buckets[index_second_bucket(ix, hash)]);
-	if (found != 0)
-		__builtin_prefetch(ix->source.locate(ix->source.ctx, b->slot[__builtin_ctz(found)] & ix->ref_mask));
+	if (found == 0)
+		return INDEX_NONE;
+	ref = b->slot[__builtin_ctz(found)] & ix->ref_mask;
+	__builtin_prefetch(ix->source.locate(ix->source.ctx, ref));
+	return ref;
 }
 
 /* Walks the references whose tag fits:

@@ -7,6 +7,7 @@
  * Most mappings have one session. Such a mapping is no record of its own: its entries in the internal
  * and the external index lead to the session ("solo"). The second session turns it into a group: a
  * record with a count, which both entries lead to from then on, until the last session has gone.
+ * The sessions of a group, and an unlisted solo one (below), are entered by their whole keys: see session_find.c.
  *
  * A group's sessions cannot be listed from it, so address-dependent filtering (RFC 4787 5) has an
  * index of its own: (external endpoint, remote address), entered for the sessions of groups only, with
@@ -166,6 +167,18 @@ static bool is_over(const struct table *t, uint32_t ref)
 	return (ref & GROUP_REF) == 0 && table_session_expired(t, &t->sessions[ref], t->now_s);
 }
 
+/* The session of a solo mapping that is unlisted is found outbound by its whole key. False: no room. */
+static bool enter_unlisted(struct table *t, uint32_t ref)
+{
+	return (ref & GROUP_REF) != 0 || index_insert(&t->index[IX_OUT], hash_out(t, &t->sessions[ref]), ref);
+}
+
+static void leave_unlisted(struct table *t, uint32_t ref)
+{
+	if ((ref & GROUP_REF) == 0)
+		index_remove(&t->index[IX_OUT], hash_out(t, &t->sessions[ref]), ref);
+}
+
 /* Enters a mapping, whose fields are those of `key`, under its internal key. False: no room. */
 static bool list(struct table *t, uint32_t ref, const struct session *key, uint64_t hash)
 {
@@ -174,9 +187,14 @@ static bool list(struct table *t, uint32_t ref, const struct session *key, uint6
 
 	if (other == INDEX_NONE)
 		return index_insert(ix, hash, ref);
-	t->unlisted++;
-	if (is_over(t, other))
+	if (is_over(t, other)) {
+		if (!enter_unlisted(t, other))
+			return false;
 		index_replace(ix, hash, other, ref);
+	} else if (!enter_unlisted(t, ref)) {
+		return false;
+	}
+	t->unlisted++;
 	return true;
 }
 
@@ -184,14 +202,19 @@ static void relist(struct table *t, uint32_t ref)
 {
 	const struct session key = as_session(t, ref);
 
-	if (!list(t, ref, &key, mapping_key_internal(t, &key)))
-		t->unlisted++;
+	if (list(t, ref, &key, mapping_key_internal(t, &key)))
+		return;
+	t->unlisted++;
+	if ((ref & GROUP_REF) == 0) /* nothing would lead to it */
+		table_session_close(t, &t->sessions[ref], t->now_s);
 }
 
 static void unlist(struct table *t, uint32_t ref)
 {
-	if (!index_remove(&t->index[IX_INTERNAL], mapping_hash_internal(t, ref), ref))
-		t->unlisted--;
+	if (index_remove(&t->index[IX_INTERNAL], mapping_hash_internal(t, ref), ref))
+		return;
+	t->unlisted--;
+	leave_unlisted(t, ref);
 }
 
 void mapping_relist(struct table *t)
@@ -204,8 +227,10 @@ void mapping_relist(struct table *t)
 	     i = slots_next(&t->session_slots, i + 1, top)) {
 		const struct session *s = &t->sessions[i];
 
-		if (session_is_pooled(s) && mapping_owner(t, session_class(s), s->ext, s->ext_port) == i)
-			relist(t, i);
+		if (!session_is_pooled(s) || mapping_owner(t, session_class(s), s->ext, s->ext_port) != i)
+			continue;
+		leave_unlisted(t, i); /* if it was */
+		relist(t, i);
 	}
 	top = t->group_slots.top;
 	for (uint32_t i = slots_next(&t->group_slots, 0, top); i < top; i = slots_next(&t->group_slots, i + 1, top))
@@ -314,6 +339,20 @@ void mapping_change_holders(struct table *t, uint32_t i, int by)
 		t->groups[ref - GROUP_REF].holders += (uint32_t)by;
 }
 
+/* A solo mapping's session becomes one of a group: now it must be found by its whole key. False: no room. */
+static bool enter_group(struct table *t, uint32_t solo)
+{
+	bool is_listed = index_contains(&t->index[IX_INTERNAL], mapping_hash_internal(t, solo), solo);
+
+	if (!peer_add(t, solo))
+		return false;
+	if (is_listed ? session_enter_whole(t, solo)
+		      : index_insert(&t->index[IX_IN], hash_in(t, &t->sessions[solo]), solo))
+		return true;
+	peer_remove(t, solo);
+	return false;
+}
+
 /* Makes a group of a solo mapping. Its reference, or INDEX_NONE. */
 static uint32_t promote(struct table *t, uint32_t solo)
 {
@@ -322,7 +361,7 @@ static uint32_t promote(struct table *t, uint32_t solo)
 
 	if (slot == SLOTS_NONE)
 		return INDEX_NONE;
-	if (!peer_add(t, solo)) {
+	if (!enter_group(t, solo)) {
 		slots_give(&t->group_slots, slot);
 		return INDEX_NONE;
 	}
@@ -353,8 +392,12 @@ enum mapping_joined mapping_join(struct table *t, uint32_t i, const struct sessi
 		return JOIN_FAILED;
 	if ((ref & GROUP_REF) == 0)
 		ref = promote(t, ref);
-	if (ref == INDEX_NONE || !peer_add(t, i))
+	if (ref == INDEX_NONE || !session_enter_whole(t, i))
 		return JOIN_FAILED;
+	if (!peer_add(t, i)) {
+		session_leave_whole(t, i);
+		return JOIN_FAILED;
+	}
 	t->groups[ref - GROUP_REF].sessions++;
 	t->groups[ref - GROUP_REF].holders += mapping_is_holder(t, i);
 	return JOIN_SHARED;
@@ -369,6 +412,7 @@ bool mapping_leave(struct table *t, uint32_t i, uint32_t now_s)
 		return false;
 	if (ref & GROUP_REF) {
 		peer_remove(t, i);
+		session_leave_whole(t, i);
 		t->groups[ref - GROUP_REF].holders -= mapping_is_holder(t, i);
 		if (--t->groups[ref - GROUP_REF].sessions > 0)
 			return false;

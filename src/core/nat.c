@@ -245,7 +245,7 @@ void nat_key(const struct nat *n, struct work *w, enum nat_dir dir)
 		k->remote_port = has_ports ? v->sport : 0;
 	}
 	w->hash = table_hash(n->table, k);
-	w->likely = NULL;
+	w->probe.likely = NULL;
 }
 
 /* ---- one packet ---- */
@@ -282,13 +282,21 @@ static void prepare(struct nat *n, struct work *w, struct nat_packet *p)
 	if (!has_key(w))
 		return;
 	nat_key(n, w, (enum nat_dir)w->dir);
-	w->place = table_prefetch(n->table, (enum nat_dir)w->dir, w->hash);
+	table_probe_begin(n->table, &w->key, w->hash, &w->probe);
 }
 
-static void prefetch_record(const struct nat *n, struct work *w)
+/* One step of all probes; true: some have another. */
+static bool probe_all(struct nat *n, uint32_t count)
 {
-	if (has_key(w))
-		w->likely = table_prefetch_record(n->table, (enum nat_dir)w->dir, w->hash, w->place);
+	bool more = false;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct work *w = &n->work[i];
+
+		if (has_key(w))
+			more |= table_probe_step(n->table, &w->key, w->hash, &w->probe);
+	}
+	return more;
 }
 
 /* The host reads its ICMP itself: natd sees copies, and what is not for its sessions is none of its business. */
@@ -386,8 +394,8 @@ void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t co
 	n->emit_ctx = ctx;
 	for (uint32_t i = 0; i < count; i++)
 		prepare(n, &n->work[i], &p[i]);
-	for (uint32_t i = 0; i < count; i++)
-		prefetch_record(n, &n->work[i]);
+	while (probe_all(n, count))
+		;
 	for (uint32_t i = 0; i < count; i++)
 		process(n, &n->work[i]);
 }

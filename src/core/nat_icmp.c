@@ -75,7 +75,6 @@ static enum nat_reason pass_error(struct nat *n, struct work *w)
 	struct session_key k;
 	struct session *s;
 	struct pkt_view q;
-	uint64_t hash;
 	enum nat_reason why = packet_parse_quote(&w->v, &q);
 
 	if (why != NAT_PASS)
@@ -83,12 +82,11 @@ static enum nat_reason pass_error(struct nat *n, struct work *w)
 	if (w->v.dst != q.src)
 		return DROP_ICMP_QUOTE_ADDRESS;
 	quote_key(n, &q, (enum nat_dir)w->dir, &k);
-	hash = table_hash(n->table, &k);
-	s = table_find(n->table, &k, hash, n->now_s);
+	s = table_find(n->table, &k, table_hash(n->table, &k), n->now_s);
 	if (s == NULL)
 		return DROP_ICMP_NO_SESSION;
 	why = check_error(s, w, &q);
-	if (why == NAT_PASS && !icmp_pass_take(&n->icmp_pass, hash, n->now_s))
+	if (why == NAT_PASS && !icmp_pass_take(&n->icmp_pass, table_session_id(n->table, s), n->now_s))
 		why = DROP_ICMP_RATE;
 	if (why == NAT_PASS) {
 		if (w->dir == DIR_IN)

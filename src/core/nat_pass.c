@@ -248,7 +248,7 @@ enum nat_reason nat_pass(struct nat *n, struct work *w)
 
 	if (why != NAT_PASS)
 		return why;
-	s = table_find_likely(n->table, &w->key, w->hash, w->likely, n->now_s);
+	s = table_find_likely(n->table, &w->key, w->hash, w->probe.likely, n->now_s);
 	is_new = s == NULL;
 	if (is_new)
 		why = nat_check_addresses(n, w);

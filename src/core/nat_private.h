@@ -50,15 +50,14 @@ struct work {
 	struct pkt_view v;
 	struct session_key key;
 	uint64_t hash;
-	const void *place;	/* for table_prefetch_record() */
-	struct session *likely; /* for table_find_likely(); NULL: not known */
-	uint8_t dir;		/* enum nat_dir of the next pass */
-	uint8_t reason;		/* enum nat_reason found while classifying */
-	bool hairpin;		/* from inside to an outside address of natd */
-	bool to_host;		/* the verdict is NAT_TO_HOST, untouched */
-	bool from_inside;	/* where an answer about it must go */
-	uint16_t mtu;		/* of the way out, 0: not known */
-	uint32_t src, dst;	/* as it came in, and the same for the next three */
+	struct table_probe probe;
+	uint8_t dir;	   /* enum nat_dir of the next pass */
+	uint8_t reason;	   /* enum nat_reason found while classifying */
+	bool hairpin;	   /* from inside to an outside address of natd */
+	bool to_host;	   /* the verdict is NAT_TO_HOST, untouched */
+	bool from_inside;  /* where an answer about it must go */
+	uint16_t mtu;	   /* of the way out, 0: not known */
+	uint32_t src, dst; /* as it came in, and the same for the next three */
 	uint16_t sport, dport;
 	uint16_t id;
 	struct session *session; /* of the last pass */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Sessions: found by packets, opened, closed, listed, swept.
+ * Sessions: opened, closed, listed, swept. Found by packets: session_find.c.
  *
  * A record is written whole, entered into the indexes, and becomes valid with the last store, that of
  * its state; it is taken out of everything and withdrawn with the last store when it closes. So a
@@ -12,112 +12,7 @@
 
 enum { SWEEP_BLOCK = 16, ID_INDEX_BITS = 25, ID_GENERATION_BITS = 15, ID_CREATED_MASK = 0x1fff };
 
-/* ---- look-up ---- */
-
-uint64_t table_hash(const struct table *t, const struct session_key *k)
-{
-	return table_key(t, (uint64_t)k->local << 32 | k->remote, (uint32_t)k->local_port << 16 | k->remote_port,
-			 key_kind(k->class_, k->dir == DIR_OUT ? KEY_OUT : KEY_IN));
-}
-
-/* The indexes of both directions have references of 24 bits: masks and shifts need not be read from them. */
-enum { SESSION_REF_BITS = 24, SESSION_REF = (1 << SESSION_REF_BITS) - 1 };
-
-const void *table_prefetch(const struct table *t, enum nat_dir dir, uint64_t hash)
-{
-	const struct index *ix = &t->index[dir == DIR_OUT ? IX_OUT : IX_IN];
-	const struct index_bucket *b = &ix->buckets[index_first_bucket(ix, hash)];
-
-	__builtin_prefetch(b);
-	return b;
-}
-
-struct session *table_prefetch_record(const struct table *t, enum nat_dir dir, uint64_t hash, const void *place)
-{
-	const struct index *ix = &t->index[dir == DIR_OUT ? IX_OUT : IX_IN];
-	const struct index_bucket *b = place;
-	uint32_t found = index_match(b, ~(uint32_t)SESSION_REF, index_tag_of(hash, SESSION_REF_BITS));
-	struct session *likely;
-
-	if (found == 0) {
-		__builtin_prefetch(&ix->buckets[index_second_bucket(ix, hash)]);
-		return NULL;
-	}
-	likely = &t->sessions[b->slot[__builtin_ctz(found)] & SESSION_REF];
-	__builtin_prefetch(likely, 1);
-	return likely;
-}
-
-/* A key begins as a session does: what is compared outbound are twelve bytes. */
-_Static_assert(offsetof(struct session_key, local) == offsetof(struct session, int_addr) &&
-		       offsetof(struct session_key, remote) == offsetof(struct session, rem_addr) &&
-		       offsetof(struct session_key, local_port) == offsetof(struct session, int_port) &&
-		       offsetof(struct session_key, remote_port) == offsetof(struct session, rem_port),
-	       "the outbound key is the beginning of the record");
-
-static inline bool is_key_of(const struct session_key *k, const struct session *s)
-{
-	uint32_t local = s->ext;
-	uint16_t local_port = s->ext_port;
-
-	if (k->dir == DIR_OUT)
-		return memcmp(k, s, 12) == 0 && session_class(s) == k->class_;
-	return ((local ^ k->local) | (s->rem_addr ^ k->remote) | (uint32_t)(local_port ^ k->local_port) |
-		(uint32_t)(s->rem_port ^ k->remote_port) | (uint32_t)(session_class(s) ^ k->class_)) == 0;
-}
-
-struct session *table_find(struct table *t, const struct session_key *k, uint64_t hash, uint32_t now_s)
-{
-	struct index *ix = &t->index[k->dir == DIR_OUT ? IX_OUT : IX_IN];
-	struct index_cursor c;
-	uint32_t ref;
-
-	for (ref = index_begin(&c, ix, hash); ref != INDEX_NONE; ref = index_next(&c)) {
-		struct session *s = &t->sessions[ref];
-
-		if (!is_key_of(k, s))
-			continue;
-		if (c.step > 1)
-			index_bring_home(ix, hash, ref);
-		if (!table_session_expired(t, s, now_s))
-			return s;
-		break;
-	}
-	t->long_probes += c.step > 2;
-	t->now_s = now_s;
-	return NULL;
-}
-
-/* A record closed meanwhile keeps its key, but not its state. */
-struct session *table_find_likely(struct table *t, const struct session_key *k, uint64_t hash, struct session *likely,
-				  uint32_t now_s)
-{
-	if (likely != NULL && is_key_of(k, likely) && session_state(likely) != SESSION_FREE &&
-	    !table_session_expired(t, likely, now_s))
-		return likely;
-	return table_find(t, k, hash, now_s);
-}
-
-struct session *session_same(const struct table *t, const struct session *s, enum nat_dir dir, uint64_t hash)
-{
-	const struct session_key k = {
-		.local = dir == DIR_OUT ? s->int_addr : s->ext,
-		.remote = s->rem_addr,
-		.local_port = dir == DIR_OUT ? s->int_port : s->ext_port,
-		.remote_port = s->rem_port,
-		.class_ = (uint8_t)session_class(s),
-		.dir = (uint8_t)dir,
-	};
-	struct index_cursor c;
-	uint32_t ref;
-
-	for (ref = index_begin(&c, &t->index[dir == DIR_OUT ? IX_OUT : IX_IN], hash); ref != INDEX_NONE;
-	     ref = index_next(&c)) {
-		if (is_key_of(&k, &t->sessions[ref]))
-			return &t->sessions[ref];
-	}
-	return NULL;
-}
+/* ---- its time ---- */
 
 uint32_t table_session_timeout(const struct table *t, const struct session *s)
 {
@@ -135,8 +30,6 @@ bool table_session_expired(const struct table *t, const struct session *s, uint3
 
 void session_hash(const struct table *t, const struct session *s, struct session_hashes *h)
 {
-	h->side[DIR_OUT] = hash_out(t, s);
-	h->side[DIR_IN] = hash_in(t, s);
 	h->host = host_hash(t, s->int_addr);
 	h->internal = mapping_key_internal(t, s);
 	h->external = mapping_key_external(t, session_class(s), s->ext, s->ext_port);
@@ -144,21 +37,46 @@ void session_hash(const struct table *t, const struct session *s, struct session
 
 void session_prefetch(const struct table *t, const struct session *s, const struct session_hashes *h)
 {
-	index_prefetch_both(&t->index[IX_OUT], h->side[DIR_OUT]);
-	index_prefetch_both(&t->index[IX_IN], h->side[DIR_IN]);
 	index_prefetch(&t->index[IX_HOST], h->host);
-	if (!session_is_pooled(s))
-		return;
-	index_prefetch_both(&t->index[IX_INTERNAL], h->internal);
-	index_prefetch_both(&t->index[IX_EXTERNAL], h->external);
+	if (session_is_pooled(s)) {
+		index_prefetch_both(&t->index[IX_INTERNAL], h->internal);
+		index_prefetch_both(&t->index[IX_EXTERNAL], h->external);
+	} else {
+		index_prefetch_both(&t->index[IX_OUT], hash_out(t, s));
+		index_prefetch_both(&t->index[IX_IN], hash_in(t, s));
+	}
 }
 
-void session_prefetch_more(const struct table *t, const struct session_hashes *h)
+void session_prefetch_more(const struct table *t, const struct session *s, const struct session_hashes *h)
 {
-	index_prefetch_more(&t->index[IX_OUT], h->side[DIR_OUT]);
-	index_prefetch_more(&t->index[IX_IN], h->side[DIR_IN]);
+	uint32_t owner;
+
+	if (!session_is_pooled(s))
+		return;
 	index_prefetch_more(&t->index[IX_INTERNAL], h->internal);
-	index_prefetch_more(&t->index[IX_EXTERNAL], h->external);
+	owner = index_prefetch_more(&t->index[IX_EXTERNAL], h->external);
+	if (owner == INDEX_NONE || owner == session_index(t, s))
+		return;
+	index_prefetch_both(&t->index[IX_OUT], hash_out(t, s)); /* one of a group, or to be one */
+	index_prefetch_both(&t->index[IX_IN], hash_in(t, s));
+}
+
+bool session_enter_whole(struct table *t, uint32_t i)
+{
+	const struct session *s = &t->sessions[i];
+
+	if (!index_insert(&t->index[IX_OUT], hash_out(t, s), i))
+		return false;
+	if (index_insert(&t->index[IX_IN], hash_in(t, s), i))
+		return true;
+	index_remove(&t->index[IX_OUT], hash_out(t, s), i);
+	return false;
+}
+
+void session_leave_whole(struct table *t, uint32_t i)
+{
+	index_remove(&t->index[IX_OUT], hash_out(t, &t->sessions[i]), i);
+	index_remove(&t->index[IX_IN], hash_in(t, &t->sessions[i]), i);
 }
 
 static bool is_embryo(const struct table *t, uint32_t i)
@@ -177,6 +95,7 @@ static void count_in(struct table *t, uint32_t i, struct host *h, enum mapping_j
 	h->sessions++;
 	h->embryos += is_embryo(t, i);
 	t->embryos += is_embryo(t, i);
+	t->unmapped += !session_is_pooled(s);
 	h->ports += joined == JOIN_NEW;
 	t->uses[s->ext].sessions++;
 }
@@ -185,23 +104,18 @@ bool session_link(struct table *t, uint32_t i, const struct session_hashes *hash
 {
 	const struct session *s = &t->sessions[i];
 	struct host *h = host_make(t, s->int_addr, hash->host);
-	enum mapping_joined joined = JOIN_SHARED;
+	enum mapping_joined joined;
 
-	if (h == NULL || !index_insert(&t->index[IX_OUT], hash->side[DIR_OUT], i))
+	if (h == NULL)
 		return false;
-	if (!index_insert(&t->index[IX_IN], hash->side[DIR_IN], i))
-		goto out_of_out;
 	if (session_is_pooled(s))
 		joined = mapping_join(t, i, hash);
+	else
+		joined = session_enter_whole(t, i) ? JOIN_SHARED : JOIN_FAILED;
 	if (joined == JOIN_FAILED)
-		goto out_of_in;
+		return false;
 	count_in(t, i, h, joined);
 	return true;
-out_of_in:
-	index_remove(&t->index[IX_IN], hash->side[DIR_IN], i);
-out_of_out:
-	index_remove(&t->index[IX_OUT], hash->side[DIR_OUT], i);
-	return false;
 }
 
 static void unlink_session(struct table *t, uint32_t i, uint32_t now_s)
@@ -210,8 +124,10 @@ static void unlink_session(struct table *t, uint32_t i, uint32_t now_s)
 	struct host *h = host_find(t, s->int_addr);
 	bool ended = session_is_pooled(s) && mapping_leave(t, i, now_s);
 
-	index_remove(&t->index[IX_OUT], hash_out(t, s), i);
-	index_remove(&t->index[IX_IN], hash_in(t, s), i);
+	if (!session_is_pooled(s)) {
+		session_leave_whole(t, i);
+		t->unmapped--;
+	}
 	t->embryos -= is_embryo(t, i);
 	t->uses[s->ext].sessions--;
 	if (h == NULL)
@@ -332,7 +248,7 @@ struct session *table_session_open(struct table *t, const struct session_spec *s
 	session_hash(t, &fresh, &h);
 	session_prefetch(t, &fresh, &h);
 	for (int dir = DIR_OUT; dir <= DIR_IN; dir++) {
-		struct session *old = session_same(t, &fresh, (enum nat_dir)dir, h.side[dir]);
+		struct session *old = session_same(t, &fresh, (enum nat_dir)dir, &h);
 
 		if (old == NULL)
 			continue;
@@ -421,16 +337,18 @@ static uint32_t sweep_block(const struct sweep *w, uint32_t from, uint32_t end)
 {
 	struct table *t = w->t;
 	uint32_t over[SWEEP_BLOCK], n = 0;
-	struct session_hashes h;
+	struct session_hashes h[SWEEP_BLOCK];
 
 	for (uint32_t i = slots_next(&t->session_slots, from, end); i < end;
 	     i = slots_next(&t->session_slots, i + 1, end)) {
 		if (!table_session_expired(t, &t->sessions[i], w->now_s))
 			continue;
-		session_hash(t, &t->sessions[i], &h);
-		session_prefetch(t, &t->sessions[i], &h);
+		session_hash(t, &t->sessions[i], &h[n]);
+		session_prefetch(t, &t->sessions[i], &h[n]);
 		over[n++] = i;
 	}
+	for (uint32_t k = 0; k < n; k++)
+		session_prefetch_more(t, &t->sessions[over[k]], &h[k]);
 	for (uint32_t k = 0; k < n; k++) {
 		struct session *s = &t->sessions[over[k]];
 

@@ -10,11 +10,11 @@
  *
  *   64    the session
  *    8    what is seldom read: creation time, generation, check
- *   20.5  four index entries of 64/12.5 bytes: from inside, from outside, and its mapping from either side
+ *   10.3  two index entries of 64/12.5 bytes: its mapping from either side (session_find.c)
  *    0.4  one bit to number it; one and a quarter for the port, and as much again while ports rest
  *
  * A mapping with one session has no record: both its index entries lead to the session itself. The
- * second session makes a `struct group` (mapping.c). There are no timers: a session's deadline is
+ * second session makes a `struct group` (mapping.c), and each of its sessions has two entries more. There are no timers: a session's deadline is
  * seen_s plus the timeout of its state, look-ups judge it on the spot, and table_sweep() walks the
  * records in turn to reclaim.
  *

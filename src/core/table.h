@@ -169,16 +169,22 @@ struct session_key {
 	uint8_t dir;	/* enum nat_dir */
 };
 
-uint64_t table_hash(const struct table *t, const struct session_key *k);
-/* Three steps so that a batch can overlap its cache misses: prefetch the bucket; find the likely record in it and
- * prefetch that; then table_find(). The first two are hints and may be left out. The first returns a place that the
- * second must be given, before anything is opened or closed. */
-const void *table_prefetch(const struct table *t, enum nat_dir dir, uint64_t hash);
-/* The record that a look-up will most likely want, or NULL; not read, and perhaps another's by the time it is. */
-struct session *table_prefetch_record(const struct table *t, enum nat_dir dir, uint64_t hash, const void *place);
+uint64_t table_hash(const struct table *t, const struct session_key *k); /* of what a look-up begins with */
+
+/* Hints, so that a batch can overlap its cache misses: begin, then step while it returns true, then
+ * table_find_likely(). Nothing may be opened or closed between begin and the last step. */
+struct table_probe {
+	const void *bucket; /* asked for, to be looked at in the next step; or NULL */
+	struct session
+		*likely; /* most likely the one, asked for; or NULL. Not read, and perhaps another's when it is */
+	uint64_t whole;	 /* hash of the whole key; 0: not asked yet */
+};
+void table_probe_begin(const struct table *t, const struct session_key *k, uint64_t hash, struct table_probe *p);
+bool table_probe_step(const struct table *t, const struct session_key *k, uint64_t hash, struct table_probe *p);
+
 /* Session with exactly this key that has not timed out, or NULL. */
 struct session *table_find(struct table *t, const struct session_key *k, uint64_t hash, uint32_t now_s);
-/* The same, trying first what table_prefetch_record() said (or NULL). */
+/* The same, trying first what a probe said (or NULL). */
 struct session *table_find_likely(struct table *t, const struct session_key *k, uint64_t hash, struct session *likely,
 				  uint32_t now_s);
 

@@ -166,8 +166,7 @@ static void restore(const struct restore *r, uint32_t k)
 	const struct session_hashes *h = &r->hash[k];
 	const struct session *s = &t->sessions[i];
 
-	if (session_same(t, s, DIR_OUT, h->side[DIR_OUT]) == NULL &&
-	    session_same(t, s, DIR_IN, h->side[DIR_IN]) == NULL && session_link(t, i, h)) {
+	if (session_same(t, s, DIR_OUT, h) == NULL && session_same(t, s, DIR_IN, h) == NULL && session_link(t, i, h)) {
 		r->report->restored++;
 		return;
 	}
@@ -201,7 +200,7 @@ static void restore_all(struct table *t, struct table_attach_report *report)
 	do {
 		at = restore_gather(&r, at);
 		for (uint32_t k = 0; k < r.n; k++)
-			session_prefetch_more(t, &r.hash[k]);
+			session_prefetch_more(t, &t->sessions[r.record[k]], &r.hash[k]);
 		for (uint32_t k = 0; k < r.n; k++)
 			restore(&r, k);
 	} while (r.n == RESTORE_BLOCK);

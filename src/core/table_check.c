@@ -10,7 +10,8 @@
 
 struct sums {
 	uint64_t groups, holders, peers, sessions, embryos, ports, address;
-	uint32_t solos, embryo_count;
+	uint32_t solos, embryo_count, unmapped;
+	uint32_t whole[2]; /* sessions entered by their whole key, by enum nat_dir */
 };
 
 static uint64_t weight(uint32_t kind, uint32_t i)
@@ -75,6 +76,20 @@ static const char *check_parts(const struct table *t)
 
 /* ---- sessions ---- */
 
+/* Entered by its whole key exactly where no endpoint leads to it. */
+static const char *check_whole(const struct table *t, uint32_t i, bool out, bool in, struct sums *sums)
+{
+	const struct session *s = &t->sessions[i];
+
+	sums->whole[DIR_OUT] += out;
+	sums->whole[DIR_IN] += in;
+	if (index_contains(&t->index[IX_OUT], hash_out(t, s), i) != out)
+		return "outbound entry by whole key missing, or too much";
+	if (index_contains(&t->index[IX_IN], hash_in(t, s), i) != in)
+		return "inbound entry by whole key missing, or too much";
+	return NULL;
+}
+
 static const char *check_mapping_of(const struct table *t, uint32_t i, struct sums *sums)
 {
 	const struct session *s = &t->sessions[i];
@@ -85,7 +100,9 @@ static const char *check_mapping_of(const struct table *t, uint32_t i, struct su
 		return "session without its mapping";
 	if ((ref & GROUP_REF) == 0) {
 		sums->solos++;
-		return ref == i ? NULL : "a mapping of one session has another";
+		if (ref != i)
+			return "a mapping of one session has another";
+		return check_whole(t, i, mapping_listed(t, i) != i, false, sums);
 	}
 	g = &t->groups[ref - GROUP_REF];
 	if (g->int_addr != s->int_addr || g->int_port != s->int_port)
@@ -95,10 +112,11 @@ static const char *check_mapping_of(const struct table *t, uint32_t i, struct su
 	peer = mapping_peer(t, s);
 	if (peer == INDEX_NONE)
 		return "session of a group without its peer";
-	if ((peer & GROUP_REF) == 0)
-		return peer == i ? NULL : "a peer of one session has another";
-	sums->peers += weight(W_PEER, peer - GROUP_REF);
-	return NULL;
+	if ((peer & GROUP_REF) == 0 && peer != i)
+		return "a peer of one session has another";
+	if (peer & GROUP_REF)
+		sums->peers += weight(W_PEER, peer - GROUP_REF);
+	return check_whole(t, i, true, true, sums);
 }
 
 static const char *check_session(const struct table *t, uint32_t i, struct sums *sums)
@@ -106,10 +124,12 @@ static const char *check_session(const struct table *t, uint32_t i, struct sums 
 	const struct session *s = &t->sessions[i];
 	const struct host *h = host_find(t, s->int_addr);
 	bool is_embryo = (t->cold[i].generation & COLD_ANSWERED) == 0;
+	struct session_hashes hashes;
 
 	if (session_state(s) == SESSION_FREE || session_state(s) >= SESSION_STATE_COUNT)
 		return "used slot without a session";
-	if (session_same(t, s, DIR_OUT, hash_out(t, s)) != s || session_same(t, s, DIR_IN, hash_in(t, s)) != s)
+	session_hash(t, s, &hashes);
+	if (session_same(t, s, DIR_OUT, &hashes) != s || session_same(t, s, DIR_IN, &hashes) != s)
 		return "session not found by its own key, or two of one key";
 	if (t->cold[i].check != record_check(s))
 		return "session with a wrong check";
@@ -123,7 +143,10 @@ static const char *check_session(const struct table *t, uint32_t i, struct sums 
 		sums->embryos += weight(W_HOST, (uint32_t)(h - t->hosts));
 		sums->embryo_count++;
 	}
-	return session_is_pooled(s) ? check_mapping_of(t, i, sums) : NULL;
+	if (session_is_pooled(s))
+		return check_mapping_of(t, i, sums);
+	sums->unmapped++;
+	return check_whole(t, i, true, true, sums);
 }
 
 static const char *check_sessions(const struct table *t, struct sums *sums)
@@ -138,8 +161,10 @@ static const char *check_sessions(const struct table *t, struct sums *sums)
 		return wrong;
 	if ((uint32_t)t->header->session_top < top)
 		return "sessions above the saved top";
-	if (t->index[IX_OUT].count != t->session_slots.count || t->index[IX_IN].count != t->session_slots.count)
-		return "entries of sessions that are none";
+	if (t->index[IX_OUT].count != sums->whole[DIR_OUT] || t->index[IX_IN].count != sums->whole[DIR_IN])
+		return "entries by whole key that should not be";
+	if (t->unmapped != sums->unmapped)
+		return "count of sessions without a mapping";
 	return sums->embryo_count == t->embryos ? NULL : "count of embryos";
 }
 

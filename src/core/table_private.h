@@ -7,7 +7,8 @@
  *   table_convert.c records of the layout before this one
  *   record.h        how a record tells that it is whole
  *   table_check.c   the self-check
- *   session.c       look-up, opening, closing, listing, sweeping
+ *   session_find.c  look-up
+ *   session.c       opening, closing, listing, sweeping
  *   mapping.c       mappings, and which remote addresses they have sessions with
  *   port.c          use of ports, choice of a free one
  *   rest.c          ports that rest after use
@@ -139,6 +140,7 @@ struct table {
 
 	uint32_t mappings;
 	uint32_t unlisted; /* mappings that the internal index does not lead to: see mapping.c */
+	uint32_t unmapped; /* sessions that have no mapping: those of forwards and of class OTHER */
 	uint32_t embryos;
 	uint32_t pending; /* ports taken, mapping not opened yet */
 	uint32_t rest_first, rest_last;
@@ -204,7 +206,6 @@ static inline uint32_t session_index(const struct table *t, const struct session
 
 /* The hashes of one session's keys, worked out once. */
 struct session_hashes {
-	uint64_t side[2]; /* by enum nat_dir */
 	uint64_t internal, external, host;
 };
 
@@ -216,9 +217,16 @@ void session_withdraw(struct table *t, uint32_t i);
 /* Asks for the buckets that opening or closing this session will read. */
 void session_prefetch(const struct table *t, const struct session *s, const struct session_hashes *h);
 /* The next step, where much is opened at once: asks for what those buckets lead to. */
-void session_prefetch_more(const struct table *t, const struct session_hashes *h);
+void session_prefetch_more(const struct table *t, const struct session *s, const struct session_hashes *h);
+/* In and out of the indexes of whole keys: for what its endpoints do not lead to. False: no room. */
+bool session_enter_whole(struct table *t, uint32_t i);
+void session_leave_whole(struct table *t, uint32_t i);
+
+/* ---- session_find.c ---- */
+
 /* The session of the same key seen from one side, live or timed out; NULL if none. */
-struct session *session_same(const struct table *t, const struct session *s, enum nat_dir dir, uint64_t hash);
+struct session *session_same(const struct table *t, const struct session *s, enum nat_dir dir,
+			     const struct session_hashes *h);
 
 /* ---- mapping.c ---- */
 

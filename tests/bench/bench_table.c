@@ -273,16 +273,20 @@ static void bench_open(struct bench *b)
 static void find_batch(struct bench *b, const struct session_key *k, uint32_t *hits)
 {
 	uint64_t hash[BATCH];
-	const void *place[BATCH];
+	struct table_probe probe[BATCH];
+	bool more = true;
 
 	for (int i = 0; i < BATCH; i++) {
 		hash[i] = table_hash(b->t, &k[i]);
-		place[i] = table_prefetch(b->t, (enum nat_dir)k[i].dir, hash[i]);
+		table_probe_begin(b->t, &k[i], hash[i], &probe[i]);
 	}
-	for (int i = 0; i < BATCH; i++)
-		table_prefetch_record(b->t, (enum nat_dir)k[i].dir, hash[i], place[i]);
+	while (more) {
+		more = false;
+		for (int i = 0; i < BATCH; i++)
+			more |= table_probe_step(b->t, &k[i], hash[i], &probe[i]);
+	}
 	for (int i = 0; i < BATCH; i++) {
-		struct session *s = table_find(b->t, &k[i], hash[i], 1001);
+		struct session *s = table_find_likely(b->t, &k[i], hash[i], probe[i].likely, 1001);
 
 		if (s == NULL)
 			continue;

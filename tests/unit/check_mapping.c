@@ -252,6 +252,65 @@ START_TEST(test_sessions_go_on_when_the_mapping_mode_changes)
 }
 END_TEST
 
+/* In a dependent mode nothing under an inside key leads to the sessions of a group made before, but for one remote. */
+START_TEST(test_sessions_of_a_group_are_found_when_the_mapping_mode_has_changed)
+{
+	struct lab l;
+	struct session *s[6];
+
+	lab_open(&l, 64, 1);
+	for (uint32_t i = 0; i < 6; i++) {
+		struct session_spec spec = lab_spec(1, 1000, i, 4000);
+
+		s[i] = lab_session(&l, &spec);
+	}
+	for (int mode = MAPPING_ENDPOINT_INDEPENDENT; mode <= MAPPING_ADDRESS_AND_PORT_DEPENDENT; mode++) {
+		table_set_mapping(l.t, (enum nat_mapping_mode)mode);
+		for (uint32_t i = 0; i < 6; i++) {
+			struct session_key out = lab_key(s[i], DIR_OUT), in = lab_key(s[i], DIR_IN);
+
+			ck_assert_ptr_eq(lab_find(&l, &out), s[i]);
+			ck_assert_ptr_eq(lab_find(&l, &in), s[i]);
+		}
+		lab_check(&l);
+	}
+	lab_close(&l);
+}
+END_TEST
+
+/* What is entered by its endpoints only must be entered by its whole key when they lead to another. */
+START_TEST(test_session_is_found_after_its_mapping_gave_way_and_when_it_is_shared)
+{
+	struct lab l;
+	struct session_spec old = lab_spec(1, 1000, 1, 4000), fresh = lab_spec(1, 1000, 2, 4001);
+	struct session *s[3];
+
+	lab_open(&l, 64, 1);
+	s[0] = lab_session(&l, &old);
+	l.now_s += lab_timeouts.udp + 1;
+	s[1] = lab_session(&l, &fresh); /* the old mapping is over, and not swept: it gives its inside key up */
+	lab_check(&l);
+	s[0] = lab_session(&l, &old); /* the same again: it lives, unlisted */
+	lab_check(&l);
+	old.rem_addr++;
+	old.rem_port++;
+	s[2] = lab_session(&l, &old); /* a group, still unlisted */
+	lab_check(&l);
+	for (int i = 0; i < 3; i++) {
+		struct session_key out = lab_key(s[i], DIR_OUT), in = lab_key(s[i], DIR_IN);
+
+		ck_assert_ptr_eq(lab_find(&l, &out), s[i]);
+		ck_assert_ptr_eq(lab_find(&l, &in), s[i]);
+	}
+	for (int i = 0; i < 3; i++) {
+		table_session_close(l.t, s[i], l.now_s);
+		lab_check(&l);
+	}
+	ck_assert_uint_eq(table_mapping_count(l.t), 0);
+	lab_close(&l);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("mapping");
@@ -266,6 +325,8 @@ static Suite *suite(void)
 	tcase_add_test(tc, test_4787_8_peers_of_a_mapping_agree_with_a_count);
 	tcase_add_test(tc, test_one_mapping_with_all_sessions_of_the_table);
 	tcase_add_test(tc, test_sessions_go_on_when_the_mapping_mode_changes);
+	tcase_add_test(tc, test_sessions_of_a_group_are_found_when_the_mapping_mode_has_changed);
+	tcase_add_test(tc, test_session_is_found_after_its_mapping_gave_way_and_when_it_is_shared);
 	suite_add_tcase(s, tc);
 	return s;
 }

@@ -135,9 +135,12 @@ static inline struct session_key lab_key(const struct session *s, enum nat_dir d
 static inline struct session *lab_find(struct lab *l, const struct session_key *k)
 {
 	uint64_t hash = table_hash(l->t, k);
+	struct table_probe p;
 
-	table_prefetch_record(l->t, (enum nat_dir)k->dir, hash, table_prefetch(l->t, (enum nat_dir)k->dir, hash));
-	return table_find(l->t, k, hash, l->now_s);
+	table_probe_begin(l->t, k, hash, &p);
+	while (table_probe_step(l->t, k, hash, &p))
+		;
+	return table_find_likely(l->t, k, hash, p.likely, l->now_s);
 }
 
 static inline uint16_t lab_take(struct lab *l, enum nat_class c, const struct nat_range *r, uint32_t n)
