@@ -113,6 +113,18 @@ void status_answer(void *ctx, struct ctl_sink *sink)
 	doctor_run(n, DOCTOR_QUICK, say_warning, sink);
 }
 
+static void say_table_size(const struct natd *n, struct ctl_sink *sink)
+{
+	struct table_usage u;
+	uint64_t bytes;
+
+	table_usage(nat_table(n->nat), &u);
+	bytes = u.records_bytes + u.scratch_bytes;
+	ctl_say_counter(sink, "table_bytes", bytes, "bytes of memory that the connection table has touched");
+	ctl_say_counter(sink, "table_bytes_per_session", u.sessions ? bytes / u.sessions : 0,
+			"the same for each session that is in it now");
+}
+
 #ifdef NATD_DEBUG
 /* Every index against every record: too slow for anything but a debug build. */
 static void say_contradictions(const struct natd *n, struct ctl_sink *sink)
@@ -141,5 +153,6 @@ void status_answer_stats(void *ctx, struct ctl_sink *sink)
 		ctl_say_counter(sink, io_counter_name(i), io.value[i], io_counter_help(i));
 	ctl_say_counter(sink, "control_clients", ctl_server_client_count(n->control), "control clients connected now");
 	ctl_say_counter(sink, "memory_resident", memory_resident(), "bytes of memory that natd holds");
+	say_table_size(n, sink);
 	say_contradictions(n, sink);
 }

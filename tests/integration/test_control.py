@@ -151,6 +151,15 @@ def test_tables_and_screen_are_for_reading(sessions):
     assert Lab.OUTSIDE in screen and "10.8.0.0/24" in screen
 
 
+def test_stats_say_what_a_session_costs(natd, lab):
+    assert natd.counters()["table_bytes_per_session"] == 0
+    udp_from(lab.client, 100)
+    wait_count(natd, 100)
+    counters = natd.counters()
+    assert counters["table_bytes_per_session"] == counters["table_bytes"] // 100
+    assert 0 < counters["table_bytes"] < counters["memory_resident"]
+
+
 @pytest.mark.parametrize("arguments", [["nonsense"], ["list", "-p", "foo"], ["list", "word"], ["flush", "-p", "tcp"],
                                        ["delete"], ["-o", "xml"], ["--nonsense"]])
 def test_wrong_usage_is_2(natd, arguments):
