@@ -61,6 +61,7 @@ void seccomp_free(struct seccomp_filter *f)
 #include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -286,6 +287,10 @@ static int wait_for(pid_t child)
 	while (waitpid(child, &status, 0) < 0) {
 		if (errno != EINTR)
 			return -errno;
+	}
+	if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGTERM || WTERMSIG(status) == SIGINT)) {
+		raise(WTERMSIG(status)); /* whoever ends the child means natd */
+		return -EINTR;
 	}
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ENOMEM;
 }
