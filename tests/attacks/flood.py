@@ -407,7 +407,7 @@ ATTACKS = [
     ("UDP flood, inside host", udp_inside, ""), ("UDP flood, outside", udp_outside, ""),
     ("fragment flood, inside host", fragments_inside, ""), ("fragment flood, outside", fragments_outside, ""),
     ("ICMP error flood", icmp_errors, ""), ("chosen tuples", chosen_tuples, ""),
-    ("port exhaustion, with quota", exhaustion, QUOTA),
+    ("port exhaustion", exhaustion, ""), ("port exhaustion, with quota", exhaustion, QUOTA),
     ("1000 control clients", control_clients, ""), ("slow readers", slow_readers, ""),
 ]
 

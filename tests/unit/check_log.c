@@ -182,6 +182,22 @@ START_TEST(test_full_pipe_does_not_block_and_the_loss_is_told)
 }
 END_TEST
 
+START_TEST(test_full_disk_loses_lines_and_the_loss_is_told)
+{
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC), log = dup(STDERR_FILENO);
+
+	ck_assert_int_ge(full, 0);
+	ck_assert_int_ge(dup2(full, STDERR_FILENO), 0);
+	log_error(SUB_MAIN, "lost 1");
+	log_error(SUB_MAIN, "lost 2");
+	ck_assert_int_ge(dup2(log, STDERR_FILENO), 0); /* somebody made room */
+	log_error(SUB_MAIN, "here");
+	ck_assert_str_eq(logged(), "natd: error: here\nnatd: warning: 2 log lines lost: the log did not take them\n");
+	close(full);
+	close(log);
+}
+END_TEST
+
 START_TEST(test_stderr_of_the_journal_gets_priorities)
 {
 	struct stat st;
@@ -230,6 +246,7 @@ static Suite *make_suite(void)
 	tcase_add_test(tc, test_long_message_is_one_line_of_pipe_buf_at_most);
 	tcase_add_test(tc, test_noisy_message_is_limited_and_hides_no_other);
 	tcase_add_test(tc, test_full_pipe_does_not_block_and_the_loss_is_told);
+	tcase_add_test(tc, test_full_disk_loses_lines_and_the_loss_is_told);
 	tcase_add_test(tc, test_stderr_of_the_journal_gets_priorities);
 	tcase_add_test(tc, test_auto_is_stderr_unless_it_leads_to_the_journal);
 	tcase_add_test(tc, test_every_value_has_a_name);
