@@ -11,30 +11,46 @@
  *
  * libevent's timers run on CLOCK_MONOTONIC, natd's time is CLOCK_BOOTTIME: after a suspend the
  * timers fire as if no time had passed, and see by loop_now_ms() that it has.
+ *
+ * What libevent or the kernel has no memory to wait for is kept in a list, and each turn tries again; until then the
+ * loop polls, so that nobody waits in vain and nothing else stops.
  */
 #include "loop.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include <event2/event.h>
+
+#include "log.h"
+
+enum { RETRY_MS = 10 };
 
 struct loop {
 	struct event_base *base;
 	uint64_t now_ms;
 	bool is_clock_read; /* in this turn */
 	bool stop;
-	int error;	 /* an event could not be armed: nobody may wait for it in vain */
 	bool is_guarded; /* the guard is taken */
 	void (*take)(void *ctx);
 	void (*give)(void *ctx);
 	void *guard_ctx;
+	struct arming *unarmed;
+};
+
+/* An event, and how it is waited for. */
+struct arming {
+	struct event *event;
+	struct timeval after;
+	bool is_timed;
+	struct arming *next, **from; /* in the list of its loop; `from` NULL: in none */
 };
 
 struct loop_fd {
 	struct loop *loop;
-	struct event *event;
+	struct arming arming;
 	loop_fd_fn *fn;
 	void *ctx;
 	int fd;
@@ -50,7 +66,7 @@ struct loop_signal {
 
 struct loop_timer {
 	struct loop *loop;
-	struct event *event;
+	struct arming arming;
 	loop_fn *fn;
 	void *ctx;
 };
@@ -134,18 +150,81 @@ void loop_destroy(struct loop *l)
 	free(l);
 }
 
+/* ---- arming ---- */
+
+static bool arming_try(struct arming *a)
+{
+	return event_add(a->event, a->is_timed ? &a->after : NULL) == 0;
+}
+
+static void arming_unlist(struct arming *a)
+{
+	if (!a->from)
+		return;
+	*a->from = a->next;
+	if (a->next)
+		a->next->from = a->from;
+	a->from = NULL;
+}
+
+/* False: not now, but as soon as there is memory. */
+static bool arm(struct loop *l, struct arming *a)
+{
+	if (arming_try(a))
+		return true;
+	a->next = l->unarmed;
+	a->from = &l->unarmed;
+	if (a->next)
+		a->next->from = &a->next;
+	l->unarmed = a;
+	return false;
+}
+
+static void disarm(struct arming *a)
+{
+	event_del(a->event);
+	arming_unlist(a);
+}
+
+static void arming_fini(struct arming *a)
+{
+	arming_unlist(a);
+	if (a->event)
+		event_free(a->event);
+}
+
+static void arm_rest(struct loop *l)
+{
+	struct arming *next;
+
+	for (struct arming *a = l->unarmed; a; a = next) {
+		next = a->next;
+		if (arming_try(a))
+			arming_unlist(a);
+	}
+}
+
+/* ---- turns ---- */
+
 int loop_turn(struct loop *l, bool may_wait)
 {
+	bool is_short;
 	int r;
 
+	arm_rest(l);
+	is_short = l->unarmed != NULL;
 	errno = 0;
 	l->is_clock_read = false;
-	r = event_base_loop(l->base, EVLOOP_ONCE | (may_wait ? 0 : EVLOOP_NONBLOCK));
+	r = event_base_loop(l->base, EVLOOP_ONCE | (may_wait && !is_short ? 0 : EVLOOP_NONBLOCK));
 	if (r < 0)
 		r = errno ? -errno : -EIO;
 	leave(l);
 	l->is_clock_read = false;
-	return r < 0 ? r : l->error;
+	if (is_short && may_wait) {
+		log_warning(SUB_MAIN, "too little memory to wait for everything: looking each %d ms instead", RETRY_MS);
+		poll(NULL, 0, RETRY_MS);
+	}
+	return r < 0 ? r : 0;
 }
 
 int loop_run(struct loop *l)
@@ -185,7 +264,7 @@ static bool wait_for(struct loop_fd *f, unsigned events)
 
 	if (f->events == events)
 		return true;
-	event_del(f->event);
+	disarm(&f->arming);
 	f->events = events;
 	if (!events)
 		return true;
@@ -193,8 +272,8 @@ static bool wait_for(struct loop_fd *f, unsigned events)
 		what |= EV_READ;
 	if (events & LOOP_WRITE)
 		what |= EV_WRITE;
-	event_assign(f->event, f->loop->base, f->fd, what, on_fd, f);
-	return event_add(f->event, NULL) == 0;
+	event_assign(f->arming.event, f->loop->base, f->fd, what, on_fd, f);
+	return arm(f->loop, &f->arming);
 }
 
 struct loop_fd *loop_fd_add(struct loop *l, int fd, unsigned events, loop_fd_fn *fn, void *ctx)
@@ -204,8 +283,8 @@ struct loop_fd *loop_fd_add(struct loop *l, int fd, unsigned events, loop_fd_fn 
 	if (!f)
 		return NULL;
 	*f = (struct loop_fd){.loop = l, .fn = fn, .ctx = ctx, .fd = fd};
-	f->event = event_new(l->base, fd, 0, on_fd, f);
-	if (!f->event) {
+	f->arming.event = event_new(l->base, fd, 0, on_fd, f);
+	if (!f->arming.event) {
 		free(f);
 		return NULL;
 	}
@@ -218,15 +297,14 @@ struct loop_fd *loop_fd_add(struct loop *l, int fd, unsigned events, loop_fd_fn 
 
 void loop_fd_set(struct loop_fd *f, unsigned events)
 {
-	if (!wait_for(f, events))
-		f->loop->error = -ENOMEM;
+	wait_for(f, events);
 }
 
 void loop_fd_remove(struct loop_fd *f)
 {
 	if (!f)
 		return;
-	event_free(f->event);
+	arming_fini(&f->arming);
 	free(f);
 }
 
@@ -280,18 +358,19 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 static bool timer_init(struct loop_timer *t, struct loop *l, loop_fn *fn, void *ctx)
 {
 	*t = (struct loop_timer){.loop = l, .fn = fn, .ctx = ctx};
-	t->event = event_new(l->base, -1, 0, on_timer, t);
-	return t->event != NULL;
+	t->arming.event = event_new(l->base, -1, 0, on_timer, t);
+	return t->arming.event != NULL;
 }
 
 static void timer_arm(struct loop_timer *t, uint32_t ms, bool again)
 {
-	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+	struct arming *a = &t->arming;
 
-	event_del(t->event);
-	event_assign(t->event, t->loop->base, -1, again ? EV_PERSIST : 0, on_timer, t);
-	if (event_add(t->event, &tv) < 0)
-		t->loop->error = -ENOMEM;
+	disarm(a);
+	a->after = (struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+	a->is_timed = true;
+	event_assign(a->event, t->loop->base, -1, again ? EV_PERSIST : 0, on_timer, t);
+	arm(t->loop, a);
 }
 
 struct loop_timer *loop_timer_add(struct loop *l, loop_fn *fn, void *ctx)
@@ -317,19 +396,19 @@ void loop_timer_every(struct loop_timer *t, uint32_t ms)
 
 void loop_timer_stop(struct loop_timer *t)
 {
-	event_del(t->event);
+	disarm(&t->arming);
 }
 
 bool loop_timer_armed(const struct loop_timer *t)
 {
-	return event_pending(t->event, EV_TIMEOUT, NULL) != 0;
+	return t->arming.from != NULL || event_pending(t->arming.event, EV_TIMEOUT, NULL) != 0;
 }
 
 void loop_timer_remove(struct loop_timer *t)
 {
 	if (!t)
 		return;
-	event_free(t->event);
+	arming_fini(&t->arming);
 	free(t);
 }
 
@@ -361,6 +440,6 @@ void loop_soon_remove(struct loop_soon *s)
 {
 	if (!s)
 		return;
-	event_free(s->timer.event);
+	arming_fini(&s->timer.arming);
 	free(s);
 }

@@ -27,7 +27,7 @@ struct loop_soon;
 struct loop *loop_create(void);
 void loop_destroy(struct loop *l);
 
-/* Runs until loop_stop(). 0, or a negative errno when waiting itself failed, or an event could not be armed: -ENOMEM. */
+/* Runs until loop_stop(). 0, or a negative errno when waiting itself failed. */
 int loop_run(struct loop *l);
 /* Ends loop_run() after the present turn. */
 void loop_stop(struct loop *l);
@@ -52,7 +52,8 @@ typedef void loop_fd_fn(void *ctx, int fd, unsigned ready);
 
 /* NULL when memory is short. `events`: LOOP_READ, LOOP_WRITE, both or 0. */
 struct loop_fd *loop_fd_add(struct loop *l, int fd, unsigned events, loop_fd_fn *fn, void *ctx);
-/* What to wait for from now on; 0: nothing. Cheap when it does not change. */
+/* What to wait for from now on; 0: nothing. Cheap when it does not change. If memory is short for it, it is tried again each
+ * turn, like a timer that is set. */
 void loop_fd_set(struct loop_fd *f, unsigned events);
 void loop_fd_remove(struct loop_fd *f); /* NULL: nothing */
 

@@ -3,7 +3,10 @@
 #include <check.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
+
+#include <event2/event.h>
 
 #include "daemon/loop.h"
 #include "unit.h"
@@ -287,6 +290,45 @@ START_TEST(test_signal_is_called_from_the_loop)
 }
 END_TEST
 
+static bool memory_is_short;
+
+static void *realloc_unless_short(void *p, size_t size)
+{
+	return memory_is_short ? NULL : realloc(p, size);
+}
+
+/* Found as realloc 825 of the start failing: natd ended, though it had said that it is ready. */
+START_TEST(test_timer_without_memory_comes_when_there_is_some)
+{
+	enum { TIMERS = 100 };
+	struct loop_timer *timers[TIMERS];
+	struct probe p = {.loop = loop, .limit = TIMERS};
+
+	for (int i = 0; i < TIMERS; i++) {
+		timers[i] = loop_timer_add(loop, count, &p);
+		ck_assert_ptr_nonnull(timers[i]);
+	}
+	loop_timer_once(timers[0], 1); /* room for some */
+	memory_is_short = true;
+	for (int i = 1; i < TIMERS; i++) {
+		loop_timer_once(timers[i], 1);
+		ck_assert(loop_timer_armed(timers[i]));
+	}
+	while (p.calls == 0)
+		ck_assert_int_eq(loop_turn(loop, true), 0);
+	ck_assert_int_lt(p.calls, TIMERS);
+	loop_timer_remove(timers[TIMERS - 1]);
+	p.limit--;
+	memory_is_short = false;
+	ck_assert_int_eq(loop_run(loop), 0);
+	ck_assert_int_eq(p.calls, TIMERS - 1);
+	for (int i = 0; i < TIMERS - 1; i++) {
+		ck_assert(!loop_timer_armed(timers[i]));
+		loop_timer_remove(timers[i]);
+	}
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
 	Suite *s = suite_create("loop");
@@ -302,11 +344,13 @@ static Suite *make_suite(void)
 	tcase_add_test(tc, test_periodic_timer_comes_again_and_single_one_does_not);
 	tcase_add_test(tc, test_clock_is_read_once_a_turn);
 	tcase_add_test(tc, test_signal_is_called_from_the_loop);
+	tcase_add_test(tc, test_timer_without_memory_comes_when_there_is_some);
 	suite_add_tcase(s, tc);
 	return s;
 }
 
 int main(void)
 {
+	event_set_mem_functions(malloc, realloc_unless_short, free);
 	return unit_main(make_suite);
 }
