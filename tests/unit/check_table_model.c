@@ -12,7 +12,7 @@
 #include "tablelab.h"
 
 enum { SIZE = 1500, ADDRESSES = 2, INT_PORTS = 4, REM_PORTS = 2 };
-enum { PORT_FIRST = 1000, PORT_LAST = 1039 };
+enum { PORT_FIRST = 1000, PORT_LAST = 1039, PORTS = ADDRESSES * CLASS_OTHER * (PORT_LAST - PORT_FIRST + 1) };
 
 struct model_session {
 	struct session_spec spec;
@@ -357,7 +357,8 @@ static void op_time(struct model *m)
 	if (unit_below(3) == 0)
 		table_sweep(m->l.t, m->l.now_s, unit_below(m->scale->size), on_expire, m);
 	model_rest(m);
-	table_sweep(m->l.t, m->l.now_s, unit_below(4) ? 4 * m->scale->size : 200, on_expire, m);
+	/* a budget for every rest at least: the model ends all that are over at once */
+	table_sweep(m->l.t, m->l.now_s, unit_below(4) ? 4 * m->scale->size : PORTS, on_expire, m);
 }
 
 static void op_restart(struct model *m)
