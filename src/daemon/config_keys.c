@@ -72,7 +72,7 @@ static const struct config_key keys[] = {
 	{NUMBER("tun", "mtu", tun.mtu, 576, 65535, 0, " bytes"), .zero_too = true},
 	TRUTH("tun", "offload", tun.offload, true),
 	{NUMBER("tun", "queues", tun.queues, 0, CONFIG_QUEUES_MAX, 1, "")},
-	{NUMBER("tun", "busy_poll", tun.busy_poll, 0, 1000, 30, " microseconds")},
+	{NUMBER("tun", "busy_poll", tun.busy_poll, 0, 1000, 100, " microseconds")},
 
 	CHOICE("", "routing", routing, ROUTING_MANAGED, routing),
 

@@ -615,7 +615,7 @@ START_TEST(test_defaults)
 	const struct nat_range *r;
 
 	ck_assert_str_eq(c->tun.name, "natd0");
-	ck_assert(c->tun.mtu == 0 && c->tun.offload && c->tun.queues == 1 && c->tun.busy_poll == 30);
+	ck_assert(c->tun.mtu == 0 && c->tun.offload && c->tun.queues == 1 && c->tun.busy_poll == 100);
 	ck_assert(c->routing == ROUTING_MANAGED);
 	ck_assert(c->outside.share_interface_address && c->outside.n_pool == 0 && !c->outside.ports_given);
 	ck_assert(c->outside.unsolicited == UNSOLICITED_DROP && c->outside.interface[0] == '\0');
