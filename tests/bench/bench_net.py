@@ -268,8 +268,11 @@ def iperf(way, seconds, *more):
     return [got["bits_per_second"] / 1e9], got["bytes"] / 1e9
 
 
+CONGESTION = []     # for iperf3; empty: as the host has it
+
+
 def tcp(*more):
-    return lambda way, seconds: iperf(way, seconds, *more)
+    return lambda way, seconds: iperf(way, seconds, *more, *CONGESTION)
 
 
 def udp(size, flows):
@@ -483,9 +486,11 @@ def main():
     p.add_argument("--only", default=",".join(TESTS))
     p.add_argument("--fill", type=int, default=FEW)
     p.add_argument("--list", action="store_true")
+    p.add_argument("--congestion", help="TCP congestion control of the bulk streams: cubic, bbr...; default: the host's")
     p.add_argument("--write", help="docs/performance.md")
-    p.add_argument("--mark", default="few", help="the block there to write: few, many, others")
+    p.add_argument("--mark", default="few", help="the block there to write: few, many, cubic, others")
     a = p.parse_args()
+    CONGESTION.extend(["-C", a.congestion] if a.congestion else [])
     unknown = [t for t in a.only.split(",") if t not in TESTS]
     unknown += [w for w in a.ways.split(",") if w.split("+")[0] not in WAYS]
     if unknown:
