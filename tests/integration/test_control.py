@@ -153,7 +153,7 @@ def test_tables_and_screen_are_for_reading(sessions):
 
 def test_stats_say_what_a_session_costs(natd, lab):
     assert natd.counters()["table_bytes_per_session"] == 0
-    udp_from(lab.client, 100)
+    udp_from(lab.client, 100, first_port=20000)
     wait_count(natd, 100)
     counters = natd.counters()
     assert counters["table_bytes_per_session"] == counters["table_bytes"] // 100
