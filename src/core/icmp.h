@@ -85,6 +85,6 @@ struct icmp_pass_limit {
 	} bucket[ICMP_PASS_BUCKETS];
 };
 
-bool icmp_pass_take(struct icmp_pass_limit *l, uint64_t session, uint32_t now_s); /* by its name */
+bool icmp_pass_take(struct icmp_pass_limit *l, uint64_t session, uint32_t now_s); /* session: its table_session_id() */
 
 #endif

@@ -175,9 +175,9 @@ uint64_t table_hash(const struct table *t, const struct session_key *k); /* of w
  * table_find_likely(). Nothing may be opened or closed between begin and the last step. */
 struct table_probe {
 	const void *bucket; /* asked for, to be looked at in the next step; or NULL */
-	struct session
-		*likely; /* most likely the one, asked for; or NULL. Not read, and perhaps another's when it is */
-	uint64_t whole;	 /* hash of the whole key; 0: not asked yet */
+	/* Most likely the one, asked for; or NULL. Not read yet, and perhaps another's by the time it is. */
+	struct session *likely;
+	uint64_t whole; /* hash of the whole key; 0: not asked yet */
 };
 void table_probe_begin(const struct table *t, const struct session_key *k, uint64_t hash, struct table_probe *p);
 bool table_probe_step(const struct table *t, const struct session_key *k, uint64_t hash, struct table_probe *p);
