@@ -70,15 +70,13 @@ class Packet:
         return f"{self.src} > {self.dst} proto {self.protocol} len {self.length} ttl {self.ttl} {self.body[:40].hex()}"
 
 
-class WireCapture:
-    """What arrives at a device until got() is called, and then in .sent what left by it, which may be too large for the wire
-    still. `most`: packets that the ring holds."""
+class Capture:
+    """What passes a device, each direction in its order. `snap`: the bytes of each packet that are kept at least; `most`:
+    packets that the ring holds."""
 
-    def __init__(self, namespace, device, mtu, most=8192):
-        self.mtu = mtu
-        self.sent = []
-        self._frame = 2048
-        while self._frame < mtu + 128:
+    def __init__(self, namespace, device, snap=128, most=8192):
+        self._frame = 256
+        while self._frame < snap + 128:
             self._frame *= 2
         frames_a_block = BLOCK // self._frame
         blocks = -(-most // frames_a_block)
@@ -98,34 +96,37 @@ class WireCapture:
         self._ring.close()
         self._socket.close()
 
+    def passed(self):
+        """(those that arrived, those that left). None was lost."""
+        arrived, left = [], []
+        for at in range(0, self._frames * self._frame, self._frame):
+            status, _, snapped, _, net = struct.unpack_from("=IIIHH", self._ring, at)
+            if not status & TP_STATUS_USER:
+                break
+            if struct.unpack_from("!H", self._ring, at + ADDRESS_AT + 2)[0] == ETH_P_IP:
+                outgoing = self._ring[at + ADDRESS_AT + 10] == PACKET_OUTGOING
+                (left if outgoing else arrived).append(Packet(self._ring[at + net:at + net + snapped]))
+        _, lost = struct.unpack("=II", self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
+        assert lost == 0, f"the capture lost {lost} packets"
+        return arrived, left
+
+
+class WireCapture(Capture):
+    """What arrives at a device from a wire."""
+
+    def __init__(self, namespace, device, mtu):
+        self.mtu = mtu
+        super().__init__(namespace, device, mtu)
+
     def got(self):
         """All packets that arrived (not those sent by this side), in order. None was lost, none larger than the wire takes,
         each one's checksums are right."""
-        packets = []
-        for i in range(self._frames):
-            packet = self._packet(i * self._frame)
-            if packet is None:
-                break
-            packets += packet
-        _, lost = struct.unpack("=II", self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
-        assert lost == 0, f"the capture lost {lost} packets"
+        packets, _ = self.passed()
+        large = [p for p in packets if p.length > self.mtu]
+        assert not large, f"{len(large)} of {len(packets)} packets are too large for a wire of {self.mtu}: {large[:5]}"
         bad = [p for p in packets if not p.is_right()]
         assert not bad, f"{len(bad)} of {len(packets)} packets have a wrong checksum: {bad[:5]}"
         return packets
-
-    def _packet(self, at):
-        """[packet], [] for one that left (noted in .sent) or is not IP, None at the end."""
-        status, length, snapped, _, net = struct.unpack_from("=IIIHH", self._ring, at)
-        if not status & TP_STATUS_USER:
-            return None
-        if struct.unpack_from("!H", self._ring, at + ADDRESS_AT + 2)[0] != ETH_P_IP:
-            return []
-        packet = Packet(self._ring[at + net:at + net + snapped])
-        if self._ring[at + ADDRESS_AT + 10] == PACKET_OUTGOING:
-            self.sent.append(packet)
-            return []
-        assert length <= self.mtu, f"a packet of {length} bytes on a wire of {self.mtu}"
-        return [packet]
 
 
 class _Stream:
