@@ -10,7 +10,7 @@
  * secret. One round, (a ^ s0) * (b ^ s1) with random s0, s1 and the whole 128-bit product kept, comes
  * close to that (a product is shared by two keys only if the secret hits one of few divisor relations
  * between them); the second round folds it to 64 bits and spreads it, so that all ranges of bits may
- * be used as numbers of their own: bits 0-23 and 32-55 are bucket numbers, bits 56-63 a tag. The
+ * be used as numbers of their own: bits 0-25 and 26-51 are bucket numbers, bits 56-63 a tag. The
  * secret lives as long as the records, and leaves the process nowhere.
  */
 #ifndef NATD_CORE_HASH_H

@@ -2,21 +2,13 @@
 /*
  * Theory of operation
  *
- * Growth. Linear hashing in its plain form doubles each bucket in turn: in the middle of a round the
- * buckets not yet split hold twice what the others do, and no good fill can be had (tried: it fails at
- * 13 of 16). So the step is made finer (Larson's partial expansions, 1980): `groups` groups of two
- * buckets become groups of three, one group at a time, then of four; then the four are regarded as two
- * groups of two, and so on. Bucket m of group j is number m * groups + j, so that the table is
- * contiguous and a new bucket always the last:
- *
- *   n in [2g, 3g)  groups j < n - 2g have three buckets, the others two
- *   n in [3g, 4g)  groups j < n - 3g have four buckets, the others three
- *
- * Of 26 bits of hash, those below g are the group, the next two the bucket m in a group of four, or
- * their lower one in a group of two. In a group of three, m = 0 and 1 are in place; of m = 2 and 3
- * most are in bucket 2, and those that four further bits call late (5 of 16, about a third) still
- * where they were in the group of two. So no entry moves but by the step that concerns it, the fullest
- * buckets hold 1.5 times what the emptiest do, and an entry moves 1.3 times a doubling.
+ * Growth. Linear hashing: bucket n is added by splitting bucket n - g, where g is the largest power of two
+ * up to n. A key means the bucket that its bits below 2g name, or if there is none yet, below g. So the table is contiguous,
+ * a new bucket is always the last, and no entry moves but by the split of its bucket. In the middle of a
+ * round the buckets not yet split hold twice what the others do: second choices level that, and the
+ * average of 10 of 16 leaves the room for it. (Larson's partial expansions, which split two buckets into
+ * three and three into four, allow 12.5 of 16 and were here before: they read each entry twice as often as
+ * the table grows, and every look-up paid for the choice between them.)
  *
  * Two choices. A key's second bucket, drawn independently from the hash, takes what overflows. When
  * both are full one resident of either is sent to its own other bucket (one step, no chain); what
@@ -25,7 +17,7 @@
  * 15, and for growth that need not look for strays. A stray comes home when its bucket is split or a
  * look-up meets it, if there is room.
  *
- * One step of growing or shrinking moves at most 48 entries, and the stash has room for so many before
+ * One step of growing or shrinking moves at most 16 entries, and the stash has room for so many before
  * it begins: so no step can fail. Entries in the stash make the table grow early.
  *
  * Invariants (index_check): an entry lies in one of the two buckets of its hash or in the stash; slots
@@ -45,7 +37,7 @@ uint32_t index_buckets(uint32_t entries)
 static void set_size(struct index *ix, uint32_t n)
 {
 	ix->n = n;
-	ix->groups = 1u << (30 - __builtin_clz(n));
+	ix->mask = UINT32_MAX >> (__builtin_clz(n));
 	if (ix->peak < n)
 		ix->peak = n;
 }
@@ -210,19 +202,19 @@ static void settle(struct index *ix, uint32_t at)
 	}
 }
 
-/* One bucket more: the others of its group share with it. */
+/* The bucket that the next one is split from. */
+static uint32_t next_split(const struct index *ix)
+{
+	return ix->n & ix->mask >> 1;
+}
+
 static void grow(struct index *ix)
 {
-	uint32_t g = ix->groups, fresh = ix->n, last = (fresh / g - 1) * g + fresh % g;
+	uint32_t from = next_split(ix);
 
 	ix->is_building = false;
-	for (uint32_t at = fresh % g; at <= last; at += g)
-		prefetch_records(ix, &ix->buckets[at]);
 	set_size(ix, ix->n + 1);
-	for (uint32_t at = last + g; at >= g;) { /* from above: the third makes room for what the fourth sends it */
-		at -= g;
-		settle(ix, at);
-	}
+	settle(ix, from);
 }
 
 /* One bucket less: the reverse. */
@@ -230,14 +222,8 @@ static void shrink(struct index *ix)
 {
 	struct index_bucket *last = &ix->buckets[ix->n - 1];
 	struct index_bucket moved = *last;
-	uint32_t gone = ix->n - 1, g;
 
-	set_size(ix, gone);
-	g = ix->groups;
-	if (gone >= 3 * g) { /* a group of three again: late entries leave its third bucket */
-		prefetch_records(ix, &ix->buckets[gone - g]);
-		settle(ix, gone - g);
-	}
+	set_size(ix, ix->n - 1);
 	if (index_match(&moved, UINT32_MAX, 0) == 0xffff)
 		return; /* not even written: it may lie on a page never touched */
 	prefetch_records(ix, &moved);
@@ -251,7 +237,7 @@ static void shrink(struct index *ix)
 /* The stash could take all that one step moves. */
 static bool may_step(const struct index *ix)
 {
-	return ix->stashed <= (INDEX_STASH - 3) * INDEX_SLOTS;
+	return ix->stashed <= (INDEX_STASH - 1) * INDEX_SLOTS;
 }
 
 static bool wants_to_grow(const struct index *ix)
@@ -259,6 +245,18 @@ static bool wants_to_grow(const struct index *ix)
 	uint32_t fill = ix->stashed > 0 ? INDEX_SPARSE + 4 : INDEX_FILL;
 
 	return ix->n < ix->max && 2ull * ix->count >= (uint64_t)ix->n * fill && may_step(ix);
+}
+
+/* What the next split will read, asked for while others still come: its bucket, then that one's records. */
+static void prefetch_split(const struct index *ix)
+{
+	uint64_t left = (uint64_t)ix->n * INDEX_FILL - 2ull * ix->count;
+	const struct index_bucket *b = &ix->buckets[next_split(ix)];
+
+	if (left == 2)
+		__builtin_prefetch(b);
+	else if (left == 0)
+		prefetch_records(ix, b);
 }
 
 static bool wants_to_shrink(const struct index *ix)
@@ -301,6 +299,7 @@ bool index_insert(struct index *ix, uint64_t hash, uint32_t ref)
 	if (!put(ix, hash, index_tag(ix, hash) | ref))
 		return false;
 	ix->count++;
+	prefetch_split(ix);
 	return true;
 }
 

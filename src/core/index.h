@@ -22,9 +22,8 @@
 
 enum {
 	INDEX_SLOTS = 16,
-	INDEX_FILL = 25, /* half entries a bucket on average: above, it grows (5.1 bytes an entry) */
-	INDEX_SPARE = 5,
-	INDEX_SPARSE = 14, /* below, it shrinks */
+	INDEX_FILL = 20,   /* half entries a bucket on average: above, it grows (6.4 bytes an entry) */
+	INDEX_SPARSE = 12, /* below, it shrinks */
 	INDEX_MIN_BUCKETS = 16,
 	INDEX_STASH = 4, /* buckets; enough for all that one step of growing could fail to place */
 };
@@ -46,7 +45,7 @@ struct index { /* read only for others */
 	struct index_bucket stash[INDEX_STASH];
 	struct index_source source;
 	uint32_t n;	 /* buckets in use */
-	uint32_t groups; /* a power of two; of 2, 3 or 4 buckets each: see index.c */
+	uint32_t mask; /* of bucket numbers; n is above half of it: see "Growth" in index.c */
 	uint32_t max;
 	uint32_t peak;	/* largest n since the owner last set it */
 	uint32_t count; /* entries, with those in the stash */
@@ -89,14 +88,9 @@ const char *index_check(const struct index *ix, bool (*is_valid)(const void *ctx
 /* The bucket that 26 bits of a hash mean. See "Growth" in index.c. */
 static inline uint32_t index_bucket_of(const struct index *ix, uint32_t bits)
 {
-	uint32_t g = ix->groups, half = 2 * g;
-	uint32_t j = bits & (g - 1), whole = bits & (2 * half - 1), base = bits & (half - 1);
-	uint32_t late = (uint32_t)((bits >> 22 & 15) < 5);
-	uint32_t in_three = (half + j) & (half + j < ix->n ? UINT32_MAX : 0);
-	uint32_t upper = late || in_three == 0 ? base : in_three;
+	uint32_t at = bits & ix->mask;
 
-	upper = 3 * g + j < ix->n ? whole : upper;
-	return whole < half ? whole : upper;
+	return at < ix->n ? at : bits & ix->mask >> 1;
 }
 
 static inline uint32_t index_first_bucket(const struct index *ix, uint64_t hash)
