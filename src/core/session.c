@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { SWEEP_BLOCK = 16, ID_INDEX_BITS = 25, ID_GENERATION_BITS = 15, ID_CREATED_MASK = 0x1fff };
+enum { SWEEP_BLOCK = 16, CLOSING_COST = 4 /* visits */, ID_INDEX_BITS = 25, ID_GENERATION_BITS = 15, ID_CREATED_MASK = 0x1fff };
 
 /* ---- its time ---- */
 
@@ -359,27 +359,29 @@ static uint32_t sweep_block(const struct sweep *w, uint32_t from, uint32_t end)
 	return n;
 }
 
+static uint32_t least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
 uint32_t table_sweep(struct table *t, uint32_t now_s, uint32_t budget, void (*on_expire)(void *ctx, struct session *s),
 		     void *ctx)
 {
 	const struct sweep w = {t, now_s, on_expire, ctx};
-	uint32_t left = budget < t->session_slots.top ? budget : t->session_slots.top;
-	uint32_t closed = 0;
+	uint32_t unseen = t->session_slots.top, left = budget, closed = 0;
 
 	t->now_s = now_s;
 	rest_expire(t, now_s, budget);
-	while (left > 0) {
-		uint32_t step = left < SWEEP_BLOCK ? left : SWEEP_BLOCK;
+	while (left > 0 && unseen > 0 && t->session_slots.top > 0) {
+		uint32_t at = t->sweep_at < t->session_slots.top ? t->sweep_at : 0, step, n, cost;
 
-		if (t->sweep_at >= t->session_slots.top)
-			t->sweep_at = 0;
-		if (step > t->session_slots.top - t->sweep_at) /* what is not there is no visit: a round sees all */
-			step = t->session_slots.top - t->sweep_at;
-		if (step == 0) /* none is left */
-			break;
-		closed += sweep_block(&w, t->sweep_at, t->sweep_at + step);
-		t->sweep_at += step;
-		left -= step;
+		step = least(least(left, SWEEP_BLOCK), least(unseen, t->session_slots.top - at));
+		n = sweep_block(&w, at, at + step);
+		cost = step + n * (CLOSING_COST - 1);
+		t->sweep_at = at + step;
+		unseen -= step;
+		left -= least(left, cost);
+		closed += n;
 	}
 	host_sweep(t, budget);
 	table_settle(t);

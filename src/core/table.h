@@ -223,8 +223,8 @@ uint32_t table_session_created_s(const struct table *t, const struct session *s)
 struct session *table_next(struct table *t, uint32_t *cursor, uint32_t budget);
 uint32_t table_session_count(const struct table *t);
 
-/* Visits up to `budget` records in turn, closes those whose time is up, ends rests of ports. Calls `on_expire` (may be NULL) before closing each.
- * Returns the number closed. */
+/* Visits up to `budget` records in turn, closes those whose time is up, each of which counts as four visits, and ends rests of
+ * ports. Calls `on_expire` (may be NULL) before closing each. Returns the number closed. */
 uint32_t table_sweep(struct table *t, uint32_t now_s, uint32_t budget, void (*on_expire)(void *ctx, struct session *s),
 		     void *ctx);
 /* Records that one full round of table_sweep() visits: the daemon derives its pace from it. */

@@ -197,7 +197,7 @@ START_TEST(test_one_mapping_with_all_sessions_of_the_table)
 	ck_assert(table_mapping_has_peer(l.t, &m, LAB_REMOTE + 1));
 	lab_check(&l);
 	l.now_s += 301;
-	ck_assert_uint_eq(table_sweep(l.t, l.now_s, SIZE, NULL, NULL), SIZE);
+	ck_assert_uint_eq(table_sweep(l.t, l.now_s, 4 * SIZE, NULL, NULL), SIZE);
 	lab_check(&l);
 	lab_close(&l);
 }
