@@ -21,19 +21,24 @@ static struct host *find_hashed(const struct table *t, uint32_t address, uint64_
 	return NULL;
 }
 
-struct host *host_find(const struct table *t, uint32_t address)
+/* The one made or asked for last: an opening asks twice. */
+static struct host *recent(const struct table *t, uint32_t address)
 {
-	return find_hashed(t, address, host_hash(t, address));
+	return t->recent_host != NULL && t->recent_host->address == address ? t->recent_host : NULL;
 }
 
-struct host *host_make(struct table *t, uint32_t address, uint64_t hash)
+struct host *host_find(const struct table *t, uint32_t address)
 {
-	struct host *h = find_hashed(t, address, hash);
-	uint32_t i;
+	struct host *h = recent(t, address);
 
-	if (h != NULL)
-		return h;
-	i = slots_take(&t->host_slots);
+	return h != NULL ? h : find_hashed(t, address, host_hash(t, address));
+}
+
+static struct host *add(struct table *t, uint32_t address, uint64_t hash)
+{
+	uint32_t i = slots_take(&t->host_slots);
+	struct host *h;
+
 	if (i == SLOTS_NONE)
 		return NULL;
 	h = &t->hosts[i];
@@ -45,9 +50,24 @@ struct host *host_make(struct table *t, uint32_t address, uint64_t hash)
 	return NULL;
 }
 
+struct host *host_make(struct table *t, uint32_t address)
+{
+	struct host *h = recent(t, address);
+	uint64_t hash;
+
+	if (h != NULL)
+		return h;
+	hash = host_hash(t, address);
+	h = find_hashed(t, address, hash);
+	if (h == NULL)
+		h = add(t, address, hash);
+	t->recent_host = h;
+	return h;
+}
+
 struct host *table_host(struct table *t, uint32_t address, bool create)
 {
-	return create ? host_make(t, address, host_hash(t, address)) : host_find(t, address);
+	return create ? host_make(t, address) : host_find(t, address);
 }
 
 void host_sweep(struct table *t, uint32_t budget)
@@ -60,6 +80,8 @@ void host_sweep(struct table *t, uint32_t budget)
 		if (t->hosts[i].sessions > 0)
 			continue;
 		index_remove(&t->index[IX_HOST], host_hash(t, t->hosts[i].address), i);
+		if (t->recent_host == &t->hosts[i])
+			t->recent_host = NULL;
 		slots_give(&t->host_slots, i);
 	}
 	t->sweep_host_at = end;

@@ -298,6 +298,8 @@ bool index_insert(struct index *ix, uint64_t hash, uint32_t ref)
 		grow(ix);
 	if (!put(ix, hash, index_tag(ix, hash) | ref))
 		return false;
+	if (ix->missed == hash)
+		ix->has_missed = false;
 	ix->count++;
 	prefetch_split(ix);
 	return true;
@@ -386,6 +388,8 @@ static const char *check_word(const struct index *ix, uint32_t word, uint32_t bu
 	hash = hash_of(ix, word);
 	if ((word & ~ix->ref_mask) != index_tag(ix, hash))
 		return "index: wrong tag";
+	if (ix->has_missed && ix->missed == hash)
+		return "index: entry that was noted as missed";
 	if (bucket != INDEX_NONE && index_first_bucket(ix, hash) != bucket && index_second_bucket(ix, hash) != bucket)
 		return "index: entry in a wrong bucket";
 	return NULL;

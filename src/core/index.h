@@ -52,6 +52,8 @@ struct index { /* read only for others */
 	uint32_t stashed;
 	uint32_t ref_mask;
 	unsigned ref_bits;
+	uint64_t missed; /* has_missed: no entry has this hash */
+	bool has_missed;
 	bool is_building; /* reserved, and nothing removed since: who is not in a first bucket with room is nowhere */
 };
 
@@ -166,7 +168,7 @@ static inline uint32_t index_prefetch_more(const struct index *ix, uint64_t hash
 	return ref;
 }
 
-/* Walks the references whose tag fits:
+/* Walks the references whose tag fits, of which there are none for a hash that was noted as missed:
  * for (ref = index_begin(&c, ix, hash); ref != INDEX_NONE; ref = index_next(&c)) */
 struct index_cursor {
 	const struct index *ix;
@@ -202,11 +204,35 @@ static inline uint32_t index_begin(struct index_cursor *c, const struct index *i
 {
 	c->ix = ix;
 	c->hash = hash;
+	c->step = 1;
+	if (ix->has_missed && ix->missed == hash)
+		return INDEX_NONE;
 	c->tag = index_tag(ix, hash);
 	c->bucket = &ix->buckets[index_first_bucket(ix, hash)];
-	c->step = 1;
 	c->found = index_match(c->bucket, ~ix->ref_mask, c->tag);
 	return index_next(c);
+}
+
+/* Certainly: a walk under this hash would meet nothing. */
+static inline bool index_misses(const struct index *ix, uint64_t hash)
+{
+	const struct index_bucket *first = &ix->buckets[index_first_bucket(ix, hash)];
+	uint32_t tag = index_tag(ix, hash), mask = ~ix->ref_mask;
+
+	if (ix->has_missed && ix->missed == hash)
+		return true;
+	if (ix->stashed > 0 || index_match(first, mask, tag) != 0)
+		return false;
+	return (ix->is_building && index_match(first, UINT32_MAX, 0) != 0) ||
+	       index_match(&ix->buckets[index_second_bucket(ix, hash)], mask, tag) == 0;
+}
+
+/* A walk under this hash has just met nothing: so the next ones, before it is entered, need not look. What comes new is asked
+ * for several times. */
+static inline void index_note_missed(struct index *ix, uint64_t hash)
+{
+	ix->missed = hash;
+	ix->has_missed = true;
 }
 
 #endif

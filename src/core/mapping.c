@@ -66,8 +66,11 @@ static struct session as_session(const struct table *t, uint32_t ref)
 
 uint64_t mapping_hash_internal(const struct table *t, uint32_t ref)
 {
-	const struct session s = as_session(t, ref);
+	struct session s;
 
+	if ((ref & GROUP_REF) == 0)
+		return mapping_key_internal(t, &t->sessions[ref]);
+	s = as_session(t, ref);
 	return mapping_key_internal(t, &s);
 }
 

@@ -157,11 +157,25 @@ static enum nat_reason check_addresses(const struct nat *n, const struct pkt_vie
 	return NAT_PASS;
 }
 
+static inline int32_t external_ordinal(const struct nat *n, uint32_t address)
+{
+	if (n->one_external)
+		return address - n->external_first <= n->external_span ? (int32_t)(address - n->external_first) : -1;
+	return rules_address_find(n->rules, address);
+}
+
+static inline bool is_inside(const struct nat *n, uint32_t address)
+{
+	if (n->one_inside)
+		return (address & n->inside_mask) == n->inside_first;
+	return rules_is_inside(n->rules, address);
+}
+
 static enum nat_reason check_to_elsewhere(const struct nat *n, const struct work *w)
 {
-	if (rules_is_inside(n->rules, w->v.dst))
+	if (is_inside(n, w->v.dst))
 		return DROP_INSIDE_DESTINATION;
-	if (!rules_is_inside(n->rules, w->v.src))
+	if (!is_inside(n, w->v.src))
 		return DROP_INSIDE_SOURCE;
 	return rules_is_exempt(n->rules, w->v.dst) ? DROP_EXEMPT : NAT_PASS;
 }
@@ -180,20 +194,6 @@ enum nat_reason nat_check_addresses(const struct nat *n, const struct work *w)
 	if (why == NAT_PASS && w->dir == DIR_OUT && !w->hairpin)
 		why = check_to_elsewhere(n, w);
 	return why;
-}
-
-static inline int32_t external_ordinal(const struct nat *n, uint32_t address)
-{
-	if (n->one_external)
-		return address - n->external_first <= n->external_span ? (int32_t)(address - n->external_first) : -1;
-	return rules_address_find(n->rules, address);
-}
-
-static inline bool is_inside(const struct nat *n, uint32_t address)
-{
-	if (n->one_inside)
-		return (address & n->inside_mask) == n->inside_first;
-	return rules_is_inside(n->rules, address);
 }
 
 /* Which way a packet goes follows from its addresses alone: the TUN does not tell where it came from. */

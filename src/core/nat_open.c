@@ -189,11 +189,11 @@ static enum nat_reason take_other(struct nat *n, const struct work *w, struct en
 static enum nat_reason take_on(struct nat *n, const struct work *w, const struct host *h, struct endpoint *e,
 			       uint32_t ordinal)
 {
-	int32_t slot = table_address_add(n->table, rules_address_at(n->rules, ordinal));
-
-	if (slot == TABLE_NONE)
+	if (n->slots[ordinal] == TABLE_NONE) /* there was no room for it when the rules came */
+		n->slots[ordinal] = table_address_add(n->table, rules_address_at(n->rules, ordinal));
+	if (n->slots[ordinal] == TABLE_NONE)
 		return DROP_NO_ADDRESS;
-	e->ext = (uint16_t)slot;
+	e->ext = (uint16_t)n->slots[ordinal];
 	return w->v.class_ == CLASS_OTHER ? take_other(n, w, e) : take_port(n, w, h, e);
 }
 

@@ -327,6 +327,7 @@ uint16_t table_port_take(struct table *t, const struct port_request *rq, uint64_
 	if (port != 0) {
 		port_occupy(t, rq->class_, rq->ext, port);
 		t->pending++;
+		index_prefetch_both(&t->index[IX_EXTERNAL], mapping_key_external(t, rq->class_, rq->ext, port));
 	}
 	return port;
 }

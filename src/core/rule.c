@@ -371,7 +371,7 @@ bool rules_port_usable(const struct rules *r, enum nat_class c, uint32_t address
 		return true; /* a protocol number, not a port */
 	if (!index_holds(r, r->policy.addresses[i].shared ? INDEX_SHARED_PORTS : INDEX_POOL_PORTS, port))
 		return false;
-	if (!class_has_forwards(c))
+	if (!class_has_forwards(c) || r->policy.n_forwards == 0)
 		return true;
 	return !index_holds(r, INDEX_INBOUND, endpoint_key(c, address, port)) &&
 	       !index_holds(r, INDEX_INBOUND, endpoint_key(c, 0, port));

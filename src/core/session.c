@@ -103,7 +103,7 @@ static void count_in(struct table *t, uint32_t i, struct host *h, enum mapping_j
 bool session_link(struct table *t, uint32_t i, const struct session_hashes *hash)
 {
 	const struct session *s = &t->sessions[i];
-	struct host *h = host_make(t, s->int_addr, hash->host);
+	struct host *h = host_make(t, s->int_addr);
 	enum mapping_joined joined;
 
 	if (h == NULL)
@@ -248,7 +248,7 @@ struct session *table_session_open(struct table *t, const struct session_spec *s
 	session_hash(t, &fresh, &h);
 	session_prefetch(t, &fresh, &h);
 	for (int dir = DIR_OUT; dir <= DIR_IN; dir++) {
-		struct session *old = session_same(t, &fresh, (enum nat_dir)dir, &h);
+		struct session *old = session_before(t, &fresh, (enum nat_dir)dir, &h);
 
 		if (old == NULL)
 			continue;

@@ -148,6 +148,7 @@ struct trace {
 	enum table_index ix;
 	uint64_t hash;
 	uint32_t step; /* as in struct index_cursor */
+	bool is_missed; /* no entry of the endpoint, nor of one with the same tag */
 };
 
 static bool find_whole(const struct table *t, const struct session_key *k, struct trace *f)
@@ -161,7 +162,7 @@ static bool find_whole(const struct table *t, const struct session_key *k, struc
 		if (is_key_of(k, &t->sessions[ref]))
 			break;
 	}
-	*f = (struct trace){ref, which, hash, c.step};
+	*f = (struct trace){ref, which, hash, c.step, false};
 	return ref != INDEX_NONE;
 }
 
@@ -170,18 +171,18 @@ static void find(const struct table *t, const struct session_key *k, uint64_t ha
 {
 	enum table_index which = k->dir == DIR_OUT ? IX_INTERNAL : IX_EXTERNAL;
 	bool is_asked = k->class_ == CLASS_OTHER, is_grouped = false;
-	struct index_cursor c;
-	uint32_t ref = INDEX_NONE;
+	struct index_cursor c = {.step = 2};
+	uint32_t ref;
 
-	*f = (struct trace){.ref = INDEX_NONE};
-	for (ref = is_asked ? INDEX_NONE : index_begin(&c, &t->index[which], hash); ref != INDEX_NONE;
+	*f = (struct trace){.ref = INDEX_NONE, .is_missed = !is_asked && index_misses(&t->index[which], hash)};
+	for (ref = is_asked || f->is_missed ? INDEX_NONE : index_begin(&c, &t->index[which], hash); ref != INDEX_NONE;
 	     ref = index_next(&c)) {
 		if (ref & GROUP_REF) { /* perhaps of another key with the same tag: the whole key tells as well */
 			is_grouped = true;
 			continue;
 		}
 		if (is_key_of(k, &t->sessions[ref])) {
-			*f = (struct trace){ref, which, hash, c.step};
+			*f = (struct trace){ref, which, hash, c.step, false};
 			return;
 		}
 	}
@@ -189,6 +190,12 @@ static void find(const struct table *t, const struct session_key *k, uint64_t ha
 		find_whole(t, k, f);
 	else
 		f->step = c.step;
+}
+
+static void note_missed(struct table *t, unsigned dir, uint64_t hash, const struct trace *f)
+{
+	if (f->is_missed)
+		index_note_missed(&t->index[dir == DIR_OUT ? IX_INTERNAL : IX_EXTERNAL], hash);
 }
 
 struct session *table_find(struct table *t, const struct session_key *k, uint64_t hash, uint32_t now_s)
@@ -202,6 +209,7 @@ struct session *table_find(struct table *t, const struct session_key *k, uint64_
 		if (!table_session_expired(t, &t->sessions[f.ref], now_s))
 			return &t->sessions[f.ref];
 	}
+	note_missed(t, k->dir, hash, &f);
 	t->long_probes += f.step > 2;
 	t->now_s = now_s;
 	return NULL;
@@ -217,8 +225,8 @@ struct session *table_find_likely(struct table *t, const struct session_key *k, 
 	return table_find(t, k, hash, now_s);
 }
 
-struct session *session_same(const struct table *t, const struct session *s, enum nat_dir dir,
-			     const struct session_hashes *h)
+static struct session *same(const struct table *t, const struct session *s, enum nat_dir dir, uint64_t hash,
+			    struct trace *f)
 {
 	const struct session_key k = {
 		.local = dir == DIR_OUT ? s->int_addr : s->ext,
@@ -228,8 +236,26 @@ struct session *session_same(const struct table *t, const struct session *s, enu
 		.class_ = (uint8_t)session_class(s),
 		.dir = (uint8_t)dir,
 	};
+
+	find(t, &k, hash, f);
+	return f->ref != INDEX_NONE ? &t->sessions[f->ref] : NULL;
+}
+
+struct session *session_same(const struct table *t, const struct session *s, enum nat_dir dir,
+			     const struct session_hashes *h)
+{
 	struct trace f;
 
-	find(t, &k, dir == DIR_OUT ? h->internal : h->external, &f);
-	return f.ref != INDEX_NONE ? &t->sessions[f.ref] : NULL;
+	return same(t, s, dir, dir == DIR_OUT ? h->internal : h->external, &f);
+}
+
+struct session *session_before(struct table *t, const struct session *s, enum nat_dir dir,
+			       const struct session_hashes *h)
+{
+	uint64_t hash = dir == DIR_OUT ? h->internal : h->external;
+	struct trace f;
+	struct session *found = same(t, s, dir, hash, &f);
+
+	note_missed(t, dir, hash, &f);
+	return found;
 }

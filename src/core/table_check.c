@@ -236,6 +236,8 @@ static const char *check_hosts(const struct table *t, struct sums *sums)
 
 	if (t->index[IX_HOST].count != t->host_slots.count)
 		return "count of hosts";
+	if (t->recent_host != NULL && !slots_used(&t->host_slots, (uint32_t)(t->recent_host - t->hosts)))
+		return "the host asked for last is none";
 	for (uint32_t i = slots_next(&t->host_slots, 0, top); i < top; i = slots_next(&t->host_slots, i + 1, top)) {
 		const struct host *h = &t->hosts[i];
 

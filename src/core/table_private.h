@@ -133,6 +133,7 @@ struct table {
 	struct group *groups;
 	struct peer *peers;
 	struct host *hosts;
+	struct host *recent_host; /* NULL, or one in use: see host.c */
 	struct rest_link *links;
 	struct address_use *uses;
 	struct port_map *ports; /* [max_addresses][TABLE_CLASSES] */
@@ -227,6 +228,9 @@ void session_leave_whole(struct table *t, uint32_t i);
 /* The session of the same key seen from one side, live or timed out; NULL if none. */
 struct session *session_same(const struct table *t, const struct session *s, enum nat_dir dir,
 			     const struct session_hashes *h);
+/* The same, of a session that is about to be entered: what is found missing is noted for what is asked next. */
+struct session *session_before(struct table *t, const struct session *s, enum nat_dir dir,
+			       const struct session_hashes *h);
 
 /* ---- mapping.c ---- */
 
@@ -293,7 +297,7 @@ bool rest_is_valid(const struct table *t, uint64_t word);
 /* ---- host.c, address.c ---- */
 
 struct host *host_find(const struct table *t, uint32_t address);
-struct host *host_make(struct table *t, uint32_t address, uint64_t hash); /* finds it, or makes it */
+struct host *host_make(struct table *t, uint32_t address); /* finds it, or makes it */
 uint64_t host_hash(const struct table *t, uint32_t address);
 void host_sweep(struct table *t, uint32_t budget);
 uint64_t address_hash(const struct table *t, uint32_t address);

@@ -101,6 +101,7 @@ static void check_all(const struct world *w)
 		ck_assert_uint_eq(lookup(w, w->key[i], &steps), w->is_in[i] ? i : INDEX_NONE);
 		ck_assert_uint_le(steps, 2);
 		ck_assert(index_contains(&w->ix, hash_key(w->key[i]), i) == w->is_in[i]);
+		ck_assert(!w->is_in[i] || !index_misses(&w->ix, hash_key(w->key[i])));
 	}
 }
 
@@ -237,6 +238,28 @@ START_TEST(test_reserve_fit_and_clear)
 }
 END_TEST
 
+START_TEST(test_noted_miss_ends_with_the_entry)
+{
+	struct world *w = world_create(KEYS, REF_BITS);
+
+	for (uint32_t i = 0; i < 3000; i++) {
+		uint64_t hash = hash_key(w->key[i]);
+
+		index_note_missed(&w->ix, hash);
+		ck_assert(index_misses(&w->ix, hash));
+		flip(w, i + 3000); /* another one does not end it */
+		ck_assert(index_misses(&w->ix, hash));
+		flip(w, i);
+		ck_assert(!index_misses(&w->ix, hash));
+		if (i % 100 == 0)
+			check_all(w);
+	}
+	index_note_missed(&w->ix, hash_key(w->key[7]));
+	ck_assert_str_eq(index_check(&w->ix, world_is_in), "index: entry that was noted as missed");
+	world_destroy(w);
+}
+END_TEST
+
 START_TEST(test_check_finds_a_wrong_slot)
 {
 	struct world *w = world_create(KEYS, REF_BITS);
@@ -315,6 +338,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, test_sixteen_buckets_take_what_linear_hashing_gives_them);
 	tcase_add_test(tc, test_equal_hashes_fill_two_buckets_and_the_stash_then_are_refused);
 	tcase_add_test(tc, test_reserve_fit_and_clear);
+	tcase_add_test(tc, test_noted_miss_ends_with_the_entry);
 	tcase_add_test(tc, test_check_finds_a_wrong_slot);
 	tcase_add_test(tc, test_multiplication_gives_all_128_bits);
 	tcase_add_test(tc, test_hash_of_consecutive_keys_is_even);

@@ -327,6 +327,26 @@ START_TEST(test_host_counts_and_pairing_follow_its_sessions)
 }
 END_TEST
 
+START_TEST(test_host_that_went_is_not_taken_for_the_one_in_its_place)
+{
+	struct lab l;
+	uint32_t first = lab_spec(1, 1000, 1, 40000).int_addr, second = first + 1;
+	struct host *h;
+
+	lab_open(&l, 100, 2);
+	h = table_host(l.t, first, true);
+	ck_assert_ptr_eq(table_host(l.t, first, false), h);
+	table_sweep(l.t, l.now_s, 100, NULL, NULL);
+	ck_assert_ptr_null(table_host(l.t, first, false));
+	lab_check(&l);
+	ck_assert_ptr_eq(table_host(l.t, second, true), h);
+	ck_assert_uint_eq(h->address, second);
+	ck_assert_ptr_null(table_host(l.t, first, false));
+	lab_check(&l);
+	lab_close(&l);
+}
+END_TEST
+
 START_TEST(test_address_slot_stays_until_nothing_uses_it)
 {
 	struct lab l;
@@ -427,6 +447,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, test_listing_sees_each_lasting_session_once_while_others_come_and_go);
 	tcase_add_test(tc, test_sweep_keeps_to_its_budget_and_a_round_visits_all);
 	tcase_add_test(tc, test_host_counts_and_pairing_follow_its_sessions);
+	tcase_add_test(tc, test_host_that_went_is_not_taken_for_the_one_in_its_place);
 	tcase_add_test(tc, test_address_slot_stays_until_nothing_uses_it);
 	tcase_add_test(tc, test_memory_is_given_back_after_a_peak);
 	suite_add_tcase(s, tc);
