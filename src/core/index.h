@@ -227,7 +227,7 @@ static inline bool index_misses(const struct index *ix, uint64_t hash)
 	       index_match(&ix->buckets[index_second_bucket(ix, hash)], mask, tag) == 0;
 }
 
-/* A walk under this hash has just met nothing: so the next ones, before it is entered, need not look. What comes new is asked
+/* It is known that no entry has this hash: so walks under it need not look, until it is entered. What comes new is asked
  * for several times. */
 static inline void index_note_missed(struct index *ix, uint64_t hash)
 {

@@ -300,6 +300,13 @@ static uint16_t choose_resting(struct choice *c, bool *recycled)
 	return 0;
 }
 
+/* A port that was free has no mapping, so nobody need look; its entry will come soon. */
+static void await_mapping(struct table *t, uint64_t hash)
+{
+	index_prefetch_both(&t->index[IX_EXTERNAL], hash);
+	index_note_missed(&t->index[IX_EXTERNAL], hash);
+}
+
 uint16_t table_port_take(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s,
 			 bool *recycled)
 {
@@ -327,7 +334,7 @@ uint16_t table_port_take(struct table *t, const struct port_request *rq, uint64_
 	if (port != 0) {
 		port_occupy(t, rq->class_, rq->ext, port);
 		t->pending++;
-		index_prefetch_both(&t->index[IX_EXTERNAL], mapping_key_external(t, rq->class_, rq->ext, port));
+		await_mapping(t, mapping_key_external(t, rq->class_, rq->ext, port));
 	}
 	return port;
 }
