@@ -3,9 +3,9 @@
  * The core alone, one thread: parse, look-up, rewrite with checksums, counters and timer refresh, in batches, over
  * random flows of N sessions, half outbound and half inbound. Prints cycles and nanoseconds a packet,
  * sessions opened a second, the worst single open beside the worst wait of a loop that does nothing for as long
- * (what the machine took), resident bytes a session, and what expiry costs.
+ * (what the machine took), resident bytes a session, what expiry costs, and each row's cycles as a ratio to the row before.
  *
- *	bench_nat [MAX_SESSIONS [SESSIONS_A_MAPPING]]   default 1000000 and 1; 10000000 needs 1 GB
+ *	bench_nat [MAX_SESSIONS [SESSIONS_A_MAPPING]]   default 1000000, and both 1 and 16; 10000000 needs 1 GB
  *	BENCH_HUGE=1 bench_nat                          on huge pages, where the kernel offers them
  *
  * Only nat_batch() is timed; packets are made between the batches.
@@ -34,6 +34,7 @@ enum {
 	INSIDE = 0x0a000000,
 	PACKETS = 4000000, /* timed at each size */
 	STEP = 256,	   /* records a slice of the sweep, as the daemon does it */
+	GROUPED = 16,	   /* sessions a mapping of the second series */
 };
 
 struct external {
@@ -381,8 +382,9 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Medians, because a shared machine disturbs some of the batches and not the others. */
-static void measure(struct bench *b, uint64_t idle, const struct opening *o)
+/* Prints a row; its cycles a packet, given those of the row `before` (0: none). Medians, because a shared machine disturbs some
+ * of the batches and not the others. */
+static double measure(struct bench *b, uint64_t idle, const struct opening *o, double before)
 {
 	static uint64_t took[PACKETS / BATCH];
 	uint64_t c = 0, ns = 0, emitted = b->emitted;
@@ -407,11 +409,12 @@ static void measure(struct bench *b, uint64_t idle, const struct opening *o)
 	}
 	qsort(took, batches, sizeof(took[0]), by_value);
 	middle = (double)took[batches / 2] / BATCH;
-	printf("%10u %8.0f %8.0f %8.1f %10.0f %10.0f %9.1f %9.1f %8u %8.1f\n", b->made, middle,
-	       (double)c / ((double)batches * BATCH), middle * (double)ns / (double)c, opens_a_second(o->singly),
-	       opens_a_second(o->batched), (double)o->worst_ns / 1000, (double)worst_of_nothing(o->singly.ns) / 1000,
-	       o->left_out, (double)(resident() - idle) / b->made);
+	printf("%10u %8.0f %6.2f %8.0f %8.1f %10.0f %10.0f %9.1f %9.1f %8u %8.1f\n", b->made, middle,
+	       before > 0 ? middle / before : 1, (double)c / ((double)batches * BATCH), middle * (double)ns / (double)c,
+	       opens_a_second(o->singly), opens_a_second(o->batched), (double)o->worst_ns / 1000,
+	       (double)worst_of_nothing(o->singly.ns) / 1000, o->left_out, (double)(resident() - idle) / b->made);
 	fflush(stdout);
+	return middle;
 }
 
 static void expire(struct bench *b)
@@ -432,37 +435,55 @@ static void expire(struct bench *b)
 	       (double)(thread_ns() - total) / 1e6, steps, (double)worst / 1000);
 }
 
-int main(int argc, char **argv)
+/* The cycles a packet of its last row. */
+static double series(uint32_t max, uint32_t ratio)
 {
 	static struct bench b;
-	uint32_t max = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 1000000;
+	double middle = 0;
 	uint64_t idle;
 
-	b.ratio = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 1;
-	if (max < 1000 || max > TABLE_MAX_SESSIONS || b.ratio == 0) {
-		fprintf(stderr, "usage: bench_nat [MAX_SESSIONS, 1000 to %d [SESSIONS_A_MAPPING]]\n",
-			TABLE_MAX_SESSIONS);
-		return 2;
-	}
+	memset(&b, 0, sizeof(b));
+	b.ratio = ratio;
 	b.now_ms = 1000000;
 	b.random = 88172645463325252ull;
 	b.externals = calloc(max, sizeof(*b.externals));
 	if (b.externals == NULL)
-		return 1;
+		exit(1);
 	memset(b.externals, 1, max * sizeof(*b.externals)); /* resident before anything is measured */
 	create(&b);
 	idle = resident();
-	printf("%10s %8s %8s %8s %10s %10s %9s %9s %8s %8s\n", "sessions", "cycles", "mean", "ns", "opens/s",
+	printf("sessions a mapping: %u\n", ratio);
+	printf("%10s %8s %6s %8s %8s %10s %10s %9s %9s %8s %8s\n", "sessions", "cycles", "ratio", "mean", "ns", "opens/s",
 	       "in batches", "worst us", "no work", "left out", "bytes");
 	for (uint64_t n = 1000; n <= max; n *= 10) {
 		struct opening o = {0};
 
 		grow_to(&b, (uint32_t)n, &o);
 		answer_all(&b);
-		measure(&b, idle, &o);
+		middle = measure(&b, idle, &o, middle);
 	}
 	expire(&b);
 	nat_destroy(b.nat);
+	munmap(b.memory.table.records, b.memory.table.records_len);
+	munmap(b.memory.table.scratch, b.memory.table.scratch_len);
+	munmap(b.memory.fragments, b.memory.fragments_len);
 	free(b.externals);
+	return middle;
+}
+
+int main(int argc, char **argv)
+{
+	uint32_t max = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 1000000;
+	uint32_t ratio = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 1;
+	double lone;
+
+	if (max < 1000 || max > TABLE_MAX_SESSIONS || ratio == 0) {
+		fprintf(stderr, "usage: bench_nat [MAX_SESSIONS, 1000 to %d [SESSIONS_A_MAPPING]]\n",
+			TABLE_MAX_SESSIONS);
+		return 2;
+	}
+	lone = series(max, ratio);
+	if (argc <= 2)
+		printf("%u a mapping to 1 a mapping, cycles a packet: %.2f\n", GROUPED, series(max, GROUPED) / lone);
 	return 0;
 }
