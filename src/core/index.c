@@ -6,7 +6,7 @@
  * up to n. A key means the bucket that its bits below 2g name, or if there is none yet, below g. So the table is contiguous,
  * a new bucket is always the last, and no entry moves but by the split of its bucket. In the middle of a
  * round the buckets not yet split hold twice what the others do: second choices level that, and the
- * average of 10 of 16 leaves the room for it. (Larson's partial expansions, which split two buckets into
+ * average of 11 of 16 leaves the room for it. (Larson's partial expansions, which split two buckets into
  * three and three into four, allow 12.5 of 16 and were here before: they read each entry twice as often as
  * the table grows, and every look-up paid for the choice between them.)
  *

@@ -22,7 +22,7 @@
 
 enum {
 	INDEX_SLOTS = 16,
-	INDEX_FILL = 20,   /* half entries a bucket on average: above, it grows (6.4 bytes an entry) */
+	INDEX_FILL = 22,   /* half entries a bucket on average: above, it grows (5.8 bytes an entry) */
 	INDEX_SPARSE = 12, /* below, it shrinks */
 	INDEX_MIN_BUCKETS = 16,
 	INDEX_STASH = 4, /* buckets; enough for all that one step of growing could fail to place */
