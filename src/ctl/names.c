@@ -65,8 +65,18 @@ int names_protocol_number(const char *text)
 
 char *names_address(char buf[NAMES_ADDRESS_MAX], uint32_t address)
 {
-	snprintf(buf, NAMES_ADDRESS_MAX, "%hhu.%hhu.%hhu.%hhu", (uint8_t)(address >> 24), (uint8_t)(address >> 16),
-		 (uint8_t)(address >> 8), (uint8_t)address);
+	char *p = buf;
+
+	for (int shift = 24; shift >= 0; shift -= 8) {
+		unsigned byte = address >> shift & 0xff;
+
+		if (byte >= 100)
+			*p++ = (char)('0' + byte / 100);
+		if (byte >= 10)
+			*p++ = (char)('0' + byte / 10 % 10);
+		*p++ = (char)('0' + byte % 10);
+		*p++ = shift > 0 ? '.' : '\0';
+	}
 	return buf;
 }
 

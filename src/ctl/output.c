@@ -15,43 +15,97 @@ enum { PROTOCOL_ICMP = 1, PROTOCOL_TCP = 6, PROTOCOL_UDP = 17, ECHO_REQUEST = 8,
 
 /* ---- connections ---- */
 
-static void put_tuple(FILE *f, const struct ctl_entry *e, const struct ctl_tuple *t, bool is_reply)
-{
-	bool is_outer = is_reply != !!(e->flags & CTL_ENTRY_FROM_OUTSIDE);
-	unsigned id = is_outer ? e->outside.port : e->inside.port;
-	char src[NAMES_ADDRESS_MAX];
-	char dst[NAMES_ADDRESS_MAX];
+/* A line in the making: with printf() the listing of a large table took four times as long. */
+struct line {
+	size_t len;
+	char text[512];
+};
 
-	fprintf(f, "src=%s dst=%s ", names_address(src, t->src.address), names_address(dst, t->dst.address));
-	if (e->protocol == PROTOCOL_TCP || e->protocol == PROTOCOL_UDP)
-		fprintf(f, "sport=%u dport=%u ", t->src.port, t->dst.port);
-	else if (e->protocol == PROTOCOL_ICMP)
-		fprintf(f, "type=%d code=0 id=%u ", is_reply ? ECHO_REPLY : ECHO_REQUEST, id);
+static void add(struct line *l, const char *text)
+{
+	for (; *text && l->len < sizeof(l->text); text++)
+		l->text[l->len++] = *text;
 }
 
-static void put_counts(FILE *f, const struct ctl_entry *e, int dir)
+/* LABELNUMBER and a space. */
+static void add_number(struct line *l, const char *label, uint64_t number)
 {
-	fprintf(f, "packets=%" PRIu64 " bytes=%" PRIu64 " ", e->packets[dir], e->bytes[dir]);
+	char digits[24], *d = &digits[sizeof(digits) - 1];
+
+	*d = '\0';
+	*--d = ' ';
+	do
+		*--d = (char)('0' + number % 10);
+	while ((number /= 10) > 0);
+	add(l, label);
+	add(l, d);
+}
+
+static void add_address(struct line *l, const char *label, uint32_t address)
+{
+	char text[NAMES_ADDRESS_MAX];
+
+	add(l, label);
+	add(l, names_address(text, address));
+	add(l, " ");
+}
+
+static void add_tuple(struct line *l, const struct ctl_entry *e, const struct ctl_tuple *t, bool is_reply)
+{
+	bool is_outer = is_reply != !!(e->flags & CTL_ENTRY_FROM_OUTSIDE);
+
+	add_address(l, "src=", t->src.address);
+	add_address(l, "dst=", t->dst.address);
+	if (e->protocol == PROTOCOL_TCP || e->protocol == PROTOCOL_UDP) {
+		add_number(l, "sport=", t->src.port);
+		add_number(l, "dport=", t->dst.port);
+	} else if (e->protocol == PROTOCOL_ICMP) {
+		add_number(l, "type=", is_reply ? ECHO_REPLY : ECHO_REQUEST);
+		add_number(l, "code=0 id=", is_outer ? e->outside.port : e->inside.port);
+	}
+}
+
+static void add_counts(struct line *l, const struct ctl_entry *e, int dir)
+{
+	add_number(l, "packets=", e->packets[dir]);
+	add_number(l, "bytes=", e->bytes[dir]);
+}
+
+static void add_protocol(struct line *l, uint8_t protocol)
+{
+	enum { COLUMN = 9 };
+
+	add(l, names_conntrack_protocol(protocol));
+	while (l->len < COLUMN)
+		add(l, " ");
+	add_number(l, "", protocol);
 }
 
 void output_entry_line(FILE *f, const struct ctl_entry *e)
 {
 	int opener = e->flags & CTL_ENTRY_FROM_OUTSIDE ? 1 : 0; /* direction of the first tuple */
 	struct ctl_tuple tuple[2];
+	struct line l;
 
+	l.len = 0;
 	ctl_entry_tuples(e, tuple);
-	fprintf(f, "%-8s %u %" PRIu32 " ", names_conntrack_protocol(e->protocol), e->protocol, e->timeout_s);
-	if (e->protocol == PROTOCOL_TCP)
-		fprintf(f, "%s ", ctl_state_name(e->state));
-	put_tuple(f, e, &tuple[0], false);
-	put_counts(f, e, opener);
+	add_protocol(&l, e->protocol);
+	add_number(&l, "", e->timeout_s);
+	if (e->protocol == PROTOCOL_TCP) {
+		add(&l, ctl_state_name(e->state));
+		add(&l, " ");
+	}
+	add_tuple(&l, e, &tuple[0], false);
+	add_counts(&l, e, opener);
 	if (!(e->flags & CTL_ENTRY_REPLIED))
-		fputs("[UNREPLIED] ", f);
-	put_tuple(f, e, &tuple[1], true);
-	put_counts(f, e, !opener);
+		add(&l, "[UNREPLIED] ");
+	add_tuple(&l, e, &tuple[1], true);
+	add_counts(&l, e, !opener);
 	if (e->flags & CTL_ENTRY_ASSURED)
-		fputs("[ASSURED] ", f);
-	fprintf(f, "id=%" PRIu64 "\n", e->id);
+		add(&l, "[ASSURED] ");
+	add_number(&l, "id=", e->id);
+	l.text[l.len - 1] = '\n'; /* for the last space */
+	fwrite(l.text, 1, l.len, f);
 }
 
 void output_entry_heading(FILE *f)
