@@ -4,6 +4,7 @@
  */
 #include "ctlproto.h"
 
+#include <endian.h>
 #include <string.h>
 
 /* A filter: criteria, and all fields of a filter that has them all. */
@@ -53,14 +54,14 @@ static const uint8_t *take(struct ctl_reader *r, size_t n)
 	return p;
 }
 
-static uint64_t get_number(struct ctl_reader *r, size_t n)
+static inline uint64_t get_number(struct ctl_reader *r, size_t n)
 {
 	const uint8_t *p = take(r, n);
-	uint64_t v = 0;
+	uint64_t big = 0;
 
-	for (size_t i = 0; p && i < n; i++)
-		v = v << 8 | p[i];
-	return v;
+	if (p)
+		memcpy(&big, p, n);
+	return be64toh(big) >> 8 * (8 - n);
 }
 
 uint8_t ctl_get_u8(struct ctl_reader *r)
@@ -102,7 +103,7 @@ void ctl_get_text(struct ctl_reader *r, char *out, size_t size)
 
 /* ---- writing ---- */
 
-static void put_bytes(struct ctl_writer *w, const void *data, size_t n)
+static inline void put_bytes(struct ctl_writer *w, const void *data, size_t n)
 {
 	if (w->full || w->size - w->len < n) {
 		w->full = true;
@@ -113,13 +114,12 @@ static void put_bytes(struct ctl_writer *w, const void *data, size_t n)
 	w->len += n;
 }
 
-static void put_number(struct ctl_writer *w, uint64_t v, size_t n)
+/* `n` is 1 to 8. Inline, as a listing is mostly numbers and the compiler then makes one store of each. */
+static inline void put_number(struct ctl_writer *w, uint64_t v, size_t n)
 {
-	uint8_t b[8];
+	uint64_t big = htobe64(v << 8 * (8 - n));
 
-	for (size_t i = 0; i < n; i++)
-		b[i] = (uint8_t)(v >> 8 * (n - 1 - i));
-	put_bytes(w, b, n);
+	put_bytes(w, &big, n);
 }
 
 void ctl_put_u8(struct ctl_writer *w, uint8_t v)
