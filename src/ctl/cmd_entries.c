@@ -4,6 +4,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "client.h"
 #include "filter.h"
@@ -11,8 +12,12 @@
 #include "natctl.h"
 #include "output.h"
 
-static void start_table(struct natctl *n, void (*heading)(FILE *f))
+/* Listing a large table is work for a whole processor, and not worth a packet that would have to wait for it. */
+static void start_listing(struct natctl *n, void (*heading)(FILE *f))
 {
+	enum { LISTING_NICE = 10 };
+
+	(void)!nice(LISTING_NICE);
 	if (n->format == FORMAT_TABLE)
 		n->heading = heading;
 }
@@ -52,7 +57,7 @@ int command_list(struct natctl *n, int argc, char **argv)
 
 	if (!filter_parse(n, &filter, argc, argv))
 		return NATCTL_USAGE;
-	start_table(n, output_entry_heading);
+	start_listing(n, output_entry_heading);
 	rc = client_ask(n, CTL_LIST, &filter, print_entry, n, &end);
 	close_listing(n, &rc, "shown", end.count);
 	return rc;
@@ -70,7 +75,7 @@ int command_delete(struct natctl *n, int argc, char **argv)
 		natctl_complain("%s: needs at least one criterion (flush ends all entries)", argv[0]);
 		return NATCTL_USAGE;
 	}
-	start_table(n, output_entry_heading);
+	start_listing(n, output_entry_heading);
 	rc = client_ask(n, CTL_DELETE, &filter, print_entry, n, &end);
 	close_listing(n, &rc, "deleted", end.count);
 	return rc == NATCTL_DONE && end.count == 0 ? NATCTL_REFUSED : rc;
@@ -152,7 +157,7 @@ int command_mappings(struct natctl *n, int argc, char **argv)
 
 	if (!filter_parse(n, NULL, argc, argv))
 		return NATCTL_USAGE;
-	start_table(n, output_mapping_heading);
+	start_listing(n, output_mapping_heading);
 	rc = client_ask(n, CTL_MAPPINGS, NULL, print_mapping, n, NULL);
 	return output_finish(n) ? rc : NATCTL_REFUSED;
 }
