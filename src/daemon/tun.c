@@ -84,7 +84,7 @@ static void init(struct tun *t, int fd, const char *name, struct io_counters *co
 	strncpy(t->name, name, sizeof(t->name) - 1);
 }
 
-int tun_open(struct tun *t, const struct tun_options *o, struct io_counters *counters)
+static int open_as(struct tun *t, const struct tun_options *o, struct io_counters *counters)
 {
 	struct ifreq ifr = {.ifr_flags = wanted_flags(o)};
 	int rc;
@@ -100,6 +100,16 @@ int tun_open(struct tun *t, const struct tun_options *o, struct io_counters *cou
 	if (rc < 0)
 		tun_close(t);
 	return rc;
+}
+
+/* A kernel without virtio headers (some sandboxes' are) gives a device all the same. */
+int tun_open(struct tun *t, const struct tun_options *o, struct io_counters *counters)
+{
+	struct tun_options plain = *o;
+	int rc = open_as(t, o, counters);
+
+	plain.offload = false;
+	return rc == -EINVAL && o->offload ? open_as(t, &plain, counters) : rc;
 }
 
 /* Where the kernel does not tell, it is believed. */
