@@ -4,7 +4,6 @@
  */
 #include "ctlproto.h"
 
-#include <endian.h>
 #include <string.h>
 
 /* A filter: criteria, and all fields of a filter that has them all. */
@@ -37,6 +36,16 @@ const struct ctl_request_info *ctl_request_info(uint8_t type)
 	return &requests[type];
 }
 
+/* From the machine's byte order to the protocol's, or back. */
+static inline uint64_t swap64(uint64_t v)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return __builtin_bswap64(v);
+#else
+	return v;
+#endif
+}
+
 /* ---- reading ---- */
 
 /* The next `n` bytes, or NULL with the reader bad and empty. */
@@ -61,7 +70,7 @@ static inline uint64_t get_number(struct ctl_reader *r, size_t n)
 
 	if (p)
 		memcpy(&big, p, n);
-	return be64toh(big) >> 8 * (8 - n);
+	return swap64(big) >> 8 * (8 - n);
 }
 
 uint8_t ctl_get_u8(struct ctl_reader *r)
@@ -117,7 +126,7 @@ static inline void put_bytes(struct ctl_writer *w, const void *data, size_t n)
 /* `n` is 1 to 8. Inline, as a listing is mostly numbers and the compiler then makes one store of each. */
 static inline void put_number(struct ctl_writer *w, uint64_t v, size_t n)
 {
-	uint64_t big = htobe64(v << 8 * (8 - n));
+	uint64_t big = swap64(v << 8 * (8 - n));
 
 	put_bytes(w, &big, n);
 }

@@ -44,7 +44,7 @@ struct index { /* read only for others */
 	struct index_bucket *buckets;
 	struct index_bucket stash[INDEX_STASH];
 	struct index_source source;
-	uint32_t n;	 /* buckets in use */
+	uint32_t n;    /* buckets in use */
 	uint32_t mask; /* of bucket numbers; n is above half of it: see "Growth" in index.c */
 	uint32_t max;
 	uint32_t peak;	/* largest n since the owner last set it */

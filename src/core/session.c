@@ -10,7 +10,13 @@
 
 #include <string.h>
 
-enum { SWEEP_BLOCK = 16, CLOSING_COST = 4 /* visits */, ID_INDEX_BITS = 25, ID_GENERATION_BITS = 15, ID_CREATED_MASK = 0x1fff };
+enum {
+	SWEEP_BLOCK = 16,
+	CLOSING_COST = 4 /* visits */,
+	ID_INDEX_BITS = 25,
+	ID_GENERATION_BITS = 15,
+	ID_CREATED_MASK = 0x1fff
+};
 
 /* ---- its time ---- */
 

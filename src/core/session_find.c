@@ -147,7 +147,7 @@ struct trace {
 	uint32_t ref; /* the session, or INDEX_NONE */
 	enum table_index ix;
 	uint64_t hash;
-	uint32_t step; /* as in struct index_cursor */
+	uint32_t step;	/* as in struct index_cursor */
 	bool is_missed; /* no entry of the endpoint, nor of one with the same tag */
 };
 

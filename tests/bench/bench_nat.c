@@ -453,8 +453,8 @@ static double series(uint32_t max, uint32_t ratio)
 	create(&b);
 	idle = resident();
 	printf("sessions a mapping: %u\n", ratio);
-	printf("%10s %8s %6s %8s %8s %10s %10s %9s %9s %8s %8s\n", "sessions", "cycles", "ratio", "mean", "ns", "opens/s",
-	       "in batches", "worst us", "no work", "left out", "bytes");
+	printf("%10s %8s %6s %8s %8s %10s %10s %9s %9s %8s %8s\n", "sessions", "cycles", "ratio", "mean", "ns",
+	       "opens/s", "in batches", "worst us", "no work", "left out", "bytes");
 	for (uint64_t n = 1000; n <= max; n *= 10) {
 		struct opening o = {0};
 
