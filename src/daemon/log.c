@@ -3,12 +3,14 @@
  * The log.
  *
  * Theory of operation. A message is formatted into a buffer on the stack, escaped into a second one,
- * and handed to the target in one non-blocking system call. stderr may be a pipe that belongs to
- * somebody else, so that O_NONBLOCK is not ours to set: instead a write goes out only when poll()
- * says there is room, and a line is never longer than PIPE_BUF, which then fits. syslog and the
- * journal are datagram sockets of our own; their libraries would block. The journal is spoken to in
- * its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL), which also works in builds without
- * libsystemd.
+ * and handed to the target in one non-blocking system call. syslog and the journal are datagram
+ * sockets of our own; their libraries would block. The journal is spoken to in its native protocol
+ * (systemd.io/JOURNAL_NATIVE_PROTOCOL), which also works in builds without libsystemd. What such a
+ * socket does not take goes to stderr, and the socket is tried again with each line.
+ *
+ * stderr may be a pipe that belongs to somebody else, so that O_NONBLOCK is not ours to set: instead a
+ * write goes out only when poll() says there is room, and a line is never longer than PIPE_BUF, which then
+ * fits.
  *
  * The rate limit is a token bucket per message, found by the address of its format string: a noisy
  * message never hides another one. What it held back is told with the next that passes.
@@ -44,11 +46,12 @@ struct bucket {
 static struct {
 	enum log_target target; /* never LOG_TO_AUTO */
 	enum log_level level;
-	int fd;			 /* -1: the socket broke, tried again with the next line */
-	uint32_t lost;		 /* lines the target did not take */
+	int socket;		 /* that of the target; -1: it has none, or that broke or is not there yet */
+	uint32_t lost;		 /* lines that nobody took */
+	uint32_t diverted;	 /* lines that went to stderr, since the target did not take them */
 	bool has_journal_prefix; /* stderr leads to the journal: begin lines with their priority */
 	struct bucket buckets[BUCKETS];
-} log_state = {.target = LOG_TO_STDERR, .level = LEVEL_INFO, .fd = STDERR_FILENO};
+} log_state = {.target = LOG_TO_STDERR, .level = LEVEL_INFO, .socket = -1};
 
 /* Workers write as well, though rarely. */
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -174,35 +177,46 @@ static const char *const target_paths[LOG_TO_COUNT] = {
 	[LOG_TO_JOURNAL] = "/run/systemd/journal/socket",
 };
 
-static int open_target(enum log_target target)
+/* 0, or the errno of a target that is not there. */
+static int switch_target(enum log_target target)
 {
-	return target_paths[target] ? connect_datagram(target_paths[target]) : STDERR_FILENO;
+	log_state.has_journal_prefix = stderr_is_journal();
+	if (target == LOG_TO_AUTO)
+		target = log_state.has_journal_prefix ? LOG_TO_JOURNAL : LOG_TO_STDERR;
+	if (target == log_state.target)
+		return 0;
+	if (log_state.socket >= 0)
+		close(log_state.socket);
+	log_state.target = target;
+	log_state.socket = target_paths[target] ? connect_datagram(target_paths[target]) : -1;
+	return target_paths[target] && log_state.socket < 0 ? errno : 0;
 }
 
 void log_open(enum log_target target)
 {
-	bool is_journal = stderr_is_journal();
-	enum log_target wanted = target;
-	int fd;
+	int err;
 
-	if (wanted == LOG_TO_AUTO)
-		wanted = is_journal ? LOG_TO_JOURNAL : LOG_TO_STDERR;
-	fd = open_target(wanted);
-	if (log_state.fd > STDERR_FILENO)
-		close(log_state.fd);
-	log_state.has_journal_prefix = is_journal;
-	log_state.target = fd < 0 ? LOG_TO_STDERR : wanted;
-	log_state.fd = fd < 0 ? STDERR_FILENO : fd;
-	if (fd < 0)
-		log_write(LEVEL_WARNING, SUB_MAIN, errno, "log target \"%s\" cannot be reached, using stderr",
-			  log_target_name(wanted));
+	pthread_mutex_lock(&log_lock);
+	err = switch_target(target);
+	pthread_mutex_unlock(&log_lock);
+	if (err)
+		log_write(LEVEL_WARNING, SUB_MAIN, err,
+			  "log target \"%s\" cannot be reached, using stderr until it can", log_target_name(target));
 }
 
 /* Each returns whether the line went out. */
+static bool put_text(const char *line, int n)
+{
+	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	if (poll(&p, 1, 0) <= 0 || !(p.revents & POLLOUT))
+		return false;
+	return write(STDERR_FILENO, line, (size_t)n) == n;
+}
+
 static bool put_stderr(const struct message *m)
 {
 	char line[LINE_MAX_BYTES];
-	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
 	const char *level = m->level <= LEVEL_WARNING ? level_names[m->level] : "";
 	int n;
 
@@ -212,20 +226,25 @@ static bool put_stderr(const struct message *m)
 		n = snprintf(line, sizeof(line), "natd: %s: %s\n", subsystem_names[m->sub], m->text);
 	else
 		n = snprintf(line, sizeof(line), "natd: %s%s%s\n", level, *level ? ": " : "", m->text);
-	if (poll(&p, 1, 0) <= 0 || !(p.revents & POLLOUT))
-		return false;
-	return write(STDERR_FILENO, line, (size_t)n) == n;
+	return put_text(line, n);
+}
+
+static bool send_datagram(const char *data, int n)
+{
+	return send(log_state.socket, data, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == n;
 }
 
 static bool put_datagram(const char *data, int n)
 {
-	if (send(log_state.fd, data, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == n)
-		return true;
-	if (errno == EAGAIN || errno == EMSGSIZE)
-		return false;
-	close(log_state.fd); /* the log daemon was started anew, or is not there yet */
-	log_state.fd = connect_datagram(target_paths[log_state.target]);
-	return log_state.fd >= 0 && send(log_state.fd, data, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == n;
+	if (log_state.socket >= 0) {
+		if (send_datagram(data, n))
+			return true;
+		if (errno == EAGAIN || errno == EMSGSIZE)
+			return false;
+		close(log_state.socket); /* the log daemon was started anew */
+	}
+	log_state.socket = connect_datagram(target_paths[log_state.target]);
+	return log_state.socket >= 0 && send_datagram(data, n);
 }
 
 static bool put_syslog(const struct message *m)
@@ -304,17 +323,29 @@ static bool bucket_take(struct bucket *b)
 
 /* ---- messages ---- */
 
-/* Says how many lines were lost, as soon as one goes out again. */
-static void tell_lost(enum log_subsystem sub)
+/* Says how many lines are missing, as soon as one goes out again. */
+static void tell(enum log_subsystem sub, uint32_t *missing, const char *fate)
 {
 	char text[80];
 	struct message m = {.level = LEVEL_WARNING, .sub = sub, .text = text};
 
-	if (!log_state.lost)
+	if (!*missing)
 		return;
-	snprintf(text, sizeof(text), "%u log lines lost: the log did not take them", log_state.lost);
+	snprintf(text, sizeof(text), "%u log lines %s: the log did not take them", *missing, fate);
 	if (put(&m))
-		log_state.lost = 0;
+		*missing = 0;
+}
+
+static void deliver(const struct message *m)
+{
+	if (put(m)) {
+		tell(m->sub, &log_state.lost, "lost");
+		tell(m->sub, &log_state.diverted, "went to stderr");
+	} else if (log_state.target != LOG_TO_STDERR && put_stderr(m)) {
+		log_state.diverted++;
+	} else {
+		log_state.lost++;
+	}
 }
 
 static void append(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -349,10 +380,7 @@ static void write_message(struct message *m, const char *format, va_list ap)
 	b->suppressed = 0;
 	log_escape(text, sizeof(text), raw);
 	m->text = text;
-	if (put(m))
-		tell_lost(m->sub);
-	else
-		log_state.lost++;
+	deliver(m);
 }
 
 void log_write(enum log_level level, enum log_subsystem sub, int err, const char *format, ...)

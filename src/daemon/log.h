@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The log: levels, subsystem tokens, four targets, a rate limit. Never blocks: a target that does not
- * take a line at once loses it, and the number of lost lines is told when it does again. Keeps errno.
+ * The log: levels, subsystem tokens, four targets, a rate limit. Never blocks: a line that syslog or the
+ * journal does not take at once goes to stderr, one that stderr does not take is lost, and how many is
+ * told when the target takes one again. Keeps errno.
  * Control characters and bytes beyond ASCII are escaped (\x1b), so that nothing foreign reaches a
  * terminal. One line a message: lower case, value = unit, no full stop.
  *
@@ -39,7 +40,7 @@ enum log_subsystem {
 	SUB_COUNT
 };
 
-/* Until log_open(): stderr, level info. A target that cannot be reached falls back to stderr. */
+/* Until log_open(): stderr, level info. A target that is gone, or not there yet, is tried again with each line. */
 void log_open(enum log_target target);
 void log_set_level(enum log_level level);
 bool log_wants(enum log_level level); /* to spare the work of making a message that nobody reads */

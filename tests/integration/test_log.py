@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: ISC
+"""A log that takes nothing: full, gone, there again. Packets pass, natd stops, and it says what is missing from the log."""
+import contextlib
+import os
+import re
+import select
+import socket
+import subprocess
+import time
+
+import pytest
+
+from conftest import NATD
+from netlab import stop
+from test_service import udp_exchange
+
+DIVERTED = r"(\d+) log lines went to stderr: the log did not take them"
+
+
+class LogSocket:
+    """Plays the daemon behind syslog's or the journal's socket: it may hang, go, and come back."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        self._socket = None
+
+    def listen(self):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.path)
+        os.chmod(self.path, 0o666)
+
+    def fill(self):
+        """It hangs: until no line fits any more."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, contextlib.suppress(BlockingIOError):
+            other.setblocking(False)
+            while True:
+                other.sendto(b"<30>somebody else", self.path)
+
+    def go(self, unlink):
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
+        if unlink:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
+
+    def wait(self, pattern, timeout=10):
+        """All that comes up to the line that matches; that one is the last."""
+        end, lines = time.monotonic() + timeout, []
+        while select.select([self._socket], [], [], max(end - time.monotonic(), 0))[0]:
+            lines.append(self._socket.recv(65536).decode())
+            if re.search(pattern, lines[-1]):
+                return lines
+        raise AssertionError(f"no {pattern!r} in {timeout} s, but {lines}")
+
+
+@pytest.fixture
+def private_dev(tmp_path):
+    """A /dev for natd alone: its path, and what natd's command line begins with."""
+    devices = ("null", "random", "urandom", "zero", "net/tun")
+    path = tmp_path / "dev"
+    (path / "net").mkdir(parents=True)
+    for name in devices:
+        (path / name).touch()
+        subprocess.run(["mount", "--bind", f"/dev/{name}", path / name], check=True)
+    yield path, ("unshare", "--mount", "sh", "-c", f'mount --rbind {path} /dev && exec "$@"', "sh")
+    for name in devices:
+        subprocess.run(["umount", path / name], check=True)
+
+
+@pytest.fixture(params=["syslog", "journal"])
+def log(request, private_dev):
+    """A log socket that nobody listens at yet; .target and .prefix are for natd."""
+    if request.param == "journal":
+        os.makedirs("/run/systemd/journal", exist_ok=True)
+    made = LogSocket(private_dev[0] / "log" if request.param == "syslog" else "/run/systemd/journal/socket")
+    made.target, made.prefix = request.param, private_dev[1]
+    yield made
+    made.go(unlink=True)
+
+
+@pytest.fixture
+def launch(lab, start_natd, manager):
+    """launch(natd, *command, stderr): natd's process; natd is for what natctl asks, and its configuration."""
+
+    def run(natd, *command, stderr, wait=True):
+        process = lab.gateway.start(*command, "-c", natd.config_path, stderr=stderr,
+                                    env={**os.environ, "NOTIFY_SOCKET": manager.path})
+        if wait:
+            manager.wait("READY")
+        return process
+
+    return run
+
+
+def said(process):
+    """All that the ended process said on stderr."""
+    return process.stderr.read().decode()
+
+
+def reloads(natd, times):
+    """Each is a line for the log."""
+    for _ in range(times):
+        natd.ctl("reload", timeout=5)
+
+
+def configured(log, more=""):
+    return {"more": f'log = {{ target = "{log.target}"; }};\n{more}'}
+
+
+# ---- syslog's socket and the journal's ----
+
+def test_log_that_hangs(lab, start_natd, launch, log, udp_echo):
+    udp_echo()
+    before = lab.gateway.network_state()
+    log.listen()
+    natd = start_natd(configured(log), ready=False)
+    process = launch(natd, *log.prefix, NATD, stderr=subprocess.PIPE)
+    log.wait("ready")
+    with lab.client.udp() as sock:
+        seen = udp_exchange(sock)
+        log.fill()
+        reloads(natd, 3)
+        assert udp_exchange(sock) == seen
+        with contextlib.suppress(AssertionError):
+            log.wait("nothing of natd's", timeout=0)
+        reloads(natd, 1)
+        lines = log.wait(DIVERTED)
+        assert "configuration reloaded" in lines[-2] and re.search(DIVERTED, lines[-1]).group(1) == "3"
+        assert udp_exchange(sock) == seen
+    log.fill()
+    assert stop(process) == 0
+    assert said(process).count("configuration reloaded") == 3
+    assert lab.gateway.network_state() == before
+
+
+@pytest.mark.parametrize("unlink", [True, False], ids=["no socket", "nobody at the socket"])
+def test_log_that_goes_and_comes_back(lab, start_natd, launch, log, udp_echo, unlink):
+    udp_echo()
+    log.listen()
+    natd = start_natd(configured(log), ready=False)
+    process = launch(natd, *log.prefix, NATD, stderr=subprocess.PIPE)
+    log.wait("ready")
+    with lab.client.udp() as sock:
+        seen = udp_exchange(sock)
+        log.go(unlink)
+        reloads(natd, 3)
+        assert udp_exchange(sock) == seen
+        log.listen()
+        reloads(natd, 1)
+        lines = log.wait(DIVERTED)
+        assert "configuration reloaded" in lines[0] and re.search(DIVERTED, lines[-1]).group(1) == "3"
+        log.listen()  # started anew between two lines: nothing is missing
+        reloads(natd, 1)
+        assert len(log.wait("configuration reloaded")) == 1
+        assert udp_exchange(sock) == seen
+    log.go(unlink)
+    assert stop(process) == 0
+    assert said(process).count("configuration reloaded") == 3
+
+
+def test_log_that_comes_after_natd(start_natd, launch, log):
+    natd = start_natd(configured(log), ready=False)
+    process = launch(natd, *log.prefix, NATD, stderr=subprocess.PIPE)
+    log.listen()
+    reloads(natd, 1)
+    log.wait(DIVERTED)
+    assert stop(process) == 0
+    text = said(process)
+    assert f'log target "{log.target}" cannot be reached, using stderr until it can' in text
+    assert "configuration reloaded" not in text
+
+
+@pytest.mark.parametrize("hangs", [True, False], ids=["hangs", "gone"])
+def test_reason_of_a_start_that_fails_is_not_lost(lab, start_natd, launch, log, hangs):
+    if hangs:
+        log.listen()
+        log.fill()
+    lab.gateway.run("ip", "link", "add", "other0", "type", "bridge")
+    natd = start_natd(configured(log, 'tun = { name = "other0"; };'), ready=False)
+    process = launch(natd, *log.prefix, NATD, stderr=subprocess.PIPE, wait=False)
+    assert process.wait(10) == 3
+    assert "natd: error: cannot make the TUN device other0" in said(process)
