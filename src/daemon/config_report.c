@@ -121,6 +121,20 @@ void config_report_print(const struct config_report *r, FILE *out)
 		fprintf(out, "natd: %u more problems are not shown\n", r->n_lost);
 }
 
+void config_report_log(const struct config_report *r)
+{
+	char text[2 * TEXT_MAX];
+
+	for (uint32_t i = 0; i < r->n_problems; i++) {
+		config_problem_text(&r->problems[i], text, sizeof(text));
+		log_plain(r->problems[i].is_warning ? LEVEL_WARNING : LEVEL_ERROR, SUB_CONFIG, text);
+	}
+	if (r->n_lost == 0)
+		return;
+	snprintf(text, sizeof(text), "natd: %u more problems are not shown", r->n_lost);
+	log_plain(LEVEL_ERROR, SUB_CONFIG, text);
+}
+
 /* By line, and in the order of discovery (which their place in memory no longer tells) within a line: an
  * insertion sort, for at most CONFIG_PROBLEMS_MAX of them. */
 void config_report_sort(struct config_report *r)

@@ -396,3 +396,22 @@ void log_write(enum log_level level, enum log_subsystem sub, int err, const char
 	va_end(ap);
 	errno = saved;
 }
+
+void log_plain(enum log_level level, enum log_subsystem sub, const char *text)
+{
+	struct message m = {.level = level, .sub = sub, .text = text};
+	char line[LINE_MAX_BYTES];
+	int n = snprintf(line, sizeof(line), "%.*s\n", (int)sizeof(line) - 2, text);
+	bool is_logged, is_twice;
+	int saved = errno;
+
+	pthread_mutex_lock(&log_lock);
+	is_logged = log_state.target != LOG_TO_STDERR && put(&m);
+	is_twice = is_logged && log_state.target == LOG_TO_JOURNAL && log_state.has_journal_prefix;
+	if (!is_twice && !put_text(line, n) && !is_logged)
+		log_state.lost++;
+	else if (!is_logged && log_state.target != LOG_TO_STDERR)
+		log_state.diverted++;
+	pthread_mutex_unlock(&log_lock);
+	errno = saved;
+}

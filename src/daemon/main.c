@@ -67,13 +67,16 @@ static enum command read_options(int argc, char **argv, struct natd_options *o)
 	return command;
 }
 
-/* The configuration, with every problem printed; NULL if it is no good. */
-static struct natd_config *load(const char *path)
+/* The configuration, with every problem told; NULL if it is no good. */
+static struct natd_config *load(const char *path, enum command command)
 {
 	struct config_report report = {0};
 	struct natd_config *config = config_load(path, &report);
 
-	config_report_print(&report, stderr);
+	if (command == TEST)
+		config_report_print(&report, stderr);
+	else
+		config_report_log(&report);
 	config_report_fini(&report);
 	return config;
 }
@@ -109,7 +112,7 @@ int main(int argc, char **argv)
 	case TEST:
 		break;
 	}
-	config = load(o.config_path);
+	config = load(o.config_path, command);
 	if (!config)
 		return NATD_EXIT_CONFIG;
 	if (command == RUN)

@@ -129,7 +129,7 @@ static void announce(struct natd *n)
 	status_line(n, line, sizeof(line));
 	sdnotify_ready(&n->service, line);
 	if (n->options.is_foreground)
-		fputs("natd: ready\n", stderr); /* whatever the level: scripts wait for it */
+		log_plain(LEVEL_NOTICE, SUB_MAIN, "natd: ready"); /* whatever the level: scripts wait for it */
 	else
 		log_notice(SUB_MAIN, "ready");
 }

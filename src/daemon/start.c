@@ -71,7 +71,7 @@ static enum natd_exit start_setup(struct natd *n)
 	struct config_report report = {0};
 
 	n->setup = setup_create(n->netlink, n->config, &report);
-	config_report_print(&report, stderr);
+	config_report_log(&report);
 	config_report_fini(&report);
 	if (!n->setup)
 		return NATD_EXIT_CONFIG;

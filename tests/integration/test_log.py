@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import select
+import signal
 import socket
 import subprocess
 import time
@@ -183,3 +184,67 @@ def test_reason_of_a_start_that_fails_is_not_lost(lab, start_natd, launch, log, 
     process = launch(natd, *log.prefix, NATD, stderr=subprocess.PIPE, wait=False)
     assert process.wait(10) == 3
     assert "natd: error: cannot make the TUN device other0" in said(process)
+
+
+def test_problems_found_by_the_start_reach_the_log_too(start_natd, launch, log):
+    """Not only whoever started natd."""
+    log.listen()
+    natd = start_natd(configured(log), ready=False)
+    with open(natd.config_path, encoding="utf-8") as config:
+        natd.write_config(config.read().replace('"out0"', '"out9"'))
+    process = launch(natd, *log.prefix, NATD, stderr=subprocess.PIPE)
+    problem = rf"{natd.config_path}:\d+: warning: .*out9"
+    log.wait(problem)
+    assert stop(process) == 0
+    assert re.search(f"^{problem}", said(process), re.MULTILINE)
+
+
+# ---- stderr ----
+
+def filled_pipe():
+    """(reading end, writing end) of a pipe that nobody reads."""
+    reader, writer = os.pipe()
+    _fill(writer)
+    return reader, writer
+
+
+def _fill(writer):
+    os.set_blocking(writer, False)
+    for junk in (b"j" * 1000, b"j"):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writer, junk)
+    os.set_blocking(writer, True)
+
+
+def _drain(reader):
+    text = b""
+    while select.select([reader], [], [], 0)[0]:
+        text += os.read(reader, 65536)
+    return text.decode()
+
+
+@pytest.mark.parametrize("made", [filled_pipe])
+def test_stderr_that_nobody_reads(lab, start_natd, launch, udp_echo, made):
+    udp_echo()
+    before = lab.gateway.network_state()
+    natd = start_natd(ready=False)
+    reader, writer = made()
+    process = launch(natd, NATD, "-f", stderr=writer)
+    with lab.client.udp() as sock:
+        seen = udp_exchange(sock)
+        natd.write_config(f"{'nonsense' * 50} = 1;")
+        for _ in range(15):
+            process.send_signal(signal.SIGHUP)
+            natd.ctl("count", timeout=5)
+        assert udp_exchange(sock) == seen
+        _drain(reader)
+        natd.write_config({})
+        reloads(natd, 3)
+        assert re.search(r"\d+ log lines lost: the log did not take them", _drain(reader))
+        _fill(writer)
+        assert udp_exchange(sock) == seen
+    assert stop(process) == 0
+    assert lab.gateway.network_state() == before
+    os.close(reader)
+    os.close(writer)

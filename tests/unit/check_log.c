@@ -222,6 +222,19 @@ START_TEST(test_auto_is_stderr_unless_it_leads_to_the_journal)
 }
 END_TEST
 
+START_TEST(test_plain_line_is_written_as_it_is_whatever_the_level)
+{
+	log_set_level(LEVEL_ERROR);
+	log_plain(LEVEL_NOTICE, SUB_MAIN, "natd: ready");
+	ck_assert_str_eq(logged(), "natd: ready\n");
+	setenv("JOURNAL_STREAM", "1:1", 1);
+	log_open(LOG_TO_SYSLOG); /* of a machine with or without it */
+	logged();
+	log_plain(LEVEL_NOTICE, SUB_MAIN, "natd: ready");
+	ck_assert_str_eq(logged(), "natd: ready\n");
+}
+END_TEST
+
 START_TEST(test_every_value_has_a_name)
 {
 	for (int i = 0; i < LEVEL_COUNT; i++)
@@ -249,6 +262,7 @@ static Suite *make_suite(void)
 	tcase_add_test(tc, test_full_disk_loses_lines_and_the_loss_is_told);
 	tcase_add_test(tc, test_stderr_of_the_journal_gets_priorities);
 	tcase_add_test(tc, test_auto_is_stderr_unless_it_leads_to_the_journal);
+	tcase_add_test(tc, test_plain_line_is_written_as_it_is_whatever_the_level);
 	tcase_add_test(tc, test_every_value_has_a_name);
 	suite_add_tcase(s, tc);
 	return s;
