@@ -8,9 +8,10 @@
  * (systemd.io/JOURNAL_NATIVE_PROTOCOL), which also works in builds without libsystemd. What such a
  * socket does not take goes to stderr, and the socket is tried again with each line.
  *
- * stderr may be a pipe that belongs to somebody else, so that O_NONBLOCK is not ours to set: instead a
- * write goes out only when poll() says there is room, and a line is never longer than PIPE_BUF, which then
- * fits.
+ * stderr may belong to somebody else as well, so that O_NONBLOCK is not ours to set on it: a pipe or a
+ * terminal is opened once more for that. Where it may not be, a write goes out only when poll() says
+ * there is room, and a line is never longer than PIPE_BUF, which then fits into a pipe. (Not into a
+ * terminal, which has room while a single byte fits.)
  *
  * The rate limit is a token bucket per message, found by the address of its format string: a noisy
  * message never hides another one. What it held back is told with the next that passes.
@@ -19,6 +20,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -47,11 +49,13 @@ static struct {
 	enum log_target target; /* never LOG_TO_AUTO */
 	enum log_level level;
 	int socket;		 /* that of the target; -1: it has none, or that broke or is not there yet */
+	bool is_opened;		 /* by log_open() */
+	int stderr_fd;		 /* where stderr's lines are written */
 	uint32_t lost;		 /* lines that nobody took */
 	uint32_t diverted;	 /* lines that went to stderr, since the target did not take them */
 	bool has_journal_prefix; /* stderr leads to the journal: begin lines with their priority */
 	struct bucket buckets[BUCKETS];
-} log_state = {.target = LOG_TO_STDERR, .level = LEVEL_INFO, .socket = -1};
+} log_state = {.target = LOG_TO_STDERR, .level = LEVEL_INFO, .socket = -1, .stderr_fd = STDERR_FILENO};
 
 /* Workers write as well, though rarely. */
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -177,10 +181,24 @@ static const char *const target_paths[LOG_TO_COUNT] = {
 	[LOG_TO_JOURNAL] = "/run/systemd/journal/socket",
 };
 
+/* stderr as a description of our own, which does not block; STDERR_FILENO itself where that cannot be. */
+static int open_stderr(void)
+{
+	struct stat st;
+	int fd = -1;
+
+	if (isatty(STDERR_FILENO) || (fstat(STDERR_FILENO, &st) == 0 && S_ISFIFO(st.st_mode)))
+		fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return fd < 0 ? STDERR_FILENO : fd;
+}
+
 /* 0, or the errno of a target that is not there. */
 static int switch_target(enum log_target target)
 {
 	log_state.has_journal_prefix = stderr_is_journal();
+	if (!log_state.is_opened)
+		log_state.stderr_fd = open_stderr(); /* at the start alone: afterwards natd may not */
+	log_state.is_opened = true;
 	if (target == LOG_TO_AUTO)
 		target = log_state.has_journal_prefix ? LOG_TO_JOURNAL : LOG_TO_STDERR;
 	if (target == log_state.target)
@@ -207,11 +225,11 @@ void log_open(enum log_target target)
 /* Each returns whether the line went out. */
 static bool put_text(const char *line, int n)
 {
-	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+	struct pollfd p = {.fd = log_state.stderr_fd, .events = POLLOUT};
 
 	if (poll(&p, 1, 0) <= 0 || !(p.revents & POLLOUT))
 		return false;
-	return write(STDERR_FILENO, line, (size_t)n) == n;
+	return write(log_state.stderr_fd, line, (size_t)n) == n;
 }
 
 static bool put_stderr(const struct message *m)

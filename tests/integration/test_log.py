@@ -2,6 +2,7 @@
 """A log that takes nothing: full, gone, there again. Packets pass, natd stops, and it says what is missing from the log."""
 import contextlib
 import os
+import pty
 import re
 import select
 import signal
@@ -208,6 +209,15 @@ def filled_pipe():
     return reader, writer
 
 
+def nearly_filled_terminal():
+    """(master, terminal) that nobody reads: it was full, and has room again for a little (some KB)."""
+    reader, writer = pty.openpty()
+    _fill(writer)
+    while not select.select([], [writer], [], 0.02)[1]:
+        os.read(reader, 100)
+    return reader, writer
+
+
 def _fill(writer):
     os.set_blocking(writer, False)
     for junk in (b"j" * 1000, b"j"):
@@ -224,8 +234,9 @@ def _drain(reader):
     return text.decode()
 
 
-@pytest.mark.parametrize("made", [filled_pipe])
+@pytest.mark.parametrize("made", [filled_pipe, nearly_filled_terminal])
 def test_stderr_that_nobody_reads(lab, start_natd, launch, udp_echo, made):
+    """So much is said that a terminal comes to the line that fits but for its end."""
     udp_echo()
     before = lab.gateway.network_state()
     natd = start_natd(ready=False)
