@@ -40,7 +40,8 @@ enum log_subsystem {
 	SUB_COUNT
 };
 
-/* Until log_open(): stderr, level info. A target that is gone, or not there yet, is tried again with each line. */
+/* Until log_open(): stderr, level info. A target that is gone, or not there yet, is tried again with each line. Writes to
+ * a stderr that nobody reads need SIGPIPE ignored. */
 void log_open(enum log_target target);
 void log_set_level(enum log_level level);
 bool log_wants(enum log_level level); /* to spare the work of making a message that nobody reads */

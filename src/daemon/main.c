@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /* natd(8): options, and what they lead to. Everything else is in libnatd. */
+#include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "config.h"
 #include "natd.h"
@@ -81,6 +84,19 @@ static struct natd_config *load(const char *path, enum command command)
 	return config;
 }
 
+/* Whatever became of descriptors 0 to 2: a line for stderr must neither end natd nor land in a socket of its own. */
+static void secure_stderr(void)
+{
+	int fd;
+
+	signal(SIGPIPE, SIG_IGN); /* a reader of ours that goes away is an EPIPE */
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 static enum natd_exit serve(const struct natd_options *o, struct natd_config *config)
 {
 	struct natd n;
@@ -112,6 +128,8 @@ int main(int argc, char **argv)
 	case TEST:
 		break;
 	}
+	if (command == RUN)
+		secure_stderr();
 	config = load(o.config_path, command);
 	if (!config)
 		return NATD_EXIT_CONFIG;

@@ -119,7 +119,6 @@ int watch_signals(struct natd *n)
 		loop_signal_fn *fn;
 	} signals[] = {{SIGTERM, on_stop_signal}, {SIGINT, on_stop_signal}, {SIGHUP, on_reload_signal}};
 
-	signal(SIGPIPE, SIG_IGN); /* a reader of ours that goes away is an EPIPE */
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
 		n->watch.signals[i] = loop_signal_add(n->loop, signals[i].signo, signals[i].fn, n);
 		if (!n->watch.signals[i])

@@ -259,3 +259,29 @@ def test_stderr_that_nobody_reads(lab, start_natd, launch, udp_echo, made):
     assert lab.gateway.network_state() == before
     os.close(reader)
     os.close(writer)
+
+
+def test_stderr_whose_reader_is_gone(lab, start_natd, launch, udp_echo):
+    udp_echo()
+    natd = start_natd(ready=False)
+    reader, writer = os.pipe()
+    os.close(reader)
+    # Without this right natd has something to say from the start.
+    process = launch(natd, "setpriv", "--bounding-set=-sys_nice", NATD, "-f", "-v", stderr=writer)
+    os.close(writer)
+    with lab.client.udp() as sock:
+        seen = udp_exchange(sock)
+        reloads(natd, 3)
+        assert udp_exchange(sock) == seen
+    assert stop(process) == 0
+
+
+def test_stderr_that_was_closed(lab, start_natd, launch, udp_echo):
+    """No socket of natd's own comes to have its number."""
+    udp_echo()
+    natd = start_natd(ready=False)
+    process = launch(natd, "sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", NATD, "-f", "-v", "-v", stderr=None)
+    assert [os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in range(3)] == ["/dev/null"] * 3
+    with lab.client.udp() as sock:
+        udp_exchange(sock)
+    assert stop(process) == 0
