@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The service manager, through libsystemd. Nothing here fails in a way that matters: a manager that
- * does not answer costs its conveniences, never the service.
+ * The service manager, through libsystemd where that does not wait for it. Nothing here fails in a way that
+ * matters: a manager that does not answer costs its conveniences, never the service.
  */
+#define _GNU_SOURCE 1 /* pipe2() */
 #include "sdnotify.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +25,8 @@
 #ifdef HAVE_LIBSYSTEMD
 #include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
+
+enum { WAIT_MS = 100 };
 
 static void take_descriptors(struct sdnotify *n)
 {
@@ -38,15 +48,80 @@ static void take_descriptors(struct sdnotify *n)
 	free(names);
 }
 
-static void notify(const struct sdnotify *n, const char *state)
+/* ---- messages ----
+ *
+ * Not by sd_notify(3): it waits for a manager that does not read, for as long as that lasts (one that crashed stands
+ * still until the next boot), and the packets would wait with it. This waits WAIT_MS, and not again before a message
+ * has been taken.
+ */
+
+static bool manager_address(struct sockaddr_un *sa, socklen_t *len)
 {
-	if (n->is_managed)
-		sd_notify(0, state);
+	const char *path = getenv("NOTIFY_SOCKET");
+	size_t n = path ? strlen(path) : 0;
+
+	if (n < 2 || n >= sizeof(sa->sun_path) || (path[0] != '/' && path[0] != '@'))
+		return false;
+	*sa = (struct sockaddr_un){.sun_family = AF_UNIX};
+	memcpy(sa->sun_path, path, n);
+	if (path[0] == '@')
+		sa->sun_path[0] = '\0';
+	*len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + (path[0] == '/'));
+	return true;
 }
 
-static bool notify_with_fd(const struct sdnotify *n, const char *state, int fd)
+/* A socket whose sendmsg() waits for WAIT_MS at most; -1: nobody is there. */
+static int connect_manager(void)
 {
-	return n->is_managed && sd_pid_notify_with_fds(0, 0, state, &fd, 1) > 0;
+	const struct timeval most = {.tv_usec = WAIT_MS * 1000};
+	struct sockaddr_un sa;
+	socklen_t len;
+	int fd;
+
+	if (!manager_address(&sa, &len))
+		return -1;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof(most)) < 0 ||
+			connect(fd, (const struct sockaddr *)&sa, len) < 0)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+/* `state` with a duplicate of `fd`, or -1. */
+static bool send_state(int socket, char *state, int fd, int flags)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr head;
+	} control = {.head = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))}};
+	struct iovec iov = {.iov_base = state, .iov_len = strlen(state)};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+	ssize_t r;
+
+	if (fd >= 0) {
+		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+		m.msg_control = &control;
+		m.msg_controllen = sizeof(control.bytes);
+	}
+	do
+		r = sendmsg(socket, &m, MSG_NOSIGNAL | flags);
+	while (r < 0 && errno == EINTR);
+	return r >= 0;
+}
+
+static bool notify_with_fd(struct sdnotify *n, char *state, int fd)
+{
+	int socket = n->is_managed ? connect_manager() : -1;
+	bool ok;
+
+	if (socket < 0)
+		return false;
+	ok = send_state(socket, state, fd, n->is_stuck ? MSG_DONTWAIT : 0);
+	n->is_stuck = !ok && errno == EAGAIN;
+	close(socket);
+	return ok;
 }
 
 static uint32_t watchdog_ms(void)
@@ -59,10 +134,22 @@ static uint32_t watchdog_ms(void)
 	return usec > UINT32_MAX ? UINT32_MAX : usec ? (uint32_t)usec : 1;
 }
 
-static void barrier(const struct sdnotify *n, uint32_t ms)
+/* The manager closes its duplicate of a pipe's end when it has come to it. */
+static void barrier(struct sdnotify *n, uint32_t ms)
 {
-	if (n->is_managed)
-		sd_notify_barrier(0, (uint64_t)ms * 1000);
+	char state[] = "BARRIER=1";
+	struct pollfd end = {.events = 0};
+	int p[2];
+	bool ok;
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return;
+	ok = notify_with_fd(n, state, p[1]);
+	close(p[1]);
+	end.fd = p[0];
+	if (ok)
+		poll(&end, 1, (int)ms);
+	close(p[0]);
 }
 
 /* ---- is it a restart? ----
@@ -151,13 +238,7 @@ static void take_descriptors(struct sdnotify *n)
 	(void)n;
 }
 
-static void notify(const struct sdnotify *n, const char *state)
-{
-	(void)n;
-	(void)state;
-}
-
-static bool notify_with_fd(const struct sdnotify *n, const char *state, int fd)
+static bool notify_with_fd(struct sdnotify *n, char *state, int fd)
 {
 	(void)n;
 	(void)state;
@@ -170,7 +251,7 @@ static uint32_t watchdog_ms(void)
 	return 0;
 }
 
-static void barrier(const struct sdnotify *n, uint32_t ms)
+static void barrier(struct sdnotify *n, uint32_t ms)
 {
 	(void)n;
 	(void)ms;
@@ -192,15 +273,20 @@ void sdnotify_init(struct sdnotify *n)
 	take_descriptors(n);
 }
 
-void sdnotify_ready(const struct sdnotify *n, const char *status)
+static bool notify(struct sdnotify *n, char *state)
+{
+	return notify_with_fd(n, state, -1);
+}
+
+void sdnotify_ready(struct sdnotify *n, const char *status)
 {
 	char state[512];
 
 	snprintf(state, sizeof(state), "READY=1\nSTATUS=%s", status);
-	notify(n, state);
+	n->is_ready_due = !notify(n, state);
 }
 
-void sdnotify_reloading(const struct sdnotify *n)
+void sdnotify_reloading(struct sdnotify *n)
 {
 	struct timespec ts;
 	char state[80];
@@ -212,9 +298,11 @@ void sdnotify_reloading(const struct sdnotify *n)
 	notify(n, state);
 }
 
-void sdnotify_stopping(const struct sdnotify *n)
+void sdnotify_stopping(struct sdnotify *n)
 {
-	notify(n, "STOPPING=1\nSTATUS=stopping");
+	char state[] = "STOPPING=1\nSTATUS=stopping";
+
+	notify(n, state);
 }
 
 bool sdnotify_restarting(const struct sdnotify *n, uint32_t ms)
@@ -222,10 +310,14 @@ bool sdnotify_restarting(const struct sdnotify *n, uint32_t ms)
 	return n->is_managed && ask_restarting(ms);
 }
 
-void sdnotify_status(const struct sdnotify *n, const char *status)
+void sdnotify_status(struct sdnotify *n, const char *status)
 {
 	char state[512];
 
+	if (n->is_ready_due) {
+		sdnotify_ready(n, status);
+		return;
+	}
 	snprintf(state, sizeof(state), "STATUS=%s", status);
 	notify(n, state);
 }
@@ -235,12 +327,14 @@ uint32_t sdnotify_watchdog_ms(const struct sdnotify *n)
 	return n->is_managed ? watchdog_ms() : 0;
 }
 
-void sdnotify_alive(const struct sdnotify *n)
+void sdnotify_alive(struct sdnotify *n)
 {
-	notify(n, "WATCHDOG=1");
+	char state[] = "WATCHDOG=1";
+
+	notify(n, state);
 }
 
-bool sdnotify_store(const struct sdnotify *n, const char *name, int fd)
+bool sdnotify_store(struct sdnotify *n, const char *name, int fd)
 {
 	char state[SDNOTIFY_NAME_MAX + 40];
 
@@ -249,7 +343,7 @@ bool sdnotify_store(const struct sdnotify *n, const char *name, int fd)
 	return notify_with_fd(n, state, fd);
 }
 
-void sdnotify_unstore(const struct sdnotify *n, const char *name)
+void sdnotify_unstore(struct sdnotify *n, const char *name)
 {
 	char state[SDNOTIFY_NAME_MAX + 40];
 
@@ -257,7 +351,7 @@ void sdnotify_unstore(const struct sdnotify *n, const char *name)
 	notify(n, state);
 }
 
-void sdnotify_barrier(const struct sdnotify *n, uint32_t ms)
+void sdnotify_barrier(struct sdnotify *n, uint32_t ms)
 {
 	barrier(n, ms);
 }

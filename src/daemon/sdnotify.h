@@ -2,7 +2,8 @@
 /*
  * The service manager: readiness, status, watchdog, the store in which it keeps descriptors for the next
  * process, and whether there will be a next one. Built without libsystemd, or started by something else,
- * every function does nothing and says so by its return value. The only file that knows libsystemd.
+ * every function does nothing and says so by its return value. None waits longer than a moment for a manager that
+ * does not read. The only file that knows libsystemd.
  */
 #ifndef NATD_DAEMON_SDNOTIFY_H
 #define NATD_DAEMON_SDNOTIFY_H
@@ -14,7 +15,9 @@ enum { SDNOTIFY_FDS_MAX = 96, SDNOTIFY_NAME_MAX = 63 };
 
 /* What the manager passed at start. Opaque by agreement. */
 struct sdnotify {
-	bool is_managed; /* somebody listens at NOTIFY_SOCKET */
+	bool is_managed;   /* somebody listens at NOTIFY_SOCKET */
+	bool is_stuck;	   /* it did not take the last message */
+	bool is_ready_due; /* READY=1 did not go out yet: goes with the next status */
 	unsigned n_fds;
 	struct {
 		char name[SDNOTIFY_NAME_MAX + 1];
@@ -26,24 +29,24 @@ struct sdnotify {
 void sdnotify_init(struct sdnotify *n);
 
 /* READY=1 also ends a reload. `status`: one line for `systemctl status`. */
-void sdnotify_ready(const struct sdnotify *n, const char *status);
-void sdnotify_reloading(const struct sdnotify *n);
-void sdnotify_stopping(const struct sdnotify *n);
+void sdnotify_ready(struct sdnotify *n, const char *status);
+void sdnotify_reloading(struct sdnotify *n);
+void sdnotify_stopping(struct sdnotify *n);
 /* Told to stop: is it for a restart? Asks the manager what job is queued for this unit, and waits `ms` for the
  * answer at most. False when it cannot be known. */
 bool sdnotify_restarting(const struct sdnotify *n, uint32_t ms);
-void sdnotify_status(const struct sdnotify *n, const char *status);
+void sdnotify_status(struct sdnotify *n, const char *status);
 
 /* Milliseconds between two signs of life: half of what the manager allows. 0: it does not watch. */
 uint32_t sdnotify_watchdog_ms(const struct sdnotify *n);
-void sdnotify_alive(const struct sdnotify *n);
+void sdnotify_alive(struct sdnotify *n);
 
 /* The store. The manager keeps a duplicate under that name, `fd` stays the caller's; one that it has already is
  * not kept twice. False: there is no store. */
-bool sdnotify_store(const struct sdnotify *n, const char *name, int fd);
-void sdnotify_unstore(const struct sdnotify *n, const char *name);
+bool sdnotify_store(struct sdnotify *n, const char *name, int fd);
+void sdnotify_unstore(struct sdnotify *n, const char *name);
 /* Waits, `ms` at most, until the manager has done what it was told: its duplicates are closed by then. */
-void sdnotify_barrier(const struct sdnotify *n, uint32_t ms);
+void sdnotify_barrier(struct sdnotify *n, uint32_t ms);
 /* A descriptor that came back under `name`: the caller's from now on. -1: none. */
 int sdnotify_take(struct sdnotify *n, const char *name);
 /* Closes what nobody took and removes it, and whatever else has the same name, from the store. A line in the log

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """natd as a service: the service manager's messages, signals, rights, and what is left behind."""
+import contextlib
 import os
 import re
 import select
@@ -118,6 +119,31 @@ def test_no_watchdog_is_fed_unasked(lab, start_natd, manager):
     assert natd.stop() == 0
     manager.wait("STOPPING")
     assert not [m for m in manager.messages if "WATCHDOG" in m]
+
+
+def fill(manager):
+    """Until no message fits any more."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, contextlib.suppress(BlockingIOError):
+        other.setblocking(False)
+        while True:
+            other.sendto(b"somebody else", manager.path)
+
+
+def test_manager_that_does_not_read(lab, start_natd, manager, udp_echo):
+    """As systemd does when it has crashed: it stands still. READY=1 comes later, with the status."""
+    udp_echo()
+    fill(manager)
+    natd = start_natd(environment=manager.environment(WATCHDOG_USEC="200000"))
+    with lab.client.udp() as sock:
+        seen = udp_exchange(sock)
+        natd.send_signal(signal.SIGHUP)
+        natd.wait_log("configuration reloaded: 1 sessions kept, 0 ended")
+        assert udp_exchange(sock) == seen
+        manager.wait("READY", timeout=15)
+        fill(manager)
+        natd.ctl("reload", timeout=5)
+        assert udp_exchange(sock) == seen
+    assert natd.stop() == 0
 
 
 def test_descriptors_that_nobody_knows_are_closed_and_given_up(lab, start_natd, manager):
