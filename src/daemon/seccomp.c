@@ -61,7 +61,6 @@ void seccomp_free(struct seccomp_filter *f)
 #include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -69,8 +68,9 @@ void seccomp_free(struct seccomp_filter *f)
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
+
+#include "child.h"
 
 /* ---- calls without a condition ---- */
 
@@ -251,8 +251,9 @@ struct seccomp_filter {
 };
 
 /* In the child: writes the program to `fd`, which takes some milliseconds. */
-static int write_program(int fd, pid_t natd)
+static int write_program(const void *ctx, int fd)
 {
+	const pid_t *natd = ctx;
 	const struct rlimit seconds = {1, 1}; /* of CPU: after some allocations that fail libseccomp turns in circles */
 	scmp_filter_ctx filter;
 	int r = setrlimit(RLIMIT_CPU, &seconds) < 0 ? -errno : 0;
@@ -260,63 +261,21 @@ static int write_program(int fd, pid_t natd)
 	if (r < 0)
 		return r;
 	filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	r = filter ? allow_all(filter, natd) : -ENOMEM;
+	r = filter ? allow_all(filter, *natd) : -ENOMEM;
 	return r == 0 ? seccomp_export_bpf(filter, fd) : r;
-}
-
-/* Reads to the end: 0 or a negative errno. */
-static int read_program(int fd, struct seccomp_filter *f)
-{
-	size_t len = 0;
-	ssize_t n;
-
-	do {
-		n = read(fd, (char *)f->code + len, sizeof(f->code) - len);
-		len += n > 0 ? (size_t)n : 0;
-	} while (n > 0 || (n < 0 && errno == EINTR));
-	f->n = (unsigned short)(len / sizeof(f->code[0]));
-	if (n < 0)
-		return -errno;
-	return len == 0 || len == sizeof(f->code) || len % sizeof(f->code[0]) ? -ENOMEM : 0;
-}
-
-static int wait_for(pid_t child)
-{
-	int status;
-
-	while (waitpid(child, &status, 0) < 0) {
-		if (errno != EINTR)
-			return -errno;
-	}
-	if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGTERM || WTERMSIG(status) == SIGINT)) {
-		raise(WTERMSIG(status)); /* whoever ends the child means natd */
-		return -EINTR;
-	}
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ENOMEM;
 }
 
 /* libseccomp does not survive every allocation that fails: it works in a child. */
 static int make_program(struct seccomp_filter *f)
 {
 	pid_t natd = getpid();
-	int fds[2];
-	pid_t child;
-	int r, ended;
+	size_t len;
+	int r = child_run(write_program, &natd, f->code, sizeof(f->code), &len);
 
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return -errno;
-	child = fork();
-	if (child == 0)
-		_exit(write_program(fds[1], natd) == 0 ? 0 : 1);
-	r = child < 0 ? -errno : 0;
-	close(fds[1]);
-	if (r == 0) {
-		r = read_program(fds[0], f);
-		ended = wait_for(child);
-		r = r ? r : ended;
-	}
-	close(fds[0]);
-	return r;
+	f->n = (unsigned short)(len / sizeof(f->code[0]));
+	if (r < 0)
+		return r;
+	return len == 0 || len == sizeof(f->code) || len % sizeof(f->code[0]) ? -ENOMEM : 0;
 }
 
 /* Nor does it see each of them, and leaves out a rule: made twice, it must be the same. */
