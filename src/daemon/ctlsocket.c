@@ -7,13 +7,14 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <grp.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "account.h"
 
 enum { BACKLOG = 128 };
 
@@ -97,16 +98,16 @@ static int remember(struct ctl_socket *s, const char *path)
 
 int ctl_socket_set_access(const struct ctl_socket *s, const char *group, mode_t mode)
 {
-	struct group *gr;
+	struct account a;
+	int r;
 
 	if (!s->path[0])
 		return 0;
 	if (group[0]) {
-		errno = 0;
-		gr = getgrnam(group);
-		if (!gr)
-			return errno ? -errno : -ENOENT;
-		if (chown(s->path, (uid_t)-1, gr->gr_gid) < 0)
+		r = account_of_group(group, &a);
+		if (r < 0)
+			return r;
+		if (chown(s->path, (uid_t)-1, a.gid) < 0)
 			return -errno;
 	}
 	return chmod(s->path, mode & 0777) < 0 ? -errno : 0;

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +23,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "account.h"
 #include "log.h"
 
 #if defined(__has_feature)
@@ -60,19 +60,23 @@ static bool is_mapped(const char *map, unsigned long id)
 	return found;
 }
 
-void privs_init(struct privs *p, const char *user)
+int privs_init(struct privs *p, const char *user)
 {
-	const struct passwd *pw;
+	struct account a;
+	int r;
 
 	memset(p, 0, sizeof(*p));
 	if (geteuid() != 0)
-		return;
-	pw = getpwnam(user);
-	if (!pw || pw->pw_uid == 0)
-		return;
-	p->uid = pw->pw_uid;
-	p->gid = pw->pw_gid;
+		return 0;
+	r = account_of_user(user, &a);
+	if (r == -ENOENT || (r == 0 && a.uid == 0))
+		return 0;
+	if (r < 0)
+		return r;
+	p->uid = a.uid;
+	p->gid = a.gid;
 	p->has_user = is_mapped("/proc/self/uid_map", p->uid) && is_mapped("/proc/self/gid_map", p->gid);
+	return 0;
 }
 
 /* ---- stage 1 ---- */

@@ -31,8 +31,9 @@ struct privs {
 	void *lowered;
 };
 
-/* Looks up whom to become: `user` exists, this process is uid 0, and both ids exist in its user namespace. */
-void privs_init(struct privs *p, const char *user);
+/* Looks up whom to become: `user` exists, this process is uid 0, and both ids exist in its user namespace. 0; or a
+ * negative errno: whether it exists could not be found out. */
+int privs_init(struct privs *p, const char *user);
 
 /* Stage 1. 0; or -EPERM (-EACCES, -ENOENT... for `tun_path`) and one line in `why`: the right that is
  * missing, what it is for, how to give it. */

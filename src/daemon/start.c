@@ -20,8 +20,12 @@
 static enum natd_exit start_rights(struct natd *n)
 {
 	char why[512];
+	int r = privs_init(&n->privs, PRIVS_USER);
 
-	privs_init(&n->privs, PRIVS_USER);
+	if (r < 0) {
+		log_write(LEVEL_ERROR, SUB_PRIVS, -r, "cannot look up the user \"%s\", whom natd becomes", PRIVS_USER);
+		return NATD_EXIT_SYSTEM;
+	}
 	if (privs_check(NATD_TUN_PATH, why, sizeof(why)) < 0) {
 		log_error(SUB_PRIVS, "%s", why);
 		return NATD_EXIT_SYSTEM;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/account.h"
 #include "daemon/child.h"
 #include "unit.h"
 
@@ -79,6 +80,20 @@ START_TEST(test_who_ends_the_child_means_natd)
 }
 END_TEST
 
+START_TEST(test_accounts_are_found_or_not)
+{
+	struct account a = {.uid = 4711, .gid = 4711};
+
+	ck_assert_int_eq(account_of_user("root", &a), 0);
+	ck_assert(a.uid == 0 && a.gid == 0);
+	a.gid = 4711;
+	ck_assert_int_eq(account_of_group("root", &a), 0);
+	ck_assert(a.gid == 0);
+	ck_assert_int_eq(account_of_user("no-such-user", &a), -ENOENT);
+	ck_assert_int_eq(account_of_group("no-such-group", &a), -ENOENT);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
 	Suite *s = suite_create("child");
@@ -87,6 +102,7 @@ static Suite *make_suite(void)
 	tcase_add_test(tc, test_result_comes_back_up_to_its_room);
 	tcase_add_test(tc, test_child_that_fails_or_dies_is_a_lack_of_memory);
 	tcase_add_test(tc, test_who_ends_the_child_means_natd);
+	tcase_add_test(tc, test_accounts_are_found_or_not);
 	suite_add_tcase(s, tc);
 	return s;
 }

@@ -51,7 +51,7 @@ START_TEST(test_drop_leaves_one_capability_and_no_way_back)
 	const char *what = "";
 	struct privs p;
 
-	privs_init(&p, "nobody");
+	ck_assert_int_eq(privs_init(&p, "nobody"), 0);
 	ck_assert_msg(privs_drop(&p, &what) == 0, "%s", what);
 	check_dropped(had);
 	if (had_setpcap)
@@ -72,7 +72,7 @@ START_TEST(test_raise_and_lower)
 	const char *what = "";
 	struct privs p;
 
-	privs_init(&p, "nobody");
+	ck_assert_int_eq(privs_init(&p, "nobody"), 0);
 	privs_raise(&p); /* before the drop: nothing happens */
 	ck_assert_uint_eq(status_value("CapEff:") & UINT64_C(1) << NET_ADMIN, had);
 	ck_assert_int_eq(privs_drop(&p, &what), 0);
@@ -92,7 +92,7 @@ START_TEST(test_missing_right_is_named_with_its_purpose)
 	char why[512] = "";
 	struct privs p;
 
-	privs_init(&p, "nobody");
+	ck_assert_int_eq(privs_init(&p, "nobody"), 0);
 	ck_assert_int_eq(privs_drop(&p, &what), 0);
 	ck_assert_int_eq(privs_check("/dev/null", why, sizeof(why)), -EPERM);
 	ck_assert_ptr_nonnull(strstr(why, "CAP_NET_ADMIN is missing, needed to "));
@@ -118,9 +118,9 @@ START_TEST(test_user_must_exist_and_be_another_than_root)
 {
 	struct privs p;
 
-	privs_init(&p, "no-such-user");
+	ck_assert_int_eq(privs_init(&p, "no-such-user"), 0);
 	ck_assert(!p.has_user);
-	privs_init(&p, "root");
+	ck_assert_int_eq(privs_init(&p, "root"), 0);
 	ck_assert(!p.has_user);
 }
 END_TEST
