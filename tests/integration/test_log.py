@@ -114,13 +114,19 @@ def configured(log, more=""):
 
 # ---- syslog's socket and the journal's ----
 
-def test_log_that_hangs(lab, start_natd, launch, log, udp_echo):
-    udp_echo()
-    before = lab.gateway.network_state()
+def start_with(log, start_natd, launch):
+    """natd, whose log is read; and its process."""
     log.listen()
     natd = start_natd(configured(log), ready=False)
     process = launch(natd, *log.prefix, NATD, stderr=subprocess.PIPE)
     log.wait("ready")
+    return natd, process
+
+
+def test_log_that_hangs(lab, start_natd, launch, log, udp_echo):
+    udp_echo()
+    before = lab.gateway.network_state()
+    natd, process = start_with(log, start_natd, launch)
     with lab.client.udp() as sock:
         seen = udp_exchange(sock)
         log.fill()
@@ -141,10 +147,7 @@ def test_log_that_hangs(lab, start_natd, launch, log, udp_echo):
 @pytest.mark.parametrize("unlink", [True, False], ids=["no socket", "nobody at the socket"])
 def test_log_that_goes_and_comes_back(lab, start_natd, launch, log, udp_echo, unlink):
     udp_echo()
-    log.listen()
-    natd = start_natd(configured(log), ready=False)
-    process = launch(natd, *log.prefix, NATD, stderr=subprocess.PIPE)
-    log.wait("ready")
+    natd, process = start_with(log, start_natd, launch)
     with lab.client.udp() as sock:
         seen = udp_exchange(sock)
         log.go(unlink)
