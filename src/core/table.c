@@ -283,8 +283,11 @@ void table_set_mode(struct table *t, enum nat_mapping_mode mapping)
 
 void table_set_mapping(struct table *t, enum nat_mapping_mode mapping)
 {
+	uint32_t address = t->key_address, port = t->key_port;
+
 	table_set_mode(t, mapping);
-	mapping_relist(t);
+	if (t->key_address != address || t->key_port != port)
+		mapping_relist(t);
 }
 
 /* ---- health ---- */
