@@ -2,8 +2,9 @@
 /*
  * The core alone, one thread: parse, look-up, rewrite with checksums, counters and timer refresh, in batches, over
  * random flows of N sessions, half outbound and half inbound. Prints cycles and nanoseconds a packet,
- * sessions opened a second, the worst single open beside the worst wait of a loop that does nothing for as long
- * (what the machine took), resident bytes a session, what expiry costs, and each row's cycles as a ratio to the row before.
+ * sessions opened a second, the worst single open and those above 100 us, both beside a loop that does nothing for as
+ * long but touch as many new pages (what the machine took), resident bytes a session, what expiry costs, and each row's
+ * cycles as a ratio to the row before.
  *
  *	bench_nat [MAX_SESSIONS [SESSIONS_A_MAPPING]]   default 1000000, and both 1 and 16; 10000000 needs 1 GB
  *	BENCH_HUGE=1 bench_nat                          on huge pages, where the kernel offers them
@@ -35,6 +36,7 @@ enum {
 	PACKETS = 4000000, /* timed at each size */
 	STEP = 256,	   /* records a slice of the sweep, as the daemon does it */
 	GROUPED = 16,	   /* sessions a mapping of the second series */
+	LONG_NS = 100000,  /* no single packet should take that long */
 };
 
 struct external {
@@ -227,7 +229,9 @@ struct rate {
 struct opening {
 	struct rate singly, batched;
 	uint64_t worst_ns;
-	uint32_t left_out; /* of the worst, because the thread was taken off its processor meanwhile */
+	uint32_t left_out;  /* of the worst, because the thread was taken off its processor meanwhile */
+	uint32_t long_ones; /* above LONG_NS, whatever the reason */
+	uint64_t pages;	    /* touched for the first time */
 	long preemptions;
 };
 
@@ -298,6 +302,7 @@ static void note_worst(struct opening *o, uint64_t took)
 {
 	long n;
 
+	o->long_ones += took > LONG_NS;
 	if (took <= o->worst_ns)
 		return;
 	n = preemptions();
@@ -323,29 +328,37 @@ static void open_singly(struct bench *b, uint32_t n, struct opening *o)
 	count_opened(b, n, &o->singly, thread_ns() - start);
 }
 
-/* The same, of nothing: what the machine takes from a thread that long. */
-static uint64_t worst_of_nothing(uint64_t ns)
+/* The same, of a loop that does nothing but touch as many new pages: what the machine takes from a thread that long. */
+static struct opening nothing(uint64_t ns, uint64_t pages)
 {
 	struct opening o = {.preemptions = preemptions()};
-	uint64_t now = nanoseconds(), end = now + ns, before;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	uint8_t *fresh = reserve((pages + 1) * page);
+	uint64_t start = nanoseconds(), now = start, before, touched = 0;
 
-	while (now < end) {
+	while (now - start < ns) {
 		before = now;
+		if (touched < (now - start) * pages / ns)
+			fresh[touched++ * page] = 1;
 		now = nanoseconds();
 		note_worst(&o, now - before);
 	}
-	return o.worst_ns;
+	munmap(fresh, (pages + 1) * page);
+	return o;
 }
 
 /* Half of the sessions one packet a batch, half in full batches, as a burst of them comes. */
 static void grow_to(struct bench *b, uint32_t n, struct opening *o)
 {
+	uint64_t before = resident();
+
 	o->preemptions = preemptions();
 	while (b->made < n) {
 		open_singly(b, n - b->made < BATCH ? n - b->made : BATCH, o);
 		if (b->made + BATCH <= n)
 			open_batched(b, BATCH, &o->batched);
 	}
+	o->pages = (resident() - before) / (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static void make_batch(struct bench *b)
@@ -389,6 +402,7 @@ static double measure(struct bench *b, uint64_t idle, const struct opening *o, d
 	static uint64_t took[PACKETS / BATCH];
 	uint64_t c = 0, ns = 0, emitted = b->emitted;
 	uint32_t batches = PACKETS / BATCH;
+	const struct opening idling = nothing(o->singly.ns, o->pages);
 	double middle;
 
 	for (uint32_t i = 0; i < batches; i++) {
@@ -409,10 +423,11 @@ static double measure(struct bench *b, uint64_t idle, const struct opening *o, d
 	}
 	qsort(took, batches, sizeof(took[0]), by_value);
 	middle = (double)took[batches / 2] / BATCH;
-	printf("%10u %8.0f %6.2f %8.0f %8.1f %10.0f %10.0f %9.1f %9.1f %8u %8.1f\n", b->made, middle,
+	printf("%10u %8.0f %6.2f %8.0f %8.1f %10.0f %10.0f %9.1f %9.1f %6u %7u %8u %8.1f\n", b->made, middle,
 	       before > 0 ? middle / before : 1, (double)c / ((double)batches * BATCH), middle * (double)ns / (double)c,
 	       opens_a_second(o->singly), opens_a_second(o->batched), (double)o->worst_ns / 1000,
-	       (double)worst_of_nothing(o->singly.ns) / 1000, o->left_out, (double)(resident() - idle) / b->made);
+	       (double)idling.worst_ns / 1000, o->long_ones, idling.long_ones, o->left_out,
+	       (double)(resident() - idle) / b->made);
 	fflush(stdout);
 	return middle;
 }
@@ -453,8 +468,8 @@ static double series(uint32_t max, uint32_t ratio)
 	create(&b);
 	idle = resident();
 	printf("sessions a mapping: %u\n", ratio);
-	printf("%10s %8s %6s %8s %8s %10s %10s %9s %9s %8s %8s\n", "sessions", "cycles", "ratio", "mean", "ns",
-	       "opens/s", "in batches", "worst us", "no work", "left out", "bytes");
+	printf("%10s %8s %6s %8s %8s %10s %10s %9s %9s %6s %7s %8s %8s\n", "sessions", "cycles", "ratio", "mean", "ns",
+	       "opens/s", "in batches", "worst us", "no work", "long", "no work", "left out", "bytes");
 	for (uint64_t n = 1000; n <= max; n *= 10) {
 		struct opening o = {0};
 
