@@ -141,7 +141,8 @@ static enum nat_reason check_port_share(const struct nat *n, const struct host *
 	return check_share(n, h->embryos, h->ports, total, used < total ? total - used : 0);
 }
 
-static enum nat_reason take_port(struct nat *n, const struct work *w, const struct host *h, struct endpoint *e)
+static enum nat_reason take_port(struct nat *n, const struct work *w, const struct host *h, struct endpoint *e,
+				 uint64_t random)
 {
 	struct guard g = {.n = n, .c = (enum nat_class)w->v.class_, .address = table_address(n->table, e->ext)};
 	struct port_request rq = {
@@ -162,7 +163,7 @@ static enum nat_reason take_port(struct nat *n, const struct work *w, const stru
 	why = check_port_share(n, h, &rq);
 	if (why != NAT_PASS)
 		return why;
-	e->port = table_port_take(n->table, &rq, prf_next(&n->prf), n->now_s, &recycled);
+	e->port = table_port_take(n->table, &rq, random, n->now_s, &recycled);
 	if (e->port == 0)
 		return DROP_NO_PORT;
 	e->taken = true;
@@ -187,14 +188,14 @@ static enum nat_reason take_other(struct nat *n, const struct work *w, struct en
 }
 
 static enum nat_reason take_on(struct nat *n, const struct work *w, const struct host *h, struct endpoint *e,
-			       uint32_t ordinal)
+			       uint32_t ordinal, uint64_t random)
 {
 	if (n->slots[ordinal] == TABLE_NONE) /* there was no room for it when the rules came */
 		n->slots[ordinal] = table_address_add(n->table, rules_address_at(n->rules, ordinal));
 	if (n->slots[ordinal] == TABLE_NONE)
 		return DROP_NO_ADDRESS;
 	e->ext = (uint16_t)n->slots[ordinal];
-	return w->v.class_ == CLASS_OTHER ? take_other(n, w, e) : take_port(n, w, h, e);
+	return w->v.class_ == CLASS_OTHER ? take_other(n, w, e) : take_port(n, w, h, e, random);
 }
 
 /*
@@ -206,6 +207,7 @@ static enum nat_reason take_address(struct nat *n, const struct work *w, const s
 	enum { TRIES = 64 };
 	uint32_t count = rules_address_count(n->rules);
 	bool paired = n->policy->pooling == POOLING_PAIRED;
+	uint64_t random = prf_next(&n->prf); /* enough for both: nobody can tell the port from the address */
 	enum nat_reason why = DROP_NO_ADDRESS;
 	uint32_t start;
 
@@ -215,11 +217,11 @@ static enum nat_reason take_address(struct nat *n, const struct work *w, const s
 		int32_t ordinal = rules_address_find(n->rules, table_address(n->table, h->ext));
 
 		if (ordinal >= 0)
-			return take_on(n, w, h, e, (uint32_t)ordinal);
+			return take_on(n, w, h, e, (uint32_t)ordinal, random);
 	}
-	start = (uint32_t)((paired ? prf_hash(n->id_key, w->v.src) : prf_next(&n->prf)) % count);
+	start = (uint32_t)((paired ? prf_hash(n->id_key, w->v.src) : random) % count);
 	for (uint32_t i = 0; i < count && i < TRIES; i++) {
-		why = take_on(n, w, h, e, (start + i) % count);
+		why = take_on(n, w, h, e, (start + i) % count, random);
 		if (why == NAT_PASS)
 			break;
 	}
