@@ -121,6 +121,7 @@ struct nat *nat_create(const struct nat_memory *m, const struct nat_policy *poli
 		return NULL;
 	}
 	n->mappings_found = table_mapping_count(n->table);
+	n->is_judged = table_session_count(n->table) == 0;
 	return n;
 }
 

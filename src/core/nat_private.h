@@ -77,6 +77,7 @@ struct nat {
 	uint64_t id_key[2];
 	uint64_t counters[NAT_REASON_COUNT];
 	uint32_t mappings_found; /* in the records, at creation */
+	bool is_judged; /* every session is one that the rules in force allow: none is of another natd's rules */
 	bool (*port_in_use)(void *ctx, enum nat_class c, uint32_t address, uint16_t port);
 	void *port_ctx;
 	void (*observe)(void *ctx, enum nat_event e, const struct session *s);

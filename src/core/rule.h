@@ -20,6 +20,9 @@ void rules_destroy(struct rules *r);
 /* The copied policy (borrowed): all scalar settings are read from here. */
 const struct nat_policy *rules_policy(const struct rules *r);
 
+/* Both allow the same sessions: their addresses, ports, prefixes and forwards are the same, in the same order. */
+bool rules_allow_the_same(const struct rules *a, const struct rules *b);
+
 bool rules_is_inside(const struct rules *r, uint32_t address);
 bool rules_is_exempt(const struct rules *r, uint32_t address);
 bool rules_is_broadcast(const struct rules *r, uint32_t address);

@@ -668,6 +668,27 @@ START_TEST(test_reload_keeps_what_is_allowed_and_ends_the_rest)
 }
 END_TEST
 
+/* What an earlier natd let in under other rules is judged, though natd has begun with the rules of today; and only once. */
+START_TEST(test_restart_with_other_rules_judges_what_it_finds)
+{
+	struct nat_reconfigure_report r;
+	uint16_t e;
+
+	lab_start(lab);
+	e = lab_udp_out(lab, LAB_A, 5000, LAB_S1, 7);
+	lab_udp_out(lab, LAB_A, 5001, LAB_S2, 7);
+	lab->exempt[0] = (struct nat_prefix){.address = LAB_S2, .length = 32};
+	lab->policy.n_exempt = 1;
+	lab_restart(lab);
+	for (int round = 0; round < 2; round++) {
+		r = lab_reload(lab);
+		ck_assert_uint_eq(r.kept, 1);
+		ck_assert_uint_eq(r.ended, round == 0);
+	}
+	ck_assert_uint_eq(lab_udp_out(lab, LAB_A, 5000, LAB_S1, 7), e);
+}
+END_TEST
+
 START_TEST(test_reload_changes_the_address_and_ends_the_sessions_of_the_lost_one)
 {
 	lab_start(lab);
@@ -772,6 +793,7 @@ static Suite *suite(void)
 		{test_copies_of_the_hosts_own_icmp_are_not_counted, 1},
 		{test_1812_5_3_1_5508_7_2_ttl_of_icmp_copies_is_taken_by_natd, 1},
 		{test_reload_keeps_what_is_allowed_and_ends_the_rest, 1},
+		{test_restart_with_other_rules_judges_what_it_finds, 1},
 		{test_reload_changes_the_address_and_ends_the_sessions_of_the_lost_one, 1},
 		{test_4787_11_same_behaviour_after_reload_and_restart, 1},
 		{test_other_protocols_by_address_alone, 1},

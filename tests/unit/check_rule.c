@@ -493,6 +493,84 @@ START_TEST(test_span_index_keeps_the_order_given)
 }
 END_TEST
 
+/* Every list and number that decides about a session counts, nothing else does. */
+static void change(struct world *w, int what)
+{
+	switch (what) {
+	case 0:
+		w->inside[1].length++;
+		break;
+	case 1:
+		w->exempt[0].address++;
+		break;
+	case 2:
+		w->p.n_broadcast--;
+		break;
+	case 3:
+		w->addresses[0].shared = !w->addresses[0].shared;
+		break;
+	case 4:
+		w->shared_ports[0].last--;
+		break;
+	case 5:
+		w->pool_ports[0].first++;
+		break;
+	case 6:
+		w->p.other_protocols = OTHER_DROP;
+		break;
+	case 7:
+		w->forwards[0].to++;
+		break;
+	case 8:
+		w->forwards[0].protocols = 1 << CLASS_UDP;
+		break;
+	case 9:
+		w->from[0][0].length--;
+		break;
+	case 10:
+		w->forwards[0].ports.last--;
+		break;
+	case 11:
+		w->p.n_forwards--;
+		break;
+	case 12:
+		w->p.timeouts.udp++;
+		w->p.limits.sessions_per_host = 7;
+		strcpy(w->forwards[0].name, "another");
+		break;
+	default:
+		break;
+	}
+}
+enum { DECIDING_CHANGES = 12, CHANGES = 14 };
+
+START_TEST(test_rules_that_allow_the_same)
+{
+	static struct world w;
+	struct rules *before, *after;
+
+	memset(&w, 0, sizeof(w));
+	w.p.n_inside = w.p.n_exempt = w.p.n_broadcast = 2;
+	w.inside[0] = w.inside[1] = w.exempt[0] = w.exempt[1] = (struct nat_prefix){.address = BASE, .length = 24};
+	w.broadcast[0] = w.broadcast[1] = (struct nat_prefix){.address = BASE + 255, .length = 32};
+	w.p.n_addresses = w.p.n_shared_ports = w.p.n_pool_ports = 1;
+	w.addresses[0] = (struct nat_address_range){.first = 5, .last = 9};
+	w.shared_ports[0] = w.pool_ports[0] = (struct nat_range){1024, 65535};
+	w.p.other_protocols = OTHER_TRANSLATE;
+	w.p.n_forwards = 1;
+	w.forwards[0] = (struct nat_forward){.protocols = 1 << CLASS_TCP, .ports = {80, 89}, .to = BASE, .n_from = 1};
+	w.from[0][0] = (struct nat_prefix){.address = 0, .length = 1};
+	world_tie(&w);
+	before = rules_create(&w.p);
+	change(&w, _i);
+	after = rules_create(&w.p);
+	ck_assert(before && after);
+	ck_assert(rules_allow_the_same(before, after) == (_i >= DECIDING_CHANGES));
+	rules_destroy(before);
+	rules_destroy(after);
+}
+END_TEST
+
 static Suite *suite_rule(void)
 {
 	Suite *s = suite_create("rule");
@@ -505,6 +583,7 @@ static Suite *suite_rule(void)
 			    sizeof(stacked) / sizeof(stacked[0]));
 	tcase_add_test(t, test_an_open_forward_ends_the_search);
 	tcase_add_test(t, test_empty_policy_owns_nothing);
+	tcase_add_loop_test(t, test_rules_that_allow_the_same, 0, CHANGES);
 	tcase_add_test(t, test_tens_of_thousands_of_forwards);
 	tcase_add_test(t, test_span_index_keeps_the_order_given);
 	suite_add_tcase(s, t);
