@@ -13,11 +13,15 @@
 #include "output.h"
 
 /* Listing a large table is work for a whole processor, and not worth a packet that would have to wait for it. */
-static void start_listing(struct natctl *n, void (*heading)(FILE *f))
+static void step_behind_traffic(void)
 {
 	enum { LISTING_NICE = 10 };
 
 	(void)!nice(LISTING_NICE);
+}
+
+static void start_table(struct natctl *n, void (*heading)(FILE *f))
+{
 	if (n->format == FORMAT_TABLE)
 		n->heading = heading;
 }
@@ -57,7 +61,8 @@ int command_list(struct natctl *n, int argc, char **argv)
 
 	if (!filter_parse(n, &filter, argc, argv))
 		return NATCTL_USAGE;
-	start_listing(n, output_entry_heading);
+	step_behind_traffic();
+	start_table(n, output_entry_heading);
 	rc = client_ask(n, CTL_LIST, &filter, print_entry, n, &end);
 	close_listing(n, &rc, "shown", end.count);
 	return rc;
@@ -75,7 +80,7 @@ int command_delete(struct natctl *n, int argc, char **argv)
 		natctl_complain("%s: needs at least one criterion (flush ends all entries)", argv[0]);
 		return NATCTL_USAGE;
 	}
-	start_listing(n, output_entry_heading);
+	start_table(n, output_entry_heading);
 	rc = client_ask(n, CTL_DELETE, &filter, print_entry, n, &end);
 	close_listing(n, &rc, "deleted", end.count);
 	return rc == NATCTL_DONE && end.count == 0 ? NATCTL_REFUSED : rc;
@@ -157,7 +162,8 @@ int command_mappings(struct natctl *n, int argc, char **argv)
 
 	if (!filter_parse(n, NULL, argc, argv))
 		return NATCTL_USAGE;
-	start_listing(n, output_mapping_heading);
+	step_behind_traffic();
+	start_table(n, output_mapping_heading);
 	rc = client_ask(n, CTL_MAPPINGS, NULL, print_mapping, n, NULL);
 	return output_finish(n) ? rc : NATCTL_REFUSED;
 }
