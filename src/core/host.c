@@ -9,7 +9,7 @@ uint64_t host_hash(const struct table *t, uint32_t address)
 	return table_key(t, address, 0, key_kind(0, KEY_HOST));
 }
 
-static struct host *find_hashed(const struct table *t, uint32_t address, uint64_t hash)
+struct host *host_find_hashed(const struct table *t, uint32_t address, uint64_t hash)
 {
 	struct index_cursor c;
 	uint32_t ref;
@@ -31,7 +31,7 @@ struct host *host_find(const struct table *t, uint32_t address)
 {
 	struct host *h = recent(t, address);
 
-	return h != NULL ? h : find_hashed(t, address, host_hash(t, address));
+	return h != NULL ? h : host_find_hashed(t, address, host_hash(t, address));
 }
 
 static struct host *add(struct table *t, uint32_t address, uint64_t hash)
@@ -58,7 +58,7 @@ struct host *host_make(struct table *t, uint32_t address)
 	if (h != NULL)
 		return h;
 	hash = host_hash(t, address);
-	h = find_hashed(t, address, hash);
+	h = host_find_hashed(t, address, hash);
 	if (h == NULL)
 		h = add(t, address, hash);
 	t->recent_host = h;

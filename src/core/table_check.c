@@ -241,7 +241,7 @@ static const char *check_hosts(const struct table *t, struct sums *sums)
 	for (uint32_t i = slots_next(&t->host_slots, 0, top); i < top; i = slots_next(&t->host_slots, i + 1, top)) {
 		const struct host *h = &t->hosts[i];
 
-		if (host_find(t, h->address) != h)
+		if (host_find_hashed(t, h->address, host_hash(t, h->address)) != h)
 			return "host not found, or twice";
 		sums->sessions -= weight(W_HOST, i) * h->sessions;
 		sums->embryos -= weight(W_HOST, i) * h->embryos;

@@ -297,7 +297,8 @@ bool rest_is_valid(const struct table *t, uint64_t word);
 /* ---- host.c, address.c ---- */
 
 struct host *host_find(const struct table *t, uint32_t address);
-struct host *host_make(struct table *t, uint32_t address); /* finds it, or makes it */
+struct host *host_find_hashed(const struct table *t, uint32_t address, uint64_t hash); /* by the index alone */
+struct host *host_make(struct table *t, uint32_t address);			       /* finds it, or makes it */
 uint64_t host_hash(const struct table *t, uint32_t address);
 void host_sweep(struct table *t, uint32_t budget);
 uint64_t address_hash(const struct table *t, uint32_t address);
