@@ -10,7 +10,7 @@
  *
  *   64    the session
  *    8    what is seldom read: creation time, generation, check
- *   10.3  two index entries of 64/12.5 bytes: its mapping from either side (session_find.c)
+ *   11.6  two index entries of 64/11 bytes: its mapping from either side (session_find.c)
  *    0.4  one bit to number it; one and a quarter for the port, and as much again while ports rest
  *
  * A mapping with one session has no record: both its index entries lead to the session itself. The
@@ -286,7 +286,7 @@ void table_set_mapping(struct table *t, enum nat_mapping_mode mapping)
 	uint32_t address = t->key_address, port = t->key_port;
 
 	table_set_mode(t, mapping);
-	if (t->key_address != address || t->key_port != port)
+	if (t->key_address != address || t->key_port != port || t->unlisted > 0) /* whose lister may have ended */
 		mapping_relist(t);
 }
 
