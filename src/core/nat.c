@@ -61,8 +61,17 @@ bool nat_use_rules(struct nat *n, struct rules *r)
 	cache_edges(n);
 	fragment_set_limit(n->fragments, n->policy->limits.fragments, n->policy->timeouts.fragment);
 	for (uint32_t i = 0; i < count; i++)
-		n->slots[i] = table_address_add(n->table, rules_address_at(r, i));
+		n->slots[i] = TABLE_NONE;
+	nat_claim_addresses(n);
 	return true;
+}
+
+void nat_claim_addresses(struct nat *n)
+{
+	for (uint32_t i = 0; i < rules_address_count(n->rules); i++) {
+		if (n->slots[i] == TABLE_NONE)
+			n->slots[i] = table_address_add(n->table, rules_address_at(n->rules, i));
+	}
 }
 
 static void seed_all(struct nat *n, const uint64_t seed[4])

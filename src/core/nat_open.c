@@ -187,14 +187,22 @@ static enum nat_reason take_other(struct nat *n, const struct work *w, struct en
 	return other_is_free(n, w, e->ext) ? NAT_PASS : DROP_OTHER_BUSY;
 }
 
+/* The slot of an outside address; there may have been no room for it when the rules came. TABLE_NONE: there is none still. */
+static int32_t slot_of(const struct nat *n, uint32_t ordinal)
+{
+	if (n->slots[ordinal] == TABLE_NONE)
+		n->slots[ordinal] = table_address_add(n->table, rules_address_at(n->rules, ordinal));
+	return n->slots[ordinal];
+}
+
 static enum nat_reason take_on(struct nat *n, const struct work *w, const struct host *h, struct endpoint *e,
 			       uint32_t ordinal, uint64_t random)
 {
-	if (n->slots[ordinal] == TABLE_NONE) /* there was no room for it when the rules came */
-		n->slots[ordinal] = table_address_add(n->table, rules_address_at(n->rules, ordinal));
-	if (n->slots[ordinal] == TABLE_NONE)
+	int32_t slot = slot_of(n, ordinal);
+
+	if (slot == TABLE_NONE)
 		return DROP_NO_ADDRESS;
-	e->ext = (uint16_t)n->slots[ordinal];
+	e->ext = (uint16_t)slot;
 	return w->v.class_ == CLASS_OTHER ? take_other(n, w, e) : take_port(n, w, h, e, random);
 }
 
@@ -232,7 +240,7 @@ static enum nat_reason take_address(struct nat *n, const struct work *w, const s
 static bool find_forward(struct nat *n, const struct work *w, const struct host *h, struct endpoint *e)
 {
 	uint32_t address;
-	int32_t slot;
+	int32_t ordinal, slot;
 
 	if (w->v.class_ != CLASS_TCP && w->v.class_ != CLASS_UDP)
 		return false;
@@ -243,7 +251,8 @@ static bool find_forward(struct nat *n, const struct work *w, const struct host 
 	else if (address == 0 && rules_address_count(n->rules) > 0)
 		address = rules_address_at(n->rules,
 					   (uint32_t)(prf_hash(n->id_key, w->v.src) % rules_address_count(n->rules)));
-	slot = rules_address_find(n->rules, address) < 0 ? TABLE_NONE : table_address_add(n->table, address);
+	ordinal = rules_address_find(n->rules, address);
+	slot = ordinal < 0 ? TABLE_NONE : slot_of(n, (uint32_t)ordinal);
 	if (slot == TABLE_NONE)
 		return false;
 	e->ext = (uint16_t)slot;

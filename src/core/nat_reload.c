@@ -90,6 +90,7 @@ bool nat_reconfigure(struct nat *n, const struct nat_policy *policy, uint64_t no
 		judge_sessions(n, report);
 	n->is_judged = true;
 	retire_addresses(n, old);
+	nat_claim_addresses(n); /* what the retired ones had no room for */
 	table_set_mapping(n->table, n->policy->mapping);
 	rules_destroy(old);
 	return true;
