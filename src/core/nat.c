@@ -484,9 +484,10 @@ static void count_freed_mappings(struct nat *n)
 		n->mappings_found + n->counters[COUNT_MAPPING_NEW] - table_mapping_count(n->table);
 }
 
-bool nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat_emit *emit, void *ctx)
+struct nat_stepped nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat_emit *emit, void *ctx)
 {
-	uint32_t closed;
+	uint32_t round = table_sweep_round(n->table);
+	struct table_swept swept;
 
 	n->now_ms = now_ms;
 	n->now_s = (uint32_t)(now_ms / 1000);
@@ -494,10 +495,10 @@ bool nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat_emit *emit, v
 	n->emit_ctx = ctx;
 	n->counters[DROP_FRAGMENT_TIMEOUT] += fragment_sweep(n->fragments, now_ms, budget);
 	nat_hold_step(n);
-	closed = table_sweep(n->table, n->now_s, budget, on_expire, n);
+	swept = table_sweep(n->table, n->now_s, budget, on_expire, n);
 	count_freed_mappings(n);
 	n->counters[COUNT_PROBE_LONG] = table_long_probes(n->table);
-	return closed > 0 && table_sweep_round(n->table) > budget;
+	return (struct nat_stepped){swept.visited, swept.closed > 0 && swept.visited < round};
 }
 
 /* ---- looking ---- */

@@ -83,9 +83,13 @@ typedef void nat_emit(void *ctx, const struct nat_packet *p, bool owned);
 enum { NAT_BATCH_MAX = 256 };
 void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t count, nat_emit *emit, void *ctx);
 
-/* Time passes: ends sessions, held fragments, SYN holds (which may emit ICMP), within a budget of records. Call it at least once a second; returns true
- * when there is more to do now. */
-bool nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat_emit *emit, void *ctx);
+struct nat_stepped {
+	uint32_t visited; /* records of sessions: fewer than the budget when many of them were over */
+	bool more;	  /* some were over, and not all have been seen: there may be more to do now */
+};
+/* Time passes: ends sessions, held fragments, SYN holds (which may emit ICMP), within a budget of records (see table_sweep()).
+ * Call it at least once a second. */
+struct nat_stepped nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat_emit *emit, void *ctx);
 
 /* ---- looking ---- */
 

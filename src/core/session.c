@@ -370,11 +370,12 @@ static uint32_t least(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-uint32_t table_sweep(struct table *t, uint32_t now_s, uint32_t budget, void (*on_expire)(void *ctx, struct session *s),
-		     void *ctx)
+struct table_swept table_sweep(struct table *t, uint32_t now_s, uint32_t budget,
+			       void (*on_expire)(void *ctx, struct session *s), void *ctx)
 {
 	const struct sweep w = {t, now_s, on_expire, ctx};
-	uint32_t unseen = t->session_slots.top, left = budget, closed = 0;
+	uint32_t unseen = t->session_slots.top, left = budget;
+	struct table_swept swept = {0, 0};
 
 	t->now_s = now_s;
 	rest_expire(t, now_s, budget);
@@ -387,11 +388,12 @@ uint32_t table_sweep(struct table *t, uint32_t now_s, uint32_t budget, void (*on
 		t->sweep_at = at + step;
 		unseen -= step;
 		left -= least(left, cost);
-		closed += n;
+		swept.visited += step;
+		swept.closed += n;
 	}
 	host_sweep(t, budget);
 	table_settle(t);
-	return closed;
+	return swept;
 }
 
 uint32_t table_sweep_round(const struct table *t)

@@ -142,7 +142,8 @@ uint32_t table_layout_of(const void *records, size_t len);
 /* Forgets the table; the records stay as they are. Frees nothing: the caller owns the memory. */
 void table_detach(struct table *t);
 
-/* Settings that a reload changes. Changing `mapping` rebuilds the mapping index: slow path only. */
+/* Settings that a reload changes. Changing `mapping` rebuilds the mapping index, and so does saying it again while there are
+ * unlisted mappings: slow path only. */
 void table_set_timeouts(struct table *t, const struct nat_timeouts *timeouts, uint32_t port_reuse_s);
 void table_set_mapping(struct table *t, enum nat_mapping_mode mapping);
 
@@ -223,11 +224,15 @@ uint32_t table_session_created_s(const struct table *t, const struct session *s)
 struct session *table_next(struct table *t, uint32_t *cursor, uint32_t budget);
 uint32_t table_session_count(const struct table *t);
 
-/* Visits up to `budget` records in turn, closes those whose time is up, each of which counts as four visits, and ends rests of
- * ports. Calls `on_expire` (may be NULL) before closing each. Returns the number closed. */
-uint32_t table_sweep(struct table *t, uint32_t now_s, uint32_t budget, void (*on_expire)(void *ctx, struct session *s),
-		     void *ctx);
-/* Records that one full round of table_sweep() visits: the daemon derives its pace from it. */
+struct table_swept {
+	uint32_t visited, closed;
+};
+/* Visits records in turn, closes those whose time is up, and ends rests of ports. The budget is for visits; closing one counts
+ * as three more, so that fewer than `budget` are visited when many are over (it may be overdrawn by 48). Calls `on_expire`
+ * (may be NULL) before closing each. */
+struct table_swept table_sweep(struct table *t, uint32_t now_s, uint32_t budget,
+			       void (*on_expire)(void *ctx, struct session *s), void *ctx);
+/* Records that a full round visits: the daemon derives its pace from it. */
 uint32_t table_sweep_round(const struct table *t);
 
 /* ---- mappings ---- */

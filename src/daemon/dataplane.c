@@ -8,7 +8,8 @@
  * loop needs to know about workers.
  *
  * Time: nat_step() visits records at a pace that brings it round the table in DATAPLANE_ROUND_MS, in
- * slices of DATAPLANE_STEP, one a turn of the loop.
+ * slices of DATAPLANE_STEP, one a turn of the loop. A slice whose sessions are over ends earlier; what it has not visited
+ * stays due, so the pace holds whatever there is to close.
  */
 #include "dataplane.h"
 
@@ -107,8 +108,8 @@ static void step(void *ctx)
 	uint64_t now_ms = loop_now_ms(d->loop);
 	uint64_t round = table_sweep_round(nat_table(d->nat));
 	uint64_t elapsed_ms = now_ms - d->step_at_ms;
-	uint32_t budget;
-	bool more;
+	struct nat_stepped done;
+	uint32_t budget, visits;
 
 	/* After a long sleep one round is enough. */
 	if (elapsed_ms > DATAPLANE_ROUND_MS)
@@ -118,11 +119,12 @@ static void step(void *ctx)
 		d->step_due = round;
 	d->step_at_ms = now_ms;
 	budget = d->step_due > DATAPLANE_STEP ? DATAPLANE_STEP : (uint32_t)d->step_due;
-	d->step_due -= budget;
 	if (budget < STEP_LEAST)
 		budget = STEP_LEAST;
-	more = lane_step(d->lane, now_ms, budget);
-	if (more || d->step_due > 0)
+	done = lane_step(d->lane, now_ms, budget);
+	visits = done.more ? done.visited : budget;
+	d->step_due -= visits < d->step_due ? visits : d->step_due;
+	if (done.more || d->step_due > 0)
 		loop_soon_ask(d->step_soon);
 	loop_timer_once(d->step_timer, round > DATAPLANE_STEP ? STEP_FAST_MS : STEP_SLOW_MS);
 }

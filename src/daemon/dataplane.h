@@ -23,8 +23,7 @@ struct nat;
 struct dataplane;
 
 enum {
-	DATAPLANE_STEP =
-		256, /* records that nat_step() visits in one turn: closing them all takes under a millisecond */
+	DATAPLANE_STEP = 256, /* budget of nat_step() in one turn: 256 visits, or 64 closings in half a millisecond */
 	DATAPLANE_ROUND_MS = 8000, /* in which each record of the table is visited once: no expiry is later */
 };
 

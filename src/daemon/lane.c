@@ -283,16 +283,16 @@ int lane_serve(struct lane *l, uint64_t now_ms)
 	return look_for_more(l, now_ms);
 }
 
-bool lane_step(struct lane *l, uint64_t now_ms, uint32_t budget)
+struct nat_stepped lane_step(struct lane *l, uint64_t now_ms, uint32_t budget)
 {
-	bool more;
+	struct nat_stepped done;
 
 	lock(l);
-	more = nat_step(l->nat, now_ms, budget, emit, l);
+	done = nat_step(l->nat, now_ms, budget, emit, l);
 	unlock(l);
 	send_noted(l);
 	rawsock_flush(l->raw);
-	return more;
+	return done;
 }
 
 /* ---- life ---- */

@@ -48,6 +48,6 @@ typedef int lane_read_fn(void *ctx, uint8_t *buffer, size_t room, struct nat_pac
 int lane_burst(struct lane *l, lane_read_fn *read, void *ctx, uint64_t now_ms);
 
 /* nat_step(), and what it emits is sent. */
-bool lane_step(struct lane *l, uint64_t now_ms, uint32_t budget);
+struct nat_stepped lane_step(struct lane *l, uint64_t now_ms, uint32_t budget);
 
 #endif

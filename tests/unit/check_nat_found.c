@@ -45,6 +45,42 @@ START_TEST(test_sweep_sees_every_record_in_one_round)
 }
 END_TEST
 
+/* As long as it says that there is more, there is; and the other way round. */
+START_TEST(test_step_says_that_there_is_more)
+{
+	struct nat_stepped done = {0};
+	int steps = 0;
+
+	lab_start(lab);
+	for (uint16_t i = 0; i < 64; i++)
+		lab_udp_out(lab, LAB_A, (uint16_t)(5000 + i), LAB_S1, 7);
+	do {
+		done = nat_step(lab->nat, lab->now_ms + 301000, 64, NULL, NULL);
+		ck_assert_int_lt(steps++, 10);
+	} while (done.more);
+	ck_assert_uint_eq(lab_sessions(lab), 0);
+}
+END_TEST
+
+/* An address that there was room for only when the one before had gone: a forward on it works at once. */
+START_TEST(test_forward_on_an_address_that_another_made_room_for)
+{
+	lab->memory.max_addresses = 1;
+	lab_start(lab);
+	lab->addresses[0] = (struct nat_address_range){.first = LAB_EXT2, .last = LAB_EXT2};
+	lab->forwards[0] = (struct nat_forward){.name = "web",
+						.protocols = 1 << CLASS_UDP,
+						.address = LAB_EXT2,
+						.ports = {8080, 8080},
+						.to = LAB_WEB,
+						.to_port = 80};
+	lab->policy.n_forwards = 1;
+	lab_reload(lab);
+	LAB_SEND(lab, .proto = 17, .src = LAB_S1, .dst = LAB_EXT2, .sport = 5000, .dport = 8080, .payload_len = 8);
+	ck_assert_uint_eq(lab_one(lab, NAT_TO_INSIDE)->v.dst, LAB_WEB);
+}
+END_TEST
+
 /* A hairpinned packet whose destination has become the host's own is handed over as its sender sent it. */
 START_TEST(test_4787_9_hairpin_to_a_port_that_became_the_hosts)
 {
@@ -176,6 +212,8 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_c2_16_land_packet_of_a_hairpinned_session);
 	tcase_add_loop_test(t, test_sweep_sees_every_record_in_one_round, 0, 40);
+	tcase_add_test(t, test_step_says_that_there_is_more);
+	tcase_add_test(t, test_forward_on_an_address_that_another_made_room_for);
 	tcase_add_test(t, test_4787_9_hairpin_to_a_port_that_became_the_hosts);
 	tcase_add_test(t, test_4787_14_fragments_to_a_port_that_became_the_hosts);
 	tcase_add_test(t, test_4787_9_syn_to_a_port_that_became_the_hosts);

@@ -272,7 +272,7 @@ START_TEST(test_a_session_that_timed_out_meanwhile_does_not_come_back)
 	save();
 	ck_assert_ptr_null(judge_after_boot(5000, 400));
 	t = attach(now_s, &report);
-	ck_assert_uint_eq(table_sweep(t, now_s, SESSIONS, NULL, NULL), 1);
+	ck_assert_uint_eq(table_sweep(t, now_s, SESSIONS, NULL, NULL).closed, 1);
 	ck_assert_uint_eq(table_session_count(t), 0);
 	ck_assert_ptr_null(table_check(t));
 }

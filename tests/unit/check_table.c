@@ -67,11 +67,11 @@ START_TEST(test_5382_5_session_lives_exactly_its_timeout)
 	ck_assert_uint_eq(table_session_timeout(l.t, s), timeouts[_i].timeout);
 	l.now_s += timeouts[_i].timeout;
 	ck_assert_ptr_eq(lab_find(&l, &k), s);
-	ck_assert_uint_eq(table_sweep(l.t, l.now_s, 1000, NULL, NULL), 0);
+	ck_assert_uint_eq(table_sweep(l.t, l.now_s, 1000, NULL, NULL).closed, 0);
 	l.now_s++;
 	ck_assert_ptr_null(lab_find(&l, &k));
 	ck_assert_uint_eq(table_session_count(l.t), 1);
-	ck_assert_uint_eq(table_sweep(l.t, l.now_s, 1000, NULL, NULL), 1);
+	ck_assert_uint_eq(table_sweep(l.t, l.now_s, 1000, NULL, NULL).closed, 1);
 	ck_assert_uint_eq(table_session_count(l.t), 0);
 	ck_assert_uint_eq(table_mapping_count(l.t), 0);
 	lab_check(&l);
@@ -267,7 +267,8 @@ START_TEST(test_sweep_keeps_to_its_budget_and_a_round_visits_all)
 {
 	enum { SIZE = 1000, BUDGET = 37 };
 	struct lab l;
-	uint32_t visited = 0, closed = 0, n, round;
+	uint32_t visited = 0, closed = 0, round;
+	struct table_swept swept;
 
 	lab_open(&l, SIZE, 1);
 	for (uint16_t i = 0; i < SIZE; i++) {
@@ -278,11 +279,15 @@ START_TEST(test_sweep_keeps_to_its_budget_and_a_round_visits_all)
 	l.now_s += 301;
 	round = table_sweep_round(l.t);
 	ck_assert_uint_eq(round, SIZE);
-	for (; visited < 4 * round; visited += BUDGET) { /* each of them is to be closed, which counts as four */
-		n = table_sweep(l.t, l.now_s, BUDGET, NULL, NULL);
-		ck_assert_uint_le(n, 16); /* what one looks at before it counts */
-		closed += n;
+	for (int calls = 0; visited < round; calls++) { /* each is to be closed, which counts as four */
+		swept = table_sweep(l.t, l.now_s, BUDGET, NULL, NULL);
+		ck_assert_uint_eq(swept.closed, swept.visited);
+		ck_assert_uint_le(swept.closed, 16); /* what one looks at before it counts */
+		ck_assert_int_lt(calls, 4 * SIZE / BUDGET + 1);
+		visited += swept.visited;
+		closed += swept.closed;
 	}
+	ck_assert_uint_eq(visited, round);
 	ck_assert_uint_eq(closed, SIZE);
 	lab_check(&l);
 	table_sweep(l.t, l.now_s, SIZE, NULL, NULL);

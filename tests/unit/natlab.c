@@ -224,7 +224,7 @@ void lab_send(struct lab *l, const uint8_t *p, size_t len)
 
 static void step(struct lab *l)
 {
-	while (nat_step(l->nat, l->now_ms, 1u << 20, on_emit, l))
+	while (nat_step(l->nat, l->now_ms, 1u << 20, on_emit, l).more)
 		;
 }
 
