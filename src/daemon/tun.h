@@ -35,7 +35,8 @@ struct tun {
 /*
  * Opens one queue; the device is made if it is not there, and goes when its last queue is closed. 0 or a
  * negative errno: -EBUSY another process has it, -ENOENT or -ENODEV no /dev/net/tun, -EPERM no right.
- * `counters` is borrowed. After a failure there is nothing to close.
+ * `counters` is borrowed. After a failure there is nothing to close. Where the kernel has no virtio headers the device is made
+ * without offload (and tun_adopt() takes none such later: it looks like one of another configuration).
  */
 int tun_open(struct tun *t, const struct tun_options *o, struct io_counters *counters);
 
