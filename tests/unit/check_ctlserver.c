@@ -487,28 +487,33 @@ START_TEST(test_another_user_may_read_and_not_change)
 }
 END_TEST
 
+/* The first client waits meanwhile. (Valgrind, which keeps the limit itself, has accepted and closed it: hence the second.) */
 START_TEST(test_without_descriptors_nothing_spins)
 {
 	struct bench *b = bench_listening();
 	struct rlimit old;
 	struct rlimit tight;
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int fd[2];
 
 	strcpy(sun.sun_path, b->path);
-	ck_assert_int_eq(connect(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	for (int i = 0; i < 2; i++)
+		fd[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	ck_assert_int_eq(connect(fd[0], (struct sockaddr *)&sun, sizeof(sun)), 0);
 	getrlimit(RLIMIT_NOFILE, &old);
 	tight = old;
 	tight.rlim_cur = 3;
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &tight), 0);
 	turn(b);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+	ck_assert_int_eq(connect(fd[1], (struct sockaddr *)&sun, sizeof(sun)), 0);
 	turn(b); /* it rests, although there would be descriptors again */
 	ck_assert_uint_eq(ctl_server_client_count(b->server), 0);
 	for (int i = 0; i < 3 && ctl_server_client_count(b->server) == 0; i++)
 		loop_turn(b->loop, true); /* until its timer */
-	ck_assert_uint_eq(ctl_server_client_count(b->server), 1);
-	close(fd);
+	ck_assert_uint_ge(ctl_server_client_count(b->server), 1);
+	close(fd[0]);
+	close(fd[1]);
 	bench_free(b);
 }
 END_TEST
