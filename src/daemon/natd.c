@@ -162,6 +162,7 @@ enum natd_exit natd_run(struct natd *n)
 {
 	int r = loop_run(n->loop);
 
+	sdnotify_begin(&n->service);
 	handover_ask(n);
 	sdnotify_stopping(&n->service);
 	if (r == 0)

@@ -148,6 +148,7 @@ bool natd_reload(struct natd *n, reload_say_fn *say_line, void *ctx, struct nat_
 	char line[256];
 	bool ok;
 
+	sdnotify_begin(&n->service);
 	sdnotify_reloading(&n->service);
 	memset(report, 0, sizeof(*report));
 	s = prepare(n, &o);

@@ -22,11 +22,19 @@
 
 #include "log.h"
 
+enum { PATIENCE_MS = 100 };
+
 #ifdef HAVE_LIBSYSTEMD
 #include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
 
-enum { WAIT_MS = 100 };
+static uint64_t monotonic_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
 
 static void take_descriptors(struct sdnotify *n)
 {
@@ -51,8 +59,8 @@ static void take_descriptors(struct sdnotify *n)
 /* ---- messages ----
  *
  * Not by sd_notify(3): it waits for a manager that does not read, for as long as that lasts (one that crashed stands
- * still until the next boot), and the packets would wait with it. This waits WAIT_MS, and not again before a message
- * has been taken.
+ * still until the next boot), and the packets would wait with it. This waits PATIENCE_MS in all, however many messages
+ * a manager that is slow takes meanwhile, and no more after one that was not taken until one is.
  */
 
 static bool manager_address(struct sockaddr_un *sa, socklen_t *len)
@@ -70,10 +78,10 @@ static bool manager_address(struct sockaddr_un *sa, socklen_t *len)
 	return true;
 }
 
-/* A socket whose sendmsg() waits for WAIT_MS at most; -1: nobody is there. */
-static int connect_manager(void)
+/* A socket whose sendmsg() waits for `most_us` at most, or not at all with MSG_DONTWAIT; -1: nobody is there. */
+static int connect_manager(uint32_t most_us)
 {
-	const struct timeval most = {.tv_usec = WAIT_MS * 1000};
+	const struct timeval most = {.tv_usec = most_us}; /* 0 would be for ever: hence the flag */
 	struct sockaddr_un sa;
 	socklen_t len;
 	int fd;
@@ -113,14 +121,18 @@ static bool send_state(int socket, char *state, int fd, int flags)
 
 static bool notify_with_fd(struct sdnotify *n, char *state, int fd)
 {
-	int socket = n->is_managed ? connect_manager() : -1;
+	int socket = n->is_managed ? connect_manager(n->patience_us) : -1;
+	bool may_wait = !n->is_stuck && n->patience_us > 0;
+	uint64_t waited_us = monotonic_us();
 	bool ok;
 
 	if (socket < 0)
 		return false;
-	ok = send_state(socket, state, fd, n->is_stuck ? MSG_DONTWAIT : 0);
+	ok = send_state(socket, state, fd, may_wait ? 0 : MSG_DONTWAIT);
 	n->is_stuck = !ok && errno == EAGAIN;
 	close(socket);
+	waited_us = monotonic_us() - waited_us;
+	n->patience_us -= waited_us < n->patience_us ? (uint32_t)waited_us : n->patience_us;
 	return ok;
 }
 
@@ -160,14 +172,6 @@ static void barrier(struct sdnotify *n, uint32_t ms)
  */
 
 enum { BUS_PATH_MAX = 256 };
-
-static uint64_t monotonic_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
 
 /* A property of the manager's objects, as it arrives. */
 struct answer {
@@ -271,6 +275,12 @@ void sdnotify_init(struct sdnotify *n)
 	memset(n, 0, sizeof(*n));
 	n->is_managed = socket && *socket;
 	take_descriptors(n);
+	sdnotify_begin(n);
+}
+
+void sdnotify_begin(struct sdnotify *n)
+{
+	n->patience_us = PATIENCE_MS * 1000;
 }
 
 static bool notify(struct sdnotify *n, char *state)

@@ -2,8 +2,9 @@
 /*
  * The service manager: readiness, status, watchdog, the store in which it keeps descriptors for the next
  * process, and whether there will be a next one. Built without libsystemd, or started by something else,
- * every function does nothing and says so by its return value. None waits longer than a moment for a manager that
- * does not read. The only file that knows libsystemd.
+ * every function does nothing and says so by its return value. A manager that does not read, or slowly, is waited
+ * for 100 ms in all from the start, or from sdnotify_begin(), on; only sdnotify_barrier() and sdnotify_restarting() wait
+ * for as long as they are told, on top of it. The only file that knows libsystemd.
  */
 #ifndef NATD_DAEMON_SDNOTIFY_H
 #define NATD_DAEMON_SDNOTIFY_H
@@ -15,9 +16,10 @@ enum { SDNOTIFY_FDS_MAX = 96, SDNOTIFY_NAME_MAX = 63 };
 
 /* What the manager passed at start. Opaque by agreement. */
 struct sdnotify {
-	bool is_managed;   /* somebody listens at NOTIFY_SOCKET */
-	bool is_stuck;	   /* it did not take the last message */
-	bool is_ready_due; /* READY=1 did not go out yet: goes with the next status */
+	bool is_managed;      /* somebody listens at NOTIFY_SOCKET */
+	bool is_stuck;	      /* it did not take the last message */
+	bool is_ready_due;    /* READY=1 did not go out yet: goes with the next status */
+	uint32_t patience_us; /* for how long messages may still wait */
 	unsigned n_fds;
 	struct {
 		char name[SDNOTIFY_NAME_MAX + 1];
@@ -27,6 +29,8 @@ struct sdnotify {
 
 /* Reads the environment and takes what belongs to natd out of it. Call once, before descriptors are opened. */
 void sdnotify_init(struct sdnotify *n);
+/* A new round of messages begins: they may wait again. */
+void sdnotify_begin(struct sdnotify *n);
 
 /* READY=1 also ends a reload. `status`: one line for `systemctl status`. */
 void sdnotify_ready(struct sdnotify *n, const char *status);

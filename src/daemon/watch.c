@@ -66,6 +66,7 @@ static void on_status(void *ctx)
 
 	status_sample(n);
 	status_line(n, line, sizeof(line));
+	sdnotify_begin(&n->service);
 	sdnotify_status(&n->service, line);
 	table_trim(nat_table(n->nat), memory_give_back, &n->memory);
 }
