@@ -2,11 +2,15 @@
 /*
  * From one natd to the next.
  *
- * Theory of operation. The store is filled once natd is ready and follows a TUN that is made anew; so at every
- * moment after that a SIGKILL leaves table, device and routing behind, and the manager starts a natd that
- * takes them up. A clean end has to choose: for a restart it leaves the same behind, for a stop it puts the host
- * back. Which it is only the manager knows. What cannot be known counts as a stop: a host that is
- * left as a gateway that nobody serves would be the worse mistake.
+ * Theory of operation. The store is filled before READY goes out, and follows a TUN that is made anew; so at every
+ * moment from READY on a SIGKILL leaves table, device and routing behind, and the manager starts a natd that takes them
+ * up. A manager that does not read takes no message: what it has to be told is kept item by item, and sent again with
+ * each status, in order. Until then READY waits, and after a TUN made anew the store has the former or none, which costs
+ * the next natd the packets that wait in the device.
+ *
+ * A clean end has to choose: for a restart it leaves the same behind, for a stop it puts the host back. Which it is
+ * only the manager knows. What cannot be known counts as a stop: a host that is left as a gateway that nobody serves
+ * would be the worse mistake. So does a restart while the manager does not have the table.
  */
 #include "handover.h"
 
@@ -35,30 +39,64 @@ static struct name name_of(unsigned item)
 	return name;
 }
 
-static void store(struct natd *n, unsigned item, int fd)
+/* What is in use now; -1: nothing. */
+static int fd_of(const struct natd *n, unsigned item)
 {
-	if (fd >= 0)
-		n->handover.is_stored[item] = sdnotify_store(&n->service, name_of(item).text, fd);
+	uint32_t queue = item - HANDOVER_TUN;
+
+	switch (item) {
+	case HANDOVER_TABLE:
+		return n->memory.records_fd;
+	case HANDOVER_ICMP:
+		return n->icmp.fd;
+	case HANDOVER_TUN:
+		return n->tun.fd;
+	default:
+		return queue < n->queues.n ? n->queues.queue[queue].tun.fd : -1;
+	}
+}
+
+/* Sends what is due for this item, in order: a removal is of all that has the name. False: something still is. */
+static bool settle(struct natd *n, unsigned item)
+{
+	struct handover *h = &n->handover;
+	int fd = fd_of(n, item);
+
+	if (h->is_removal_due[item])
+		h->is_removal_due[item] = !sdnotify_unstore(&n->service, name_of(item).text);
+	if (h->is_removal_due[item])
+		return false;
+	if (!h->is_due[item] || fd < 0)
+		return true;
+	if (!sdnotify_store(&n->service, name_of(item).text, fd))
+		return false;
+	h->is_due[item] = false;
+	h->is_stored[item] = true;
+	return true;
 }
 
 static void unstore(struct natd *n, unsigned item)
 {
-	if (n->handover.is_stored[item])
-		sdnotify_unstore(&n->service, name_of(item).text);
-	n->handover.is_stored[item] = false;
-}
+	struct handover *h = &n->handover;
 
-static void store_queues(struct natd *n)
-{
-	store(n, HANDOVER_TUN, n->tun.fd);
-	for (uint32_t i = 1; i < n->queues.n; i++)
-		store(n, HANDOVER_TUN + i, n->queues.queue[i].tun.fd);
+	h->is_removal_due[item] = h->is_removal_due[item] || h->is_stored[item];
+	h->is_stored[item] = false;
+	h->is_due[item] = false;
 }
 
 static void unstore_queues(struct natd *n, uint32_t from)
 {
 	for (uint32_t i = from; i < CONFIG_QUEUES_MAX; i++)
 		unstore(n, HANDOVER_TUN + i);
+}
+
+static bool settle_queues(struct natd *n, uint32_t from)
+{
+	bool ok = true;
+
+	for (uint32_t i = from; i < CONFIG_QUEUES_MAX; i++)
+		ok = settle(n, HANDOVER_TUN + i) && ok;
+	return ok;
 }
 
 int handover_take(struct natd *n, unsigned item)
@@ -75,7 +113,8 @@ int handover_take(struct natd *n, unsigned item)
 void handover_refuse(struct natd *n, unsigned item)
 {
 	unstore(n, item);
-	sdnotify_barrier(&n->service, BARRIER_MS);
+	if (settle(n, item))
+		sdnotify_barrier(&n->service, BARRIER_MS);
 }
 
 uint32_t handover_refuse_queues(struct natd *n, uint32_t from)
@@ -92,40 +131,85 @@ uint32_t handover_refuse_queues(struct natd *n, uint32_t from)
 			close(fd);
 	}
 	unstore_queues(n, from);
-	if (was_stored)
+	if (was_stored && settle_queues(n, from))
 		sdnotify_barrier(&n->service, BARRIER_MS);
 	return untaken;
 }
 
+/* A second descriptor of a name that natd knows: the name is emptied, and what is in use goes there again. */
+static void close_second(struct natd *n, unsigned item)
+{
+	int fd = sdnotify_take(&n->service, name_of(item).text);
+
+	if (fd < 0)
+		return;
+	log_notice(SUB_SERVICE, "the service manager kept more than one descriptor \"%s\": given up",
+		   name_of(item).text);
+	n->handover.is_stored[item] = true;
+	unstore(n, item);
+	for (; fd >= 0; fd = sdnotify_take(&n->service, name_of(item).text))
+		close(fd);
+}
+
 void handover_keep(struct natd *n)
 {
+	n->handover.is_kept = true;
+	for (unsigned item = 0; item < HANDOVER_ITEMS; item++) {
+		close_second(n, item);
+		n->handover.is_due[item] = fd_of(n, item) >= 0;
+	}
 	sdnotify_close_rest(&n->service);
-	store(n, HANDOVER_TABLE, n->memory.records_fd);
-	store_queues(n);
-	store(n, HANDOVER_ICMP, n->icmp.fd);
+}
+
+bool handover_send_due(struct natd *n)
+{
+	bool ok = sdnotify_unstore_rest(&n->service);
+
+	for (unsigned item = 0; item < HANDOVER_ITEMS && (ok || !sdnotify_is_stuck(&n->service)); item++)
+		ok = settle(n, item);
+	return ok || !sdnotify_is_stuck(&n->service);
 }
 
 void handover_keep_tun(struct natd *n)
 {
+	if (!n->handover.is_kept)
+		return;
 	unstore_queues(n, 0);
-	store_queues(n);
+	for (unsigned item = HANDOVER_TUN; item < HANDOVER_ITEMS; item++)
+		n->handover.is_due[item] = fd_of(n, item) >= 0;
+	handover_send_due(n);
+}
+
+bool handover_keeps_table(const struct natd *n)
+{
+	return n->handover.goes_on && n->handover.is_stored[HANDOVER_TABLE];
 }
 
 void handover_ask(struct natd *n)
 {
-	n->handover.goes_on = sdnotify_restarting(&n->service, ASK_MS);
+	bool is_restart;
+
+	handover_send_due(n);
+	is_restart = sdnotify_restarting(&n->service, ASK_MS);
+	n->handover.goes_on = is_restart && n->handover.is_stored[HANDOVER_TABLE];
 	if (n->handover.goes_on)
 		log_notice(SUB_SERVICE, "restarting: routing, device and connections stay for the next natd");
+	else if (is_restart)
+		log_warning(SUB_SERVICE,
+			    "restarting, but the service manager did not take the connections: as for a stop, %s",
+			    n->options.state_path ? "they go to the state file" : "they end");
 }
 
 void handover_end(struct natd *n)
 {
-	bool was_stored = n->handover.is_stored[HANDOVER_TUN] || n->handover.is_stored[HANDOVER_ICMP];
+	const struct handover *h = &n->handover;
+	bool was_stored;
 
-	if (n->handover.goes_on)
+	if (h->goes_on)
 		return;
 	unstore_queues(n, 0);
 	unstore(n, HANDOVER_ICMP);
-	if (was_stored) /* the device goes with the last of its descriptors: it is to be gone when natd is */
+	was_stored = h->is_removal_due[HANDOVER_TUN] || h->is_removal_due[HANDOVER_ICMP];
+	if (handover_send_due(n) && was_stored) /* the device goes with the last of its descriptors: before natd does */
 		sdnotify_barrier(&n->service, BARRIER_MS);
 }

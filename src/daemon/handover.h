@@ -22,27 +22,36 @@ enum handover_item {
 };
 
 struct handover {
-	bool is_stored[HANDOVER_ITEMS]; /* the manager has one, and nobody found fault with it */
-	bool has_taken;			/* a former natd left something: its host is as it left it */
-	bool goes_on;			/* a next natd comes: it finds the host as this one leaves it */
+	bool is_stored[HANDOVER_ITEMS];	     /* the manager has one, and nobody found fault with it */
+	bool is_due[HANDOVER_ITEMS];	     /* the one that is in use now has to be sent, ... */
+	bool is_removal_due[HANDOVER_ITEMS]; /* ... after the manager was told to drop a former one */
+	bool is_kept;			     /* handover_keep() was called: the store follows what is in use */
+	bool has_taken;			     /* a former natd left something: its host is as it left it */
+	bool goes_on;			     /* a next natd comes: it finds the host as this one leaves it */
 };
 
 /* At start: what the former natd left, the caller's from now on; -1: nothing. Queue k of the TUN device is item
  * HANDOVER_TUN + k. */
 int handover_take(struct natd *n, unsigned item);
-/* What was taken is of no use, and closed: the manager closes its own too, before this returns. */
+/* What was taken is of no use, and closed: the manager, if it reads, closes its own too before this returns. */
 void handover_refuse(struct natd *n, unsigned item);
 /* None of the former device's queues from number `from` on is of use: those taken are closed, the others are closed
- * now, and by the manager before this returns. How many had not been taken. */
+ * now, and by the manager likewise. How many had not been taken. */
 uint32_t handover_refuse_queues(struct natd *n, uint32_t from);
 
-/* At the end of the start: everything into the store, what came and was not taken out of it. */
+/* At the end of the start: everything is to go into the store, what came and was not taken out of it. */
 void handover_keep(struct natd *n);
-/* The TUN was made anew while natd runs. */
+/* Tells the manager what it was not told, or did not take, so far. False: it takes nothing now; call again later, and
+ * READY has to wait for that. */
+bool handover_send_due(struct natd *n);
+/* The TUN was opened. If that is after handover_keep(), it takes the place of the former in the store. */
 void handover_keep_tun(struct natd *n);
 
-/* Told to stop: finds out whether that is for a restart, which takes 500 ms at most. */
+/* Told to stop: finds out whether that is for a restart, which takes 500 ms at most. Without the table in the store
+ * nothing goes on. */
 void handover_ask(struct natd *n);
+/* Does the next natd get the table out of the store? */
+bool handover_keeps_table(const struct natd *n);
 /* The last of a stop: nothing of what makes a gateway of the host stays in the store. The manager itself drops the
  * table when it has stopped the unit, and keeps it if this was a restart after all. */
 void handover_end(struct natd *n);

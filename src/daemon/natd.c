@@ -58,7 +58,6 @@ int natd_open_tun(struct natd *n)
 	const struct config_tun *c = &n->setup->config->tun;
 	const struct tun_options o = {.name = c->name, .offload = c->offload, .multi_queue = n->queues.n > 1};
 	int r = adopt_tun(n, &o);
-	bool replaces_stored = r < 0 && n->handover.is_stored[HANDOVER_TUN];
 
 	if (r < 0)
 		r = tun_open(&n->tun, &o, &n->io);
@@ -70,7 +69,7 @@ int natd_open_tun(struct natd *n)
 	r = queues_open(n, &o);
 	if (r < 0)
 		queues_close(n);
-	else if (replaces_stored)
+	else
 		handover_keep_tun(n);
 	return r;
 }
@@ -122,12 +121,19 @@ void natd_follow_interface(struct natd *n, const struct setup *s)
 
 /* ---- life ---- */
 
-static void announce(struct natd *n)
+void natd_tell_manager(struct natd *n)
 {
 	char line[256];
 
 	status_line(n, line, sizeof(line));
-	sdnotify_ready(&n->service, line);
+	if (handover_send_due(n))
+		sdnotify_status(&n->service, line);
+}
+
+static void announce(struct natd *n)
+{
+	sdnotify_ready(&n->service);
+	natd_tell_manager(n);
 	if (n->options.is_foreground)
 		log_plain(LEVEL_NOTICE, SUB_MAIN, "natd: ready"); /* whatever the level: scripts wait for it */
 	else
@@ -212,7 +218,7 @@ void natd_stop(struct natd *n)
 	handover_end(n);
 	if (n->nat)
 		nat_destroy(n->nat);
-	if (n->nat && n->options.state_path && !n->handover.goes_on)
+	if (n->nat && n->options.state_path && !handover_keeps_table(n))
 		state_save(n->options.state_path, &n->memory);
 	memory_destroy(&n->memory);
 	setup_destroy(n->setup);

@@ -81,6 +81,8 @@ int natd_open_tun(struct natd *n);
 int natd_open_icmp(struct natd *n);
 /* Follows the outside interface of `s`: its ICMP is read where the interface is now. */
 void natd_follow_interface(struct natd *n, const struct setup *s);
+/* Tells the service manager what is due, and the status. */
+void natd_tell_manager(struct natd *n);
 /* Puts the log's target and level into effect. */
 void natd_open_log(const struct natd *n, const struct natd_config *c);
 

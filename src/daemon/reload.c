@@ -145,7 +145,6 @@ bool natd_reload(struct natd *n, reload_say_fn *say_line, void *ctx, struct nat_
 {
 	const struct outcome o = {say_line, ctx};
 	struct setup *s;
-	char line[256];
 	bool ok;
 
 	sdnotify_begin(&n->service);
@@ -162,8 +161,8 @@ bool natd_reload(struct natd *n, reload_say_fn *say_line, void *ctx, struct nat_
 		log_error(SUB_CONFIG, "%s: not reloaded, the former configuration stays in force",
 			  n->options.config_path);
 	}
-	status_line(n, line, sizeof(line));
-	sdnotify_ready(&n->service, line);
+	sdnotify_ready(&n->service);
+	natd_tell_manager(n);
 	return ok;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The service manager, through libsystemd where that does not wait for it. Nothing here fails in a way that
- * matters: a manager that does not answer costs its conveniences, never the service.
+ * The service manager, through libsystemd where that does not wait for it. A message that is not taken ends nothing
+ * and is no error; but READY, and what is about the store, must not be lost: the one is kept here until the next status,
+ * the other by handover.c.
  */
 #define _GNU_SOURCE 1 /* pipe2() */
 #include "sdnotify.h"
@@ -288,12 +289,9 @@ static bool notify(struct sdnotify *n, char *state)
 	return notify_with_fd(n, state, -1);
 }
 
-void sdnotify_ready(struct sdnotify *n, const char *status)
+void sdnotify_ready(struct sdnotify *n)
 {
-	char state[512];
-
-	snprintf(state, sizeof(state), "READY=1\nSTATUS=%s", status);
-	n->is_ready_due = !notify(n, state);
+	n->is_ready_due = true;
 }
 
 void sdnotify_reloading(struct sdnotify *n)
@@ -324,12 +322,14 @@ void sdnotify_status(struct sdnotify *n, const char *status)
 {
 	char state[512];
 
-	if (n->is_ready_due) {
-		sdnotify_ready(n, status);
-		return;
-	}
-	snprintf(state, sizeof(state), "STATUS=%s", status);
-	notify(n, state);
+	snprintf(state, sizeof(state), "%sSTATUS=%s", n->is_ready_due ? "READY=1\n" : "", status);
+	if (notify(n, state))
+		n->is_ready_due = false;
+}
+
+bool sdnotify_is_stuck(const struct sdnotify *n)
+{
+	return n->is_stuck;
 }
 
 uint32_t sdnotify_watchdog_ms(const struct sdnotify *n)
@@ -353,12 +353,12 @@ bool sdnotify_store(struct sdnotify *n, const char *name, int fd)
 	return notify_with_fd(n, state, fd);
 }
 
-void sdnotify_unstore(struct sdnotify *n, const char *name)
+bool sdnotify_unstore(struct sdnotify *n, const char *name)
 {
 	char state[SDNOTIFY_NAME_MAX + 40];
 
 	snprintf(state, sizeof(state), "FDSTOREREMOVE=1\nFDNAME=%s", name);
-	notify(n, state);
+	return notify(n, state);
 }
 
 void sdnotify_barrier(struct sdnotify *n, uint32_t ms)
@@ -386,9 +386,21 @@ void sdnotify_close_rest(struct sdnotify *n)
 			continue;
 		close(n->fds[i].fd);
 		n->fds[i].fd = -1;
-		sdnotify_unstore(n, n->fds[i].name);
+		n->fds[i].is_removal_due = true;
 		log_notice(SUB_SERVICE,
 			   "the service manager kept a descriptor \"%s\" that natd has no use for: given up",
 			   n->fds[i].name);
 	}
+}
+
+bool sdnotify_unstore_rest(struct sdnotify *n)
+{
+	bool ok = true;
+
+	for (unsigned i = 0; i < n->n_fds; i++) {
+		if (n->fds[i].is_removal_due)
+			n->fds[i].is_removal_due = !sdnotify_unstore(n, n->fds[i].name);
+		ok = ok && !n->fds[i].is_removal_due;
+	}
+	return ok;
 }

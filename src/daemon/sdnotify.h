@@ -23,7 +23,8 @@ struct sdnotify {
 	unsigned n_fds;
 	struct {
 		char name[SDNOTIFY_NAME_MAX + 1];
-		int fd; /* -1: taken */
+		int fd;		     /* -1: taken */
+		bool is_removal_due; /* nobody took it, and the manager does not know yet */
 	} fds[SDNOTIFY_FDS_MAX];
 };
 
@@ -32,29 +33,33 @@ void sdnotify_init(struct sdnotify *n);
 /* A new round of messages begins: they may wait again. */
 void sdnotify_begin(struct sdnotify *n);
 
-/* READY=1 also ends a reload. `status`: one line for `systemctl status`. */
-void sdnotify_ready(struct sdnotify *n, const char *status);
+/* READY=1, which also ends a reload, goes out with the next status that the manager takes. */
+void sdnotify_ready(struct sdnotify *n);
 void sdnotify_reloading(struct sdnotify *n);
 void sdnotify_stopping(struct sdnotify *n);
 /* Told to stop: is it for a restart? Asks the manager what job is queued for this unit, and waits `ms` for the
  * answer at most. False when it cannot be known. */
 bool sdnotify_restarting(const struct sdnotify *n, uint32_t ms);
+/* One line for `systemctl status`. */
 void sdnotify_status(struct sdnotify *n, const char *status);
+/* The last message was not taken: its socket is full. */
+bool sdnotify_is_stuck(const struct sdnotify *n);
 
 /* Milliseconds between two signs of life: half of what the manager allows. 0: it does not watch. */
 uint32_t sdnotify_watchdog_ms(const struct sdnotify *n);
 void sdnotify_alive(struct sdnotify *n);
 
 /* The store. The manager keeps a duplicate under that name, `fd` stays the caller's; one that it has already is
- * not kept twice. False: there is no store. */
+ * not kept twice. Each returns whether the message was taken: if not, what was in the store before still is. */
 bool sdnotify_store(struct sdnotify *n, const char *name, int fd);
-void sdnotify_unstore(struct sdnotify *n, const char *name);
+bool sdnotify_unstore(struct sdnotify *n, const char *name);
 /* Waits, `ms` at most, until the manager has done what it was told: its duplicates are closed by then. */
 void sdnotify_barrier(struct sdnotify *n, uint32_t ms);
 /* A descriptor that came back under `name`: the caller's from now on. -1: none. */
 int sdnotify_take(struct sdnotify *n, const char *name);
-/* Closes what nobody took and removes it, and whatever else has the same name, from the store. A line in the log
- * for each. */
+/* Closes what nobody took. A line in the log for each. */
 void sdnotify_close_rest(struct sdnotify *n);
+/* Removes that, and whatever else has the same name, from the store. False: not all messages were taken, call again. */
+bool sdnotify_unstore_rest(struct sdnotify *n);
 
 #endif

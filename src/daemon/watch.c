@@ -62,12 +62,10 @@ static void on_ports(void *ctx)
 static void on_status(void *ctx)
 {
 	struct natd *n = ctx;
-	char line[256];
 
 	status_sample(n);
-	status_line(n, line, sizeof(line));
 	sdnotify_begin(&n->service);
-	sdnotify_status(&n->service, line);
+	natd_tell_manager(n);
 	table_trim(nat_table(n->nat), memory_give_back, &n->memory);
 }
 

@@ -16,6 +16,7 @@ import time
 import pytest
 
 from conftest import CONFIG
+from manager import Manager
 from netlab import Lab
 
 SERVER = Lab.SERVERS[0]
@@ -550,3 +551,162 @@ def test_kept_table_is_newer_than_any_file(lab, keep_natd, bus, udp_echo, tmp_pa
         natd.start()
         natd.wait_log("restored 1 sessions")
         assert exchange(sock) == seen
+
+
+# ---- a manager that does not read, or slowly ----
+
+class Hanging(Manager):
+    """It stands still between stall() and go_on(), and then takes as many messages as it is given."""
+
+    def __init__(self, path):
+        self._may_go_on = threading.Semaphore(0)
+        self._is_running = True
+        self._stands = threading.Event()
+        super().__init__(path)
+
+    def _handle(self, message, descriptors):
+        if not self._is_running:
+            self._stands.set()
+            self._may_go_on.acquire()
+        super()._handle(message, descriptors)
+
+    def stall(self):
+        """From now on until no message fits any more."""
+        self._is_running = False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            other.sendto(b"somebody else", self.path)
+            assert self._stands.wait(5)
+            other.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    other.sendto(b"somebody else", self.path)
+
+    def take(self, count=1):
+        self._may_go_on.release(count)
+
+    def go_on(self):
+        self._stands.clear()
+        self._is_running = True
+        self.take()
+
+    def has_read_all(self):
+        return not select.select([self._socket], [], [], 0)[0]
+
+    def close(self):
+        self.go_on()
+        super().close()
+
+
+@pytest.fixture
+def manager(tmp_path):
+    made = Hanging(tmp_path / "notify")
+    yield made
+    made.close()
+
+
+def start_unheard(natd):
+    """Its messages find no room."""
+    natd.manager.stall()
+    natd.launch()
+    natd.wait_log("^natd: ready")
+
+
+@pytest.mark.parametrize("queues", [1, 3])
+def test_what_the_manager_did_not_take_is_sent_again(lab, keep_natd, manager, udp_echo, queues):
+    """All of it before READY."""
+    udp_echo()
+    natd = keep_natd({"more": f"tun = {{ queues = {queues}; }};"}, ready=False)
+    start_unheard(natd)
+    with lab.client.udp() as sock:
+        seen, before = exchange(sock), identities(natd)
+        manager.go_on()
+        manager.wait("READY")
+        assert manager.names() == queue_names(queues)
+        natd.crash()
+        natd.start()
+        assert "former natd" not in natd.text()
+        assert identities(natd) == before
+        assert exchange(sock) == seen
+
+
+def test_restart_without_the_table_in_the_store_saves_it(lab, keep_natd, manager, bus, udp_echo, tmp_path):
+    """As a stop: nothing is left that the next natd could not take up."""
+    udp_echo()
+    network = lab.gateway.network_state()
+    state = tmp_path / "state"
+    natd = keep_natd(options=("--state", state), environment=bus("restart").environment, ready=False)
+    start_unheard(natd)
+    with lab.client.udp() as sock:
+        seen, before = exchange(sock), identities(natd)
+        assert natd.stop() == 0
+        assert "restarting, but the service manager did not take the connections" in natd.text()
+        assert state.exists()
+        assert lab.gateway.network_state() == network
+        manager.go_on()
+        natd.start()
+        natd.wait_log("restored 1 sessions")
+        assert identities(natd) == before
+        assert exchange(sock) == seen
+
+
+def test_restart_sends_first_what_the_manager_did_not_take(lab, keep_natd, manager, bus, udp_echo):
+    """It reads again, but there was no status since."""
+    udp_echo()
+    natd = keep_natd(environment=bus("restart").environment, ready=False)
+    start_unheard(natd)
+    with lab.client.udp() as sock:
+        seen, before = exchange(sock), identities(natd)
+        manager.go_on()
+        until(manager.has_read_all)
+        assert natd.stop() == 0
+        assert "restarting: routing, device and connections stay" in natd.text()
+        manager.wait("STOPPING")
+        assert manager.names() == queue_names(1)
+        natd.start()
+        assert identities(natd) == before
+        assert exchange(sock) == seen
+
+
+def test_device_made_anew_while_the_manager_stands_still(lab, keep_natd, manager, udp_echo):
+    """The dead one leaves the store later, and the new one comes."""
+    udp_echo()
+    natd = keep_natd()
+    with lab.client.udp() as sock:
+        seen, before = exchange(sock), identities(natd)
+        manager.stall()
+        lab.gateway.run("ip", "link", "del", "natd0")
+        natd.wait_log("natd0: made anew")
+        at = len(manager.messages)
+        manager.go_on()
+        manager.wait("FDSTORE", at)
+        assert manager.names() == queue_names(1)
+        natd.crash()
+        natd.start()
+        assert "making that anew" not in natd.text()
+        assert identities(natd) == before
+        assert exchange(sock) == seen
+
+
+def test_slow_manager_is_waited_for_once(keep_natd, manager):
+    """One message each 90 ms: with so many queues the start would last seconds. The rest comes later."""
+    count = 48
+    natd = keep_natd({"more": f"tun = {{ queues = {count}; }};"}, ready=False)
+    manager.stall()
+    natd.launch()
+    is_ready = threading.Event()
+
+    def take_slowly():
+        while not is_ready.wait(0.09):
+            manager.take()
+
+    thread = threading.Thread(target=take_slowly, daemon=True)
+    thread.start()
+    natd.wait_log("^natd: ready")
+    is_ready.set()
+    thread.join()
+    assert len([message for message in manager.messages if "FDSTORE" in message]) < 10
+    at = len(manager.messages)
+    manager.go_on()
+    natd.ctl("reload")
+    manager.wait("READY", at)
+    assert manager.names() == queue_names(count)
