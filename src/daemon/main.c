@@ -90,6 +90,7 @@ static void secure_stderr(void)
 	int fd;
 
 	signal(SIGPIPE, SIG_IGN); /* a reader of ours that goes away is an EPIPE */
+	signal(SIGTTOU, SIG_IGN); /* a terminal may stop whoever writes to it from the background (stty tostop) */
 	do
 		fd = open("/dev/null", O_RDWR);
 	while (fd >= 0 && fd <= STDERR_FILENO);

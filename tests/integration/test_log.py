@@ -8,6 +8,8 @@ import select
 import signal
 import socket
 import subprocess
+import sys
+import termios
 import time
 
 import pytest
@@ -260,6 +262,36 @@ def test_stderr_that_nobody_reads(lab, start_natd, launch, udp_echo, made):
         assert udp_exchange(sock) == seen
     assert stop(process) == 0
     assert lab.gateway.network_state() == before
+    os.close(reader)
+    os.close(writer)
+
+
+# natd as a job in the background of a terminal's session; SIGTERM is for natd.
+IN_BACKGROUND = """
+import os, signal, subprocess, sys
+os.setsid()
+os.open(sys.argv[1], os.O_RDWR)
+natd = subprocess.Popen(sys.argv[2:], preexec_fn=lambda: os.setpgid(0, 0))
+signal.signal(signal.SIGTERM, lambda *_: natd.terminate())
+sys.exit(natd.wait())
+"""
+
+
+def test_terminal_that_stops_who_writes_from_the_background(lab, start_natd, launch, udp_echo):
+    """stty tostop"""
+    udp_echo()
+    natd = start_natd(ready=False)
+    reader, writer = pty.openpty()
+    modes = termios.tcgetattr(writer)
+    modes[3] |= termios.TOSTOP
+    termios.tcsetattr(writer, termios.TCSANOW, modes)
+    process = launch(natd, sys.executable, "-c", IN_BACKGROUND, os.ttyname(writer), NATD, "-f", stderr=writer)
+    with lab.client.udp() as sock:
+        seen = udp_exchange(sock)
+        reloads(natd, 1)
+        assert udp_exchange(sock) == seen
+    assert "configuration reloaded" in _drain(reader)
+    assert stop(process) == 0
     os.close(reader)
     os.close(writer)
 
