@@ -98,6 +98,12 @@ static void secure_stderr(void)
 		close(fd);
 }
 
+/* Ignored signals stay so through exec: whoever started natd may have wanted no word of its own children. */
+static void hear_of_children(void)
+{
+	signal(SIGCHLD, SIG_DFL);
+}
+
 static enum natd_exit serve(const struct natd_options *o, struct natd_config *config)
 {
 	struct natd n;
@@ -129,8 +135,10 @@ int main(int argc, char **argv)
 	case TEST:
 		break;
 	}
-	if (command == RUN)
+	if (command == RUN) {
 		secure_stderr();
+		hear_of_children();
+	}
 	config = load(o.config_path, command);
 	if (!config)
 		return NATD_EXIT_CONFIG;

@@ -460,6 +460,15 @@ def test_becomes_the_natd_user_with_one_capability(lab, start_natd, udp_echo, tm
     assert os.listdir(inner) == []
 
 
+def test_starter_that_ignored_its_children(lab, start_natd, udp_echo):
+    """Ignored signals stay so through exec. natd has children at its start, and waits for them."""
+    udp_echo()
+    natd = start_natd(prefix=("env", "--ignore-signal=CHLD"))
+    with lab.client.udp() as sock:
+        udp_exchange(sock)
+    assert natd.stop() == 0
+
+
 # ---- the command line ----
 
 def run_natd(lab, *arguments):
