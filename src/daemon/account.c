@@ -18,20 +18,19 @@ struct answer {
 	struct account account;
 };
 
-/* After a look-up that found nothing: which other values of errno mean that, getpwnam(3) leaves open. */
+/* After a look-up that found nothing: these values of errno mean that there is nothing, says getpwnam(3), and leaves
+ * the list open. Any other counts as an error, since it may hide somebody who is there. */
 static int why_not(int err)
 {
 	switch (err) {
-	case ENOMEM:
-	case EMFILE:
-	case ENFILE:
-	case EIO:
-	case EINTR:
-	case EAGAIN:
-	case ERANGE:
-		return err;
-	default:
+	case 0:
+	case ENOENT:
+	case ESRCH:
+	case EBADF:
+	case EPERM:
 		return ENOENT;
+	default:
+		return err;
 	}
 }
 

@@ -12,7 +12,8 @@ struct account {
 	gid_t gid;
 };
 
-/* 0; -ENOENT: there is none of that name; another negative errno: that could not be found out. */
+/* 0; -ENOENT: there is none of that name, or the host has no list of them; another negative errno: that could not be found
+ * out, as -ENOMEM when the child died. */
 int account_of_user(const char *name, struct account *out);
 int account_of_group(const char *name, struct account *out);
 

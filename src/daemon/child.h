@@ -12,8 +12,8 @@
 typedef int child_fn(const void *ctx, int fd);
 
 /* Runs it, and waits: what it wrote is in `out`, at most `size` bytes, and how much that was in *len. 0; -ENOMEM: it died
- * or was not done; another negative errno: there was no child. Who ends the child by SIGTERM or SIGINT has
- * natd ended. */
+ * or was not done; -EINTR: somebody ended it by SIGTERM or SIGINT, and natd gets the same; another negative errno: there
+ * was no child, or nothing could be heard of it (-ECHILD where SIGCHLD is ignored). */
 int child_run(child_fn *fn, const void *ctx, void *out, size_t size, size_t *len);
 
 #endif

@@ -460,6 +460,20 @@ def test_becomes_the_natd_user_with_one_capability(lab, start_natd, udp_echo, tm
     assert os.listdir(inner) == []
 
 
+def test_user_who_cannot_be_looked_up_is_not_taken_for_none(lab, start_natd, tmp_path):
+    """natd would stay uid 0."""
+    etc = tmp_path / "etc"
+    etc.mkdir()
+    (etc / "passwd").symlink_to("passwd")
+    (etc / "nsswitch.conf").write_text("passwd: files\n")
+    fake = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc && exec "$@"', etc)
+    natd = start_natd(prefix=fake, ready=False)
+    natd.launch()
+    assert ends(natd) == 3
+    line, = natd.text().splitlines()
+    assert line.startswith('natd: error: cannot look up the user "natd", whom natd becomes: Too many levels')
+
+
 def test_starter_that_ignored_its_children(lab, start_natd, udp_echo):
     """Ignored signals stay so through exec. natd has children at its start, and waits for them."""
     udp_echo()
