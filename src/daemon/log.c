@@ -92,6 +92,7 @@ struct message {
 	enum log_level level;
 	enum log_subsystem sub;
 	int err;
+	bool is_plain; /* on stderr it is a line as it is */
 	const char *text;
 };
 
@@ -240,6 +241,8 @@ static bool put_stderr(const struct message *m)
 
 	if (log_state.has_journal_prefix)
 		n = snprintf(line, sizeof(line), "<%d>%s\n", priorities[m->level], m->text);
+	else if (m->is_plain)
+		n = snprintf(line, sizeof(line), "%s\n", m->text);
 	else if (m->level == LEVEL_DEBUG)
 		n = snprintf(line, sizeof(line), "natd: %s: %s\n", subsystem_names[m->sub], m->text);
 	else
@@ -354,16 +357,19 @@ static void tell(enum log_subsystem sub, uint32_t *missing, const char *fate)
 		*missing = 0;
 }
 
-static void deliver(const struct message *m)
+/* Whether the target took it. */
+static bool deliver(const struct message *m)
 {
 	if (put(m)) {
 		tell(m->sub, &log_state.lost, "lost");
 		tell(m->sub, &log_state.diverted, "went to stderr");
-	} else if (log_state.target != LOG_TO_STDERR && put_stderr(m)) {
-		log_state.diverted++;
-	} else {
-		log_state.lost++;
+		return true;
 	}
+	if (log_state.target != LOG_TO_STDERR && put_stderr(m))
+		log_state.diverted++;
+	else
+		log_state.lost++;
+	return false;
 }
 
 static void append(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -415,21 +421,31 @@ void log_write(enum log_level level, enum log_subsystem sub, int err, const char
 	errno = saved;
 }
 
+/* Does the journal read what the target gets? syslog's socket is one of its own under systemd. */
+static bool target_is_journal(void)
+{
+	static const char directory[] = "/run/systemd/journal/";
+	struct sockaddr_un sa = {0};
+	socklen_t len = sizeof(sa) - 1;
+
+	if (log_state.target == LOG_TO_JOURNAL)
+		return true;
+	return log_state.socket >= 0 && getpeername(log_state.socket, (struct sockaddr *)&sa, &len) == 0 &&
+	       strncmp(sa.sun_path, directory, sizeof(directory) - 1) == 0;
+}
+
 void log_plain(enum log_level level, enum log_subsystem sub, const char *text)
 {
-	struct message m = {.level = level, .sub = sub, .text = text};
-	char line[LINE_MAX_BYTES];
-	int n = snprintf(line, sizeof(line), "%.*s\n", (int)sizeof(line) - 2, text);
-	bool is_logged, is_twice;
+	char cut[2 * TEXT_MAX];
+	struct message m = {.level = level, .sub = sub, .is_plain = true, .text = cut};
 	int saved = errno;
 
+	snprintf(cut, sizeof(cut), "%s", text);
 	pthread_mutex_lock(&log_lock);
-	is_logged = log_state.target != LOG_TO_STDERR && put(&m);
-	is_twice = is_logged && log_state.target == LOG_TO_JOURNAL && log_state.has_journal_prefix;
-	if (!is_twice && !put_text(line, n) && !is_logged)
-		log_state.lost++;
-	else if (!is_logged && log_state.target != LOG_TO_STDERR)
-		log_state.diverted++;
+	if (!log_state.is_opened)
+		log_state.has_journal_prefix = stderr_is_journal();
+	if (deliver(&m) && log_state.target != LOG_TO_STDERR && !(log_state.has_journal_prefix && target_is_journal()))
+		put_stderr(&m);
 	pthread_mutex_unlock(&log_lock);
 	errno = saved;
 }

@@ -66,7 +66,7 @@ void log_write(enum log_level level, enum log_subsystem sub, int err, const char
 	} while (0)
 
 /* A line as it is (printable ASCII), whatever the level: to stderr, for whoever started natd, and where the log is
- * elsewhere, to that too. Not twice into the journal. */
+ * elsewhere, to that too. Not twice into the journal, and there with its priority. */
 void log_plain(enum log_level level, enum log_subsystem sub, const char *text);
 
 /* Copies `text` to `out`, escaped as above and cut to fit; its length. For what is printed elsewhere. */

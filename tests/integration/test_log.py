@@ -205,6 +205,35 @@ def test_problems_found_by_the_start_reach_the_log_too(start_natd, launch, log):
     assert re.search(f"^{problem}", said(process), re.MULTILINE)
 
 
+@pytest.mark.parametrize("is_journal", [True, False], ids=["journald's", "another's"])
+def test_problems_reach_the_journal_once(start_natd, launch, private_dev, is_journal):
+    """syslog's socket is the journal's under systemd, or another daemon's; stderr leads to the journal."""
+    os.makedirs("/run/systemd/journal", exist_ok=True)
+    log = LogSocket("/run/systemd/journal/dev-log" if is_journal else private_dev[0] / "log")
+    log.target = "syslog"
+    if is_journal:
+        (private_dev[0] / "log").symlink_to(log.path)
+    log.listen()
+    natd = start_natd(configured(log), ready=False)
+    with open(natd.config_path, encoding="utf-8") as config:
+        natd.write_config(config.read().replace('"out0"', '"out9"'))
+    reader, writer = os.pipe()
+    stream = os.fstat(writer)
+    process = launch(natd, *private_dev[1], "env", f"JOURNAL_STREAM={stream.st_dev}:{stream.st_ino}", NATD,
+                     stderr=writer)
+    problem = rf"{natd.config_path}:\d+: warning: .*out9 does not exist"
+    log.wait(problem)
+    assert len(re.findall(f"^<4>{problem}", _drain(reader), re.MULTILINE)) == (0 if is_journal else 1)
+    assert stop(process) == 0
+    natd.write_config("nonsense")
+    process = launch(natd, "env", f"JOURNAL_STREAM={stream.st_dev}:{stream.st_ino}", NATD, stderr=writer, wait=False)
+    assert process.wait(10) == 1
+    assert re.search(rf"^<3>{natd.config_path}:\d+: ", _drain(reader), re.MULTILINE)
+    log.go(unlink=True)
+    os.close(reader)
+    os.close(writer)
+
+
 # ---- stderr ----
 
 def filled_pipe():
