@@ -10,8 +10,9 @@
  *
  * stderr may belong to somebody else as well, so that O_NONBLOCK is not ours to set on it: a pipe or a
  * terminal is opened once more for that. Where it may not be, a write goes out only when poll() says
- * there is room, and a line is never longer than PIPE_BUF, which then fits into a pipe. (Not into a
- * terminal, which has room while a single byte fits.)
+ * there is room, and a line is never longer than PIPE_BUF, which then fits into a pipe (unless others who
+ * write to it are faster). Not into a terminal, which has room while a single byte fits; and a file always has, also
+ * on a disk that hangs.
  *
  * The rate limit is a token bucket per message, found by the address of its format string: a noisy
  * message never hides another one. What it held back is told with the next that passes.

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The log: levels, subsystem tokens, four targets, a rate limit. Never blocks: a line that syslog or the
- * journal does not take at once goes to stderr, one that stderr does not take is lost, and how many is
- * told when the target takes one again. Keeps errno.
+ * The log: levels, subsystem tokens, four targets, a rate limit. Waits for nobody who reads it: a line that syslog or
+ * the journal does not take at once goes to stderr, one that stderr does not take is lost, and how many is told when
+ * the target takes one again. Two kinds of stderr may block all the same: a file on a disk that hangs, and a terminal
+ * that natd may not open once more (another user's), when it is nearly full. Keeps errno.
  * Control characters and bytes beyond ASCII are escaped (\x1b), so that nothing foreign reaches a
  * terminal. One line a message: lower case, value = unit, no full stop.
  *
