@@ -501,6 +501,24 @@ def test_strange_descriptors_are_given_up_with_one_line(lab, keep_natd, manager,
         exchange(sock)
 
 
+@pytest.mark.parametrize("name", ["table", "tun", "icmp"])
+def test_second_descriptor_of_a_name_is_given_up(lab, keep_natd, manager, udp_echo, name):
+    udp_echo()
+    natd = keep_natd()
+    with lab.client.udp() as sock:
+        seen, before = exchange(sock), identities(natd)
+        natd.crash()
+        put_null(manager, name)
+        natd.start()
+        assert natd.text().count(f'kept more than one descriptor "{name}": given up') == 1
+        assert manager.names() == queue_names(1)
+        natd.crash()
+        natd.start()
+        assert "given up" not in natd.text() and "former natd" not in natd.text()
+        assert identities(natd) == before
+        assert exchange(sock) == seen
+
+
 def test_device_of_another_namespace_is_refused(lab, keep_natd, manager, udp_echo):
     """Its name and kind are right: only the place is wrong."""
     udp_echo()
@@ -548,6 +566,28 @@ def test_kept_table_is_newer_than_any_file(lab, keep_natd, bus, udp_echo, tmp_pa
         assert natd.stop() == 0
         assert state.stat().st_size > 4096
         os.close(natd.manager.store.pop(0)[1])  # as systemd does after a stop
+        natd.start()
+        natd.wait_log("restored 1 sessions")
+        assert exchange(sock) == seen
+
+
+def test_start_that_fails_leaves_the_file_to_the_next(lab, keep_natd, manager, udp_echo, tmp_path):
+    """Also when something was in the store: that had no table."""
+    udp_echo()
+    state = tmp_path / "state"
+    natd = keep_natd(options=("--state", state))
+    with lab.client.udp() as sock:
+        seen = exchange(sock)
+        assert natd.stop() == 0
+        os.close(manager.store.pop(0)[1])
+        with open(natd.config_path, encoding="utf-8") as config:
+            good = config.read()
+        natd.write_config(good.replace(natd.socket, "/proc/no/such.sock"))
+        put_null(manager, "tun")
+        natd.launch()
+        assert natd.process.wait(10) == 3
+        assert state.exists()
+        natd.write_config(good)
         natd.start()
         natd.wait_log("restored 1 sessions")
         assert exchange(sock) == seen
@@ -604,6 +644,12 @@ def manager(tmp_path):
     made.close()
 
 
+def put_null(manager, name):
+    fd = os.open("/dev/null", os.O_RDWR)
+    manager.put(name, fd)
+    os.close(fd)
+
+
 def start_unheard(natd):
     """Its messages find no room."""
     natd.manager.stall()
@@ -613,8 +659,9 @@ def start_unheard(natd):
 
 @pytest.mark.parametrize("queues", [1, 3])
 def test_what_the_manager_did_not_take_is_sent_again(lab, keep_natd, manager, udp_echo, queues):
-    """All of it before READY."""
+    """All of it before READY, and what natd has no use for goes."""
     udp_echo()
+    put_null(manager, "strange")
     natd = keep_natd({"more": f"tun = {{ queues = {queues}; }};"}, ready=False)
     start_unheard(natd)
     with lab.client.udp() as sock:

@@ -80,6 +80,13 @@ START_TEST(test_who_ends_the_child_means_natd)
 }
 END_TEST
 
+START_TEST(test_child_that_cannot_be_heard_of)
+{
+	signal(SIGCHLD, SIG_IGN);
+	ck_assert_int_eq(child_run(write_text, "abc", out, sizeof(out), &len), -ECHILD);
+}
+END_TEST
+
 START_TEST(test_accounts_are_found_or_not)
 {
 	struct account a = {.uid = 4711, .gid = 4711};
@@ -102,6 +109,7 @@ static Suite *make_suite(void)
 	tcase_add_test(tc, test_result_comes_back_up_to_its_room);
 	tcase_add_test(tc, test_child_that_fails_or_dies_is_a_lack_of_memory);
 	tcase_add_test(tc, test_who_ends_the_child_means_natd);
+	tcase_add_test(tc, test_child_that_cannot_be_heard_of);
 	tcase_add_test(tc, test_accounts_are_found_or_not);
 	suite_add_tcase(s, tc);
 	return s;
