@@ -128,6 +128,8 @@ void natd_tell_manager(struct natd *n)
 	status_line(n, line, sizeof(line));
 	if (handover_send_due(n))
 		sdnotify_status(&n->service, line);
+	if (sdnotify_is_stuck(&n->service))
+		watch_tell_again(n);
 }
 
 static void announce(struct natd *n)

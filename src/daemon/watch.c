@@ -12,7 +12,7 @@
 #include "netlink.h"
 #include "reload.h"
 
-enum { STATUS_MS = 10000, PORTS_MS = 5000, REFRESH_MS = 50, TUN_RETRY_MS = 1000 };
+enum { STATUS_MS = 10000, PORTS_MS = 5000, REFRESH_MS = 50, TUN_RETRY_MS = 1000, TELL_AGAIN_MS = 1000 };
 
 static void log_line(void *ctx, const char *line)
 {
@@ -69,6 +69,16 @@ static void on_status(void *ctx)
 	table_trim(nat_table(n->nat), memory_give_back, &n->memory);
 }
 
+static void on_tell_again(void *ctx)
+{
+	natd_tell_manager(ctx);
+}
+
+void watch_tell_again(struct natd *n)
+{
+	loop_timer_once(n->watch.tell_again, TELL_AGAIN_MS);
+}
+
 static void on_watchdog(void *ctx)
 {
 	struct natd *n = ctx;
@@ -86,6 +96,7 @@ static void on_tun_retry(void *ctx)
 	privs_lower(&n->privs);
 	if (r == 0) {
 		natd_refresh(n);
+		natd_tell_manager(n);
 		log_notice(SUB_TUN, "%s: made anew", n->tun.name);
 		return;
 	}
@@ -133,9 +144,10 @@ static bool make_timers(struct natd *n)
 	n->watch.status = loop_timer_add(n->loop, on_status, n);
 	n->watch.watchdog = loop_timer_add(n->loop, on_watchdog, n);
 	n->watch.tun = loop_timer_add(n->loop, on_tun_retry, n);
+	n->watch.tell_again = loop_timer_add(n->loop, on_tell_again, n);
 	n->watch.events = loop_fd_add(n->loop, n->events_fd, LOOP_READ, on_netlink, n);
 	return n->watch.refresh && n->watch.ports && n->watch.status && n->watch.watchdog && n->watch.tun &&
-	       n->watch.events;
+	       n->watch.tell_again && n->watch.events;
 }
 
 int watch_start(struct natd *n)
@@ -159,6 +171,7 @@ void watch_stop(struct natd *n)
 	loop_timer_remove(n->watch.status);
 	loop_timer_remove(n->watch.watchdog);
 	loop_timer_remove(n->watch.tun);
+	loop_timer_remove(n->watch.tell_again);
 }
 
 void watch_stop_signals(struct natd *n)

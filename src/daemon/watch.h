@@ -19,7 +19,8 @@ struct watch {
 	struct loop_timer *ports;
 	struct loop_timer *status;
 	struct loop_timer *watchdog;
-	struct loop_timer *tun; /* to make it anew */
+	struct loop_timer *tun;	       /* to make it anew */
+	struct loop_timer *tell_again; /* the manager, what it did not take */
 	bool is_tun_failure_told;
 };
 
@@ -31,6 +32,9 @@ void watch_stop(struct natd *n);
 /* Signals have their own effect again: only once everything is put back, or an impatient second one would
  * leave the host half restored. */
 void watch_stop_signals(struct natd *n);
+
+/* The service manager took no message: natd_tell_manager() is called in a second. */
+void watch_tell_again(struct natd *n);
 
 /* For the data path: reading the TUN failed for good. `ctx` is the struct natd. */
 void watch_tun_lost(void *ctx, int err);
