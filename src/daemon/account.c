@@ -8,10 +8,16 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "child.h"
+
+struct question {
+	const char *name;
+	bool is_group;
+};
 
 struct answer {
 	int err;
@@ -34,46 +40,39 @@ static int why_not(int err)
 	}
 }
 
-static int write_answer(int fd, const struct answer *a)
+static bool find(const struct question *q, struct account *out)
 {
-	return write(fd, a, sizeof(*a)) == (ssize_t)sizeof(*a) ? 0 : -1;
-}
-
-static int write_user(const void *name, int fd)
-{
-	struct answer a;
 	const struct passwd *pw;
-
-	memset(&a, 0, sizeof(a));
-	errno = 0;
-	pw = getpwnam(name);
-	if (pw)
-		a.account = (struct account){.uid = pw->pw_uid, .gid = pw->pw_gid};
-	else
-		a.err = why_not(errno);
-	return write_answer(fd, &a);
-}
-
-static int write_group(const void *name, int fd)
-{
-	struct answer a;
 	const struct group *gr;
 
-	memset(&a, 0, sizeof(a));
 	errno = 0;
-	gr = getgrnam(name);
-	if (gr)
-		a.account.gid = gr->gr_gid;
-	else
-		a.err = why_not(errno);
-	return write_answer(fd, &a);
+	if (q->is_group) {
+		gr = getgrnam(q->name);
+		if (gr)
+			out->gid = gr->gr_gid;
+		return gr;
+	}
+	pw = getpwnam(q->name);
+	if (pw)
+		*out = (struct account){.uid = pw->pw_uid, .gid = pw->pw_gid};
+	return pw;
 }
 
-static int look_up(child_fn *fn, const char *name, struct account *out)
+static int write_answer(const void *question, int fd)
+{
+	struct answer a;
+
+	memset(&a, 0, sizeof(a));
+	if (!find(question, &a.account))
+		a.err = why_not(errno);
+	return write(fd, &a, sizeof(a)) == (ssize_t)sizeof(a) ? 0 : -1;
+}
+
+static int look_up(const struct question *q, struct account *out)
 {
 	struct answer a;
 	size_t len;
-	int r = child_run(fn, name, &a, sizeof(a), &len);
+	int r = child_run(write_answer, q, &a, sizeof(a), &len);
 
 	if (r == 0 && len != sizeof(a))
 		r = -ENOMEM;
@@ -86,10 +85,10 @@ static int look_up(child_fn *fn, const char *name, struct account *out)
 
 int account_of_user(const char *name, struct account *out)
 {
-	return look_up(write_user, name, out);
+	return look_up(&(struct question){.name = name}, out);
 }
 
 int account_of_group(const char *name, struct account *out)
 {
-	return look_up(write_group, name, out);
+	return look_up(&(struct question){.name = name, .is_group = true}, out);
 }
