@@ -62,16 +62,21 @@ bool nat_use_rules(struct nat *n, struct rules *r)
 	fragment_set_limit(n->fragments, n->policy->limits.fragments, n->policy->timeouts.fragment);
 	for (uint32_t i = 0; i < count; i++)
 		n->slots[i] = TABLE_NONE;
-	nat_claim_addresses(n);
+	nat_claim_slots(n);
 	return true;
 }
 
-void nat_claim_addresses(struct nat *n)
+int32_t nat_claim_slot(struct nat *n, uint32_t ordinal)
 {
-	for (uint32_t i = 0; i < rules_address_count(n->rules); i++) {
-		if (n->slots[i] == TABLE_NONE)
-			n->slots[i] = table_address_add(n->table, rules_address_at(n->rules, i));
-	}
+	if (n->slots[ordinal] == TABLE_NONE)
+		n->slots[ordinal] = table_address_add(n->table, rules_address_at(n->rules, ordinal));
+	return n->slots[ordinal];
+}
+
+void nat_claim_slots(struct nat *n)
+{
+	for (uint32_t i = 0; i < rules_address_count(n->rules); i++)
+		nat_claim_slot(n, i);
 }
 
 static void seed_all(struct nat *n, const uint64_t seed[4])

@@ -187,18 +187,10 @@ static enum nat_reason take_other(struct nat *n, const struct work *w, struct en
 	return other_is_free(n, w, e->ext) ? NAT_PASS : DROP_OTHER_BUSY;
 }
 
-/* The slot of an outside address; there may have been no room for it when the rules came. TABLE_NONE: there is none still. */
-static int32_t slot_of(const struct nat *n, uint32_t ordinal)
-{
-	if (n->slots[ordinal] == TABLE_NONE)
-		n->slots[ordinal] = table_address_add(n->table, rules_address_at(n->rules, ordinal));
-	return n->slots[ordinal];
-}
-
 static enum nat_reason take_on(struct nat *n, const struct work *w, const struct host *h, struct endpoint *e,
 			       uint32_t ordinal, uint64_t random)
 {
-	int32_t slot = slot_of(n, ordinal);
+	int32_t slot = nat_claim_slot(n, ordinal);
 
 	if (slot == TABLE_NONE)
 		return DROP_NO_ADDRESS;
@@ -252,7 +244,7 @@ static bool find_forward(struct nat *n, const struct work *w, const struct host 
 		address = rules_address_at(n->rules,
 					   (uint32_t)(prf_hash(n->id_key, w->v.src) % rules_address_count(n->rules)));
 	ordinal = rules_address_find(n->rules, address);
-	slot = ordinal < 0 ? TABLE_NONE : slot_of(n, (uint32_t)ordinal);
+	slot = ordinal < 0 ? TABLE_NONE : nat_claim_slot(n, (uint32_t)ordinal);
 	if (slot == TABLE_NONE)
 		return false;
 	e->ext = (uint16_t)slot;

@@ -98,7 +98,10 @@ struct nat {
 
 /* nat.c */
 bool nat_use_rules(struct nat *n, struct rules *r); /* takes them over; false: memory short, nothing changed */
-void nat_claim_addresses(struct nat *n);	    /* slots for those of the rules that have none yet */
+/* The table's slot for the outside address of that ordinal, claimed now if there was no room for it before; TABLE_NONE: there is
+ * none still. */
+int32_t nat_claim_slot(struct nat *n, uint32_t ordinal);
+void nat_claim_slots(struct nat *n); /* the same for all of them */
 void nat_drop(struct nat *n, struct work *w, enum nat_reason why);
 void nat_send(struct nat *n, struct work *w, enum nat_to to);
 enum nat_reason nat_check_addresses(const struct nat *n, const struct work *w);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Another policy under living sessions: compile it, judge each session by it, end those it forbids. What it
- * still allows goes on untouched, and nothing is evicted for lower limits. Where nothing that a session is judged by has
- * changed, nobody is judged: packets wait for a reload, 40 ns a session.
+ * still allows goes on untouched, and nothing is evicted for lower limits. Judging takes 40 ns a session, in which
+ * packets wait: so where nothing has changed that a session is judged by, nobody is judged.
  */
 #include <string.h>
 
@@ -90,7 +90,7 @@ bool nat_reconfigure(struct nat *n, const struct nat_policy *policy, uint64_t no
 		judge_sessions(n, report);
 	n->is_judged = true;
 	retire_addresses(n, old);
-	nat_claim_addresses(n); /* what the retired ones had no room for */
+	nat_claim_slots(n); /* what the retired ones had no room for */
 	table_set_mapping(n->table, n->policy->mapping);
 	rules_destroy(old);
 	return true;
