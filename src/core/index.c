@@ -7,8 +7,8 @@
  * a new bucket is always the last, and no entry moves but by the split of its bucket. In the middle of a
  * round the buckets not yet split hold twice what the others do: second choices level that, and the
  * average of 11 of 16 leaves the room for it. (Larson's partial expansions, which split two buckets into
- * three and three into four, allow 12.5 of 16 and were here before: they read each entry twice as often as
- * the table grows, and every look-up paid for the choice between them.)
+ * three and three into four, would allow 12.5 of 16: but they read each entry twice as often as the table
+ * grows, and every look-up pays for the choice between them.)
  *
  * Two choices. A key's second bucket, drawn independently from the hash, takes what overflows. When
  * both are full one resident of either is sent to its own other bucket (one step, no chain); what

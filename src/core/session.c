@@ -12,7 +12,7 @@
 
 enum {
 	SWEEP_BLOCK = 16,
-	CLOSING_COST = 4 /* visits */,
+	CLOSING_COST = 4, /* visits */
 	ID_INDEX_BITS = 25,
 	ID_GENERATION_BITS = 15,
 	ID_CREATED_MASK = 0x1fff
@@ -254,7 +254,7 @@ struct session *table_session_open(struct table *t, const struct session_spec *s
 	session_hash(t, &fresh, &h);
 	session_prefetch(t, &fresh, &h);
 	for (int dir = DIR_OUT; dir <= DIR_IN; dir++) {
-		struct session *old = session_before(t, &fresh, (enum nat_dir)dir, &h);
+		struct session *old = session_same_noting(t, &fresh, (enum nat_dir)dir, &h);
 
 		if (old == NULL)
 			continue;

@@ -249,8 +249,8 @@ struct session *session_same(const struct table *t, const struct session *s, enu
 	return same(t, s, dir, dir == DIR_OUT ? h->internal : h->external, &f);
 }
 
-struct session *session_before(struct table *t, const struct session *s, enum nat_dir dir,
-			       const struct session_hashes *h)
+struct session *session_same_noting(struct table *t, const struct session *s, enum nat_dir dir,
+				    const struct session_hashes *h)
 {
 	uint64_t hash = dir == DIR_OUT ? h->internal : h->external;
 	struct trace f;

@@ -166,7 +166,7 @@ static void restore(const struct restore *r, uint32_t k)
 	const struct session_hashes *h = &r->hash[k];
 	const struct session *s = &t->sessions[i];
 
-	if (session_before(t, s, DIR_OUT, h) == NULL && session_before(t, s, DIR_IN, h) == NULL &&
+	if (session_same_noting(t, s, DIR_OUT, h) == NULL && session_same_noting(t, s, DIR_IN, h) == NULL &&
 	    session_link(t, i, h)) {
 		r->report->restored++;
 		return;

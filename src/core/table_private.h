@@ -229,8 +229,8 @@ void session_leave_whole(struct table *t, uint32_t i);
 struct session *session_same(const struct table *t, const struct session *s, enum nat_dir dir,
 			     const struct session_hashes *h);
 /* The same, of a session that is about to be entered: what is found missing is noted for what is asked next. */
-struct session *session_before(struct table *t, const struct session *s, enum nat_dir dir,
-			       const struct session_hashes *h);
+struct session *session_same_noting(struct table *t, const struct session *s, enum nat_dir dir,
+				    const struct session_hashes *h);
 
 /* ---- mapping.c ---- */
 

@@ -15,7 +15,7 @@ enum { PROTOCOL_ICMP = 1, PROTOCOL_TCP = 6, PROTOCOL_UDP = 17, ECHO_REQUEST = 8,
 
 /* ---- connections ---- */
 
-/* A line in the making: with printf() the listing of a large table took four times as long. */
+/* A line in the making: with printf() the listing of a large table took three times as long. */
 struct line {
 	size_t len;
 	char text[512];

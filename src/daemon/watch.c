@@ -69,6 +69,7 @@ static void on_status(void *ctx)
 	table_trim(nat_table(n->nat), memory_give_back, &n->memory);
 }
 
+/* Without sdnotify_begin(): nothing waits for a manager that took nothing a second ago. */
 static void on_tell_again(void *ctx)
 {
 	natd_tell_manager(ctx);
