@@ -48,7 +48,7 @@ static void put_header(uint8_t *out, size_t len, const struct pkt_view *v, const
 {
 	memset(out, 0, IP_HEADER);
 	out[0] = 0x45;
-	out[1] = v->tos & TOS_DSCP; /* RFC 5508 REQ-10d; congestion marks are the sender's own (RFC 3168) */
+	out[1] = v->ip[1] & TOS_DSCP; /* RFC 5508 REQ-10d; congestion marks are the sender's own (RFC 3168) */
 	store16(out + 2, (uint16_t)len);
 	out[8] = IP_TTL_DEFAULT;
 	out[9] = IPPROTO_NR_ICMP;

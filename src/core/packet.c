@@ -58,16 +58,32 @@ static inline uint32_t native32(const uint8_t *p)
 	return v;
 }
 
+static inline uint64_t native64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+/* One's-complement sum of 64-bit words: the carry comes in again below (RFC 1071 2 (C)). */
+static inline uint64_t add_around(uint64_t a, uint64_t b)
+{
+	bool carry = __builtin_add_overflow(a, b, &a);
+
+	return a + carry;
+}
+
 /*
  * RFC 1812 5.2.2 (2). In the machine's byte order: a right header adds up to 0xffff, which is the same
  * in both.
  */
 static inline bool header_sum_ok(const uint8_t *p, unsigned ihl)
 {
-	uint64_t sum = (uint64_t)native32(p) + native32(p + 4) + native32(p + 8) + native32(p + 12) + native32(p + 16);
+	uint64_t sum = add_around(add_around(native64(p), native64(p + 8)), native32(p + 16));
 
-	for (unsigned i = IP_HEADER_MIN; unlikely(i < ihl); i += 4)
-		sum += native32(p + i);
+	for (unsigned i = IP_HEADER_MIN; i < ihl; i += 4)
+		sum = add_around(sum, native32(p + i));
 	return checksum_fold64(sum) == 0xffff;
 }
 
@@ -91,31 +107,33 @@ static enum nat_reason check_options(const uint8_t *option, size_t left)
 	return NAT_PASS;
 }
 
-/*
- * Fills the IP part of the view; `avail` bytes begin at `p`, at least 20. The header is wholly there
- * afterwards, the rest of the datagram perhaps not.
- */
-static inline enum nat_reason parse_ip(uint8_t *p, size_t avail, struct pkt_view *v)
+static inline unsigned header_length(const uint8_t *p)
 {
-	unsigned ihl = (p[0] & 0x0fu) * 4, total = load16(p + 2), word = load16(p + 6);
-	size_t there = total < avail ? total : avail;
+	return (p[0] & 0x0fu) * 4;
+}
 
-	if (unlikely(p[0] >> 4 != 4 || ihl < IP_HEADER_MIN || total < ihl))
-		return DROP_IP_HEADER;
-	if (unlikely(there < ihl))
-		return DROP_SHORT;
+/* Of what begins at `p`, at least 20 bytes; `ihl` is what their first says. */
+static inline bool is_ip_header(const uint8_t *p, unsigned ihl)
+{
+	return likely(p[0] >> 4 == 4 && ihl >= IP_HEADER_MIN && load16(p + 2) >= ihl);
+}
+
+/* Fills the IP part of the view. `there`: bytes of the datagram that are really there, the whole header at least. */
+static inline void read_ip(uint8_t *p, size_t there, unsigned ihl, struct pkt_view *v)
+{
+	unsigned word = load16(p + 6);
+
 	*v = (struct pkt_view){
 		.ip = p,
 		.l4 = p + ihl,
 		.src = load32(p + 12),
 		.dst = load32(p + 16),
-		.len = (uint16_t)total,
+		.len = load16(p + 2),
 		.l4_len = (uint16_t)(there - ihl),
 		.id = load16(p + 4),
 		.ihl = (uint8_t)ihl,
 		.proto = p[9],
 		.ttl = p[8],
-		.tos = p[1],
 		.dont_fragment = word & IP_DONT_FRAGMENT,
 	};
 	if (unlikely(word & (IP_OFFSET | IP_MORE_FRAGMENTS))) {
@@ -123,7 +141,6 @@ static inline enum nat_reason parse_ip(uint8_t *p, size_t avail, struct pkt_view
 		v->more_fragments = word & IP_MORE_FRAGMENTS;
 		v->frag = word & IP_OFFSET ? FRAG_LATER : FRAG_FIRST;
 	}
-	return NAT_PASS;
 }
 
 static enum nat_class class_of(uint8_t proto)
@@ -253,21 +270,22 @@ static void parse_other(struct pkt_view *v)
 	v->sport = v->dport = v->proto;
 }
 
-enum nat_reason packet_parse(uint8_t *data, size_t len, bool csum_partial, struct pkt_view *v)
+/* `ihl`: known when this is compiled for a header without options, which spares nearly every packet the arithmetic. */
+static inline __attribute__((always_inline)) enum nat_reason parse(uint8_t *data, size_t len, unsigned ihl,
+								   bool csum_partial, struct pkt_view *v)
 {
+	size_t total = load16(data + 2);
 	enum nat_reason why;
 
-	if (unlikely(len < IP_HEADER_MIN))
+	if (unlikely(!is_ip_header(data, ihl)))
+		return DROP_IP_HEADER;
+	if (unlikely(total > len))
 		return DROP_SHORT;
-	why = parse_ip(data, len, v);
-	if (unlikely(why != NAT_PASS))
-		return why;
-	if (unlikely(v->len > len))
-		return DROP_SHORT;
-	if (unlikely(!header_sum_ok(data, v->ihl)))
+	read_ip(data, total, ihl, v);
+	if (unlikely(!header_sum_ok(data, ihl)))
 		return DROP_IP_CHECKSUM;
-	if (unlikely(v->ihl > IP_HEADER_MIN)) {
-		why = check_options(data + IP_HEADER_MIN, v->ihl - IP_HEADER_MIN);
+	if (ihl > IP_HEADER_MIN) {
+		why = check_options(data + IP_HEADER_MIN, ihl - IP_HEADER_MIN);
 		if (why != NAT_PASS)
 			return why;
 	}
@@ -289,6 +307,21 @@ enum nat_reason packet_parse(uint8_t *data, size_t len, bool csum_partial, struc
 		return parse_icmp(v, csum_partial);
 	parse_other(v);
 	return NAT_PASS;
+}
+
+static __attribute__((noinline)) enum nat_reason parse_with_options(uint8_t *data, size_t len, bool csum_partial,
+								    struct pkt_view *v)
+{
+	return parse(data, len, header_length(data), csum_partial, v);
+}
+
+enum nat_reason packet_parse(uint8_t *data, size_t len, bool csum_partial, struct pkt_view *v)
+{
+	if (unlikely(len < IP_HEADER_MIN))
+		return DROP_SHORT;
+	if (unlikely(header_length(data) != IP_HEADER_MIN))
+		return parse_with_options(data, len, csum_partial, v);
+	return parse(data, len, IP_HEADER_MIN, csum_partial, v);
 }
 
 /*
@@ -351,11 +384,13 @@ static enum nat_reason quoted_transport(struct pkt_view *q)
 
 enum nat_reason packet_parse_quote(const struct pkt_view *outer, struct pkt_view *quote)
 {
-	size_t avail = quote_length(outer);
+	size_t avail = quote_length(outer), total;
 	uint8_t *p = outer->l4 + ICMP_HEADER;
 
-	if (avail < IP_HEADER_MIN || parse_ip(p, avail, quote) != NAT_PASS)
+	if (avail < IP_HEADER_MIN || !is_ip_header(p, header_length(p)) || avail < header_length(p))
 		return DROP_ICMP_QUOTE;
+	total = load16(p + 2);
+	read_ip(p, total < avail ? total : avail, header_length(p), quote);
 	quote->is_quote = true;
 	if (!header_sum_ok(p, quote->ihl)) /* RFC 5508 REQ-3a */
 		return DROP_ICMP_QUOTE_CHECKSUM;

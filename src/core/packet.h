@@ -34,14 +34,15 @@ enum nat_class {
 	CLASS_COUNT
 };
 
+/* Those up to PKT_OTHER can belong to a session by what they say themselves. */
 enum pkt_kind {
 	PKT_TCP,
 	PKT_UDP,
 	PKT_ICMP_QUERY, /* echo request (8), timestamp (13), RFC 792 */
 	PKT_ICMP_REPLY, /* echo reply (0), timestamp reply (14) */
-	PKT_ICMP_ERROR, /* 3, 11, 12; the quote tells what it is about */
-	PKT_ICMP_REST,	/* every other type: not translated */
 	PKT_OTHER,
+	PKT_ICMP_ERROR,	    /* 3, 11, 12; the quote tells what it is about */
+	PKT_ICMP_REST,	    /* every other type: not translated */
 	PKT_LATER_FRAGMENT, /* fragment offset > 0: no transport header here */
 };
 
@@ -67,7 +68,6 @@ struct pkt_view {
 	uint8_t ihl;	      /* IP header length in bytes, 20..60 */
 	uint8_t proto;
 	uint8_t ttl;
-	uint8_t tos;
 	uint8_t kind;	/* enum pkt_kind */
 	uint8_t class_; /* enum nat_class; by protocol alone for a later fragment */
 	uint8_t frag;	/* enum pkt_frag */

@@ -440,7 +440,7 @@ START_TEST(test_4787_13_5508_7_1_1_1191_4_too_big_is_answered_with_the_mtu)
 	ck_assert_uint_eq(load16(o->v.l4 + 6), 1300);
 	ck_assert_uint_eq(o->v.src, LAB_GW);
 	ck_assert_uint_eq(o->v.dst, LAB_A);
-	ck_assert_uint_eq(o->v.tos, 46 << 2); /* 5508-10d */
+	ck_assert_uint_eq(o->v.ip[1], 46 << 2); /* 5508-10d */
 	expect_quote(o, LAB_A, PORT, LAB_S1, SERVER_PORT);
 }
 END_TEST

@@ -57,7 +57,7 @@ START_TEST(test_tcp_fields)
 	ck_assert_ptr_eq(v.ip, p);
 	ck_assert_ptr_eq(v.l4, p + 20);
 	ck_assert(v.src == A && v.dst == S && v.sport == 54321 && v.dport == 443);
-	ck_assert(v.len == len && v.l4_len == 128 && v.ihl == 20 && v.id == 77 && v.ttl == 63 && v.tos == 0xb8);
+	ck_assert(v.len == len && v.l4_len == 128 && v.ihl == 20 && v.id == 77 && v.ttl == 63 && v.ip[1] == 0xb8);
 	ck_assert(v.proto == 6 && v.kind == PKT_TCP && v.class_ == CLASS_TCP && v.frag == FRAG_NONE);
 	ck_assert(v.dont_fragment && !v.more_fragments && v.frag_offset == 0 && !v.is_quote);
 	ck_assert(v.tcp_flags == (TCP_ACK | TCP_PSH) && v.tcp_hlen == 28 && v.tcp_window == 501);
