@@ -6,9 +6,6 @@
  *
  * Each put_*() writes one field and returns what that adds to a sum over the bytes around it. An
  * ICMP error needs the total, because its checksum covers all that was changed in the quote.
- *
- * rewrite_source() and rewrite_destination() are the packet path's: one endpoint, one difference for both
- * checksums, in the machine's own byte order, which one's-complement sums do not care about (RFC 1071 2 (B)).
  */
 #include "rewrite.h"
 
@@ -19,11 +16,6 @@
 enum {
 	IP_ID = 4,
 	IP_TTL = 8,
-	IP_CHECK = 10,
-	IP_SRC = 12,
-	IP_DST = 16,
-	TCP_CHECK = 16,
-	UDP_CHECK = 6,
 	ICMP_CHECK = 2,
 	ICMP_ID = 4,
 
@@ -55,7 +47,7 @@ static inline uint32_t put32(uint8_t *p, uint32_t to)
 
 static inline uint32_t put_ip_check(struct pkt_view *v, uint32_t diff)
 {
-	uint8_t *p = v->ip + IP_CHECK;
+	uint8_t *p = v->ip + REWRITE_IP_CHECK;
 
 	return put16(p, checksum_update(load16(p), diff));
 }
@@ -73,9 +65,9 @@ static inline uint32_t put_tcp(struct pkt_view *v, const struct rewrite *rw, uin
 	uint32_t ports = put_ports(v, rw);
 	uint8_t *check;
 
-	if (v->l4_len < TCP_CHECK + 2) /* a short quote */
+	if (v->l4_len < REWRITE_TCP_CHECK + 2) /* a short quote */
 		return ports;
-	check = v->l4 + TCP_CHECK;
+	check = v->l4 + REWRITE_TCP_CHECK;
 	if (rw->csum_partial)
 		return ports + put16(check, checksum_update_partial(load16(check), addresses));
 	return ports + put16(check, checksum_update(load16(check), addresses + ports));
@@ -84,7 +76,7 @@ static inline uint32_t put_tcp(struct pkt_view *v, const struct rewrite *rw, uin
 static inline uint32_t put_udp(struct pkt_view *v, const struct rewrite *rw, uint32_t addresses)
 {
 	uint32_t ports = put_ports(v, rw);
-	uint8_t *check = v->l4 + UDP_CHECK;
+	uint8_t *check = v->l4 + REWRITE_UDP_CHECK;
 
 	if (rw->csum_partial)
 		return ports + put16(check, checksum_update_partial(load16(check), addresses));
@@ -111,9 +103,9 @@ static uint32_t put_other(struct pkt_view *v, const struct rewrite *rw, uint32_t
 {
 	uint8_t *check;
 
-	if ((v->proto != PROTO_DCCP && v->proto != PROTO_UDPLITE) || v->l4_len < UDP_CHECK + 2)
+	if ((v->proto != PROTO_DCCP && v->proto != PROTO_UDPLITE) || v->l4_len < REWRITE_UDP_CHECK + 2)
 		return 0;
-	check = v->l4 + UDP_CHECK;
+	check = v->l4 + REWRITE_UDP_CHECK;
 	if (rw->csum_partial)
 		return put16(check, checksum_update_partial(load16(check), addresses));
 	return put16(check, checksum_update(load16(check), addresses));
@@ -142,7 +134,7 @@ static inline uint32_t put_transport(struct pkt_view *v, const struct rewrite *r
 /* Rewrites one packet or quote; what that adds to a sum over all of it. */
 static inline uint32_t put_packet(struct pkt_view *v, const struct rewrite *rw)
 {
-	uint32_t addresses = put32(v->ip + IP_SRC, rw->src) + put32(v->ip + IP_DST, rw->dst);
+	uint32_t addresses = put32(v->ip + REWRITE_IP_SRC, rw->src) + put32(v->ip + REWRITE_IP_DST, rw->dst);
 
 	v->src = rw->src;
 	v->dst = rw->dst;
@@ -154,109 +146,19 @@ void rewrite_apply(struct pkt_view *v, const struct rewrite *rw)
 	put_packet(v, rw);
 }
 
-/* ---- one endpoint ---- */
+/* ---- one endpoint, of whatever is not plain ---- */
 
-static inline uint32_t swap32(uint32_t v)
+void rewrite_source_other(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial)
 {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	return __builtin_bswap32(v);
-#else
-	return v;
-#endif
-}
+	struct rewrite rw = {address, v->dst, port, v->class_ == CLASS_ICMP ? port : v->dport, csum_partial};
 
-static inline uint16_t swap16(uint16_t v)
-{
-	return (uint16_t)(swap32(v) >> (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 16 : 0));
-}
-
-/* Writes 32 bits; the difference of two native words. Sums of such have 34 bits at most. */
-static inline uint64_t put_address(uint8_t *p, uint32_t to)
-{
-	uint32_t from, word = swap32(to);
-
-	memcpy(&from, p, sizeof(from));
-	memcpy(p, &word, sizeof(word));
-	return (uint64_t)~from + word;
-}
-
-static inline uint64_t put_port(uint8_t *p, uint16_t to)
-{
-	uint16_t from, word = swap16(to);
-
-	memcpy(&from, p, sizeof(from));
-	memcpy(p, &word, sizeof(word));
-	return (uint64_t)(uint16_t)~from + word;
-}
-
-static inline void carry(uint8_t *check, uint64_t diff)
-{
-	uint16_t old, now;
-
-	memcpy(&old, check, sizeof(old));
-	now = (uint16_t)~checksum_fold64((uint16_t)~old + diff);
-	memcpy(check, &now, sizeof(now));
-}
-
-/* RFC 768: 0 stays 0, and what comes out as 0 is written as 0xffff. */
-static inline void carry_udp(uint8_t *check, uint64_t diff)
-{
-	uint16_t old, now;
-
-	memcpy(&old, check, sizeof(old));
-	now = (uint16_t)~checksum_fold64((uint16_t)~old + diff);
-	now = now == 0 ? 0xffff : now;
-	now = old == 0 ? 0 : now;
-	memcpy(check, &now, sizeof(now));
-}
-
-/* TCP and UDP, checksum complete: nearly every packet. `half`: 0 the source, 1 the destination. */
-static inline void put_endpoint(struct pkt_view *v, unsigned half, uint32_t address, uint16_t port)
-{
-	uint64_t diff = put_address(v->ip + IP_SRC + 4 * half, address);
-
-	carry(v->ip + IP_CHECK, diff);
-	diff += put_port(v->l4 + 2 * half, port);
-	if (v->kind == PKT_TCP)
-		carry(v->l4 + TCP_CHECK, diff);
-	else
-		carry_udp(v->l4 + UDP_CHECK, diff);
-}
-
-static inline bool is_plain(const struct pkt_view *v, bool csum_partial)
-{
-	return v->kind <= PKT_UDP && !v->is_quote && !csum_partial;
-}
-
-void rewrite_source(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial)
-{
-	struct rewrite rw;
-
-	if (is_plain(v, csum_partial)) {
-		put_endpoint(v, 0, address, port);
-		v->src = address;
-		v->sport = port;
-		return;
-	}
-	rw = (struct rewrite){address, v->dst, port, v->dport, csum_partial};
-	if (v->class_ == CLASS_ICMP)
-		rw.dport = port;
 	put_packet(v, &rw);
 }
 
-void rewrite_destination(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial)
+void rewrite_destination_other(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial)
 {
-	struct rewrite rw;
+	struct rewrite rw = {v->src, address, v->class_ == CLASS_ICMP ? port : v->sport, port, csum_partial};
 
-	if (is_plain(v, csum_partial)) {
-		put_endpoint(v, 1, address, port);
-		v->dst = address;
-		v->dport = port;
-		return;
-	}
-	rw = (struct rewrite){v->src, address, v->sport, port, csum_partial};
-	if (v->class_ == CLASS_ICMP)
-		rw.sport = port;
 	put_packet(v, &rw);
 }
 
@@ -337,7 +239,7 @@ bool rewrite_clamp_mss(struct pkt_view *v, uint16_t mss, bool csum_partial)
 		return false;
 	if (csum_partial) /* the options are not summed yet */
 		return true;
-	check = v->l4 + TCP_CHECK;
+	check = v->l4 + REWRITE_TCP_CHECK;
 	store16(check, checksum_update(load16(check), diff));
 	return true;
 }

@@ -7,7 +7,9 @@
 #define NATD_CORE_REWRITE_H
 
 #include <stdbool.h>
+#include <string.h>
 
+#include "checksum.h"
 #include "packet.h"
 
 /*
@@ -29,10 +31,10 @@ void rewrite_apply(struct pkt_view *v, const struct rewrite *rw);
 /*
  * What a packet of a known session needs, at less cost: the source (or the destination) endpoint replaced, the
  * other one left as it is. The same bytes as rewrite_apply() would write. For ICMP queries and replies `port` is the
- * query id.
+ * query id. Inline below.
  */
-void rewrite_source(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial);
-void rewrite_destination(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial);
+static inline void rewrite_source(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial);
+static inline void rewrite_destination(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial);
 
 /*
  * Applies `rw` to the packet `quote` inside the ICMP error `outer`: quoted addresses, ports or id,
@@ -55,5 +57,107 @@ void rewrite_ip_id(struct pkt_view *v, uint16_t id);
  * walk, an MSS option of a length other than 4 is left alone.
  */
 bool rewrite_clamp_mss(struct pkt_view *v, uint16_t mss, bool csum_partial);
+
+/* ---- one endpoint of a plain packet, inline: it is the packet path ----
+ *
+ * One difference serves both checksums, in the machine's own byte order, which one's-complement sums do not care about
+ * (RFC 1071 2 (B)).
+ */
+
+enum { /* offsets in the headers (RFC 791, 793, 768) */
+       REWRITE_IP_CHECK = 10,
+       REWRITE_IP_SRC = 12,
+       REWRITE_IP_DST = 16,
+       REWRITE_TCP_CHECK = 16,
+       REWRITE_UDP_CHECK = 6,
+};
+
+/* The two above, of what is not plain. */
+void rewrite_source_other(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial);
+void rewrite_destination_other(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial);
+
+static inline uint32_t rewrite_big32(uint32_t v)
+{
+	return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? __builtin_bswap32(v) : v;
+}
+
+static inline uint16_t rewrite_big16(uint16_t v)
+{
+	return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? __builtin_bswap16(v) : v;
+}
+
+/* Writes 32 bits; the difference of two native words. Sums of such have 34 bits at most. */
+static inline uint64_t rewrite_put_address(uint8_t *p, uint32_t to)
+{
+	uint32_t from, word = rewrite_big32(to);
+
+	memcpy(&from, p, sizeof(from));
+	memcpy(p, &word, sizeof(word));
+	return (uint64_t)~from + word;
+}
+
+static inline uint64_t rewrite_put_port(uint8_t *p, uint16_t to)
+{
+	uint16_t from, word = rewrite_big16(to);
+
+	memcpy(&from, p, sizeof(from));
+	memcpy(p, &word, sizeof(word));
+	return (uint64_t)(uint16_t)~from + word;
+}
+
+/* RFC 768, of UDP: 0 stays 0, and what comes out as 0 is written as 0xffff. */
+static inline void rewrite_carry(uint8_t *check, uint64_t diff, bool is_udp)
+{
+	uint16_t old, now;
+
+	memcpy(&old, check, sizeof(old));
+	now = (uint16_t)~checksum_fold64((uint16_t)~old + diff);
+	if (is_udp) {
+		now = now == 0 ? 0xffff : now;
+		now = old == 0 ? 0 : now;
+	}
+	memcpy(check, &now, sizeof(now));
+}
+
+/* TCP and UDP, checksum complete: nearly every packet. */
+static inline bool rewrite_is_plain(const struct pkt_view *v, bool csum_partial)
+{
+	return v->kind <= PKT_UDP && !v->is_quote && !csum_partial;
+}
+
+/* `half`: 0 the source, 1 the destination. */
+static inline void rewrite_put_endpoint(const struct pkt_view *v, unsigned half, uint32_t address, uint16_t port)
+{
+	uint64_t diff = rewrite_put_address(v->ip + REWRITE_IP_SRC + 4 * half, address);
+
+	rewrite_carry(v->ip + REWRITE_IP_CHECK, diff, false);
+	diff += rewrite_put_port(v->l4 + 2 * half, port);
+	if (v->kind == PKT_TCP)
+		rewrite_carry(v->l4 + REWRITE_TCP_CHECK, diff, false);
+	else
+		rewrite_carry(v->l4 + REWRITE_UDP_CHECK, diff, true);
+}
+
+static inline void rewrite_source(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial)
+{
+	if (!rewrite_is_plain(v, csum_partial)) {
+		rewrite_source_other(v, address, port, csum_partial);
+		return;
+	}
+	rewrite_put_endpoint(v, 0, address, port);
+	v->src = address;
+	v->sport = port;
+}
+
+static inline void rewrite_destination(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial)
+{
+	if (!rewrite_is_plain(v, csum_partial)) {
+		rewrite_destination_other(v, address, port, csum_partial);
+		return;
+	}
+	rewrite_put_endpoint(v, 1, address, port);
+	v->dst = address;
+	v->dport = port;
+}
 
 #endif
