@@ -27,19 +27,6 @@
  */
 #include "table_private.h"
 
-uint64_t mapping_key_external(const struct table *t, unsigned class_, uint16_t ext, uint16_t port)
-{
-	return table_key(t, ext, (uint32_t)port << 16, key_kind(class_, KEY_EXTERNAL));
-}
-
-/* Of the internal endpoint in `s`, with the remote fields that the mapping mode asks for. */
-uint64_t mapping_key_internal(const struct table *t, const struct session *s)
-{
-	return table_key(t, (uint64_t)s->int_addr << 32 | (s->rem_addr & t->key_address),
-			 (uint32_t)s->int_port << 16 | (s->rem_port & t->key_port),
-			 key_kind(session_class(s), KEY_INTERNAL));
-}
-
 static uint64_t key_peer(const struct table *t, const struct session *s)
 {
 	return table_key(t, (uint64_t)s->ext << 32 | s->rem_addr, (uint32_t)s->ext_port << 16,
@@ -167,7 +154,7 @@ uint32_t mapping_listed(const struct table *t, uint32_t ref)
 /* A solo mapping is gone with its session's time; of a group one knows only when the sweep has been there. */
 static bool is_over(const struct table *t, uint32_t ref)
 {
-	return (ref & GROUP_REF) == 0 && table_session_expired(t, &t->sessions[ref], t->now_s);
+	return (ref & GROUP_REF) == 0 && session_is_over(t, &t->sessions[ref], t->now_s);
 }
 
 /* The session of a solo mapping that is unlisted is found outbound by its whole key. False: no room. */

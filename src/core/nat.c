@@ -211,13 +211,11 @@ enum nat_reason nat_check_addresses(const struct nat *n, const struct work *w)
 	return why;
 }
 
-/* Which way a packet goes follows from its addresses alone: the TUN does not tell where it came from. */
-static enum nat_reason find_direction(const struct nat *n, struct work *w)
+/* Which way a packet goes follows from its addresses alone: the TUN does not tell where it came from. `ordinal`: of its
+ * destination, or -1. */
+static inline enum nat_reason find_direction(const struct nat *n, struct work *w, int32_t ordinal)
 {
-	w->dir = DIR_OUT;
-	w->from_inside = true;
-	w->hairpin = false;
-	if (external_ordinal(n, w->v.dst) < 0)
+	if (ordinal < 0)
 		return NAT_PASS; /* or from nowhere known: no session will be found, and nat_check_addresses() says why */
 	if (is_inside(n, w->v.src)) {
 		w->hairpin = true;
@@ -231,87 +229,63 @@ static enum nat_reason find_direction(const struct nat *n, struct work *w)
 	return w->v.src == w->v.dst ? DROP_LAND : DROP_SPOOFED_EXTERNAL;
 }
 
-int32_t nat_external_slot(const struct nat *n, uint32_t address)
+static inline int32_t slot_of(const struct nat *n, int32_t ordinal)
 {
-	int32_t ordinal = external_ordinal(n, address);
-
 	return ordinal < 0 ? TABLE_NONE : n->slots[ordinal];
 }
 
-/* The key of the next pass. The remote side of queries and of other protocols has no port. */
-void nat_key(const struct nat *n, struct work *w, enum nat_dir dir)
+int32_t nat_external_slot(const struct nat *n, uint32_t address)
+{
+	return slot_of(n, external_ordinal(n, address));
+}
+
+/* The key of the pass in w->dir. The remote side of queries and of other protocols has no port. `ordinal`: of the destination,
+ * which counts for a pass inbound. */
+static inline void make_key(const struct nat *n, struct work *w, int32_t ordinal)
 {
 	const struct pkt_view *v = &w->v;
 	bool has_ports = v->class_ == CLASS_TCP || v->class_ == CLASS_UDP;
-	struct session_key *k = &w->key;
+	struct session_key *k = &w->probe.key;
 
-	w->dir = (uint8_t)dir;
-	k->dir = (uint8_t)dir;
+	k->dir = w->dir;
 	k->class_ = v->class_;
-	if (dir == DIR_OUT) {
+	if (w->dir == DIR_OUT) {
 		k->local = v->src;
 		k->local_port = v->sport;
 		k->remote = v->dst;
 		k->remote_port = has_ports ? v->dport : 0;
 	} else {
-		k->local = (uint32_t)nat_external_slot(n, v->dst);
+		k->local = (uint32_t)slot_of(n, ordinal);
 		k->local_port = v->dport;
 		k->remote = v->src;
 		k->remote_port = has_ports ? v->sport : 0;
 	}
-	w->hash = table_hash(n->table, k);
-	w->probe.likely = NULL;
 }
 
 /* ---- one packet ---- */
 
-static void remember_origin(struct work *w)
+/* True when it has a key to be looked up. */
+static bool prepare(struct nat *n, struct work *w, struct nat_packet *p)
 {
-	w->src = w->v.src;
-	w->dst = w->v.dst;
-	w->sport = w->v.sport;
-	w->dport = w->v.dport;
-	w->id = w->v.id;
-}
+	int32_t ordinal;
 
-static bool has_key(const struct work *w)
-{
-	return w->reason == NAT_PASS && w->v.frag != FRAG_LATER && w->v.kind != PKT_ICMP_ERROR &&
-	       w->v.kind != PKT_ICMP_REST;
-}
-
-static void prepare(struct nat *n, struct work *w, struct nat_packet *p)
-{
 	w->p = p;
-	w->to_host = false;
-	w->mtu = 0;
 	w->session = NULL;
-	p->to = NAT_NOWHERE;
-	p->reason = NAT_PASS;
-	p->mtu = 0;
+	w->mtu = 0;
+	w->dir = DIR_OUT;
+	w->has_key = false;
+	w->hairpin = false;
+	w->to_host = false;
+	w->from_inside = true;
 	w->reason = (uint8_t)packet_parse(p->data, p->len, p->csum_partial, &w->v);
 	if (w->reason != NAT_PASS)
-		return;
-	remember_origin(w);
-	w->reason = (uint8_t)find_direction(n, w);
-	if (!has_key(w))
-		return;
-	nat_key(n, w, (enum nat_dir)w->dir);
-	table_probe_begin(n->table, &w->key, w->hash, &w->probe);
-}
-
-/* One step of all probes; true: some have another. */
-static bool probe_all(struct nat *n, uint32_t count)
-{
-	bool more = false;
-
-	for (uint32_t i = 0; i < count; i++) {
-		struct work *w = &n->work[i];
-
-		if (has_key(w))
-			more |= table_probe_step(n->table, &w->key, w->hash, &w->probe);
-	}
-	return more;
+		return false;
+	ordinal = external_ordinal(n, w->v.dst);
+	w->reason = (uint8_t)find_direction(n, w, ordinal);
+	w->has_key = w->reason == NAT_PASS && w->v.kind <= PKT_OTHER;
+	if (w->has_key)
+		make_key(n, w, ordinal);
+	return w->has_key;
 }
 
 /* The host reads its ICMP itself: natd sees copies, and what is not for its sessions is none of its business. */
@@ -325,99 +299,14 @@ void nat_drop(struct nat *n, struct work *w, enum nat_reason why)
 {
 	w->p->to = NAT_NOWHERE;
 	w->p->reason = (uint8_t)why;
+	w->p->mtu = 0;
 	if (!is_hosts_own(w, why))
 		n->counters[why]++;
 }
 
-/* One pass, or both of a hairpinned packet (RFC 4787 REQ-9). */
-static enum nat_reason both_passes(struct nat *n, struct work *w)
-{
-	enum nat_reason why = nat_pass(n, w);
-
-	if (why != NAT_PASS || !w->hairpin || w->to_host)
-		return why;
-	nat_key(n, w, DIR_IN);
-	why = nat_pass(n, w);
-	if (w->to_host) { /* a port of natd's when the session began, the host's own now */
-		nat_restore(w);
-		w->session = NULL;
-	}
-	return why;
-}
-
-static void conclude(struct nat *n, struct work *w, enum nat_reason why)
-{
-	if (why == NAT_PASS) {
-		nat_send(n, w, nat_destination(n, w));
-		return;
-	}
-	nat_drop(n, w, why);
-	nat_answer_refused(n, w, why);
-}
-
-static void translate_first_fragment(struct nat *n, struct work *w)
-{
-	struct pkt_view came = w->v;
-	enum nat_reason why = both_passes(n, w);
-
-	if (!nat_fragment_first(n, w, &came, why == NAT_PASS ? nat_destination(n, w) : NAT_NOWHERE))
-		return;
-	conclude(n, w, why);
-	nat_fragment_release(n, w, &came);
-}
-
-static void translate(struct nat *n, struct work *w)
-{
-	if (w->v.frag == FRAG_FIRST)
-		translate_first_fragment(n, w);
-	else
-		conclude(n, w, both_passes(n, w));
-}
-
-/* What has no key of its own is asked about its addresses at once. */
-static void process_keyless(struct nat *n, struct work *w)
-{
-	enum nat_reason why = nat_check_addresses(n, w);
-
-	if (why != NAT_PASS)
-		nat_drop(n, w, why);
-	else if (w->v.frag == FRAG_LATER)
-		nat_fragment_later(n, w);
-	else if (w->v.kind == PKT_ICMP_ERROR)
-		nat_icmp_error(n, w);
-	else
-		nat_drop(n, w, DROP_ICMP_TYPE);
-}
-
-static void process(struct nat *n, struct work *w)
-{
-	if (w->reason != NAT_PASS)
-		nat_drop(n, w, (enum nat_reason)w->reason);
-	else if (!has_key(w))
-		process_keyless(n, w);
-	else
-		translate(n, w);
-}
-
-/* ---- the batch ---- */
-
-void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t count, nat_emit *emit, void *ctx)
-{
-	n->now_ms = now_ms;
-	n->now_s = (uint32_t)(now_ms / 1000);
-	n->emit = emit;
-	n->emit_ctx = ctx;
-	for (uint32_t i = 0; i < count; i++)
-		prepare(n, &n->work[i], &p[i]);
-	while (probe_all(n, count))
-		;
-	for (uint32_t i = 0; i < count; i++)
-		process(n, &n->work[i]);
-}
-
 /* ---- sending ---- */
 
-static void count_sent(struct nat *n, const struct work *w, enum nat_to to)
+static inline void count_sent(struct nat *n, const struct work *w, enum nat_to to)
 {
 	if (to == NAT_TO_HOST) {
 		n->counters[COUNT_TO_HOST]++;
@@ -444,7 +333,7 @@ static void emit_piece(void *ctx, uint8_t *data, size_t len)
 }
 
 /* RFC 791 and RFC 4787 REQ-13a: what is too large and may be cut is cut, first piece first. */
-static void cut_and_emit(struct nat *n, struct work *w)
+static __attribute__((noinline)) void cut_and_emit(struct nat *n, struct work *w)
 {
 	struct cut c = {.n = n, .piece = *w->p};
 
@@ -454,7 +343,7 @@ static void cut_and_emit(struct nat *n, struct work *w)
 	fragment_cut(&w->v, w->mtu, emit_piece, &c);
 }
 
-void nat_send(struct nat *n, struct work *w, enum nat_to to)
+static inline void send(struct nat *n, struct work *w, enum nat_to to)
 {
 	struct nat_packet *p = w->p;
 
@@ -463,6 +352,7 @@ void nat_send(struct nat *n, struct work *w, enum nat_to to)
 		return;
 	}
 	p->to = (uint8_t)to;
+	p->reason = NAT_PASS;
 	p->len = w->v.len;
 	p->mtu = w->mtu;
 	count_sent(n, w, to);
@@ -470,6 +360,119 @@ void nat_send(struct nat *n, struct work *w, enum nat_to to)
 		cut_and_emit(n, w);
 	else
 		n->emit(n->emit_ctx, p, p->data == n->scratch); /* a released fragment's place is the next one's, too */
+}
+
+void nat_send(struct nat *n, struct work *w, enum nat_to to)
+{
+	send(n, w, to);
+}
+
+/* ---- passes and verdicts ---- */
+
+/* The second pass of a hairpinned packet, whose key is not known before the first is over. */
+static void turn_round(const struct nat *n, struct work *w)
+{
+	struct table_probe *p = &w->probe;
+
+	w->dir = DIR_IN;
+	make_key(n, w, external_ordinal(n, w->v.dst));
+	table_probe(n->table, &p, 1);
+}
+
+/* RFC 4787 REQ-9. */
+static __attribute__((noinline)) enum nat_reason hairpin_passes(struct nat *n, struct work *w)
+{
+	enum nat_reason why;
+
+	w->origin = (struct origin){w->v.src, w->v.dst, w->v.sport, w->v.dport, w->v.id};
+	why = nat_pass(n, w);
+	if (why != NAT_PASS || w->to_host)
+		return why;
+	turn_round(n, w);
+	why = nat_pass(n, w);
+	if (w->to_host) { /* a port of natd's when the session began, the host's own now */
+		nat_restore(w);
+		w->session = NULL;
+	}
+	return why;
+}
+
+static inline enum nat_reason all_passes(struct nat *n, struct work *w)
+{
+	return w->hairpin ? hairpin_passes(n, w) : nat_pass(n, w);
+}
+
+static inline void conclude(struct nat *n, struct work *w, enum nat_reason why)
+{
+	if (why == NAT_PASS) {
+		send(n, w, nat_destination(n, w));
+		return;
+	}
+	nat_drop(n, w, why);
+	nat_answer_refused(n, w, why);
+}
+
+static void translate_first_fragment(struct nat *n, struct work *w)
+{
+	struct pkt_view came = w->v;
+	enum nat_reason why = all_passes(n, w);
+
+	if (!nat_fragment_first(n, w, &came, why == NAT_PASS ? nat_destination(n, w) : NAT_NOWHERE))
+		return;
+	conclude(n, w, why);
+	nat_fragment_release(n, w, &came);
+}
+
+static void translate(struct nat *n, struct work *w)
+{
+	if (w->v.frag == FRAG_FIRST)
+		translate_first_fragment(n, w);
+	else
+		conclude(n, w, all_passes(n, w));
+}
+
+/* What has no key of its own is asked about its addresses at once. */
+static void process_keyless(struct nat *n, struct work *w)
+{
+	enum nat_reason why = nat_check_addresses(n, w);
+
+	if (why != NAT_PASS)
+		nat_drop(n, w, why);
+	else if (w->v.frag == FRAG_LATER)
+		nat_fragment_later(n, w);
+	else if (w->v.kind == PKT_ICMP_ERROR)
+		nat_icmp_error(n, w);
+	else
+		nat_drop(n, w, DROP_ICMP_TYPE);
+}
+
+static void process(struct nat *n, struct work *w)
+{
+	if (w->reason != NAT_PASS)
+		nat_drop(n, w, (enum nat_reason)w->reason);
+	else if (!w->has_key)
+		process_keyless(n, w);
+	else
+		translate(n, w);
+}
+
+/* ---- the batch ---- */
+
+void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t count, nat_emit *emit, void *ctx)
+{
+	uint32_t keys = 0;
+
+	n->now_ms = now_ms;
+	n->now_s = (uint32_t)(now_ms / 1000);
+	n->emit = emit;
+	n->emit_ctx = ctx;
+	for (uint32_t i = 0; i < count; i++) {
+		n->probes[keys] = &n->work[i].probe;
+		keys += prepare(n, &n->work[i], &p[i]);
+	}
+	table_probe(n->table, n->probes, keys);
+	for (uint32_t i = 0; i < count; i++)
+		process(n, &n->work[i]);
 }
 
 /* ---- time ---- */

@@ -48,6 +48,8 @@ void nat_fragment_later(struct nat *n, struct work *w)
 		break;
 	case FRAGMENT_HELD:
 		w->p->to = NAT_KEPT;
+		w->p->reason = NAT_PASS;
+		w->p->mtu = 0;
 		n->counters[COUNT_FRAGMENT_HELD]++;
 		break;
 	case FRAGMENT_DROP:

@@ -67,11 +67,6 @@ static void answer(struct nat *n, struct hold *h)
 	struct work w = {
 		.p = &p,
 		.v = h->v,
-		.src = h->v.src,
-		.dst = h->v.dst,
-		.sport = h->v.sport,
-		.dport = h->v.dport,
-		.id = h->v.id,
 	};
 
 	w.v.ip = h->bytes;

@@ -134,21 +134,23 @@ void nat_icmp_error(struct nat *n, struct work *w)
 void nat_restore(struct work *w)
 {
 	struct rewrite rw = {
-		.src = w->src,
-		.dst = w->dst,
-		.sport = w->sport,
-		.dport = w->dport,
+		.src = w->origin.src,
+		.dst = w->origin.dst,
+		.sport = w->origin.sport,
+		.dport = w->origin.dport,
 		.csum_partial = w->p->csum_partial,
 	};
 
+	if (!w->hairpin) /* a pass writes last, and there is but one */
+		return;
 	rewrite_apply(&w->v, &rw);
-	rewrite_ip_id(&w->v, w->id);
+	rewrite_ip_id(&w->v, w->origin.id);
 }
 
 static uint32_t answer_source(const struct nat *n, const struct work *w)
 {
 	if (!w->from_inside)
-		return w->dst;
+		return w->v.dst;
 	if (n->policy->icmp_source != 0)
 		return n->policy->icmp_source;
 	return rules_address_count(n->rules) > 0 ? rules_address_at(n->rules, 0) : 0;

@@ -173,7 +173,7 @@ static enum nat_reason take_port(struct nat *n, const struct work *w, const stru
 
 static bool other_is_free(struct nat *n, const struct work *w, uint16_t ext)
 {
-	struct session_key k = w->key;
+	struct session_key k = w->probe.key;
 
 	k.dir = DIR_IN;
 	k.local = ext;
@@ -183,7 +183,7 @@ static bool other_is_free(struct nat *n, const struct work *w, uint16_t ext)
 /* Other protocols have no ports: one inside host at a time per (address, protocol, remote), CVE-2014-8160. */
 static enum nat_reason take_other(struct nat *n, const struct work *w, struct endpoint *e)
 {
-	e->port = w->key.local_port;
+	e->port = w->probe.key.local_port;
 	return other_is_free(n, w, e->ext) ? NAT_PASS : DROP_OTHER_BUSY;
 }
 
@@ -256,8 +256,9 @@ static bool find_mapping(const struct nat *n, const struct work *w, struct endpo
 {
 	struct mapping m;
 
-	if (w->v.class_ == CLASS_OTHER || !table_mapping_internal(n->table, (enum nat_class)w->v.class_, w->v.src,
-								  w->key.local_port, w->v.dst, w->key.remote_port, &m))
+	if (w->v.class_ == CLASS_OTHER ||
+	    !table_mapping_internal(n->table, (enum nat_class)w->v.class_, w->v.src, w->probe.key.local_port, w->v.dst,
+				    w->probe.key.remote_port, &m))
 		return false;
 	e->ext = m.ext;
 	e->port = m.ext_port;
@@ -355,9 +356,9 @@ static struct session *open_outbound(struct nat *n, struct work *w, enum nat_rea
 		return NULL;
 	spec = (struct session_spec){
 		.int_addr = w->v.src,
-		.int_port = w->key.local_port,
+		.int_port = w->probe.key.local_port,
 		.rem_addr = w->v.dst,
-		.rem_port = w->key.remote_port,
+		.rem_port = w->probe.key.remote_port,
 		.ext = e.ext,
 		.ext_port = e.port,
 		.class_ = w->v.class_,
@@ -419,9 +420,9 @@ static struct session *open_towards(struct nat *n, struct work *w, uint32_t to, 
 		.int_addr = to,
 		.int_port = to_port,
 		.rem_addr = w->v.src,
-		.rem_port = w->key.remote_port,
-		.ext = (uint16_t)w->key.local,
-		.ext_port = w->key.local_port,
+		.rem_port = w->probe.key.remote_port,
+		.ext = (uint16_t)w->probe.key.local,
+		.ext_port = w->probe.key.local_port,
 		.class_ = w->v.class_,
 		.state = first_state(DIR_IN),
 		.from_outside = true,
@@ -464,8 +465,8 @@ static struct session *open_inbound(struct nat *n, struct work *w, enum nat_reas
 	if (open_forward(n, w, &s, why))
 		return s;
 	if (w->v.class_ == CLASS_ICMP || w->v.class_ == CLASS_OTHER ||
-	    !table_mapping_external(n->table, (enum nat_class)w->v.class_, (uint16_t)w->key.local, w->key.local_port,
-				    &m) ||
+	    !table_mapping_external(n->table, (enum nat_class)w->v.class_, (uint16_t)w->probe.key.local,
+				    w->probe.key.local_port, &m) ||
 	    !m.is_held) {
 		*why = refuse(n, w, DROP_UNSOLICITED);
 		return NULL;

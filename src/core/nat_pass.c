@@ -122,44 +122,47 @@ static enum nat_reason track_tcp(struct nat *n, struct session *s, struct work *
 	return NAT_PASS;
 }
 
-/*
- * Datagrams: the first answer makes the session ESTABLISHED. Outbound packets refresh (RFC 4787 REQ-6); inbound ones refresh only
- * what the inside asked for, so that nobody outside keeps a mapping alive on his own (RFC 7857 7).
- */
-static void track_datagram(struct nat *n, struct session *s, enum nat_dir dir)
-{
-	if (dir == DIR_OUT || !(s->kind & SESSION_KIND_FROM_OUTSIDE))
-		s->seen_s = n->now_s;
-	if (session_state(s) != SESSION_ESTABLISHED && !opened_by(s, dir)) {
-		session_set_state(s, SESSION_ESTABLISHED);
-		nat_notify(n, NAT_EVENT_UPDATE, s);
-	}
-}
-
 /* A reply goes only where a query came from, and the other way round (RFC 5508 REQ-1). */
-static enum nat_reason check_icmp_kind(const struct session *s, const struct work *w)
+static enum nat_reason check_icmp_kind(const struct work *w, bool by_opener)
 {
-	bool by_opener = opened_by(s, (enum nat_dir)w->dir);
-
 	if ((w->v.kind == PKT_ICMP_QUERY) == by_opener)
 		return NAT_PASS;
 	return w->v.kind == PKT_ICMP_QUERY ? DROP_UNSOLICITED : DROP_ICMP_NO_SESSION;
 }
 
-static enum nat_reason track(struct nat *n, struct session *s, struct work *w)
+/* The first answer makes the session ESTABLISHED. */
+static __attribute__((noinline)) void answer_datagram(struct nat *n, struct session *s, const struct work *w)
 {
-	enum nat_reason why = NAT_PASS;
+	if (s->packets[w->dir] == 0)
+		table_session_answered(n->table, s);
+	if (session_state(s) == SESSION_ESTABLISHED)
+		return;
+	session_set_state(s, SESSION_ESTABLISHED);
+	nat_notify(n, NAT_EVENT_UPDATE, s);
+}
 
-	if (w->v.kind == PKT_TCP)
-		return track_tcp(n, s, w);
-	if (w->v.class_ == CLASS_ICMP)
-		why = check_icmp_kind(s, w);
+/*
+ * Outbound packets refresh (RFC 4787 REQ-6); inbound ones refresh only what the inside asked for, so that nobody outside keeps
+ * a mapping alive on his own (RFC 7857 7).
+ */
+static inline enum nat_reason track_datagram(struct nat *n, struct session *s, const struct work *w)
+{
+	bool from_outside = (s->kind & SESSION_KIND_FROM_OUTSIDE) != 0;
+	bool by_opener = from_outside == (w->dir == DIR_IN);
+	enum nat_reason why = w->v.class_ == CLASS_ICMP ? check_icmp_kind(w, by_opener) : NAT_PASS;
+
 	if (why != NAT_PASS)
 		return why;
-	if (!opened_by(s, (enum nat_dir)w->dir) && s->packets[w->dir] == 0)
-		table_session_answered(n->table, s);
-	track_datagram(n, s, (enum nat_dir)w->dir);
+	if (w->dir == DIR_OUT || !from_outside)
+		s->seen_s = n->now_s;
+	if (!by_opener && (s->packets[w->dir] == 0 || session_state(s) != SESSION_ESTABLISHED))
+		answer_datagram(n, s, w);
 	return NAT_PASS;
+}
+
+static inline enum nat_reason track(struct nat *n, struct session *s, struct work *w)
+{
+	return w->v.kind == PKT_TCP ? track_tcp(n, s, w) : track_datagram(n, s, w);
 }
 
 /* A super-packet counts as the segments that it stands for. */
@@ -175,7 +178,7 @@ static uint32_t segments_in(const struct work *w)
 	return (w->v.len - header + w->p->gso_size - 1u) / w->p->gso_size;
 }
 
-static void account(struct session *s, const struct work *w)
+static inline void account(struct session *s, const struct work *w)
 {
 	s->packets[w->dir] += segments_in(w);
 	s->bytes[w->dir] += w->v.len;
@@ -202,11 +205,11 @@ static uint16_t clamp_to(const struct nat *n, uint16_t way_out)
 	return mtu > 40 + 88 ? (uint16_t)(mtu - 40) : 0; /* IP and TCP header, RFC 879 */
 }
 
-static void clamp_mss(struct nat *n, struct work *w)
+static __attribute__((noinline)) void clamp_mss(struct nat *n, struct work *w)
 {
 	uint16_t mss;
 
-	if (w->v.kind != PKT_TCP || !(w->v.tcp_flags & TCP_SYN) || n->policy->mss_clamp == MSS_CLAMP_OFF)
+	if (n->policy->mss_clamp == MSS_CLAMP_OFF)
 		return;
 	if (w->hairpin && w->dir == DIR_OUT) /* the second half knows the way, or that it goes to the host as it came */
 		return;
@@ -240,29 +243,39 @@ static enum nat_reason check_before(struct nat *n, struct work *w)
 	return why;
 }
 
+/* Makes the session that policy allows. NULL: w->reason says why, or w->to_host is set. */
+static __attribute__((noinline)) struct session *open_new(struct nat *n, struct work *w)
+{
+	enum nat_reason why = nat_check_addresses(n, w);
+	struct session *s = why == NAT_PASS ? nat_open(n, w, &why) : NULL;
+
+	w->reason = (uint8_t)why;
+	return s;
+}
+
 enum nat_reason nat_pass(struct nat *n, struct work *w)
 {
 	enum nat_reason why = check_before(n, w);
 	struct session *s;
-	bool is_new;
+	bool is_new = false;
 
 	if (why != NAT_PASS)
 		return why;
-	s = table_find_likely(n->table, &w->key, w->hash, w->probe.likely, n->now_s);
-	is_new = s == NULL;
-	if (is_new)
-		why = nat_check_addresses(n, w);
-	if (is_new && why == NAT_PASS)
-		s = nat_open(n, w, &why);
+	s = table_find_probed(n->table, &w->probe, n->now_s);
+	if (s == NULL) {
+		is_new = true;
+		s = open_new(n, w);
+	}
 	if (s == NULL)
-		return why;
+		return (enum nat_reason)w->reason;
 	why = w->dir == DIR_IN ? check_size(n, w, inbound_mtu(n, s)) : NAT_PASS;
 	if (why == NAT_PASS && !is_new)
 		why = track(n, s, w);
 	if (why != NAT_PASS)
 		return why;
 	account(s, w);
-	clamp_mss(n, w);
+	if (w->v.tcp_flags & TCP_SYN)
+		clamp_mss(n, w);
 	rewrite_pass(n, w, s);
 	w->session = s;
 	return NAT_PASS;

@@ -45,22 +45,26 @@ struct holds {
 	uint32_t count;
 };
 
-struct work {
-	struct nat_packet *p;
-	struct pkt_view v;
-	struct session_key key;
-	uint64_t hash;
-	struct table_probe probe;
-	uint8_t dir;	   /* enum nat_dir of the next pass */
-	uint8_t reason;	   /* enum nat_reason found while classifying */
-	bool hairpin;	   /* from inside to an outside address of natd */
-	bool to_host;	   /* the verdict is NAT_TO_HOST, untouched */
-	bool from_inside;  /* where an answer about it must go */
-	uint16_t mtu;	   /* of the way out, 0: not known */
-	uint32_t src, dst; /* as it came in, and the same for the next three */
+/* What the first pass of a hairpinned packet changes. */
+struct origin {
+	uint32_t src, dst;
 	uint16_t sport, dport;
 	uint16_t id;
+};
+
+struct work {
+	struct nat_packet *p;
 	struct session *session; /* of the last pass */
+	uint16_t mtu;		 /* of the way out, 0: not known */
+	uint8_t dir;		 /* enum nat_dir of the next pass */
+	uint8_t reason;		 /* enum nat_reason found while classifying */
+	bool has_key;		 /* a session may have it: it is no later fragment, ICMP error or worse */
+	bool hairpin;		 /* from inside to an outside address of natd */
+	bool to_host;		 /* the verdict is NAT_TO_HOST, untouched */
+	bool from_inside;	 /* where an answer about it must go */
+	struct pkt_view v;
+	struct table_probe probe; /* with the key of the next pass */
+	struct origin origin;	  /* of a hairpinned one */
 };
 
 struct nat {
@@ -93,6 +97,7 @@ struct nat {
 	uint16_t min_inside_mtu; /* of the known ones; 0: none known */
 	struct holds holds;
 	struct work work[NAT_BATCH_MAX];
+	struct table_probe *probes[NAT_BATCH_MAX]; /* of those that have a key */
 	uint8_t scratch[FRAGMENT_MAX_LEN];
 };
 
@@ -106,7 +111,6 @@ void nat_drop(struct nat *n, struct work *w, enum nat_reason why);
 void nat_send(struct nat *n, struct work *w, enum nat_to to);
 enum nat_reason nat_check_addresses(const struct nat *n, const struct work *w);
 int32_t nat_external_slot(const struct nat *n, uint32_t address);
-void nat_key(const struct nat *n, struct work *w, enum nat_dir dir);
 
 /* nat_pass.c: one direction */
 enum nat_reason nat_pass(struct nat *n, struct work *w);
@@ -126,7 +130,7 @@ bool nat_port_is_natds(const struct nat *n, enum nat_class c, uint32_t address, 
 
 /* nat_icmp.c */
 void nat_icmp_error(struct nat *n, struct work *w);
-/* Makes `w` again what came in: addresses, ports, id. */
+/* Makes `w` again what came in, whichever pass it is in: addresses, ports, id. */
 void nat_restore(struct work *w);
 /* Answers the sender of `w` (restored to what it sent) with an ICMP error, if one may be sent. */
 void nat_answer(struct nat *n, struct work *w, uint8_t type, uint8_t code, uint16_t mtu);

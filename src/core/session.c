@@ -22,14 +22,12 @@ enum {
 
 uint32_t table_session_timeout(const struct table *t, const struct session *s)
 {
-	return t->timeout[s->kind & (SESSION_KIND_CLASS | SESSION_KIND_STATE)];
+	return session_timeout(t, s);
 }
 
 bool table_session_expired(const struct table *t, const struct session *s, uint32_t now_s)
 {
-	int32_t idle = (int32_t)(now_s - s->seen_s);
-
-	return idle > 0 && (uint32_t)idle > table_session_timeout(t, s);
+	return session_is_over(t, s, now_s);
 }
 
 /* ---- in and out of the indexes ---- */
@@ -258,7 +256,7 @@ struct session *table_session_open(struct table *t, const struct session_spec *s
 
 		if (old == NULL)
 			continue;
-		if (!table_session_expired(t, old, now_s))
+		if (!session_is_over(t, old, now_s))
 			return NULL;
 		if (dir == DIR_OUT && is_same_session(old, &fresh))
 			return reopen(t, old, spec, now_s);
@@ -347,7 +345,7 @@ static uint32_t sweep_block(const struct sweep *w, uint32_t from, uint32_t end)
 
 	for (uint32_t i = slots_next(&t->session_slots, from, end); i < end;
 	     i = slots_next(&t->session_slots, i + 1, end)) {
-		if (!table_session_expired(t, &t->sessions[i], w->now_s))
+		if (!session_is_over(t, &t->sessions[i], w->now_s))
 			continue;
 		session_hash(t, &t->sessions[i], &h[n]);
 		session_prefetch(t, &t->sessions[i], &h[n]);

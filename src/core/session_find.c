@@ -38,15 +38,18 @@ static inline const struct index *index_endpoint(const struct table *t, unsigned
 	return &t->index[dir == DIR_OUT ? IX_INTERNAL : IX_EXTERNAL];
 }
 
-uint64_t table_hash(const struct table *t, const struct session_key *k)
+static inline uint64_t hash_key(const struct table *t, const struct session_key *k)
 {
 	if (k->class_ == CLASS_OTHER)
 		return hash_whole(t, k);
 	if (k->dir == DIR_OUT)
-		return table_key(t, (uint64_t)k->local << 32 | (k->remote & t->key_address),
-				 (uint32_t)k->local_port << 16 | (k->remote_port & t->key_port),
-				 key_kind(k->class_, KEY_INTERNAL));
+		return hash_internal(t, k->class_, k->local, k->remote, k->local_port, k->remote_port);
 	return mapping_key_external(t, k->class_, (uint16_t)k->local, k->local_port);
+}
+
+uint64_t table_hash(const struct table *t, const struct session_key *k)
+{
+	return hash_key(t, k);
 }
 
 /* May there be sessions of this direction that no endpoint leads to? In the dependent mapping modes a group is listed
@@ -56,73 +59,144 @@ static inline bool has_strays(const struct table *t, unsigned dir)
 	return (t->unmapped | (dir == DIR_OUT ? t->unlisted | (t->key_address & t->group_slots.count) : 0)) != 0;
 }
 
-static __attribute__((noinline)) void probe_whole(const struct table *t, const struct session_key *k, uint64_t hash,
-						  struct table_probe *p)
-{
-	const struct index *ix = index_whole(t, k->dir);
+/* ---- many at once ----
+ *
+ * Each goes from bucket to bucket, all in step; between two steps the memory of the next one is asked for in a loop of its
+ * own, since a prefetch waits for its address to be translated, and only what stands close together waits together.
+ */
 
-	p->whole = hash;
-	p->bucket = &ix->buckets[index_first_bucket(ix, hash)];
-	__builtin_prefetch(p->bucket);
+/* What `next` is. */
+enum { PROBE_FIRST, PROBE_SECOND, PROBE_WHOLE, PROBE_WHOLE_SECOND, PROBE_OVER };
+enum { PROBE_GROUP = 64 }; /* in step at a time: what they ask for is to be in the cache still when it is read */
+
+static inline bool probe_go(struct table_probe *p, const struct index *ix, uint32_t bucket, uint8_t stage)
+{
+	p->next = &ix->buckets[bucket];
+	p->stage = stage;
+	return true;
 }
 
-void table_probe_begin(const struct table *t, const struct session_key *k, uint64_t hash, struct table_probe *p)
+static bool probe_whole(const struct table *t, struct table_probe *p)
 {
-	const struct index *ix = index_endpoint(t, k->dir);
+	const struct index *ix = index_whole(t, p->key.dir);
 
-	p->likely = NULL;
-	p->whole = 0;
-	if (k->class_ == CLASS_OTHER) {
-		probe_whole(t, k, hash, p);
-		return;
-	}
-	p->bucket = &ix->buckets[index_first_bucket(ix, hash)];
-	__builtin_prefetch(p->bucket);
+	return probe_go(p, ix, index_first_bucket(ix, hash_whole(t, &p->key)), PROBE_WHOLE);
 }
 
-/* The whole key's bucket is there. */
-static __attribute__((noinline)) bool probe_last(const struct table *t, const struct session_key *k,
-						 struct table_probe *p)
+static inline void probe_begin(const struct table *t, struct table_probe *p)
 {
-	const struct index *ix = index_whole(t, k->dir);
-	const struct index_bucket *b = p->bucket;
-	uint32_t found = index_match(b, UINT32_MAX << SESSION_REF_BITS, index_tag_of(p->whole, SESSION_REF_BITS));
+	const struct index *ix = index_endpoint(t, p->key.dir);
 
-	p->bucket = NULL;
-	if (found == 0) {
-		__builtin_prefetch(&ix->buckets[index_second_bucket(ix, p->whole)]);
-		return false;
-	}
-	p->likely = &t->sessions[b->slot[__builtin_ctz(found)] & ((1u << SESSION_REF_BITS) - 1)];
-	__builtin_prefetch(p->likely, 1);
+	p->hash = hash_key(t, &p->key);
+	p->likely = p->other = NULL;
+	if (p->key.class_ == CLASS_OTHER)
+		probe_whole(t, p);
+	else
+		probe_go(p, ix, index_first_bucket(ix, p->hash), PROBE_FIRST);
+}
+
+static inline bool probe_found(const struct table *t, uint32_t ref, struct table_probe *p)
+{
+	p->other = p->likely;
+	p->likely = &t->sessions[ref];
+	p->next = p->likely;
+	p->stage = PROBE_OVER;
 	return false;
 }
 
-bool table_probe_step(const struct table *t, const struct session_key *k, uint64_t hash, struct table_probe *p)
+/* In a bucket of whole keys, whose tags have eight bits: a second match is not worth the trouble. */
+static bool probe_step_whole(const struct table *t, struct table_probe *p)
 {
-	const struct index_bucket *b = p->bucket;
+	const struct index *ix = index_whole(t, p->key.dir);
+	const struct index_bucket *b = p->next;
+	uint64_t hash = hash_whole(t, &p->key);
+	uint32_t found = index_match(b, UINT32_MAX << SESSION_REF_BITS, index_tag_of(hash, SESSION_REF_BITS));
+
+	if (found != 0)
+		return probe_found(t, b->slot[__builtin_ctz(found)] & ((1u << SESSION_REF_BITS) - 1), p);
+	if (p->stage == PROBE_WHOLE)
+		return probe_go(p, ix, index_second_bucket(ix, hash), PROBE_WHOLE_SECOND);
+	p->stage = PROBE_OVER;
+	return false;
+}
+
+/* The endpoint's bucket does not lead to just one session: to several that look alike, to a group, or to nothing. */
+static bool probe_alike(const struct table *t, uint32_t found, struct table_probe *p)
+{
+	const struct index *ix = index_endpoint(t, p->key.dir);
+	const struct index_bucket *b = p->next;
+	bool is_grouped = false;
+
+	if (found == 0 && p->stage == PROBE_FIRST)
+		return probe_go(p, ix, index_second_bucket(ix, p->hash), PROBE_SECOND);
+	for (p->stage = PROBE_OVER; found != 0; found &= found - 1) {
+		uint32_t ref = b->slot[__builtin_ctz(found)] & ((1u << MAPPING_REF_BITS) - 1);
+
+		if (ref < GROUP_REF)
+			probe_found(t, ref, p);
+		else
+			is_grouped = true;
+	}
+	if (p->other != NULL)
+		__builtin_prefetch(p->other);
+	return (is_grouped || (p->likely == NULL && has_strays(t, p->key.dir))) && probe_whole(t, p);
+}
+
+/* True: there is another step. */
+static inline bool probe_step(const struct table *t, struct table_probe *p)
+{
+	const struct index_bucket *b = p->next;
 	uint32_t found, ref;
 
-	if (b == NULL)
-		return false;
-	if (p->whole != 0)
-		return probe_last(t, k, p);
-	p->bucket = NULL;
-	found = index_match(b, UINT32_MAX << MAPPING_REF_BITS, index_tag_of(hash, MAPPING_REF_BITS));
-	ref = found != 0 ? b->slot[__builtin_ctz(found)] & ((1u << MAPPING_REF_BITS) - 1) : INDEX_NONE;
-	if (ref < GROUP_REF) {
-		p->likely = &t->sessions[ref];
-		__builtin_prefetch(p->likely, 1);
-		return false;
-	}
-	if (ref == INDEX_NONE)
-		__builtin_prefetch(
-			&index_endpoint(t, k->dir)->buckets[index_second_bucket(index_endpoint(t, k->dir), hash)]);
-	if (ref == INDEX_NONE && !has_strays(t, k->dir))
-		return false;
-	probe_whole(t, k, hash_whole(t, k), p);
-	return true;
+	if (p->stage > PROBE_SECOND)
+		return probe_step_whole(t, p);
+	found = index_match(b, UINT32_MAX << MAPPING_REF_BITS, index_tag_of(p->hash, MAPPING_REF_BITS));
+	if (found == 0 || (found & (found - 1)) != 0)
+		return probe_alike(t, found, p);
+	ref = b->slot[__builtin_ctz(found)] & ((1u << MAPPING_REF_BITS) - 1);
+	return ref < GROUP_REF ? probe_found(t, ref, p) : probe_alike(t, found, p);
 }
+
+static void ask_for(struct table_probe *const p[], uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		__builtin_prefetch(p[i]->next);
+}
+
+/* Those that have another step come to the front. */
+static uint32_t probe_step_all(const struct table *t, struct table_probe *p[], uint32_t n)
+{
+	uint32_t left = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct table_probe *q = p[i];
+
+		if (!probe_step(t, q))
+			continue;
+		p[i] = p[left];
+		p[left++] = q;
+	}
+	return left;
+}
+
+static void probe_group(const struct table *t, struct table_probe *p[], uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		probe_begin(t, p[i]);
+	ask_for(p, n);
+	for (uint32_t left; n > 0; n = left) {
+		left = probe_step_all(t, p, n);
+		ask_for(p, n);
+	}
+}
+
+void table_probe(const struct table *t, struct table_probe *p[], uint32_t n)
+{
+	for (uint32_t at = 0; at < n; at += PROBE_GROUP)
+		probe_group(t, &p[at], n - at < PROBE_GROUP ? n - at : PROBE_GROUP);
+}
+
+/* ---- one ---- */
 
 /* A key begins as a session does: what is compared outbound are twelve bytes. */
 _Static_assert(offsetof(struct session_key, local) == offsetof(struct session, int_addr) &&
@@ -206,7 +280,7 @@ struct session *table_find(struct table *t, const struct session_key *k, uint64_
 	if (f.ref != INDEX_NONE) {
 		if (f.step > 1)
 			index_bring_home(&t->index[f.ix], f.hash, f.ref);
-		if (!table_session_expired(t, &t->sessions[f.ref], now_s))
+		if (!session_is_over(t, &t->sessions[f.ref], now_s))
 			return &t->sessions[f.ref];
 	}
 	note_missed(t, k->dir, hash, &f);
@@ -216,13 +290,20 @@ struct session *table_find(struct table *t, const struct session_key *k, uint64_
 }
 
 /* A record closed meanwhile keeps its key, but not its state. */
-struct session *table_find_likely(struct table *t, const struct session_key *k, uint64_t hash, struct session *likely,
-				  uint32_t now_s)
+static inline bool is_it(const struct table *t, const struct session_key *k, const struct session *s, uint32_t now_s)
 {
-	if (likely != NULL && is_key_of(k, likely) && session_state(likely) != SESSION_FREE &&
-	    !table_session_expired(t, likely, now_s))
-		return likely;
-	return table_find(t, k, hash, now_s);
+	return s != NULL && is_key_of(k, s) && session_state(s) != SESSION_FREE && !session_is_over(t, s, now_s);
+}
+
+static __attribute__((noinline)) struct session *find_other(struct table *t, const struct table_probe *p,
+							    uint32_t now_s)
+{
+	return is_it(t, &p->key, p->other, now_s) ? p->other : table_find(t, &p->key, p->hash, now_s);
+}
+
+struct session *table_find_probed(struct table *t, const struct table_probe *p, uint32_t now_s)
+{
+	return is_it(t, &p->key, p->likely, now_s) ? p->likely : find_other(t, p, now_s);
 }
 
 static struct session *same(const struct table *t, const struct session *s, enum nat_dir dir, uint64_t hash,

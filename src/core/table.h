@@ -172,22 +172,21 @@ struct session_key {
 
 uint64_t table_hash(const struct table *t, const struct session_key *k); /* of what a look-up begins with */
 
-/* Hints, so that a batch can overlap its cache misses: begin, then step while it returns true, then
- * table_find_likely(). Nothing may be opened or closed between begin and the last step. */
-struct table_probe {
-	const void *bucket; /* asked for, to be looked at in the next step; or NULL */
-	/* Most likely the one, asked for; or NULL. Not read yet, and perhaps another's by the time it is. */
-	struct session *likely;
-	uint64_t whole; /* hash of the whole key; 0: not asked yet */
-};
-void table_probe_begin(const struct table *t, const struct session_key *k, uint64_t hash, struct table_probe *p);
-bool table_probe_step(const struct table *t, const struct session_key *k, uint64_t hash, struct table_probe *p);
-
 /* Session with exactly this key that has not timed out, or NULL. */
 struct session *table_find(struct table *t, const struct session_key *k, uint64_t hash, uint32_t now_s);
-/* The same, trying first what a probe said (or NULL). */
-struct session *table_find_likely(struct table *t, const struct session_key *k, uint64_t hash, struct session *likely,
-				  uint32_t now_s);
+
+/* The same of many at once, so that their cache misses overlap: table_probe() for all, which reorders `p`, then
+ * table_find_probed() for each. Sessions may come and go in between. */
+struct table_probe {
+	struct session_key key; /* the caller's; the rest is the table's */
+	uint64_t hash;
+	const void *next; /* what is read next */
+	/* Perhaps the one; or NULL. Not read yet, and perhaps another's by the time it is. */
+	struct session *likely, *other;
+	uint8_t stage;
+};
+void table_probe(const struct table *t, struct table_probe *p[], uint32_t n);
+struct session *table_find_probed(struct table *t, const struct table_probe *p, uint32_t now_s);
 
 /* ---- sessions ---- */
 

@@ -193,9 +193,40 @@ static inline uint64_t hash_in(const struct table *t, const struct session *s)
 			 key_kind(session_class(s), KEY_IN));
 }
 
+/* Of an internal endpoint, with the remote fields that the mapping mode asks for. */
+static inline uint64_t hash_internal(const struct table *t, unsigned class_, uint32_t int_addr, uint32_t rem_addr,
+				     uint16_t int_port, uint16_t rem_port)
+{
+	return table_key(t, (uint64_t)int_addr << 32 | (rem_addr & t->key_address),
+			 (uint32_t)int_port << 16 | (rem_port & t->key_port), key_kind(class_, KEY_INTERNAL));
+}
+
+static inline uint64_t mapping_key_internal(const struct table *t, const struct session *s)
+{
+	return hash_internal(t, session_class(s), s->int_addr, s->rem_addr, s->int_port, s->rem_port);
+}
+
+static inline uint64_t mapping_key_external(const struct table *t, unsigned class_, uint16_t ext, uint16_t port)
+{
+	return table_key(t, ext, (uint32_t)port << 16, key_kind(class_, KEY_EXTERNAL));
+}
+
 static inline bool session_is_pooled(const struct session *s) /* has a mapping and a port of the pool */
 {
 	return (s->kind & SESSION_KIND_FORWARD) == 0 && session_class(s) != CLASS_OTHER;
+}
+
+static inline uint32_t session_timeout(const struct table *t, const struct session *s)
+{
+	return t->timeout[s->kind & (SESSION_KIND_CLASS | SESSION_KIND_STATE)];
+}
+
+/* See table_session_expired(). A time to come is that of another clock, and not over. */
+static inline bool session_is_over(const struct table *t, const struct session *s, uint32_t now_s)
+{
+	int32_t idle = (int32_t)(now_s - s->seen_s);
+
+	return idle > 0 && (uint32_t)idle > session_timeout(t, s);
 }
 
 static inline uint32_t session_index(const struct table *t, const struct session *s)
@@ -255,8 +286,6 @@ uint32_t mapping_peer(const struct table *t, const struct session *s);
 uint64_t mapping_hash_internal(const struct table *t, uint32_t ref);
 uint64_t mapping_hash_external(const struct table *t, uint32_t ref);
 uint64_t mapping_hash_peer(const struct table *t, uint32_t ref);
-uint64_t mapping_key_internal(const struct table *t, const struct session *s);
-uint64_t mapping_key_external(const struct table *t, unsigned class_, uint16_t ext, uint16_t port);
 
 /* ---- port.c, rest.c ---- */
 

@@ -272,21 +272,15 @@ static void bench_open(struct bench *b)
 
 static void find_batch(struct bench *b, const struct session_key *k, uint32_t *hits)
 {
-	uint64_t hash[BATCH];
-	struct table_probe probe[BATCH];
-	bool more = true;
+	struct table_probe probe[BATCH], *probes[BATCH];
 
 	for (int i = 0; i < BATCH; i++) {
-		hash[i] = table_hash(b->t, &k[i]);
-		table_probe_begin(b->t, &k[i], hash[i], &probe[i]);
+		probe[i].key = k[i];
+		probes[i] = &probe[i];
 	}
-	while (more) {
-		more = false;
-		for (int i = 0; i < BATCH; i++)
-			more |= table_probe_step(b->t, &k[i], hash[i], &probe[i]);
-	}
+	table_probe(b->t, probes, BATCH);
 	for (int i = 0; i < BATCH; i++) {
-		struct session *s = table_find_likely(b->t, &k[i], hash[i], probe[i].likely, 1001);
+		struct session *s = table_find_probed(b->t, &probe[i], 1001);
 
 		if (s == NULL)
 			continue;

@@ -134,13 +134,10 @@ static inline struct session_key lab_key(const struct session *s, enum nat_dir d
 
 static inline struct session *lab_find(struct lab *l, const struct session_key *k)
 {
-	uint64_t hash = table_hash(l->t, k);
-	struct table_probe p;
+	struct table_probe probe = {.key = *k}, *p = &probe;
 
-	table_probe_begin(l->t, k, hash, &p);
-	while (table_probe_step(l->t, k, hash, &p))
-		;
-	return table_find_likely(l->t, k, hash, p.likely, l->now_s);
+	table_probe(l->t, &p, 1);
+	return table_find_probed(l->t, p, l->now_s);
 }
 
 static inline uint16_t lab_take(struct lab *l, enum nat_class c, const struct nat_range *r, uint32_t n)
