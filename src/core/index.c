@@ -172,34 +172,47 @@ static bool put(struct index *ix, uint64_t hash, uint32_t word)
 	return stash(ix, word);
 }
 
-/* After a change of n: what does not belong in bucket `at` any more moves, strays go home if they can. */
-static void settle(struct index *ix, uint32_t at)
+/* Strays of bucket `at`, as a set of slots: they go home if they can, or to their second bucket if that is the new one. */
+static void settle_strays(struct index *ix, uint32_t at, uint32_t strays, const uint64_t hash[])
 {
 	struct index_bucket *b = &ix->buckets[at];
-	const struct index_bucket was = *b; /* put() may fill slots that were empty */
-	uint64_t hash[INDEX_SLOTS];
 
-	for (unsigned i = 0; i < INDEX_SLOTS; i++) {
-		if (was.slot[i] == 0)
-			continue;
-		hash[i] = hash_of(ix, was.slot[i]);
-		__builtin_prefetch(&ix->buckets[index_first_bucket(ix, hash[i])]);
-	}
-	for (unsigned i = 0; i < INDEX_SLOTS; i++) {
-		uint32_t word = was.slot[i], first;
+	for (; strays != 0; strays &= strays - 1) {
+		unsigned i = (unsigned)__builtin_ctz(strays);
+		uint32_t word = b->slot[i];
 
-		if (word == 0)
-			continue;
-		first = index_first_bucket(ix, hash[i]);
-		if (first == at)
-			continue;
-		if (place(&ix->buckets[first], word)) {
+		if (place(&ix->buckets[index_first_bucket(ix, hash[i])], word)) {
 			b->slot[i] = 0;
 		} else if (index_second_bucket(ix, hash[i]) != at) {
 			b->slot[i] = 0;
 			put(ix, hash[i], word);
 		}
 	}
+}
+
+/* Moves to the last bucket, which is new, what belongs there out of bucket `at`. Which half of the residents does nobody can
+ * foretell: so there are no branches on it. */
+static void split(struct index *ix, uint32_t at)
+{
+	uint32_t fresh = ix->n - 1, moved = 0, strays = 0;
+	struct index_bucket *from = &ix->buckets[at], *to = &ix->buckets[fresh];
+	uint64_t hash[INDEX_SLOTS];
+
+	for (unsigned i = 0; i < INDEX_SLOTS; i++) {
+		uint32_t word = from->slot[i], first;
+		bool moves;
+
+		if (word == 0)
+			continue;
+		hash[i] = hash_of(ix, word);
+		first = index_first_bucket(ix, hash[i]);
+		moves = first == fresh;
+		to->slot[moved] = moves ? word : 0;
+		from->slot[i] = moves ? 0 : word;
+		moved += moves;
+		strays |= (uint32_t)(!moves && first != at) << i;
+	}
+	settle_strays(ix, at, strays, hash);
 }
 
 /* The bucket that the next one is split from. */
@@ -214,7 +227,7 @@ static void grow(struct index *ix)
 
 	ix->is_building = false;
 	set_size(ix, ix->n + 1);
-	settle(ix, from);
+	split(ix, from);
 }
 
 /* One bucket less: the reverse. */
