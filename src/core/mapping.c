@@ -299,7 +299,7 @@ static enum mapping_joined begin(struct table *t, uint32_t i, const struct sessi
 	const struct session *s = &t->sessions[i];
 	const struct port_map *m = port_map(t, session_class(s), s->ext);
 
-	if (port_bit(m->resting, s->ext_port))
+	if (port_is_resting(m, s->ext_port))
 		return JOIN_FAILED;
 	if (!index_insert(&t->index[IX_EXTERNAL], h->external, i))
 		return JOIN_FAILED;
@@ -307,7 +307,7 @@ static enum mapping_joined begin(struct table *t, uint32_t i, const struct sessi
 		index_remove(&t->index[IX_EXTERNAL], h->external, i);
 		return JOIN_FAILED;
 	}
-	if (port_bit(m->used, s->ext_port))
+	if (port_is_used(m, s->ext_port))
 		t->pending--;
 	else
 		port_occupy(t, session_class(s), s->ext, s->ext_port);

@@ -274,6 +274,7 @@ static bool prepare(struct nat *n, struct work *w, struct nat_packet *p)
 	w->mtu = 0;
 	w->dir = DIR_OUT;
 	w->has_key = false;
+	w->random = 0;
 	w->hairpin = false;
 	w->to_host = false;
 	w->from_inside = true;
@@ -471,6 +472,10 @@ void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t co
 		keys += prepare(n, &n->work[i], &p[i]);
 	}
 	table_probe(n->table, n->probes, keys);
+	for (uint32_t i = 0; i < count && keys > 1; i++) {
+		if (n->work[i].has_key && n->work[i].probe.likely == NULL)
+			nat_open_prefetch(n, &n->work[i]);
+	}
 	for (uint32_t i = 0; i < count; i++)
 		process(n, &n->work[i]);
 }

@@ -106,7 +106,7 @@ static bool port_may_be_taken(void *ctx, uint16_t port)
 	const struct guard *g = ctx;
 	const struct nat *n = g->n;
 
-	if (!rules_port_usable(n->rules, g->c, g->address, port))
+	if (rules_port_is_forwarded(n->rules, g->c, g->address, port))
 		return false;
 	if (n->port_in_use == NULL || !rules_address_is_shared(n->rules, g->address))
 		return true;
@@ -141,28 +141,35 @@ static enum nat_reason check_port_share(const struct nat *n, const struct host *
 	return check_share(n, h->embryos, h->ports, total, used < total ? total - used : 0);
 }
 
-static enum nat_reason take_port(struct nat *n, const struct work *w, const struct host *h, struct endpoint *e,
-				 uint64_t random)
+/* But for what decides whether a port is usable: see port_may_be_taken(). */
+static struct port_request port_request(const struct nat *n, const struct work *w, uint16_t ext)
 {
-	struct guard g = {.n = n, .c = (enum nat_class)w->v.class_, .address = table_address(n->table, e->ext)};
 	struct port_request rq = {
-		.ext = e->ext,
+		.ext = ext,
 		.class_ = w->v.class_,
 		.same_class = 1,
 		.parity = n->policy->port_parity,
 		.like = w->v.sport,
 		.prefer = n->policy->port_selection == PORTS_PRESERVE ? w->v.sport : 0,
-		.may_recycle = may_recycle(n, g.c),
-		.usable = port_may_be_taken,
-		.ctx = &g,
+		.may_recycle = may_recycle(n, (enum nat_class)w->v.class_),
 	};
-	enum nat_reason why;
+
+	rq.ranges = rules_port_ranges(n->rules, table_address(n->table, ext), &rq.n_ranges);
+	return rq;
+}
+
+static enum nat_reason take_port(struct nat *n, const struct work *w, const struct host *h, struct endpoint *e,
+				 uint64_t random)
+{
+	struct guard g = {.n = n, .c = (enum nat_class)w->v.class_, .address = table_address(n->table, e->ext)};
+	struct port_request rq = port_request(n, w, e->ext);
+	enum nat_reason why = check_port_share(n, h, &rq);
 	bool recycled = false;
 
-	rq.ranges = rules_port_ranges(n->rules, g.address, &rq.n_ranges);
-	why = check_port_share(n, h, &rq);
 	if (why != NAT_PASS)
 		return why;
+	rq.usable = port_may_be_taken;
+	rq.ctx = &g;
 	e->port = table_port_take(n->table, &rq, random, n->now_s, &recycled);
 	if (e->port == 0)
 		return DROP_NO_PORT;
@@ -198,34 +205,72 @@ static enum nat_reason take_on(struct nat *n, const struct work *w, const struct
 	return w->v.class_ == CLASS_OTHER ? take_other(n, w, e) : take_port(n, w, h, e, random);
 }
 
+static bool is_paired(const struct nat *n)
+{
+	return n->policy->pooling == POOLING_PAIRED;
+}
+
+/* Ordinal of the address that the host is paired with; -1: none. */
+static int32_t partner(const struct nat *n, const struct host *h)
+{
+	if (!is_paired(n) || h == NULL || h->sessions == 0)
+		return -1;
+	return rules_address_find(n->rules, table_address(n->table, h->ext));
+}
+
+/* Where a host that has none begins: an ordinal. There are some. */
+static uint32_t first_address(const struct nat *n, uint32_t host, uint64_t random)
+{
+	return (uint32_t)((is_paired(n) ? prf_hash(n->id_key, host) : random) % rules_address_count(n->rules));
+}
+
+/* Enough for both address and port: nobody can tell one from the other. */
+static uint64_t draw(struct nat *n, struct work *w)
+{
+	if (w->random == 0)
+		w->random = prf_next(&n->prf);
+	return w->random;
+}
+
 /*
  * Which outside address: the one the host is paired with (RFC 4787 REQ-2, RFC 6888 REQ-2); a host that has none yet starts at one
  * that depends on its address, and goes on to the next while they are full. Arbitrary pooling starts anywhere.
  */
-static enum nat_reason take_address(struct nat *n, const struct work *w, const struct host *h, struct endpoint *e)
+static enum nat_reason take_address(struct nat *n, struct work *w, const struct host *h, struct endpoint *e)
 {
 	enum { TRIES = 64 };
-	uint32_t count = rules_address_count(n->rules);
-	bool paired = n->policy->pooling == POOLING_PAIRED;
-	uint64_t random = prf_next(&n->prf); /* enough for both: nobody can tell the port from the address */
+	uint32_t count = rules_address_count(n->rules), start;
+	int32_t paired = partner(n, h);
+	uint64_t random = draw(n, w);
 	enum nat_reason why = DROP_NO_ADDRESS;
-	uint32_t start;
 
+	if (paired >= 0)
+		return take_on(n, w, h, e, (uint32_t)paired, random);
 	if (count == 0)
 		return DROP_NO_ADDRESS;
-	if (paired && h->sessions > 0) {
-		int32_t ordinal = rules_address_find(n->rules, table_address(n->table, h->ext));
-
-		if (ordinal >= 0)
-			return take_on(n, w, h, e, (uint32_t)ordinal, random);
-	}
-	start = (uint32_t)((paired ? prf_hash(n->id_key, w->v.src) : random) % count);
+	start = first_address(n, w->v.src, random);
 	for (uint32_t i = 0; i < count && i < TRIES; i++) {
 		why = take_on(n, w, h, e, (start + i) % count, random);
 		if (why == NAT_PASS)
 			break;
 	}
 	return why;
+}
+
+void nat_open_prefetch(struct nat *n, struct work *w)
+{
+	struct port_request rq;
+	int32_t ordinal, slot;
+
+	if (w->dir != DIR_OUT || w->v.class_ == CLASS_OTHER || rules_address_count(n->rules) == 0)
+		return;
+	draw(n, w);
+	ordinal = partner(n, table_host(n->table, w->v.src, false));
+	slot = n->slots[ordinal >= 0 ? (uint32_t)ordinal : first_address(n, w->v.src, w->random)];
+	if (slot == TABLE_NONE)
+		return;
+	rq = port_request(n, w, (uint16_t)slot);
+	table_port_prefetch(n->table, &rq, w->random);
 }
 
 /* A host whose port is forwarded speaks from that port when it speaks first, too. */
@@ -266,7 +311,7 @@ static bool find_mapping(const struct nat *n, const struct work *w, struct endpo
 }
 
 /* RFC 4787 REQ-1: the mapping that is there, else a new one within the host's share of ports. */
-static enum nat_reason choose_endpoint(struct nat *n, const struct work *w, const struct host *h, struct endpoint *e)
+static enum nat_reason choose_endpoint(struct nat *n, struct work *w, const struct host *h, struct endpoint *e)
 {
 	uint32_t limit = n->policy->limits.ports_per_host;
 

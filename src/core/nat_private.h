@@ -65,6 +65,7 @@ struct work {
 	struct pkt_view v;
 	struct table_probe probe; /* with the key of the next pass */
 	struct origin origin;	  /* of a hairpinned one */
+	uint64_t random;	  /* drawn ahead for the choice of address and port; 0: not yet */
 };
 
 struct nat {
@@ -126,6 +127,8 @@ void nat_notify(const struct nat *n, enum nat_event e, const struct session *s);
 
 /* nat_open.c: sessions that do not exist yet; NULL and *why, or w->to_host set and NAT_PASS */
 struct session *nat_open(struct nat *n, struct work *w, enum nat_reason *why);
+/* A hint, of one that will probably open a session outbound: asks for the memory that this will take. */
+void nat_open_prefetch(struct nat *n, struct work *w);
 bool nat_port_is_natds(const struct nat *n, enum nat_class c, uint32_t address, uint16_t port);
 
 /* nat_icmp.c */

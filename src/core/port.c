@@ -37,13 +37,13 @@ struct choice {
 
 void port_set(struct port_map *m, uint16_t port)
 {
-	m->used[port / 64] |= 1ull << (port % 64);
+	m->word[port / 64].used |= port_bit(port);
 	m->taken[port / PORT_BLOCK][port % 2]++;
 }
 
 void port_clear(struct port_map *m, uint16_t port)
 {
-	m->used[port / 64] &= ~(1ull << (port % 64));
+	m->word[port / 64].used &= ~port_bit(port);
 	m->taken[port / PORT_BLOCK][port % 2]--;
 }
 
@@ -127,7 +127,7 @@ static bool in_ranges(const struct port_request *rq, uint16_t port)
 /* Free ports in the word of `at`, from there to `high`. */
 static uint64_t free_bits(const struct port_map *m, uint64_t parity, uint32_t at, uint32_t high)
 {
-	uint64_t bits = ~m->used[at / 64] & parity & UINT64_MAX << (at % 64);
+	uint64_t bits = ~m->word[at / 64].used & parity & UINT64_MAX << (at % 64);
 
 	return high / 64 == at / 64 ? bits & UINT64_MAX >> (63 - high % 64) : bits;
 }
@@ -206,10 +206,10 @@ static uint16_t free_by_rank(const struct port_map *m, const struct demand *d, u
 /* ---- choice ---- */
 
 /* A number below n, from the caller's random bits. 32 bits times n: uneven by less than n / 2^32. */
-static uint32_t below(struct choice *c, uint32_t n)
+static uint32_t below(uint64_t *random, uint32_t n)
 {
-	c->random = hash_mix(c->random);
-	return (uint32_t)((c->random >> 32) * n >> 32);
+	*random = hash_mix(*random);
+	return (uint32_t)((*random >> 32) * n >> 32);
 }
 
 static bool may_ask(const struct choice *c)
@@ -228,12 +228,22 @@ static bool accept(struct choice *c, uint16_t port)
 
 static bool try_port(struct choice *c, uint16_t port)
 {
-	if (port_bit(c->map->used, port) || !may_ask(c))
+	if (port_is_used(c->map, port) || !may_ask(c))
 		return false;
 	if (accept(c, port))
 		return true;
 	port_set(c->map, port);
 	return false;
+}
+
+/* Asks for what the choice of this port, and the opening of its mapping, will read. */
+static void prefetch_port(const struct table *t, const struct port_request *rq, uint16_t port)
+{
+	struct port_map *m = port_map(t, rq->class_, rq->ext);
+
+	__builtin_prefetch(&m->word[port / 64], 1);
+	__builtin_prefetch(m->taken[port / PORT_BLOCK], 1);
+	index_prefetch_both(&t->index[IX_EXTERNAL], mapping_key_external(t, rq->class_, rq->ext, port));
 }
 
 static uint16_t choose_free(struct choice *c, const struct demand *d)
@@ -242,32 +252,42 @@ static uint16_t choose_free(struct choice *c, const struct demand *d)
 	uint16_t port;
 
 	for (int i = 0; i < PROBES && n > 0; i++) {
-		port = nth(d, below(c, n));
+		port = nth(d, below(&c->random, n));
+		prefetch_port(c->t, c->rq, port);
 		if (try_port(c, port))
 			return port;
 	}
 	while (n > 0 && may_ask(c)) {
 		n = count_free(c->map, d);
-		port = n > 0 ? free_by_rank(c->map, d, below(c, n)) : 0;
+		port = n > 0 ? free_by_rank(c->map, d, below(&c->random, n)) : 0;
 		if (port != 0 && try_port(c, port))
 			return port;
 	}
 	return 0;
 }
 
-/* Class and parity first, then class alone, then neither (RFC 4787 REQ-3a and REQ-4 are preferences). */
-static uint16_t choose_by_preference(struct choice *c)
+/* All that the caller would like. */
+static struct demand first_demand(const struct port_request *rq)
 {
-	const struct port_request *rq = c->rq;
 	struct demand d = {.rq = rq, .low = 1, .high = UINT16_MAX, .parity = UINT64_MAX};
-	uint16_t port = 0;
 
 	if (rq->same_class && rq->like > PORT_LOW_LAST)
 		d.low = PORT_LOW_LAST + 1;
 	else if (rq->same_class)
 		d.high = PORT_LOW_LAST;
-	if (rq->parity) {
+	if (rq->parity)
 		d.parity = rq->like % 2 ? EVEN << 1 : EVEN;
+	return d;
+}
+
+/* Class and parity first, then class alone, then neither (RFC 4787 REQ-3a and REQ-4 are preferences). */
+static uint16_t choose_by_preference(struct choice *c)
+{
+	const struct port_request *rq = c->rq;
+	struct demand d = first_demand(rq);
+	uint16_t port = 0;
+
+	if (rq->parity) {
 		port = choose_free(c, &d);
 		d.parity = UINT64_MAX;
 	}
@@ -300,13 +320,6 @@ static uint16_t choose_resting(struct choice *c, bool *recycled)
 	return 0;
 }
 
-/* A port that was free has no mapping, so nobody need look; its entry will come soon. */
-static void await_mapping(struct table *t, uint64_t hash)
-{
-	index_prefetch_both(&t->index[IX_EXTERNAL], hash);
-	index_note_missed(&t->index[IX_EXTERNAL], hash);
-}
-
 uint16_t table_port_take(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s,
 			 bool *recycled)
 {
@@ -334,15 +347,29 @@ uint16_t table_port_take(struct table *t, const struct port_request *rq, uint64_
 	if (port != 0) {
 		port_occupy(t, rq->class_, rq->ext, port);
 		t->pending++;
-		await_mapping(t, mapping_key_external(t, rq->class_, rq->ext, port));
+		/* A port that was free has no mapping, so nobody need look. */
+		index_note_missed(&t->index[IX_EXTERNAL], mapping_key_external(t, rq->class_, rq->ext, port));
 	}
 	return port;
 }
 
+void table_port_prefetch(const struct table *t, const struct port_request *rq, uint64_t random)
+{
+	const struct demand d = first_demand(rq);
+	uint32_t n = width(&d);
+
+	if (rq->class_ >= TABLE_CLASSES || rq->ext >= t->max_addresses)
+		return;
+	if (rq->prefer != 0)
+		prefetch_port(t, rq, rq->prefer);
+	else if (n > 0)
+		prefetch_port(t, rq, nth(&d, below(&random, n)));
+}
+
 void table_port_release(struct table *t, enum nat_class c, uint16_t ext, uint16_t port)
 {
-	if ((unsigned)c >= TABLE_CLASSES || !address_is_used(t, ext) || !port_bit(port_map(t, c, ext)->used, port) ||
-	    port_bit(port_map(t, c, ext)->resting, port) || mapping_owner(t, c, ext, port) != INDEX_NONE)
+	if ((unsigned)c >= TABLE_CLASSES || !address_is_used(t, ext) || !port_is_used(port_map(t, c, ext), port) ||
+	    port_is_resting(port_map(t, c, ext), port) || mapping_owner(t, c, ext, port) != INDEX_NONE)
 		return; /* not one that was taken and not mapped */
 	t->pending--;
 	port_free(t, c, ext, port);
@@ -351,5 +378,5 @@ void table_port_release(struct table *t, enum nat_class c, uint16_t ext, uint16_
 
 bool table_port_used(const struct table *t, enum nat_class c, uint16_t ext, uint16_t port)
 {
-	return (unsigned)c < TABLE_CLASSES && ext < t->max_addresses && port_bit(port_map(t, c, ext)->used, port);
+	return (unsigned)c < TABLE_CLASSES && ext < t->max_addresses && port_is_used(port_map(t, c, ext), port);
 }

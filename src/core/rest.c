@@ -67,7 +67,7 @@ static void append(struct table *t, uint32_t i)
 	else
 		t->links[m->newest - 1].later = i + 1;
 	m->newest = i + 1;
-	m->resting[r.port / 64] |= 1ull << (r.port % 64);
+	m->word[r.port / 64].resting |= port_bit(r.port);
 	m->n_resting++;
 }
 
@@ -105,7 +105,7 @@ void rest_cut(struct table *t, uint32_t i, uint32_t before)
 	*(before == 0 ? &m->oldest : &t->links[before - 1].later) = l->later;
 	if (l->later == 0)
 		m->newest = before;
-	m->resting[r.port / 64] &= ~(1ull << (r.port % 64));
+	m->word[r.port / 64].resting &= ~port_bit(r.port);
 	m->n_resting--;
 	t->rests[i] = 0;
 	slots_give(&t->rest_slots, i);
@@ -133,7 +133,7 @@ bool rest_is_valid(const struct table *t, uint64_t word)
 	unsigned class_ = word >> 32 & 3;
 
 	return (word & REST_VALID) != 0 && class_ < TABLE_CLASSES && port != 0 && address_is_used(t, ext) &&
-	       !port_bit(port_map(t, class_, ext)->used, port); /* mapped after all, or resting twice */
+	       !port_is_used(port_map(t, class_, ext), port); /* mapped after all, or resting twice */
 }
 
 /* One pass of a radix sort over a list chained by .next: by the digit at `shift` of the age, oldest first. */

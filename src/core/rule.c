@@ -417,6 +417,13 @@ static bool class_has_forwards(enum nat_class c)
 	return c == CLASS_TCP || c == CLASS_UDP;
 }
 
+bool rules_port_is_forwarded(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port)
+{
+	return class_has_forwards(c) && r->policy.n_forwards > 0 &&
+	       (index_holds(r, INDEX_INBOUND, endpoint_key(c, address, port)) ||
+		index_holds(r, INDEX_INBOUND, endpoint_key(c, 0, port)));
+}
+
 bool rules_port_usable(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port)
 {
 	int32_t i = address_range(r, address);
@@ -427,10 +434,7 @@ bool rules_port_usable(const struct rules *r, enum nat_class c, uint32_t address
 		return true; /* a protocol number, not a port */
 	if (!index_holds(r, r->policy.addresses[i].shared ? INDEX_SHARED_PORTS : INDEX_POOL_PORTS, port))
 		return false;
-	if (!class_has_forwards(c) || r->policy.n_forwards == 0)
-		return true;
-	return !index_holds(r, INDEX_INBOUND, endpoint_key(c, address, port)) &&
-	       !index_holds(r, INDEX_INBOUND, endpoint_key(c, 0, port));
+	return !rules_port_is_forwarded(r, c, address, port);
 }
 
 /* ---- questions about forwards ---- */
@@ -488,7 +492,7 @@ int32_t rules_forward_outbound(const struct rules *r, enum nat_class c, uint32_t
 	const uint32_t *found;
 	uint32_t n;
 
-	if (!class_has_forwards(c))
+	if (!class_has_forwards(c) || r->policy.n_forwards == 0)
 		return -1;
 	found = span_index_find(r->index[INDEX_OUTBOUND], endpoint_key(c, address, port), &n);
 	if (n == 0)

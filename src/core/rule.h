@@ -40,6 +40,9 @@ bool rules_address_is_shared(const struct rules *r, uint32_t address);
  * forward's outside ports on that address)? Query ids follow the ranges alone; CLASS_OTHER has no ports: true. */
 bool rules_port_usable(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port);
 
+/* What is left of that question for a port out of rules_port_ranges(): true: natd may not. */
+bool rules_port_is_forwarded(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port);
+
 /* The port ranges for an address (shared or pool). */
 const struct nat_range *rules_port_ranges(const struct rules *r, uint32_t address, uint32_t *n);
 

@@ -34,14 +34,13 @@ bool table_session_expired(const struct table *t, const struct session *s, uint3
 
 void session_hash(const struct table *t, const struct session *s, struct session_hashes *h)
 {
-	h->host = host_hash(t, s->int_addr);
 	h->internal = mapping_key_internal(t, s);
 	h->external = mapping_key_external(t, session_class(s), s->ext, s->ext_port);
 }
 
 void session_prefetch(const struct table *t, const struct session *s, const struct session_hashes *h)
 {
-	index_prefetch(&t->index[IX_HOST], h->host);
+	index_prefetch(&t->index[IX_HOST], host_hash(t, s->int_addr));
 	if (session_is_pooled(s)) {
 		index_prefetch_both(&t->index[IX_INTERNAL], h->internal);
 		index_prefetch_both(&t->index[IX_EXTERNAL], h->external);
@@ -118,6 +117,7 @@ bool session_link(struct table *t, uint32_t i, const struct session_hashes *hash
 		joined = session_enter_whole(t, i) ? JOIN_SHARED : JOIN_FAILED;
 	if (joined == JOIN_FAILED)
 		return false;
+	t->entries++;
 	count_in(t, i, h, joined);
 	return true;
 }
@@ -250,7 +250,6 @@ struct session *table_session_open(struct table *t, const struct session_spec *s
 	if (!is_sane(t, spec, &fresh))
 		return NULL;
 	session_hash(t, &fresh, &h);
-	session_prefetch(t, &fresh, &h);
 	for (int dir = DIR_OUT; dir <= DIR_IN; dir++) {
 		struct session *old = session_same_noting(t, &fresh, (enum nat_dir)dir, &h);
 
@@ -348,9 +347,10 @@ static uint32_t sweep_block(const struct sweep *w, uint32_t from, uint32_t end)
 		if (!session_is_over(t, &t->sessions[i], w->now_s))
 			continue;
 		session_hash(t, &t->sessions[i], &h[n]);
-		session_prefetch(t, &t->sessions[i], &h[n]);
 		over[n++] = i;
 	}
+	for (uint32_t k = 0; k < n; k++)
+		session_prefetch(t, &t->sessions[over[k]], &h[k]);
 	for (uint32_t k = 0; k < n; k++)
 		session_prefetch_more(t, &t->sessions[over[k]], &h[k]);
 	for (uint32_t k = 0; k < n; k++) {

@@ -66,7 +66,7 @@ static inline bool has_strays(const struct table *t, unsigned dir)
  */
 
 /* What `next` is. */
-enum { PROBE_FIRST, PROBE_SECOND, PROBE_WHOLE, PROBE_WHOLE_SECOND, PROBE_OVER };
+enum { PROBE_FIRST, PROBE_SECOND, PROBE_WHOLE, PROBE_WHOLE_SECOND, PROBE_OVER, PROBE_MISSED };
 enum { PROBE_GROUP = 64 }; /* in step at a time: what they ask for is to be in the cache still when it is read */
 
 static inline bool probe_go(struct table_probe *p, const struct index *ix, uint32_t bucket, uint8_t stage)
@@ -88,6 +88,7 @@ static inline void probe_begin(const struct table *t, struct table_probe *p)
 	const struct index *ix = index_endpoint(t, p->key.dir);
 
 	p->hash = hash_key(t, &p->key);
+	p->entries = t->entries;
 	p->likely = p->other = NULL;
 	if (p->key.class_ == CLASS_OTHER)
 		probe_whole(t, p);
@@ -139,7 +140,11 @@ static bool probe_alike(const struct table *t, uint32_t found, struct table_prob
 	}
 	if (p->other != NULL)
 		__builtin_prefetch(p->other);
-	return (is_grouped || (p->likely == NULL && has_strays(t, p->key.dir))) && probe_whole(t, p);
+	if (is_grouped || (p->likely == NULL && has_strays(t, p->key.dir)))
+		return probe_whole(t, p);
+	if (p->likely == NULL && ix->stashed == 0)
+		p->stage = PROBE_MISSED;
+	return false;
 }
 
 /* True: there is another step. */
@@ -225,51 +230,47 @@ struct trace {
 	bool is_missed; /* no entry of the endpoint, nor of one with the same tag */
 };
 
-static bool find_whole(const struct table *t, const struct session_key *k, struct trace *f)
+static __attribute__((noinline)) void find_whole(const struct table *t, const struct session_key *k, struct trace *f)
 {
 	enum table_index which = k->dir == DIR_OUT ? IX_OUT : IX_IN;
 	uint64_t hash = hash_whole(t, k);
 	struct index_cursor c;
-	uint32_t ref;
 
-	for (ref = index_begin(&c, &t->index[which], hash); ref != INDEX_NONE; ref = index_next(&c)) {
-		if (is_key_of(k, &t->sessions[ref]))
+	for (f->ref = index_begin(&c, &t->index[which], hash); f->ref != INDEX_NONE; f->ref = index_next(&c)) {
+		if (is_key_of(k, &t->sessions[f->ref]))
 			break;
 	}
-	*f = (struct trace){ref, which, hash, c.step, false};
-	return ref != INDEX_NONE;
+	f->ix = which;
+	f->hash = hash;
+	f->step = c.step;
 }
 
 /* Living or timed out. */
-static void find(const struct table *t, const struct session_key *k, uint64_t hash, struct trace *f)
+static inline void find(const struct table *t, const struct session_key *k, uint64_t hash, struct trace *f)
 {
 	enum table_index which = k->dir == DIR_OUT ? IX_INTERNAL : IX_EXTERNAL;
 	bool is_asked = k->class_ == CLASS_OTHER, is_grouped = false;
 	struct index_cursor c = {.step = 2};
-	uint32_t ref;
 
-	*f = (struct trace){.ref = INDEX_NONE, .is_missed = !is_asked && index_misses(&t->index[which], hash)};
-	for (ref = is_asked || f->is_missed ? INDEX_NONE : index_begin(&c, &t->index[which], hash); ref != INDEX_NONE;
-	     ref = index_next(&c)) {
-		if (ref & GROUP_REF) { /* perhaps of another key with the same tag: the whole key tells as well */
+	f->is_missed = !is_asked && index_misses(&t->index[which], hash);
+	f->ref = is_asked || f->is_missed ? INDEX_NONE : index_begin(&c, &t->index[which], hash);
+	for (; f->ref != INDEX_NONE; f->ref = index_next(&c)) {
+		if (f->ref & GROUP_REF) /* perhaps of another key with the same tag: the whole key tells as well */
 			is_grouped = true;
-			continue;
-		}
-		if (is_key_of(k, &t->sessions[ref])) {
-			*f = (struct trace){ref, which, hash, c.step, false};
-			return;
-		}
+		else if (is_key_of(k, &t->sessions[f->ref]))
+			break;
 	}
-	if (is_asked || is_grouped || has_strays(t, k->dir))
+	f->ix = which;
+	f->hash = hash;
+	f->step = c.step;
+	if (f->ref == INDEX_NONE && (is_asked || is_grouped || has_strays(t, k->dir)))
 		find_whole(t, k, f);
-	else
-		f->step = c.step;
 }
 
-static void note_missed(struct table *t, unsigned dir, uint64_t hash, const struct trace *f)
+/* What is asked next about the same endpoint need not look either. */
+static void note_missed(struct table *t, unsigned dir, uint64_t hash)
 {
-	if (f->is_missed)
-		index_note_missed(&t->index[dir == DIR_OUT ? IX_INTERNAL : IX_EXTERNAL], hash);
+	index_note_missed(&t->index[dir == DIR_OUT ? IX_INTERNAL : IX_EXTERNAL], hash);
 }
 
 struct session *table_find(struct table *t, const struct session_key *k, uint64_t hash, uint32_t now_s)
@@ -283,7 +284,8 @@ struct session *table_find(struct table *t, const struct session_key *k, uint64_
 		if (!session_is_over(t, &t->sessions[f.ref], now_s))
 			return &t->sessions[f.ref];
 	}
-	note_missed(t, k->dir, hash, &f);
+	if (f.is_missed)
+		note_missed(t, k->dir, hash);
 	t->long_probes += f.step > 2;
 	t->now_s = now_s;
 	return NULL;
@@ -298,6 +300,11 @@ static inline bool is_it(const struct table *t, const struct session_key *k, con
 static __attribute__((noinline)) struct session *find_other(struct table *t, const struct table_probe *p,
 							    uint32_t now_s)
 {
+	if (p->stage == PROBE_MISSED && p->entries == t->entries) {
+		note_missed(t, p->key.dir, p->hash);
+		t->now_s = now_s;
+		return NULL;
+	}
 	return is_it(t, &p->key, p->other, now_s) ? p->other : table_find(t, &p->key, p->hash, now_s);
 }
 
@@ -306,10 +313,9 @@ struct session *table_find_probed(struct table *t, const struct table_probe *p, 
 	return is_it(t, &p->key, p->likely, now_s) ? p->likely : find_other(t, p, now_s);
 }
 
-static struct session *same(const struct table *t, const struct session *s, enum nat_dir dir, uint64_t hash,
-			    struct trace *f)
+static struct session_key key_of(const struct session *s, enum nat_dir dir)
 {
-	const struct session_key k = {
+	return (struct session_key){
 		.local = dir == DIR_OUT ? s->int_addr : s->ext,
 		.remote = s->rem_addr,
 		.local_port = dir == DIR_OUT ? s->int_port : s->ext_port,
@@ -317,26 +323,27 @@ static struct session *same(const struct table *t, const struct session *s, enum
 		.class_ = (uint8_t)session_class(s),
 		.dir = (uint8_t)dir,
 	};
-
-	find(t, &k, hash, f);
-	return f->ref != INDEX_NONE ? &t->sessions[f->ref] : NULL;
 }
 
 struct session *session_same(const struct table *t, const struct session *s, enum nat_dir dir,
 			     const struct session_hashes *h)
 {
+	const struct session_key k = key_of(s, dir);
 	struct trace f;
 
-	return same(t, s, dir, dir == DIR_OUT ? h->internal : h->external, &f);
+	find(t, &k, dir == DIR_OUT ? h->internal : h->external, &f);
+	return f.ref != INDEX_NONE ? &t->sessions[f.ref] : NULL;
 }
 
 struct session *session_same_noting(struct table *t, const struct session *s, enum nat_dir dir,
 				    const struct session_hashes *h)
 {
 	uint64_t hash = dir == DIR_OUT ? h->internal : h->external;
+	const struct session_key k = key_of(s, dir);
 	struct trace f;
-	struct session *found = same(t, s, dir, hash, &f);
 
-	note_missed(t, dir, hash, &f);
-	return found;
+	find(t, &k, hash, &f);
+	if (f.is_missed)
+		note_missed(t, dir, hash);
+	return f.ref != INDEX_NONE ? &t->sessions[f.ref] : NULL;
 }

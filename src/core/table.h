@@ -183,6 +183,7 @@ struct table_probe {
 	const void *next; /* what is read next */
 	/* Perhaps the one; or NULL. Not read yet, and perhaps another's by the time it is. */
 	struct session *likely, *other;
+	uint32_t entries; /* how many sessions had ever been entered by then */
 	uint8_t stage;
 };
 void table_probe(const struct table *t, struct table_probe *p[], uint32_t n);
@@ -288,6 +289,8 @@ enum { TABLE_PORT_ASKS = 64 };
  * *recycled is set when it was resting. For ICMP 0 is a valid id: it is never chosen. */
 uint16_t table_port_take(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s,
 			 bool *recycled);
+/* A hint: asks for the memory that the same call of table_port_take(), and the opening after it, will most likely read. */
+void table_port_prefetch(const struct table *t, const struct port_request *rq, uint64_t random);
 /* Gives back a port taken for a mapping that was not opened after all. No rest. */
 void table_port_release(struct table *t, enum nat_class c, uint16_t ext, uint16_t port);
 bool table_port_used(const struct table *t, enum nat_class c, uint16_t ext, uint16_t port); /* mapped or resting */

@@ -185,7 +185,6 @@ static uint32_t restore_gather(struct restore *r, uint32_t at)
 		if (at >= t->session_slots.top)
 			break;
 		session_hash(t, &t->sessions[at], &r->hash[r->n]);
-		session_prefetch(t, &t->sessions[at], &r->hash[r->n]);
 		r->record[r->n] = at++;
 	}
 	return at;
@@ -200,6 +199,8 @@ static void restore_all(struct table *t, struct table_attach_report *report)
 
 	do {
 		at = restore_gather(&r, at);
+		for (uint32_t k = 0; k < r.n; k++)
+			session_prefetch(t, &t->sessions[r.record[k]], &r.hash[k]);
 		for (uint32_t k = 0; k < r.n; k++)
 			session_prefetch_more(t, &t->sessions[r.record[k]], &r.hash[k]);
 		for (uint32_t k = 0; k < r.n; k++)

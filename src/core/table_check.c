@@ -184,7 +184,7 @@ static const char *check_mapping(const struct table *t, uint32_t ref, struct sum
 
 	if (mapping_owner(t, class_, ext, port) != ref)
 		return "two mappings on one port";
-	if (!port_bit(m->used, port) || port_bit(m->resting, port))
+	if (!port_is_used(m, port) || port_is_resting(m, port))
 		return "mapped port not marked as such";
 	if (listed != ref)
 		++*unlisted;
@@ -261,10 +261,10 @@ static const char *check_port_map(const struct port_map *m, uint32_t *used, uint
 		uint32_t n[2] = {0, 0};
 
 		for (uint32_t w = block * (PORT_BLOCK / 64); w < (block + 1) * (PORT_BLOCK / 64); w++) {
-			n[0] += (uint32_t)__builtin_popcountll(m->used[w] & 0x5555555555555555ull);
-			n[1] += (uint32_t)__builtin_popcountll(m->used[w] & 0xaaaaaaaaaaaaaaaaull);
-			*resting += (uint32_t)__builtin_popcountll(m->resting[w]);
-			if (m->resting[w] & ~m->used[w])
+			n[0] += (uint32_t)__builtin_popcountll(m->word[w].used & 0x5555555555555555ull);
+			n[1] += (uint32_t)__builtin_popcountll(m->word[w].used & 0xaaaaaaaaaaaaaaaaull);
+			*resting += (uint32_t)__builtin_popcountll(m->word[w].resting);
+			if (m->word[w].resting & ~m->word[w].used)
 				return "resting port that is not used";
 		}
 		if (n[0] != m->taken[block][0] || n[1] != m->taken[block][1])
@@ -337,7 +337,7 @@ static const char *check_rests(const struct table *t)
 		if (n >= t->rest_slots.count || !slots_used(&t->rest_slots, i) || t->links[i].prev != prev)
 			return "list of resting ports";
 		if (r.class_ >= TABLE_CLASSES || !address_is_used(t, r.ext) ||
-		    !port_bit(port_map(t, r.class_, r.ext)->resting, r.port))
+		    !port_is_resting(port_map(t, r.class_, r.ext), r.port))
 			return "rest of a port that does not";
 	}
 	if ((uint32_t)t->header->rest_top < t->rest_slots.top)

@@ -97,11 +97,15 @@ struct rest_link {
 
 enum { PORT_WORDS = 65536 / 64, PORT_BLOCK = 512, PORT_BLOCKS = 65536 / PORT_BLOCK };
 
+struct port_word {	  /* 64 ports */
+	uint64_t used;	  /* mapped, taken for a mapping to come, or resting */
+	uint64_t resting; /* a subset */
+};
+
 /* Ports of one address and class. */
 struct port_map {
-	uint64_t used[PORT_WORDS];	/* mapped, taken for a mapping to come, or resting */
+	struct port_word word[PORT_WORDS];
 	uint16_t taken[PORT_BLOCKS][2]; /* used ones of each block: even, odd */
-	uint64_t resting[PORT_WORDS];	/* a subset of used */
 	uint32_t oldest, newest;	/* rests, +1; 0: none */
 	uint32_t n_resting;
 } __attribute__((aligned(64)));
@@ -143,6 +147,7 @@ struct table {
 	uint32_t unlisted; /* mappings that the internal index does not lead to: see mapping.c */
 	uint32_t unmapped; /* sessions that have no mapping: those of forwards and of class OTHER */
 	uint32_t embryos;
+	uint32_t entries; /* sessions entered so far, modulo 2^32 */
 	uint32_t pending; /* ports taken, mapping not opened yet */
 	uint32_t rest_first, rest_last;
 	uint32_t sweep_at, sweep_host_at;
@@ -238,7 +243,7 @@ static inline uint32_t session_index(const struct table *t, const struct session
 
 /* The hashes of one session's keys, worked out once. */
 struct session_hashes {
-	uint64_t internal, external, host;
+	uint64_t internal, external;
 };
 
 void session_hash(const struct table *t, const struct session *s, struct session_hashes *h);
@@ -294,9 +299,19 @@ static inline struct port_map *port_map(const struct table *t, unsigned class_, 
 	return &t->ports[(size_t)ext * TABLE_CLASSES + class_];
 }
 
-static inline bool port_bit(const uint64_t *bits, uint16_t port)
+static inline uint64_t port_bit(uint16_t port)
 {
-	return (bits[port / 64] >> (port % 64) & 1) != 0;
+	return 1ull << (port % 64);
+}
+
+static inline bool port_is_used(const struct port_map *m, uint16_t port)
+{
+	return (m->word[port / 64].used & port_bit(port)) != 0;
+}
+
+static inline bool port_is_resting(const struct port_map *m, uint16_t port)
+{
+	return (m->word[port / 64].resting & port_bit(port)) != 0;
 }
 
 /* What is tried, and may be left out of the count of used ones, while a port is chosen. */
