@@ -103,7 +103,7 @@ static uint64_t hash_of(const struct index *ix, uint32_t word)
 static void prefetch_record(const struct index *ix, uint32_t word)
 {
 	if (word != 0)
-		__builtin_prefetch(ix->source.locate(ix->source.ctx, word & ix->ref_mask));
+		prefetch(ix->source.locate(ix->source.ctx, word & ix->ref_mask));
 }
 
 /* The hashes of 16 records are 16 cache misses: let them overlap. */
@@ -267,7 +267,7 @@ static void prefetch_split(const struct index *ix)
 	const struct index_bucket *b = &ix->buckets[next_split(ix)];
 
 	if (left == 2)
-		__builtin_prefetch(b);
+		prefetch(b);
 	else if (left == 0)
 		prefetch_records(ix, b);
 }

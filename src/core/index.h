@@ -20,6 +20,8 @@
 #include <emmintrin.h>
 #endif
 
+#include "prefetch.h"
+
 enum {
 	INDEX_SLOTS = 16,
 	INDEX_FILL = 22,   /* half entries a bucket on average: above, it grows (5.8 bytes an entry) */
@@ -141,7 +143,7 @@ static inline uint32_t index_match(const struct index_bucket *b, uint32_t mask, 
 
 static inline void index_prefetch(const struct index *ix, uint64_t hash)
 {
-	__builtin_prefetch(&ix->buckets[index_first_bucket(ix, hash)]);
+	prefetch(&ix->buckets[index_first_bucket(ix, hash)]);
 }
 
 /* Both buckets: for keys that are probably not there, or about to be entered or removed. */
@@ -149,7 +151,7 @@ static inline void index_prefetch_both(const struct index *ix, uint64_t hash)
 {
 	index_prefetch(ix, hash);
 	if (!ix->is_building)
-		__builtin_prefetch(&ix->buckets[index_second_bucket(ix, hash)]);
+		prefetch(&ix->buckets[index_second_bucket(ix, hash)]);
 }
 
 /* The next step, for a key about to be entered: the first bucket is there; asks for the second one if that is full,
@@ -160,11 +162,11 @@ static inline uint32_t index_prefetch_more(const struct index *ix, uint64_t hash
 	uint32_t found = index_match(b, ~ix->ref_mask, index_tag(ix, hash)), ref;
 
 	if (index_match(b, UINT32_MAX, 0) == 0)
-		__builtin_prefetch(&ix->buckets[index_second_bucket(ix, hash)]);
+		prefetch(&ix->buckets[index_second_bucket(ix, hash)]);
 	if (found == 0)
 		return INDEX_NONE;
 	ref = b->slot[__builtin_ctz(found)] & ix->ref_mask;
-	__builtin_prefetch(ix->source.locate(ix->source.ctx, ref));
+	prefetch(ix->source.locate(ix->source.ctx, ref));
 	return ref;
 }
 

@@ -27,12 +27,6 @@
  */
 #include "table_private.h"
 
-static uint64_t key_peer(const struct table *t, const struct session *s)
-{
-	return table_key(t, (uint64_t)s->ext << 32 | s->rem_addr, (uint32_t)s->ext_port << 16,
-			 key_kind(session_class(s), KEY_PEER));
-}
-
 /* The fields that a mapping has, as a session that might be its only one. */
 static struct session as_session(const struct table *t, uint32_t ref)
 {
@@ -77,7 +71,7 @@ uint64_t mapping_hash_peer(const struct table *t, uint32_t ref)
 	const struct session s = {
 		.rem_addr = p->rem_addr, .ext_port = p->ext_port, .ext = p->ext, .kind = (uint8_t)p->class_};
 
-	return key_peer(t, ref & GROUP_REF ? &s : &t->sessions[ref]);
+	return hash_peer(t, ref & GROUP_REF ? &s : &t->sessions[ref]);
 }
 
 static bool owns(const struct table *t, uint32_t ref, unsigned class_, uint32_t endpoint)
@@ -246,7 +240,7 @@ uint32_t mapping_peer(const struct table *t, const struct session *s)
 	struct index_cursor c;
 	uint32_t ref;
 
-	for (ref = index_begin(&c, &t->index[IX_PEER], key_peer(t, s)); ref != INDEX_NONE; ref = index_next(&c)) {
+	for (ref = index_begin(&c, &t->index[IX_PEER], hash_peer(t, s)); ref != INDEX_NONE; ref = index_next(&c)) {
 		if (is_peer(t, ref, s))
 			break;
 	}
@@ -259,7 +253,7 @@ static bool peer_add(struct table *t, uint32_t i)
 	uint32_t ref = mapping_peer(t, s), slot;
 
 	if (ref == INDEX_NONE)
-		return index_insert(&t->index[IX_PEER], key_peer(t, s), i);
+		return index_insert(&t->index[IX_PEER], hash_peer(t, s), i);
 	if (ref & GROUP_REF) {
 		t->peers[ref - GROUP_REF].sessions++;
 		return true;
@@ -272,7 +266,7 @@ static bool peer_add(struct table *t, uint32_t i)
 				       .ext = s->ext,
 				       .sessions = 2,
 				       .class_ = session_class(s) & 3};
-	index_replace(&t->index[IX_PEER], key_peer(t, s), ref, slot | GROUP_REF);
+	index_replace(&t->index[IX_PEER], hash_peer(t, s), ref, slot | GROUP_REF);
 	return true;
 }
 
@@ -288,7 +282,7 @@ static void peer_remove(struct table *t, uint32_t i)
 			return;
 		slots_give(&t->peer_slots, ref - GROUP_REF);
 	}
-	index_remove(&t->index[IX_PEER], key_peer(t, s), ref);
+	index_remove(&t->index[IX_PEER], hash_peer(t, s), ref);
 }
 
 /* ---- life ---- */

@@ -241,8 +241,8 @@ static void prefetch_port(const struct table *t, const struct port_request *rq, 
 {
 	struct port_map *m = port_map(t, rq->class_, rq->ext);
 
-	__builtin_prefetch(&m->word[port / 64], 1);
-	__builtin_prefetch(m->taken[port / PORT_BLOCK], 1);
+	prefetch(&m->word[port / 64]);
+	prefetch(m->taken[port / PORT_BLOCK]);
 	index_prefetch_both(&t->index[IX_EXTERNAL], mapping_key_external(t, rq->class_, rq->ext, port));
 }
 

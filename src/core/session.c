@@ -50,7 +50,8 @@ void session_prefetch(const struct table *t, const struct session *s, const stru
 	}
 }
 
-void session_prefetch_more(const struct table *t, const struct session *s, const struct session_hashes *h)
+void session_prefetch_more(const struct table *t, const struct session *s, const struct session_hashes *h,
+			   bool is_shared)
 {
 	uint32_t owner;
 
@@ -58,10 +59,11 @@ void session_prefetch_more(const struct table *t, const struct session *s, const
 		return;
 	index_prefetch_more(&t->index[IX_INTERNAL], h->internal);
 	owner = index_prefetch_more(&t->index[IX_EXTERNAL], h->external);
-	if (owner == INDEX_NONE || owner == session_index(t, s))
+	if (!is_shared && (owner == INDEX_NONE || owner == session_index(t, s)))
 		return;
 	index_prefetch_both(&t->index[IX_OUT], hash_out(t, s)); /* one of a group, or to be one */
 	index_prefetch_both(&t->index[IX_IN], hash_in(t, s));
+	index_prefetch_both(&t->index[IX_PEER], hash_peer(t, s));
 }
 
 bool session_enter_whole(struct table *t, uint32_t i)
@@ -352,7 +354,7 @@ static uint32_t sweep_block(const struct sweep *w, uint32_t from, uint32_t end)
 	for (uint32_t k = 0; k < n; k++)
 		session_prefetch(t, &t->sessions[over[k]], &h[k]);
 	for (uint32_t k = 0; k < n; k++)
-		session_prefetch_more(t, &t->sessions[over[k]], &h[k]);
+		session_prefetch_more(t, &t->sessions[over[k]], &h[k], false);
 	for (uint32_t k = 0; k < n; k++) {
 		struct session *s = &t->sessions[over[k]];
 

@@ -139,7 +139,7 @@ static bool probe_alike(const struct table *t, uint32_t found, struct table_prob
 			is_grouped = true;
 	}
 	if (p->other != NULL)
-		__builtin_prefetch(p->other);
+		prefetch(p->other);
 	if (is_grouped || (p->likely == NULL && has_strays(t, p->key.dir)))
 		return probe_whole(t, p);
 	if (p->likely == NULL && ix->stashed == 0)
@@ -165,7 +165,7 @@ static inline bool probe_step(const struct table *t, struct table_probe *p)
 static void ask_for(struct table_probe *const p[], uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
-		__builtin_prefetch(p[i]->next);
+		prefetch(p[i]->next);
 }
 
 /* Those that have another step come to the front. */

@@ -175,6 +175,14 @@ static void restore(const struct restore *r, uint32_t k)
 	slots_give(&t->session_slots, i);
 }
 
+/* What is opened together often lies together: the neighbours tell of a mapping that is not entered yet. */
+static bool is_shared(const struct restore *r, uint32_t k)
+{
+	uint64_t external = r->hash[k].external;
+
+	return (k > 0 && r->hash[k - 1].external == external) || (k + 1 < r->n && r->hash[k + 1].external == external);
+}
+
 /* The next sessions from record `at` on; where to go on. */
 static uint32_t restore_gather(struct restore *r, uint32_t at)
 {
@@ -202,7 +210,7 @@ static void restore_all(struct table *t, struct table_attach_report *report)
 		for (uint32_t k = 0; k < r.n; k++)
 			session_prefetch(t, &t->sessions[r.record[k]], &r.hash[k]);
 		for (uint32_t k = 0; k < r.n; k++)
-			session_prefetch_more(t, &t->sessions[r.record[k]], &r.hash[k]);
+			session_prefetch_more(t, &t->sessions[r.record[k]], &r.hash[k], is_shared(&r, k));
 		for (uint32_t k = 0; k < r.n; k++)
 			restore(&r, k);
 	} while (r.n == RESTORE_BLOCK);
@@ -212,10 +220,10 @@ static void rebuild(struct table *t, const struct attach *a, struct table_attach
 {
 	address_restore(t);
 	scan(t, a, report);
-	for (int ix = IX_OUT; ix <= IX_EXTERNAL; ix++)
+	for (int ix = IX_OUT; ix <= IX_PEER; ix++)
 		index_reserve(&t->index[ix], t->session_slots.count);
 	restore_all(t, report);
-	for (int ix = IX_OUT; ix <= IX_EXTERNAL; ix++)
+	for (int ix = IX_OUT; ix <= IX_PEER; ix++)
 		index_fit(&t->index[ix]);
 	report->resting = rest_restore(t, a->now_s, a->shift_s);
 	for (uint32_t i = 0; i < (uint32_t)t->header->address_top; i++) {

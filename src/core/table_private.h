@@ -206,6 +206,13 @@ static inline uint64_t hash_internal(const struct table *t, unsigned class_, uin
 			 (uint32_t)int_port << 16 | (rem_port & t->key_port), key_kind(class_, KEY_INTERNAL));
 }
 
+/* Of an external endpoint and a remote address. */
+static inline uint64_t hash_peer(const struct table *t, const struct session *s)
+{
+	return table_key(t, (uint64_t)s->ext << 32 | s->rem_addr, (uint32_t)s->ext_port << 16,
+			 key_kind(session_class(s), KEY_PEER));
+}
+
 static inline uint64_t mapping_key_internal(const struct table *t, const struct session *s)
 {
 	return hash_internal(t, session_class(s), s->int_addr, s->rem_addr, s->int_port, s->rem_port);
@@ -253,8 +260,10 @@ bool session_link(struct table *t, uint32_t i, const struct session_hashes *h);
 void session_withdraw(struct table *t, uint32_t i);
 /* Asks for the buckets that opening or closing this session will read. */
 void session_prefetch(const struct table *t, const struct session *s, const struct session_hashes *h);
-/* The next step, where much is opened at once: asks for what those buckets lead to. */
-void session_prefetch_more(const struct table *t, const struct session *s, const struct session_hashes *h);
+/* The next step, where much is opened or closed at once: asks for what those buckets lead to. `is_shared`: its mapping is known
+ * to be another's too. */
+void session_prefetch_more(const struct table *t, const struct session *s, const struct session_hashes *h,
+			   bool is_shared);
 /* In and out of the indexes of whole keys: for what its endpoints do not lead to. False: no room. */
 bool session_enter_whole(struct table *t, uint32_t i);
 void session_leave_whole(struct table *t, uint32_t i);
