@@ -25,7 +25,7 @@
 
 #include <string.h>
 
-enum { SETTLE_STEPS = 64, TRIM_BYTES = 8 << 20 /* 2048 pages: about a millisecond in the kernel */ };
+enum { SETTLE_STEPS = 64, TRIM_BYTES = 1 << 20 /* 256 pages: a quarter of a millisecond in the kernel */ };
 
 struct layout {
 	uint64_t addresses, sessions, cold, rests, records_end;
@@ -351,6 +351,7 @@ struct trimmer {
 	void (*give_back)(void *ctx, void *start, size_t len);
 	void *ctx;
 	size_t left; /* bytes to give back at most */
+	bool more;
 };
 
 /* Gives back the whole pages between entry `from` and entry `to` of an array. */
@@ -370,25 +371,30 @@ static uint32_t trim_from(struct trimmer *w, size_t size, uint32_t top, uint32_t
 	size_t entries = w->left / size;
 	uint32_t from = peak - top > entries ? peak - (uint32_t)entries : top;
 
+	w->more |= from > top;
 	w->left -= (peak - from) * size;
 	return from;
 }
 
-static void trim_ports(const struct trimmer *w, struct table *t)
+static void trim_ports(struct trimmer *w, struct table *t)
 {
-	for (uint32_t i = 0; i < t->address_slots.peak && w->left > 0; i++) {
+	for (uint32_t i = 0; i < t->address_slots.peak; i++) {
 		for (unsigned c = 0; c < TABLE_CLASSES && t->uses[i].touched != 0; c++) {
 			if ((t->uses[i].touched >> c & 1) == 0 || t->uses[i].used[c] > 0)
 				continue;
+			w->more |= w->left < sizeof(struct port_map);
+			if (w->left < sizeof(struct port_map))
+				return;
+			w->left -= sizeof(struct port_map);
 			trim(w, port_map(t, c, (uint16_t)i), sizeof(struct port_map), 0, 1);
 			t->uses[i].touched &= (uint8_t) ~(1u << c);
 		}
 	}
 }
 
-void table_trim(struct table *t, void (*give_back)(void *ctx, void *start, size_t len), void *ctx)
+bool table_trim(struct table *t, void (*give_back)(void *ctx, void *start, size_t len), void *ctx)
 {
-	struct trimmer w = {give_back, ctx, TRIM_BYTES};
+	struct trimmer w = {give_back, ctx, TRIM_BYTES, false};
 	struct {
 		struct slots *slots;
 		void *array[2];
@@ -419,4 +425,5 @@ void table_trim(struct table *t, void (*give_back)(void *ctx, void *start, size_
 		ix->peak = from;
 	}
 	trim_ports(&w, t);
+	return w.more;
 }

@@ -329,9 +329,9 @@ void table_usage(const struct table *t, struct table_usage *u);
 uint64_t table_long_probes(const struct table *t); /* the last of these, alone and at once */
 
 /* Reports address ranges at the end of each array that hold nothing any more, whole 4096-byte pages, so that the
- * owner can give them back (they must read as zero afterwards, or be unchanged). 8 MiB a call at most, so that no
- * call is a pause: call it at intervals. */
-void table_trim(struct table *t, void (*give_back)(void *ctx, void *start, size_t len), void *ctx);
+ * owner can give them back (they must read as zero afterwards, or be unchanged). 1 MiB a call or little more, so that no
+ * call is a pause. True: there is more, for a later call. */
+bool table_trim(struct table *t, void (*give_back)(void *ctx, void *start, size_t len), void *ctx);
 
 /* Exhaustive self-check of every invariant: indexes, port use, mappings, hosts and counts agree with the records. NULL when all is
  * well, else what is not (static text). For tests and debug builds: O(n). */

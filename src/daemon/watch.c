@@ -12,7 +12,14 @@
 #include "netlink.h"
 #include "reload.h"
 
-enum { STATUS_MS = 10000, PORTS_MS = 5000, REFRESH_MS = 50, TUN_RETRY_MS = 1000, TELL_AGAIN_MS = 1000 };
+enum {
+	STATUS_MS = 10000,
+	TRIM_MORE_MS = 200,
+	PORTS_MS = 5000,
+	REFRESH_MS = 50,
+	TUN_RETRY_MS = 1000,
+	TELL_AGAIN_MS = 1000
+};
 
 static void log_line(void *ctx, const char *line)
 {
@@ -66,7 +73,17 @@ static void on_status(void *ctx)
 	status_sample(n);
 	sdnotify_begin(&n->service);
 	natd_tell_manager(n);
-	table_trim(nat_table(n->nat), memory_give_back, &n->memory);
+	if (!loop_timer_armed(n->watch.trim))
+		loop_timer_once(n->watch.trim, TRIM_MORE_MS);
+}
+
+/* In pieces that are no pause: 5 MiB a second, so that a load that comes and goes is not all page faults. */
+static void on_trim(void *ctx)
+{
+	struct natd *n = ctx;
+
+	if (table_trim(nat_table(n->nat), memory_give_back, &n->memory))
+		loop_timer_once(n->watch.trim, TRIM_MORE_MS);
 }
 
 /* Without sdnotify_begin(): nothing waits for a manager that took nothing a second ago. */
@@ -143,12 +160,13 @@ static bool make_timers(struct natd *n)
 	n->watch.refresh = loop_timer_add(n->loop, on_refresh, n);
 	n->watch.ports = loop_timer_add(n->loop, on_ports, n);
 	n->watch.status = loop_timer_add(n->loop, on_status, n);
+	n->watch.trim = loop_timer_add(n->loop, on_trim, n);
 	n->watch.watchdog = loop_timer_add(n->loop, on_watchdog, n);
 	n->watch.tun = loop_timer_add(n->loop, on_tun_retry, n);
 	n->watch.tell_again = loop_timer_add(n->loop, on_tell_again, n);
 	n->watch.events = loop_fd_add(n->loop, n->events_fd, LOOP_READ, on_netlink, n);
-	return n->watch.refresh && n->watch.ports && n->watch.status && n->watch.watchdog && n->watch.tun &&
-	       n->watch.tell_again && n->watch.events;
+	return n->watch.refresh && n->watch.ports && n->watch.status && n->watch.trim && n->watch.watchdog &&
+	       n->watch.tun && n->watch.tell_again && n->watch.events;
 }
 
 int watch_start(struct natd *n)
@@ -170,6 +188,7 @@ void watch_stop(struct natd *n)
 	loop_timer_remove(n->watch.refresh);
 	loop_timer_remove(n->watch.ports);
 	loop_timer_remove(n->watch.status);
+	loop_timer_remove(n->watch.trim);
 	loop_timer_remove(n->watch.watchdog);
 	loop_timer_remove(n->watch.tun);
 	loop_timer_remove(n->watch.tell_again);

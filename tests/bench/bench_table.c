@@ -351,8 +351,8 @@ static void bench_sweep(struct bench *b)
 	for (int i = 0; i < 40000; i++)
 		table_sweep(b->t, 6000, 4096, NULL, NULL);
 	worst_start(&w);
-	for (int i = 0; i < 200; i++) {
-		table_trim(b->t, give_back, NULL);
+	for (bool more = true; more;) {
+		more = table_trim(b->t, give_back, NULL);
 		worst_step(&w);
 	}
 	printf("  trim         %8.1f us the longest step, then %.1f KiB resident\n", w.ns / 1e3,
