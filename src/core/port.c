@@ -37,13 +37,13 @@ struct choice {
 
 void port_set(struct port_map *m, uint16_t port)
 {
-	m->word[port / 64].used |= port_bit(port);
+	m->used[port / 64] |= port_bit(port);
 	m->taken[port / PORT_BLOCK][port % 2]++;
 }
 
 void port_clear(struct port_map *m, uint16_t port)
 {
-	m->word[port / 64].used &= ~port_bit(port);
+	m->used[port / 64] &= ~port_bit(port);
 	m->taken[port / PORT_BLOCK][port % 2]--;
 }
 
@@ -127,7 +127,7 @@ static bool in_ranges(const struct port_request *rq, uint16_t port)
 /* Free ports in the word of `at`, from there to `high`. */
 static uint64_t free_bits(const struct port_map *m, uint64_t parity, uint32_t at, uint32_t high)
 {
-	uint64_t bits = ~m->word[at / 64].used & parity & UINT64_MAX << (at % 64);
+	uint64_t bits = ~m->used[at / 64] & parity & UINT64_MAX << (at % 64);
 
 	return high / 64 == at / 64 ? bits & UINT64_MAX >> (63 - high % 64) : bits;
 }
@@ -241,7 +241,8 @@ static void prefetch_port(const struct table *t, const struct port_request *rq, 
 {
 	struct port_map *m = port_map(t, rq->class_, rq->ext);
 
-	prefetch(&m->word[port / 64]);
+	prefetch(&m->used[port / 64]);
+	prefetch(&m->resting[port / 64]);
 	prefetch(m->taken[port / PORT_BLOCK]);
 	index_prefetch_both(&t->index[IX_EXTERNAL], mapping_key_external(t, rq->class_, rq->ext, port));
 }

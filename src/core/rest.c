@@ -67,7 +67,7 @@ static void append(struct table *t, uint32_t i)
 	else
 		t->links[m->newest - 1].later = i + 1;
 	m->newest = i + 1;
-	m->word[r.port / 64].resting |= port_bit(r.port);
+	m->resting[r.port / 64] |= port_bit(r.port);
 	m->n_resting++;
 }
 
@@ -105,7 +105,7 @@ void rest_cut(struct table *t, uint32_t i, uint32_t before)
 	*(before == 0 ? &m->oldest : &t->links[before - 1].later) = l->later;
 	if (l->later == 0)
 		m->newest = before;
-	m->word[r.port / 64].resting &= ~port_bit(r.port);
+	m->resting[r.port / 64] &= ~port_bit(r.port);
 	m->n_resting--;
 	t->rests[i] = 0;
 	slots_give(&t->rest_slots, i);

@@ -261,10 +261,10 @@ static const char *check_port_map(const struct port_map *m, uint32_t *used, uint
 		uint32_t n[2] = {0, 0};
 
 		for (uint32_t w = block * (PORT_BLOCK / 64); w < (block + 1) * (PORT_BLOCK / 64); w++) {
-			n[0] += (uint32_t)__builtin_popcountll(m->word[w].used & 0x5555555555555555ull);
-			n[1] += (uint32_t)__builtin_popcountll(m->word[w].used & 0xaaaaaaaaaaaaaaaaull);
-			*resting += (uint32_t)__builtin_popcountll(m->word[w].resting);
-			if (m->word[w].resting & ~m->word[w].used)
+			n[0] += (uint32_t)__builtin_popcountll(m->used[w] & 0x5555555555555555ull);
+			n[1] += (uint32_t)__builtin_popcountll(m->used[w] & 0xaaaaaaaaaaaaaaaaull);
+			*resting += (uint32_t)__builtin_popcountll(m->resting[w]);
+			if (m->resting[w] & ~m->used[w])
 				return "resting port that is not used";
 		}
 		if (n[0] != m->taken[block][0] || n[1] != m->taken[block][1])

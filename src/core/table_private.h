@@ -97,15 +97,11 @@ struct rest_link {
 
 enum { PORT_WORDS = 65536 / 64, PORT_BLOCK = 512, PORT_BLOCKS = 65536 / PORT_BLOCK };
 
-struct port_word {	  /* 64 ports */
-	uint64_t used;	  /* mapped, taken for a mapping to come, or resting */
-	uint64_t resting; /* a subset */
-};
-
 /* Ports of one address and class. */
 struct port_map {
-	struct port_word word[PORT_WORDS];
+	uint64_t used[PORT_WORDS];	/* mapped, taken for a mapping to come, or resting */
 	uint16_t taken[PORT_BLOCKS][2]; /* used ones of each block: even, odd */
+	uint64_t resting[PORT_WORDS];	/* a subset of used; pages that stay untouched while nothing rests */
 	uint32_t oldest, newest;	/* rests, +1; 0: none */
 	uint32_t n_resting;
 } __attribute__((aligned(64)));
@@ -315,12 +311,12 @@ static inline uint64_t port_bit(uint16_t port)
 
 static inline bool port_is_used(const struct port_map *m, uint16_t port)
 {
-	return (m->word[port / 64].used & port_bit(port)) != 0;
+	return (m->used[port / 64] & port_bit(port)) != 0;
 }
 
 static inline bool port_is_resting(const struct port_map *m, uint16_t port)
 {
-	return (m->word[port / 64].resting & port_bit(port)) != 0;
+	return (m->resting[port / 64] & port_bit(port)) != 0;
 }
 
 /* What is tried, and may be left out of the count of used ones, while a port is chosen. */
