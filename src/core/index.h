@@ -170,6 +170,11 @@ static inline uint32_t index_prefetch_more(const struct index *ix, uint64_t hash
 	return ref;
 }
 
+static inline bool index_is_noted(const struct index *ix, uint64_t hash)
+{
+	return ix->has_missed && ix->missed == hash;
+}
+
 /* Walks the references whose tag fits, of which there are none for a hash that was noted as missed:
  * for (ref = index_begin(&c, ix, hash); ref != INDEX_NONE; ref = index_next(&c)) */
 struct index_cursor {
@@ -207,7 +212,7 @@ static inline uint32_t index_begin(struct index_cursor *c, const struct index *i
 	c->ix = ix;
 	c->hash = hash;
 	c->step = 1;
-	if (ix->has_missed && ix->missed == hash)
+	if (index_is_noted(ix, hash))
 		return INDEX_NONE;
 	c->tag = index_tag(ix, hash);
 	c->bucket = &ix->buckets[index_first_bucket(ix, hash)];
@@ -221,7 +226,7 @@ static inline bool index_misses(const struct index *ix, uint64_t hash)
 	const struct index_bucket *first = &ix->buckets[index_first_bucket(ix, hash)];
 	uint32_t tag = index_tag(ix, hash), mask = ~ix->ref_mask;
 
-	if (ix->has_missed && ix->missed == hash)
+	if (index_is_noted(ix, hash))
 		return true;
 	if (ix->stashed > 0 || index_match(first, mask, tag) != 0)
 		return false;

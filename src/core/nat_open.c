@@ -262,7 +262,8 @@ void nat_open_prefetch(struct nat *n, struct work *w)
 	struct port_request rq;
 	int32_t ordinal, slot;
 
-	if (w->dir != DIR_OUT || w->v.class_ == CLASS_OTHER || rules_address_count(n->rules) == 0)
+	if (w->dir != DIR_OUT || w->v.class_ == CLASS_OTHER || rules_address_count(n->rules) == 0 ||
+	    table_probe_joins(n->table, &w->probe))
 		return;
 	draw(n, w);
 	ordinal = partner(n, table_host(n->table, w->v.src, false));

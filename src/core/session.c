@@ -38,6 +38,15 @@ void session_hash(const struct table *t, const struct session *s, struct session
 	h->external = mapping_key_external(t, session_class(s), s->ext, s->ext_port);
 }
 
+/* What is entered by its whole key, and perhaps counted as a peer. */
+static void prefetch_whole(const struct table *t, const struct session *s)
+{
+	index_prefetch_both(&t->index[IX_OUT], hash_out(t, s));
+	index_prefetch_both(&t->index[IX_IN], hash_in(t, s));
+	if (session_is_pooled(s))
+		index_prefetch_both(&t->index[IX_PEER], hash_peer(t, s));
+}
+
 void session_prefetch(const struct table *t, const struct session *s, const struct session_hashes *h)
 {
 	index_prefetch(&t->index[IX_HOST], host_hash(t, s->int_addr));
@@ -45,8 +54,7 @@ void session_prefetch(const struct table *t, const struct session *s, const stru
 		index_prefetch_both(&t->index[IX_INTERNAL], h->internal);
 		index_prefetch_both(&t->index[IX_EXTERNAL], h->external);
 	} else {
-		index_prefetch_both(&t->index[IX_OUT], hash_out(t, s));
-		index_prefetch_both(&t->index[IX_IN], hash_in(t, s));
+		prefetch_whole(t, s);
 	}
 }
 
@@ -59,11 +67,8 @@ void session_prefetch_more(const struct table *t, const struct session *s, const
 		return;
 	index_prefetch_more(&t->index[IX_INTERNAL], h->internal);
 	owner = index_prefetch_more(&t->index[IX_EXTERNAL], h->external);
-	if (!is_shared && (owner == INDEX_NONE || owner == session_index(t, s)))
-		return;
-	index_prefetch_both(&t->index[IX_OUT], hash_out(t, s)); /* one of a group, or to be one */
-	index_prefetch_both(&t->index[IX_IN], hash_in(t, s));
-	index_prefetch_both(&t->index[IX_PEER], hash_peer(t, s));
+	if (is_shared || (owner != INDEX_NONE && owner != session_index(t, s)))
+		prefetch_whole(t, s); /* one of a group, or to be one */
 }
 
 bool session_enter_whole(struct table *t, uint32_t i)
@@ -252,6 +257,8 @@ struct session *table_session_open(struct table *t, const struct session_spec *s
 	if (!is_sane(t, spec, &fresh))
 		return NULL;
 	session_hash(t, &fresh, &h);
+	if (!index_is_noted(&t->index[IX_EXTERNAL], h.external)) /* no new mapping */
+		prefetch_whole(t, &fresh);
 	for (int dir = DIR_OUT; dir <= DIR_IN; dir++) {
 		struct session *old = session_same_noting(t, &fresh, (enum nat_dir)dir, &h);
 

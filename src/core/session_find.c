@@ -89,6 +89,7 @@ static inline void probe_begin(const struct table *t, struct table_probe *p)
 
 	p->hash = hash_key(t, &p->key);
 	p->entries = t->entries;
+	p->group = INDEX_NONE;
 	p->likely = p->other = NULL;
 	if (p->key.class_ == CLASS_OTHER)
 		probe_whole(t, p);
@@ -126,7 +127,6 @@ static bool probe_alike(const struct table *t, uint32_t found, struct table_prob
 {
 	const struct index *ix = index_endpoint(t, p->key.dir);
 	const struct index_bucket *b = p->next;
-	bool is_grouped = false;
 
 	if (found == 0 && p->stage == PROBE_FIRST)
 		return probe_go(p, ix, index_second_bucket(ix, p->hash), PROBE_SECOND);
@@ -136,11 +136,13 @@ static bool probe_alike(const struct table *t, uint32_t found, struct table_prob
 		if (ref < GROUP_REF)
 			probe_found(t, ref, p);
 		else
-			is_grouped = true;
+			p->group = ref - GROUP_REF;
 	}
 	if (p->other != NULL)
 		prefetch(p->other);
-	if (is_grouped || (p->likely == NULL && has_strays(t, p->key.dir)))
+	if (p->group != INDEX_NONE)
+		prefetch(&t->groups[p->group]);
+	if (p->group != INDEX_NONE || (p->likely == NULL && has_strays(t, p->key.dir)))
 		return probe_whole(t, p);
 	if (p->likely == NULL && ix->stashed == 0)
 		p->stage = PROBE_MISSED;
@@ -199,6 +201,26 @@ void table_probe(const struct table *t, struct table_probe *p[], uint32_t n)
 {
 	for (uint32_t at = 0; at < n; at += PROBE_GROUP)
 		probe_group(t, &p[at], n - at < PROBE_GROUP ? n - at : PROBE_GROUP);
+}
+
+bool table_probe_joins(const struct table *t, const struct table_probe *p)
+{
+	const struct group *g = &t->groups[p->group];
+	struct session s;
+
+	if (p->group == INDEX_NONE)
+		return false;
+	s = (struct session){
+		.rem_addr = p->key.remote,
+		.rem_port = p->key.remote_port,
+		.ext_port = g->ext_port,
+		.ext = g->ext,
+		.kind = p->key.class_ & SESSION_KIND_CLASS,
+	};
+	index_prefetch_both(&t->index[IX_IN], hash_in(t, &s));
+	index_prefetch_both(&t->index[IX_PEER], hash_peer(t, &s));
+	index_prefetch_both(&t->index[IX_EXTERNAL], mapping_key_external(t, p->key.class_, g->ext, g->ext_port));
+	return true;
 }
 
 /* ---- one ---- */

@@ -184,9 +184,12 @@ struct table_probe {
 	/* Perhaps the one; or NULL. Not read yet, and perhaps another's by the time it is. */
 	struct session *likely, *other;
 	uint32_t entries; /* how many sessions had ever been entered by then */
+	uint32_t group;	  /* perhaps its mapping, which has several sessions */
 	uint8_t stage;
 };
 void table_probe(const struct table *t, struct table_probe *p[], uint32_t n);
+/* A hint, of one outbound that found nothing: asks for what joining its mapping will read. False: it seems to have none. */
+bool table_probe_joins(const struct table *t, const struct table_probe *p);
 struct session *table_find_probed(struct table *t, const struct table_probe *p, uint32_t now_s);
 
 /* ---- sessions ---- */
