@@ -218,10 +218,16 @@ static int32_t partner(const struct nat *n, const struct host *h)
 	return rules_address_find(n->rules, table_address(n->table, h->ext));
 }
 
-/* Where a host that has none begins: an ordinal. There are some. */
+/* An ordinal, by random bits: uneven by less than count / 2^32. There are some. */
+static uint32_t any_address(const struct nat *n, uint64_t random)
+{
+	return (uint32_t)((random >> 32) * rules_address_count(n->rules) >> 32);
+}
+
+/* Where a host that has none begins. */
 static uint32_t first_address(const struct nat *n, uint32_t host, uint64_t random)
 {
-	return (uint32_t)((is_paired(n) ? prf_hash(n->id_key, host) : random) % rules_address_count(n->rules));
+	return any_address(n, is_paired(n) ? prf_hash(n->id_key, host) : random);
 }
 
 /* Enough for both address and port: nobody can tell one from the other. */
@@ -250,7 +256,7 @@ static enum nat_reason take_address(struct nat *n, struct work *w, const struct 
 		return DROP_NO_ADDRESS;
 	start = first_address(n, w->v.src, random);
 	for (uint32_t i = 0; i < count && i < TRIES; i++) {
-		why = take_on(n, w, h, e, (start + i) % count, random);
+		why = take_on(n, w, h, e, start + i < count ? start + i : start + i - count, random);
 		if (why == NAT_PASS)
 			break;
 	}
@@ -287,8 +293,7 @@ static bool find_forward(struct nat *n, const struct work *w, const struct host 
 	if (address == 0 && h->sessions > 0 && rules_address_find(n->rules, table_address(n->table, h->ext)) >= 0)
 		address = table_address(n->table, h->ext);
 	else if (address == 0 && rules_address_count(n->rules) > 0)
-		address = rules_address_at(n->rules,
-					   (uint32_t)(prf_hash(n->id_key, w->v.src) % rules_address_count(n->rules)));
+		address = rules_address_at(n->rules, any_address(n, prf_hash(n->id_key, w->v.src)));
 	ordinal = rules_address_find(n->rules, address);
 	slot = ordinal < 0 ? TABLE_NONE : nat_claim_slot(n, (uint32_t)ordinal);
 	if (slot == TABLE_NONE)

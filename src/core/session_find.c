@@ -361,9 +361,12 @@ struct session *session_same_noting(struct table *t, const struct session *s, en
 				    const struct session_hashes *h)
 {
 	uint64_t hash = dir == DIR_OUT ? h->internal : h->external;
-	const struct session_key k = key_of(s, dir);
+	struct session_key k;
 	struct trace f;
 
+	if (session_class(s) != CLASS_OTHER && index_is_noted(index_endpoint(t, dir), hash) && !has_strays(t, dir))
+		return NULL; /* found out just before */
+	k = key_of(s, dir);
 	find(t, &k, hash, &f);
 	if (f.is_missed)
 		note_missed(t, dir, hash);
