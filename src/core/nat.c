@@ -459,6 +459,15 @@ static void process(struct nat *n, struct work *w)
 
 /* ---- the batch ---- */
 
+/* What found no session will open one, unless policy is against it. */
+static void prefetch_openings(struct nat *n, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (n->work[i].has_key && n->work[i].probe.likely == NULL)
+			nat_open_prefetch(n, &n->work[i]);
+	}
+}
+
 void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t count, nat_emit *emit, void *ctx)
 {
 	uint32_t keys = 0;
@@ -471,11 +480,8 @@ void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t co
 		n->probes[keys] = &n->work[i].probe;
 		keys += prepare(n, &n->work[i], &p[i]);
 	}
-	table_probe(n->table, n->probes, keys);
-	for (uint32_t i = 0; i < count && keys > 1; i++) {
-		if (n->work[i].has_key && n->work[i].probe.likely == NULL)
-			nat_open_prefetch(n, &n->work[i]);
-	}
+	if (table_probe(n->table, n->probes, keys) > 0 && keys > 1)
+		prefetch_openings(n, count);
 	for (uint32_t i = 0; i < count; i++)
 		process(n, &n->work[i]);
 }

@@ -107,7 +107,7 @@ static inline bool probe_found(const struct table *t, uint32_t ref, struct table
 }
 
 /* In a bucket of whole keys, whose tags have eight bits: a second match is not worth the trouble. */
-static bool probe_step_whole(const struct table *t, struct table_probe *p)
+static bool probe_step_whole(const struct table *t, struct table_probe *p, uint32_t *lost)
 {
 	const struct index *ix = index_whole(t, p->key.dir);
 	const struct index_bucket *b = p->next;
@@ -119,11 +119,12 @@ static bool probe_step_whole(const struct table *t, struct table_probe *p)
 	if (p->stage == PROBE_WHOLE)
 		return probe_go(p, ix, index_second_bucket(ix, hash), PROBE_WHOLE_SECOND);
 	p->stage = PROBE_OVER;
+	*lost += p->likely == NULL;
 	return false;
 }
 
 /* The endpoint's bucket does not lead to just one session: to several that look alike, to a group, or to nothing. */
-static bool probe_alike(const struct table *t, uint32_t found, struct table_probe *p)
+static bool probe_alike(const struct table *t, uint32_t found, struct table_probe *p, uint32_t *lost)
 {
 	const struct index *ix = index_endpoint(t, p->key.dir);
 	const struct index_bucket *b = p->next;
@@ -144,24 +145,25 @@ static bool probe_alike(const struct table *t, uint32_t found, struct table_prob
 		prefetch(&t->groups[p->group]);
 	if (p->group != INDEX_NONE || (p->likely == NULL && has_strays(t, p->key.dir)))
 		return probe_whole(t, p);
+	*lost += p->likely == NULL;
 	if (p->likely == NULL && ix->stashed == 0)
 		p->stage = PROBE_MISSED;
 	return false;
 }
 
 /* True: there is another step. */
-static inline bool probe_step(const struct table *t, struct table_probe *p)
+static inline bool probe_step(const struct table *t, struct table_probe *p, uint32_t *lost)
 {
 	const struct index_bucket *b = p->next;
 	uint32_t found, ref;
 
 	if (p->stage > PROBE_SECOND)
-		return probe_step_whole(t, p);
+		return probe_step_whole(t, p, lost);
 	found = index_match(b, UINT32_MAX << MAPPING_REF_BITS, index_tag_of(p->hash, MAPPING_REF_BITS));
 	if (found == 0 || (found & (found - 1)) != 0)
-		return probe_alike(t, found, p);
+		return probe_alike(t, found, p, lost);
 	ref = b->slot[__builtin_ctz(found)] & ((1u << MAPPING_REF_BITS) - 1);
-	return ref < GROUP_REF ? probe_found(t, ref, p) : probe_alike(t, found, p);
+	return ref < GROUP_REF ? probe_found(t, ref, p) : probe_alike(t, found, p, lost);
 }
 
 static void ask_for(struct table_probe *const p[], uint32_t n)
@@ -171,14 +173,14 @@ static void ask_for(struct table_probe *const p[], uint32_t n)
 }
 
 /* Those that have another step come to the front. */
-static uint32_t probe_step_all(const struct table *t, struct table_probe *p[], uint32_t n)
+static uint32_t probe_step_all(const struct table *t, struct table_probe *p[], uint32_t n, uint32_t *lost)
 {
 	uint32_t left = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
 		struct table_probe *q = p[i];
 
-		if (!probe_step(t, q))
+		if (!probe_step(t, q, lost))
 			continue;
 		p[i] = p[left];
 		p[left++] = q;
@@ -186,21 +188,27 @@ static uint32_t probe_step_all(const struct table *t, struct table_probe *p[], u
 	return left;
 }
 
-static void probe_group(const struct table *t, struct table_probe *p[], uint32_t n)
+static uint32_t probe_group(const struct table *t, struct table_probe *p[], uint32_t n)
 {
+	uint32_t lost = 0;
+
 	for (uint32_t i = 0; i < n; i++)
 		probe_begin(t, p[i]);
 	ask_for(p, n);
 	for (uint32_t left; n > 0; n = left) {
-		left = probe_step_all(t, p, n);
+		left = probe_step_all(t, p, n, &lost);
 		ask_for(p, n);
 	}
+	return lost;
 }
 
-void table_probe(const struct table *t, struct table_probe *p[], uint32_t n)
+uint32_t table_probe(const struct table *t, struct table_probe *p[], uint32_t n)
 {
+	uint32_t lost = 0;
+
 	for (uint32_t at = 0; at < n; at += PROBE_GROUP)
-		probe_group(t, &p[at], n - at < PROBE_GROUP ? n - at : PROBE_GROUP);
+		lost += probe_group(t, &p[at], n - at < PROBE_GROUP ? n - at : PROBE_GROUP);
+	return lost;
 }
 
 bool table_probe_joins(const struct table *t, const struct table_probe *p)

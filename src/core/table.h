@@ -175,8 +175,8 @@ uint64_t table_hash(const struct table *t, const struct session_key *k); /* of w
 /* Session with exactly this key that has not timed out, or NULL. */
 struct session *table_find(struct table *t, const struct session_key *k, uint64_t hash, uint32_t now_s);
 
-/* The same of many at once, so that their cache misses overlap: table_probe() for all, which reorders `p`, then
- * table_find_probed() for each. Sessions may come and go in between. */
+/* The same of many at once, so that their cache misses overlap: table_probe() for all, which reorders `p` and says how many
+ * will probably not be found (their `likely` is NULL), then table_find_probed() for each. Sessions may come and go in between. */
 struct table_probe {
 	struct session_key key; /* the caller's; the rest is the table's */
 	uint64_t hash;
@@ -187,7 +187,7 @@ struct table_probe {
 	uint32_t group;	  /* perhaps its mapping, which has several sessions */
 	uint8_t stage;
 };
-void table_probe(const struct table *t, struct table_probe *p[], uint32_t n);
+uint32_t table_probe(const struct table *t, struct table_probe *p[], uint32_t n);
 /* A hint, of one outbound that found nothing: asks for what joining its mapping will read. False: it seems to have none. */
 bool table_probe_joins(const struct table *t, const struct table_probe *p);
 struct session *table_find_probed(struct table *t, const struct table_probe *p, uint32_t now_s);
