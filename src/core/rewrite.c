@@ -146,19 +146,14 @@ void rewrite_apply(struct pkt_view *v, const struct rewrite *rw)
 	put_packet(v, rw);
 }
 
-/* ---- one endpoint, of whatever is not plain ---- */
-
-void rewrite_source_other(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial)
+void rewrite_other(struct pkt_view *v, enum rewrite_half half, uint32_t address, uint16_t port, bool csum_partial)
 {
-	struct rewrite rw = {address, v->dst, port, v->class_ == CLASS_ICMP ? port : v->dport, csum_partial};
+	struct rewrite rw = {v->src, v->dst, v->sport, v->dport, csum_partial};
 
-	put_packet(v, &rw);
-}
-
-void rewrite_destination_other(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial)
-{
-	struct rewrite rw = {v->src, address, v->class_ == CLASS_ICMP ? port : v->sport, port, csum_partial};
-
+	*(half == REWRITE_SOURCE ? &rw.src : &rw.dst) = address;
+	*(half == REWRITE_SOURCE ? &rw.sport : &rw.dport) = port;
+	if (v->class_ == CLASS_ICMP)
+		rw.sport = rw.dport = port;
 	put_packet(v, &rw);
 }
 

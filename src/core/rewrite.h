@@ -72,9 +72,10 @@ enum { /* offsets in the headers (RFC 791, 793, 768) */
        REWRITE_UDP_CHECK = 6,
 };
 
+enum rewrite_half { REWRITE_SOURCE, REWRITE_DESTINATION };
+
 /* The two above, of what is not plain. */
-void rewrite_source_other(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial);
-void rewrite_destination_other(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial);
+void rewrite_other(struct pkt_view *v, enum rewrite_half half, uint32_t address, uint16_t port, bool csum_partial);
 
 static inline uint32_t rewrite_big32(uint32_t v)
 {
@@ -125,39 +126,39 @@ static inline bool rewrite_is_plain(const struct pkt_view *v, bool csum_partial)
 	return v->kind <= PKT_UDP && !v->is_quote && !csum_partial;
 }
 
-/* `half`: 0 the source, 1 the destination. */
-static inline void rewrite_put_endpoint(const struct pkt_view *v, unsigned half, uint32_t address, uint16_t port)
+static inline void rewrite_put_endpoint(const struct pkt_view *v, enum rewrite_half half, uint32_t address,
+					uint16_t port)
 {
-	uint64_t diff = rewrite_put_address(v->ip + REWRITE_IP_SRC + 4 * half, address);
+	uint64_t diff = rewrite_put_address(v->ip + REWRITE_IP_SRC + 4 * (size_t)half, address);
 
 	rewrite_carry(v->ip + REWRITE_IP_CHECK, diff, false);
-	diff += rewrite_put_port(v->l4 + 2 * half, port);
+	diff += rewrite_put_port(v->l4 + 2 * (size_t)half, port);
 	if (v->kind == PKT_TCP)
 		rewrite_carry(v->l4 + REWRITE_TCP_CHECK, diff, false);
 	else
 		rewrite_carry(v->l4 + REWRITE_UDP_CHECK, diff, true);
 }
 
-static inline void rewrite_source(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial)
+static inline void rewrite_endpoint(struct pkt_view *v, enum rewrite_half half, uint32_t address, uint16_t port,
+				    bool csum_partial)
 {
 	if (!rewrite_is_plain(v, csum_partial)) {
-		rewrite_source_other(v, address, port, csum_partial);
+		rewrite_other(v, half, address, port, csum_partial);
 		return;
 	}
-	rewrite_put_endpoint(v, 0, address, port);
-	v->src = address;
-	v->sport = port;
+	rewrite_put_endpoint(v, half, address, port);
+	*(half == REWRITE_SOURCE ? &v->src : &v->dst) = address;
+	*(half == REWRITE_SOURCE ? &v->sport : &v->dport) = port;
+}
+
+static inline void rewrite_source(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial)
+{
+	rewrite_endpoint(v, REWRITE_SOURCE, address, port, csum_partial);
 }
 
 static inline void rewrite_destination(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial)
 {
-	if (!rewrite_is_plain(v, csum_partial)) {
-		rewrite_destination_other(v, address, port, csum_partial);
-		return;
-	}
-	rewrite_put_endpoint(v, 1, address, port);
-	v->dst = address;
-	v->dport = port;
+	rewrite_endpoint(v, REWRITE_DESTINATION, address, port, csum_partial);
 }
 
 #endif
