@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The Internet checksum (RFC 1071): in full and by difference (RFC 1624). The UDP zero rule
- * (RFC 768: 0 means "none", a computed 0 is sent as 0xffff) lives here and nowhere else.
+ * (RFC 768: 0 means "none", a computed 0 is sent as 0xffff) lives here, and in rewrite.h for the packet path.
  *
  * A "sum" is an unfolded 32-bit one's-complement sum of 16-bit words in host order; at most 65535
  * words may be added before folding. Differences never repair a wrong checksum: what was wrong by

@@ -459,7 +459,7 @@ static void process(struct nat *n, struct work *w)
 
 /* ---- the batch ---- */
 
-/* What found no session will open one, unless policy is against it. */
+/* What found no session will mostly open one. */
 static void prefetch_openings(struct nat *n, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {

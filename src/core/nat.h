@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The façade: packets in, packets out. Pure: no system call, no clock, no randomness of its own, no allocation after creation
- * except in nat_reconfigure(). The same seed, times and packets give the same bytes.
+ * except in nat_reconfigure(). The same seed, times and batches of packets give the same bytes.
  */
 #ifndef NATD_CORE_NAT_H
 #define NATD_CORE_NAT_H

@@ -29,6 +29,20 @@ bool nat_port_is_natds(const struct nat *n, enum nat_class c, uint32_t address, 
 	       rules_forward_inbound(n->rules, c, address, port, 0, &to, &to_port) != -1;
 }
 
+/* What may open a session at all. The choice RFC 5382 leaves open: a segment of no known connection is dropped, always. */
+static enum nat_reason check_opener(const struct nat *n, const struct work *w)
+{
+	const struct pkt_view *v = &w->v;
+
+	if (v->kind == PKT_TCP && (v->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
+		return DROP_TCP_NO_SESSION;
+	if (v->kind == PKT_ICMP_REPLY)
+		return DROP_ICMP_NO_SESSION;
+	if (v->kind == PKT_OTHER && n->policy->other_protocols == OTHER_DROP)
+		return DROP_OTHER_PROTOCOL;
+	return NAT_PASS;
+}
+
 /* ---- may it have one more? ---- */
 
 /* A bucket that holds one second's worth. The record is new when rate_ms is 0. */
@@ -268,8 +282,8 @@ void nat_open_prefetch(struct nat *n, struct work *w)
 	struct port_request rq;
 	int32_t ordinal, slot;
 
-	if (w->dir != DIR_OUT || w->v.class_ == CLASS_OTHER || rules_address_count(n->rules) == 0 ||
-	    table_probe_joins(n->table, &w->probe))
+	if (w->dir != DIR_OUT || w->v.class_ == CLASS_OTHER || check_opener(n, w) != NAT_PASS ||
+	    rules_address_count(n->rules) == 0 || table_probe_joins(n->table, &w->probe))
 		return;
 	draw(n, w);
 	ordinal = partner(n, table_host(n->table, w->v.src, false));
@@ -350,20 +364,6 @@ static struct session *open_session(struct nat *n, struct work *w, const struct 
 static uint8_t first_state(enum nat_dir dir)
 {
 	return dir == DIR_OUT ? SESSION_SYN_OUT : SESSION_SYN_IN;
-}
-
-/* What may open a session at all. The choice RFC 5382 leaves open: a segment of no known connection is dropped, always. */
-static enum nat_reason check_opener(const struct nat *n, const struct work *w)
-{
-	const struct pkt_view *v = &w->v;
-
-	if (v->kind == PKT_TCP && (v->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
-		return DROP_TCP_NO_SESSION;
-	if (v->kind == PKT_ICMP_REPLY)
-		return DROP_ICMP_NO_SESSION;
-	if (v->kind == PKT_OTHER && n->policy->other_protocols == OTHER_DROP)
-		return DROP_OTHER_PROTOCOL;
-	return NAT_PASS;
 }
 
 static bool is_hosts_port(const struct nat *n, const struct work *w)

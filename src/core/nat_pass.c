@@ -249,7 +249,8 @@ static __attribute__((noinline)) struct session *open_new(struct nat *n, struct 
 	enum nat_reason why = nat_check_addresses(n, w);
 	struct session *s = why == NAT_PASS ? nat_open(n, w, &why) : NULL;
 
-	w->reason = (uint8_t)why;
+	if (s == NULL)
+		w->reason = (uint8_t)why;
 	return s;
 }
 

@@ -4,7 +4,7 @@
  *
  * Theory of operation. A packet is a `struct work` on its way through these steps:
  *
- *   nat_batch     parse all (direction, key, hash, prefetch), then one by one:
+ *   nat_batch     parse all (direction, key), look all keys up side by side, then one by one:
  *   process       later fragment, ICMP error, or
  *   translate     one pass outbound or inbound; a hairpinned packet takes both, in that order
  *     nat_pass      find the session (nat_open.c makes it when policy lets it), track, rewrite
@@ -45,7 +45,7 @@ struct holds {
 	uint32_t count;
 };
 
-/* What the first pass of a hairpinned packet changes. */
+/* What the two passes of a hairpinned packet change, as it was. */
 struct origin {
 	uint32_t src, dst;
 	uint16_t sport, dport;
@@ -57,7 +57,7 @@ struct work {
 	struct session *session; /* of the last pass */
 	uint16_t mtu;		 /* of the way out, 0: not known */
 	uint8_t dir;		 /* enum nat_dir of the next pass */
-	uint8_t reason;		 /* enum nat_reason found while classifying */
+	uint8_t reason;		 /* enum nat_reason found while classifying, or why it has no session */
 	bool has_key;		 /* a session may have it: it is no later fragment, ICMP error or worse */
 	bool hairpin;		 /* from inside to an outside address of natd */
 	bool to_host;		 /* the verdict is NAT_TO_HOST, untouched */
@@ -133,7 +133,8 @@ bool nat_port_is_natds(const struct nat *n, enum nat_class c, uint32_t address, 
 
 /* nat_icmp.c */
 void nat_icmp_error(struct nat *n, struct work *w);
-/* Makes `w` again what came in, whichever pass it is in: addresses, ports, id. */
+/* Makes `w` again what came in: addresses, ports, id. For whoever has not written yet in its last pass: of what is not
+ * hairpinned nothing has changed then. */
 void nat_restore(struct work *w);
 /* Answers the sender of `w` (restored to what it sent) with an ICMP error, if one may be sent. */
 void nat_answer(struct nat *n, struct work *w, uint8_t type, uint8_t code, uint16_t mtu);

@@ -254,7 +254,8 @@ static uint16_t choose_free(struct choice *c, const struct demand *d)
 
 	for (int i = 0; i < PROBES && n > 0; i++) {
 		port = nth(d, below(&c->random, n));
-		prefetch_port(c->t, c->rq, port);
+		if (i == 0) /* mostly it is the one */
+			prefetch_port(c->t, c->rq, port);
 		if (try_port(c, port))
 			return port;
 	}
@@ -361,7 +362,7 @@ void table_port_prefetch(const struct table *t, const struct port_request *rq, u
 
 	if (rq->class_ >= TABLE_CLASSES || rq->ext >= t->max_addresses)
 		return;
-	if (rq->prefer != 0)
+	if (rq->prefer != 0 && in_ranges(rq, rq->prefer))
 		prefetch_port(t, rq, rq->prefer);
 	else if (n > 0)
 		prefetch_port(t, rq, nth(&d, below(&random, n)));

@@ -257,8 +257,8 @@ struct session *table_session_open(struct table *t, const struct session_spec *s
 	if (!is_sane(t, spec, &fresh))
 		return NULL;
 	session_hash(t, &fresh, &h);
-	if (!index_is_noted(&t->index[IX_EXTERNAL], h.external)) /* no new mapping */
-		prefetch_whole(t, &fresh);
+	if (!session_is_pooled(&fresh) || !index_is_noted(&t->index[IX_EXTERNAL], h.external))
+		prefetch_whole(t, &fresh); /* it has no mapping, or not to itself */
 	for (int dir = DIR_OUT; dir <= DIR_IN; dir++) {
 		struct session *old = session_same_noting(t, &fresh, (enum nat_dir)dir, &h);
 

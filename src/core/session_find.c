@@ -213,11 +213,12 @@ uint32_t table_probe(const struct table *t, struct table_probe *p[], uint32_t n)
 
 bool table_probe_joins(const struct table *t, const struct table_probe *p)
 {
-	const struct group *g = &t->groups[p->group];
+	const struct group *g;
 	struct session s;
 
 	if (p->group == INDEX_NONE)
 		return false;
+	g = &t->groups[p->group];
 	s = (struct session){
 		.rem_addr = p->key.remote,
 		.rem_port = p->key.remote_port,

@@ -354,14 +354,26 @@ struct trimmer {
 	bool more;
 };
 
-/* Gives back the whole pages between entry `from` and entry `to` of an array. */
-static void trim(const struct trimmer *w, void *array, size_t size, uint32_t from, uint32_t to)
+static uintptr_t page_down(uintptr_t at)
 {
-	uintptr_t base = (uintptr_t)array;
-	uintptr_t start = (base + from * size + TABLE_PAGE - 1) & ~(uintptr_t)(TABLE_PAGE - 1);
-	uintptr_t end = (base + to * size) & ~(uintptr_t)(TABLE_PAGE - 1);
+	return at & ~(uintptr_t)(TABLE_PAGE - 1);
+}
 
-	if (start < end)
+static uintptr_t page_up(uintptr_t at)
+{
+	return page_down(at + TABLE_PAGE - 1);
+}
+
+/* Gives back the pages between entry `from` and entry `to` of an array of `max`, with the page that `to` lies in: what follows
+ * there holds nothing, or was given back before. */
+static void trim(const struct trimmer *w, void *array, size_t size, uint32_t from, uint32_t to, uint32_t max)
+{
+	uintptr_t base = (uintptr_t)array, last = page_down(base + max * size);
+	uintptr_t start = page_up(base + from * size), end = page_up(base + to * size);
+
+	if (end > last) /* another array's page, too */
+		end = last;
+	if (from < to && start < end)
 		w->give_back(w->ctx, (uint8_t *)array + (start - base), end - start);
 }
 
@@ -386,7 +398,7 @@ static void trim_ports(struct trimmer *w, struct table *t)
 			if (w->left < sizeof(struct port_map))
 				return;
 			w->left -= sizeof(struct port_map);
-			trim(w, port_map(t, c, (uint16_t)i), sizeof(struct port_map), 0, 1);
+			trim(w, port_map(t, c, (uint16_t)i), sizeof(struct port_map), 0, 1, 1);
 			t->uses[i].touched &= (uint8_t) ~(1u << c);
 		}
 	}
@@ -414,14 +426,14 @@ bool table_trim(struct table *t, void (*give_back)(void *ctx, void *start, size_
 		uint32_t from = trim_from(&w, part[i].size[0] + part[i].size[1], s->top, s->peak);
 
 		for (int k = 0; k < 2 && part[i].size[k] > 0; k++)
-			trim(&w, part[i].array[k], part[i].size[k], from, s->peak);
+			trim(&w, part[i].array[k], part[i].size[k], from, s->peak, s->size);
 		s->peak = from;
 	}
 	for (int i = 0; i < IX_COUNT; i++) {
 		struct index *ix = &t->index[i];
 		uint32_t from = trim_from(&w, sizeof(struct index_bucket), ix->n, ix->peak);
 
-		trim(&w, ix->buckets, sizeof(struct index_bucket), from, ix->peak);
+		trim(&w, ix->buckets, sizeof(struct index_bucket), from, ix->peak, ix->max);
 		ix->peak = from;
 	}
 	trim_ports(&w, t);

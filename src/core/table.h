@@ -274,7 +274,7 @@ struct port_request {
 	const struct nat_range *ranges; /* ascending, disjoint */
 	uint32_t n_ranges;
 	uint16_t prefer; /* PORTS_PRESERVE: this one if it is free; 0: none */
-	uint8_t same_class; /* 1: only ports of prefer_class_of's class (0-1023 or 1024-65535), RFC 4787 REQ-3a, if the ranges have any */
+	uint8_t same_class; /* 1: only ports of like's class (0-1023 or 1024-65535), RFC 4787 REQ-3a, if the ranges have any */
 	uint8_t parity;	  /* 1: only ports of the same parity (RFC 4787 REQ-4) */
 	uint16_t like;	  /* the inside port that same_class and parity look at */
 	bool may_recycle; /* none free: take the port that has rested longest (RFC 6888 REQ-8 a-c) */
@@ -331,7 +331,7 @@ struct table_usage {
 void table_usage(const struct table *t, struct table_usage *u);
 uint64_t table_long_probes(const struct table *t); /* the last of these, alone and at once */
 
-/* Reports address ranges at the end of each array that hold nothing any more, whole 4096-byte pages, so that the
+/* Reports whole 4096-byte pages at the end of each array that hold nothing any more, so that the
  * owner can give them back (they must read as zero afterwards, or be unchanged). 1 MiB a call or little more, so that no
  * call is a pause. True: there is more, for a later call. */
 bool table_trim(struct table *t, void (*give_back)(void *ctx, void *start, size_t len), void *ctx);

@@ -435,6 +435,43 @@ START_TEST(test_memory_is_given_back_after_a_peak)
 }
 END_TEST
 
+static uint32_t pages_in_use(const uint8_t *at, size_t len)
+{
+	static const uint8_t zero[4096];
+	uint32_t n = 0;
+
+	for (size_t i = 0; i + sizeof(zero) <= len; i += sizeof(zero))
+		n += memcmp(at + i, zero, sizeof(zero)) != 0;
+	return n;
+}
+
+/* A page that two pieces share was given back with neither. */
+START_TEST(test_memory_given_back_in_pieces_leaves_no_page_between_them)
+{
+	enum { MANY = 40960, RECORDS_LEFT = 2 /* the header's, the addresses' */ };
+	uint32_t cursor = 0, pieces = 1;
+	struct session *s;
+	struct lab l;
+
+	lab_open(&l, MANY, 1);
+	table_set_timeouts(l.t, &lab_timeouts, 0);
+	for (uint32_t i = 0; i < MANY; i++) {
+		struct session_spec spec = lab_spec(i / 8, 1000, i, (uint16_t)(2000 + i));
+
+		lab_session(&l, &spec);
+	}
+	while ((s = table_next(l.t, &cursor, MANY)) != NULL)
+		table_session_close(l.t, s, l.now_s);
+	ck_assert_uint_ge(pages_in_use(l.memory.records, l.memory.records_len), MANY / 64);
+	while (table_trim(l.t, wipe, &l))
+		pieces++;
+	ck_assert_uint_ge(pieces, 3);
+	ck_assert_uint_le(pages_in_use(l.memory.records, l.memory.records_len), RECORDS_LEFT);
+	lab_check(&l);
+	lab_close(&l);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("table");
@@ -456,6 +493,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, test_host_that_went_is_not_taken_for_the_one_in_its_place);
 	tcase_add_test(tc, test_address_slot_stays_until_nothing_uses_it);
 	tcase_add_test(tc, test_memory_is_given_back_after_a_peak);
+	tcase_add_test(tc, test_memory_given_back_in_pieces_leaves_no_page_between_them);
 	suite_add_tcase(s, tc);
 	return s;
 }

@@ -129,6 +129,68 @@ START_TEST(test_session_opened_after_the_probe_is_found)
 }
 END_TEST
 
+/* The host number `i`, a port of its own: nobody else's mapping, and no forward that could be meant. */
+static struct session_spec endpoint(uint32_t i)
+{
+	return lab_spec(i / 8, (uint16_t)(1000 + i % 8), i, (uint16_t)(2000 + i));
+}
+
+/* The same endpoint with another server. */
+static struct session_spec second(uint32_t i)
+{
+	struct session_spec spec = endpoint(i);
+
+	spec.rem_addr += 0x00400000;
+	return spec;
+}
+
+static struct session_key key_out(const struct session_spec *spec)
+{
+	return (struct session_key){
+		.local = spec->int_addr,
+		.remote = spec->rem_addr,
+		.local_port = spec->int_port,
+		.remote_port = spec->rem_port,
+		.class_ = spec->class_,
+		.dir = DIR_OUT,
+	};
+}
+
+/* A full table where endpoints lead to all sessions, so that what is missed is believed at once: until sessions come, of mappings
+ * of their own or of others'. */
+START_TEST(test_what_many_missed_is_found_when_it_came_meanwhile)
+{
+	enum { OLD = 1200, NEW = 200 };
+	struct probing b = {.probe = calloc(KEYS, sizeof(*b.probe))};
+
+	ck_assert_ptr_nonnull(b.probe);
+	lab_open(&b.l, OLD + 2 * NEW, 1);
+	for (uint32_t i = 0; i < OLD; i++) {
+		struct session_spec spec = endpoint(i);
+
+		lab_session(&b.l, &spec);
+	}
+	for (uint32_t i = 0; i < OLD + NEW; i++) {
+		struct session_spec first = endpoint(i), other = second(i);
+		struct session_key k = key_out(&first);
+
+		add_key(&b, &k);
+		k = key_out(&other);
+		add_key(&b, &k);
+	}
+	ck_assert_uint_ge(table_probe(b.l.t, b.order, b.n), NEW);
+	ck_assert_uint_eq(compare(&b), OLD);
+	for (uint32_t i = 0; i < NEW; i++) {
+		struct session_spec fresh = endpoint(OLD + i), joins = second(i);
+
+		lab_session(&b.l, &fresh);
+		lab_session(&b.l, &joins);
+	}
+	ck_assert_uint_eq(compare(&b), OLD + 2 * NEW);
+	close_busy(&b);
+}
+END_TEST
+
 START_TEST(test_sessions_whose_time_is_up_are_not_found)
 {
 	struct probing b;
@@ -149,6 +211,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, test_many_keys_at_once_find_what_one_by_one_they_find);
 	tcase_add_test(tc, test_sessions_closed_after_the_probe_are_not_found);
 	tcase_add_loop_test(tc, test_session_opened_after_the_probe_is_found, 0, 2);
+	tcase_add_test(tc, test_what_many_missed_is_found_when_it_came_meanwhile);
 	tcase_add_test(tc, test_sessions_whose_time_is_up_are_not_found);
 	suite_add_tcase(s, tc);
 	return s;
