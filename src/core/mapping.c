@@ -84,7 +84,9 @@ static bool owns(const struct table *t, uint32_t ref, unsigned class_, uint32_t 
 	return session_class(s) == class_ && ((uint32_t)s->ext << 16 | s->ext_port) == endpoint;
 }
 
-static uint32_t owner_hashed(const struct table *t, unsigned class_, uint16_t ext, uint16_t port, uint64_t hash)
+/* Walks are apart from what asks for them: of what comes new it is known already that there is nothing to walk to. */
+static __attribute__((noinline)) uint32_t walk_external(const struct table *t, unsigned class_, uint16_t ext,
+							uint16_t port, uint64_t hash)
 {
 	struct index_cursor c;
 	uint32_t ref;
@@ -94,6 +96,11 @@ static uint32_t owner_hashed(const struct table *t, unsigned class_, uint16_t ex
 			break;
 	}
 	return ref;
+}
+
+static inline uint32_t owner_hashed(const struct table *t, unsigned class_, uint16_t ext, uint16_t port, uint64_t hash)
+{
+	return index_is_noted(&t->index[IX_EXTERNAL], hash) ? INDEX_NONE : walk_external(t, class_, ext, port, hash);
 }
 
 uint32_t mapping_owner(const struct table *t, unsigned class_, uint16_t ext, uint16_t port)
@@ -118,7 +125,7 @@ static bool has_internal_key(const struct table *t, uint32_t ref, const struct s
 	return is_internal_key(t, &s, key);
 }
 
-static uint32_t find_hashed(const struct table *t, const struct session *key, uint64_t hash)
+static __attribute__((noinline)) uint32_t walk_internal(const struct table *t, const struct session *key, uint64_t hash)
 {
 	struct index_cursor c;
 	uint32_t ref;
@@ -130,12 +137,14 @@ static uint32_t find_hashed(const struct table *t, const struct session *key, ui
 	return ref;
 }
 
+static inline uint32_t find_hashed(const struct table *t, const struct session *key, uint64_t hash)
+{
+	return index_is_noted(&t->index[IX_INTERNAL], hash) ? INDEX_NONE : walk_internal(t, key, hash);
+}
+
 static uint32_t find_internal(const struct table *t, const struct session *key)
 {
-	uint64_t hash = mapping_key_internal(t, key);
-
-	index_prefetch_both(&t->index[IX_INTERNAL], hash);
-	return find_hashed(t, key, hash);
+	return find_hashed(t, key, mapping_key_internal(t, key));
 }
 
 uint32_t mapping_listed(const struct table *t, uint32_t ref)
