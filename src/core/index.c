@@ -15,7 +15,7 @@
  * remains goes to the stash, and is taken up again at later calls. Nothing records which keys of a
  * bucket lie in their second one: a miss reads both. That is the price for 16 slots a line instead of
  * 15, and for growth that need not look for strays. A stray comes home when its bucket is split or a
- * look-up meets it, if there is room.
+ * look-up of one key meets it, if there is room; of many at once (session_find.c) it costs a step.
  *
  * One step of growing or shrinking moves at most 16 entries, and the stash has room for so many before
  * it begins: so no step can fail. Entries in the stash make the table grow early.

@@ -28,14 +28,24 @@ static inline uint64_t hash_whole(const struct table *t, const struct session_ke
 			 key_kind(k->class_, k->dir == DIR_OUT ? KEY_OUT : KEY_IN));
 }
 
+static inline enum table_index which_whole(unsigned dir)
+{
+	return dir == DIR_OUT ? IX_OUT : IX_IN;
+}
+
+static inline enum table_index which_endpoint(unsigned dir)
+{
+	return dir == DIR_OUT ? IX_INTERNAL : IX_EXTERNAL;
+}
+
 static inline const struct index *index_whole(const struct table *t, unsigned dir)
 {
-	return &t->index[dir == DIR_OUT ? IX_OUT : IX_IN];
+	return &t->index[which_whole(dir)];
 }
 
 static inline const struct index *index_endpoint(const struct table *t, unsigned dir)
 {
-	return &t->index[dir == DIR_OUT ? IX_INTERNAL : IX_EXTERNAL];
+	return &t->index[which_endpoint(dir)];
 }
 
 static inline uint64_t hash_key(const struct table *t, const struct session_key *k)
@@ -76,11 +86,12 @@ static inline bool probe_go(struct table_probe *p, const struct index *ix, uint3
 	return true;
 }
 
-static bool probe_whole(const struct table *t, struct table_probe *p)
+static bool probe_whole(const struct table *t, uint64_t hash, struct table_probe *p)
 {
 	const struct index *ix = index_whole(t, p->key.dir);
 
-	return probe_go(p, ix, index_first_bucket(ix, hash_whole(t, &p->key)), PROBE_WHOLE);
+	p->whole = hash;
+	return probe_go(p, ix, index_first_bucket(ix, hash), PROBE_WHOLE);
 }
 
 static inline void probe_begin(const struct table *t, struct table_probe *p)
@@ -92,7 +103,7 @@ static inline void probe_begin(const struct table *t, struct table_probe *p)
 	p->group = INDEX_NONE;
 	p->likely = p->other = NULL;
 	if (p->key.class_ == CLASS_OTHER)
-		probe_whole(t, p);
+		probe_whole(t, p->hash, p);
 	else
 		probe_go(p, ix, index_first_bucket(ix, p->hash), PROBE_FIRST);
 }
@@ -111,13 +122,12 @@ static bool probe_step_whole(const struct table *t, struct table_probe *p, uint3
 {
 	const struct index *ix = index_whole(t, p->key.dir);
 	const struct index_bucket *b = p->next;
-	uint64_t hash = hash_whole(t, &p->key);
-	uint32_t found = index_match(b, UINT32_MAX << SESSION_REF_BITS, index_tag_of(hash, SESSION_REF_BITS));
+	uint32_t found = index_match(b, UINT32_MAX << SESSION_REF_BITS, index_tag_of(p->whole, SESSION_REF_BITS));
 
 	if (found != 0)
 		return probe_found(t, b->slot[__builtin_ctz(found)] & ((1u << SESSION_REF_BITS) - 1), p);
 	if (p->stage == PROBE_WHOLE)
-		return probe_go(p, ix, index_second_bucket(ix, hash), PROBE_WHOLE_SECOND);
+		return probe_go(p, ix, index_second_bucket(ix, p->whole), PROBE_WHOLE_SECOND);
 	p->stage = PROBE_OVER;
 	*lost += p->likely == NULL;
 	return false;
@@ -144,7 +154,7 @@ static bool probe_alike(const struct table *t, uint32_t found, struct table_prob
 	if (p->group != INDEX_NONE)
 		prefetch(&t->groups[p->group]);
 	if (p->group != INDEX_NONE || (p->likely == NULL && has_strays(t, p->key.dir)))
-		return probe_whole(t, p);
+		return probe_whole(t, hash_whole(t, &p->key), p);
 	*lost += p->likely == NULL;
 	if (p->likely == NULL && ix->stashed == 0)
 		p->stage = PROBE_MISSED;
@@ -263,7 +273,7 @@ struct trace {
 
 static __attribute__((noinline)) void find_whole(const struct table *t, const struct session_key *k, struct trace *f)
 {
-	enum table_index which = k->dir == DIR_OUT ? IX_OUT : IX_IN;
+	enum table_index which = which_whole(k->dir);
 	uint64_t hash = hash_whole(t, k);
 	struct index_cursor c;
 
@@ -279,7 +289,7 @@ static __attribute__((noinline)) void find_whole(const struct table *t, const st
 /* Living or timed out. */
 static inline void find(const struct table *t, const struct session_key *k, uint64_t hash, struct trace *f)
 {
-	enum table_index which = k->dir == DIR_OUT ? IX_INTERNAL : IX_EXTERNAL;
+	enum table_index which = which_endpoint(k->dir);
 	bool is_asked = k->class_ == CLASS_OTHER, is_grouped = false;
 	struct index_cursor c = {.step = 2};
 
@@ -301,7 +311,7 @@ static inline void find(const struct table *t, const struct session_key *k, uint
 /* What is asked next about the same endpoint need not look either. */
 static void note_missed(struct table *t, unsigned dir, uint64_t hash)
 {
-	index_note_missed(&t->index[dir == DIR_OUT ? IX_INTERNAL : IX_EXTERNAL], hash);
+	index_note_missed(&t->index[which_endpoint(dir)], hash);
 }
 
 struct session *table_find(struct table *t, const struct session_key *k, uint64_t hash, uint32_t now_s)

@@ -179,8 +179,8 @@ struct session *table_find(struct table *t, const struct session_key *k, uint64_
  * will probably not be found (their `likely` is NULL), then table_find_probed() for each. Sessions may come and go in between. */
 struct table_probe {
 	struct session_key key; /* the caller's; the rest is the table's */
-	uint64_t hash;
-	const void *next; /* what is read next */
+	uint64_t hash, whole;	/* of what the look-up begins with; of the whole key, if it comes to that */
+	const void *next;	/* what is read next */
 	/* Perhaps the one; or NULL. Not read yet, and perhaps another's by the time it is. */
 	struct session *likely, *other;
 	uint32_t entries; /* how many sessions had ever been entered by then */
