@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: ISC
 # The core asks for memory ahead where it means to: a compiler that takes a function of prefetches for nothing drops its
-# calls in silence (src/core/prefetch.h). Looks for the instruction, or a call of another such function, in functions that do
+# calls in silence (src/core/base/prefetch.h). Looks for the instruction, or a call of another such function, in functions that do
 # nothing else.
 #
 #   check-prefetch.sh [OBJECT FUNCTION]...
 
 if [ $# -eq 0 ]; then
-	set -- src/core/libnatcore_la-session.o session_prefetch src/core/libnatcore_la-port.o table_port_prefetch
+	set -- src/core/table/libnatcore_la-session.o session_prefetch src/core/table/libnatcore_la-port.o table_port_prefetch
 fi
 machine=$(uname -m)
 case $machine in
@@ -31,7 +31,7 @@ while [ $# -gt 0 ]; do
 		echo "prefetch: no code of $2() in $1 (link-time optimisation?)" >&2
 		skipped=yes
 	elif ! echo "$code" | grep -qE "[[:space:]]($asking)"; then
-		echo "prefetch: $2() in $1 asks for nothing: see src/core/prefetch.h" >&2
+		echo "prefetch: $2() in $1 asks for nothing: see src/core/base/prefetch.h" >&2
 		status=1
 	fi
 	shift 2

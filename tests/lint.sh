@@ -14,7 +14,7 @@ if [ "${1:-}" = -s ]; then
 fi
 all="format headers layering shell man python cppcheck tidy"
 jobs=$(nproc)
-flags=(-std=gnu11 -D_FORTIFY_SOURCE=0 -I"$root/src" -I"$root/src/core" -I"$root/tests/unit" -DSYSCONFDIR='"/etc"' -DRUNSTATEDIR='"/run"')
+flags=(-std=gnu11 -D_FORTIFY_SOURCE=0 -I"$root/src" -I"$root/tests/unit" -DSYSCONFDIR='"/etc"' -DRUNSTATEDIR='"/run"')
 if [ -f config.h ]; then
 	flags+=(-include config.h)
 fi

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "core/policy.h"
+#include "core/policy/policy.h"
 #include "log.h"
 
 #ifndef RUNSTATEDIR

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/policy.h"
+#include "core/policy/policy.h"
 
 enum { TEXT_WHY_SIZE = 160, TEXT_ADDRESS_SIZE = 16, TEXT_RANGE_SIZE = 2 * TEXT_ADDRESS_SIZE };
 

@@ -15,8 +15,8 @@
 #include <assert.h>
 #include <string.h>
 
-#include "core/nat.h"
-#include "core/tcp.h"
+#include "core/nat/nat.h"
+#include "core/tcp/tcp.h"
 
 enum {
 	IDLE_PER_VISIT = 16,

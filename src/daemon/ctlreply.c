@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #include "common/ctlrecord.h"
-#include "core/nat.h"
+#include "core/nat/nat.h"
 
 enum {
 	LAST_ROOM = CTL_TEXT_MAX + 128, /* kept for the last line and the end */

@@ -18,8 +18,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "core/nat.h"
-#include "core/table.h"
+#include "core/nat/nat.h"
+#include "core/table/table.h"
 #include "log.h"
 #include "loop.h"
 #include "worker.h"

@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/packet.h"
-#include "core/policy.h"
+#include "core/packet/packet.h"
+#include "core/policy/policy.h"
 #include "netlink.h"
 
 enum { HOSTPORTS_MAX = 256 }; /* of one protocol: as many as get a steering rule of their own */

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "core/packet.h"
+#include "core/packet/packet.h"
 
 enum { RECEIVE_BUFFER = 1 << 20 }; /* bytes */
 

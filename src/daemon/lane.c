@@ -29,8 +29,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "core/checksum.h"
-#include "core/packet.h"
+#include "core/packet/checksum.h"
+#include "core/packet/packet.h"
 #include "log.h"
 #include "merge.h"
 

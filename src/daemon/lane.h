@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/nat.h"
+#include "core/nat/nat.h"
 #include "rawsock.h"
 #include "tun.h"
 

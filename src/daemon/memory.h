@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/nat.h"
+#include "core/nat/nat.h"
 
 struct memory {
 	struct nat_memory nat; /* for nat_create() */

@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/checksum.h"
-#include "core/packet.h"
+#include "core/packet/checksum.h"
+#include "core/packet/packet.h"
 
 enum {
 	HEADERS = 28, /* IP without options, UDP */

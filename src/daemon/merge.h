@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "core/nat.h"
+#include "core/nat/nat.h"
 
 enum {
 	MERGE_GROUPS = 16, /* flows joined at the same time */

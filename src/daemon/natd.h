@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/nat.h"
+#include "core/nat/nat.h"
 #include "ctlserver.h"
 #include "dataplane.h"
 #include "handover.h"

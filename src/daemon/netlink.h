@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/policy.h"
+#include "core/policy/policy.h"
 
 enum {
 	NETLINK_IFNAME_SIZE = 16, /* IFNAMSIZ, with the NUL */

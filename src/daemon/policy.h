@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "config.h"
-#include "core/policy.h"
+#include "core/policy/policy.h"
 
 struct host_address {
 	uint32_t address; /* the host's own (IFA_LOCAL), host byte order */

@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "core/packet.h"
+#include "core/packet/packet.h"
 #include "vnet.h"
 
 struct rawsock {

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/nat.h"
+#include "core/nat/nat.h"
 #include "iocounter.h"
 
 enum {

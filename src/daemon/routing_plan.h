@@ -34,7 +34,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/policy.h"
+#include "core/policy/policy.h"
 #include "netlink.h"
 #include "sysctl.h"
 

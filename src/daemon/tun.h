@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "core/nat.h"
+#include "core/nat/nat.h"
 #include "iocounter.h"
 
 enum { TUN_NAME_SIZE = 16 }; /* IFNAMSIZ, with the NUL */

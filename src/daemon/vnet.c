@@ -8,8 +8,8 @@
 #include <linux/virtio_net.h>
 #include <string.h>
 
-#include "core/checksum.h"
-#include "core/packet.h"
+#include "core/packet/checksum.h"
+#include "core/packet/packet.h"
 
 _Static_assert(sizeof(struct virtio_net_hdr) == VNET_HEADER_SIZE, "the short header, without num_buffers");
 

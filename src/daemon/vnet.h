@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/nat.h"
+#include "core/nat/nat.h"
 
 enum { VNET_HEADER_SIZE = 10 }; /* bytes, native byte order (the TUN driver's default) */
 

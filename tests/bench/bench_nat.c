@@ -25,7 +25,7 @@
 #include <x86intrin.h>
 #endif
 
-#include "../../src/core/nat.h"
+#include "../../src/core/nat/nat.h"
 
 enum {
 	BATCH = 64,

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/table.h"
+#include "core/table/table.h"
 
 #if defined(__x86_64__)
 #include <x86intrin.h>

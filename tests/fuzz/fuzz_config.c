@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "core/rule.h"
+#include "core/policy/rule.h"
 #include "daemon/config.h"
 #include "daemon/policy.h"
 

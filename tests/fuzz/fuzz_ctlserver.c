@@ -12,8 +12,8 @@
 #include <string.h>
 
 #include "common/ctlrecord.h"
-#include "core/checksum.h"
-#include "core/nat.h"
+#include "core/packet/checksum.h"
+#include "core/nat/nat.h"
 #include "daemon/ctlclient.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fragment.h"
+#include "core/fragment/fragment.h"
 
 enum { MAX_HELD = 24, STEP_LEN = 5, PACKET_MAX = 20 + 255 * 64 + 7 };
 

@@ -18,7 +18,7 @@
 #include <string.h>
 
 #include "build.h"
-#include "nat.h"
+#include "core/nat/nat.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

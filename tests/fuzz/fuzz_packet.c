@@ -13,10 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "checksum.h"
-#include "icmp.h"
-#include "packet.h"
-#include "rewrite.h"
+#include "core/packet/checksum.h"
+#include "core/packet/icmp.h"
+#include "core/packet/packet.h"
+#include "core/packet/rewrite.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

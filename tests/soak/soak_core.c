@@ -20,7 +20,7 @@
 
 #include "soak_packet.h"
 
-#include "core/nat.h"
+#include "core/nat/nat.h"
 
 enum {
 	FLOWS = 4096, /* a power of two */

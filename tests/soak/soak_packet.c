@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "core/packet.h"
+#include "core/packet/packet.h"
 
 enum { IP = 20, UDP = 8, TCP = 20, ICMP = 8, CUT = 16 /* bytes of the datagram in its first part */ };
 

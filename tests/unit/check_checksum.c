@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "build.h"
-#include "checksum.h"
+#include "core/packet/checksum.h"
 #include "unit.h"
 
 static void fill_random(uint8_t *p, size_t len)

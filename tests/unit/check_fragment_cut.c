@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "build.h"
-#include "fragment.h"
-#include "packet.h"
+#include "core/fragment/fragment.h"
+#include "core/packet/packet.h"
 #include "unit.h"
 
 enum { PIECES_MAX = 8192 };

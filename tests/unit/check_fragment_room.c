@@ -3,7 +3,7 @@
  * Fragments when room is short: shares, floods, limits; and very many of them against a slow model.
  */
 #include "fragbench.h"
-#include "fragment_store.h"
+#include "core/fragment/fragment_store.h"
 
 /* ---- room ---- */
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "build.h"
-#include "icmp.h"
+#include "core/packet/icmp.h"
 #include "unit.h"
 
 static const uint32_t A = BUILD_IP(10, 8, 0, 2), S = BUILD_IP(192, 0, 2, 7), E = BUILD_IP(203, 0, 113, 1);

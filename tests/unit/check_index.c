@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hash.h"
-#include "index.h"
+#include "core/base/hash.h"
+#include "core/table/index.h"
 #include "unit.h"
 
 enum { KEYS = 20000, REF_BITS = 24 };

@@ -6,7 +6,7 @@
 #include <check.h>
 #include <string.h>
 
-#include "../../src/core/packet.h"
+#include "../../src/core/packet/packet.h"
 #include "../../src/daemon/merge.h"
 #include "build.h"
 #include "unit.h"

@@ -6,7 +6,7 @@
 #include <check.h>
 #include <string.h>
 
-#include "../../src/core/icmp.h"
+#include "../../src/core/packet/icmp.h"
 #include "natlab.h"
 #include "unit.h"
 

@@ -3,7 +3,7 @@
 #include <check.h>
 #include <string.h>
 
-#include "core/rule.h"
+#include "core/policy/rule.h"
 #include "daemon/config.h"
 #include "daemon/policy.h"
 #include "unit.h"

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "build.h"
-#include "packet.h"
+#include "core/packet/packet.h"
 #include "unit.h"
 
 static const uint32_t A = BUILD_IP(10, 8, 0, 2), S = BUILD_IP(192, 0, 2, 7), R = BUILD_IP(198, 51, 100, 9);

@@ -5,7 +5,7 @@
 #include <check.h>
 #include <string.h>
 
-#include "reason.h"
+#include "core/base/reason.h"
 #include "unit.h"
 
 START_TEST(test_every_reason_has_a_name_and_an_explanation)

@@ -3,8 +3,8 @@
 #include <check.h>
 #include <string.h>
 
-#include "core/rule.h"
-#include "core/span.h"
+#include "core/policy/rule.h"
+#include "core/base/span.h"
 #include "unit.h"
 
 enum { LIST_MAX = 12, FROM_MAX = 3, BASE = 0xfffff800 /* the universe ends with the last address of all */ };

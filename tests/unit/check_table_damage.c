@@ -5,7 +5,7 @@
  */
 #include <check.h>
 
-#include "table_private.h"
+#include "core/table/table_private.h"
 
 #include "tablelab.h"
 

@@ -6,7 +6,7 @@
  */
 #include <check.h>
 
-#include "table_private.h"
+#include "core/table/table_private.h"
 
 #include "former.h"
 #include "tablelab.h"

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "table_private.h"
+#include "core/table/table_private.h"
 
 #include "tablelab.h"
 

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "build.h"
-#include "core/checksum.h"
-#include "core/packet.h"
+#include "core/packet/checksum.h"
+#include "core/packet/packet.h"
 #include "daemon/vnet.h"
 #include "unit.h"
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "build.h"
-#include "fragment.h"
+#include "core/fragment/fragment.h"
 #include "unit.h"
 
 enum {

@@ -17,7 +17,7 @@
 #ifndef NATD_TESTS_NATLAB_H
 #define NATD_TESTS_NATLAB_H
 
-#include "../../src/core/nat.h"
+#include "../../src/core/nat/nat.h"
 #include "build.h"
 
 #define LAB_A	 BUILD_IP(10, 8, 0, 2) /* inside hosts */

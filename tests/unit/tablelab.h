@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "table.h"
+#include "core/table/table.h"
 #include "unit.h"
 
 enum { LAB_OUTSIDE = 0xc0000201, LAB_INSIDE = 0x0a000001, LAB_REMOTE = 0xc6336401, LAB_T0 = 1000 };

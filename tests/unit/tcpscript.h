@@ -15,7 +15,7 @@
 #include <check.h>
 #include <string.h>
 
-#include "tcp.h"
+#include "core/tcp/tcp.h"
 
 enum script_flags {
 	S = TCP_SYN,

@@ -32,7 +32,7 @@
 #ifndef NATD_CORE_TABLE_PRIVATE_H
 #define NATD_CORE_TABLE_PRIVATE_H
 
-#include "hash.h"
+#include "core/base/hash.h"
 #include "index.h"
 #include "record.h"
 #include "slots.h"

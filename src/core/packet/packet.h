@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "reason.h"
+#include "core/base/reason.h"
 
 enum {
 	IPPROTO_NR_ICMP = 1, /* numbers of IANA's registry; <netinet/in.h> stays out of the core */

@@ -10,9 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "policy.h"
-#include "reason.h"
-#include "table.h"
+#include "core/policy/policy.h"
+#include "core/base/reason.h"
+#include "core/table/table.h"
 
 struct nat;
 

@@ -18,13 +18,13 @@
 #ifndef NATD_CORE_NAT_PRIVATE_H
 #define NATD_CORE_NAT_PRIVATE_H
 
-#include "fragment.h"
-#include "icmp.h"
+#include "core/fragment/fragment.h"
+#include "core/packet/icmp.h"
 #include "nat.h"
-#include "prf.h"
-#include "rewrite.h"
-#include "rule.h"
-#include "tcp.h"
+#include "core/base/prf.h"
+#include "core/packet/rewrite.h"
+#include "core/policy/rule.h"
+#include "core/tcp/tcp.h"
 
 enum {
 	HOLD_MAX = 1024,  /* unsolicited SYNs waiting for RFC 5382 REQ-4's six seconds */

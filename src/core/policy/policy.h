@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "packet.h"
+#include "core/packet/packet.h"
 
 enum nat_mapping_mode { /* RFC 4787 4.1 */
 			MAPPING_ENDPOINT_INDEPENDENT,

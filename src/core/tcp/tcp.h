@@ -14,8 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "packet.h"
-#include "table.h"
+#include "core/packet/packet.h"
+#include "core/table/table.h"
 
 enum tcp_effect {
 	TCP_TRANSLATE = 1, /* send it on */

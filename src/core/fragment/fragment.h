@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "packet.h"
+#include "core/packet/packet.h"
 
 struct fragments;
 

@@ -20,8 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "packet.h"
-#include "policy.h"
+#include "core/packet/packet.h"
+#include "core/policy/policy.h"
 
 /* Of the records, see docs/restart.md. Those of the former layout are converted by table_attach(). */
 enum { TABLE_LAYOUT = 2, TABLE_LAYOUT_FORMER = 1 };

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "span.h"
+#include "core/base/span.h"
 
 enum index_name {
 	INDEX_INSIDE, /* address -> inside prefixes */

@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "checksum.h"
+#include "core/packet/checksum.h"
 #include "fragment.h"
 
 enum {

@@ -30,8 +30,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "packet.h"
-#include "table.h"
+#include "core/packet/packet.h"
+#include "core/table/table.h"
 
 enum {
 	SCALE_UNKNOWN = 15,  /* this side has not been heard */

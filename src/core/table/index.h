@@ -20,7 +20,7 @@
 #include <emmintrin.h>
 #endif
 
-#include "prefetch.h"
+#include "core/base/prefetch.h"
 
 enum {
 	INDEX_SLOTS = 16,

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "prf.h"
+#include "core/base/prf.h"
 
 enum { RECORDS_PER_CELL = 4, SOURCES_PER_CELL = 16, ALIGNMENT = 64 };
 
