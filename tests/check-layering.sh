@@ -84,12 +84,12 @@ found=$(
 	check_pure core $pure stdlib.h emmintrin.h
 	# shellcheck disable=SC2086
 	check_pure common $pure strings.h
-	check_library daemon/config.c 'libconfig\.h'
-	check_library daemon/loop.c 'event2\{0,1\}[./]'
-	check_library daemon/privs.c 'sys/capability\.h'
-	check_library daemon/sdnotify.c 'systemd/'
-	check_library daemon/netlink.c 'libmnl/'
-	check_library daemon/seccomp.c 'seccomp\.h'
+	check_library daemon/config/config.c 'libconfig\.h'
+	check_library daemon/base/loop.c 'event2\{0,1\}[./]'
+	check_library daemon/sandbox/privs.c 'sys/capability\.h'
+	check_library daemon/persist/sdnotify.c 'systemd/'
+	check_library daemon/kernel/netlink.c 'libmnl/'
+	check_library daemon/sandbox/seccomp.c 'seccomp\.h'
 	check_library ctl/json.c 'jansson\.h'
 )
 if [ -n "$found" ]; then

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "config.h"
+#include "daemon/config/config.h"
 #include "natd.h"
 
 #ifndef SYSCONFDIR

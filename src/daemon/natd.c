@@ -9,11 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "loop.h"
-#include "netlink.h"
-#include "seccomp.h"
+#include "daemon/base/loop.h"
+#include "daemon/kernel/netlink.h"
+#include "daemon/sandbox/seccomp.h"
 #include "start.h"
-#include "state.h"
+#include "daemon/persist/state.h"
 
 enum { RESTORE_ATTEMPTS = 3 };
 

@@ -10,17 +10,17 @@
 #include <stdint.h>
 
 #include "core/nat/nat.h"
-#include "ctlserver.h"
-#include "dataplane.h"
-#include "handover.h"
-#include "log.h"
-#include "memory.h"
-#include "privs.h"
-#include "queues.h"
-#include "routing.h"
-#include "sdnotify.h"
-#include "setup.h"
-#include "status.h"
+#include "daemon/control/ctlserver.h"
+#include "daemon/path/dataplane.h"
+#include "daemon/persist/handover.h"
+#include "daemon/base/log.h"
+#include "daemon/persist/memory.h"
+#include "daemon/sandbox/privs.h"
+#include "daemon/path/queues.h"
+#include "daemon/routing/routing.h"
+#include "daemon/persist/sdnotify.h"
+#include "daemon/setup/setup.h"
+#include "daemon/control/status.h"
 #include "watch.h"
 
 enum natd_exit { NATD_EXIT_OK = 0, NATD_EXIT_CONFIG = 1, NATD_EXIT_USAGE = 2, NATD_EXIT_SYSTEM = 3 };

@@ -18,7 +18,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "loop.h"
+#include "daemon/base/loop.h"
 #include "natd.h"
 
 struct outcome {

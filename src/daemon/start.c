@@ -7,15 +7,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "doctor.h"
-#include "lockdown.h"
-#include "loop.h"
-#include "netlink.h"
+#include "daemon/control/doctor.h"
+#include "daemon/sandbox/lockdown.h"
+#include "daemon/base/loop.h"
+#include "daemon/kernel/netlink.h"
 #include "reload.h"
-#include "restore.h"
-#include "rundir.h"
-#include "seccomp.h"
-#include "state.h"
+#include "daemon/persist/restore.h"
+#include "daemon/sandbox/rundir.h"
+#include "daemon/sandbox/seccomp.h"
+#include "daemon/persist/state.h"
 
 static enum natd_exit start_rights(struct natd *n)
 {

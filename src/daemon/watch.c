@@ -7,9 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "loop.h"
+#include "daemon/base/loop.h"
 #include "natd.h"
-#include "netlink.h"
+#include "daemon/kernel/netlink.h"
 #include "reload.h"
 
 enum {

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #include "core/policy/rule.h"
-#include "daemon/config.h"
-#include "daemon/policy.h"
+#include "daemon/config/config.h"
+#include "daemon/setup/build_policy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

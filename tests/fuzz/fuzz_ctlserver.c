@@ -14,7 +14,7 @@
 #include "common/ctlrecord.h"
 #include "core/packet/checksum.h"
 #include "core/nat/nat.h"
-#include "daemon/ctlclient.h"
+#include "daemon/control/ctlclient.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "daemon/loop.h"
-#include "daemon/state.h"
+#include "daemon/base/loop.h"
+#include "daemon/persist/state.h"
 #include "statefile.h"
 
 enum { MEND_SUM = 1, MEND_TIME = 2, SESSIONS = 64, ADDRESSES = 4, ROUNDS = 4096 };

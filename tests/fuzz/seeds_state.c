@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "daemon/state.h"
+#include "daemon/persist/state.h"
 #include "former.h"
 #include "statefile.h"
 

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/account.h"
-#include "daemon/child.h"
+#include "daemon/base/account.h"
+#include "daemon/base/child.h"
 #include "unit.h"
 
 static char out[16];

@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/config.h"
-#include "daemon/config_internal.h"
+#include "daemon/config/config.h"
+#include "daemon/config/config_internal.h"
 #include "unit.h"
 
 #define LEN(a) (sizeof(a) / sizeof((a)[0]))

@@ -3,7 +3,7 @@
 #include <check.h>
 #include <string.h>
 
-#include "daemon/config_text.h"
+#include "daemon/config/config_text.h"
 #include "unit.h"
 
 #define LEN(a) (sizeof(a) / sizeof((a)[0]))

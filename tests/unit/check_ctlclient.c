@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/ctlrecord.h"
-#include "daemon/ctlclient.h"
+#include "daemon/control/ctlclient.h"
 #include "natlab.h"
 #include "unit.h"
 

@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "common/ctlrecord.h"
-#include "daemon/ctlserver.h"
-#include "daemon/loop.h"
+#include "daemon/control/ctlserver.h"
+#include "daemon/base/loop.h"
 #include "natlab.h"
 #include "unit.h"
 

@@ -8,7 +8,7 @@
 
 #include <event2/event.h>
 
-#include "daemon/loop.h"
+#include "daemon/base/loop.h"
 #include "unit.h"
 
 struct probe {

@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/log.h"
-#include "daemon/memory.h"
-#include "daemon/state.h"
+#include "daemon/base/log.h"
+#include "daemon/persist/memory.h"
+#include "daemon/persist/state.h"
 #include "unit.h"
 
 static const struct memory_want want = {.sessions = 1000, .fragments = 64, .addresses = 16};

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "../../src/core/packet/packet.h"
-#include "../../src/daemon/merge.h"
+#include "../../src/daemon/path/merge.h"
 #include "build.h"
 #include "unit.h"
 

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "core/policy/rule.h"
-#include "daemon/config.h"
-#include "daemon/policy.h"
+#include "daemon/config/config.h"
+#include "daemon/setup/build_policy.h"
 #include "unit.h"
 
 #define LEN(a) (sizeof(a) / sizeof((a)[0]))

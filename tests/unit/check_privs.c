@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "daemon/privs.h"
+#include "daemon/sandbox/privs.h"
 #include "unit.h"
 
 enum { NET_ADMIN = 12 }; /* CAP_NET_ADMIN, without the library that only privs.c may know */

@@ -5,7 +5,7 @@
 #include <check.h>
 #include <string.h>
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 #include "natlab.h"
 #include "unit.h"
 

@@ -6,7 +6,7 @@
 #include <check.h>
 #include <string.h>
 
-#include "daemon/routing_plan.h"
+#include "daemon/routing/routing_plan.h"
 #include "unit.h"
 
 #define IP(a, b, c, d) ((uint32_t)(a) << 24 | (uint32_t)(b) << 16 | (uint32_t)(c) << 8 | (uint32_t)(d))

@@ -14,8 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon/loop.h"
-#include "daemon/state.h"
+#include "daemon/base/loop.h"
+#include "daemon/persist/state.h"
 #include "statefile.h"
 #include "unit.h"
 

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/sysctl.h"
+#include "daemon/kernel/sysctl.h"
 #include "unit.h"
 
 static char directory[] = "/tmp/check_sysctl.XXXXXX";

@@ -8,7 +8,7 @@
 #include "build.h"
 #include "core/packet/checksum.h"
 #include "core/packet/packet.h"
-#include "daemon/vnet.h"
+#include "daemon/path/vnet.h"
 #include "unit.h"
 
 #ifndef VIRTIO_NET_HDR_GSO_UDP_L4

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "daemon/memory.h"
+#include "daemon/persist/memory.h"
 
 struct state_header {
 	char magic[8];

@@ -31,7 +31,7 @@
 
 #include "core/packet/checksum.h"
 #include "core/packet/packet.h"
-#include "log.h"
+#include "daemon/base/log.h"
 #include "merge.h"
 
 enum {

@@ -70,7 +70,7 @@ void seccomp_free(struct seccomp_filter *f)
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "child.h"
+#include "daemon/base/child.h"
 
 /* ---- calls without a condition ---- */
 

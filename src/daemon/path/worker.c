@@ -13,8 +13,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "log.h"
-#include "loop.h"
+#include "daemon/base/log.h"
+#include "daemon/base/loop.h"
 
 struct worker {
 	struct worker_params params;

@@ -9,10 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "config.h"
-#include "hostports.h"
-#include "netlink.h"
-#include "policy.h"
+#include "daemon/config/config.h"
+#include "daemon/kernel/hostports.h"
+#include "daemon/kernel/netlink.h"
+#include "daemon/setup/build_policy.h"
 
 struct routing;
 

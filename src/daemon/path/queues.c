@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "natd.h"
+#include "daemon/natd.h"
 
 uint32_t queues_wanted(const struct natd *n)
 {

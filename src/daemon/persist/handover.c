@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "natd.h"
+#include "daemon/natd.h"
 
 enum { ASK_MS = 500, BARRIER_MS = 500 };
 

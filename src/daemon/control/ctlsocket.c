@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "account.h"
+#include "daemon/base/account.h"
 
 enum { BACKLOG = 128 };
 

@@ -13,7 +13,7 @@
 #include <stdio.h>
 
 #include "core/policy/policy.h"
-#include "log.h"
+#include "daemon/base/log.h"
 
 #ifndef RUNSTATEDIR
 #define RUNSTATEDIR "/run"

@@ -5,12 +5,12 @@
  * host, whether a forward can work. Only what would translate wrongly is an error; what merely does not
  * work yet, because an address is missing, is a warning, and is built again when the address comes.
  */
-#include "policy.h"
+#include "build_policy.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "config_text.h"
+#include "daemon/config/config_text.h"
 
 struct builder {
 	const struct natd_config *c;

@@ -23,8 +23,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "account.h"
-#include "log.h"
+#include "daemon/base/account.h"
+#include "daemon/base/log.h"
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)

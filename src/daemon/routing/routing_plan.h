@@ -35,8 +35,8 @@
 #include <stdint.h>
 
 #include "core/policy/policy.h"
-#include "netlink.h"
-#include "sysctl.h"
+#include "daemon/kernel/netlink.h"
+#include "daemon/kernel/sysctl.h"
 
 enum {
 	ROUTING_TABLE = 18600, /* our own routing table */

@@ -3,7 +3,7 @@
 #ifndef NATD_DAEMON_RESTORE_H
 #define NATD_DAEMON_RESTORE_H
 
-#include "natd.h"
+#include "daemon/natd.h"
 
 /* Makes n->memory and n->nat. A table that cannot be taken over is refused with one line and an empty one takes its
  * place; sessions that the configuration forbids by now are ended. The exit code, after one line in the log. */

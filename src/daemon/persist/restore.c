@@ -14,7 +14,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "loop.h"
+#include "daemon/base/loop.h"
 #include "state.h"
 
 /* The layout of a former natd's records; 0: they are no table. */

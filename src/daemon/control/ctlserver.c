@@ -23,8 +23,8 @@
 
 #include "common/ctlproto.h"
 #include "ctlsocket.h"
-#include "log.h"
-#include "loop.h"
+#include "daemon/base/log.h"
+#include "daemon/base/loop.h"
 
 enum { ACCEPTS_PER_TURN = 8, VISITS_MIN = 32, TICK_MS = 1000 };
 

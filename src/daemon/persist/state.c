@@ -24,8 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "log.h"
-#include "loop.h"
+#include "daemon/base/log.h"
+#include "daemon/base/loop.h"
 
 enum {
 	STATE_VERSION = 1,

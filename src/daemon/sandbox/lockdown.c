@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "landlock.h"
-#include "log.h"
-#include "natd.h"
+#include "daemon/base/log.h"
+#include "daemon/natd.h"
 #include "seccomp.h"
 
 /* Room for the directory of a path. */

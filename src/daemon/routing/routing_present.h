@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "netlink.h"
+#include "daemon/kernel/netlink.h"
 
 struct present_rule {
 	struct netlink_rule rule;

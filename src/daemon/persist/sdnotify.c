@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "daemon/base/log.h"
 
 enum { PATIENCE_MS = 100 };
 

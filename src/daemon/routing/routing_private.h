@@ -6,7 +6,7 @@
 #include "routing.h"
 #include "routing_plan.h"
 #include "routing_present.h"
-#include "sysctl.h"
+#include "daemon/kernel/sysctl.h"
 
 struct routing {
 	struct netlink *nl;

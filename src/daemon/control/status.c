@@ -7,10 +7,10 @@
 #include <string.h>
 
 #include "common/ctlrecord.h"
-#include "config_text.h"
+#include "daemon/config/config_text.h"
 #include "doctor.h"
-#include "loop.h"
-#include "natd.h"
+#include "daemon/base/loop.h"
+#include "daemon/natd.h"
 
 enum { SAMPLE_MS = 1000 };
 

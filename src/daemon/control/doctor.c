@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #include "common/ctlrecord.h"
-#include "config_text.h"
-#include "natd.h"
-#include "sysctl.h"
+#include "daemon/config/config_text.h"
+#include "daemon/natd.h"
+#include "daemon/kernel/sysctl.h"
 
 enum { FULL_PERCENT = 80, LINE_SIZE = 384 };
 

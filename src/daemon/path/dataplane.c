@@ -20,8 +20,8 @@
 
 #include "core/nat/nat.h"
 #include "core/table/table.h"
-#include "log.h"
-#include "loop.h"
+#include "daemon/base/log.h"
+#include "daemon/base/loop.h"
 #include "worker.h"
 
 enum {

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "facts.h"
-#include "log.h"
+#include "daemon/base/log.h"
 
 bool setup_is_shared(const struct setup *s)
 {

@@ -6,8 +6,8 @@
 #ifndef NATD_DAEMON_FACTS_H
 #define NATD_DAEMON_FACTS_H
 
-#include "netlink.h"
-#include "policy.h"
+#include "daemon/kernel/netlink.h"
+#include "build_policy.h"
 
 /*
  * Fills *out for the interfaces of `c`; for facts_fini(). An interface that is not there is no failure:

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "config.h"
+#include "daemon/config/config.h"
 #include "core/policy/policy.h"
 
 struct host_address {

@@ -8,10 +8,10 @@
 
 #include <stdbool.h>
 
-#include "config.h"
-#include "hostports.h"
-#include "netlink.h"
-#include "policy.h"
+#include "daemon/config/config.h"
+#include "daemon/kernel/hostports.h"
+#include "daemon/kernel/netlink.h"
+#include "build_policy.h"
 
 struct setup {
 	struct natd_config *config; /* owned */
