@@ -56,6 +56,21 @@ plant core/planted.c '#include <stdio.h>' 'includes <stdio.h>'
 plant core/planted.h '#include "daemon/loop.h"' 'includes "daemon/loop.h"'
 plant core/planted.c '#include "../common/ctlproto.h"' 'includes "../common/ctlproto.h"'
 plant core/planted.c '#include "unheard-of.h"' 'includes "unheard-of.h"'
+# room FILE HEADER WORDS: FILE includes HEADER, which is there.
+room()
+{
+	fresh
+	mkdir -p "$work/src/${1%/*}" "$work/src/${2%/*}"
+	: >"$work/src/$2"
+	echo "#include \"$2\"" >"$work/src/$1"
+	expect "$3"
+}
+room core/packet/planted.c core/table/table.h 'core/packet may include only rooms below it: base'
+room core/base/planted.h core/packet/packet.h 'core/base may include only rooms below it:'
+room daemon/path/planted.c daemon/natd.h 'daemon/path may include only rooms below it'
+room daemon/kernel/planted.c daemon/control/doctor.h 'daemon/kernel may include only rooms below it'
+room core/base/planted.c core/attic/attic.h 'src/core/attic has no place'
+plant core/planted.c '#include "core/packet/unheard-of.h"' 'includes "core/packet/unheard-of.h"'
 plant common/planted.c '# include <time.h>' 'includes <time.h>'
 plant common/planted.c '#include "core/nat.h"' 'includes "core/nat.h"'
 plant ctl/planted.c '#include "core/nat.h"' 'includes "core/nat.h"'

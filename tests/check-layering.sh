@@ -36,9 +36,58 @@ check_own()
 		*) directory=$layer ;;
 		esac
 		case " $layer $* " in
-		*" $directory "*) test -f "$root/src/$directory/${header##*/}" && continue ;;
+		*" $directory "*) [ "$directory" = "$layer" ] || test -f "$root/src/$header" && continue ;;
 		esac
 		echo "$file includes \"$header\": src/$layer may include only its own headers${*:+ and those of: $*}"
+	done
+}
+
+# check_rooms LAYER ROOM...: the rooms of src/LAYER from the ground up. A header of the layer is named by its room, or bare
+# within its own room; a room includes itself and the rooms before it in the list. Files beside the rooms stand on all of
+# them, and no room includes those.
+check_rooms()
+{
+	layer=$1
+	shift
+	includes "$layer" | grep '"$' | tr -d '"' | while read -r file header; do
+		path=${file#"$root/src/$layer/"}
+		case $path in
+		*/*) room=${path%%/*} ;;
+		*) room= ;;
+		esac
+		case $header in
+		"$layer"/*/*) target=${header#"$layer/"} && target=${target%%/*} ;;
+		"$layer"/*) target= ;;
+		*/*) continue ;;
+		*) target=$room ;;
+		esac
+		if ! test -f "$root/src/$layer/$target${target:+/}${header##*/}"; then
+			echo "$file includes \"$header\": there is no such header"
+			continue
+		fi
+		[ -n "$room" ] && [ "$target" != "$room" ] || continue
+		# Still to be untied: what these rooms take from the whole daemon.
+		case $header,$path in
+		daemon/natd.h,control/doctor.c | daemon/natd.h,control/status.c | daemon/natd.h,path/queues.c | \
+			daemon/natd.h,persist/handover.c | daemon/natd.h,persist/restore.h | daemon/natd.h,sandbox/lockdown.c) continue ;;
+		esac
+		below=' '
+		for each in "$@"; do
+			[ "$each" != "$room" ] || break
+			below="$below$each "
+		done
+		case $below in
+		*" ${target:-/} "*) ;;
+		*) echo "$file includes \"$header\": src/$layer/$room may include only rooms below it:$below" ;;
+		esac
+	done
+	for path in "$root/src/$layer"/*/; do
+		[ -d "$path" ] || continue
+		room=${path%/} && room=${room##*/}
+		case " $* " in
+		*" $room "*) ;;
+		*) echo "src/$layer/$room has no place in the order of rooms" ;;
+		esac
 	done
 }
 
@@ -78,6 +127,10 @@ found=$(
 	check_own common
 	check_own daemon core common
 	check_own ctl common
+	check_rooms core base packet policy table tcp fragment nat
+	check_rooms daemon base config kernel setup routing path persist sandbox control
+	check_rooms common
+	check_rooms ctl
 	# stdlib.h is for calloc and free; that nothing else of it is used shows in the symbols below.
 	# emmintrin.h is the compiler's own (SSE2), no library's.
 	# shellcheck disable=SC2086
