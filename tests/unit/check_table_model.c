@@ -142,7 +142,7 @@ static bool model_open(struct model *m, const struct session_spec *spec)
 	return true;
 }
 
-/* Chooses the external endpoint as nat_open.c does. False: no port. */
+/* Chooses the external endpoint as core/nat/open.c does. False: no port. */
 static bool choose_external(struct model *m, struct session_spec *spec)
 {
 	static const struct nat_range range = {PORT_FIRST, PORT_LAST};

@@ -7,7 +7,7 @@
  *   nat_batch     parse all (direction, key), look all keys up side by side, then one by one:
  *   process       later fragment, ICMP error, or
  *   translate     one pass outbound or inbound; a hairpinned packet takes both, in that order
- *     nat_pass      find the session (nat_open.c makes it when policy lets it), track, rewrite
+ *     nat_pass      find the session (open.c makes it when policy lets it), track, rewrite
  *   nat_send      count, cut for the MTU, hand to the caller
  *
  * Direction is data. A pass outbound replaces the source by the external endpoint, a pass inbound
@@ -113,7 +113,7 @@ void nat_send(struct nat *n, struct work *w, enum nat_to to);
 enum nat_reason nat_check_addresses(const struct nat *n, const struct work *w);
 int32_t nat_external_slot(const struct nat *n, uint32_t address);
 
-/* nat_pass.c: one direction */
+/* pass.c: one direction */
 enum nat_reason nat_pass(struct nat *n, struct work *w);
 static inline enum nat_to nat_destination(const struct nat *n, const struct work *w)
 {
@@ -125,13 +125,13 @@ static inline enum nat_to nat_destination(const struct nat *n, const struct work
 uint16_t nat_new_id(struct nat *n, const struct pkt_view *v);
 void nat_notify(const struct nat *n, enum nat_event e, const struct session *s);
 
-/* nat_open.c: sessions that do not exist yet; NULL and *why, or w->to_host set and NAT_PASS */
+/* open.c: sessions that do not exist yet; NULL and *why, or w->to_host set and NAT_PASS */
 struct session *nat_open(struct nat *n, struct work *w, enum nat_reason *why);
 /* A hint, of one that will probably open a session outbound: asks for the memory that this will take. */
 void nat_open_prefetch(struct nat *n, struct work *w);
 bool nat_port_is_natds(const struct nat *n, enum nat_class c, uint32_t address, uint16_t port);
 
-/* nat_icmp.c */
+/* icmp_error.c */
 void nat_icmp_error(struct nat *n, struct work *w);
 /* Makes `w` again what came in: addresses, ports, id. For whoever has not written yet in its last pass: of what is not
  * hairpinned nothing has changed then. */
@@ -141,13 +141,13 @@ void nat_answer(struct nat *n, struct work *w, uint8_t type, uint8_t code, uint1
 /* The error that RFC 6888 REQ-11 or RFC 5508 REQ-8 wants for `why`, if it is about resources or policy. */
 void nat_answer_refused(struct nat *n, struct work *w, enum nat_reason why);
 
-/* nat_fragment.c */
+/* datagram.c */
 void nat_fragment_later(struct nat *n, struct work *w);
 /* A first fragment has its verdict (NAT_NOWHERE: dropped); true when it may be sent. */
 bool nat_fragment_first(struct nat *n, struct work *w, const struct pkt_view *came, enum nat_to to);
 void nat_fragment_release(struct nat *n, const struct work *w, const struct pkt_view *came);
 
-/* nat_hold.c */
+/* hold.c */
 void nat_hold_add(struct nat *n, const struct work *w);
 void nat_hold_cancel(struct nat *n, const struct session *s); /* the one that `s` answers, if any */
 void nat_hold_step(struct nat *n);

@@ -307,7 +307,7 @@ struct host {
 	uint32_t ports;	  /* mappings with a port of the pool */
 	uint16_t ext;	  /* paired outside address slot; valid while sessions > 0 */
 	uint16_t spare;
-	uint32_t rate_ms; /* token bucket for new sessions: see nat_open.c */
+	uint32_t rate_ms; /* token bucket for new sessions: see open.c */
 	uint32_t rate_tokens;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * One pass through the NAT in one direction: find the session, let the protocol judge the packet, see that it
- * fits the way out, rewrite. This is the fast path; what is new goes to nat_open.c.
+ * fits the way out, rewrite. This is the fast path; what is new goes to open.c.
  */
 #include <string.h>
 
