@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The steering table: which packets that reach this host belong to natd. Made from the configuration, the policy and the
+ * facts of the host, it is the one answer to that question: routing makes the kernel's rules from it, offload fills the
+ * maps of its tc programs, explain takes its first steps by it, and doctor compares it with the host's own ports.
+ *
+ * Pure: no system call, no clock, no log. Addresses and ports are in host byte order, ranges are inclusive. A table
+ * owns copies of everything that it holds and never changes: a changed host or configuration makes another one.
+ *
+ * Who owns a port of a shared address (one that natd has in common with the host's own stack):
+ *
+ *   a configured forward's                     natd, always (STEERING_OWNER_FORWARD)
+ *   within outside.ports                       natd, if it has a mapping or a quarantine there; else the host, if it has
+ *                                              a socket there; the core decides that for each packet
+ *                                              (STEERING_OWNER_DYNAMIC)
+ *   every other                                the host (STEERING_OWNER_HOST)
+ *
+ * Every port of a pool address is natd's (STEERING_OWNER_POOL).
+ */
+#ifndef NATD_DAEMON_STEERING_H
+#define NATD_DAEMON_STEERING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/policy/policy.h"
+
+enum {
+	STEERING_IFNAME_SIZE = 16, /* IFNAMSIZ, with the NUL */
+	STEERING_PORT_WORDS = 65536 / 64,
+};
+
+/* One bit a port: port p is bit p % 64 of word p / 64. */
+struct steering_ports {
+	uint64_t bits[STEERING_PORT_WORDS];
+};
+
+static inline bool steering_port_is_set(const struct steering_ports *p, uint16_t port)
+{
+	return p->bits[port / 64] >> port % 64 & 1;
+}
+
+struct steering_interface {
+	char name[STEERING_IFNAME_SIZE];
+	int index; /* 0: it does not exist at present */
+};
+
+/* An inside prefix and an interface from which its hosts may send. A prefix that no route ties to an interface has a
+ * pair with each of them. */
+struct steering_pair {
+	uint32_t interface; /* index into steering.inside, or STEERING_ANYWHERE where no interface is configured */
+	struct nat_prefix prefix;
+};
+
+enum { STEERING_ANYWHERE = UINT32_MAX };
+
+struct steering_forward {
+	uint32_t address;  /* 0: every outside address */
+	uint8_t protocols; /* bit (1 << enum nat_class) */
+	struct nat_range ports;
+};
+
+/* What the table is made from. Everything is borrowed for the call. */
+struct steering_input {
+	const char *tun;
+	const char *outside;
+	int outside_index;
+	const struct steering_interface *inside; /* inside.interfaces, in that order */
+	uint32_t n_inside;
+	const struct nat_policy *policy; /* inside, exempt, addresses, shared_ports, forwards */
+	const int *prefix_out;		 /* for each of policy->inside the interface by which the host reaches it;
+					  * 0: not known; NULL: none is known */
+	const bool *exempt_is_outside; /* for each of policy->exempt: the host reaches it by the outside; NULL: none */
+	const struct steering_ports *host_tcp; /* ports on which the host has sockets; NULL: none */
+	const struct steering_ports *host_udp;
+	struct nat_range ephemeral; /* net.ipv4.ip_local_port_range; 0-0: not known */
+};
+
+struct steering {
+	char tun[STEERING_IFNAME_SIZE];
+	struct steering_interface outside;
+	struct steering_interface *inside;
+	uint32_t n_inside;
+	struct nat_prefix *prefixes; /* inside prefixes */
+	uint32_t n_prefixes;
+	struct steering_pair *pairs;
+	uint32_t n_pairs;
+	struct nat_prefix *exempt; /* destinations that are never translated */
+	bool *exempt_is_outside;
+	uint32_t n_exempt;
+	struct nat_address_range *addresses; /* outside addresses: sorted, disjoint */
+	uint32_t n_addresses;
+	struct nat_range *dynamic; /* the ports of a shared address from which natd chooses */
+	uint32_t n_dynamic;
+	struct steering_forward *forwards; /* those of TCP and UDP, in file order */
+	uint32_t n_forwards;
+	struct steering_ports host_tcp, host_udp;
+	struct nat_range ephemeral;
+};
+
+/* NULL: memory is short. For steering_destroy(). */
+struct steering *steering_create(const struct steering_input *in);
+void steering_destroy(struct steering *s); /* NULL: nothing */
+
+/* ---- addresses ---- */
+
+/* Is it an outside address of natd? *shared (may be NULL): in common with the host. */
+bool steering_is_outside(const struct steering *s, uint32_t address, bool *shared);
+/* The n-th shared address, counted from 0; 0: there are fewer. */
+uint32_t steering_shared(const struct steering *s, uint32_t n);
+bool steering_is_inside(const struct steering *s, uint32_t address);
+bool steering_is_exempt(const struct steering *s, uint32_t address);
+/* May a packet from `source` come in by the interface with that index into steering.inside? */
+bool steering_source_fits(const struct steering *s, uint32_t interface, uint32_t source);
+
+/* ---- ports ---- */
+
+enum steering_owner {
+	STEERING_OWNER_HOST,
+	STEERING_OWNER_DYNAMIC,
+	STEERING_OWNER_FORWARD,
+	STEERING_OWNER_POOL,
+	STEERING_OWNER_NOBODY, /* no outside address of natd */
+};
+
+/* `c`: CLASS_TCP or CLASS_UDP. */
+enum steering_owner steering_owner(const struct steering *s, enum nat_class c, uint32_t address, uint16_t port);
+/* All ports of a shared address that are not the host's alone (STEERING_OWNER_DYNAMIC and _FORWARD). */
+void steering_owned(const struct steering *s, enum nat_class c, uint32_t address, struct steering_ports *out);
+
+/* A run of ports that are the host's alone. */
+struct steering_gap {
+	uint8_t class_;		/* CLASS_TCP or CLASS_UDP */
+	struct nat_range ports; /* within 1-65534, which is what the kernel's rules can express */
+};
+
+/*
+ * The gaps of a shared address that rules leave to the host directly: at most `room` over both protocols, those first in
+ * which the host listens or from which its own connections start, then the largest. The ports of all other gaps reach the
+ * host by way of natd, which hands them back. Sorted by protocol and port. Returns their number.
+ */
+uint32_t steering_gaps(const struct steering *s, uint32_t address, struct steering_gap *out, uint32_t room);
+
+/* ---- one packet ---- */
+
+enum steering_from {
+	STEERING_FROM_OUTSIDE,
+	STEERING_FROM_INSIDE,
+	STEERING_FROM_TUN,
+	STEERING_FROM_HOST,
+	STEERING_FROM_OTHER
+};
+
+struct steering_packet {
+	enum steering_from from;
+	uint32_t interface; /* STEERING_FROM_INSIDE: index into steering.inside */
+	uint32_t source, destination;
+	uint8_t ip_proto;
+	uint16_t port;	  /* destination port of TCP and UDP */
+	bool is_fragment; /* not the first: has no ports */
+};
+
+enum steering_verdict {
+	STEERING_TO_NATD,
+	STEERING_TO_HOST,   /* the host's own stack, without natd */
+	STEERING_TO_ROUTES, /* forwarded, or sent, as the host's own routes say; untranslated */
+	STEERING_REFUSED,   /* nothing gets it */
+};
+
+enum steering_reason {
+	STEERING_BY_DYNAMIC_PORT,
+	STEERING_BY_FORWARD,
+	STEERING_BY_POOL,
+	STEERING_BY_FRAGMENT,  /* whose port is not known */
+	STEERING_BY_PROTOCOL,  /* without ports, to a shared address: the core knows its sessions */
+	STEERING_BY_INSIDE,    /* from an inside host to the outside */
+	STEERING_BY_HOST_PORT, /* a port that is the host's */
+	STEERING_BY_HOST_ICMP, /* natd reads a copy of ICMP to a shared address */
+	STEERING_BY_EXEMPT,
+	STEERING_BY_INSIDE_TO_INSIDE,
+	STEERING_BY_SPOOFED,  /* inside source, from the outside */
+	STEERING_BY_DIRECT,   /* from the outside straight to an inside host */
+	STEERING_BY_SOURCE,   /* from an inside interface, but its prefixes do not hold the source */
+	STEERING_BY_NOT_OURS, /* nothing of natd's */
+};
+
+/* What becomes of a packet before natd's core sees it. `own`: is the destination an address of the host itself? */
+enum steering_verdict steering_judge(const struct steering *s, const struct steering_packet *p, bool own,
+				     enum steering_reason *reason);
+/* One line for a reader: "it is a forward's port". */
+const char *steering_reason_text(enum steering_reason reason);
+
+#endif
