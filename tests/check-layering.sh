@@ -66,11 +66,6 @@ check_rooms()
 			continue
 		fi
 		[ -n "$room" ] && [ "$target" != "$room" ] || continue
-		# Still to be untied: what these rooms take from the whole daemon.
-		case $header,$path in
-		daemon/natd.h,control/doctor.c | daemon/natd.h,control/status.c | daemon/natd.h,path/queues.c | \
-			daemon/natd.h,persist/handover.c | daemon/natd.h,persist/restore.h | daemon/natd.h,sandbox/lockdown.c) continue ;;
-		esac
 		below=' '
 		for each in "$@"; do
 			[ "$each" != "$room" ] || break

@@ -2,18 +2,18 @@
 /* The daemon as a whole: the devices it reads, its life from start to stop. */
 #include "natd.h"
 
+#include <assert.h>
 #include <errno.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/base/log.h"
 #include "daemon/base/loop.h"
 #include "daemon/kernel/netlink.h"
-#include "daemon/sandbox/seccomp.h"
-#include "start.h"
 #include "daemon/persist/state.h"
+#include "start.h"
 
 enum { RESTORE_ATTEMPTS = 3 };
 
@@ -25,116 +25,140 @@ void natd_open_log(const struct natd *n, const struct natd_config *c)
 	log_set_level(level > LEVEL_DEBUG ? LEVEL_DEBUG : (enum log_level)level);
 }
 
-/* ---- devices ---- */
-
-/* That of the former natd, with the packets that wait in it; -ENOENT or another negative errno: there is none. */
-static int adopt_tun(struct natd *n, const struct tun_options *o)
+void natd_set_setup(struct natd *n, struct setup *s, struct natd_config *config)
 {
-	int fd = handover_take(n, HANDOVER_TUN);
-	int r = fd < 0 ? -ENOENT : tun_adopt(&n->tun, fd, o, &n->io);
-
-	if (fd < 0 || r == 0)
-		return r;
-	log_write(LEVEL_NOTICE, SUB_TUN, -r, "the device of the former natd is not %s as configured: making that anew",
-		  o->name);
-	close(fd);
-	handover_refuse_queues(n, 0);
-	return r;
+	assert(s && s != n->setup && s->config == config);
+	setup_destroy(n->setup);
+	if (config != n->config)
+		config_free(n->config);
+	n->config = config;
+	n->setup = s;
+	n->control.setup = s;
 }
 
-static void tell_what_lacks(const struct tun *t, const struct tun_options *o)
+/* ---- devices ---- */
+
+/* Without the first queue the previous natd's other queues are of no use either: the device goes, and a new one comes. */
+static void refuse_queue(struct natd *n, uint32_t i, const char *name, int err)
+{
+	struct handover *h = &n->persist.handover;
+
+	if (i == 0) {
+		log_write(LEVEL_NOTICE, SUB_TUN, err, "inherited TUN device does not match %s: recreating it", name);
+		handover_refuse_queues(h, 0);
+	} else {
+		log_write(LEVEL_NOTICE, SUB_TUN, err, "inherited queue does not belong to %s: opening another", name);
+		handover_refuse(h, HANDOVER_TUN + i);
+	}
+}
+
+/* Takes over the queue of the previous natd, with the packets that wait in it, or opens one. */
+static int open_queue(struct natd *n, uint32_t i, const struct tun_options *o)
+{
+	struct tun *t = &n->path.queue[i].tun;
+	int fd = handover_take(&n->persist.handover, HANDOVER_TUN + i);
+	int r = fd < 0 ? -ENOENT : tun_adopt(t, fd, o);
+
+	if (r == 0)
+		return 0;
+	if (fd >= 0) {
+		close(fd);
+		refuse_queue(n, i, o->name, -r);
+	}
+	return tun_open(t, o);
+}
+
+static void report_missing_features(const struct tun *t, const struct tun_options *o)
 {
 	if (!o->offload || (t->features & TUN_USO))
 		return;
 	if (t->features & TUN_TSO)
-		log_notice(SUB_TUN, "this kernel knows no large UDP packets (USO, Linux 6.2) on %s: doing without",
+		log_notice(SUB_TUN, "this kernel has no large UDP packets (USO, Linux 6.2) on %s: doing without",
 			   o->name);
 	else
 		log_notice(SUB_TUN, "this kernel gives no large packets on %s: doing without", o->name);
 }
 
+static int open_queues(struct natd *n, const struct tun_options *o)
+{
+	uint32_t surplus;
+	int r = open_queue(n, 0, o);
+
+	if (r < 0)
+		return r;
+	report_missing_features(&n->path.queue[0].tun, o);
+	surplus = handover_refuse_queues(&n->persist.handover, n->path.n_queues);
+	if (surplus > 0)
+		log_notice(SUB_TUN, "the previous natd had %u more queues: packets that waited in them are lost",
+			   surplus);
+	for (uint32_t i = 1; i < n->path.n_queues && r == 0; i++)
+		r = open_queue(n, i, o);
+	return r;
+}
+
 int natd_open_tun(struct natd *n)
 {
 	const struct config_tun *c = &n->setup->config->tun;
-	const struct tun_options o = {.name = c->name, .offload = c->offload, .multi_queue = n->queues.n > 1};
-	int r = adopt_tun(n, &o);
+	const struct tun_options o = {.name = c->name, .offload = c->offload, .multi_queue = n->path.n_queues > 1};
+	int r = open_queues(n, &o);
 
-	if (r < 0)
-		r = tun_open(&n->tun, &o, &n->io);
+	if (r == 0)
+		r = path_serve(&n->path);
 	if (r < 0) {
-		n->tun.fd = -1;
+		natd_close_tun(n);
 		return r;
 	}
-	tell_what_lacks(&n->tun, &o);
-	r = queues_open(n, &o);
-	if (r < 0)
-		queues_close(n);
-	else
-		handover_keep_tun(n);
-	return r;
+	for (uint32_t i = 0; i < n->path.n_queues; i++)
+		handover_use(&n->persist.handover, HANDOVER_TUN + i, n->path.queue[i].tun.fd);
+	handover_keep_tun(&n->persist.handover);
+	return 0;
+}
+
+void natd_close_tun(struct natd *n)
+{
+	for (uint32_t i = 0; i < CONFIG_QUEUES_MAX; i++)
+		handover_use(&n->persist.handover, HANDOVER_TUN + i, -1);
+	path_close_tun(&n->path);
 }
 
 int natd_open_icmp(struct natd *n)
 {
-	int fd = handover_take(n, HANDOVER_ICMP);
+	struct handover *h = &n->persist.handover;
+	int fd = handover_take(h, HANDOVER_ICMP);
+	int r = -ENOENT;
 
-	/* It is of the same network namespace if the TUN is. */
-	if (fd >= 0 && n->handover.is_stored[HANDOVER_TUN] && icmpsock_adopt(&n->icmp, fd, &n->io) == 0)
-		return 0;
-	if (fd >= 0) {
-		log_notice(SUB_DATA, "the ICMP socket of the former natd is of no use: opening another");
+	/* It is of this network namespace if the TUN is. */
+	if (fd >= 0 && h->is_stored[HANDOVER_TUN])
+		r = icmpsock_adopt(&n->path.icmp, fd, &n->path.io);
+	if (fd >= 0 && r < 0) {
+		log_notice(SUB_DATA, "inherited ICMP socket cannot be used: opening another");
 		close(fd);
-		handover_refuse(n, HANDOVER_ICMP);
+		handover_refuse(h, HANDOVER_ICMP);
 	}
-	return icmpsock_open(&n->icmp, NULL, &n->io);
-}
-
-/* The interfaces by which ICMP for a shared address comes, as they are now; their number. */
-static uint32_t icmp_interfaces(const struct natd_config *c, unsigned out[ICMPSOCK_INTERFACES])
-{
-	uint32_t n = 0;
-
-	out[n] = if_nametoindex(c->outside.interface);
-	n += out[n] != 0;
-	for (uint32_t i = 0; i < c->inside.n_interfaces && n < ICMPSOCK_INTERFACES; i++) {
-		out[n] = if_nametoindex(c->inside.interfaces[i]);
-		n += out[n] != 0;
-	}
-	return n;
-}
-
-void natd_follow_interface(struct natd *n, const struct setup *s)
-{
-	unsigned from[ICMPSOCK_INTERFACES];
-	uint32_t count = icmp_interfaces(s->config, from);
-	int r;
-
-	if (count == n->n_icmp_from && memcmp(from, n->icmp_from, count * sizeof(from[0])) == 0)
-		return;
-	memcpy(n->icmp_from, from, count * sizeof(from[0]));
-	n->n_icmp_from = count;
-	r = icmpsock_listen(&n->icmp, from, count);
 	if (r < 0)
-		log_write(LEVEL_ERROR, SUB_DATA, -r, "cannot read ICMP on %s: pings and errors are lost",
-			  s->config->outside.interface);
+		r = icmpsock_open(&n->path.icmp, NULL, &n->path.io);
+	if (r == 0)
+		handover_use(h, HANDOVER_ICMP, n->path.icmp.fd);
+	return r;
 }
 
 /* ---- life ---- */
 
 void natd_tell_manager(struct natd *n)
 {
+	struct persist *p = &n->persist;
 	char line[256];
 
-	status_line(n, line, sizeof(line));
-	if (handover_send_due(n))
-		sdnotify_status(&n->service, line);
-	if (sdnotify_is_stuck(&n->service))
+	status_line(&n->control, line, sizeof(line));
+	if (handover_send_due(&p->handover))
+		sdnotify_status(&p->service, line);
+	if (sdnotify_is_stuck(&p->service))
 		watch_tell_again(n);
 }
 
 static void announce(struct natd *n)
 {
-	sdnotify_ready(&n->service);
+	sdnotify_ready(&n->persist.service);
 	natd_tell_manager(n);
 	if (n->options.is_foreground)
 		log_plain(LEVEL_NOTICE, SUB_MAIN, "natd: ready"); /* whatever the level: scripts wait for it */
@@ -150,18 +174,23 @@ enum natd_exit natd_start(struct natd *n, const struct natd_options *o, struct n
 	n->options = *o;
 	n->config = config;
 	n->events_fd = -1;
-	n->tun.fd = -1;
-	n->icmp.fd = -1;
-	n->memory.records_fd = -1;
-	n->config_loaded_s = (uint64_t)time(NULL);
-	sdnotify_init(&n->service);
+	path_init(&n->path);
+	n->persist.memory.records_fd = -1;
+	n->persist.state_path = o->state_path;
+	sdnotify_init(&n->persist.service);
+	handover_init(&n->persist.handover, &n->persist.service);
+	n->control.path = &n->path;
+	n->control.persist = &n->persist;
+	n->control.config_path = o->config_path;
+	n->control.config_loaded_s = (uint64_t)time(NULL);
 	natd_open_log(n, config);
 	code = start_all(n);
 	if (code == NATD_EXIT_OK) {
-		handover_keep(n);
+		handover_keep(&n->persist.handover);
 		announce(n);
 	} else {
-		n->handover.goes_on = n->handover.has_taken; /* the next attempt finds what this one found */
+		n->persist.handover.goes_on =
+			n->persist.handover.has_taken; /* the next start finds what this one found */
 	}
 	return code;
 }
@@ -170,9 +199,9 @@ enum natd_exit natd_run(struct natd *n)
 {
 	int r = loop_run(n->loop);
 
-	sdnotify_begin(&n->service);
-	handover_ask(n);
-	sdnotify_stopping(&n->service);
+	sdnotify_begin(&n->persist.service);
+	handover_ask(&n->persist.handover, n->persist.state_path != NULL);
+	sdnotify_stopping(&n->persist.service);
 	if (r == 0)
 		return NATD_EXIT_OK;
 	log_write(LEVEL_ERROR, SUB_MAIN, -r, "waiting for events failed");
@@ -184,10 +213,10 @@ static void restore_routing(struct natd *n)
 {
 	int r = -1;
 
-	privs_raise(&n->privs);
+	privs_raise(&n->sandbox.privs);
 	for (int attempt = 0; r < 0 && attempt < RESTORE_ATTEMPTS; attempt++)
 		r = routing_restore(n->routing);
-	privs_lower(&n->privs);
+	privs_lower(&n->sandbox.privs);
 	if (r < 0)
 		log_error(SUB_ROUTING, "not everything could be put back: %s", routing_error(n->routing));
 }
@@ -196,33 +225,34 @@ static void stop_routing(struct natd *n)
 {
 	if (!n->routing)
 		return;
-	if (!n->handover.goes_on)
+	if (!n->persist.handover.goes_on)
 		restore_routing(n);
 	routing_destroy(n->routing);
 }
 
-static void stop_devices(struct natd *n)
+static void stop_table(struct natd *n)
 {
-	if (n->icmp.fd >= 0)
-		icmpsock_close(&n->icmp);
-	rawsock_destroy(n->raw);
-	queues_close(n);
-	queues_destroy(n);
+	struct persist *p = &n->persist;
+
+	if (n->nat) {
+		nat_destroy(n->nat);
+		if (p->state_path && !handover_keeps_table(&p->handover))
+			state_save(p->state_path, &p->memory);
+	}
+	memory_destroy(&p->memory);
 }
 
 void natd_stop(struct natd *n)
 {
 	watch_stop(n);
-	dataplane_destroy(n->dataplane);
+	path_stop(&n->path);
 	stop_routing(n);
-	ctl_server_destroy(n->control);
-	stop_devices(n);
-	handover_end(n);
-	if (n->nat)
-		nat_destroy(n->nat);
-	if (n->nat && n->options.state_path && !handover_keeps_table(n))
-		state_save(n->options.state_path, &n->memory);
-	memory_destroy(&n->memory);
+	ctl_server_destroy(n->control.server);
+	natd_close_tun(n);
+	handover_use(&n->persist.handover, HANDOVER_ICMP, -1);
+	path_fini(&n->path);
+	handover_end(&n->persist.handover);
+	stop_table(n);
 	setup_destroy(n->setup);
 	config_free(n->config);
 	if (n->events_fd >= 0)
@@ -230,6 +260,6 @@ void natd_stop(struct natd *n)
 	netlink_close(n->netlink);
 	watch_stop_signals(n);
 	loop_destroy(n->loop);
-	privs_fini(&n->privs);
-	seccomp_free(n->filter);
+	privs_fini(&n->sandbox.privs);
+	seccomp_free(n->sandbox.filter);
 }

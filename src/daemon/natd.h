@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The daemon as a whole: owns every module, starts them in order, stops them in the reverse order. What
- * happens in between: reload.h (a new configuration, a changed host), status.h, doctor.h.
+ * The daemon as a whole: owns every room's context, starts them in order, stops them in the reverse order. Only main, natd, start,
+ * reload and watch see it; each room has a context of its own (path.h, persist.h, sandbox.h, control.h).
  */
 #ifndef NATD_DAEMON_NATD_H
 #define NATD_DAEMON_NATD_H
@@ -9,23 +9,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/nat/nat.h"
-#include "daemon/control/ctlserver.h"
-#include "daemon/path/dataplane.h"
-#include "daemon/persist/handover.h"
-#include "daemon/base/log.h"
-#include "daemon/persist/memory.h"
-#include "daemon/sandbox/privs.h"
-#include "daemon/path/queues.h"
+#include "daemon/control/control.h"
+#include "daemon/path/path.h"
+#include "daemon/persist/persist.h"
 #include "daemon/routing/routing.h"
-#include "daemon/persist/sdnotify.h"
+#include "daemon/sandbox/sandbox.h"
 #include "daemon/setup/setup.h"
-#include "daemon/control/status.h"
 #include "watch.h"
 
 enum natd_exit { NATD_EXIT_OK = 0, NATD_EXIT_CONFIG = 1, NATD_EXIT_USAGE = 2, NATD_EXIT_SYSTEM = 3 };
-
-#define NATD_TUN_PATH "/dev/net/tun"
 
 struct natd_options {
 	const char *config_path;
@@ -34,54 +26,40 @@ struct natd_options {
 	unsigned verbosity;	/* how many levels above the configured one */
 };
 
-/* The fields are for the daemon's own files; a module's header says what may be done with it. */
+/* All of it is owned. */
 struct natd {
 	struct natd_options options;
-	struct sdnotify service;
-	struct handover handover;
-	struct privs privs;
-	struct seccomp_filter *filter; /* from its making, early, until it is in force */
 	struct loop *loop;
 	struct netlink *netlink;
-	struct natd_config *config; /* until start_setup() takes it */
-	struct setup *setup;
-	uint64_t config_loaded_s; /* CLOCK_REALTIME */
-	struct memory memory;
+	int events_fd; /* of netlink; -1: not open */
+	struct natd_config *config;
+	struct setup *setup; /* made from `config` */
 	struct nat *nat;
-	struct io_counters io;
-	struct tun tun; /* the first queue; fd -1: not there */
-	struct queues queues;
-	struct rawsock *raw;
-	struct icmpsock icmp; /* fd -1: not there */
 	struct routing *routing;
-	struct ctl_backend backend;
-	struct ctl_server *control;
-	struct dataplane *dataplane;
-	struct status status;
-	uint64_t started_ms;
-	unsigned icmp_from[ICMPSOCK_INTERFACES]; /* what `icmp` listens to: see natd_follow_interface() */
-	uint32_t n_icmp_from;
-	bool is_routed; /* routing is in place, as far as the last try could tell */
-
-	int events_fd; /* of netlink */
+	struct path path;
+	struct persist persist;
+	struct sandbox sandbox;
+	struct control control;
 	struct watch watch;
 };
 
-/* Starts everything up to READY. NATD_EXIT_OK, or the exit code after one line in the log; then, as always,
- * natd_stop() cleans up what was done. Takes `config`. */
+/* Starts everything up to READY. NATD_EXIT_OK, or the exit code after one line in the log; natd_stop() cleans up in either
+ * case. Takes `config`. */
 enum natd_exit natd_start(struct natd *n, const struct natd_options *o, struct natd_config *config);
 /* Serves until SIGTERM or SIGINT. */
 enum natd_exit natd_run(struct natd *n);
 void natd_stop(struct natd *n);
 
-/* Takes over the TUN device of the former natd, or opens one (after it was lost: opens it again), and reads it. 0
- * or a negative errno. */
+/* Takes over the TUN device of the previous natd, or opens one (after a loss: opens it again), and reads it. 0
+ * or a negative errno, and no queue is open. */
 int natd_open_tun(struct natd *n);
-/* The socket that reads ICMP likewise. */
+/* Closes the device after it was lost. */
+void natd_close_tun(struct natd *n);
+/* Takes over or opens the socket that reads ICMP. 0 or a negative errno. */
 int natd_open_icmp(struct natd *n);
-/* Follows the outside interface of `s`: its ICMP is read where the interface is now. */
-void natd_follow_interface(struct natd *n, const struct setup *s);
-/* Tells the service manager what is due, and the status. */
+/* Replaces the setup, which is destroyed, and the configuration if `s` has another. */
+void natd_set_setup(struct natd *n, struct setup *s, struct natd_config *config);
+/* Sends the service manager what is due, and the status. */
 void natd_tell_manager(struct natd *n);
 /* Puts the log's target and level into effect. */
 void natd_open_log(const struct natd *n, const struct natd_config *c);

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/base/log.h"
 #include "daemon/base/loop.h"
 #include "natd.h"
 
@@ -54,10 +55,10 @@ static int apply_routing(struct natd *n, const struct setup *s)
 {
 	int r;
 
-	privs_raise(&n->privs);
+	privs_raise(&n->sandbox.privs);
 	r = routing_apply(n->routing, s->config, &s->facts, &s->policy, &s->ports);
-	privs_lower(&n->privs);
-	n->is_routed = r == 0;
+	privs_lower(&n->sandbox.privs);
+	n->control.is_routed = r == 0;
 	return r;
 }
 
@@ -82,7 +83,7 @@ static bool apply(struct natd *n, struct setup *s, const struct outcome *o, stru
 		go_back(n);
 		return false;
 	}
-	natd_follow_interface(n, s);
+	path_follow_interfaces(&n->path, s->config);
 	return true;
 }
 
@@ -112,56 +113,60 @@ static int refuse_changes(const struct natd_config *old, const struct natd_confi
 	return refused;
 }
 
-static struct setup *prepare(struct natd *n, const struct outcome *o)
+/* Reads the configuration and looks at the host: the setup, and the configuration that it was made from in *config, both the
+ * caller's; or NULL after at least one line. */
+static struct setup *prepare(struct natd *n, struct natd_config **config, const struct outcome *o)
 {
 	struct config_report report = {0};
-	struct natd_config *config = config_load(n->options.config_path, &report);
+	struct natd_config *c = config_load(n->options.config_path, &report);
 	struct setup *s = NULL;
 
-	if (config && refuse_changes(n->setup->config, config, o) == 0)
-		s = setup_create(n->netlink, config, &report);
+	if (c && refuse_changes(n->config, c, o) == 0)
+		s = setup_create(n->netlink, c, &report);
 	if (!s)
-		config_free(config);
+		config_free(c);
+	*config = s ? c : NULL;
 	say_report(o, &report);
 	config_report_fini(&report);
 	return s;
 }
 
-static void adopt(struct natd *n, struct setup *s)
+static void adopt(struct natd *n, struct setup *s, struct natd_config *config)
 {
-	const struct config_control *c = &s->config->control;
-	int r = ctl_server_set_access(n->control, "", c->mode); /* the group is as it was */
+	const struct config_control *c = &config->control;
+	int r = ctl_server_set_access(n->control.server, "", c->mode); /* the group is as it was */
 
 	if (r < 0)
 		log_write(LEVEL_WARNING, SUB_CONTROL, -r, "cannot change the mode of %s", c->socket);
-	setup_destroy(n->setup);
-	n->setup = s;
-	dataplane_set_busy_poll(n->dataplane, s->config->tun.busy_poll);
-	n->config_loaded_s = (uint64_t)time(NULL);
-	natd_open_log(n, s->config);
+	natd_set_setup(n, s, config);
+	dataplane_set_busy_poll(n->path.dataplane, config->tun.busy_poll);
+	n->control.config_loaded_s = (uint64_t)time(NULL);
+	natd_open_log(n, config);
 }
 
 bool natd_reload(struct natd *n, reload_say_fn *say_line, void *ctx, struct nat_reconfigure_report *report)
 {
 	const struct outcome o = {say_line, ctx};
+	struct natd_config *config;
 	struct setup *s;
 	bool ok;
 
-	sdnotify_begin(&n->service);
-	sdnotify_reloading(&n->service);
+	sdnotify_begin(&n->persist.service);
+	sdnotify_reloading(&n->persist.service);
 	memset(report, 0, sizeof(*report));
-	s = prepare(n, &o);
+	s = prepare(n, &config, &o);
 	ok = s && apply(n, s, &o, report);
 	if (ok) {
-		adopt(n, s);
+		adopt(n, s, config);
 		log_notice(SUB_CONFIG, "configuration reloaded: %" PRIu32 " sessions kept, %" PRIu32 " ended",
 			   report->kept, report->ended);
 	} else {
 		setup_destroy(s);
-		log_error(SUB_CONFIG, "%s: not reloaded, the former configuration stays in force",
+		config_free(config);
+		log_error(SUB_CONFIG, "%s: not reloaded, the previous configuration stays in force",
 			  n->options.config_path);
 	}
-	sdnotify_ready(&n->service);
+	sdnotify_ready(&n->persist.service);
 	natd_tell_manager(n);
 	return ok;
 }
@@ -177,7 +182,7 @@ static void log_say(void *ctx, const char *line)
 /* Only rules or routes can have changed: what is missing is put back. */
 static void repair(struct natd *n)
 {
-	natd_follow_interface(n, n->setup);
+	path_follow_interfaces(&n->path, n->setup->config);
 	if (apply_routing(n, n->setup) < 0)
 		log_error(SUB_ROUTING, "%s", routing_error(n->routing));
 	else if (routing_changes(n->routing) > 0)
@@ -190,28 +195,21 @@ void natd_refresh(struct natd *n)
 	const struct outcome o = {log_say, NULL};
 	struct nat_reconfigure_report report;
 	struct config_report problems = {0};
-	struct natd_config *config;
 	struct setup *s;
 
-	if (n->tun.fd < 0) /* it comes again when the TUN does */
+	if (!path_has_tun(&n->path)) /* natd_open_tun() is followed by another refresh */
 		return;
-	config = setup_take_config(n->setup);
-	s = setup_create(n->netlink, config, &problems);
-	n->setup->config = config;
+	s = setup_create(n->netlink, n->config, &problems);
 	if (!s) {
 		say_report(&o, &problems);
 	} else if (setup_facts_equal(&s->facts, &n->setup->facts)) {
-		setup_take_config(s);
 		setup_destroy(s);
 		repair(n);
 	} else if (!apply(n, s, &o, &report)) {
-		setup_take_config(s);
 		setup_destroy(s);
 	} else {
 		say_report(&o, &problems);
-		setup_take_config(n->setup);
-		setup_destroy(n->setup);
-		n->setup = s;
+		natd_set_setup(n, s, n->config);
 		log_notice(SUB_NETLINK, "interfaces or addresses changed: %" PRIu32 " sessions kept, %" PRIu32 " ended",
 			   report.kept, report.ended);
 	}
@@ -220,7 +218,7 @@ void natd_refresh(struct natd *n)
 
 void natd_scan_ports(struct natd *n)
 {
-	if (n->tun.fd < 0 || (!setup_scan_ports(n->setup, n->netlink) && n->is_routed))
+	if (!path_has_tun(&n->path) || (!setup_scan_ports(n->setup, n->netlink) && n->control.is_routed))
 		return;
 	if (apply_routing(n, n->setup) < 0)
 		log_error(SUB_ROUTING, "%s", routing_error(n->routing));

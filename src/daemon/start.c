@@ -20,13 +20,13 @@
 static enum natd_exit start_rights(struct natd *n)
 {
 	char why[512];
-	int r = privs_init(&n->privs, PRIVS_USER);
+	int r = privs_init(&n->sandbox.privs, PRIVS_USER);
 
 	if (r < 0) {
 		log_write(LEVEL_ERROR, SUB_PRIVS, -r, "cannot look up the user \"%s\", whom natd becomes", PRIVS_USER);
 		return NATD_EXIT_SYSTEM;
 	}
-	if (privs_check(NATD_TUN_PATH, why, sizeof(why)) < 0) {
+	if (privs_check(TUN_PATH, why, sizeof(why)) < 0) {
 		log_error(SUB_PRIVS, "%s", why);
 		return NATD_EXIT_SYSTEM;
 	}
@@ -37,7 +37,7 @@ static enum natd_exit start_rights(struct natd *n)
 /* First, since it may fail in ways that leave no time to put anything back. */
 static enum natd_exit start_filter(struct natd *n)
 {
-	int r = seccomp_prepare(&n->filter);
+	int r = seccomp_prepare(&n->sandbox.filter);
 
 	if (r == 0)
 		return NATD_EXIT_OK;
@@ -52,7 +52,8 @@ static enum natd_exit start_loop(struct natd *n)
 		log_write(LEVEL_ERROR, SUB_MAIN, errno, "cannot make the event loop");
 		return NATD_EXIT_SYSTEM;
 	}
-	n->started_ms = loop_now_ms(n->loop);
+	n->control.loop = n->loop;
+	n->control.started_ms = loop_now_ms(n->loop);
 	return NATD_EXIT_OK;
 }
 
@@ -73,23 +74,26 @@ static enum natd_exit start_netlink(struct natd *n)
 static enum natd_exit start_setup(struct natd *n)
 {
 	struct config_report report = {0};
+	struct setup *s = setup_create(n->netlink, n->config, &report);
 
-	n->setup = setup_create(n->netlink, n->config, &report);
 	config_report_log(&report);
 	config_report_fini(&report);
-	if (!n->setup)
+	if (!s)
 		return NATD_EXIT_CONFIG;
-	n->config = NULL;
+	natd_set_setup(n, s, n->config);
 	return NATD_EXIT_OK;
 }
 
 static enum natd_exit start_table(struct natd *n)
 {
-	enum natd_exit code = restore_table(n);
+	const struct privs *p = &n->sandbox.privs;
 
-	if (code == NATD_EXIT_OK)
-		nat_set_port_guard(n->nat, hostports_in_use, n->netlink);
-	return code;
+	n->nat = restore_table(&n->persist, &n->setup->policy, p->has_user ? p->uid : geteuid());
+	if (!n->nat)
+		return NATD_EXIT_SYSTEM;
+	n->control.nat = n->nat;
+	nat_set_port_guard(n->nat, hostports_in_use, n->netlink);
+	return NATD_EXIT_OK;
 }
 
 static const char *tun_hint(int err)
@@ -102,18 +106,18 @@ static const char *tun_hint(int err)
 	case EINVAL:
 		return "a device of that name and another kind is there: choose another tun.name";
 	default:
-		return "natd makes its device by " NATD_TUN_PATH;
+		return "natd makes its device by " TUN_PATH;
 	}
 }
 
 static enum natd_exit start_devices(struct natd *n)
 {
 	const struct natd_config *c = n->setup->config;
-	int r = queues_create(n);
+	int r = path_open(&n->path, path_queues_wanted(c->tun.queues));
 
 	if (r < 0) {
-		log_write(LEVEL_ERROR, SUB_DATA, -r, "cannot open a raw socket for each of %u queues",
-			  queues_wanted(n));
+		log_error(SUB_DATA, "cannot open the raw sockets that translated packets leave by: %s%s", strerror(-r),
+			  r == -EPERM ? " (CAP_NET_RAW over this network namespace is needed)" : "");
 		return NATD_EXIT_SYSTEM;
 	}
 	r = natd_open_tun(n);
@@ -121,18 +125,12 @@ static enum natd_exit start_devices(struct natd *n)
 		log_error(SUB_TUN, "cannot make the TUN device %s: %s (%s)", c->tun.name, strerror(-r), tun_hint(-r));
 		return NATD_EXIT_SYSTEM;
 	}
-	r = rawsock_create(&n->raw, &n->io);
-	if (r < 0) {
-		log_error(SUB_DATA, "cannot open a raw socket to send translated packets: %s%s", strerror(-r),
-			  r == -EPERM ? " (CAP_NET_RAW over this network namespace is needed)" : "");
-		return NATD_EXIT_SYSTEM;
-	}
 	r = natd_open_icmp(n);
 	if (r < 0) {
 		log_write(LEVEL_ERROR, SUB_DATA, -r, "cannot open a raw socket to read ICMP");
 		return NATD_EXIT_SYSTEM;
 	}
-	natd_follow_interface(n, n->setup);
+	path_follow_interfaces(&n->path, c);
 	return NATD_EXIT_OK;
 }
 
@@ -153,27 +151,43 @@ static bool answer_reload(void *ctx, struct ctl_sink *sink, struct nat_reconfigu
 
 static void answer_doctor(void *ctx, struct ctl_sink *sink)
 {
-	doctor_run(ctx, DOCTOR_FULL, say_check, sink);
+	struct natd *n = ctx;
+
+	doctor_run(&n->control, DOCTOR_FULL, say_check, sink);
+}
+
+static void answer_status(void *ctx, struct ctl_sink *sink)
+{
+	struct natd *n = ctx;
+
+	status_answer(&n->control, sink);
+}
+
+static void answer_stats(void *ctx, struct ctl_sink *sink)
+{
+	struct natd *n = ctx;
+
+	status_answer_stats(&n->control, sink);
 }
 
 static enum natd_exit start_control(struct natd *n)
 {
 	const struct config_control *c = &n->setup->config->control;
 	struct ctl_server_params params = {
-		.loop = n->loop, .nat = n->nat, .backend = &n->backend, .version = PACKAGE_VERSION};
+		.loop = n->loop, .nat = n->nat, .backend = &n->control.backend, .version = PACKAGE_VERSION};
 	int r;
 
-	n->backend = (struct ctl_backend){.status = status_answer,
-					  .stats = status_answer_stats,
-					  .reload = answer_reload,
-					  .doctor = answer_doctor,
-					  .ctx = n};
-	n->control = ctl_server_create(&params);
-	r = n->control ? rundir_prepare(c->socket, &n->privs) : -ENOMEM;
+	n->control.backend = (struct ctl_backend){.status = answer_status,
+						  .stats = answer_stats,
+						  .reload = answer_reload,
+						  .doctor = answer_doctor,
+						  .ctx = n};
+	n->control.server = ctl_server_create(&params);
+	r = n->control.server ? rundir_prepare(c->socket, &n->sandbox.privs) : -ENOMEM;
 	if (r == 0)
-		r = ctl_server_listen(n->control, c->socket, c->group, c->mode);
+		r = ctl_server_listen(n->control.server, c->socket, c->group, c->mode);
 	if (r == 0)
-		r = rundir_give(c->socket, c->group, &n->privs);
+		r = rundir_give(c->socket, c->group, &n->sandbox.privs);
 	if (r == 0)
 		return NATD_EXIT_OK;
 	log_error(SUB_CONTROL, "control socket %s: %s%s", c->socket, strerror(-r),
@@ -184,13 +198,13 @@ static enum natd_exit start_control(struct natd *n)
 static enum natd_exit start_drop(struct natd *n)
 {
 	const char *what;
-	int r = privs_drop(&n->privs, &what);
+	int r = privs_drop(&n->sandbox.privs, &what);
 
 	if (r < 0) {
 		log_write(LEVEL_ERROR, SUB_PRIVS, -r, "%s", what);
 		return NATD_EXIT_SYSTEM;
 	}
-	if (!n->privs.has_user && getuid() == 0)
+	if (!n->sandbox.privs.has_user && getuid() == 0)
 		log_info(SUB_PRIVS, "no user \"%s\" to become: staying uid 0, without its capabilities", PRIVS_USER);
 	if (access(n->options.config_path, R_OK) < 0)
 		log_write(LEVEL_WARNING, SUB_PRIVS, errno,
@@ -212,35 +226,37 @@ static enum natd_exit start_routing(struct natd *n)
 		log_error(SUB_ROUTING, "cannot set up routing: out of memory");
 		return NATD_EXIT_SYSTEM;
 	}
-	privs_raise(&n->privs);
+	n->control.netlink = n->netlink;
+	n->control.routing = n->routing;
+	privs_raise(&n->sandbox.privs);
 	r = routing_apply(n->routing, s->config, &s->facts, &s->policy, &s->ports);
-	privs_lower(&n->privs);
+	privs_lower(&n->sandbox.privs);
 	if (r < 0) {
 		log_error(SUB_ROUTING, "%s", routing_error(n->routing));
 		return NATD_EXIT_SYSTEM;
 	}
-	n->is_routed = true;
+	n->control.is_routed = true;
 	return NATD_EXIT_OK;
 }
 
 static enum natd_exit start_data(struct natd *n)
 {
-	const struct dataplane_params p = {
-		.loop = n->loop, .nat = n->nat, .raw = n->raw, .tun_lost = watch_tun_lost, .ctx = n};
+	const struct path_start p = {.loop = n->loop, .nat = n->nat, .tun_lost = watch_tun_lost, .ctx = n};
 
-	n->dataplane = dataplane_create(&p);
-	if (!n->dataplane || queues_serve(n) < 0 || dataplane_set_icmp(n->dataplane, &n->icmp) < 0 ||
-	    watch_start(n) < 0) {
+	if (path_start(&n->path, &p) < 0 || watch_start(n) < 0) {
 		log_error(SUB_DATA, "cannot start the data path: out of memory");
 		return NATD_EXIT_SYSTEM;
 	}
-	dataplane_set_busy_poll(n->dataplane, n->setup->config->tun.busy_poll);
+	dataplane_set_busy_poll(n->path.dataplane, n->setup->config->tun.busy_poll);
 	return NATD_EXIT_OK;
 }
 
 static enum natd_exit start_lockdown(struct natd *n)
 {
-	int r = lockdown_paths(n);
+	const struct lockdown_paths p = {.config = n->options.config_path,
+					 .socket = n->setup->config->control.socket,
+					 .state = n->options.state_path};
+	int r = lockdown_paths(&p);
 
 	if (r == 0)
 		return NATD_EXIT_OK;
@@ -250,7 +266,7 @@ static enum natd_exit start_lockdown(struct natd *n)
 
 static enum natd_exit start_confine(struct natd *n)
 {
-	int r = lockdown_calls(n);
+	int r = lockdown_calls(&n->sandbox);
 
 	if (r == 0)
 		return NATD_EXIT_OK;

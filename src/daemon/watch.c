@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/base/log.h"
 #include "daemon/base/loop.h"
 #include "natd.h"
 #include "daemon/kernel/netlink.h"
@@ -70,8 +71,8 @@ static void on_status(void *ctx)
 {
 	struct natd *n = ctx;
 
-	status_sample(n);
-	sdnotify_begin(&n->service);
+	status_sample(&n->control);
+	sdnotify_begin(&n->persist.service);
 	natd_tell_manager(n);
 	if (!loop_timer_armed(n->watch.trim))
 		loop_timer_once(n->watch.trim, TRIM_MORE_MS);
@@ -82,7 +83,7 @@ static void on_trim(void *ctx)
 {
 	struct natd *n = ctx;
 
-	if (table_trim(nat_table(n->nat), memory_give_back, &n->memory))
+	if (table_trim(nat_table(n->nat), memory_give_back, &n->persist.memory))
 		loop_timer_once(n->watch.trim, TRIM_MORE_MS);
 }
 
@@ -101,7 +102,7 @@ static void on_watchdog(void *ctx)
 {
 	struct natd *n = ctx;
 
-	sdnotify_alive(&n->service);
+	sdnotify_alive(&n->persist.service);
 }
 
 static void on_tun_retry(void *ctx)
@@ -109,19 +110,18 @@ static void on_tun_retry(void *ctx)
 	struct natd *n = ctx;
 	int r;
 
-	privs_raise(&n->privs);
+	privs_raise(&n->sandbox.privs);
 	r = natd_open_tun(n);
-	privs_lower(&n->privs);
+	privs_lower(&n->sandbox.privs);
 	if (r == 0) {
 		natd_refresh(n);
 		natd_tell_manager(n);
-		log_notice(SUB_TUN, "%s: made anew", n->tun.name);
+		log_notice(SUB_TUN, "%s: recreated", n->setup->config->tun.name);
 		return;
 	}
 	if (!n->watch.is_tun_failure_told)
 		log_error(SUB_TUN,
-			  "%s: cannot be made again: %s (uid %u needs access to " NATD_TUN_PATH
-			  "), trying every second",
+			  "%s: cannot be recreated: %s (uid %u needs access to " TUN_PATH "), trying every second",
 			  n->setup->config->tun.name, strerror(-r), (unsigned)getuid());
 	n->watch.is_tun_failure_told = true;
 	loop_timer_once(n->watch.tun, TUN_RETRY_MS);
@@ -131,10 +131,11 @@ void watch_tun_lost(void *ctx, int err)
 {
 	struct natd *n = ctx;
 
-	log_write(LEVEL_ERROR, SUB_TUN, err, "%s: the device is gone, no packet passes until it is back", n->tun.name);
-	n->is_routed = false;
+	log_write(LEVEL_ERROR, SUB_TUN, err, "%s: the device is gone, no packet passes until it is back",
+		  n->setup->config->tun.name);
+	n->control.is_routed = false;
 	n->watch.is_tun_failure_told = false;
-	queues_close(n);
+	natd_close_tun(n);
 	loop_timer_once(n->watch.tun, 1);
 }
 
@@ -171,7 +172,7 @@ static bool make_timers(struct natd *n)
 
 int watch_start(struct natd *n)
 {
-	uint32_t watchdog_ms = sdnotify_watchdog_ms(&n->service);
+	uint32_t watchdog_ms = sdnotify_watchdog_ms(&n->persist.service);
 
 	if (!make_timers(n))
 		return -ENOMEM;

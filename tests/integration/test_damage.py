@@ -37,7 +37,7 @@ DAMAGE = {
     "rest's class": ("rest", 4, "kept"), "rest's time": ("rest", 6, "kept"),
 }
 BITS = (0, 3, 7)
-CLEAN = "the table of the former natd .*: starting with an empty table"
+CLEAN = "the table of the previous natd .*: starting with an empty table"
 
 
 def translations(natd):
@@ -159,7 +159,7 @@ def test_former_layout_is_converted(lab, keep_natd, udp_echo):
         natd.crash()
         make_former(Region(natd.manager.kept("table")))
         natd.start()
-        assert natd.text().count("the table of the former natd had layout 1: converted") == 1
+        assert natd.text().count("the table of the previous natd had layout 1: converted") == 1
         natd.wait_log("restored 2 sessions, dropped 0 damaged ones, ended 0 .* 1 ports rest")
         natd.wait_log("the restored table agrees with itself")
         assert (identities(natd), translations(natd)) == (before, known)
@@ -182,7 +182,7 @@ def test_former_layout_in_a_file_is_converted(lab, start_natd, udp_echo, tmp_pat
         make_former(records)
         records.finish()
         natd.start()
-        assert natd.text().count("the table of the former natd had layout 1: converted") == 1
+        assert natd.text().count("the table of the previous natd had layout 1: converted") == 1
         natd.wait_log("the restored table agrees with itself")
         assert (identities(natd), translations(natd)) == (before, known)
         assert (exchange(sock), exchange(other)) == seen
@@ -199,7 +199,7 @@ def test_other_layouts_are_one_clear_line_and_a_clean_start(lab, keep_natd, udp_
         natd.start()
         line, = [line for line in natd.text().splitlines() if "empty table" in line]
         said = "is damaged" if layout == 0 else f"has layout {layout}, this one knows 1 and 2"
-        assert f"the table of the former natd {said}: starting with an empty table" in line
+        assert f"the table of the previous natd {said}: starting with an empty table" in line
         assert natd.json("list") == []
         exchange(sock)
 

@@ -372,7 +372,7 @@ def test_packets_wait_in_each_queue(lab, keep_natd, manager):
             assert send_to_each(socks, sink, 4, start) == [list(range(4))] * len(socks)
             assert identities(natd) == before
             assert manager.names() == queue_names(4)
-            assert "former natd" not in natd.text()
+            assert "previous natd" not in natd.text() and "inherited" not in natd.text()
 
 
 @pytest.mark.parametrize("before, after", [(4, 2), (2, 4), (3, 3), (2, 1), (1, 3)])
@@ -389,9 +389,9 @@ def test_other_number_of_queues_at_a_restart(lab, keep_natd, manager, bus, udp_e
         natd.write_config({"more": f"tun = {{ queues = {after}; }};"})
         natd.start()
         assert manager.names() == queue_names(after)
-        assert len([line for line in natd.text().splitlines() if "queues more: what waited" in line]) == (
+        assert len([line for line in natd.text().splitlines() if "more queues: packets that waited" in line]) == (
             1 if before > after > 1 else 0)
-        assert ("making that anew" in natd.text()) == (min(before, after) == 1 and before != after)
+        assert ("recreating it" in natd.text()) == (min(before, after) == 1 and before != after)
         assert identities(natd) == known
         assert send_to_each(socks, sink, 5, lambda: None) == [list(range(5))] * len(socks)
         queues = lab.gateway.run("ip", "-details", "-json", "link", "show", "natd0").stdout
@@ -414,7 +414,7 @@ def test_strange_queue_is_replaced(lab, keep_natd, manager, udp_echo):
         manager.put("tun1", fd)
         os.close(fd)
         natd.start()
-        assert natd.text().count("a queue of the former natd is not one of natd0: making another") == 1
+        assert natd.text().count("inherited queue does not belong to natd0: opening another") == 1
         assert manager.names() == queue_names(3)
         assert send_to_each(socks, sink, 5, lambda: None) == [list(range(5))] * len(socks)
 
@@ -430,7 +430,7 @@ def test_another_device_takes_the_place_of_the_former(lab, keep_natd, bus, udp_e
         assert natd.stop() == 0
         natd.write_config({"more": f"tun = {{ {tun}; }};"})
         natd.start()
-        natd.wait_log("the device of the former natd is not .* as configured: making that anew")
+        natd.wait_log("inherited TUN device does not match .*: recreating it")
         assert exchange(sock) == seen
         links = lab.gateway.run("ip", "-brief", "link", "show", "type", "tun").stdout.split()
         assert [name for name in links if name.startswith("natd")] == ["natd7" if "name" in tun else "natd0"]
@@ -450,7 +450,7 @@ def test_device_made_anew_while_running_is_the_one_that_is_kept(lab, keep_natd, 
         seen = exchange(sock)
         at = len(natd.manager.messages)
         lab.gateway.run("ip", "link", "del", "natd0")
-        natd.wait_log("natd0: made anew")
+        natd.wait_log("natd0: recreated")
         natd.manager.wait("FDSTORE", at)
         natd.crash()
         natd.start()
@@ -478,9 +478,9 @@ def test_start_that_fails_leaves_the_former_ones_things_to_the_next(lab, keep_na
 # ---- strange things in the store (damaged ones: test_damage.py) ----
 
 STRANGE = {
-    "table": (lambda: os.open("/dev/null", os.O_RDWR), "the table of the former natd is of another size"),
-    "tun": (lambda: os.open("/dev/null", os.O_RDWR), "the device of the former natd is not natd0"),
-    "icmp": (lambda: socket.socket(socket.AF_UNIX).detach(), "the ICMP socket of the former natd is of no use"),
+    "table": (lambda: os.open("/dev/null", os.O_RDWR), "the table of the previous natd is of another size"),
+    "tun": (lambda: os.open("/dev/null", os.O_RDWR), "inherited TUN device does not match natd0"),
+    "icmp": (lambda: socket.socket(socket.AF_UNIX).detach(), "inherited ICMP socket cannot be used"),
     "strange": (lambda: os.open("/dev/null", os.O_RDWR), 'kept a descriptor "strange" that natd has no use for'),
 }
 
@@ -514,7 +514,7 @@ def test_second_descriptor_of_a_name_is_given_up(lab, keep_natd, manager, udp_ec
         assert manager.names() == queue_names(1)
         natd.crash()
         natd.start()
-        assert "given up" not in natd.text() and "former natd" not in natd.text()
+        assert "given up" not in natd.text() and "previous natd" not in natd.text() and "inherited" not in natd.text()
         assert identities(natd) == before
         assert exchange(sock) == seen
 
@@ -530,7 +530,7 @@ def test_device_of_another_namespace_is_refused(lab, keep_natd, manager, udp_ech
     manager.put("tun", fd)
     os.close(fd)
     natd = keep_natd()
-    assert "the device of the former natd is not natd0 as configured" in natd.text()
+    assert "inherited TUN device does not match natd0" in natd.text()
     with lab.client.udp() as sock:
         exchange(sock)
 
@@ -671,7 +671,7 @@ def test_what_the_manager_did_not_take_is_sent_again(lab, keep_natd, manager, ud
         assert manager.names() == queue_names(queues)
         natd.crash()
         natd.start()
-        assert "former natd" not in natd.text()
+        assert "previous natd" not in natd.text() and "inherited" not in natd.text()
         assert identities(natd) == before
         assert exchange(sock) == seen
 
@@ -722,7 +722,7 @@ def test_device_made_anew_while_the_manager_stands_still(lab, keep_natd, manager
         seen, before = exchange(sock), identities(natd)
         manager.stall()
         lab.gateway.run("ip", "link", "del", "natd0")
-        natd.wait_log("natd0: made anew")
+        natd.wait_log("natd0: recreated")
         at = len(manager.messages)
         manager.go_on()
         manager.wait("FDSTORE", at)

@@ -105,7 +105,7 @@ def test_failed_reload_is_told_and_ends(lab, start_natd, manager):
     natd.send_signal(signal.SIGHUP)
     manager.wait("RELOADING")
     manager.wait("READY")
-    natd.wait_log("not reloaded, the former configuration stays in force")
+    natd.wait_log("not reloaded, the previous configuration stays in force")
 
 
 def test_watchdog_is_fed(lab, start_natd, manager):
@@ -370,7 +370,7 @@ def test_deleted_tun_is_made_anew(lab, natd):
     ping(lab)
     lab.gateway.run("ip", "link", "del", "natd0")
     natd.wait_log("natd0: the device is gone")
-    natd.wait_log("natd0: made anew")
+    natd.wait_log("natd0: recreated")
     ping(lab)
 
 
@@ -453,7 +453,7 @@ def test_becomes_the_natd_user_with_one_capability(lab, start_natd, udp_echo, tm
         assert "1 sessions go on" in natd.ctl("reload").stdout
         if os.stat("/dev/net/tun").st_mode & 0o006 == 0o006:
             lab.gateway.run("ip", "link", "del", "natd0")
-            natd.wait_log("natd0: made anew")
+            natd.wait_log("natd0: recreated")
             udp_exchange(sock)
     assert natd.stop() == 0
     assert lab.gateway.network_state() == before

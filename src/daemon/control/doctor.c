@@ -14,14 +14,15 @@
 #include <unistd.h>
 
 #include "common/ctlrecord.h"
+#include "control.h"
 #include "daemon/config/config_text.h"
-#include "daemon/natd.h"
 #include "daemon/kernel/sysctl.h"
+#include "daemon/sandbox/privs.h"
 
 enum { FULL_PERCENT = 80, LINE_SIZE = 384 };
 
 struct visit {
-	struct natd *n;
+	const struct control *c;
 	const struct natd_config *config;
 	const struct setup *setup;
 	doctor_say_fn *say;
@@ -58,10 +59,9 @@ static void find(struct visit *v, enum ctl_severity severity, const char *format
 
 static void check_tun(struct visit *v)
 {
-	const struct natd *n = v->n;
 	struct netlink_link link;
 
-	if (n->tun.fd < 0 || netlink_link_get(n->netlink, n->tun.name, &link) < 0) {
+	if (!path_has_tun(v->c->path) || netlink_link_get(v->c->netlink, v->config->tun.name, &link) < 0) {
 		mend(v, "natd makes it anew by itself; if it does not, see natd's log");
 		find(v, CTL_CHECK_FAIL, "TUN device %s is gone", v->config->tun.name);
 	} else if (!(link.flags & IFF_UP)) {
@@ -145,8 +145,8 @@ static void check_rp_filter(struct visit *v)
 
 static void check_routing(struct visit *v)
 {
-	if (!v->n->is_routed) {
-		mend(v, "%s", routing_error(v->n->routing));
+	if (!v->c->is_routed) {
+		mend(v, "%s", routing_error(v->c->routing));
 		find(v, CTL_CHECK_FAIL, "routing is not in place");
 	} else {
 		find(v, CTL_CHECK_OK, "routing is in place (%s)",
@@ -168,7 +168,7 @@ static void check_way_out(struct visit *v)
 	struct netlink_way way;
 	char name[IF_NAMESIZE] = "?";
 
-	if (netlink_way_to(v->n->netlink, somewhere, &way) < 0 || way.out == 0) {
+	if (netlink_way_to(v->c->netlink, somewhere, &way) < 0 || way.out == 0) {
 		mend(v, "ip route add default via GATEWAY dev %s", v->config->outside.interface);
 		find(v, CTL_CHECK_WARN, "the host has no default route");
 		return;
@@ -266,7 +266,7 @@ static void check_host_sockets(struct visit *v)
 
 static void check_usage(struct visit *v)
 {
-	uint64_t sessions = table_session_count(nat_table(v->n->nat));
+	uint64_t sessions = table_session_count(nat_table(v->c->nat));
 	uint64_t limit = v->setup->policy.limits.sessions;
 
 	if (sessions * 100 >= limit * FULL_PERCENT) {
@@ -289,7 +289,7 @@ static uint32_t count_ports(const struct nat_range *r, uint32_t n)
 /* Says so when one address has few ports left; true if it did. */
 static bool check_address_ports(struct visit *v, uint32_t address, uint32_t ports)
 {
-	const struct table *t = nat_table(v->n->nat);
+	const struct table *t = nat_table(v->c->nat);
 	int32_t slot = table_address_slot(t, address);
 	char text[TEXT_ADDRESS_SIZE];
 
@@ -334,7 +334,7 @@ static void check_forwards(struct visit *v)
 		struct netlink_way way;
 		char text[TEXT_ADDRESS_SIZE], name[IF_NAMESIZE] = "?";
 
-		if (netlink_way_to(v->n->netlink, f->to, &way) < 0 || way.out == 0) {
+		if (netlink_way_to(v->c->netlink, f->to, &way) < 0 || way.out == 0) {
 			mend(v, "add a route to it, or correct \"to\" of the forward");
 			find(v, CTL_CHECK_WARN, "forward \"%s\": the host has no way to %s", f->name,
 			     text_of_address(text, f->to));
@@ -383,14 +383,14 @@ static void check_config_age(struct visit *v)
 {
 	struct stat st;
 
-	if (stat(v->n->options.config_path, &st) < 0 || access(v->n->options.config_path, R_OK) < 0) {
+	if (stat(v->c->config_path, &st) < 0 || access(v->c->config_path, R_OK) < 0) {
 		mend(v, "make it readable for uid %u, or a reload will fail", (unsigned)getuid());
-		find(v, CTL_CHECK_WARN, "%s cannot be read", v->n->options.config_path);
-	} else if ((uint64_t)st.st_mtime > v->n->config_loaded_s) {
+		find(v, CTL_CHECK_WARN, "%s cannot be read", v->c->config_path);
+	} else if ((uint64_t)st.st_mtime > v->c->config_loaded_s) {
 		mend(v, "natctl reload");
-		find(v, CTL_CHECK_WARN, "%s was changed after natd loaded it", v->n->options.config_path);
+		find(v, CTL_CHECK_WARN, "%s was changed after natd loaded it", v->c->config_path);
 	} else {
-		find(v, CTL_CHECK_OK, "%s is loaded as it stands", v->n->options.config_path);
+		find(v, CTL_CHECK_OK, "%s is loaded as it stands", v->c->config_path);
 	}
 }
 
@@ -412,14 +412,14 @@ static void check_rights(struct visit *v)
 
 static void check_service(struct visit *v)
 {
-	if (v->n->service.is_managed)
+	if (v->c->persist->service.is_managed)
 		find(v, CTL_CHECK_OK, "started by a service manager%s",
-		     sdnotify_watchdog_ms(&v->n->service) ? ", which watches it" : "");
+		     sdnotify_watchdog_ms(&v->c->persist->service) ? ", which watches it" : "");
 	else
 		find(v, CTL_CHECK_OK, "not started by a service manager");
 }
 
-void doctor_run(struct natd *n, enum doctor_depth depth, doctor_say_fn *say, void *ctx)
+void doctor_run(struct control *c, enum doctor_depth depth, doctor_say_fn *say, void *ctx)
 {
 	static const struct {
 		void (*check)(struct visit *v);
@@ -431,7 +431,7 @@ void doctor_run(struct natd *n, enum doctor_depth depth, doctor_say_fn *say, voi
 		{check_forwards, DOCTOR_FULL}, {check_host_sockets, DOCTOR_FULL}, {check_timeouts, DOCTOR_FULL},
 		{check_rights, DOCTOR_FULL},   {check_config_age, DOCTOR_QUICK},  {check_service, DOCTOR_FULL},
 	};
-	struct visit v = {.n = n, .config = n->setup->config, .setup = n->setup, .say = say, .ctx = ctx};
+	struct visit v = {.c = c, .config = c->setup->config, .setup = c->setup, .say = say, .ctx = ctx};
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(*checks); i++) {
 		if (checks[i].depth <= depth)

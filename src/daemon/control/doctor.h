@@ -6,7 +6,7 @@
 #ifndef NATD_DAEMON_DOCTOR_H
 #define NATD_DAEMON_DOCTOR_H
 
-struct natd;
+struct control;
 
 enum doctor_depth {
 	DOCTOR_QUICK, /* what costs a few system calls at most: for the status */
@@ -16,6 +16,6 @@ enum doctor_depth {
 /* One finding: `severity` is an enum ctl_severity; `mend` "" when there is nothing to mend. */
 typedef void doctor_say_fn(void *ctx, int severity, const char *what, const char *mend);
 
-void doctor_run(struct natd *n, enum doctor_depth depth, doctor_say_fn *say, void *ctx);
+void doctor_run(struct control *c, enum doctor_depth depth, doctor_say_fn *say, void *ctx);
 
 #endif

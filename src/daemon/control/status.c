@@ -7,10 +7,11 @@
 #include <string.h>
 
 #include "common/ctlrecord.h"
+#include "control.h"
 #include "daemon/config/config_text.h"
 #include "doctor.h"
+#include "daemon/base/log.h"
 #include "daemon/base/loop.h"
-#include "daemon/natd.h"
 
 enum { SAMPLE_MS = 1000 };
 
@@ -23,9 +24,9 @@ static uint64_t sum_drops(const uint64_t *counters)
 	return sum;
 }
 
-void status_sample(struct natd *n)
+void status_sample(struct control *control)
 {
-	const uint64_t *c = nat_counters(n->nat);
+	const uint64_t *c = nat_counters(control->nat);
 	const uint64_t now[RATE_COUNT] = {
 		[RATE_OUT_PACKETS] = c[COUNT_OUT_PACKETS],
 		[RATE_OUT_BYTES] = c[COUNT_OUT_BYTES],
@@ -33,8 +34,8 @@ void status_sample(struct natd *n)
 		[RATE_IN_BYTES] = c[COUNT_IN_BYTES],
 		[RATE_DROPS] = sum_drops(c),
 	};
-	struct status *s = &n->status;
-	uint64_t now_ms = loop_now_ms(n->loop);
+	struct status *s = &control->status;
+	uint64_t now_ms = loop_now_ms(control->loop);
 	uint64_t elapsed_ms = now_ms - s->sampled_ms;
 
 	if (elapsed_ms < SAMPLE_MS)
@@ -58,15 +59,15 @@ static void keep_first(void *ctx, int severity, const char *what, const char *me
 		snprintf(w->text, sizeof(w->text), "%s", what);
 }
 
-void status_line(struct natd *n, char *out, size_t size)
+void status_line(struct control *c, char *out, size_t size)
 {
-	const struct table *t = nat_table(n->nat);
+	const struct table *t = nat_table(c->nat);
 	struct first_warning warning = {""};
 
-	doctor_run(n, DOCTOR_QUICK, keep_first, &warning);
+	doctor_run(c, DOCTOR_QUICK, keep_first, &warning);
 	snprintf(out, size, "%" PRIu32 " sessions, %" PRIu32 " mappings, %" PRIu64 " packets/s%s%s",
 		 table_session_count(t), table_mapping_count(t),
-		 n->status.rate[RATE_OUT_PACKETS] + n->status.rate[RATE_IN_PACKETS], *warning.text ? "; " : "",
+		 c->status.rate[RATE_OUT_PACKETS] + c->status.rate[RATE_IN_PACKETS], *warning.text ? "; " : "",
 		 warning.text);
 }
 
@@ -97,28 +98,28 @@ void status_answer(void *ctx, struct ctl_sink *sink)
 		[RATE_IN_PACKETS] = "in_packets_rate",	 [RATE_IN_BYTES] = "in_bytes_rate",
 		[RATE_DROPS] = "drop_packets_rate",
 	};
-	struct natd *n = ctx;
-	const struct natd_config *c = n->setup->config;
+	struct control *control = ctx;
+	const struct natd_config *c = control->setup->config;
 
-	status_sample(n);
+	status_sample(control);
 	ctl_say_text(sink, "version", PACKAGE_VERSION);
-	ctl_say_number(sink, "uptime", (loop_now_ms(n->loop) - n->started_ms) / 1000);
+	ctl_say_number(sink, "uptime", (loop_now_ms(control->loop) - control->started_ms) / 1000);
 	ctl_say_text(sink, "routing", c->routing == ROUTING_MANAGED ? "managed" : "none");
 	ctl_say_text(sink, "interface", c->outside.interface);
 	ctl_say_text(sink, "tun", c->tun.name);
-	say_policy(&n->setup->policy, sink);
+	say_policy(&control->setup->policy, sink);
 	for (int i = 0; i < RATE_COUNT; i++)
-		ctl_say_number(sink, names[i], n->status.rate[i]);
+		ctl_say_number(sink, names[i], control->status.rate[i]);
 	ctl_say_number(sink, "memory", memory_resident());
-	doctor_run(n, DOCTOR_QUICK, say_warning, sink);
+	doctor_run(control, DOCTOR_QUICK, say_warning, sink);
 }
 
-static void say_table_size(const struct natd *n, struct ctl_sink *sink)
+static void say_table_size(const struct control *c, struct ctl_sink *sink)
 {
 	struct table_usage u;
 	uint64_t bytes;
 
-	table_usage(nat_table(n->nat), &u);
+	table_usage(nat_table(c->nat), &u);
 	bytes = u.records_bytes + u.scratch_bytes;
 	ctl_say_counter(sink, "table_bytes", bytes, "bytes of memory that the connection table has touched");
 	ctl_say_counter(sink, "table_bytes_per_session", u.sessions ? bytes / u.sessions : 0,
@@ -127,32 +128,32 @@ static void say_table_size(const struct natd *n, struct ctl_sink *sink)
 
 #ifdef NATD_DEBUG
 /* Every index against every record: too slow for anything but a debug build. */
-static void say_contradictions(const struct natd *n, struct ctl_sink *sink)
+static void say_contradictions(const struct control *c, struct ctl_sink *sink)
 {
-	const char *wrong = nat_check(n->nat);
+	const char *wrong = nat_check(c->nat);
 
 	if (wrong)
 		log_error(SUB_TABLE, "the table contradicts itself: %s", wrong);
 	ctl_say_counter(sink, "table_contradictions", wrong != NULL, "1: the table contradicts itself (debug builds)");
 }
 #else
-static void say_contradictions(const struct natd *n, struct ctl_sink *sink)
+static void say_contradictions(const struct control *c, struct ctl_sink *sink)
 {
-	(void)n;
+	(void)c;
 	(void)sink;
 }
 #endif
 
 void status_answer_stats(void *ctx, struct ctl_sink *sink)
 {
-	struct natd *n = ctx;
-	struct io_counters io = n->io;
+	struct control *c = ctx;
+	struct io_counters io;
 
-	dataplane_add_counters(n->dataplane, &io);
+	path_counters(c->path, &io);
 	for (int i = 0; i < IO_COUNTER_COUNT; i++)
 		ctl_say_counter(sink, io_counter_name(i), io.value[i], io_counter_help(i));
-	ctl_say_counter(sink, "control_clients", ctl_server_client_count(n->control), "control clients connected now");
+	ctl_say_counter(sink, "control_clients", ctl_server_client_count(c->server), "control clients connected now");
 	ctl_say_counter(sink, "memory_resident", memory_resident(), "bytes of memory that natd holds");
-	say_table_size(n, sink);
-	say_contradictions(n, sink);
+	say_table_size(c, sink);
+	say_contradictions(c, sink);
 }

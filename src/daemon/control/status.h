@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct natd;
+struct control;
 struct ctl_sink;
 
 enum status_rate { RATE_OUT_PACKETS, RATE_OUT_BYTES, RATE_IN_PACKETS, RATE_IN_BYTES, RATE_DROPS, RATE_COUNT };
@@ -19,10 +19,10 @@ struct status {
 };
 
 /* Takes a sample if the last one is a second old. */
-void status_sample(struct natd *n);
+void status_sample(struct control *c);
 /* One line for the service manager: sessions, ports, packets a second, the first warning. */
-void status_line(struct natd *n, char *out, size_t size);
-/* For ctl_backend; `ctx` is the struct natd. */
+void status_line(struct control *c, char *out, size_t size);
+/* For ctl_backend; `ctx` is the struct control. */
 void status_answer(void *ctx, struct ctl_sink *sink);
 void status_answer_stats(void *ctx, struct ctl_sink *sink);
 

@@ -46,7 +46,7 @@ struct dataplane {
 	void *ctx;
 	uint32_t busy_poll_us;
 	pthread_mutex_t lock;
-	struct dataplane_queue *queues; /* with several */
+	struct path_queue *queues;
 	uint32_t n_queues;
 	struct worker **workers;
 	uint32_t n_workers;
@@ -59,7 +59,7 @@ struct dataplane {
 
 static void lose_tun(struct dataplane *d, int err)
 {
-	dataplane_set_tun(d, NULL);
+	dataplane_serve(d, NULL, 0);
 	d->tun_lost(d->ctx, err);
 }
 
@@ -172,11 +172,10 @@ static void on_lost(void *ctx, int fd, unsigned ready)
 static int start_each(struct dataplane *d)
 {
 	for (; d->n_workers < d->n_queues; d->n_workers++) {
-		struct dataplane_queue *q = &d->queues[d->n_workers];
+		struct path_queue *q = &d->queues[d->n_workers];
 		const struct worker_params p = {
-			.lane = {.nat = d->nat, .raw = q->raw, .lock = &d->lock},
+			.lane = {.nat = d->nat, .raw = q->raw, .io = &q->io, .lock = &d->lock},
 			.tun = &q->tun,
-			.io = &q->io,
 			.busy_poll_us = d->busy_poll_us,
 			.lost_fd = d->lost_fd,
 		};
@@ -200,22 +199,42 @@ static void start_workers(void *ctx)
 	lose_tun(d, ENOMEM);
 }
 
-int dataplane_set_queues(struct dataplane *d, struct tun *tun, struct dataplane_queue *queues, uint32_t n)
+static int prepare_workers(struct dataplane *d)
 {
-	dataplane_set_tun(d, NULL);
-	lane_set_tun(d->lane, tun);
 	d->lost_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	d->workers = calloc(n, sizeof(*d->workers));
+	d->workers = calloc(d->n_queues, sizeof(*d->workers));
 	if (d->lost_fd >= 0 && d->workers)
 		d->lost_event = loop_fd_add(d->loop, d->lost_fd, LOOP_READ, on_lost, d);
 	if (!d->lost_event) {
 		stop_workers(d);
 		return -ENOMEM;
 	}
-	d->queues = queues;
-	d->n_queues = n;
 	loop_soon_ask(d->workers_soon);
 	return 0;
+}
+
+static void stop_reading(struct dataplane *d)
+{
+	stop_workers(d);
+	loop_fd_remove(d->tun_event);
+	d->tun_event = NULL;
+	loop_soon_cancel(d->tun_soon);
+	loop_soon_cancel(d->workers_soon);
+	lane_set_tun(d->lane, NULL);
+}
+
+int dataplane_serve(struct dataplane *d, struct path_queue *queues, uint32_t n)
+{
+	stop_reading(d);
+	d->queues = queues;
+	d->n_queues = n;
+	if (n == 0)
+		return 0;
+	lane_set_tun(d->lane, &queues[0].tun);
+	if (n > 1)
+		return prepare_workers(d);
+	d->tun_event = loop_fd_add(d->loop, queues[0].tun.fd, LOOP_READ, on_tun, d);
+	return d->tun_event ? 0 : -ENOMEM;
 }
 
 void dataplane_add_counters(const struct dataplane *d, struct io_counters *sum)
@@ -228,7 +247,7 @@ void dataplane_add_counters(const struct dataplane *d, struct io_counters *sum)
 
 struct dataplane *dataplane_create(const struct dataplane_params *p)
 {
-	const struct lane_params lane = {.nat = p->nat, .raw = p->raw};
+	const struct lane_params lane = {.nat = p->nat, .raw = p->raw, .io = p->io};
 	struct dataplane *d = calloc(1, sizeof(*d));
 
 	if (!d)
@@ -258,7 +277,7 @@ void dataplane_destroy(struct dataplane *d)
 	if (!d)
 		return;
 	if (d->lane && d->tun_soon && d->workers_soon) /* not one that dataplane_create() gave up half made */
-		dataplane_set_tun(d, NULL);
+		stop_reading(d);
 	loop_fd_remove(d->icmp_event);
 	loop_timer_remove(d->step_timer);
 	loop_soon_remove(d->step_soon);
@@ -267,20 +286,6 @@ void dataplane_destroy(struct dataplane *d)
 	lane_destroy(d->lane);
 	pthread_mutex_destroy(&d->lock);
 	free(d);
-}
-
-int dataplane_set_tun(struct dataplane *d, struct tun *tun)
-{
-	stop_workers(d);
-	loop_fd_remove(d->tun_event);
-	d->tun_event = NULL;
-	loop_soon_cancel(d->tun_soon);
-	loop_soon_cancel(d->workers_soon);
-	lane_set_tun(d->lane, tun);
-	if (!tun)
-		return 0;
-	d->tun_event = loop_fd_add(d->loop, tun->fd, LOOP_READ, on_tun, d);
-	return d->tun_event ? 0 : -ENOMEM;
 }
 
 int dataplane_set_icmp(struct dataplane *d, struct icmpsock *icmp)

@@ -27,9 +27,10 @@ enum {
 	DATAPLANE_ROUND_MS = 8000, /* in which each record of the table is visited once: no expiry is later */
 };
 
-/* A TUN queue with its own way out. With one queue the raw socket is that of dataplane_params. */
-struct dataplane_queue {
-	struct tun tun; /* fd -1: not there */
+/* One queue of the TUN device. With several, each has a way out and counters of its own; with one, `raw` is NULL and those of
+ * dataplane_params serve. */
+struct path_queue {
+	struct tun tun; /* fd -1: not open */
 	struct rawsock *raw;
 	struct io_counters io;
 };
@@ -37,8 +38,9 @@ struct dataplane_queue {
 struct dataplane_params {
 	struct loop *loop;
 	struct nat *nat;
-	struct rawsock *raw; /* for what the event loop's thread sends */
-	/* The device is gone, or reading it failed for good: it is not read any more until dataplane_set_tun(). */
+	struct rawsock *raw;	/* for what the event loop's thread sends */
+	struct io_counters *io; /* for what it reads and writes */
+	/* The device is gone, or reading it failed for good: it is not read any more until dataplane_serve(). */
 	void (*tun_lost)(void *ctx, int err);
 	void *ctx;
 };
@@ -47,10 +49,9 @@ struct dataplane_params {
 struct dataplane *dataplane_create(const struct dataplane_params *p);
 void dataplane_destroy(struct dataplane *d); /* NULL: nothing */
 
-/* What to read from now on; NULL: nothing (call it before closing the old one). 0 or -ENOMEM. */
-int dataplane_set_tun(struct dataplane *d, struct tun *tun);
-/* The same with `n` queues (2 or more), a worker each; this thread writes to `tun`. 0 or -ENOMEM. */
-int dataplane_set_queues(struct dataplane *d, struct tun *tun, struct dataplane_queue *queues, uint32_t n);
+/* Reads these `n` queues from now on: one in the loop's thread, several with a worker each (this thread writes to the first).
+ * 0: none (before the old ones are closed). 0 or -ENOMEM. */
+int dataplane_serve(struct dataplane *d, struct path_queue *queues, uint32_t n);
 int dataplane_set_icmp(struct dataplane *d, struct icmpsock *icmp);
 
 /* How long to look for the next packet before sleeping, in microseconds, while packets come closer together than

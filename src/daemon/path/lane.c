@@ -50,7 +50,8 @@ struct lane {
 	struct nat *nat;
 	struct rawsock *raw;
 	pthread_mutex_t *lock;
-	struct tun *tun;
+	const struct tun *tun;
+	struct io_counters *io;
 	struct merge *merge;
 	uint8_t *arena;
 	uint64_t poll_ns;  /* 0: never polls */
@@ -83,7 +84,7 @@ static int forward_parts(struct lane *l, const struct nat_packet *p, const struc
 
 	ip[8]++;
 	store16(ip + 10, checksum_update(load16(ip + 10), checksum_diff16(before, load16(ip + 8))));
-	return tun_write_parts(l->tun, p, parts, n);
+	return tun_write_parts(l->tun, l->io, p, parts, n);
 }
 
 static void forward_by_kernel(struct lane *l, const struct nat_packet *p)
@@ -113,7 +114,7 @@ static bool send_joined(void *ctx, const struct nat_packet *p, const struct iove
 			   l->tun->name);
 		return false;
 	}
-	l->tun->counters->value[IO_TUN_JOINED] += rc == 0 ? (unsigned)n : 0;
+	l->io->value[IO_TUN_JOINED] += rc == 0 ? (unsigned)n : 0;
 	return true;
 }
 
@@ -152,7 +153,7 @@ static void send_packet(struct lane *l, const struct nat_packet *p, bool owned)
 {
 	if (p->to == NAT_TO_HOST) {
 		if (l->tun)
-			tun_write(l->tun, p);
+			tun_write(l->tun, l->io, p);
 	} else if (owned || !may_merge(l) || !merge_add(l->merge, p)) {
 		send_on(l, p, owned);
 	}
@@ -195,7 +196,9 @@ static void translate(struct lane *l, uint32_t n, uint64_t now_ms)
 
 static int read_tun(void *ctx, uint8_t *buffer, size_t room, struct nat_packet *p)
 {
-	return tun_read(ctx, buffer, room, p);
+	struct lane *l = ctx;
+
+	return tun_read(l->tun, l->io, buffer, room, p);
 }
 
 int lane_burst(struct lane *l, lane_read_fn *read, void *ctx, uint64_t now_ms)
@@ -224,7 +227,7 @@ static int drain(struct lane *l, uint64_t now_ms)
 	int r = 1;
 
 	for (int i = 0; i < LANE_BURSTS && r > 0; i++)
-		r = lane_burst(l, read_tun, l->tun, now_ms);
+		r = lane_burst(l, read_tun, l, now_ms);
 	return r;
 }
 
@@ -251,13 +254,13 @@ static int look_for_more(struct lane *l, uint64_t now_ms)
 	int r = 0;
 
 	while (r == 0 && l->gap_ns < l->poll_ns && now - l->empty_ns < l->poll_ns) {
-		uint64_t before = l->tun->counters->value[IO_TUN_READ];
+		uint64_t before = l->io->value[IO_TUN_READ];
 
 		if (now - start > TURN_MOST_NS)
 			return 1;
 		r = drain(l, now_ms);
 		now = clock_ns();
-		if (l->tun->counters->value[IO_TUN_READ] != before) {
+		if (l->io->value[IO_TUN_READ] != before) {
 			note_gap(l, now);
 			l->empty_ns = now;
 		} else {
@@ -315,6 +318,7 @@ struct lane *lane_create(const struct lane_params *p)
 	}
 	l->nat = p->nat;
 	l->raw = p->raw;
+	l->io = p->io;
 	l->lock = p->lock;
 	l->gap_ns = GAP_MOST_NS;
 	rawsock_set_too_big(l->raw, on_too_big, l);
@@ -331,7 +335,7 @@ void lane_destroy(struct lane *l)
 	free(l);
 }
 
-void lane_set_tun(struct lane *l, struct tun *tun)
+void lane_set_tun(struct lane *l, const struct tun *tun)
 {
 	l->tun = tun;
 }

@@ -25,6 +25,8 @@ struct lane;
 struct lane_params {
 	struct nat *nat;
 	struct rawsock *raw;
+	struct io_counters
+		*io; /* of what is read from the TUN and written to it; the caller's thread alone counts here */
 	/* Held around each use of `nat`; NULL: the caller sees to it that nobody else uses it. */
 	pthread_mutex_t *lock;
 };
@@ -34,7 +36,7 @@ struct lane *lane_create(const struct lane_params *p);
 void lane_destroy(struct lane *l); /* NULL: nothing */
 
 /* Where packets come from and super-packets go to; NULL: nowhere, for now. */
-void lane_set_tun(struct lane *l, struct tun *tun);
+void lane_set_tun(struct lane *l, const struct tun *tun);
 void lane_set_busy_poll(struct lane *l, uint32_t us);
 
 /*

@@ -76,23 +76,22 @@ static int set_up(struct tun *t, const struct tun_options *o)
 	return ask_offload(t);
 }
 
-static void init(struct tun *t, int fd, const char *name, struct io_counters *counters)
+static void init(struct tun *t, int fd, const char *name)
 {
 	memset(t, 0, sizeof(*t));
 	t->fd = fd;
-	t->counters = counters;
 	strncpy(t->name, name, sizeof(t->name) - 1);
 }
 
-static int open_as(struct tun *t, const struct tun_options *o, struct io_counters *counters)
+static int open_as(struct tun *t, const struct tun_options *o)
 {
 	struct ifreq ifr = {.ifr_flags = wanted_flags(o)};
 	int rc;
 
-	init(t, -1, o->name, counters);
+	init(t, -1, o->name);
 	if (strlen(o->name) >= sizeof(ifr.ifr_name))
 		return -EINVAL;
-	t->fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	t->fd = open(TUN_PATH, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (t->fd < 0)
 		return -errno;
 	memcpy(ifr.ifr_name, t->name, sizeof(ifr.ifr_name));
@@ -103,13 +102,13 @@ static int open_as(struct tun *t, const struct tun_options *o, struct io_counter
 }
 
 /* A kernel without virtio headers (some sandboxes' are) gives a device all the same. */
-int tun_open(struct tun *t, const struct tun_options *o, struct io_counters *counters)
+int tun_open(struct tun *t, const struct tun_options *o)
 {
 	struct tun_options plain = *o;
-	int rc = open_as(t, o, counters);
+	int rc = open_as(t, o);
 
 	plain.offload = false;
-	return rc == -EINVAL && o->offload ? open_as(t, &plain, counters) : rc;
+	return rc == -EINVAL && o->offload ? open_as(t, &plain) : rc;
 }
 
 /* Where the kernel does not tell, it is believed. */
@@ -127,13 +126,13 @@ static bool is_in_our_namespace(int fd)
 	return same;
 }
 
-int tun_adopt(struct tun *t, int fd, const struct tun_options *o, struct io_counters *counters)
+int tun_adopt(struct tun *t, int fd, const struct tun_options *o)
 {
 	const int kind = IFF_TUN | IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE;
 	struct ifreq ifr = {.ifr_flags = 0};
 	int rc;
 
-	init(t, fd, o->name, counters);
+	init(t, fd, o->name);
 	if (ioctl(fd, TUNGETIFF, &ifr) < 0)
 		rc = errno == ENOTTY ? -EINVAL : -ENODEV;
 	else if (!is_in_our_namespace(fd))
@@ -158,15 +157,15 @@ void tun_close(struct tun *t)
 
 /* ---- packets ---- */
 
-static int read_failed(struct tun *t)
+static int read_failed(struct io_counters *io)
 {
 	if (errno == EAGAIN || errno == EINTR)
 		return 0;
-	t->counters->value[IO_TUN_READ_ERROR]++;
+	io->value[IO_TUN_READ_ERROR]++;
 	return -errno;
 }
 
-int tun_read(struct tun *t, uint8_t *buffer, size_t room, struct nat_packet *p)
+int tun_read(const struct tun *t, struct io_counters *io, uint8_t *buffer, size_t room, struct nat_packet *p)
 {
 	uint8_t header[VNET_HEADER_SIZE];
 	struct iovec iov[2] = {{header, sizeof(header)}, {buffer, room}};
@@ -174,16 +173,16 @@ int tun_read(struct tun *t, uint8_t *buffer, size_t room, struct nat_packet *p)
 	ssize_t n = t->has_vnet ? readv(t->fd, iov, 2) : read(t->fd, buffer, room);
 
 	if (n < 0)
-		return read_failed(t);
+		return read_failed(io);
 	*p = (struct nat_packet){.data = buffer, .source = NAT_FROM_TUN};
 	if ((size_t)n > skip)
 		p->len = (uint32_t)((size_t)n - skip);
 	if (p->len == 0 || (t->has_vnet && !vnet_decode(header, p))) {
-		t->counters->value[IO_TUN_READ_BAD]++;
+		io->value[IO_TUN_READ_BAD]++;
 		return -EBADMSG;
 	}
-	t->counters->value[IO_TUN_READ]++;
-	t->counters->value[IO_TUN_READ_SUPER] += p->gso_size != 0;
+	io->value[IO_TUN_READ]++;
+	io->value[IO_TUN_READ_SUPER] += p->gso_size != 0;
 	return 1;
 }
 
@@ -207,7 +206,7 @@ static enum io_counter write_counter(int err)
 }
 
 /* Sends header and packet in one call. 0 or a negative errno. */
-static int write_whole(struct tun *t, const struct nat_packet *p, const struct iovec *parts, int count)
+static int write_whole(const struct tun *t, const struct nat_packet *p, const struct iovec *parts, int count)
 {
 	uint8_t header[VNET_HEADER_SIZE];
 	struct iovec iov[TUN_PARTS + 1] = {{header, sizeof(header)}};
@@ -224,17 +223,18 @@ static int write_whole(struct tun *t, const struct nat_packet *p, const struct i
 	return n < 0 ? -errno : 0;
 }
 
-int tun_write_parts(struct tun *t, const struct nat_packet *p, const struct iovec *parts, int n)
+int tun_write_parts(const struct tun *t, struct io_counters *io, const struct nat_packet *p, const struct iovec *parts,
+		    int n)
 {
 	int rc = write_whole(t, p, parts, n);
 
-	t->counters->value[rc < 0 ? write_counter(-rc) : IO_TUN_WRITE]++;
+	io->value[rc < 0 ? write_counter(-rc) : IO_TUN_WRITE]++;
 	return rc;
 }
 
-int tun_write(struct tun *t, const struct nat_packet *p)
+int tun_write(const struct tun *t, struct io_counters *io, const struct nat_packet *p)
 {
 	const struct iovec part = {p->data, p->len};
 
-	return tun_write_parts(t, p, &part, 1);
+	return tun_write_parts(t, io, p, &part, 1);
 }

@@ -29,7 +29,7 @@ struct worker {
 static void publish(struct worker *w)
 {
 	pthread_mutex_lock(w->params.lane.lock);
-	w->published = *w->params.io;
+	w->published = *w->params.lane.io;
 	pthread_mutex_unlock(w->params.lane.lock);
 }
 

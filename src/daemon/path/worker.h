@@ -13,9 +13,8 @@
 struct worker;
 
 struct worker_params {
-	struct lane_params lane; /* with a lock */
-	struct tun *tun;
-	struct io_counters *io; /* that `tun` and the raw socket count in; the thread's alone while it runs */
+	struct lane_params lane; /* with a lock; its counters are the thread's alone while it runs */
+	const struct tun *tun;
 	uint32_t busy_poll_us;
 	int lost_fd; /* eventfd: written when the queue cannot be read any more; borrowed */
 };

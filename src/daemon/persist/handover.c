@@ -2,10 +2,10 @@
 /*
  * From one natd to the next.
  *
- * Theory of operation. The store is filled before READY goes out, and follows a TUN that is made anew; so at every
+ * Theory of operation. The store is filled before READY goes out, and follows a TUN that is recreated; so at every
  * moment from READY on a SIGKILL leaves table, device and routing behind, and the manager starts a natd that takes them
  * up. A manager that does not read takes no message: what it has to be told is kept item by item, and sent again with
- * each status, in order. Until then READY waits, and after a TUN made anew the store has the former or none, which costs
+ * each status, in order. Until then READY waits, and after a TUN recreated the store has the former or none, which costs
  * the next natd the packets that wait in the device.
  *
  * A clean end has to choose: for a restart it leaves the same behind, for a stop it puts the host back. Which it is
@@ -14,10 +14,12 @@
  */
 #include "handover.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#include "daemon/natd.h"
+#include "daemon/base/log.h"
+#include "sdnotify.h"
 
 enum { ASK_MS = 500, BARRIER_MS = 500 };
 
@@ -39,177 +41,169 @@ static struct name name_of(unsigned item)
 	return name;
 }
 
-/* What is in use now; -1: nothing. */
-static int fd_of(const struct natd *n, unsigned item)
+void handover_init(struct handover *h, struct sdnotify *service)
 {
-	uint32_t queue = item - HANDOVER_TUN;
+	*h = (struct handover){.service = service};
+	for (unsigned item = 0; item < HANDOVER_ITEMS; item++)
+		h->in_use[item] = -1;
+}
 
-	switch (item) {
-	case HANDOVER_TABLE:
-		return n->memory.records_fd;
-	case HANDOVER_ICMP:
-		return n->icmp.fd;
-	case HANDOVER_TUN:
-		return n->tun.fd;
-	default:
-		return queue < n->queues.n ? n->queues.queue[queue].tun.fd : -1;
-	}
+void handover_use(struct handover *h, unsigned item, int fd)
+{
+	assert(item < HANDOVER_ITEMS);
+	h->in_use[item] = fd;
 }
 
 /* Sends what is due for this item, in order: a removal is of all that has the name. False: something still is. */
-static bool settle(struct natd *n, unsigned item)
+static bool settle(struct handover *h, unsigned item)
 {
-	struct handover *h = &n->handover;
-	int fd = fd_of(n, item);
+	int fd = h->in_use[item];
 
 	if (h->is_removal_due[item])
-		h->is_removal_due[item] = !sdnotify_unstore(&n->service, name_of(item).text);
+		h->is_removal_due[item] = !sdnotify_unstore(h->service, name_of(item).text);
 	if (h->is_removal_due[item])
 		return false;
 	if (!h->is_due[item] || fd < 0)
 		return true;
-	if (!sdnotify_store(&n->service, name_of(item).text, fd))
+	if (!sdnotify_store(h->service, name_of(item).text, fd))
 		return false;
 	h->is_due[item] = false;
 	h->is_stored[item] = true;
 	return true;
 }
 
-static void unstore(struct natd *n, unsigned item)
+static void unstore(struct handover *h, unsigned item)
 {
-	struct handover *h = &n->handover;
-
 	h->is_removal_due[item] = h->is_removal_due[item] || h->is_stored[item];
 	h->is_stored[item] = false;
 	h->is_due[item] = false;
 }
 
-static void unstore_queues(struct natd *n, uint32_t from)
+static void unstore_queues(struct handover *h, uint32_t from)
 {
 	for (uint32_t i = from; i < CONFIG_QUEUES_MAX; i++)
-		unstore(n, HANDOVER_TUN + i);
+		unstore(h, HANDOVER_TUN + i);
 }
 
-static bool settle_queues(struct natd *n, uint32_t from)
+static bool settle_queues(struct handover *h, uint32_t from)
 {
 	bool ok = true;
 
 	for (uint32_t i = from; i < CONFIG_QUEUES_MAX; i++)
-		ok = settle(n, HANDOVER_TUN + i) && ok;
+		ok = settle(h, HANDOVER_TUN + i) && ok;
 	return ok;
 }
 
-int handover_take(struct natd *n, unsigned item)
+int handover_take(struct handover *h, unsigned item)
 {
-	int fd = sdnotify_take(&n->service, name_of(item).text);
+	int fd = sdnotify_take(h->service, name_of(item).text);
 
 	if (fd >= 0) {
-		n->handover.is_stored[item] = true;
-		n->handover.has_taken = true;
+		h->is_stored[item] = true;
+		h->has_taken = true;
 	}
 	return fd;
 }
 
-void handover_refuse(struct natd *n, unsigned item)
+void handover_refuse(struct handover *h, unsigned item)
 {
-	unstore(n, item);
-	if (settle(n, item))
-		sdnotify_barrier(&n->service, BARRIER_MS);
+	unstore(h, item);
+	if (settle(h, item))
+		sdnotify_barrier(h->service, BARRIER_MS);
 }
 
-uint32_t handover_refuse_queues(struct natd *n, uint32_t from)
+uint32_t handover_refuse_queues(struct handover *h, uint32_t from)
 {
 	uint32_t untaken = 0;
 	bool was_stored = false;
 
 	for (uint32_t i = from; i < CONFIG_QUEUES_MAX; i++) {
-		int fd = handover_take(n, HANDOVER_TUN + i);
+		int fd = handover_take(h, HANDOVER_TUN + i);
 
-		was_stored = was_stored || n->handover.is_stored[HANDOVER_TUN + i];
+		was_stored = was_stored || h->is_stored[HANDOVER_TUN + i];
 		untaken += fd >= 0;
 		if (fd >= 0)
 			close(fd);
 	}
-	unstore_queues(n, from);
-	if (was_stored && settle_queues(n, from))
-		sdnotify_barrier(&n->service, BARRIER_MS);
+	unstore_queues(h, from);
+	if (was_stored && settle_queues(h, from))
+		sdnotify_barrier(h->service, BARRIER_MS);
 	return untaken;
 }
 
 /* A second descriptor of a name that natd knows: the name is emptied, and what is in use goes there again. */
-static void close_second(struct natd *n, unsigned item)
+static void close_second(struct handover *h, unsigned item)
 {
-	int fd = sdnotify_take(&n->service, name_of(item).text);
+	int fd = sdnotify_take(h->service, name_of(item).text);
 
 	if (fd < 0)
 		return;
 	log_notice(SUB_SERVICE, "the service manager kept more than one descriptor \"%s\": given up",
 		   name_of(item).text);
-	n->handover.is_stored[item] = true;
-	unstore(n, item);
-	for (; fd >= 0; fd = sdnotify_take(&n->service, name_of(item).text))
+	h->is_stored[item] = true;
+	unstore(h, item);
+	for (; fd >= 0; fd = sdnotify_take(h->service, name_of(item).text))
 		close(fd);
 }
 
-void handover_keep(struct natd *n)
+void handover_keep(struct handover *h)
 {
-	n->handover.is_kept = true;
+	h->is_kept = true;
 	for (unsigned item = 0; item < HANDOVER_ITEMS; item++) {
-		close_second(n, item);
-		n->handover.is_due[item] = fd_of(n, item) >= 0;
+		close_second(h, item);
+		h->is_due[item] = h->in_use[item] >= 0;
 	}
-	sdnotify_close_rest(&n->service);
+	sdnotify_close_rest(h->service);
 }
 
-bool handover_send_due(struct natd *n)
+bool handover_send_due(struct handover *h)
 {
-	bool ok = sdnotify_unstore_rest(&n->service);
+	bool ok = sdnotify_unstore_rest(h->service);
 
-	for (unsigned item = 0; item < HANDOVER_ITEMS && (ok || !sdnotify_is_stuck(&n->service)); item++)
-		ok = settle(n, item);
-	return ok || !sdnotify_is_stuck(&n->service);
+	for (unsigned item = 0; item < HANDOVER_ITEMS && (ok || !sdnotify_is_stuck(h->service)); item++)
+		ok = settle(h, item);
+	return ok || !sdnotify_is_stuck(h->service);
 }
 
-void handover_keep_tun(struct natd *n)
+void handover_keep_tun(struct handover *h)
 {
-	if (!n->handover.is_kept)
+	if (!h->is_kept)
 		return;
-	unstore_queues(n, 0);
+	unstore_queues(h, 0);
 	for (unsigned item = HANDOVER_TUN; item < HANDOVER_ITEMS; item++)
-		n->handover.is_due[item] = fd_of(n, item) >= 0;
-	handover_send_due(n);
+		h->is_due[item] = h->in_use[item] >= 0;
+	handover_send_due(h);
 }
 
-bool handover_keeps_table(const struct natd *n)
+bool handover_keeps_table(const struct handover *h)
 {
-	return n->handover.goes_on && n->handover.is_stored[HANDOVER_TABLE];
+	return h->goes_on && h->is_stored[HANDOVER_TABLE];
 }
 
-void handover_ask(struct natd *n)
+void handover_ask(struct handover *h, bool has_state_file)
 {
 	bool is_restart;
 
-	handover_send_due(n);
-	is_restart = sdnotify_restarting(&n->service, ASK_MS);
-	n->handover.goes_on = is_restart && n->handover.is_stored[HANDOVER_TABLE];
-	if (n->handover.goes_on)
+	handover_send_due(h);
+	is_restart = sdnotify_restarting(h->service, ASK_MS);
+	h->goes_on = is_restart && h->is_stored[HANDOVER_TABLE];
+	if (h->goes_on)
 		log_notice(SUB_SERVICE, "restarting: routing, device and connections stay for the next natd");
 	else if (is_restart)
 		log_warning(SUB_SERVICE,
 			    "restarting, but the service manager did not take the connections: as for a stop, %s",
-			    n->options.state_path ? "they go to the state file" : "they end");
+			    has_state_file ? "they go to the state file" : "they end");
 }
 
-void handover_end(struct natd *n)
+void handover_end(struct handover *h)
 {
-	const struct handover *h = &n->handover;
 	bool was_stored;
 
 	if (h->goes_on)
 		return;
-	unstore_queues(n, 0);
-	unstore(n, HANDOVER_ICMP);
+	unstore_queues(h, 0);
+	unstore(h, HANDOVER_ICMP);
 	was_stored = h->is_removal_due[HANDOVER_TUN] || h->is_removal_due[HANDOVER_ICMP];
-	if (handover_send_due(n) && was_stored) /* the device goes with the last of its descriptors: before natd does */
-		sdnotify_barrier(&n->service, BARRIER_MS);
+	if (handover_send_due(h) && was_stored) /* the device goes with the last of its descriptors: before natd does */
+		sdnotify_barrier(h->service, BARRIER_MS);
 }

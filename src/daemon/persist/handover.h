@@ -2,7 +2,7 @@
 /*
  * From one natd to the next: what must outlive the process lies in the service manager's store, and the
  * host is left as it is, so that packets wait for the next natd instead of being answered by the host.
- * What is told in full in docs/restart.md. Without a manager, everything here does nothing.
+ * docs/restart.md has the whole story. Without a manager, everything here does nothing.
  */
 #ifndef NATD_DAEMON_HANDOVER_H
 #define NATD_DAEMON_HANDOVER_H
@@ -12,7 +12,7 @@
 
 #include "daemon/config/config.h"
 
-struct natd;
+struct sdnotify;
 
 enum handover_item {
 	HANDOVER_TABLE, /* the memfd with the table's records */
@@ -22,38 +22,45 @@ enum handover_item {
 };
 
 struct handover {
-	bool is_stored[HANDOVER_ITEMS];	     /* the manager has one, and nobody found fault with it */
-	bool is_due[HANDOVER_ITEMS];	     /* the one that is in use now has to be sent, ... */
-	bool is_removal_due[HANDOVER_ITEMS]; /* ... after the manager was told to drop a former one */
+	struct sdnotify *service;	     /* borrowed */
+	int in_use[HANDOVER_ITEMS];	     /* borrowed descriptors; -1: none. See handover_use() */
+	bool is_stored[HANDOVER_ITEMS];	     /* the manager has one, and it is usable as far as is known */
+	bool is_due[HANDOVER_ITEMS];	     /* the one in use has to be sent, ... */
+	bool is_removal_due[HANDOVER_ITEMS]; /* ... after the manager was told to drop the previous one */
 	bool is_kept;			     /* handover_keep() was called: the store follows what is in use */
-	bool has_taken;			     /* a former natd left something: its host is as it left it */
-	bool goes_on;			     /* a next natd comes: it finds the host as this one leaves it */
+	bool has_taken;			     /* the previous natd left something: the host is as that natd left it */
+	bool goes_on;			     /* another natd follows: it finds the host as this one leaves it */
 };
 
-/* At start: what the former natd left, the caller's from now on; -1: nothing. Queue k of the TUN device is item
+void handover_init(struct handover *h, struct sdnotify *service);
+
+/* At start: the descriptor that the previous natd left, now the caller's; -1: none. Queue k of the TUN device is item
  * HANDOVER_TUN + k. */
-int handover_take(struct natd *n, unsigned item);
-/* What was taken is of no use, and closed: the manager, if it reads, closes its own too before this returns. */
-void handover_refuse(struct natd *n, unsigned item);
-/* None of the former device's queues from number `from` on is of use: those taken are closed, the others are closed
- * now, and by the manager likewise. How many had not been taken. */
-uint32_t handover_refuse_queues(struct natd *n, uint32_t from);
+int handover_take(struct handover *h, unsigned item);
+/* The descriptor taken is unusable, and closed. A manager that reads has closed its own too when this returns. */
+void handover_refuse(struct handover *h, unsigned item);
+/* The previous device's queues from number `from` on are unusable: those taken are closed already, the others are closed
+ * here, and all of them by the manager. Returns how many had not been taken. */
+uint32_t handover_refuse_queues(struct handover *h, uint32_t from);
 
-/* At the end of the start: everything is to go into the store, what came and was not taken out of it. */
-void handover_keep(struct natd *n);
-/* Tells the manager what it was not told, or did not take, so far. False: it takes nothing now; call again later, and
+/* `fd` is in use for `item` from now on; -1: none is. It has to be open for as long as it is named here. */
+void handover_use(struct handover *h, unsigned item, int fd);
+
+/* At the end of the start: everything in use goes into the store; what the manager passed and natd did not take is closed. */
+void handover_keep(struct handover *h);
+/* Sends the manager what it was not sent, or did not take, so far. False: it takes nothing now; call again later, and
  * READY has to wait for that. */
-bool handover_send_due(struct natd *n);
-/* The TUN was opened. If that is after handover_keep(), it takes the place of the former in the store. */
-void handover_keep_tun(struct natd *n);
+bool handover_send_due(struct handover *h);
+/* The TUN was opened and its queues named by handover_use(). After handover_keep() they replace the previous ones in the store. */
+void handover_keep_tun(struct handover *h);
 
-/* Told to stop: finds out whether that is for a restart, which takes 500 ms at most. Without the table in the store
- * nothing goes on. */
-void handover_ask(struct natd *n);
+/* At a stop: finds out whether it is for a restart, which takes 500 ms at most. Without the table in the store
+ * nothing goes on. `has_state_file`: then the table goes there (for the log). */
+void handover_ask(struct handover *h, bool has_state_file);
 /* Does the next natd get the table out of the store? */
-bool handover_keeps_table(const struct natd *n);
-/* The last of a stop: nothing of what makes a gateway of the host stays in the store. The manager itself drops the
+bool handover_keeps_table(const struct handover *h);
+/* The last step of a stop: the device and the ICMP socket leave the store. The manager itself drops the
  * table when it has stopped the unit, and keeps it if this was a restart after all. */
-void handover_end(struct natd *n);
+void handover_end(struct handover *h);
 
 #endif

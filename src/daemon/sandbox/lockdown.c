@@ -12,8 +12,7 @@
 
 #include "landlock.h"
 #include "daemon/base/log.h"
-#include "daemon/natd.h"
-#include "seccomp.h"
+#include "daemon/path/tun.h"
 
 /* Room for the directory of a path. */
 struct place {
@@ -34,19 +33,17 @@ static const char *real_directory_of(const char *path, struct place *room)
 	return dirname(room->text);
 }
 
-int lockdown_paths(const struct natd *n)
+int lockdown_paths(const struct lockdown_paths *p)
 {
-	const struct natd_options *o = &n->options;
-	const char *socket = n->setup->config->control.socket;
-	const char *kept = o->state_path ? o->state_path : socket;
+	const char *kept = p->state ? p->state : p->socket;
 	struct place config, config_real, socket_place, kept_place;
 	const struct landlock_rule rules[] = {
 		/* Directories, since editors write a new file and rename it. */
-		{directory_of(o->config_path, &config), LANDLOCK_READ},
-		{real_directory_of(o->config_path, &config_real), LANDLOCK_READ},
-		{directory_of(socket, &socket_place), LANDLOCK_KEEP},
+		{directory_of(p->config, &config), LANDLOCK_READ},
+		{real_directory_of(p->config, &config_real), LANDLOCK_READ},
+		{directory_of(p->socket, &socket_place), LANDLOCK_KEEP},
 		{directory_of(kept, &kept_place), LANDLOCK_KEEP},
-		{NATD_TUN_PATH, LANDLOCK_DEVICE},
+		{TUN_PATH, LANDLOCK_DEVICE},
 		{"/proc/sys/net", LANDLOCK_SETTINGS},
 		{"/proc/sys/kernel/random/boot_id", LANDLOCK_READ},
 		{"/proc/self", LANDLOCK_READ}, /* memory in use; /proc/net leads there too */
@@ -59,13 +56,12 @@ int lockdown_paths(const struct natd *n)
 	return abi < 0 ? abi : 0;
 }
 
-int lockdown_calls(struct natd *n)
+int lockdown_calls(struct sandbox *s)
 {
-	int r = seccomp_confine(n->filter);
+	int r = seccomp_confine(s->filter);
 
-	seccomp_free(n->filter);
-	n->filter = NULL;
-
+	seccomp_free(s->filter);
+	s->filter = NULL;
 	if (seccomp_missing())
 		log_info(SUB_PRIVS, "no system call filter: %s", seccomp_missing());
 	if (r != -EINVAL && r != -ENOSYS)

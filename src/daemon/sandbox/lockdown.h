@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: ISC */
-/* natd gives up, for ever, every path and every system call that serving does not take. What the kernel or this
- * build does not have is said in the log, and left out. */
+/* natd gives up, for ever, every path and every system call that serving does not take. Where this kernel or this
+ * build lacks the means, one line in the log says so, and that part is left out. */
 #ifndef NATD_DAEMON_LOCKDOWN_H
 #define NATD_DAEMON_LOCKDOWN_H
 
-struct natd;
+#include "sandbox.h"
+
+struct lockdown_paths {
+	const char *config;
+	const char *socket;
+	const char *state; /* NULL: none */
+};
 
 /* After privs_drop(), before the first thread is made (Landlock confines a thread and those that it makes). 0, or a
  * negative errno. */
-int lockdown_paths(const struct natd *n);
+int lockdown_paths(const struct lockdown_paths *p);
 
-/* As the last step of the start: n->filter. 0, or a negative errno. */
-int lockdown_calls(struct natd *n);
+/* As the last step of the start: puts s->filter in force. 0, or a negative errno. */
+int lockdown_calls(struct sandbox *s);
 
 #endif

@@ -105,7 +105,7 @@ static const char *const calls[] = {
 	"getrandom", "futex", "futex_time64", "sysinfo", "sched_yield",
 	/* Signals: handlers are taken back at the stop; abort(). */
 	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigreturn", "restart_syscall",
-	/* worker.c: a thread for each further queue, made anew with the TUN; its end is told by an eventfd. clone() is
+	/* worker.c: a thread for each further queue, recreated with the TUN; its end is told by an eventfd. clone() is
 	 * below. */
 	"set_robust_list", "rseq", "eventfd2",
 	/* The end. */
@@ -153,7 +153,7 @@ static const struct limited limits[] = {
 	{"socket", 2, {IS(0, AF_UNIX), BITS(1, SOCKET_TYPE, SOCK_DGRAM)}},
 	/* icmpsock.c: which interface; libsystemd: buffers, credentials. */
 	{"setsockopt", 1, {IS(1, SOL_SOCKET)}},
-	/* tun.c: a device made anew. */
+	/* tun.c: a device recreated. */
 	{"ioctl", 1, {IS(1, TUNSETIFF)}},
 	{"ioctl", 1, {IS(1, TUNGETIFF)}},
 	{"ioctl", 1, {IS(1, TUNSETOFFLOAD)}},

@@ -38,7 +38,7 @@ bool setup_scan_ports(struct setup *s, struct netlink *nl)
 	return changed;
 }
 
-struct setup *setup_create(struct netlink *nl, struct natd_config *config, struct config_report *report)
+struct setup *setup_create(struct netlink *nl, const struct natd_config *config, struct config_report *report)
 {
 	struct setup *s = calloc(1, sizeof(*s));
 
@@ -67,16 +67,7 @@ void setup_destroy(struct setup *s)
 		return;
 	policy_storage_fini(&s->storage);
 	facts_fini(&s->facts);
-	config_free(s->config);
 	free(s);
-}
-
-struct natd_config *setup_take_config(struct setup *s)
-{
-	struct natd_config *c = s->config;
-
-	s->config = NULL;
-	return c;
 }
 
 static bool address_equal(const struct host_address *a, const struct host_address *b)

@@ -14,7 +14,7 @@
 #include "build_policy.h"
 
 struct setup {
-	struct natd_config *config; /* owned */
+	const struct natd_config *config; /* borrowed: it outlives the setups made from it */
 	struct host_facts facts;
 	struct policy_storage storage;
 	struct nat_policy policy; /* borrows from the three above */
@@ -22,14 +22,11 @@ struct setup {
 };
 
 /*
- * Looks at the host and builds the policy. Takes `config` on success. NULL with at least one error in the
- * report (which may hold warnings in either case): `config` is then still the caller's.
+ * Looks at the host and builds the policy. NULL with at least one error in the report (which may hold warnings in either
+ * case).
  */
-struct setup *setup_create(struct netlink *nl, struct natd_config *config, struct config_report *report);
+struct setup *setup_create(struct netlink *nl, const struct natd_config *config, struct config_report *report);
 void setup_destroy(struct setup *s); /* NULL: nothing */
-
-/* Takes the configuration out, so that it outlives the setup. */
-struct natd_config *setup_take_config(struct setup *s);
 
 bool setup_facts_equal(const struct host_facts *a, const struct host_facts *b);
 

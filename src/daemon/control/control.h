@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the control room works with: its own server and rates, and what status, stats and doctor look at. The latter is
+ * borrowed; natd.c sets it, and a reload replaces `setup`.
+ */
+#ifndef NATD_DAEMON_CONTROL_H
+#define NATD_DAEMON_CONTROL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ctlserver.h"
+#include "daemon/path/path.h"
+#include "daemon/persist/persist.h"
+#include "daemon/routing/routing.h"
+#include "daemon/setup/setup.h"
+#include "status.h"
+
+struct control {
+	struct ctl_backend backend;
+	struct ctl_server *server; /* owned; NULL before it is made */
+	struct status status;
+
+	struct loop *loop;
+	struct netlink *netlink;
+	struct nat *nat;
+	struct routing *routing;
+	const struct setup *setup;
+	const struct path *path;
+	const struct persist *persist;
+	const char *config_path;
+	uint64_t config_loaded_s; /* CLOCK_REALTIME */
+	uint64_t started_ms;
+	bool is_routed; /* routing is in place, as far as the last attempt shows */
+};
+
+#endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: ISC */
+/* What outlives the process: the service manager, what it keeps between two natds, and the memory of the table. */
+#ifndef NATD_DAEMON_PERSIST_H
+#define NATD_DAEMON_PERSIST_H
+
+#include "handover.h"
+#include "memory.h"
+#include "sdnotify.h"
+
+struct persist {
+	struct sdnotify service;
+	struct handover handover; /* through `service` */
+	struct memory memory;
+	const char *state_path; /* natd --state; NULL: none */
+};
+
+#endif
