@@ -512,7 +512,7 @@ static void delete (struct world *w)
 	struct session *s = named_session(w, byte(w));
 
 	if (s != NULL)
-		nat_session_delete(w->nat, s, w->now_ms);
+		nat_session_delete(w->nat, s, SESSION_END_DELETED, w->now_ms);
 	check_all(w);
 }
 

@@ -69,7 +69,7 @@ static void live(const struct memory *m)
 	while ((s = table_next(t, &cursor, SESSIONS)) != NULL) {
 		HOLDS(table_session_by_id(t, table_session_id(t, s)) == s);
 		if (s->bytes[0] & 1)
-			table_session_close(t, s, now_s);
+			table_session_close(t, s, SESSION_END_DELETED, now_s);
 	}
 	HOLDS(table_check(t) == NULL);
 	for (int i = 0; i < ROUNDS && table_session_count(t) > 0; i++)

@@ -112,7 +112,7 @@ int main(int argc, char **argv)
 		struct session *s = add(t, i, (struct session_spec){.class_ = CLASS_UDP, .state = SESSION_SYN_OUT});
 
 		if (i % 3)
-			table_session_close(t, s, NOW_S + i);
+			table_session_close(t, s, SESSION_END_DELETED, NOW_S + i);
 	}
 	write_both("resting");
 	statefile_memory_fini(&m);

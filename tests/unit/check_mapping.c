@@ -35,12 +35,12 @@ START_TEST(test_4787_1_endpoint_independent_mapping_is_found_for_any_remote)
 	ck_assert(!table_mapping_external(l.t, CLASS_TCP, 0, 40000, &m)); /* mappings are per protocol */
 	ck_assert(!table_mapping_external(l.t, CLASS_UDP, 0, 40001, &m));
 	lab_check(&l);
-	table_session_close(l.t, sa, l.now_s);
+	table_session_close(l.t, sa, SESSION_END_DELETED, l.now_s);
 	ck_assert(internal(&l, &a, &m));
 	ck_assert_uint_eq(m.sessions, 1);
 	ck_assert(table_port_used(l.t, CLASS_UDP, 0, 40000));
 	lab_check(&l);
-	table_session_close(l.t, sb, l.now_s);
+	table_session_close(l.t, sb, SESSION_END_DELETED, l.now_s);
 	ck_assert(!internal(&l, &a, &m));
 	ck_assert_uint_eq(table_mapping_count(l.t), 0);
 	lab_check(&l);
@@ -157,7 +157,7 @@ START_TEST(test_4787_8_peers_of_a_mapping_agree_with_a_count)
 			open[r][p] = lab_session(&l, &spec);
 			count[r]++;
 		} else {
-			table_session_close(l.t, open[r][p], l.now_s);
+			table_session_close(l.t, open[r][p], SESSION_END_DELETED, l.now_s);
 			open[r][p] = NULL;
 			count[r]--;
 		}
@@ -241,7 +241,7 @@ START_TEST(test_sessions_go_on_when_the_mapping_mode_changes)
 		for (uint32_t i = 0; i < SIZE; i++) {
 			if (s[i] == NULL || unit_below(4) > 0)
 				continue;
-			table_session_close(l.t, s[i], l.now_s);
+			table_session_close(l.t, s[i], SESSION_END_DELETED, l.now_s);
 			s[i] = NULL;
 			n--;
 		}
@@ -306,7 +306,7 @@ START_TEST(test_session_is_found_after_its_mapping_gave_way_and_when_it_is_share
 		ck_assert_ptr_eq(lab_find(&l, &in), s[i]);
 	}
 	for (int i = 0; i < 3; i++) {
-		table_session_close(l.t, s[i], l.now_s);
+		table_session_close(l.t, s[i], SESSION_END_DELETED, l.now_s);
 		lab_check(&l);
 	}
 	ck_assert_uint_eq(table_mapping_count(l.t), 0);

@@ -96,7 +96,8 @@ START_TEST(test_pf_exhaust_heals_at_once_6888_11)
 		send_out(17, LAB_A, 3, LAB_S1);
 		lab_dropped_with_icmp(lab, DROP_NO_PORT, 3, 1);
 		lab_advance(lab, 1000);
-		nat_session_delete(lab->nat, table_next(nat_table(lab->nat), &cursor, UINT32_MAX), lab->now_ms);
+		nat_session_delete(lab->nat, table_next(nat_table(lab->nat), &cursor, UINT32_MAX), SESSION_END_DELETED,
+				   lab->now_ms);
 		send_out(17, LAB_A, 3, LAB_S1);
 		lab_one(lab, NAT_TO_OUTSIDE);
 		lab_advance(lab, 301000);
@@ -486,7 +487,8 @@ START_TEST(test_6888_8_resting_ports_are_nobodys_share)
 		uint32_t cursor = 0;
 
 		open_and_answer(LAB_A, (uint16_t)(1 + i), LAB_S1);
-		nat_session_delete(lab->nat, table_next(nat_table(lab->nat), &cursor, UINT32_MAX), lab->now_ms);
+		nat_session_delete(lab->nat, table_next(nat_table(lab->nat), &cursor, UINT32_MAX), SESSION_END_DELETED,
+				   lab->now_ms);
 	}
 	for (uint16_t i = 0; i < 300; i++) {
 		open_and_answer(LAB_A, (uint16_t)(1 + i), LAB_S1);

@@ -151,7 +151,7 @@ static void delete_one(void)
 	if (s == NULL)
 		on_fail("a session to delete that the model does not have");
 	note("delete");
-	nat_session_delete(lab->nat, last, lab->now_ms);
+	nat_session_delete(lab->nat, last, SESSION_END_DELETED, lab->now_ms);
 	model_delete(model, s);
 }
 

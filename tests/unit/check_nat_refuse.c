@@ -296,7 +296,8 @@ START_TEST(test_exhausted_ports_heal_at_once_when_one_is_freed)
 	lab_udp_out(lab, LAB_A, 2, LAB_S1, 7);
 	LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_S1, .sport = 3, .dport = 7);
 	lab_dropped_with_icmp(lab, DROP_NO_PORT, 3, 1);
-	nat_session_delete(lab->nat, table_next(nat_table(lab->nat), &cursor, UINT32_MAX), lab->now_ms);
+	nat_session_delete(lab->nat, table_next(nat_table(lab->nat), &cursor, UINT32_MAX), SESSION_END_DELETED,
+			   lab->now_ms);
 	lab_udp_out(lab, LAB_A, 3, LAB_S1, 7);
 }
 END_TEST

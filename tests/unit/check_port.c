@@ -275,7 +275,7 @@ static void use_port(struct lab *l, uint16_t port)
 {
 	struct session_spec spec = lab_spec(1, port, 1, port);
 
-	table_session_close(l->t, lab_session(l, &spec), l->now_s);
+	table_session_close(l->t, lab_session(l, &spec), SESSION_END_DELETED, l->now_s);
 }
 
 START_TEST(test_6888_8_port_is_not_reused_while_it_rests)
@@ -310,7 +310,7 @@ START_TEST(test_mapped_or_resting_port_cannot_be_released)
 	s = lab_session(&l, &spec);
 	table_port_release(l.t, CLASS_UDP, 0, 40000);
 	ck_assert(table_port_used(l.t, CLASS_UDP, 0, 40000));
-	table_session_close(l.t, s, l.now_s);
+	table_session_close(l.t, s, SESSION_END_DELETED, l.now_s);
 	table_port_release(l.t, CLASS_UDP, 0, 40000);
 	ck_assert(table_port_used(l.t, CLASS_UDP, 0, 40000));
 	ck_assert_ptr_null(table_session_open(l.t, &spec, l.now_s, &why)); /* nor opened */
@@ -421,7 +421,7 @@ START_TEST(test_6888_8_rest_survives_a_restart_in_its_order)
 	for (int i = 0; i < 50; i++, l.now_s += unit_below(3)) {
 		struct session_spec spec = lab_spec(1, order[i], 1, order[i]);
 
-		table_session_close(l.t, lab_session(&l, &spec), l.now_s);
+		table_session_close(l.t, lab_session(&l, &spec), SESSION_END_DELETED, l.now_s);
 		if (i % 3 == 0) { /* holes in the array */
 			rq.n_ranges = 1;
 			table_port_take(l.t,

@@ -60,7 +60,7 @@ static void fill(uint32_t seen_s)
 	ck_assert_ptr_nonnull(table_session_open(t, &spec, seen_s, &why));
 	spec.int_port = 1001;
 	spec.ext_port = 40001;
-	table_session_close(t, table_session_open(t, &spec, seen_s, &why), seen_s);
+	table_session_close(t, table_session_open(t, &spec, seen_s, &why), SESSION_END_DELETED, seen_s);
 	ck_assert_ptr_null(table_check(t));
 }
 

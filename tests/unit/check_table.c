@@ -79,6 +79,42 @@ START_TEST(test_5382_5_session_lives_exactly_its_timeout)
 }
 END_TEST
 
+START_TEST(test_expiry_is_called_by_how_far_the_connection_had_come)
+{
+	for (int st = SESSION_SYN_OUT; st < SESSION_STATE_COUNT; st++) {
+		struct session s = {.kind = CLASS_TCP};
+		enum session_end want = SESSION_END_TIMEOUT;
+
+		session_set_state(&s, (enum session_state)st);
+		if (st == SESSION_RESET)
+			want = SESSION_END_RESET;
+		else if (st > SESSION_ESTABLISHED)
+			want = SESSION_END_CLOSED;
+		ck_assert_int_eq(table_session_expiry(&s), want);
+	}
+	ck_assert_str_eq(session_end_name(SESSION_END_ADDRESS_LOST), "address-lost");
+	ck_assert_str_eq(session_end_name(SESSION_END_COUNT), "unknown");
+}
+END_TEST
+
+START_TEST(test_session_keeps_the_origin_it_was_opened_with)
+{
+	struct lab l;
+	struct session_spec spec = lab_spec(1, 1000, 1, 40000);
+	struct session *s;
+
+	lab_open(&l, 100, 1);
+	spec.origin = 7;
+	s = lab_session(&l, &spec);
+	ck_assert_uint_eq(table_session_origin(l.t, s), 7);
+	l.now_s += 1000; /* over: the same again may have another one */
+	spec.origin = 0;
+	ck_assert_ptr_eq(lab_session(&l, &spec), s);
+	ck_assert_uint_eq(table_session_origin(l.t, s), 0);
+	lab_close(&l);
+}
+END_TEST
+
 START_TEST(test_clock_a_second_back_ends_nothing)
 {
 	struct lab l;
@@ -192,7 +228,7 @@ START_TEST(test_full_table_says_so_and_heals_at_once)
 	spec = lab_spec(1, 60000, 1, 60000);
 	ck_assert_ptr_null(table_session_open(l.t, &spec, l.now_s, &why));
 	ck_assert_int_eq(why, DROP_SESSIONS_FULL);
-	table_session_close(l.t, s[500], l.now_s);
+	table_session_close(l.t, s[500], SESSION_END_DELETED, l.now_s);
 	ck_assert_ptr_eq(lab_session(&l, &spec), s[500]);
 	lab_check(&l);
 	lab_close(&l);
@@ -218,7 +254,7 @@ START_TEST(test_id_is_never_zero_and_not_used_again)
 			ck_assert_uint_ne(id, before[k]);
 		ck_assert_ptr_eq(table_session_by_id(l.t, id), s);
 		before[i % KEEP] = id;
-		table_session_close(l.t, s, l.now_s);
+		table_session_close(l.t, s, SESSION_END_DELETED, l.now_s);
 		ck_assert_ptr_null(table_session_by_id(l.t, id));
 	}
 	ck_assert_ptr_null(table_session_by_id(l.t, 0));
@@ -243,7 +279,7 @@ START_TEST(test_listing_sees_each_lasting_session_once_while_others_come_and_go)
 	}
 	while ((s = table_next(l.t, &cursor, 10)) != NULL) /* only each fourth lasts */
 		if (s->bytes[0] % 4 != 0)
-			table_session_close(l.t, s, l.now_s);
+			table_session_close(l.t, s, SESSION_END_DELETED, l.now_s);
 	ck_assert_uint_eq(cursor, 0);
 	do {
 		struct session_spec spec = lab_spec(2, (uint16_t)(1000 + calls % 50000), 1, (uint16_t)(10000 + calls));
@@ -252,7 +288,7 @@ START_TEST(test_listing_sees_each_lasting_session_once_while_others_come_and_go)
 		if (s != NULL && s->bytes[0] % 4 == 0 && s->int_addr == LAB_INSIDE + 1)
 			seen[s->bytes[0] / 4]++;
 		if (churn != NULL)
-			table_session_close(l.t, churn, l.now_s);
+			table_session_close(l.t, churn, SESSION_END_DELETED, l.now_s);
 		churn = lab_session(&l, &spec);
 		churn->bytes[0] = 1;
 		ck_assert_uint_lt(++calls, 4 * SIZE);
@@ -322,8 +358,8 @@ START_TEST(test_host_counts_and_pairing_follow_its_sessions)
 	table_session_answered(l.t, s);
 	ck_assert_uint_eq(h->embryos, 2);
 	ck_assert_uint_eq(table_embryo_count(l.t), 2);
-	table_session_close(l.t, s, l.now_s);
-	table_session_close(l.t, sf, l.now_s);
+	table_session_close(l.t, s, SESSION_END_DELETED, l.now_s);
+	table_session_close(l.t, sf, SESSION_END_DELETED, l.now_s);
 	ck_assert_uint_eq(h->sessions, 1);
 	ck_assert_uint_eq(h->embryos, 1);
 	ck_assert_uint_eq(table_host_count(l.t), 1);
@@ -364,7 +400,7 @@ START_TEST(test_address_slot_stays_until_nothing_uses_it)
 	s = lab_session(&l, &spec);
 	table_address_remove(l.t, 0);
 	ck_assert_int_eq(table_address_slot(l.t, LAB_OUTSIDE), 0);
-	table_session_close(l.t, s, l.now_s);
+	table_session_close(l.t, s, SESSION_END_DELETED, l.now_s);
 	ck_assert_int_eq(table_address_slot(l.t, LAB_OUTSIDE), 0); /* a port rests there */
 	l.now_s += 121;
 	table_sweep(l.t, l.now_s, 10, NULL, NULL);
@@ -375,7 +411,7 @@ START_TEST(test_address_slot_stays_until_nothing_uses_it)
 	s = lab_session(&l, &spec);
 	table_address_remove(l.t, 1);
 	ck_assert_int_eq(table_address_slot(l.t, LAB_OUTSIDE + 1), 1);
-	table_session_close(l.t, s, l.now_s);
+	table_session_close(l.t, s, SESSION_END_DELETED, l.now_s);
 	ck_assert_int_eq(table_address_slot(l.t, LAB_OUTSIDE + 1), TABLE_NONE);
 	table_address_remove(l.t, 1);
 	table_address_remove(l.t, 65535);
@@ -414,7 +450,7 @@ START_TEST(test_memory_is_given_back_after_a_peak)
 	ck_assert_uint_eq(before.sessions, SIZE);
 	while ((s = table_next(l.t, &cursor, SIZE)) != NULL)
 		if (s->ext_port >= 2100)
-			table_session_close(l.t, s, l.now_s);
+			table_session_close(l.t, s, SESSION_END_DELETED, l.now_s);
 	for (int i = 0; i < 100; i++)
 		table_sweep(l.t, l.now_s, SIZE, NULL, NULL);
 	lab_check(&l);
@@ -461,7 +497,7 @@ START_TEST(test_memory_given_back_in_pieces_leaves_no_page_between_them)
 		lab_session(&l, &spec);
 	}
 	while ((s = table_next(l.t, &cursor, MANY)) != NULL)
-		table_session_close(l.t, s, l.now_s);
+		table_session_close(l.t, s, SESSION_END_DELETED, l.now_s);
 	ck_assert_uint_ge(pages_in_use(l.memory.records, l.memory.records_len), MANY / 64);
 	while (table_trim(l.t, wipe, &l))
 		pieces++;
@@ -481,6 +517,8 @@ static Suite *suite(void)
 	tcase_add_test(tc, test_session_is_found_from_both_sides_and_not_by_other_keys);
 	tcase_add_loop_test(tc, test_5382_5_session_lives_exactly_its_timeout, 0,
 			    sizeof(timeouts) / sizeof(timeouts[0]));
+	tcase_add_test(tc, test_expiry_is_called_by_how_far_the_connection_had_come);
+	tcase_add_test(tc, test_session_keeps_the_origin_it_was_opened_with);
 	tcase_add_test(tc, test_clock_a_second_back_ends_nothing);
 	tcase_add_test(tc, test_equal_session_is_refused_while_it_lives_in_either_direction);
 	tcase_add_test(tc, test_session_that_timed_out_gives_way_to_an_equal_one);

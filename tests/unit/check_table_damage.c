@@ -330,7 +330,7 @@ static void survive(struct lab *l)
 			break;
 		ck_assert_ptr_eq(table_session_by_id(l->t, table_session_id(l->t, s)), s);
 		if (unit_below(4) == 0)
-			table_session_close(l->t, s, l->now_s);
+			table_session_close(l->t, s, SESSION_END_DELETED, l->now_s);
 	}
 	lab_check(l);
 	l->now_s += unit_below(200);

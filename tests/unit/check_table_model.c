@@ -251,7 +251,7 @@ static void op_close(struct model *m)
 {
 	uint32_t i = unit_below(m->n);
 
-	table_session_close(m->l.t, m->s[i].record, m->l.now_s);
+	table_session_close(m->l.t, m->s[i].record, SESSION_END_DELETED, m->l.now_s);
 	model_remove(m, i);
 }
 

@@ -96,7 +96,7 @@ START_TEST(test_sessions_closed_after_the_probe_are_not_found)
 	table_probe(b.l.t, b.order, b.n);
 	while ((s = table_next(b.l.t, &cursor, UINT32_MAX)) != NULL) {
 		if (unit_below(2) == 0)
-			table_session_close(b.l.t, s, b.l.now_s);
+			table_session_close(b.l.t, s, SESSION_END_DELETED, b.l.now_s);
 		else
 			left++;
 	}

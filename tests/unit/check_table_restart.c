@@ -122,7 +122,7 @@ START_TEST(test_addresses_nobody_claims_fade_with_their_sessions)
 	s = table_next(l.t, &(uint32_t){0}, 10);
 	ck_assert_uint_eq(table_address(l.t, s->ext), LAB_OUTSIDE + 1);
 	table_set_timeouts(l.t, &lab_timeouts, 0);
-	table_session_close(l.t, s, l.now_s);
+	table_session_close(l.t, s, SESSION_END_DELETED, l.now_s);
 	ck_assert_int_eq(table_address_slot(l.t, LAB_OUTSIDE + 1), TABLE_NONE);
 	lab_check(&l);
 	lab_close(&l);
@@ -138,7 +138,7 @@ START_TEST(test_mapping_that_rests_and_lives_is_believed_to_live)
 	lab_open(&l, 10, 1);
 	s = lab_session(&l, &spec);
 	copy = *s;
-	table_session_close(l.t, s, l.now_s);
+	table_session_close(l.t, s, SESSION_END_DELETED, l.now_s);
 	*s = copy; /* killed between the rest and the withdrawal */
 	l.t->cold[0].check = record_check(s);
 	l.t->header->session_top = record_top(1);
@@ -207,7 +207,7 @@ static void churn(struct lab *l, atomic_uint *ops)
 			lab_populate(l, table_session_count(l->t) + 1);
 		s = table_next(l->t, &cursor, SIZE);
 		if (s != NULL && unit_below(2))
-			table_session_close(l->t, s, l->now_s);
+			table_session_close(l->t, s, SESSION_END_DELETED, l->now_s);
 		atomic_fetch_add(ops, 1);
 	}
 }

@@ -185,7 +185,7 @@ static inline void lab_populate(struct lab *l, uint32_t sessions)
 		}
 		s->bytes[0] = unit_random();
 		if (unit_below(3) == 0)
-			table_session_close(l->t, s, l->now_s);
+			table_session_close(l->t, s, SESSION_END_DELETED, l->now_s);
 	}
 	lab_check(l);
 }

@@ -558,11 +558,11 @@ bool nat_session_assured(const struct session *s)
 	return s->packets[DIR_OUT] != 0 && s->packets[DIR_IN] != 0;
 }
 
-void nat_session_delete(struct nat *n, struct session *s, uint64_t now_ms)
+void nat_session_delete(struct nat *n, struct session *s, enum session_end why, uint64_t now_ms)
 {
 	n->counters[COUNT_SESSION_DELETED]++;
 	nat_notify(n, NAT_EVENT_DESTROY, s);
-	table_session_close(n->table, s, (uint32_t)(now_ms / 1000));
+	table_session_close(n->table, s, why, (uint32_t)(now_ms / 1000));
 	count_freed_mappings(n);
 }
 

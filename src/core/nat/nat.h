@@ -99,8 +99,8 @@ const struct nat_policy *nat_policy_get(const struct nat *n);
 const char *nat_forward_name(const struct nat *n, const struct session *s); /* NULL: none made it */
 bool nat_session_assured(const struct session *s);			    /* seen from both sides */
 
-/* Ends one session. */
-void nat_session_delete(struct nat *n, struct session *s, uint64_t now_ms);
+/* Ends one session for that reason. */
+void nat_session_delete(struct nat *n, struct session *s, enum session_end why, uint64_t now_ms);
 
 /* Sessions as they come and go, for natctl monitor. NULL switches it off. */
 enum nat_event { NAT_EVENT_NEW, NAT_EVENT_UPDATE, NAT_EVENT_DESTROY };

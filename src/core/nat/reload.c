@@ -21,12 +21,17 @@ static bool forward_still_leads(const struct nat *n, const struct session *s, ui
 	       (address == 0 || address == external) && port == s->ext_port;
 }
 
-static bool is_allowed(const struct nat *n, const struct session *s)
+/* False, and *why it ends, if the rules in force forbid it. */
+static bool is_allowed(const struct nat *n, const struct session *s, enum session_end *why)
 {
 	uint32_t external = table_address(n->table, s->ext);
 	enum nat_class c = session_class(s);
 
-	if (rules_address_find(n->rules, external) < 0 || !rules_is_inside(n->rules, s->int_addr))
+	*why = SESSION_END_ADDRESS_LOST;
+	if (rules_address_find(n->rules, external) < 0)
+		return false;
+	*why = SESSION_END_RELOAD;
+	if (!rules_is_inside(n->rules, s->int_addr))
 		return false;
 	if (rules_is_exempt(n->rules, s->rem_addr) || rules_is_inside(n->rules, s->rem_addr) ||
 	    rules_is_broadcast(n->rules, s->rem_addr))
@@ -41,15 +46,16 @@ static bool is_allowed(const struct nat *n, const struct session *s)
 static void judge_sessions(struct nat *n, struct nat_reconfigure_report *report)
 {
 	uint32_t cursor = 0;
+	enum session_end why;
 	struct session *s;
 
 	while ((s = table_next(n->table, &cursor, UINT32_MAX)) != NULL) {
-		if (is_allowed(n, s)) {
+		if (is_allowed(n, s, &why)) {
 			report->kept++;
 			continue;
 		}
 		report->ended++;
-		nat_session_delete(n, s, n->now_ms);
+		nat_session_delete(n, s, why, n->now_ms);
 	}
 }
 

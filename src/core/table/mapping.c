@@ -199,7 +199,7 @@ static void relist(struct table *t, uint32_t ref)
 		return;
 	t->unlisted++;
 	if ((ref & GROUP_REF) == 0) /* nothing would lead to it */
-		table_session_close(t, &t->sessions[ref], t->now_s);
+		table_session_close(t, &t->sessions[ref], SESSION_END_RELOAD, t->now_s);
 }
 
 static void unlist(struct table *t, uint32_t ref)

@@ -8,6 +8,7 @@
  */
 #include "table_private.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum {
@@ -28,6 +29,15 @@ uint32_t table_session_timeout(const struct table *t, const struct session *s)
 bool table_session_expired(const struct table *t, const struct session *s, uint32_t now_s)
 {
 	return session_is_over(t, s, now_s);
+}
+
+enum session_end table_session_expiry(const struct session *s)
+{
+	enum session_state st = session_state(s);
+
+	if (st == SESSION_RESET)
+		return SESSION_END_RESET;
+	return st >= SESSION_FIN_OUT && st <= SESSION_TIME_WAIT ? SESSION_END_CLOSED : SESSION_END_TIMEOUT;
 }
 
 /* ---- in and out of the indexes ---- */
@@ -198,6 +208,7 @@ static void write_cold(struct table *t, uint32_t i, const struct session_spec *s
 	cold->created_s = now_s;
 	cold->generation = (uint16_t)(((cold->generation + 1) & COLD_GENERATION) | (is_answered ? COLD_ANSWERED : 0));
 	cold->check = record_check(&t->sessions[i]);
+	t->origins[i] = spec->origin;
 }
 
 /* The same session again after its time was up: it keeps its record, its indexes and its port. */
@@ -268,18 +279,19 @@ struct session *table_session_open(struct table *t, const struct session_spec *s
 			return NULL;
 		if (dir == DIR_OUT && is_same_session(old, &fresh))
 			return reopen(t, old, spec, now_s);
-		table_session_close(t, old, now_s);
+		table_session_close(t, old, table_session_expiry(old), now_s);
 	}
 	if (!address_is_used(t, spec->ext)) /* unclaimed, and that was its last use */
 		return NULL;
 	return open_new(t, &fresh, spec, &h, why);
 }
 
-void table_session_close(struct table *t, struct session *s, uint32_t now_s)
+void table_session_close(struct table *t, struct session *s, enum session_end why, uint32_t now_s)
 {
 	uint32_t i = session_index(t, s);
 	uint16_t ext = s->ext;
 
+	assert((unsigned)why < SESSION_END_COUNT);
 	if (session_state(s) == SESSION_FREE)
 		return;
 	unlink_session(t, i, now_s);
@@ -314,6 +326,11 @@ struct session *table_session_by_id(struct table *t, uint64_t id)
 uint32_t table_session_created_s(const struct table *t, const struct session *s)
 {
 	return t->cold[session_index(t, s)].created_s;
+}
+
+uint32_t table_session_origin(const struct table *t, const struct session *s)
+{
+	return t->origins[session_index(t, s)];
 }
 
 struct session *table_next(struct table *t, uint32_t *cursor, uint32_t budget)
@@ -367,7 +384,7 @@ static uint32_t sweep_block(const struct sweep *w, uint32_t from, uint32_t end)
 
 		if (w->on_expire != NULL)
 			w->on_expire(w->ctx, s);
-		table_session_close(t, s, w->now_s);
+		table_session_close(t, s, table_session_expiry(s), w->now_s);
 	}
 	return n;
 }

@@ -30,7 +30,7 @@ enum { SETTLE_STEPS = 64, TRIM_BYTES = 1 << 20 /* 256 pages: a quarter of a mill
 struct layout {
 	uint64_t addresses, sessions, cold, rests, records_end;
 	uint64_t buckets[IX_COUNT], session_slots, group_slots, peer_slots, host_slots, address_slots, rest_slots;
-	uint64_t groups, peers, hosts, links, uses, ports, scratch_end;
+	uint64_t origins, groups, peers, hosts, links, uses, ports, scratch_end;
 };
 
 static uint64_t carve(uint64_t *at, uint64_t count, size_t size, uint64_t align)
@@ -82,6 +82,7 @@ static void plan_scratch(struct layout *l, uint32_t max_sessions, uint32_t max_a
 	l->host_slots = carve(&at, slots_need(hosts_for(max_sessions)), 1, 64);
 	l->address_slots = carve(&at, slots_need(max_addresses), 1, 64);
 	l->rest_slots = carve(&at, slots_need(rests_for(max_sessions)), 1, 64);
+	l->origins = carve(&at, max_sessions, sizeof(uint32_t), 64);
 	l->groups = carve(&at, max_sessions, sizeof(struct group), 64);
 	l->peers = carve(&at, max_sessions, sizeof(struct peer), 64);
 	l->hosts = carve(&at, hosts_for(max_sessions), sizeof(struct host), 64);
@@ -226,6 +227,7 @@ bool table_lay_out(struct table *t, const struct table_memory *m)
 	t->sessions = (struct session *)(void *)(records + l.sessions);
 	t->cold = (struct session_cold *)(void *)(records + l.cold);
 	t->rests = (uint64_t *)(void *)(records + l.rests);
+	t->origins = (uint32_t *)(void *)(scratch + l.origins);
 	t->groups = (struct group *)(void *)(scratch + l.groups);
 	t->peers = (struct peer *)(void *)(scratch + l.peers);
 	t->hosts = (struct host *)(void *)(scratch + l.hosts);

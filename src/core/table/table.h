@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/event.h"
 #include "core/packet/packet.h"
 #include "core/policy/policy.h"
 
@@ -204,7 +205,8 @@ struct session_spec {
 	uint8_t class_;
 	uint8_t state; /* enum session_state, not SESSION_FREE */
 	bool from_outside;
-	bool forward; /* external endpoint of a forward */
+	bool forward;	 /* external endpoint of a forward */
+	uint32_t origin; /* which rule made it: table_session_origin(); 0: none */
 };
 
 /* Opens it (no equal one may exist, in either direction's key). NULL and *why (DROP_SESSIONS_FULL, DROP_TABLE) when it cannot be. The record
@@ -212,7 +214,9 @@ struct session_spec {
 struct session *table_session_open(struct table *t, const struct session_spec *spec, uint32_t now_s,
 				   enum nat_reason *why);
 /* Ends it, and its mapping with the last session: the port starts its rest. */
-void table_session_close(struct table *t, struct session *s, uint32_t now_s);
+void table_session_close(struct table *t, struct session *s, enum session_end why, uint32_t now_s);
+/* Why a session whose time is up has ended: how far its state had come. */
+enum session_end table_session_expiry(const struct session *s);
 
 /* Seconds the session may be idle in its state; and whether that time is up (strictly more than the timeout has passed). */
 uint32_t table_session_timeout(const struct table *t, const struct session *s);
@@ -221,6 +225,7 @@ bool table_session_expired(const struct table *t, const struct session *s, uint3
 uint64_t table_session_id(const struct table *t, const struct session *s); /* never 0; not reused soon */
 struct session *table_session_by_id(struct table *t, uint64_t id);
 uint32_t table_session_created_s(const struct table *t, const struct session *s);
+uint32_t table_session_origin(const struct table *t, const struct session *s); /* 0: none */
 
 /* Iteration: start with *cursor 0; NULL at the end. Sessions may be opened and closed in between; each that lives throughout
  * is seen exactly once. Skips at most `budget` empty slots: NULL with *cursor not 0 means "call again". */

@@ -130,6 +130,7 @@ struct table {
 	struct session_cold *cold;
 	uint64_t *rests;
 
+	uint32_t *origins; /* of the sessions */
 	struct group *groups;
 	struct peer *peers;
 	struct host *hosts;

@@ -146,7 +146,7 @@ static void visit_session(struct ctl_job *j, struct nat *nat, struct session *s,
 	if (j->type == CTL_LIST || j->type == CTL_DELETE)
 		ctl_put_entry(w, &e);
 	if (j->type == CTL_DELETE || j->type == CTL_FLUSH)
-		nat_session_delete(nat, s, now_ms);
+		nat_session_delete(nat, s, j->type == CTL_FLUSH ? SESSION_END_FLUSHED : SESSION_END_DELETED, now_ms);
 }
 
 static void slice_sessions(struct ctl_job *j, struct nat *nat, struct ctl_writer *w, uint32_t visits, uint64_t now_ms)
