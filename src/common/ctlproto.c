@@ -1,40 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Cursors, frames, the table of requests, and the frames that every exchange has: hello, end, error.
+ * Cursors, frames, and the frames that every exchange has: hello, end, error.
  */
 #include "ctlproto.h"
 
 #include <string.h>
-
-/* A filter: criteria, and all fields of a filter that has them all. */
-enum {
-	FILTER_MIN = 2,
-	FILTER_MAX = FILTER_MIN + 1 + 4 * 5 + 2 + 2 + 1 + (2 + CTL_NAME_MAX) + 8,
-};
-
-static const struct ctl_request_info requests[] = {
-	[CTL_HELLO] = {"hello", 8, 8, CTL_MAY_READ},
-	[CTL_STATUS] = {"status", 0, 0, CTL_MAY_READ},
-	[CTL_LIST] = {"list", FILTER_MIN, FILTER_MAX, CTL_MAY_READ},
-	[CTL_COUNT] = {"count", FILTER_MIN, FILTER_MAX, CTL_MAY_READ},
-	[CTL_STATS] = {"stats", 0, 0, CTL_MAY_READ},
-	[CTL_DELETE] = {"delete", FILTER_MIN, FILTER_MAX, CTL_MAY_CHANGE},
-	[CTL_FLUSH] = {"flush", 0, 0, CTL_MAY_CHANGE},
-	[CTL_MAPPINGS] = {"mappings", 0, 0, CTL_MAY_READ},
-	[CTL_FORWARDS] = {"forwards", 0, 0, CTL_MAY_READ},
-	[CTL_POOLS] = {"pools", 0, 0, CTL_MAY_READ},
-	[CTL_RELOAD] = {"reload", 0, 0, CTL_MAY_CHANGE},
-	[CTL_DOCTOR] = {"doctor", 0, 0, CTL_MAY_READ},
-	[CTL_MONITOR] = {"monitor", 0, CTL_REQUEST_MAX - CTL_FRAME_HEAD, CTL_MAY_READ},
-	[CTL_EXPLAIN] = {"explain", 0, CTL_REQUEST_MAX - CTL_FRAME_HEAD, CTL_MAY_READ},
-};
-
-const struct ctl_request_info *ctl_request_info(uint8_t type)
-{
-	if (type >= sizeof(requests) / sizeof(requests[0]) || !requests[type].name)
-		return NULL;
-	return &requests[type];
-}
 
 /* From the machine's byte order to the protocol's, or back. */
 static inline uint64_t swap64(uint64_t v)
@@ -216,6 +186,8 @@ bool ctl_put_hello(struct ctl_writer *w, const struct ctl_hello *h)
 	ctl_put_u32(w, h->magic);
 	ctl_put_u16(w, h->version);
 	ctl_put_u16(w, h->version_min);
+	if (h->flags != 0)
+		ctl_put_u8(w, h->flags);
 	return ctl_frame_end(w, begin);
 }
 
@@ -225,7 +197,9 @@ bool ctl_get_hello(struct ctl_reader *r, struct ctl_hello *h)
 	h->magic = ctl_get_u32(r);
 	h->version = ctl_get_u16(r);
 	h->version_min = ctl_get_u16(r);
-	return !r->bad && r->left == 0;
+	if (r->left > 0)
+		h->flags = ctl_get_u8(r);
+	return !r->bad && r->left == 0 && (h->flags & ~CTL_HELLO_ALL) == 0;
 }
 
 bool ctl_put_hello_reply(struct ctl_writer *w, const struct ctl_hello *h)

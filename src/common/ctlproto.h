@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The control protocol between natctl and natd (docs/control-protocol.md): frames, cursors, hello, end
- * and error, and the one table that says how long each request may be and who may send it. Every value
- * is written and read field by field, in network byte order, through cursors that cannot leave their
- * buffer. What listings carry is in ctlrecord.h. Pure: no I/O, no allocation.
+ * and error. Every value is written and read field by field, in network byte order, through cursors that cannot
+ * leave their buffer. The records of listings are in ctlrecord.h, the table of requests is natd's
+ * (daemon/control/request.c). Pure: no I/O, no allocation.
  */
 #ifndef NATD_COMMON_CTLPROTO_H
 #define NATD_COMMON_CTLPROTO_H
@@ -38,8 +38,8 @@ enum ctl_type {
 	CTL_POOLS = 10,
 	CTL_RELOAD = 11,
 	CTL_DOCTOR = 12,
-	CTL_MONITOR = 13, /* reserved: answered with CTL_E_UNSUPPORTED */
-	CTL_EXPLAIN = 14, /* reserved likewise */
+	CTL_MONITOR = 13,
+	CTL_EXPLAIN = 14,
 
 	CTL_R_HELLO = 129,
 	CTL_R_END = 130,   /* the request is done */
@@ -62,18 +62,6 @@ enum ctl_error_code {
 	CTL_E_UNSUPPORTED = 5,
 	CTL_E_FAILED = 6,
 };
-
-enum ctl_permission { CTL_MAY_READ, CTL_MAY_CHANGE };
-
-struct ctl_request_info {
-	const char *name;
-	uint16_t min_len; /* of the payload, bytes */
-	uint16_t max_len;
-	enum ctl_permission permission;
-};
-
-/* What the table says about a request type; NULL: there is no such request. */
-const struct ctl_request_info *ctl_request_info(uint8_t type);
 
 /* ---- cursors ---- */
 
@@ -127,12 +115,15 @@ bool ctl_frame_end(struct ctl_writer *w, size_t begin);
  * written), each ctl_get_ reads a body (false: malformed) ----
  */
 
+enum { CTL_HELLO_READ_ONLY = 1 /* the client renounces changes, whatever its rights */, CTL_HELLO_ALL = 1 };
+
 struct ctl_hello {
 	uint32_t magic;
 	uint16_t version;     /* request: the highest that the client speaks; reply: the one to be used */
 	uint16_t version_min; /* request: the lowest; reply: 0 */
 	bool may_change;      /* reply only */
 	char daemon[64];      /* reply only: natd's own version */
+	uint8_t flags;	      /* request only: CTL_HELLO_ bits */
 };
 bool ctl_put_hello(struct ctl_writer *w, const struct ctl_hello *h);
 bool ctl_put_hello_reply(struct ctl_writer *w, const struct ctl_hello *h);

@@ -788,6 +788,33 @@ START_TEST(test_later_and_unknown_requests_are_refused_and_the_next_is_answered)
 }
 END_TEST
 
+START_TEST(test_client_that_renounced_changes_is_refused_them)
+{
+	struct talk *t = talk_new(true);
+	struct ctl_frame frame;
+
+	make_sessions(t, 10);
+	say(t, (const uint8_t *)"\0\0\0\12\1NATD\0\1\0\1\1", 14, SIZE_MAX);
+	ck_assert_int_gt(ctl_frame_next(t->reply, t->reply_len, CTL_REPLY_MAX, &frame), 0);
+	ck_assert_uint_eq(frame.body.p[6], 0); /* its rights */
+	expect(t, CTL_R_HELLO);
+	ask(t, CTL_FLUSH, NULL);
+	expect_error(t, CTL_E_DENIED, false);
+	ck_assert_uint_eq(table_session_count(nat_table(t->lab->nat)), 10);
+	talk_free(t);
+}
+END_TEST
+
+START_TEST(test_hello_with_an_unknown_flag_ends_the_connection)
+{
+	struct talk *t = talk_new(true);
+
+	say(t, (const uint8_t *)"\0\0\0\12\1NATD\0\1\0\1\2", 14, SIZE_MAX);
+	expect_error(t, CTL_E_PROTOCOL, true);
+	talk_free(t);
+}
+END_TEST
+
 START_TEST(test_who_may_only_read_changes_nothing)
 {
 	struct talk *t = talk_greeted(false);
@@ -985,6 +1012,8 @@ static void add_abuse(TCase *t)
 			    sizeof(bad_bytes) / sizeof(bad_bytes[0]));
 	tcase_add_test(t, test_versions_that_overlap_agree_on_ours);
 	tcase_add_loop_test(t, test_later_and_unknown_requests_are_refused_and_the_next_is_answered, 0, 8);
+	tcase_add_test(t, test_client_that_renounced_changes_is_refused_them);
+	tcase_add_test(t, test_hello_with_an_unknown_flag_ends_the_connection);
 	tcase_add_test(t, test_who_may_only_read_changes_nothing);
 	tcase_add_test(t, test_delete_without_criteria_is_refused);
 	tcase_add_test(t, test_pipelined_requests_wait_until_the_client_reads);

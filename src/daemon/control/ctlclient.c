@@ -19,13 +19,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ctljob.h"
-#include "ctlreply.h"
+#include "answer.h"
+#include "request.h"
 
 enum {
-	END_ROOM = 64,					 /* for the frame that ends a job */
-	OUT_BUSY = CTL_OUT_SIZE - CTL_REPLY_ROOM - 1024, /* more output waiting: nothing new is begun */
-	JOB_BUSY = CTL_OUT_SIZE / 2,			 /* more output waiting: a job rests */
+	END_ROOM = 64,					  /* for the frame that ends a job */
+	OUT_BUSY = CTL_OUT_SIZE - CTL_ANSWER_ROOM - 1024, /* more output waiting: nothing new is begun */
+	JOB_BUSY = CTL_OUT_SIZE / 2,			  /* more output waiting: a job rests */
 };
 
 struct ctl_client {
@@ -149,6 +149,8 @@ static void greet(struct ctl_client *c, struct ctl_reader *body)
 		close_with(c, CTL_E_VERSION, text);
 		return;
 	}
+	if (theirs.flags & CTL_HELLO_READ_ONLY)
+		c->may_change = hello.may_change = false;
 	snprintf(hello.daemon, sizeof(hello.daemon), "%s", c->env->version);
 	w = writer(c, 0);
 	ctl_put_hello_reply(&w, &hello);
@@ -156,50 +158,54 @@ static void greet(struct ctl_client *c, struct ctl_reader *body)
 	c->is_greeted = true;
 }
 
-static void begin_job(struct ctl_client *c, enum ctl_type type, struct ctl_reader *body)
+static void begin(struct ctl_client *c, const struct ctl_request *request, struct ctl_reader *body)
 {
-	struct ctl_filter filter = {0};
+	union ctl_args args;
+	const char *objection;
+	struct ctl_writer w;
 
-	if (body->left > 0 && !ctl_get_filter(body, &filter)) {
-		close_with(c, CTL_E_PROTOCOL, "malformed filter");
+	memset(&args, 0, sizeof(args));
+	if (request->parse && !request->parse(body, &args)) {
+		close_with(c, CTL_E_PROTOCOL, "malformed request");
 		return;
 	}
-	if (type == CTL_DELETE && filter.criteria == 0)
-		refuse(c, CTL_E_FAILED, "delete needs at least one criterion; flush ends all");
-	else
-		ctl_job_start(&c->job, type, &filter);
+	objection = request->object ? request->object(&args) : NULL;
+	if (objection) {
+		refuse(c, CTL_E_FAILED, objection);
+	} else if (request->slice) {
+		c->job = (struct ctl_job){.request = request, .args = args};
+	} else {
+		w = writer(c, 0);
+		request->answer(c->env, &args, &w);
+		put_back(c, &w);
+	}
 }
 
-static void dispatch(struct ctl_client *c, enum ctl_type type, struct ctl_reader *body)
+static void handle_request(struct ctl_client *c, uint8_t type, struct ctl_reader *body)
 {
-	struct ctl_writer w = writer(c, 0);
+	const struct ctl_request *request = ctl_request_find(type);
+	char text[96];
 
-	if (type == CTL_MONITOR || type == CTL_EXPLAIN)
-		refuse(c, CTL_E_UNSUPPORTED, "this natd does not have that yet");
-	else if (ctl_reply(c->env, type, &w))
-		put_back(c, &w);
-	else
-		begin_job(c, type, body);
+	if (!request) {
+		refuse(c, CTL_E_UNSUPPORTED, "this natd knows no such request");
+	} else if (body->left < request->min_len || body->left > request->max_len) {
+		close_with(c, CTL_E_PROTOCOL, "request of impossible length");
+	} else if (request->permission == CTL_MAY_CHANGE && !c->may_change) {
+		snprintf(text, sizeof(text), "%s: only root and the user that natd runs as may do that", request->name);
+		refuse(c, CTL_E_DENIED, text);
+	} else {
+		begin(c, request, body);
+	}
 }
 
 static void handle(struct ctl_client *c, struct ctl_frame *frame)
 {
-	const struct ctl_request_info *info = ctl_request_info(frame->type);
-	char text[96];
-
 	if ((frame->type == CTL_HELLO) == c->is_greeted)
 		close_with(c, CTL_E_PROTOCOL, c->is_greeted ? "a second hello" : "a hello must come first");
-	else if (!info)
-		refuse(c, CTL_E_UNSUPPORTED, "this natd knows no such request");
-	else if (frame->body.left < info->min_len || frame->body.left > info->max_len)
-		close_with(c, CTL_E_PROTOCOL, "request of impossible length");
-	else if (info->permission == CTL_MAY_CHANGE && !c->may_change) {
-		snprintf(text, sizeof(text), "%s: only root and the user that natd runs as may do that", info->name);
-		refuse(c, CTL_E_DENIED, text);
-	} else if (frame->type == CTL_HELLO)
+	else if (frame->type == CTL_HELLO)
 		greet(c, &frame->body);
 	else
-		dispatch(c, (enum ctl_type)frame->type, &frame->body);
+		handle_request(c, frame->type, &frame->body);
 }
 
 /* The first whole request in the input, if there is one. */
@@ -227,15 +233,16 @@ static void take_request(struct ctl_client *c, uint64_t now_ms)
 static void run_job(struct ctl_client *c, uint32_t visits, uint64_t now_ms)
 {
 	struct ctl_writer w = writer(c, END_ROOM);
+	const struct ctl_turn turn = {.env = c->env, .w = &w, .visits = visits, .now_ms = now_ms};
 
-	ctl_job_slice(&c->job, c->env->nat, &w, visits, now_ms);
+	c->job.request->slice(&c->job, &turn);
 	put_back(c, &w);
 	if (!c->job.is_done)
 		return;
 	w = writer(c, 0);
 	ctl_put_end(&w, c->job.count, 0);
 	put_back(c, &w);
-	c->job.type = 0;
+	c->job.request = NULL;
 	c->input_ms = now_ms;
 }
 
@@ -244,11 +251,11 @@ bool ctl_client_run(struct ctl_client *c, uint32_t visits, uint64_t now_ms)
 	bool was_idle = pending(c) == 0;
 	bool was_greeted = c->is_greeted;
 
-	if (ctl_client_has_work(c) && c->job.type == 0)
+	if (ctl_client_has_work(c) && !c->job.request)
 		take_request(c, now_ms);
 	if (!was_greeted && ctl_client_has_work(c)) /* hello and request usually come together */
 		take_request(c, now_ms);
-	if (c->job.type != 0 && ctl_client_has_work(c))
+	if (c->job.request && ctl_client_has_work(c))
 		run_job(c, visits, now_ms);
 	if (was_idle && pending(c) > 0) {
 		c->progress_ms = now_ms;
@@ -263,7 +270,7 @@ bool ctl_client_has_work(const struct ctl_client *c)
 
 	if (c->is_closing)
 		return false;
-	if (c->job.type != 0)
+	if (c->job.request)
 		return pending(c) <= JOB_BUSY;
 	if (pending(c) > OUT_BUSY)
 		return false;
@@ -308,7 +315,7 @@ const char *ctl_client_overdue(const struct ctl_client *c, uint64_t now_ms)
 		return "sent no hello";
 	if (pending(c) > 0)
 		return is_past(c->progress_ms, CTL_STALL_MS, now_ms) ? "does not read" : NULL;
-	if (c->job.type != 0)
+	if (c->job.request)
 		return NULL;
 	if (c->in_len > 0 && is_past(c->input_ms, CTL_FRAME_MS, now_ms))
 		return "left a request half sent";
@@ -321,9 +328,9 @@ const char *ctl_client_check(const struct ctl_client *c)
 		return "input beyond its buffer";
 	if (c->out_start > c->out_end || c->out_end > sizeof(c->out))
 		return "output beyond its buffer";
-	if (c->job.type != 0 && CTL_OUT_SIZE - pending(c) < END_ROOM)
+	if (c->job.request && CTL_OUT_SIZE - pending(c) < END_ROOM)
 		return "no room to end the job";
-	if (c->is_closing && c->job.type != 0)
+	if (c->is_closing && c->job.request)
 		return "a job while closing";
 	return NULL;
 }

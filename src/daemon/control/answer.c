@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The short answers. They are written straight into the client's output through a sink; what does not
- * fit is counted and owned up to in a last line, so that no amount of warnings can break a reply.
+ * fit is counted, and a last line gives the number, so that no amount of warnings can break a reply.
  */
-#include "ctlreply.h"
+#include "answer.h"
 
 #include <stdio.h>
 
 #include "common/ctlrecord.h"
+#include "ctlclient.h"
 #include "core/nat/nat.h"
 
 enum {
@@ -127,94 +128,72 @@ static void say_core_status(struct ctl_sink *sink, struct nat *nat)
 	say_ports(sink, nat);
 }
 
-/* ---- the four ---- */
+/* ---- the requests ---- */
 
-static bool answer_status(const struct ctl_env *env, struct ctl_sink *sink, struct ctl_end *end)
+static struct ctl_sink begin(struct ctl_writer *w)
 {
-	(void)end;
-	env->backend->status(env->backend->ctx, sink);
-	say_core_status(sink, env->nat);
-	return true;
+	w->size -= LAST_ROOM;
+	return (struct ctl_sink){.w = w};
 }
 
-static bool answer_stats(const struct ctl_env *env, struct ctl_sink *sink, struct ctl_end *end)
-{
-	const uint64_t *counters = nat_counters(env->nat);
-
-	(void)end;
-	for (int r = NAT_PASS + 1; r < NAT_REASON_COUNT; r++)
-		ctl_say_counter(sink, nat_reason_name((enum nat_reason)r), counters[r],
-				nat_reason_help((enum nat_reason)r));
-	env->backend->stats(env->backend->ctx, sink);
-	return true;
-}
-
-static bool answer_reload(const struct ctl_env *env, struct ctl_sink *sink, struct ctl_end *end)
-{
-	struct nat_reconfigure_report report = {0};
-
-	if (!env->backend->reload(env->backend->ctx, sink, &report))
-		return false;
-	*end = (struct ctl_end){report.kept, report.ended};
-	return true;
-}
-
-static bool answer_doctor(const struct ctl_env *env, struct ctl_sink *sink, struct ctl_end *end)
-{
-	(void)end;
-	env->backend->doctor(env->backend->ctx, sink);
-	return true;
-}
-
-typedef bool answer_fn(const struct ctl_env *env, struct ctl_sink *sink, struct ctl_end *end);
-
-static answer_fn *find_answer(enum ctl_type type)
-{
-	static const struct {
-		enum ctl_type type;
-		answer_fn *fn;
-	} answers[] = {
-		{CTL_STATUS, answer_status},
-		{CTL_STATS, answer_stats},
-		{CTL_RELOAD, answer_reload},
-		{CTL_DOCTOR, answer_doctor},
-	};
-
-	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
-		if (answers[i].type == type)
-			return answers[i].fn;
-	}
-	return NULL;
-}
-
-static void confess(struct ctl_writer *w, uint32_t lost)
+/* Opens the room kept for the end, and says there how many records did not fit. */
+static void finish(struct ctl_sink *sink)
 {
 	char text[64];
 
-	if (lost == 0)
+	sink->w->size += LAST_ROOM;
+	if (sink->lost == 0)
 		return;
-	snprintf(text, sizeof(text), "... and %u more that did not fit into this answer", lost);
-	ctl_put_line(w, text);
+	snprintf(text, sizeof(text), "... and %u more that did not fit into this answer", sink->lost);
+	ctl_put_line(sink->w, text);
 }
 
-bool ctl_reply(const struct ctl_env *env, enum ctl_type type, struct ctl_writer *w)
+void ctl_answer_status(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w)
 {
-	answer_fn *answer = find_answer(type);
-	struct ctl_end end = {0, 0};
-	struct ctl_sink sink = {.w = w};
+	struct ctl_sink sink = begin(w);
+
+	(void)args;
+	env->backend->status(env->backend->ctx, &sink);
+	say_core_status(&sink, env->nat);
+	finish(&sink);
+	ctl_put_end(w, sink.count, 0);
+}
+
+void ctl_answer_stats(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w)
+{
+	const uint64_t *counters = nat_counters(env->nat);
+	struct ctl_sink sink = begin(w);
+
+	(void)args;
+	for (int r = NAT_PASS + 1; r < NAT_REASON_COUNT; r++)
+		ctl_say_counter(&sink, nat_reason_name((enum nat_reason)r), counters[r],
+				nat_reason_help((enum nat_reason)r));
+	env->backend->stats(env->backend->ctx, &sink);
+	finish(&sink);
+	ctl_put_end(w, sink.count, 0);
+}
+
+void ctl_answer_reload(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w)
+{
+	struct nat_reconfigure_report report = {0};
+	struct ctl_sink sink = begin(w);
 	bool done;
 
-	if (!answer)
-		return false;
-	w->size -= LAST_ROOM;
-	done = answer(env, &sink, &end);
-	w->size += LAST_ROOM;
-	confess(w, sink.lost);
-	if (!done)
-		ctl_put_error(w, CTL_E_FAILED, "nothing was changed: the configuration in force stays");
-	else if (type == CTL_RELOAD)
-		ctl_put_end(w, end.count, end.count2);
+	(void)args;
+	done = env->backend->reload(env->backend->ctx, &sink, &report);
+	finish(&sink);
+	if (done)
+		ctl_put_end(w, report.kept, report.ended);
 	else
-		ctl_put_end(w, sink.count, 0);
-	return true;
+		ctl_put_error(w, CTL_E_FAILED, "nothing was changed: the configuration in force stays");
+}
+
+void ctl_answer_doctor(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w)
+{
+	struct ctl_sink sink = begin(w);
+
+	(void)args;
+	env->backend->doctor(env->backend->ctx, &sink);
+	finish(&sink);
+	ctl_put_end(w, sink.count, 0);
 }

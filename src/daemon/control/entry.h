@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: ISC */
+/* Sessions as the control protocol shows them (struct ctl_entry). */
+#ifndef NATD_DAEMON_ENTRY_H
+#define NATD_DAEMON_ENTRY_H
+
+#include <stdint.h>
+
+#include "common/ctlrecord.h"
+#include "core/nat/nat.h"
+
+/* The IP protocol of a class; `int_port` is read for CLASS_OTHER only, see enum nat_class. */
+uint8_t ctl_wire_protocol(enum nat_class c, uint16_t int_port);
+void ctl_fill_entry(struct ctl_entry *e, struct nat *nat, const struct session *s, uint32_t now_s);
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The requests of control clients: one table with the name, form, rights and handler of each.
+ *
+ * A short request is answered in one go. A long one is a job that runs in slices. A job is plain data and holds
+ * nothing: it may be thrown away at any time. It remembers its place by values that keep their meaning whatever
+ * happens to the table in between: a cursor of table_next() for sessions, an index for forwards, the outside
+ * address (with class and port) itself for mappings and pools. So nothing is locked or copied, and each thing that
+ * is there from the first to the last slice is shown exactly once. A slice costs at most `visits` records (60 ns
+ * each, measured), or CTL_IDLE_PER_VISIT times as many empty places.
+ */
+#ifndef NATD_DAEMON_REQUEST_H
+#define NATD_DAEMON_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/ctlrecord.h"
+
+struct ctl_env;
+struct ctl_job;
+
+enum { CTL_IDLE_PER_VISIT = 16 };
+
+/* What a slice may use: room in the output, records to visit, and the time. */
+struct ctl_turn {
+	const struct ctl_env *env;
+	struct ctl_writer *w;
+	uint32_t visits;
+	uint64_t now_ms;
+};
+
+union ctl_args {
+	struct ctl_filter filter;
+};
+
+enum ctl_permission { CTL_MAY_READ, CTL_MAY_CHANGE };
+
+struct ctl_request {
+	uint8_t type; /* enum ctl_type */
+	enum ctl_permission permission;
+	uint16_t min_len, max_len; /* of the body, bytes */
+	const char *name;
+	/* Reads the body. NULL: requests without one. False: malformed. */
+	bool (*parse)(struct ctl_reader *body, union ctl_args *args);
+	/* Why well-formed arguments are refused; NULL: they are not. The pointer may be NULL. */
+	const char *(*object)(const union ctl_args *args);
+	/* Exactly one of the two: the whole answer, its end included; or the next part of it. */
+	void (*answer)(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w);
+	void (*slice)(struct ctl_job *j, const struct ctl_turn *t);
+};
+
+/* NULL: there is no such request. */
+const struct ctl_request *ctl_request_find(uint8_t type);
+
+struct ctl_job {
+	const struct ctl_request *request; /* NULL: no job */
+	union ctl_args args;
+	bool is_done;
+	uint64_t count;	  /* records that matched so far */
+	uint32_t cursor;  /* sessions: of table_next(); forwards: index */
+	uint64_t address; /* mappings, pools: the lowest outside address still to be looked at */
+	uint8_t class_;	  /* mappings: where to go on within that address */
+	uint32_t port;
+};
+
+/* Has the output room for any record? */
+static inline bool ctl_has_room(const struct ctl_writer *w)
+{
+	return w->size - w->len >= CTL_RECORD_MAX;
+}
+
+/* The slices, each until its visits or its room are used up. */
+void ctl_slice_sessions(struct ctl_job *j, const struct ctl_turn *t);
+void ctl_slice_mappings(struct ctl_job *j, const struct ctl_turn *t);
+void ctl_slice_forwards(struct ctl_job *j, const struct ctl_turn *t);
+void ctl_slice_pools(struct ctl_job *j, const struct ctl_turn *t);
+
+#endif
