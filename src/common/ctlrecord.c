@@ -346,22 +346,27 @@ bool ctl_get_pool(struct ctl_reader *r, struct ctl_pool *p)
 
 /* ---- counters, status, doctor, lines ---- */
 
-bool ctl_put_counter(struct ctl_writer *w, const char *name, uint64_t value, const char *help)
+bool ctl_put_counter(struct ctl_writer *w, const struct ctl_counter *c)
 {
-	struct ctl_counter c;
 	size_t begin = ctl_frame_begin(w, CTL_R_COUNTER);
 
-	ctl_put_u64(w, value);
-	ctl_put_text_max(w, name, sizeof(c.name) - 1);
-	ctl_put_text_max(w, help, sizeof(c.help) - 1);
+	ctl_put_u64(w, c->value);
+	ctl_put_text(w, c->name);
+	ctl_put_text(w, c->help);
+	ctl_put_u8(w, c->type);
+	ctl_put_text(w, c->unit);
 	return ctl_frame_end(w, begin);
 }
 
 bool ctl_get_counter(struct ctl_reader *r, struct ctl_counter *c)
 {
-	c->value = ctl_get_u64(r);
+	*c = (struct ctl_counter){.value = ctl_get_u64(r)};
 	ctl_get_text(r, c->name, sizeof(c->name));
 	ctl_get_text(r, c->help, sizeof(c->help));
+	if (r->left > 0) { /* the fields that came later */
+		c->type = ctl_get_u8(r);
+		ctl_get_text(r, c->unit, sizeof(c->unit));
+	}
 	return !r->bad;
 }
 
@@ -404,21 +409,27 @@ bool ctl_get_item(struct ctl_reader *r, struct ctl_item *i)
 	return !r->bad && i->kind <= CTL_ITEM_LIST;
 }
 
-bool ctl_put_check(struct ctl_writer *w, enum ctl_severity severity, const char *what, const char *mend)
+bool ctl_put_check(struct ctl_writer *w, const struct ctl_check *c)
 {
 	size_t begin = ctl_frame_begin(w, CTL_R_CHECK);
 
-	ctl_put_u8(w, (uint8_t)severity);
-	ctl_put_text(w, what);
-	ctl_put_text(w, mend);
+	ctl_put_u8(w, c->severity);
+	ctl_put_text(w, c->what);
+	ctl_put_text(w, c->mend);
+	ctl_put_text_max(w, c->id, CTL_NAME_MAX);
+	ctl_put_u8(w, c->percent);
 	return ctl_frame_end(w, begin);
 }
 
 bool ctl_get_check(struct ctl_reader *r, struct ctl_check *c)
 {
-	c->severity = ctl_get_u8(r);
+	*c = (struct ctl_check){.severity = ctl_get_u8(r)};
 	ctl_get_text(r, c->what, sizeof(c->what));
 	ctl_get_text(r, c->mend, sizeof(c->mend));
+	if (r->left > 0) { /* the fields that came later */
+		ctl_get_text(r, c->id, sizeof(c->id));
+		c->percent = ctl_get_u8(r);
+	}
 	return !r->bad && c->severity <= CTL_CHECK_FAIL;
 }
 

@@ -122,12 +122,16 @@ struct ctl_pool {
 bool ctl_put_pool(struct ctl_writer *w, const struct ctl_pool *p);
 bool ctl_get_pool(struct ctl_reader *r, struct ctl_pool *p);
 
+enum { CTL_COUNTER, CTL_GAUGE };
+
 struct ctl_counter {
 	uint64_t value;
 	char name[64];
 	char help[256];
+	uint8_t type;  /* CTL_COUNTER: only grows while natd runs; CTL_GAUGE */
+	char unit[16]; /* "bytes"...; "": a bare number */
 };
-bool ctl_put_counter(struct ctl_writer *w, const char *name, uint64_t value, const char *help);
+bool ctl_put_counter(struct ctl_writer *w, const struct ctl_counter *c);
 bool ctl_get_counter(struct ctl_reader *r, struct ctl_counter *c);
 
 enum ctl_item_kind { CTL_ITEM_NUMBER, CTL_ITEM_TEXT, CTL_ITEM_LIST /* one element; the same name comes again */ };
@@ -147,9 +151,11 @@ enum ctl_severity { CTL_CHECK_OK, CTL_CHECK_WARN, CTL_CHECK_FAIL };
 struct ctl_check {
 	uint8_t severity;
 	char what[CTL_TEXT_MAX + 1]; /* what was looked at, and what was found */
-	char mend[CTL_TEXT_MAX + 1]; /* how to mend it; "" when there is nothing to mend */
+	char mend[CTL_TEXT_MAX + 1]; /* the remedy; "": none is needed */
+	char id[CTL_NAME_MAX + 1];   /* stable, for scripts; "": from a natd that had none */
+	uint8_t percent;	     /* of a limit that is in use; 0: not about a limit */
 };
-bool ctl_put_check(struct ctl_writer *w, enum ctl_severity severity, const char *what, const char *mend);
+bool ctl_put_check(struct ctl_writer *w, const struct ctl_check *c);
 bool ctl_get_check(struct ctl_reader *r, struct ctl_check *c);
 
 bool ctl_put_line(struct ctl_writer *w, const char *text);

@@ -215,6 +215,8 @@ START_TEST(test_impossible_lengths_are_seen_at_once)
 }
 END_TEST
 
+static const struct ctl_counter some_counter = {.value = 7, .name = "some_name", .help = "what it means"};
+
 START_TEST(test_a_frame_without_room_leaves_no_trace)
 {
 	struct ctl_counter c;
@@ -223,17 +225,17 @@ START_TEST(test_a_frame_without_room_leaves_no_trace)
 	size_t whole;
 	uint8_t *exact;
 
-	ck_assert(ctl_put_counter(&w, "some_name", 7, "what it means"));
+	ck_assert(ctl_put_counter(&w, &some_counter));
 	whole = w.len;
 	for (size_t size = 0; size < whole; size++) {
 		w = fresh();
 		w.size = size;
-		ck_assert(!ctl_put_counter(&w, "some_name", 7, "what it means"));
+		ck_assert(!ctl_put_counter(&w, &some_counter));
 		ck_assert_uint_eq(w.len, 0);
 		ck_assert(!w.full);
 	}
 	w.size = whole;
-	ck_assert(ctl_put_counter(&w, "some_name", 7, "what it means"));
+	ck_assert(ctl_put_counter(&w, &some_counter));
 	exact = body_of(&w, CTL_R_COUNTER, &r);
 	ck_assert(ctl_get_counter(&r, &c));
 	ck_assert_str_eq(c.name, "some_name");
@@ -410,10 +412,16 @@ START_TEST(test_items_checks_and_lines_survive_the_wire)
 	r = (struct ctl_reader){buf + CTL_FRAME_HEAD, w.len - CTL_FRAME_HEAD, false};
 	ck_assert(!ctl_get_item(&r, &i));
 	w = fresh();
-	ctl_put_check(&w, CTL_CHECK_FAIL, "no /dev/net/tun", "modprobe tun");
+	ctl_put_check(&w, &(struct ctl_check){.severity = CTL_CHECK_FAIL,
+					      .what = "no /dev/net/tun",
+					      .mend = "modprobe tun",
+					      .id = "tun-device",
+					      .percent = 83});
 	r = (struct ctl_reader){buf + CTL_FRAME_HEAD, w.len - CTL_FRAME_HEAD, false};
 	ck_assert(ctl_get_check(&r, &c) && c.severity == CTL_CHECK_FAIL);
 	ck_assert_str_eq(c.mend, "modprobe tun");
+	ck_assert_str_eq(c.id, "tun-device");
+	ck_assert_uint_eq(c.percent, 83);
 	w = fresh();
 	ctl_put_line(&w, "natd.conf:3: what");
 	r = (struct ctl_reader){buf + CTL_FRAME_HEAD, w.len - CTL_FRAME_HEAD, false};
