@@ -139,6 +139,7 @@ found=$(
 	check_library daemon/kernel/netlink.c 'libmnl/'
 	check_library daemon/sandbox/seccomp.c 'seccomp\.h'
 	check_library ctl/json.c 'jansson\.h'
+	check_library ctl/sheet.c 'libsmartcols'
 )
 if [ -n "$found" ]; then
 	echo "$found" | report

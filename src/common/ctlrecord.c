@@ -75,6 +75,22 @@ static void put_filter(struct ctl_writer *w, const struct ctl_filter *f)
 		ctl_put_text_max(w, f->forward, CTL_NAME_MAX);
 	if (f->criteria & CTL_BY_ID)
 		ctl_put_u64(w, f->id);
+	if (f->criteria & CTL_BY_REPLY_SPORT)
+		ctl_put_u16(w, f->reply_sport);
+	if (f->criteria & CTL_BY_REPLY_DPORT)
+		ctl_put_u16(w, f->reply_dport);
+	if (f->criteria & CTL_BY_STATUS) {
+		ctl_put_u8(w, f->status_set);
+		ctl_put_u8(w, f->status_clear);
+	}
+	if (f->criteria & CTL_BY_ORIGIN)
+		ctl_put_u8(w, f->from_outside);
+	if (f->criteria & CTL_BY_ICMP) {
+		ctl_put_u8(w, f->icmp);
+		ctl_put_u8(w, f->icmp_type);
+		ctl_put_u8(w, f->icmp_code);
+		ctl_put_u16(w, f->icmp_id);
+	}
 }
 
 bool ctl_get_filter(struct ctl_reader *r, struct ctl_filter *f)
@@ -102,6 +118,22 @@ bool ctl_get_filter(struct ctl_reader *r, struct ctl_filter *f)
 		ctl_get_text(r, f->forward, sizeof(f->forward));
 	if (f->criteria & CTL_BY_ID)
 		f->id = ctl_get_u64(r);
+	if (f->criteria & CTL_BY_REPLY_SPORT)
+		f->reply_sport = ctl_get_u16(r);
+	if (f->criteria & CTL_BY_REPLY_DPORT)
+		f->reply_dport = ctl_get_u16(r);
+	if (f->criteria & CTL_BY_STATUS) {
+		f->status_set = ctl_get_u8(r);
+		f->status_clear = ctl_get_u8(r);
+	}
+	if (f->criteria & CTL_BY_ORIGIN)
+		f->from_outside = ctl_get_u8(r) & 1;
+	if (f->criteria & CTL_BY_ICMP) {
+		f->icmp = ctl_get_u8(r);
+		f->icmp_type = ctl_get_u8(r);
+		f->icmp_code = ctl_get_u8(r);
+		f->icmp_id = ctl_get_u16(r);
+	}
 	return !r->bad && r->left == 0 && f->state < CTL_STATE_COUNT;
 }
 
@@ -228,15 +260,35 @@ static bool addresses_match(const struct ctl_filter *f, const struct ctl_tuple t
 	return true;
 }
 
-static bool ports_match(const struct ctl_filter *f, uint8_t protocol, const struct ctl_tuple *original)
+static bool ports_match(const struct ctl_filter *f, uint8_t protocol, const struct ctl_tuple tuple[2])
 {
-	if (!(f->criteria & (CTL_BY_SPORT | CTL_BY_DPORT)))
+	enum { BY_PORT = CTL_BY_SPORT | CTL_BY_DPORT | CTL_BY_REPLY_SPORT | CTL_BY_REPLY_DPORT };
+	unsigned by = f->criteria & BY_PORT;
+
+	if (by == 0)
 		return true;
-	if (!has_ports(protocol))
+	return has_ports(protocol) && (!(by & CTL_BY_SPORT) || f->sport == tuple[0].src.port) &&
+	       (!(by & CTL_BY_DPORT) || f->dport == tuple[0].dst.port) &&
+	       (!(by & CTL_BY_REPLY_SPORT) || f->reply_sport == tuple[1].src.port) &&
+	       (!(by & CTL_BY_REPLY_DPORT) || f->reply_dport == tuple[1].dst.port);
+}
+
+/* natd keeps sessions of echo requests alone: their type and code are always the same. */
+static bool icmp_matches(const struct ctl_filter *f, const struct ctl_entry *e)
+{
+	enum { ECHO_REQUEST = 8 };
+	uint16_t id = e->flags & CTL_ENTRY_FROM_OUTSIDE ? e->outside.port : e->inside.port;
+
+	return e->protocol == PROTOCOL_ICMP && (!(f->icmp & CTL_ICMP_TYPE) || f->icmp_type == ECHO_REQUEST) &&
+	       (!(f->icmp & CTL_ICMP_CODE) || f->icmp_code == 0) && (!(f->icmp & CTL_ICMP_ID) || f->icmp_id == id);
+}
+
+static bool flags_match(const struct ctl_filter *f, uint8_t flags)
+{
+	if ((f->criteria & CTL_BY_STATUS) &&
+	    ((flags & f->status_set) != f->status_set || (flags & f->status_clear) != 0))
 		return false;
-	if ((f->criteria & CTL_BY_SPORT) && f->sport != original->src.port)
-		return false;
-	return !(f->criteria & CTL_BY_DPORT) || f->dport == original->dst.port;
+	return !(f->criteria & CTL_BY_ORIGIN) || f->from_outside == !!(flags & CTL_ENTRY_FROM_OUTSIDE);
 }
 
 bool ctl_filter_matches(const struct ctl_filter *f, const struct ctl_entry *e)
@@ -253,8 +305,10 @@ bool ctl_filter_matches(const struct ctl_filter *f, const struct ctl_entry *e)
 		return false;
 	if ((f->criteria & CTL_BY_FORWARD) && (!e->forward[0] || strcmp(f->forward, e->forward) != 0))
 		return false;
+	if ((f->criteria & CTL_BY_ICMP) && !icmp_matches(f, e))
+		return false;
 	ctl_entry_tuples(e, tuple);
-	return addresses_match(f, tuple) && ports_match(f, e->protocol, &tuple[0]);
+	return flags_match(f, e->flags) && addresses_match(f, tuple) && ports_match(f, e->protocol, tuple);
 }
 
 /* ---- mappings, forwards, pools ---- */
@@ -346,27 +400,22 @@ bool ctl_get_pool(struct ctl_reader *r, struct ctl_pool *p)
 
 /* ---- counters, status, doctor, lines ---- */
 
-bool ctl_put_counter(struct ctl_writer *w, const struct ctl_counter *c)
+bool ctl_put_counter(struct ctl_writer *w, const char *name, uint64_t value, const char *help)
 {
+	struct ctl_counter c;
 	size_t begin = ctl_frame_begin(w, CTL_R_COUNTER);
 
-	ctl_put_u64(w, c->value);
-	ctl_put_text(w, c->name);
-	ctl_put_text(w, c->help);
-	ctl_put_u8(w, c->type);
-	ctl_put_text(w, c->unit);
+	ctl_put_u64(w, value);
+	ctl_put_text_max(w, name, sizeof(c.name) - 1);
+	ctl_put_text_max(w, help, sizeof(c.help) - 1);
 	return ctl_frame_end(w, begin);
 }
 
 bool ctl_get_counter(struct ctl_reader *r, struct ctl_counter *c)
 {
-	*c = (struct ctl_counter){.value = ctl_get_u64(r)};
+	c->value = ctl_get_u64(r);
 	ctl_get_text(r, c->name, sizeof(c->name));
 	ctl_get_text(r, c->help, sizeof(c->help));
-	if (r->left > 0) { /* the fields that came later */
-		c->type = ctl_get_u8(r);
-		ctl_get_text(r, c->unit, sizeof(c->unit));
-	}
 	return !r->bad;
 }
 
@@ -409,27 +458,21 @@ bool ctl_get_item(struct ctl_reader *r, struct ctl_item *i)
 	return !r->bad && i->kind <= CTL_ITEM_LIST;
 }
 
-bool ctl_put_check(struct ctl_writer *w, const struct ctl_check *c)
+bool ctl_put_check(struct ctl_writer *w, enum ctl_severity severity, const char *what, const char *mend)
 {
 	size_t begin = ctl_frame_begin(w, CTL_R_CHECK);
 
-	ctl_put_u8(w, c->severity);
-	ctl_put_text(w, c->what);
-	ctl_put_text(w, c->mend);
-	ctl_put_text_max(w, c->id, CTL_NAME_MAX);
-	ctl_put_u8(w, c->percent);
+	ctl_put_u8(w, (uint8_t)severity);
+	ctl_put_text(w, what);
+	ctl_put_text(w, mend);
 	return ctl_frame_end(w, begin);
 }
 
 bool ctl_get_check(struct ctl_reader *r, struct ctl_check *c)
 {
-	*c = (struct ctl_check){.severity = ctl_get_u8(r)};
+	c->severity = ctl_get_u8(r);
 	ctl_get_text(r, c->what, sizeof(c->what));
 	ctl_get_text(r, c->mend, sizeof(c->mend));
-	if (r->left > 0) { /* the fields that came later */
-		ctl_get_text(r, c->id, sizeof(c->id));
-		c->percent = ctl_get_u8(r);
-	}
 	return !r->bad && c->severity <= CTL_CHECK_FAIL;
 }
 

@@ -26,8 +26,15 @@ enum { /* criteria of a filter; all that are set must hold */
        CTL_BY_STATE = 0x080,
        CTL_BY_FORWARD = 0x100,
        CTL_BY_ID = 0x200,
-       CTL_BY_ALL = 0x3ff,
+       CTL_BY_REPLY_SPORT = 0x400,
+       CTL_BY_REPLY_DPORT = 0x800,
+       CTL_BY_STATUS = 0x1000,
+       CTL_BY_ORIGIN = 0x2000,
+       CTL_BY_ICMP = 0x4000, /* of the original direction; never true of another protocol */
+       CTL_BY_ALL = 0x7fff,
 };
+
+enum { CTL_ICMP_TYPE = 1, CTL_ICMP_CODE = 2, CTL_ICMP_ID = 4 };
 
 struct ctl_filter {
 	uint16_t criteria;
@@ -38,6 +45,15 @@ struct ctl_filter {
 	struct ctl_prefix orig_src, orig_dst, reply_src, reply_dst;
 	char forward[CTL_NAME_MAX + 1];
 	uint64_t id;
+	uint16_t reply_sport;
+	uint16_t reply_dport;
+	uint8_t status_set;   /* CTL_ENTRY_ flags that must be set */
+	uint8_t status_clear; /* those that must not be */
+	bool from_outside;    /* CTL_BY_ORIGIN: who must have opened it */
+	uint8_t icmp;	      /* CTL_ICMP_ bits: those of the next three that must be equal */
+	uint8_t icmp_type;
+	uint8_t icmp_code;
+	uint16_t icmp_id;
 };
 
 /* A whole request frame: with a filter (CTL_LIST, CTL_COUNT, CTL_DELETE) or with nothing (`f` NULL). */
@@ -122,16 +138,12 @@ struct ctl_pool {
 bool ctl_put_pool(struct ctl_writer *w, const struct ctl_pool *p);
 bool ctl_get_pool(struct ctl_reader *r, struct ctl_pool *p);
 
-enum { CTL_COUNTER, CTL_GAUGE };
-
 struct ctl_counter {
 	uint64_t value;
 	char name[64];
 	char help[256];
-	uint8_t type;  /* CTL_COUNTER: only grows while natd runs; CTL_GAUGE */
-	char unit[16]; /* "bytes"...; "": a bare number */
 };
-bool ctl_put_counter(struct ctl_writer *w, const struct ctl_counter *c);
+bool ctl_put_counter(struct ctl_writer *w, const char *name, uint64_t value, const char *help);
 bool ctl_get_counter(struct ctl_reader *r, struct ctl_counter *c);
 
 enum ctl_item_kind { CTL_ITEM_NUMBER, CTL_ITEM_TEXT, CTL_ITEM_LIST /* one element; the same name comes again */ };
@@ -151,11 +163,9 @@ enum ctl_severity { CTL_CHECK_OK, CTL_CHECK_WARN, CTL_CHECK_FAIL };
 struct ctl_check {
 	uint8_t severity;
 	char what[CTL_TEXT_MAX + 1]; /* what was looked at, and what was found */
-	char mend[CTL_TEXT_MAX + 1]; /* the remedy; "": none is needed */
-	char id[CTL_NAME_MAX + 1];   /* stable, for scripts; "": from a natd that had none */
-	uint8_t percent;	     /* of a limit that is in use; 0: not about a limit */
+	char mend[CTL_TEXT_MAX + 1]; /* how to mend it; "" when there is nothing to mend */
 };
-bool ctl_put_check(struct ctl_writer *w, const struct ctl_check *c);
+bool ctl_put_check(struct ctl_writer *w, enum ctl_severity severity, const char *what, const char *mend);
 bool ctl_get_check(struct ctl_reader *r, struct ctl_check *c);
 
 bool ctl_put_line(struct ctl_writer *w, const char *text);

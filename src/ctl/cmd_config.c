@@ -11,12 +11,15 @@
 #include "names.h"
 #include "natctl.h"
 #include "output.h"
+#include "sheet.h"
+#include "term.h"
 
 /* What a record function needs: where lines go, or the object that is gathered (JSON). */
 struct gathering {
 	struct natctl *n;
 	struct json_object *object;
-	unsigned failures; /* of the doctor */
+	struct sheet *sheet; /* with -o table, for forwards and pools */
+	unsigned failures;   /* of the doctor */
 };
 
 static void begin(struct gathering *g, struct natctl *n)
@@ -33,6 +36,9 @@ static int finish(struct gathering *g, int rc)
 		json_destroy(g->object);
 	else if (g->object)
 		json_print(stdout, g->object);
+	if (rc != NATCTL_NO_DAEMON && g->sheet)
+		sheet_print(g->sheet, stdout);
+	sheet_destroy(g->sheet);
 	return output_finish(g->n) ? rc : NATCTL_REFUSED;
 }
 
@@ -41,7 +47,7 @@ static int finish(struct gathering *g, int rc)
 struct kind {
 	enum ctl_type request;
 	const char *name; /* of the list, in JSON */
-	void (*heading)(FILE *f);
+	struct sheet *(*sheet)(void);
 	exchange_fn *take;
 };
 
@@ -55,7 +61,7 @@ static int show(struct natctl *n, int argc, char **argv, const struct kind *k)
 	if (g.object)
 		json_add_list(g.object, k->name);
 	if (n->format == FORMAT_TABLE)
-		n->heading = k->heading;
+		g.sheet = k->sheet();
 	return finish(&g, client_ask(n, k->request, NULL, k->take, &g, NULL));
 }
 
@@ -70,8 +76,8 @@ static bool take_forward(void *ctx, uint8_t type, struct ctl_reader *body)
 		return false;
 	if (g->object)
 		json_add_forward(g->object, "forwards", &w);
-	else if (g->n->format == FORMAT_TABLE)
-		output_forward_row(stdout, &w);
+	else if (g->sheet)
+		output_forward_row(g->sheet, &w);
 	else
 		output_forward_line(stdout, &w);
 	return output_ok(g->n);
@@ -88,8 +94,8 @@ static bool take_pool(void *ctx, uint8_t type, struct ctl_reader *body)
 		return false;
 	if (g->object)
 		json_add_pool(g->object, "pools", &p);
-	else if (g->n->format == FORMAT_TABLE)
-		output_pool_row(stdout, &p);
+	else if (g->sheet)
+		output_pool_row(g->sheet, &p);
 	else
 		output_pool_line(stdout, &p);
 	return output_ok(g->n);
@@ -97,12 +103,12 @@ static bool take_pool(void *ctx, uint8_t type, struct ctl_reader *body)
 
 int command_forwards(struct natctl *n, int argc, char **argv)
 {
-	return show(n, argc, argv, &(struct kind){CTL_FORWARDS, "forwards", output_forward_heading, take_forward});
+	return show(n, argc, argv, &(struct kind){CTL_FORWARDS, "forwards", output_forward_sheet, take_forward});
 }
 
 int command_pools(struct natctl *n, int argc, char **argv)
 {
-	return show(n, argc, argv, &(struct kind){CTL_POOLS, "pools", output_pool_heading, take_pool});
+	return show(n, argc, argv, &(struct kind){CTL_POOLS, "pools", output_pool_sheet, take_pool});
 }
 
 /* ---- reload ---- */
@@ -151,8 +157,10 @@ int command_reload(struct natctl *n, int argc, char **argv)
 static void print_check(const struct ctl_check *c)
 {
 	static const char *const severities[] = {"ok", "warn", "FAIL"};
+	static const enum term_kind styles[] = {TERM_GREEN, TERM_YELLOW, TERM_RED};
 
-	printf("%-4s ", severities[c->severity]);
+	printf("%s%-4s%s ", term_style(stdout, styles[c->severity]), severities[c->severity],
+	       term_style(stdout, TERM_PLAIN));
 	names_print(stdout, c->what);
 	fputc('\n', stdout);
 	if (!c->mend[0])
@@ -197,11 +205,4 @@ int command_doctor(struct natctl *n, int argc, char **argv)
 	if (g.object)
 		json_add_bool(g.object, "ok", rc == NATCTL_DONE);
 	return finish(&g, rc);
-}
-
-int command_later(struct natctl *n, int argc, char **argv)
-{
-	(void)n, (void)argc;
-	natctl_complain("%s: this natd does not have that yet", argv[0]);
-	return NATCTL_REFUSED;
 }

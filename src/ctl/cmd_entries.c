@@ -35,12 +35,7 @@ static bool print_entry(void *ctx, uint8_t type, struct ctl_reader *body)
 		return true;
 	if (!ctl_get_entry(body, &e))
 		return false;
-	if (n->format == FORMAT_JSON)
-		json_print_entry(stdout, &e);
-	else if (n->format == FORMAT_TABLE)
-		output_entry_row(stdout, &e);
-	else
-		output_entry_line(stdout, &e);
+	output_entry(n, &e);
 	return output_ok(n);
 }
 

@@ -13,6 +13,7 @@
 #include "names.h"
 #include "natctl.h"
 #include "output.h"
+#include "term.h"
 
 enum { ITEMS_MAX = 512 }; /* a status has some thirty */
 
@@ -36,31 +37,11 @@ static void add_json(struct json_object *o, const struct ctl_item *i)
 		json_add_element(o, i->name, i->text);
 }
 
-/* Without JSON a warning is kept as an element of the list "warnings". */
-static bool take_warning(struct status *s, struct ctl_reader *body)
-{
-	struct ctl_item *i = &s->items[s->count];
-	struct ctl_check c;
-
-	if (!ctl_get_check(body, &c))
-		return false;
-	if (s->object) {
-		json_add_warning(s->object, &c);
-		return true;
-	}
-	*i = (struct ctl_item){.kind = CTL_ITEM_LIST, .name = "warnings"};
-	if (snprintf(i->text, sizeof(i->text), "%s%s%s", c.what, c.mend[0] ? ": " : "", c.mend) >= 0)
-		s->count++;
-	return true;
-}
-
 static bool take_item(void *ctx, uint8_t type, struct ctl_reader *body)
 {
 	struct status *s = ctx;
 	struct ctl_item *i = &s->items[s->count];
 
-	if (type == CTL_R_CHECK && s->count < ITEMS_MAX)
-		return take_warning(s, body);
 	if (type != CTL_R_ITEM || s->count == ITEMS_MAX)
 		return true;
 	if (!ctl_get_item(body, i))
@@ -181,13 +162,14 @@ static void print_rest(struct status *s)
 
 static void print_screen(struct status *s)
 {
+	unsigned n;
+
 	print_places(s);
 	print_use(s);
 	print_rates(s);
-	fputs("\nwarnings  ", stdout);
-	if (print_list(s, "warnings", "\n          ") == 0)
-		fputs("none", stdout);
-	fputc('\n', stdout);
+	printf("\nwarnings  %s", term_style(stdout, TERM_YELLOW));
+	n = print_list(s, "warnings", "\n          ");
+	printf("%s%s\n", term_style(stdout, TERM_PLAIN), n == 0 ? "none" : "");
 	print_rest(s);
 }
 

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Filters: one table of options, each with the function that reads its value.
+ * Filters: one table of options, each with the function that reads its value into a struct ctl_filter.
  */
 #include "filter.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-#include "json.h"
 #include "names.h"
 
 bool filter_parse_number(const char *text, uint64_t max, uint64_t *value)
@@ -46,206 +45,296 @@ bool filter_parse_prefix(const char *text, struct ctl_prefix *p)
 	return true;
 }
 
-/* ---- one function for each kind of value; false: not a valid one ---- */
+/* ---- one function for each option; NULL, or what is wrong with the value ---- */
 
-static bool set_protocol(struct ctl_filter *f, const char *text)
+static const char again[] = "gives a criterion a second time";
+
+/* False: that criterion was given before. */
+static bool claim(struct ctl_filter *f, unsigned bit)
 {
-	int number = names_protocol_number(text);
-
-	f->protocol = (uint8_t)number;
-	return number >= 0;
-}
-
-static bool set_orig_src(struct ctl_filter *f, const char *text)
-{
-	return filter_parse_prefix(text, &f->orig_src);
-}
-
-static bool set_orig_dst(struct ctl_filter *f, const char *text)
-{
-	return filter_parse_prefix(text, &f->orig_dst);
-}
-
-static bool set_reply_src(struct ctl_filter *f, const char *text)
-{
-	return filter_parse_prefix(text, &f->reply_src);
-}
-
-static bool set_reply_dst(struct ctl_filter *f, const char *text)
-{
-	return filter_parse_prefix(text, &f->reply_dst);
-}
-
-static bool set_sport(struct ctl_filter *f, const char *text)
-{
-	uint64_t port;
-	bool ok = filter_parse_number(text, UINT16_MAX, &port);
-
-	f->sport = ok ? (uint16_t)port : 0;
-	return ok;
-}
-
-static bool set_dport(struct ctl_filter *f, const char *text)
-{
-	uint64_t port;
-	bool ok = filter_parse_number(text, UINT16_MAX, &port);
-
-	f->dport = ok ? (uint16_t)port : 0;
-	return ok;
-}
-
-static bool set_state(struct ctl_filter *f, const char *text)
-{
-	int state = ctl_state_by_name(text);
-
-	f->state = state < 0 ? 0 : (uint8_t)state;
-	return state >= 0;
-}
-
-static bool set_forward(struct ctl_filter *f, const char *text)
-{
-	if (text[0] == '\0' || strlen(text) > CTL_NAME_MAX)
+	if (f->criteria & bit)
 		return false;
-	strcpy(f->forward, text);
+	f->criteria = (uint16_t)(f->criteria | bit);
 	return true;
 }
 
-static bool set_id(struct ctl_filter *f, const char *text)
+static const char *set_protocol(struct natctl *n, void *target, const char *text)
 {
-	return filter_parse_number(text, UINT64_MAX, &f->id);
+	struct ctl_filter *f = target;
+	int number = names_protocol_number(text);
+
+	(void)n;
+	if (!claim(f, CTL_BY_PROTOCOL))
+		return again;
+	f->protocol = (uint8_t)number;
+	return number >= 0 ? NULL : "is not a protocol's name or number";
 }
 
-/* ---- the table; the first rows are indexed by CRITERION_* ---- */
-
-struct criterion {
-	uint16_t bit;
-	bool (*set)(struct ctl_filter *f, const char *text);
-	const char *what; /* for the complaint */
-};
-
-static const struct criterion criteria[] = {
-	{CTL_BY_PROTOCOL, set_protocol, "is not a protocol's name or number"},
-	{CTL_BY_ORIG_SRC, set_orig_src, "is not an IPv4 address or ADDRESS/LENGTH"},
-	{CTL_BY_ORIG_DST, set_orig_dst, "is not an IPv4 address or ADDRESS/LENGTH"},
-	{CTL_BY_REPLY_SRC, set_reply_src, "is not an IPv4 address or ADDRESS/LENGTH"},
-	{CTL_BY_REPLY_DST, set_reply_dst, "is not an IPv4 address or ADDRESS/LENGTH"},
-	{CTL_BY_SPORT, set_sport, "is not a port (0 to 65535)"},
-	{CTL_BY_DPORT, set_dport, "is not a port (0 to 65535)"},
-	{CTL_BY_STATE, set_state, "is not a TCP state (SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT, ...)"},
-	{CTL_BY_FORWARD, set_forward, "is not a forward's name (1 to 31 characters)"},
-	{CTL_BY_ID, set_id, "is not an entry's id"},
-};
-
-/* Values that getopt_long() returns: index into criteria[] + FIRST, or a letter. */
-enum { FIRST = 256 };
-
-static const struct option filter_options[] = {
-	{"protonum", required_argument, NULL, FIRST + 0},  {"proto", required_argument, NULL, FIRST + 0},
-	{"src", required_argument, NULL, FIRST + 1},	   {"orig-src", required_argument, NULL, FIRST + 1},
-	{"dst", required_argument, NULL, FIRST + 2},	   {"orig-dst", required_argument, NULL, FIRST + 2},
-	{"reply-src", required_argument, NULL, FIRST + 3}, {"reply-dst", required_argument, NULL, FIRST + 4},
-	{"sport", required_argument, NULL, FIRST + 5},	   {"orig-port-src", required_argument, NULL, FIRST + 5},
-	{"dport", required_argument, NULL, FIRST + 6},	   {"orig-port-dst", required_argument, NULL, FIRST + 6},
-	{"state", required_argument, NULL, FIRST + 7},	   {"forward", required_argument, NULL, FIRST + 8},
-	{"id", required_argument, NULL, FIRST + 9},	   {"json", no_argument, NULL, 'j'},
-	{"output", required_argument, NULL, 'o'},	   {NULL, 0, NULL, 0},
-};
-
-static const struct option plain_options[] = {
-	{"json", no_argument, NULL, 'j'},
-	{"output", required_argument, NULL, 'o'},
-	{NULL, 0, NULL, 0},
-};
-
-/* Index into criteria[] of a letter or a long option; -1: not a criterion. */
-static int find_criterion(int option)
+static const char *set_family(struct natctl *n, void *target, const char *text)
 {
-	static const char letters[] = "psdrq....i";
-	const char *p;
-
-	if (option >= FIRST)
-		return option - FIRST;
-	p = option == '.' ? NULL : strchr(letters, option);
-	return p ? (int)(p - letters) : -1;
+	(void)n, (void)target;
+	return strcasecmp(text, "ipv4") == 0 ? NULL : "is not ipv4: natd translates nothing else";
 }
 
-static bool set_criterion(struct ctl_filter *f, const struct criterion *c, const char *text)
+static const char *set_prefix(struct ctl_filter *f, unsigned bit, struct ctl_prefix *p, const char *text)
 {
-	if (f->criteria & c->bit) {
-		natctl_complain("`%s': that criterion was given before", text);
-		return false;
-	}
-	f->criteria |= c->bit;
-	if (c->set(f, text))
-		return true;
-	natctl_complain("`%s' %s", text, c->what);
-	return false;
+	if (!claim(f, bit))
+		return again;
+	return filter_parse_prefix(text, p) ? NULL : "is not an IPv4 address or ADDRESS/LENGTH";
 }
 
-bool filter_parse_format(struct natctl *n, const char *name)
+static const char *set_orig_src(struct natctl *n, void *target, const char *text)
 {
-	static const char *const names[] = {
-		[FORMAT_LINE] = "line",
-		[FORMAT_TABLE] = "table",
-		[FORMAT_JSON] = "json",
+	struct ctl_filter *f = target;
+
+	(void)n;
+	return set_prefix(f, CTL_BY_ORIG_SRC, &f->orig_src, text);
+}
+
+static const char *set_orig_dst(struct natctl *n, void *target, const char *text)
+{
+	struct ctl_filter *f = target;
+
+	(void)n;
+	return set_prefix(f, CTL_BY_ORIG_DST, &f->orig_dst, text);
+}
+
+static const char *set_reply_src(struct natctl *n, void *target, const char *text)
+{
+	struct ctl_filter *f = target;
+
+	(void)n;
+	return set_prefix(f, CTL_BY_REPLY_SRC, &f->reply_src, text);
+}
+
+static const char *set_reply_dst(struct natctl *n, void *target, const char *text)
+{
+	struct ctl_filter *f = target;
+
+	(void)n;
+	return set_prefix(f, CTL_BY_REPLY_DST, &f->reply_dst, text);
+}
+
+static const char *set_port(struct ctl_filter *f, unsigned bit, uint16_t *port, const char *text)
+{
+	uint64_t number;
+
+	if (!claim(f, bit))
+		return again;
+	if (!filter_parse_number(text, UINT16_MAX, &number))
+		return "is not a port (0 to 65535)";
+	*port = (uint16_t)number;
+	return NULL;
+}
+
+static const char *set_sport(struct natctl *n, void *target, const char *text)
+{
+	struct ctl_filter *f = target;
+
+	(void)n;
+	return set_port(f, CTL_BY_SPORT, &f->sport, text);
+}
+
+static const char *set_dport(struct natctl *n, void *target, const char *text)
+{
+	struct ctl_filter *f = target;
+
+	(void)n;
+	return set_port(f, CTL_BY_DPORT, &f->dport, text);
+}
+
+static const char *set_reply_sport(struct natctl *n, void *target, const char *text)
+{
+	struct ctl_filter *f = target;
+
+	(void)n;
+	return set_port(f, CTL_BY_REPLY_SPORT, &f->reply_sport, text);
+}
+
+static const char *set_reply_dport(struct natctl *n, void *target, const char *text)
+{
+	struct ctl_filter *f = target;
+
+	(void)n;
+	return set_port(f, CTL_BY_REPLY_DPORT, &f->reply_dport, text);
+}
+
+/* ICMP's three fields are one criterion of the protocol, with a bit for each that must be equal. */
+static const char *set_icmp(struct ctl_filter *f, uint8_t bit, uint64_t max, uint64_t *number, const char *text)
+{
+	if (f->icmp & bit)
+		return again;
+	f->criteria |= CTL_BY_ICMP;
+	f->icmp |= bit;
+	return filter_parse_number(text, max, number) ? NULL : "is not a number of that field";
+}
+
+static const char *set_icmp_type(struct natctl *n, void *target, const char *text)
+{
+	struct ctl_filter *f = target;
+	uint64_t number = 0;
+	const char *wrong = set_icmp(f, CTL_ICMP_TYPE, UINT8_MAX, &number, text);
+
+	(void)n;
+	f->icmp_type = (uint8_t)number;
+	return wrong;
+}
+
+static const char *set_icmp_code(struct natctl *n, void *target, const char *text)
+{
+	struct ctl_filter *f = target;
+	uint64_t number = 0;
+	const char *wrong = set_icmp(f, CTL_ICMP_CODE, UINT8_MAX, &number, text);
+
+	(void)n;
+	f->icmp_code = (uint8_t)number;
+	return wrong;
+}
+
+static const char *set_icmp_id(struct natctl *n, void *target, const char *text)
+{
+	struct ctl_filter *f = target;
+	uint64_t number = 0;
+	const char *wrong = set_icmp(f, CTL_ICMP_ID, UINT16_MAX, &number, text);
+
+	(void)n;
+	f->icmp_id = (uint16_t)number;
+	return wrong;
+}
+
+static const char *set_state(struct natctl *n, void *target, const char *text)
+{
+	struct ctl_filter *f = target;
+	int state = ctl_state_by_name(text);
+
+	(void)n;
+	if (!claim(f, CTL_BY_STATE))
+		return again;
+	f->state = state < 0 ? 0 : (uint8_t)state;
+	return state >= 0 ? NULL : "is not a TCP state (SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT, ...)";
+}
+
+/* A list of conntrack's words. SEEN_REPLY and ASSURED must be set; UNSET: neither is. */
+static const char *set_status(struct natctl *n, void *target, const char *text)
+{
+	static const struct {
+		const char *word;
+		uint8_t set, clear;
+	} words[] = {
+		{"SEEN_REPLY", CTL_ENTRY_REPLIED, 0},
+		{"ASSURED", CTL_ENTRY_ASSURED, 0},
+		{"UNSET", 0, CTL_ENTRY_REPLIED | CTL_ENTRY_ASSURED},
 	};
+	struct ctl_filter *f = target;
+	size_t len, i;
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strcmp(names[i], name) == 0) {
-			n->format = (enum natctl_format)i;
-			return true;
+	(void)n;
+	if (!claim(f, CTL_BY_STATUS))
+		return again;
+	for (;; text += len + 1) {
+		len = strcspn(text, ",");
+		for (i = 0; i < 3; i++) {
+			if (strlen(words[i].word) == len && strncasecmp(words[i].word, text, len) == 0)
+				break;
 		}
+		if (i == 3)
+			return "is not a list of SEEN_REPLY, ASSURED and UNSET";
+		f->status_set |= words[i].set;
+		f->status_clear |= words[i].clear;
+		if (text[len] == '\0')
+			return NULL;
 	}
-	natctl_complain("`%s' is not an output format: table, json or line", name);
-	return false;
 }
 
-/* getopt leaves a short option in optopt, and a long one in the argument before optind. */
-static void complain_option(int option, char **argv)
+/* conntrack's SNAT is what inside hosts open, its DNAT what comes in. The address, if any, is the translated one. */
+static const char *set_src_nat(struct natctl *n, void *target, const char *text)
 {
-	const char letter[] = {'-', (char)optopt, '\0'};
-	const char *name = optopt > 0 && optopt < FIRST ? letter : argv[optind - 1];
+	struct ctl_filter *f = target;
 
-	natctl_complain(option == ':' ? "%s: %s needs a value" : "%s: it has no option %s", argv[0], name);
+	if (!claim(f, CTL_BY_ORIGIN))
+		return again;
+	f->from_outside = false;
+	return text ? set_reply_dst(n, f, text) : NULL;
 }
 
-static bool take_option(struct natctl *n, struct ctl_filter *f, int option, char **argv)
+static const char *set_dst_nat(struct natctl *n, void *target, const char *text)
 {
-	int i;
+	struct ctl_filter *f = target;
 
-	if (option == 'j') {
-		n->format = FORMAT_JSON;
-		return true;
-	}
-	if (option == 'o')
-		return filter_parse_format(n, optarg);
-	i = f && option != '?' && option != ':' ? find_criterion(option) : -1;
-	if (i >= 0)
-		return set_criterion(f, &criteria[i], optarg);
-	complain_option(option, argv);
-	return false;
+	if (!claim(f, CTL_BY_ORIGIN))
+		return again;
+	f->from_outside = true;
+	return text ? set_reply_src(n, f, text) : NULL;
 }
+
+static const char *set_forward(struct natctl *n, void *target, const char *text)
+{
+	struct ctl_filter *f = target;
+
+	(void)n;
+	if (!claim(f, CTL_BY_FORWARD))
+		return again;
+	if (text[0] == '\0' || strlen(text) > CTL_NAME_MAX)
+		return "is not a forward's name (1 to 31 characters)";
+	strcpy(f->forward, text);
+	return NULL;
+}
+
+static const char *set_id(struct natctl *n, void *target, const char *text)
+{
+	struct ctl_filter *f = target;
+
+	(void)n;
+	if (!claim(f, CTL_BY_ID))
+		return again;
+	return filter_parse_number(text, UINT64_MAX, &f->id) ? NULL : "is not an entry's id";
+}
+
+/* ---- the table ---- */
+
+#define ADDR "ADDR[/LEN]"
+
+static const struct natctl_option rows[] = {
+	{"proto", 'p', VALUE_NEEDED, "PROTO", "tcp, udp, icmp, gre... or a number", set_protocol},
+	{"protonum", 0, VALUE_NEEDED, NULL, NULL, set_protocol},
+	{"family", 'f', VALUE_NEEDED, "FAMILY", "ipv4: accepted, as everything here is IPv4", set_family},
+	{"orig-src", 's', VALUE_NEEDED, ADDR, "source, as the opener sent it", set_orig_src},
+	{"src", 0, VALUE_NEEDED, NULL, NULL, set_orig_src},
+	{"orig-dst", 'd', VALUE_NEEDED, ADDR, "destination, as the opener sent it", set_orig_dst},
+	{"dst", 0, VALUE_NEEDED, NULL, NULL, set_orig_dst},
+	{"reply-src", 'r', VALUE_NEEDED, ADDR, "source of the reply", set_reply_src},
+	{"reply-dst", 'q', VALUE_NEEDED, ADDR, "destination of the reply", set_reply_dst},
+	{"sport", 0, VALUE_NEEDED, "PORT", "source port, as the opener sent it", set_sport},
+	{"orig-port-src", 0, VALUE_NEEDED, NULL, NULL, set_sport},
+	{"dport", 0, VALUE_NEEDED, "PORT", "destination port, as the opener sent it", set_dport},
+	{"orig-port-dst", 0, VALUE_NEEDED, NULL, NULL, set_dport},
+	{"reply-port-src", 0, VALUE_NEEDED, "PORT", "source port of the reply", set_reply_sport},
+	{"reply-port-dst", 0, VALUE_NEEDED, "PORT", "destination port of the reply", set_reply_dport},
+	{"icmp-type", 0, VALUE_NEEDED, "TYPE", "ICMP type of the opener (8: echo request)", set_icmp_type},
+	{"icmp-code", 0, VALUE_NEEDED, "CODE", "ICMP code of the opener", set_icmp_code},
+	{"icmp-id", 0, VALUE_NEEDED, "ID", "ICMP query id of the opener", set_icmp_id},
+	{"state", 0, VALUE_NEEDED, "STATE", "TCP state: ESTABLISHED, TIME_WAIT...", set_state},
+	{"status", 'u', VALUE_NEEDED, "LIST", "SEEN_REPLY, ASSURED; UNSET: neither", set_status},
+	{"src-nat", 'n', VALUE_OPTIONAL, "[ADDR]", "opened by an inside host", set_src_nat},
+	{"dst-nat", 'g', VALUE_OPTIONAL, "[ADDR]", "opened from outside", set_dst_nat},
+	{"forward", 0, VALUE_NEEDED, "NAME", "made by that forward", set_forward},
+	{"id", 'i', VALUE_NEEDED, "ID", "the entry with that id", set_id},
+};
+
+const struct option_set filter_options = {"FILTER, all of which must hold:", rows, sizeof(rows) / sizeof(rows[0])};
 
 bool filter_parse(struct natctl *n, struct ctl_filter *f, int argc, char **argv)
 {
-	const char *letters = f ? "+:p:s:d:r:q:i:jo:" : "+:jo:";
-	int option;
+	const struct option_use uses[] = {{f ? &filter_options : NULL, f}, {NULL, NULL}};
+	int first;
 
 	if (f)
 		*f = (struct ctl_filter){0};
-	optind = 0; /* glibc: start again */
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, letters, f ? filter_options : plain_options, NULL)) != -1) {
-		if (!take_option(n, f, option, argv))
-			return false;
-	}
-	if (optind < argc) {
-		natctl_complain("%s: `%s' is one argument too many", argv[0], argv[optind]);
-		return false;
-	}
-	if (n->format == FORMAT_JSON && !json_is_built_in()) {
-		natctl_complain("built without jansson: it has no JSON output");
-		return false;
-	}
-	return true;
+	first = options_parse(n, argc, argv, uses);
+	if (first >= 0 && first < argc && strcmp(argv[first], "conntrack") == 0)
+		first++;
+	if (first < 0 || first == argc)
+		return first >= 0;
+	natctl_complain("%s: `%s' is one argument too many", argv[0], argv[first]);
+	return false;
 }

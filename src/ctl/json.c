@@ -238,23 +238,10 @@ void json_add_check(struct json_object *o, const char *name, const struct ctl_ch
 	static const char *const severities[] = {"ok", "warn", "fail"};
 	json_t *check = json_object();
 
-	json_object_set_new(check, "id", make_text(c->id));
 	json_object_set_new(check, "severity", json_string(severities[c->severity]));
 	json_object_set_new(check, "what", make_text(c->what));
 	json_object_set_new(check, "mend", c->mend[0] ? make_text(c->mend) : json_null());
 	json_array_append_new(find_list(o, name), check);
-}
-
-void json_add_warning(struct json_object *o, const struct ctl_check *c)
-{
-	json_t *warning = json_object();
-
-	json_object_set_new(warning, "id", make_text(c->id));
-	json_object_set_new(warning, "text", make_text(c->what));
-	json_object_set_new(warning, "remedy", c->mend[0] ? make_text(c->mend) : json_null());
-	if (c->percent > 0)
-		json_object_set_new(warning, "percent", json_integer(c->percent));
-	json_array_append_new(find_list(o, "warnings"), warning);
 }
 
 bool json_print(FILE *f, struct json_object *o)
@@ -330,11 +317,6 @@ void json_add_pool(struct json_object *o, const char *name, const struct ctl_poo
 void json_add_check(struct json_object *o, const char *name, const struct ctl_check *c)
 {
 	(void)o, (void)name, (void)c;
-}
-
-void json_add_warning(struct json_object *o, const struct ctl_check *c)
-{
-	(void)o, (void)c;
 }
 
 bool json_print(FILE *f, struct json_object *o)

@@ -30,7 +30,6 @@ void json_add_element(struct json_object *o, const char *name, const char *text)
 void json_add_forward(struct json_object *o, const char *name, const struct ctl_forward *w);
 void json_add_pool(struct json_object *o, const char *name, const struct ctl_pool *p);
 void json_add_check(struct json_object *o, const char *name, const struct ctl_check *c);
-void json_add_warning(struct json_object *o, const struct ctl_check *c); /* to "warnings" */
 /* Prints it on one line and frees it. */
 bool json_print(FILE *f, struct json_object *o);
 /* Frees it unprinted. NULL: nothing. */

@@ -101,3 +101,17 @@ void names_print(FILE *f, const char *text)
 			fprintf(f, "\\x%02x", (unsigned char)*text);
 	}
 }
+
+char *names_escape(char *buf, size_t size, const char *text)
+{
+	size_t len = 0;
+
+	buf[0] = '\0';
+	for (; *text && len + 5 <= size; text++) {
+		if (*text >= ' ' && *text <= '~')
+			len += (size_t)snprintf(buf + len, size - len, "%c", *text);
+		else
+			len += (size_t)snprintf(buf + len, size - len, "\\x%02x", (unsigned char)*text);
+	}
+	return buf;
+}

@@ -26,5 +26,7 @@ char *names_endpoint(char buf[NAMES_ENDPOINT_MAX], const struct ctl_endpoint *e,
 
 /* To `f`, with everything but printable ASCII as \xNN: nothing foreign reaches a terminal. */
 void names_print(FILE *f, const char *text);
+/* The same into `buf`, which is returned; what does not fit is cut off. */
+char *names_escape(char *buf, size_t size, const char *text);
 
 #endif

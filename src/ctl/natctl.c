@@ -1,95 +1,22 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * natctl: the command line client of natd. One table of commands; everything else is in cmd_*.c.
+ * natctl: the command line client of natd. The options before the command, and the way to its row of the
+ * table (commands.c).
  */
 #include "natctl.h"
 
 #include <getopt.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "filter.h"
-#include "names.h"
-
-#ifndef NATD_DEFAULT_SOCKET
-#ifdef RUNSTATEDIR
-#define NATD_DEFAULT_SOCKET RUNSTATEDIR "/natd/natd.sock"
-#else
-#define NATD_DEFAULT_SOCKET "/run/natd/natd.sock"
-#endif
-#endif
-
-struct command {
-	const char *name;
-	char letter; /* conntrack's; 0: it has none */
-	natctl_fn *run;
-	const char *arguments;
-	const char *help; /* NULL: not shown */
-};
-
-static const struct command commands[] = {
-	{"status", 0, command_status, "", "one screen: how natd is doing (also without a command)"},
-	{"list", 'L', command_list, "[FILTER]", "the connection table, one entry a line"},
-	{"count", 'C', command_count, "[FILTER]", "how many entries match"},
-	{"stats", 'S', command_stats, "", "every counter by name; -o table explains them"},
-	{"delete", 'D', command_delete, "FILTER", "end the entries that match, and print them"},
-	{"flush", 'F', command_flush, "", "end all entries"},
-	{"mappings", 0, command_mappings, "", "which inside endpoint has which outside endpoint"},
-	{"forwards", 0, command_forwards, "", "what is forwarded to inside hosts"},
-	{"pools", 0, command_pools, "", "outside addresses, and how many of their ports are in use"},
-	{"reload", 0, command_reload, "", "read the configuration again: all of it or none of it"},
-	{"doctor", 0, command_doctor, "", "check host and configuration, and say how to mend them"},
-	{"monitor", 'E', command_later, "", NULL},
-	{"explain", 0, command_later, "", NULL},
-};
-
-enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
-
-void natctl_complain(const char *format, ...)
-{
-	char text[2048];
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
-	va_end(ap);
-	fputs("natctl: ", stderr);
-	names_print(stderr, text);
-	fputc('\n', stderr);
-}
+#include "options.h"
 
 static int wrong_usage(void)
 {
-	fputs("Try `natctl --help'.\n", stderr);
+	fputs("Try `natctl help'.\n", stderr);
 	return NATCTL_USAGE;
-}
-
-static int show_help(void)
-{
-	puts("natctl [-s SOCKET] [-j] [-o FORMAT] COMMAND [ARGUMENTS]\n");
-	for (int i = 0; i < COMMANDS; i++) {
-		const struct command *c = &commands[i];
-		const char letter[] = {'-', c->letter, '\0'};
-
-		if (c->help)
-			printf("  %-8s %-2s %-8s  %s\n", c->name, c->letter ? letter : "", c->arguments, c->help);
-	}
-	puts("\nFILTER, all of which must hold:\n"
-	     "  -p PROTO               tcp, udp, icmp, gre... or a number\n"
-	     "  -s, --orig-src ADDR[/LEN]   -d, --orig-dst ADDR[/LEN]   as the opener sent it\n"
-	     "  -r, --reply-src ADDR[/LEN]  -q, --reply-dst ADDR[/LEN]  as the reply is expected\n"
-	     "  --sport PORT  --dport PORT  --state NAME  --forward NAME  -i ID\n"
-	     "\nOptions:\n"
-	     "  -s, --socket SOCKET    natd's control socket (default: $NATD_SOCKET, else " NATD_DEFAULT_SOCKET ")\n"
-	     "  -j, --json             JSON; the same as -o json\n"
-	     "  -o, --output FORMAT    table, json or line\n"
-	     "  -h, --help   -V, --version\n"
-	     "\nExit: 0 done, 1 refused or nothing matched, 2 wrong usage, 3 no natd answers.");
-	return fflush(stdout) == 0 ? NATCTL_DONE : NATCTL_REFUSED;
 }
 
 static int show_version(void)
@@ -98,21 +25,10 @@ static int show_version(void)
 	return fflush(stdout) == 0 ? NATCTL_DONE : NATCTL_REFUSED;
 }
 
-static const struct command *find_command(const char *word)
+/* Is `word` a command in conntrack's way, as a letter or a long option? The options before it end there. */
+static bool is_dashed_command(const char *word)
 {
-	for (int i = 0; i < COMMANDS; i++) {
-		const char letter[] = {'-', commands[i].letter, '\0'};
-
-		if (strcmp(word, commands[i].name) == 0 || (commands[i].letter && strcmp(word, letter) == 0))
-			return &commands[i];
-	}
-	return NULL;
-}
-
-/* Stands `word` for a command by conntrack's letter? Options end there. */
-static bool is_letter_command(const char *word)
-{
-	return word && word[0] == '-' && find_command(word);
+	return word && word[0] == '-' && natctl_find_command(word);
 }
 
 /* Options before the command. -1: go on; else the exit code. */
@@ -123,42 +39,60 @@ static int take_options(struct natctl *n, int argc, char **argv)
 		{"output", required_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},	  {NULL, 0, NULL, 0},
 	};
+	const char *wrong;
 	int option;
 
-	while (!is_letter_command(argv[optind])) {
+	while (!is_dashed_command(argv[optind])) {
 		option = getopt_long(argc, argv, "+s:jo:hV", options, NULL);
 		if (option == -1)
 			return -1;
 		if (option == 'h')
-			return show_help();
+			return help_all();
 		if (option == 'V')
 			return show_version();
-		if (option == '?' || (option == 'o' && !filter_parse_format(n, optarg)))
+		if (option == '?')
 			return wrong_usage();
 		if (option == 's')
 			n->socket = optarg;
 		if (option == 'j')
 			n->format = FORMAT_JSON;
+		wrong = option == 'o' ? options_set_format(n, optarg) : NULL;
+		if (wrong) {
+			natctl_complain("--output: `%s' %s", optarg, wrong);
+			return wrong_usage();
+		}
 	}
 	return -1;
+}
+
+/* `natctl COMMAND --help`, wherever among the arguments it stands. */
+static bool wants_help(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return true;
+	}
+	return false;
 }
 
 static int run(struct natctl *n, int argc, char **argv)
 {
 	char status[] = "status";
 	char *bare[] = {status, NULL};
-	const struct command *c;
+	const struct natctl_command *c;
 	int rc;
 
 	if (argc == 0) {
 		argc = 1;
 		argv = bare;
 	}
-	c = find_command(argv[0]);
+	c = natctl_find_command(argv[0]);
 	if (!c) {
-		natctl_complain("`%s' is not a command", argv[0]);
+		natctl_complain_command(argv[0]);
 		return wrong_usage();
 	}
+	if (wants_help(argc, argv))
+		return help_command(c);
 	rc = c->run(n, argc, argv);
 	return rc == NATCTL_USAGE ? wrong_usage() : rc;
 }

@@ -1,11 +1,24 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the commands of natctl share: the options given before them, and how a command ends.
+ * What the commands of natctl share: the table of commands, the options given before them, and how a
+ * command ends.
+ *
+ * A new command is a row of commands[] (commands.c) and a file cmd_NAME.c with its function. Options of
+ * its own are a table in that file (options.h).
  */
 #ifndef NATD_CTL_NATCTL_H
 #define NATD_CTL_NATCTL_H
 
+#include <stddef.h>
 #include <stdio.h>
+
+#ifndef NATD_DEFAULT_SOCKET
+#ifdef RUNSTATEDIR
+#define NATD_DEFAULT_SOCKET RUNSTATEDIR "/natd/natd.sock"
+#else
+#define NATD_DEFAULT_SOCKET "/run/natd/natd.sock"
+#endif
+#endif
 
 /* Exit codes, see natctl(8). */
 enum natctl_exit {
@@ -15,11 +28,20 @@ enum natctl_exit {
 	NATCTL_NO_DAEMON = 3,
 };
 
-enum natctl_format { FORMAT_LINE, FORMAT_TABLE, FORMAT_JSON };
+/* FORMAT_SAVE: the arguments of `conntrack -A`, as `conntrack -L -o save` prints them. */
+enum natctl_format { FORMAT_LINE, FORMAT_TABLE, FORMAT_JSON, FORMAT_SAVE };
+
+/* Parts of a line that -o can add. */
+enum {
+	LINE_EXTENDED = 1,  /* "ipv4     2 " in front */
+	LINE_MARK = 2,	    /* "mark=0 use=1" before the id */
+	LINE_TIMESTAMP = 4, /* the time in front of an event; a listing has none */
+};
 
 struct natctl {
 	const char *socket;
 	enum natctl_format format;
+	unsigned line;		  /* LINE_ bits */
 	void (*heading)(FILE *f); /* of a table, printed once natd is there; NULL: none */
 	int write_error;	  /* errno of the first write to stdout that failed; 0: none */
 };
@@ -27,9 +49,32 @@ struct natctl {
 /* A command: `argv[0]` is its own name, the arguments follow. Returns an enum natctl_exit. */
 typedef int natctl_fn(struct natctl *n, int argc, char **argv);
 
+struct option_set;
+
+struct natctl_command {
+	const char *name;
+	char letter;	       /* conntrack's; 0: none */
+	const char *long_name; /* conntrack's, without dashes; NULL: `name`, or none without a letter */
+	const char *usage;     /* its arguments, for the help */
+	const char *summary;   /* one line of `natctl help` */
+	const char *details;   /* paragraphs of `natctl help COMMAND`, each line ended; NULL: none */
+	const struct option_set *const *options; /* up to NULL; NULL: the output options alone */
+	natctl_fn *run;
+};
+
+const struct natctl_command *natctl_commands(size_t *n);
+/* By name, by letter ("-L") or by conntrack's long name ("--dump"); NULL: no such command. */
+const struct natctl_command *natctl_find_command(const char *word);
+/* Says that `word` is no command, and which one is near. */
+void natctl_complain_command(const char *word);
+
+/* `natctl help [COMMAND]` on stdout. Both return an enum natctl_exit. */
+int help_all(void);
+int help_command(const struct natctl_command *c);
+
 natctl_fn command_list, command_count, command_delete, command_flush;
 natctl_fn command_status, command_stats, command_mappings, command_forwards, command_pools;
-natctl_fn command_reload, command_doctor, command_later;
+natctl_fn command_reload, command_doctor, command_help;
 
 /* "natctl: TEXT" to stderr, escaped. */
 void natctl_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -6,10 +6,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "json.h"
 #include "names.h"
 #include "natctl.h"
+#include "term.h"
 
 enum { PROTOCOL_ICMP = 1, PROTOCOL_TCP = 6, PROTOCOL_UDP = 17, ECHO_REQUEST = 8, ECHO_REPLY = 0 };
 
@@ -74,14 +77,15 @@ static void add_counts(struct line *l, const struct ctl_entry *e, int dir)
 static void add_protocol(struct line *l, uint8_t protocol)
 {
 	enum { COLUMN = 9 };
+	const char *name = names_conntrack_protocol(protocol);
 
-	add(l, names_conntrack_protocol(protocol));
-	while (l->len < COLUMN)
+	add(l, name);
+	for (size_t i = strlen(name); i < COLUMN; i++)
 		add(l, " ");
 	add_number(l, "", protocol);
 }
 
-void output_entry_line(FILE *f, const struct ctl_entry *e)
+void output_entry_line(FILE *f, const struct ctl_entry *e, unsigned line)
 {
 	int opener = e->flags & CTL_ENTRY_FROM_OUTSIDE ? 1 : 0; /* direction of the first tuple */
 	struct ctl_tuple tuple[2];
@@ -89,6 +93,8 @@ void output_entry_line(FILE *f, const struct ctl_entry *e)
 
 	l.len = 0;
 	ctl_entry_tuples(e, tuple);
+	if (line & LINE_EXTENDED)
+		add(&l, "ipv4     2 ");
 	add_protocol(&l, e->protocol);
 	add_number(&l, "", e->timeout_s);
 	if (e->protocol == PROTOCOL_TCP) {
@@ -103,15 +109,107 @@ void output_entry_line(FILE *f, const struct ctl_entry *e)
 	add_counts(&l, e, !opener);
 	if (e->flags & CTL_ENTRY_ASSURED)
 		add(&l, "[ASSURED] ");
+	if (line & LINE_MARK)
+		add(&l, "mark=0 use=1 ");
 	add_number(&l, "id=", e->id);
 	l.text[l.len - 1] = '\n'; /* for the last space */
 	fwrite(l.text, 1, l.len, f);
 }
 
+/* The entry's status as a list of conntrack's words. */
+static const char *save_status(const struct ctl_entry *e)
+{
+	if (!(e->flags & CTL_ENTRY_REPLIED))
+		return "UNSET";
+	return e->flags & CTL_ENTRY_ASSURED ? "SEEN_REPLY,ASSURED" : "SEEN_REPLY";
+}
+
+void output_entry_save(FILE *f, const struct ctl_entry *e)
+{
+	struct ctl_tuple tuple[2];
+	const char *name = names_conntrack_protocol(e->protocol);
+	struct line l;
+
+	l.len = 0;
+	ctl_entry_tuples(e, tuple);
+	add_number(&l, "-A -t ", e->timeout_s);
+	add(&l, "-u ");
+	add(&l, save_status(e));
+	add_address(&l, " -s ", tuple[0].src.address);
+	add_address(&l, "-d ", tuple[0].dst.address);
+	add_address(&l, "-r ", tuple[1].src.address);
+	add_address(&l, "-q ", tuple[1].dst.address);
+	if (strcmp(name, "unknown") == 0) {
+		add_number(&l, "-p ", e->protocol);
+	} else {
+		add(&l, "-p ");
+		add(&l, name);
+		add(&l, " ");
+	}
+	if (e->protocol == PROTOCOL_TCP || e->protocol == PROTOCOL_UDP) {
+		add_number(&l, "--sport ", tuple[0].src.port);
+		add_number(&l, "--dport ", tuple[0].dst.port);
+		add_number(&l, "--reply-port-src ", tuple[1].src.port);
+		add_number(&l, "--reply-port-dst ", tuple[1].dst.port);
+	}
+	if (e->protocol == PROTOCOL_ICMP)
+		add_number(&l, "--icmp-type 8 --icmp-code 0 --icmp-id ",
+			   e->flags & CTL_ENTRY_FROM_OUTSIDE ? e->outside.port : e->inside.port);
+	if (e->protocol == PROTOCOL_TCP) {
+		add(&l, "--state ");
+		add(&l, ctl_state_name(e->state));
+		add(&l, " ");
+	}
+	l.text[l.len - 1] = '\n';
+	fwrite(l.text, 1, l.len, f);
+}
+
+void output_entry(const struct natctl *n, const struct ctl_entry *e)
+{
+	if (n->format == FORMAT_JSON)
+		json_print_entry(stdout, e);
+	else if (n->format == FORMAT_TABLE)
+		output_entry_row(stdout, e);
+	else if (n->format == FORMAT_SAVE)
+		output_entry_save(stdout, e);
+	else
+		output_entry_line(stdout, e, n->line);
+}
+
+/* Columns of the table, and the narrowest terminal that shows each: on a narrow one the others go. */
+static const struct entry_column {
+	const char *heading;
+	int width; /* negative: left-aligned */
+	unsigned narrowest;
+} entry_columns[] = {
+	{"PROTOCOL", -8, 0}, {"STATE", -11, 0},	 {"INSIDE", -21, 0},	{"OUTSIDE", -21, 100},
+	{"REMOTE", -21, 0},  {"LEFT", 7, 110},	 {"AGE", 7, 150},	{"OUT", 9, 130},
+	{"IN", 9, 130},	     {" FROM", -6, 150}, {"FORWARD", -12, 170}, {"ID", 0, 120},
+};
+
+enum { ENTRY_COLUMNS = sizeof(entry_columns) / sizeof(entry_columns[0]) };
+
+static void put_entry_cells(FILE *f, const char *const cells[ENTRY_COLUMNS])
+{
+	unsigned terminal = term_width(f);
+	const char *gap = "";
+
+	for (int i = 0; i < ENTRY_COLUMNS; i++) {
+		if (terminal > 0 && terminal < entry_columns[i].narrowest)
+			continue;
+		fprintf(f, "%s%*s", gap, entry_columns[i].width, cells[i]);
+		gap = " ";
+	}
+	fputc('\n', f);
+}
+
 void output_entry_heading(FILE *f)
 {
-	fprintf(f, "%-8s %-11s %-21s %-21s %-21s %7s %7s %9s %9s  %-5s %-12s %s\n", "PROTOCOL", "STATE", "INSIDE",
-		"OUTSIDE", "REMOTE", "LEFT", "AGE", "OUT", "IN", "FROM", "FORWARD", "ID");
+	const char *cells[ENTRY_COLUMNS];
+
+	for (int i = 0; i < ENTRY_COLUMNS; i++)
+		cells[i] = entry_columns[i].heading;
+	put_entry_cells(f, cells);
 }
 
 static const char *table_state(const struct ctl_entry *e)
@@ -123,23 +221,28 @@ static const char *table_state(const struct ctl_entry *e)
 
 void output_entry_row(FILE *f, const struct ctl_entry *e)
 {
-	char name[4];
-	char inside[NAMES_ENDPOINT_MAX];
-	char outside[NAMES_ENDPOINT_MAX];
-	char remote[NAMES_ENDPOINT_MAX];
-	char out[16];
-	char in[16];
+	char name[4], inside[NAMES_ENDPOINT_MAX], outside[NAMES_ENDPOINT_MAX], remote[NAMES_ENDPOINT_MAX];
+	char left[12], age[12], out[16], in[16], id[24], forward[4 * CTL_NAME_MAX + 1];
+	const char *const cells[ENTRY_COLUMNS] = {
+		names_protocol(e->protocol, name),
+		table_state(e),
+		names_endpoint(inside, &e->inside, e->protocol),
+		names_endpoint(outside, &e->outside, e->protocol),
+		/* A ping has no port at its far end. */
+		names_endpoint(remote, &e->remote, e->protocol == PROTOCOL_ICMP ? 0 : e->protocol),
+		left,
+		age,
+		output_bytes(out, e->bytes[0]),
+		output_bytes(in, e->bytes[1]),
+		e->flags & CTL_ENTRY_FROM_OUTSIDE ? " out" : " in",
+		names_escape(forward, sizeof(forward), e->forward[0] ? e->forward : "-"),
+		id,
+	};
 
-	names_endpoint(inside, &e->inside, e->protocol);
-	names_endpoint(outside, &e->outside, e->protocol);
-	/* A ping has no port at its far end. */
-	names_endpoint(remote, &e->remote, e->protocol == PROTOCOL_ICMP ? 0 : e->protocol);
-	fprintf(f, "%-8s %-11s %-21s %-21s %-21s %7" PRIu32 " %7" PRIu32 " %9s %9s  %-5s ",
-		names_protocol(e->protocol, name), table_state(e), inside, outside, remote, e->timeout_s, e->age_s,
-		output_bytes(out, e->bytes[0]), output_bytes(in, e->bytes[1]),
-		e->flags & CTL_ENTRY_FROM_OUTSIDE ? "out" : "in");
-	names_print(f, e->forward[0] ? e->forward : "-");
-	fprintf(f, "%*s %" PRIu64 "\n", e->forward[0] ? 12 - (int)strnlen(e->forward, 12) : 11, "", e->id);
+	snprintf(left, sizeof(left), "%" PRIu32, e->timeout_s);
+	snprintf(age, sizeof(age), "%" PRIu32, e->age_s);
+	snprintf(id, sizeof(id), "%" PRIu64, e->id);
+	put_entry_cells(f, cells);
 }
 
 /* ---- mappings ---- */
@@ -244,22 +347,30 @@ void output_forward_line(FILE *f, const struct ctl_forward *w)
 	fputc('\n', f);
 }
 
-void output_forward_heading(FILE *f)
+struct sheet *output_forward_sheet(void)
 {
-	fprintf(f, "%-8s %-27s %-27s %-20s %s\n", "PROTOCOL", "OUTSIDE", "INSIDE", "NAME", "FROM");
+	static const struct sheet_column columns[] = {
+		{"PROTOCOL", false}, {"OUTSIDE", false}, {"INSIDE", false}, {"NAME", false}, {"FROM", false}};
+
+	return sheet_create(columns, 5);
 }
 
-void output_forward_row(FILE *f, const struct ctl_forward *w)
+void output_forward_row(struct sheet *s, const struct ctl_forward *w)
 {
 	char outside[FORWARD_TEXT_MAX];
 	char inside[FORWARD_TEXT_MAX];
+	char *from = NULL;
+	size_t len;
+	FILE *f = open_memstream(&from, &len);
 
 	forward_texts(w, outside, inside);
-	fprintf(f, "%-8s %-27s %-27s ", output_forward_protocols(w), outside, inside);
-	names_print(f, w->name[0] ? w->name : "-");
-	fprintf(f, "%*s ", w->name[0] ? 20 - (int)strnlen(w->name, 20) : 19, "");
-	put_from(f, w);
-	fputc('\n', f);
+	if (f) {
+		put_from(f, w);
+		fclose(f);
+	}
+	sheet_add(s, (const char *const[]){output_forward_protocols(w), outside, inside, w->name[0] ? w->name : "-",
+					   from ? from : "?"});
+	free(from);
 }
 
 /* ---- pools ---- */
@@ -273,19 +384,26 @@ void output_pool_line(FILE *f, const struct ctl_pool *p)
 		p->used[2]);
 }
 
-void output_pool_heading(FILE *f)
+struct sheet *output_pool_sheet(void)
 {
-	fprintf(f, "%-15s %-6s %8s %13s %13s %13s\n", "ADDRESS", "KIND", "PORTS", "TCP FREE", "UDP FREE", "ICMP FREE");
+	static const struct sheet_column columns[] = {{"ADDRESS", false}, {"KIND", false},    {"PORTS", true},
+						      {"TCP FREE", true}, {"UDP FREE", true}, {"ICMP FREE", true}};
+
+	return sheet_create(columns, 6);
 }
 
-void output_pool_row(FILE *f, const struct ctl_pool *p)
+void output_pool_row(struct sheet *s, const struct ctl_pool *p)
 {
 	char address[NAMES_ADDRESS_MAX];
+	char ports[12];
+	char unused[3][12];
 
-	fprintf(f, "%-15s %-6s %8" PRIu32, names_address(address, p->address), p->shared ? "shared" : "pool", p->ports);
+	names_address(address, p->address);
+	snprintf(ports, sizeof(ports), "%" PRIu32, p->ports);
 	for (int i = 0; i < 3; i++)
-		fprintf(f, " %13" PRIu32, p->used[i] < p->ports ? p->ports - p->used[i] : 0);
-	fputc('\n', f);
+		snprintf(unused[i], sizeof(unused[i]), "%" PRIu32, p->used[i] < p->ports ? p->ports - p->used[i] : 0);
+	sheet_add(s, (const char *const[]){address, p->shared ? "shared" : "pool", ports, unused[0], unused[1],
+					   unused[2]});
 }
 
 /* ---- numbers for eyes ---- */

@@ -10,9 +10,15 @@
 #include <stdio.h>
 
 #include "common/ctlrecord.h"
+#include "sheet.h"
 
-/* One connection as `conntrack -L -o id` prints it (conntrack 1.4.7), newline included. */
-void output_entry_line(FILE *f, const struct ctl_entry *e);
+/* One connection as `conntrack -L -o id` prints it (conntrack 1.4.7), newline included. `line`: LINE_ bits. */
+void output_entry_line(FILE *f, const struct ctl_entry *e, unsigned line);
+/* The same as the arguments of `conntrack -A`, as `conntrack -L -o save` prints it. */
+void output_entry_save(FILE *f, const struct ctl_entry *e);
+/* In the format that the user chose, JSON included. */
+struct natctl;
+void output_entry(const struct natctl *n, const struct ctl_entry *e);
 
 void output_entry_heading(FILE *f);
 void output_entry_row(FILE *f, const struct ctl_entry *e);
@@ -22,12 +28,12 @@ void output_mapping_heading(FILE *f);
 void output_mapping_row(FILE *f, const struct ctl_mapping *m);
 
 void output_forward_line(FILE *f, const struct ctl_forward *w);
-void output_forward_heading(FILE *f);
-void output_forward_row(FILE *f, const struct ctl_forward *w);
+struct sheet *output_forward_sheet(void);
+void output_forward_row(struct sheet *s, const struct ctl_forward *w);
 
 void output_pool_line(FILE *f, const struct ctl_pool *p);
-void output_pool_heading(FILE *f);
-void output_pool_row(FILE *f, const struct ctl_pool *p);
+struct sheet *output_pool_sheet(void);
+void output_pool_row(struct sheet *s, const struct ctl_pool *p);
 
 /* "tcp", "udp" or "tcp,udp". */
 const char *output_forward_protocols(const struct ctl_forward *w);
@@ -37,7 +43,6 @@ char *output_bytes(char buf[16], uint64_t bytes);
 char *output_duration(char buf[32], uint64_t seconds);
 
 /* After each record: is stdout still well? */
-struct natctl;
 bool output_ok(struct natctl *n);
 /* At the end: flushes it. False: something could not be written; said on stderr, unless the reader just went away. */
 bool output_finish(struct natctl *n);

@@ -49,7 +49,8 @@ static bool print_entry(FILE *f, struct ctl_reader *body)
 
 	if (!ctl_get_entry(body, &e))
 		return false;
-	output_entry_line(f, &e);
+	output_entry_line(f, &e, LINE_EXTENDED | LINE_MARK);
+	output_entry_save(f, &e);
 	output_entry_row(f, &e);
 	return true;
 }
@@ -68,22 +69,30 @@ static bool print_mapping(FILE *f, struct ctl_reader *body)
 static bool print_forward(FILE *f, struct ctl_reader *body)
 {
 	struct ctl_forward w;
+	struct sheet *sheet;
 
 	if (!ctl_get_forward(body, &w))
 		return false;
 	output_forward_line(f, &w);
-	output_forward_row(f, &w);
+	sheet = output_forward_sheet();
+	output_forward_row(sheet, &w);
+	sheet_print(sheet, f);
+	sheet_destroy(sheet);
 	return true;
 }
 
 static bool print_pool(FILE *f, struct ctl_reader *body)
 {
 	struct ctl_pool p;
+	struct sheet *sheet;
 
 	if (!ctl_get_pool(body, &p))
 		return false;
 	output_pool_line(f, &p);
-	output_pool_row(f, &p);
+	sheet = output_pool_sheet();
+	output_pool_row(sheet, &p);
+	sheet_print(sheet, f);
+	sheet_destroy(sheet);
 	return true;
 }
 

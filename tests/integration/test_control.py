@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: ISC
 """natctl and the control socket: what a user types and reads, and what those who abuse it get."""
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import re
 import socket
 import struct
 import subprocess
+import termios
 
 import pytest
 
@@ -86,6 +90,8 @@ def test_conntracks_letters_are_commands(sessions):
     ("-p tcp", 1), ("-p udp", 2), ("-p 1", 1), ("-p gre", 0), ("-s 10.8.0.2", 3), ("-s 10.8.0.0/24", 4),
     ("--orig-src 10.8.0.3/32", 1), ("-d 198.51.100.10", 4), ("-d 198.51.100.20", 0), ("-r 198.51.100.0/24", 4),
     ("-q 203.0.113.1", 4), ("--reply-dst 10.8.0.2", 0), ("--dport 443", 1), ("--dport 7", 1), ("--sport 443", 0),
+    ("-n", 4), ("-g", 0), ("-n 203.0.113.1 -p tcp", 1), ("-u ASSURED -p tcp", 1), ("-u UNSET", 1), ("-f ipv4", 4),
+    ("--reply-port-src 443", 1), ("--icmp-type 8", 1), ("--icmp-type 0", 0), ("conntrack", 4),
     ("--state ESTABLISHED", 1), ("--state TIME_WAIT", 0), ("--forward web", 0), ("-p udp -s 10.8.0.2", 1),
 ])
 def test_filters_agree_in_count_and_list(sessions, criteria, count):
@@ -120,7 +126,7 @@ def test_json_has_the_promised_members(sessions):
     assert sessions.json("count") == {"count": 4}
     assert sessions.json("pools")["pools"][0]["address"] == Lab.OUTSIDE
     assert sessions.json("forwards") == {"forwards": []}
-    assert {"id", "severity", "what", "mend"} == set(sessions.json("doctor")["checks"][0])
+    assert {"severity", "what", "mend"} == set(sessions.json("doctor")["checks"][0])
     mappings = sessions.json("mappings")
     assert len(mappings) == 4
     assert {(m["outside"]["address"], m["outside"]["port"]) for m in mappings} == \
@@ -167,10 +173,45 @@ def test_wrong_usage_is_2(natd, arguments):
     assert (done.returncode, done.stdout) == (2, "") and done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["monitor"], ["-E"], ["explain", "tcp", "10.8.0.2", "1.2.3.4:80"]])
-def test_commands_to_come_say_so(natd, arguments):
+@pytest.mark.parametrize("arguments", [["help", "list"], ["list", "--help"], ["-L", "-h"], ["--help"], ["help"]])
+def test_fault_43_help_is_on_stdout_and_exits_0(natd, arguments):
+    done = natd.ctl(*arguments)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("natctl ")
+    assert ("--reply-port-src" in done.stdout) == (len(arguments) > 1)
+
+
+@pytest.mark.parametrize("arguments, suggestion", [(["lsit"], "`list'"), (["list", "--sprot", "1"], "--sport"),
+                                                   (["help", "statsu"], "`status'")])
+def test_fault_43_suggestions(natd, arguments, suggestion):
     done = natd.ctl(*arguments, check=False)
-    assert (done.returncode, done.stdout) == (1, "") and "does not have that yet" in done.stderr
+    assert (done.returncode, done.stdout) == (2, "") and f"did you mean {suggestion}?" in done.stderr
+
+
+def on_a_terminal(natd, arguments, columns, **environment):
+    """What natctl prints on a terminal of that width."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    env = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+    subprocess.run([NATCTL, "-s", natd.socket, *arguments], stdout=slave, check=False, timeout=10,
+                   env={**env, "TERM": "xterm", **environment})
+    os.close(slave)
+    text = b""
+    with contextlib.suppress(OSError):  # EIO is the end
+        while data := os.read(master, 65536):
+            text += data
+    os.close(master)
+    return text.decode()
+
+
+def test_fault_43_colour_and_width_on_a_terminal_only(sessions):
+    assert "\33[" in on_a_terminal(sessions, ["doctor"], 80)
+    assert "\33[" not in on_a_terminal(sessions, ["doctor"], 80, NO_COLOR="1")
+    assert "\33[" not in on_a_terminal(sessions, ["doctor"], 80, TERM="dumb")
+    assert "\33[" not in sessions.ctl("doctor", check=False).stdout
+    for command in ("list", "forwards", "pools"):
+        text = on_a_terminal(sessions, ["-o", "table", command], 80)
+        assert text and all(len(line) <= 80 for line in text.splitlines()), text
+    assert len(sessions.ctl("-o", "table", "list").stdout.splitlines()[0]) > 100
 
 
 def test_no_daemon_is_3(tmp_path):

@@ -3,6 +3,7 @@
 #include <check.h>
 #include <string.h>
 
+#include "common/spelling.h"
 #include "daemon/config/config_text.h"
 #include "unit.h"
 
@@ -285,7 +286,7 @@ START_TEST(test_distance_is_that_of_the_definition)
 			a[k] = (char)('a' + unit_below(3));
 		for (size_t k = 0; k < m; k++)
 			b[k] = (char)('a' + unit_below(3));
-		ck_assert_msg(text_distance(a, b) == slow_distance(a, n, b, m), "%s %s", a, b);
+		ck_assert_msg(spelling_distance(a, b) == slow_distance(a, n, b, m), "%s %s", a, b);
 	}
 }
 END_TEST
@@ -297,9 +298,9 @@ START_TEST(test_distance_of_long_words)
 	memset(a, 'x', 64);
 	memset(b, 'x', 64);
 	a[64] = b[63] = '\0';
-	ck_assert_uint_eq(text_distance(a, b), UINT32_MAX);
+	ck_assert_uint_eq(spelling_distance(a, b), UINT32_MAX);
 	a[63] = '\0';
-	ck_assert_uint_eq(text_distance(a, b), 0);
+	ck_assert_uint_eq(spelling_distance(a, b), 0);
 }
 END_TEST
 

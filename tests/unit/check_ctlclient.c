@@ -8,9 +8,7 @@
 #include <string.h>
 
 #include "common/ctlrecord.h"
-#include "daemon/base/finding.h"
 #include "daemon/control/ctlclient.h"
-#include "daemon/control/metrics.h"
 #include "natlab.h"
 #include "unit.h"
 
@@ -43,10 +41,8 @@ static void say_status(void *ctx, struct ctl_sink *sink)
 
 static void say_stats(void *ctx, struct ctl_sink *sink)
 {
-	const struct metric m = {"tun_read", "packets read", METRIC_COUNTER, "", 4};
-
 	(void)ctx;
-	ctl_say_metric(sink, &m);
+	ctl_say_counter(sink, "tun_read", 4, "packets read");
 }
 
 static bool do_reload(void *ctx, struct ctl_sink *sink, struct nat_reconfigure_report *report)
@@ -60,13 +56,9 @@ static bool do_reload(void *ctx, struct ctl_sink *sink, struct nat_reconfigure_r
 
 static void say_doctor(void *ctx, struct ctl_sink *sink)
 {
-	const struct finding well = {"tun-device", FINDING_OK, "/dev/net/tun", "", 0};
-	const struct finding wrong = {"forwarding", FINDING_ERROR, "forwarding is off", "sysctl net.ipv4.ip_forward=1",
-				      0};
-
 	(void)ctx;
-	ctl_say_finding(sink, &well);
-	ctl_say_finding(sink, &wrong);
+	ctl_say_check(sink, CTL_CHECK_OK, "/dev/net/tun", NULL);
+	ctl_say_check(sink, CTL_CHECK_FAIL, "forwarding is off", "sysctl net.ipv4.ip_forward=1");
 }
 
 /* ---- talking ---- */

@@ -215,8 +215,6 @@ START_TEST(test_impossible_lengths_are_seen_at_once)
 }
 END_TEST
 
-static const struct ctl_counter some_counter = {.value = 7, .name = "some_name", .help = "what it means"};
-
 START_TEST(test_a_frame_without_room_leaves_no_trace)
 {
 	struct ctl_counter c;
@@ -225,17 +223,17 @@ START_TEST(test_a_frame_without_room_leaves_no_trace)
 	size_t whole;
 	uint8_t *exact;
 
-	ck_assert(ctl_put_counter(&w, &some_counter));
+	ck_assert(ctl_put_counter(&w, "some_name", 7, "what it means"));
 	whole = w.len;
 	for (size_t size = 0; size < whole; size++) {
 		w = fresh();
 		w.size = size;
-		ck_assert(!ctl_put_counter(&w, &some_counter));
+		ck_assert(!ctl_put_counter(&w, "some_name", 7, "what it means"));
 		ck_assert_uint_eq(w.len, 0);
 		ck_assert(!w.full);
 	}
 	w.size = whole;
-	ck_assert(ctl_put_counter(&w, &some_counter));
+	ck_assert(ctl_put_counter(&w, "some_name", 7, "what it means"));
 	exact = body_of(&w, CTL_R_COUNTER, &r);
 	ck_assert(ctl_get_counter(&r, &c));
 	ck_assert_str_eq(c.name, "some_name");
@@ -412,16 +410,10 @@ START_TEST(test_items_checks_and_lines_survive_the_wire)
 	r = (struct ctl_reader){buf + CTL_FRAME_HEAD, w.len - CTL_FRAME_HEAD, false};
 	ck_assert(!ctl_get_item(&r, &i));
 	w = fresh();
-	ctl_put_check(&w, &(struct ctl_check){.severity = CTL_CHECK_FAIL,
-					      .what = "no /dev/net/tun",
-					      .mend = "modprobe tun",
-					      .id = "tun-device",
-					      .percent = 83});
+	ctl_put_check(&w, CTL_CHECK_FAIL, "no /dev/net/tun", "modprobe tun");
 	r = (struct ctl_reader){buf + CTL_FRAME_HEAD, w.len - CTL_FRAME_HEAD, false};
 	ck_assert(ctl_get_check(&r, &c) && c.severity == CTL_CHECK_FAIL);
 	ck_assert_str_eq(c.mend, "modprobe tun");
-	ck_assert_str_eq(c.id, "tun-device");
-	ck_assert_uint_eq(c.percent, 83);
 	w = fresh();
 	ctl_put_line(&w, "natd.conf:3: what");
 	r = (struct ctl_reader){buf + CTL_FRAME_HEAD, w.len - CTL_FRAME_HEAD, false};
@@ -536,6 +528,18 @@ static bool oracle(const struct ctl_filter *f, const struct ctl_entry *e)
 	ok &= !(f->criteria & CTL_BY_STATE) || (e->protocol == 6 && f->state == e->state);
 	ok &= !(f->criteria & CTL_BY_FORWARD) || (e->forward[0] && !strcmp(f->forward, e->forward));
 	ok &= !(f->criteria & CTL_BY_ID) || f->id == e->id;
+	ok &= !(f->criteria & CTL_BY_REPLY_SPORT) ||
+	      (ports && f->reply_sport == (outside ? e->inside.port : e->remote.port));
+	ok &= !(f->criteria & CTL_BY_REPLY_DPORT) ||
+	      (ports && f->reply_dport == (outside ? e->remote.port : e->outside.port));
+	ok &= !(f->criteria & CTL_BY_STATUS) ||
+	      ((e->flags | f->status_set) == e->flags && !(e->flags & f->status_clear));
+	ok &= !(f->criteria & CTL_BY_ORIGIN) || f->from_outside == outside;
+	ok &= !(f->criteria & CTL_BY_ICMP) || e->protocol == 1;
+	ok &= !(f->criteria & CTL_BY_ICMP) || !(f->icmp & CTL_ICMP_TYPE) || f->icmp_type == 8;
+	ok &= !(f->criteria & CTL_BY_ICMP) || !(f->icmp & CTL_ICMP_CODE) || f->icmp_code == 0;
+	ok &= !(f->criteria & CTL_BY_ICMP) || !(f->icmp & CTL_ICMP_ID) ||
+	      f->icmp_id == (outside ? e->outside.port : e->inside.port);
 	return ok;
 }
 
@@ -566,6 +570,17 @@ static struct ctl_filter filter_near(const struct ctl_entry *e)
 	f.reply_dst = near(t[1].dst.address);
 	f.id = unit_below(4) ? e->id : 1;
 	strcpy(f.forward, unit_below(4) ? e->forward : "web");
+	f.reply_sport = unit_below(4) ? t[1].src.port : t[0].src.port;
+	f.reply_dport = unit_below(4) ? t[1].dst.port : t[0].dst.port;
+	f.status_set = unit_below(4) ? e->flags & 6 : 6;
+	f.status_clear = unit_below(4) ? ~e->flags & 6 : 6;
+	f.from_outside = unit_below(4) ? e->flags & CTL_ENTRY_FROM_OUTSIDE : 1;
+	f.icmp = (uint8_t)unit_below(8);
+	f.icmp_type = unit_below(4) ? 8 : 0;
+	f.icmp_code = unit_below(4) ? 0 : 1;
+	f.icmp_id = e->flags & CTL_ENTRY_FROM_OUTSIDE ? e->outside.port : e->inside.port;
+	if (unit_below(4))
+		f.criteria &= (uint16_t)~CTL_BY_ICMP; /* few entries are ICMP */
 	return f;
 }
 
@@ -580,7 +595,7 @@ START_TEST(test_filters_agree_with_an_obvious_evaluation)
 		ck_assert_int_eq(ctl_filter_matches(&f, &e), oracle(&f, &e));
 		matched += oracle(&f, &e);
 	}
-	ck_assert_int_gt(matched, 2000);
+	ck_assert_int_gt(matched, 1000);
 	ck_assert_int_lt(matched, 18000);
 }
 END_TEST

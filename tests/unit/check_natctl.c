@@ -12,7 +12,10 @@
 #include "ctl/filter.h"
 #include "ctl/json.h"
 #include "ctl/names.h"
+#include "ctl/options.h"
 #include "ctl/output.h"
+#include "ctl/sheet.h"
+#include "ctl/term.h"
 #include "unit.h"
 
 static char complaint[2048];
@@ -162,9 +165,35 @@ START_TEST(test_entry_lines_are_conntracks)
 {
 	FILE *f = open_text();
 
-	output_entry_line(f, golden[_i].entry);
+	output_entry_line(f, golden[_i].entry, 0);
 	fclose(f);
 	ck_assert_str_eq(text, golden[_i].line);
+}
+END_TEST
+
+/* Fault 42: what `conntrack -L -o save` and `-o extended` print of the same entries (see test_conntrack.py). */
+START_TEST(test_fault_42_save_and_extended_are_conntracks)
+{
+	FILE *f = open_text();
+
+	output_entry_save(f, &tcp);
+	output_entry_save(f, &udp);
+	output_entry_save(f, &icmp);
+	output_entry_save(f, &esp);
+	output_entry_line(f, &udp, LINE_EXTENDED | LINE_MARK);
+	fclose(f);
+	ck_assert_str_eq(
+		text,
+		"-A -t 7438 -u SEEN_REPLY,ASSURED -s 10.8.0.2 -d 93.184.216.34 -r 93.184.216.34 -q 203.0.113.1 -p tcp "
+		"--sport 54321 --dport 443 --reply-port-src 443 --reply-port-dst 60001 --state ESTABLISHED\n"
+		"-A -t 298 -u UNSET -s 10.8.0.3 -d 192.0.2.53 -r 192.0.2.53 -q 203.0.113.1 -p udp --sport 5353 "
+		"--dport 53 --reply-port-src 53 --reply-port-dst 60002\n"
+		"-A -t 57 -u SEEN_REPLY -s 10.8.0.2 -d 192.0.2.7 -r 192.0.2.7 -q 203.0.113.1 -p icmp --icmp-type 8 "
+		"--icmp-code 0 --icmp-id 4711\n"
+		"-A -t 299 -u SEEN_REPLY,ASSURED -s 10.8.0.2 -d 192.0.2.7 -r 192.0.2.7 -q 203.0.113.1 -p 50\n"
+		"ipv4     2 udp      17 298 src=10.8.0.3 dst=192.0.2.53 sport=5353 dport=53 packets=1 bytes=62 "
+		"[UNREPLIED] src=192.0.2.53 dst=203.0.113.1 sport=53 dport=60002 packets=0 bytes=0 mark=0 use=1 "
+		"id=18\n");
 }
 END_TEST
 
@@ -224,11 +253,15 @@ START_TEST(test_nothing_foreign_reaches_a_terminal)
 {
 	struct ctl_forward w = {.name = "a\33[2J\177\r\n\233z", .protocols = 1, .first_port = 1, .last_port = 1};
 	struct ctl_entry e = tcp;
+	struct sheet *sheet = output_forward_sheet();
 	FILE *f = open_text();
 
 	strcpy(e.forward, "\33]0;x\7");
 	output_forward_line(f, &w);
-	output_forward_row(f, &w);
+	ck_assert(sheet);
+	output_forward_row(sheet, &w);
+	sheet_print(sheet, f);
+	sheet_destroy(sheet);
 	output_entry_row(f, &e);
 	fclose(f);
 	for (const char *p = text; *p; p++)
@@ -240,7 +273,7 @@ END_TEST
 START_TEST(test_json_objects)
 {
 	static const struct ctl_forward w = {"web", 1, 0, 80, 80, {IP(10, 8, 0, 10), 8080}, 0, {{0, 0}}};
-	static const struct ctl_check c = {CTL_CHECK_WARN, "what", "", "ports", 83};
+	static const struct ctl_check c = {CTL_CHECK_WARN, "what", ""};
 	struct json_object *o;
 	FILE *f;
 
@@ -253,17 +286,14 @@ START_TEST(test_json_objects)
 	json_add_element(o, "list", "not \377 UTF-8");
 	json_add_forward(o, "forwards", &w);
 	json_add_check(o, "checks", &c);
-	json_add_warning(o, &c);
 	f = open_text();
 	ck_assert(json_print(f, o));
 	fclose(f);
-	ck_assert_str_eq(text,
-			 "{\"warnings\":[{\"id\":\"ports\",\"text\":\"what\",\"remedy\":null,\"percent\":83}],\"n\":5,"
-			 "\"list\":[\"a\\u0001\\\"\",\"not ? UTF-8\"],"
-			 "\"forwards\":[{\"name\":\"web\",\"protocols\":[\"tcp\"],\"address\":null,"
-			 "\"first_port\":80,\"last_port\":80,\"to\":{\"address\":\"10.8.0.10\",\"port\":8080},"
-			 "\"from\":[],\"from_count\":0}],"
-			 "\"checks\":[{\"id\":\"ports\",\"severity\":\"warn\",\"what\":\"what\",\"mend\":null}]}\n");
+	ck_assert_str_eq(text, "{\"warnings\":[],\"n\":5,\"list\":[\"a\\u0001\\\"\",\"not ? UTF-8\"],"
+			       "\"forwards\":[{\"name\":\"web\",\"protocols\":[\"tcp\"],\"address\":null,"
+			       "\"first_port\":80,\"last_port\":80,\"to\":{\"address\":\"10.8.0.10\",\"port\":8080},"
+			       "\"from\":[],\"from_count\":0}],"
+			       "\"checks\":[{\"severity\":\"warn\",\"what\":\"what\",\"mend\":null}]}\n");
 }
 END_TEST
 
@@ -350,6 +380,22 @@ START_TEST(test_good_filters)
 		{{"--state", "TIME_WAIT"}, {.criteria = CTL_BY_STATE, .state = CTL_STATE_TIME_WAIT}},
 		{{"--forward", "web"}, {.criteria = CTL_BY_FORWARD, .forward = "web"}},
 		{{"-i", "18446744073709551615"}, {.criteria = CTL_BY_ID, .id = UINT64_MAX}},
+		{{"--reply-port-src", "443", "--reply-port-dst=1"},
+		 {.criteria = CTL_BY_REPLY_SPORT | CTL_BY_REPLY_DPORT, .reply_sport = 443, .reply_dport = 1}},
+		{{"--icmp-type", "8", "--icmp-code", "0", "--icmp-id", "4711"},
+		 {.criteria = CTL_BY_ICMP, .icmp = 7, .icmp_type = 8, .icmp_id = 4711}},
+		{{"-u", "seen_reply,ASSURED"}, {.criteria = CTL_BY_STATUS, .status_set = 6}},
+		{{"--status=UNSET"}, {.criteria = CTL_BY_STATUS, .status_clear = 6}},
+		{{"-n"}, {.criteria = CTL_BY_ORIGIN}},
+		{{"-n", "203.0.113.1", "-f", "ipv4"},
+		 {.criteria = CTL_BY_ORIGIN | CTL_BY_REPLY_DST, .reply_dst = {IP(203, 0, 113, 1), 32}}},
+		{{"-g", "-p", "tcp"},
+		 {.criteria = CTL_BY_ORIGIN | CTL_BY_PROTOCOL, .from_outside = true, .protocol = 6}},
+		{{"--dst-nat=10.8.0.1"},
+		 {.criteria = CTL_BY_ORIGIN | CTL_BY_REPLY_SRC,
+		  .from_outside = true,
+		  .reply_src = {IP(10, 8, 0, 1), 32}}},
+		{{"conntrack", "-p", "tcp"}, {.criteria = CTL_BY_PROTOCOL, .protocol = 6}},
 		{{"-p", "udp", "--dport", "53", "-i", "1"},
 		 {.criteria = CTL_BY_PROTOCOL | CTL_BY_DPORT | CTL_BY_ID, .protocol = 17, .dport = 53, .id = 1}},
 	};
@@ -369,6 +415,119 @@ START_TEST(test_good_filters)
 	ck_assert(f.reply_src.address == want->reply_src.address && f.reply_src.length == want->reply_src.length);
 	ck_assert(f.reply_dst.address == want->reply_dst.address && f.reply_dst.length == want->reply_dst.length);
 	ck_assert_str_eq(f.forward, want->forward);
+	ck_assert(f.reply_sport == want->reply_sport && f.reply_dport == want->reply_dport);
+	ck_assert(f.status_set == want->status_set && f.status_clear == want->status_clear);
+	ck_assert(f.from_outside == want->from_outside);
+	ck_assert(f.icmp == want->icmp && f.icmp_type == want->icmp_type && f.icmp_id == want->icmp_id);
+}
+END_TEST
+
+/* What each of the options of fault 42 chooses among the golden entries. */
+START_TEST(test_fault_42_what_conntracks_options_choose)
+{
+	static const struct {
+		const char *words[ARGS];
+		const char *ids; /* of those that match */
+	} cases[] = {
+		{{"-n"}, "17 18 19 21 "},
+		{{"-g"}, "20 22 "},
+		{{"-g", "10.8.0.10"}, "20 "},
+		{{"-u", "ASSURED"}, "17 21 "},
+		{{"-u", "SEEN_REPLY"}, "17 19 20 21 "},
+		{{"-u", "UNSET"}, "18 22 "},
+		{{"--reply-port-src", "8080"}, "20 "},
+		{{"--reply-port-dst", "60002"}, "18 "},
+		{{"--icmp-id", "4711"}, "19 "},
+		{{"--icmp-id", "6"}, "22 "},
+		{{"--icmp-type", "8"}, "19 22 "},
+		{{"--icmp-type", "0"}, ""},
+		{{"--icmp-code", "0"}, "19 22 "},
+		{{"--icmp-code", "1"}, ""},
+		{{"-f", "ipv4"}, "17 18 19 20 21 22 "},
+	};
+	struct natctl n = {.socket = "", .format = FORMAT_LINE};
+	struct ctl_filter f;
+	char ids[64] = "";
+
+	if (_i >= (int)(sizeof(cases) / sizeof(cases[0])))
+		return;
+	ck_assert(parse(cases[_i].words, &n, &f));
+	for (int i = 0; i < GOLDEN; i++) {
+		if (ctl_filter_matches(&f, golden[i].entry))
+			snprintf(ids + strlen(ids), sizeof(ids) - strlen(ids), "%u ", (unsigned)golden[i].entry->id);
+	}
+	ck_assert_str_eq(ids, cases[_i].ids);
+}
+END_TEST
+
+START_TEST(test_fault_43_misspelt_options_and_commands_get_a_suggestion)
+{
+	static const struct {
+		const char *word;
+		const char *suggestion;
+	} options[] = {{"--sprot", "--sport?"}, {"--frward", "--forward?"}, {"--jsno", "--json?"}};
+	static const struct {
+		const char *word;
+		const char *suggestion;
+	} commands[] = {{"lsit", "`list'?"}, {"statsu", "`status'?"}, {"flsh", "`flush'?"}, {"--lst", "`list'?"}};
+	struct natctl n = {.socket = "", .format = FORMAT_LINE};
+	struct ctl_filter f;
+
+	for (int i = 0; i < 3; i++) {
+		ck_assert(!parse((const char *const[]){options[i].word, "1", NULL}, &n, &f));
+		ck_assert_msg(strstr(complaint, options[i].suggestion), "%s", complaint);
+	}
+	for (int i = 0; i < 4; i++) {
+		natctl_complain_command(commands[i].word);
+		ck_assert_msg(strstr(complaint, commands[i].suggestion), "%s", complaint);
+	}
+	natctl_complain_command("xyzzyplugh");
+	ck_assert_msg(!strstr(complaint, "did you mean"), "%s", complaint);
+}
+END_TEST
+
+START_TEST(test_commands_are_found_by_name_letter_and_conntracks_long_name)
+{
+	static const char *const words[][2] = {{"list", "list"},     {"-L", "list"},	     {"--dump", "list"},
+					       {"-D", "delete"},     {"--delete", "delete"}, {"-S", "stats"},
+					       {"--flush", "flush"}, {"--count", "count"},   {"help", "help"}};
+	static const char *const none[] = {"dump", "--list", "--status", "-X", "-LL", "", "-", "--"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		const struct natctl_command *c = natctl_find_command(words[i][0]);
+
+		ck_assert_msg(c && strcmp(c->name, words[i][1]) == 0, "%s", words[i][0]);
+	}
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+		ck_assert_msg(!natctl_find_command(none[i]), "%s", none[i]);
+}
+END_TEST
+
+START_TEST(test_output_lists)
+{
+	struct natctl n = {.format = FORMAT_TABLE};
+
+	ck_assert_ptr_null(options_set_format(&n, "extended,id,timestamp"));
+	ck_assert(n.format == FORMAT_LINE && n.line == (LINE_EXTENDED | LINE_TIMESTAMP));
+	n = (struct natctl){.format = FORMAT_LINE};
+	ck_assert_ptr_null(options_set_format(&n, "save"));
+	ck_assert(n.format == FORMAT_SAVE && n.line == 0);
+	ck_assert_ptr_nonnull(options_set_format(&n, "save,id")); /* conntrack refuses that too */
+	ck_assert_ptr_nonnull(options_set_format(&n, "id,save"));
+	ck_assert_ptr_nonnull(options_set_format(&n, "xml"));
+	ck_assert_ptr_nonnull(options_set_format(&n, "id,"));
+	ck_assert_ptr_nonnull(options_set_format(&n, ""));
+}
+END_TEST
+
+/* A pipe and a file get no colours and no width (fmemopen has no descriptor at all). */
+START_TEST(test_fault_43_nothing_but_text_without_a_terminal)
+{
+	FILE *f = open_text();
+
+	ck_assert_str_eq(term_style(f, TERM_RED), "");
+	ck_assert_uint_eq(term_width(f), 0);
+	fclose(f);
 }
 END_TEST
 
@@ -397,6 +556,14 @@ static const char *const bad_filters[][4] = {
 	{"--nonsense"},
 	{"--forward"},
 	{"word"},
+	{"-u", "GONE"},
+	{"-u", ""},
+	{"-f", "ipv6"},
+	{"--icmp-type", "256"},
+	{"--icmp-id", "65536"},
+	{"--icmp-id"},
+	{"-n", "-g"},
+	{"-n", "x"},
 	{"-p", "tcp", "word"},
 	{"-o", "xml"},
 };
@@ -547,6 +714,8 @@ static void add_output(TCase *t)
 	tcase_add_loop_test(t, test_table_columns_stand_below_each_other, 0, GOLDEN);
 	tcase_add_test(t, test_lines_of_mappings_forwards_and_pools);
 	tcase_add_test(t, test_nothing_foreign_reaches_a_terminal);
+	tcase_add_test(t, test_fault_42_save_and_extended_are_conntracks);
+	tcase_add_test(t, test_fault_43_nothing_but_text_without_a_terminal);
 	tcase_add_test(t, test_json_objects);
 	tcase_add_loop_test(t, test_numbers_for_eyes, 0, 8);
 	tcase_add_test(t, test_protocol_names);
@@ -554,7 +723,11 @@ static void add_output(TCase *t)
 
 static void add_input(TCase *t)
 {
-	tcase_add_loop_test(t, test_good_filters, 0, 15);
+	tcase_add_loop_test(t, test_good_filters, 0, 24);
+	tcase_add_loop_test(t, test_fault_42_what_conntracks_options_choose, 0, 15);
+	tcase_add_test(t, test_fault_43_misspelt_options_and_commands_get_a_suggestion);
+	tcase_add_test(t, test_commands_are_found_by_name_letter_and_conntracks_long_name);
+	tcase_add_test(t, test_output_lists);
 	tcase_add_loop_test(t, test_bad_filters, 0, sizeof(bad_filters) / sizeof(bad_filters[0]));
 	tcase_add_test(t, test_a_criterion_given_twice);
 	tcase_add_test(t, test_commands_without_a_filter_take_output_options_only);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/spelling.h"
 #include "config_internal.h"
 #include "config_text.h"
 
@@ -213,34 +214,18 @@ const char *config_key_default(const struct config_key *k, char *out, size_t siz
 	return out;
 }
 
-/* The closest of the words a key may have here, for a misspelt one. */
-struct nearest {
-	const char *wanted;
-	const char *word;
-	uint32_t distance;
-};
-
-static void nearest_try(struct nearest *best, const char *word)
+/* The closest of the words that may stand in `group`. */
+static const char *nearest_key(const char *group, const char *name)
 {
-	uint32_t d = text_distance(best->wanted, word);
-
-	if (d < best->distance) {
-		best->distance = d;
-		best->word = word;
-	}
-}
-
-static struct nearest nearest_key(const char *group, const char *name)
-{
-	struct nearest best = {.wanted = name, .distance = UINT32_MAX};
+	struct spelling best = {.wanted = name};
 
 	for (size_t i = 0; i < KEYS; i++) {
 		if (strcmp(keys[i].group, group) == 0)
-			nearest_try(&best, keys[i].name);
+			spelling_try(&best, keys[i].name);
 		else if (group[0] == '\0' && is_group(keys[i].group))
-			nearest_try(&best, keys[i].group);
+			spelling_try(&best, keys[i].group);
 	}
-	return best;
+	return spelling_found(&best);
 }
 
 /* Another group in which a key of exactly that name is at home, or NULL. */
@@ -275,7 +260,7 @@ static void list_names(const char *group, char *out, size_t size)
 
 static void report_unknown(struct config_loader *l, const char *group, const struct value *v)
 {
-	struct nearest best = nearest_key(group, v->name);
+	const char *nearest = nearest_key(group, v->name);
 	const char *home = home_of(v->name);
 	char names[256];
 	char place[64] = "";
@@ -285,8 +270,8 @@ static void report_unknown(struct config_loader *l, const char *group, const str
 	else if (group[0])
 		snprintf(place, sizeof(place), " in %s", group);
 	list_names(group, names, sizeof(names));
-	if (best.distance <= 1 + strlen(v->name) / 3)
-		loader_error(l, v->line, "unknown key \"%s\"%s: did you mean \"%s\"?", v->name, place, best.word);
+	if (nearest)
+		loader_error(l, v->line, "unknown key \"%s\"%s: did you mean \"%s\"?", v->name, place, nearest);
 	else if (home)
 		loader_error(l, v->line, "unknown key \"%s\"%s: it belongs in %s", v->name, place, home);
 	else

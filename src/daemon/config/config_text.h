@@ -43,8 +43,4 @@ const char *text_of_ports(char out[TEXT_RANGE_SIZE], struct nat_range r);
 /* First and last address of a prefix are p->address and this. */
 uint32_t text_prefix_last(const struct nat_prefix *p);
 
-/* How many letters must be put in, taken out, changed or swapped with a neighbour to get from a to b (Damerau and
- * Levenshtein, each place edited once). UINT32_MAX for words longer than 63 bytes. */
-uint32_t text_distance(const char *a, const char *b);
-
 #endif

@@ -17,8 +17,6 @@
 struct nat;
 struct nat_reconfigure_report;
 struct ctl_sink;
-struct finding;
-struct metric;
 
 enum {
 	CTL_OUT_SIZE = 65536,	 /* output waiting for the client, at most, bytes */
@@ -37,14 +35,14 @@ enum {
 struct ctl_backend {
 	/* Items of the status that the core does not know: "version", "uptime" (s), "routing", "interface", "tun",
 	 * "out_packets_rate", "out_bytes_rate", "in_packets_rate", "in_bytes_rate", "drop_packets_rate" (a second),
-	 * "memory" (bytes); lists "addresses", "inside". Any other name is shown too. Warnings are findings. */
+	 * "memory" (bytes); lists "addresses", "inside", "warnings". Any other name is shown too. */
 	void (*status)(void *ctx, struct ctl_sink *sink);
-	/* Metrics besides the core's own: ctl_say_metric(). */
+	/* Counters besides the core's own: ctl_say_counter(). */
 	void (*stats)(void *ctx, struct ctl_sink *sink);
 	/* Reads the configuration again, all of it or none of it: true and *report, or false. Errors and warnings
 	 * ("FILE:LINE: message") go through ctl_say_line(). */
 	bool (*reload)(void *ctx, struct ctl_sink *sink, struct nat_reconfigure_report *report);
-	/* Findings about host and configuration: ctl_say_finding(). */
+	/* Findings about host and configuration: ctl_say_check(). */
 	void (*doctor)(void *ctx, struct ctl_sink *sink);
 	void *ctx;
 };
@@ -53,9 +51,10 @@ struct ctl_backend {
 void ctl_say_number(struct ctl_sink *sink, const char *name, uint64_t value);
 void ctl_say_text(struct ctl_sink *sink, const char *name, const char *text);
 void ctl_say_list(struct ctl_sink *sink, const char *name, const char *element); /* once for each element */
-void ctl_say_metric(struct ctl_sink *sink, const struct metric *m);
+void ctl_say_counter(struct ctl_sink *sink, const char *name, uint64_t value, const char *help);
 void ctl_say_line(struct ctl_sink *sink, const char *text);
-void ctl_say_finding(struct ctl_sink *sink, const struct finding *f);
+/* `severity` is an enum ctl_severity (ctlrecord.h); `mend` NULL or "" when there is nothing to mend. */
+void ctl_say_check(struct ctl_sink *sink, int severity, const char *what, const char *mend);
 
 struct ctl_env {
 	struct nat *nat;

@@ -9,7 +9,7 @@
 /* A filter: criteria, and all fields of a filter that has them all. */
 enum {
 	FILTER_MIN = 2,
-	FILTER_MAX = FILTER_MIN + 1 + 4 * 5 + 2 + 2 + 1 + (2 + CTL_NAME_MAX) + 8,
+	FILTER_MAX = FILTER_MIN + 1 + 4 * 5 + 2 + 2 + 1 + (2 + CTL_NAME_MAX) + 8 + 2 + 2 + 2 + 1 + 5,
 };
 
 static bool parse_filter(struct ctl_reader *body, union ctl_args *args)

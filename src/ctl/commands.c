@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The table of commands: a row each, in the order of the help.
+ */
+#include <string.h>
+
+#include "common/spelling.h"
+#include "filter.h"
+#include "natctl.h"
+
+static const struct option_set *const filtered[] = {&filter_options, NULL};
+
+static const struct natctl_command commands[] = {
+	{"status", 0, NULL, "", "one screen: how natd is doing (also without a command)", NULL, NULL, command_status},
+	{"list", 'L', "dump", "[FILTER]", "the connection table, one entry a line",
+	 "Entries go to stdout in conntrack's format, the closing line with their number to stderr.\n", filtered,
+	 command_list},
+	{"count", 'C', NULL, "[FILTER]", "how many entries match: a bare number", NULL, filtered, command_count},
+	{"stats", 'S', NULL, "", "every counter by name; -o table explains them", NULL, NULL, command_stats},
+	{"delete", 'D', NULL, "FILTER", "end the entries that match, and print them",
+	 "At least one criterion is needed; `natctl flush' ends all entries. Exit 1 when nothing matched.\n", filtered,
+	 command_delete},
+	{"flush", 'F', NULL, "", "end all entries", NULL, NULL, command_flush},
+	{"mappings", 0, NULL, "", "which inside endpoint has which outside endpoint", NULL, NULL, command_mappings},
+	{"forwards", 0, NULL, "", "ports forwarded to inside hosts", NULL, NULL, command_forwards},
+	{"pools", 0, NULL, "", "outside addresses, and how many of their ports are in use", NULL, NULL, command_pools},
+	{"reload", 0, NULL, "", "read the configuration again: all of it or none of it", NULL, NULL, command_reload},
+	{"doctor", 0, NULL, "", "check host and configuration, and say how to fix them", NULL, NULL, command_doctor},
+	{"help", 0, NULL, "[COMMAND]", "this list, or everything about one command", NULL, NULL, command_help},
+};
+
+enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+const struct natctl_command *natctl_commands(size_t *n)
+{
+	*n = COMMANDS;
+	return commands;
+}
+
+/* conntrack's long names work with their dashes only: "--dump", not "dump". */
+static int has_name(const struct natctl_command *c, const char *word)
+{
+	if (word[0] != '-')
+		return strcmp(word, c->name) == 0;
+	if (!c->letter)
+		return 0;
+	if (word[1] != '-')
+		return word[1] == c->letter && word[2] == '\0';
+	return strcmp(word + 2, c->long_name ? c->long_name : c->name) == 0;
+}
+
+const struct natctl_command *natctl_find_command(const char *word)
+{
+	for (int i = 0; i < COMMANDS; i++) {
+		if (has_name(&commands[i], word))
+			return &commands[i];
+	}
+	return NULL;
+}
+
+void natctl_complain_command(const char *word)
+{
+	struct spelling s = {.wanted = word + strspn(word, "-")};
+
+	for (int i = 0; i < COMMANDS; i++)
+		spelling_try(&s, commands[i].name);
+	if (spelling_found(&s))
+		natctl_complain("`%s' is not a command: did you mean `%s'?", word, spelling_found(&s));
+	else
+		natctl_complain("`%s' is not a command", word);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Options of commands: tables, from which both the parser and the help are made. Options may stand before
+ * and after other arguments, long ones may be shortened, and a misspelt one gets a suggestion.
+ */
+#ifndef NATD_CTL_OPTIONS_H
+#define NATD_CTL_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "natctl.h"
+
+enum option_value { VALUE_NONE, VALUE_NEEDED, VALUE_OPTIONAL /* the next argument, unless that is an option */ };
+
+struct natctl_option {
+	const char *name; /* long, without dashes; NULL: a letter alone */
+	char letter;	  /* 0: none */
+	enum option_value takes;
+	const char *placeholder; /* of its value, for the help */
+	const char *help;	 /* NULL: another name of an option above, not shown */
+	/* Stores the value in `target` (that of the set). NULL, or what is wrong with the value ("is not a port"). */
+	const char *(*set)(struct natctl *n, void *target, const char *value);
+};
+
+struct option_set {
+	const char *title; /* for the help, with a colon */
+	const struct natctl_option *options;
+	size_t n;
+};
+
+struct option_use {
+	const struct option_set *set; /* NULL: the end */
+	void *target;
+};
+
+/* -j and -o, which every command takes: not to be named in uses. Without a target. */
+extern const struct option_set output_options;
+
+/*
+ * Reads the options behind a command's name. Returns the index of the first argument that is no option (argc:
+ * none; they are moved to the end of argv); -1: wrong usage, which has been said.
+ */
+int options_parse(struct natctl *n, int argc, char **argv, const struct option_use *uses);
+
+/* Sets n->format and n->line from a list such as "extended,id". NULL, or what is wrong with it. */
+const char *options_set_format(struct natctl *n, const char *list);
+
+#endif
