@@ -343,13 +343,13 @@ static void bench_sweep(struct bench *b)
 
 	worst_start(&w);
 	while (table_session_count(b->t) > 0) {
-		table_sweep(b->t, 5000, 256, NULL, NULL);
+		table_sweep(b->t, 5000, 256);
 		worst_step(&w);
 	}
 	printf("  expire       %8.2f M/s   worst sweep of 256: %.1f us (%u left out: preempted)\n",
 	       n / (cpu_ns() - start) * 1e3, w.ns / 1e3, w.left_out);
 	for (int i = 0; i < 40000; i++)
-		table_sweep(b->t, 6000, 4096, NULL, NULL);
+		table_sweep(b->t, 6000, 4096);
 	worst_start(&w);
 	for (bool more = true; more;) {
 		more = table_trim(b->t, give_back, NULL);

@@ -73,7 +73,7 @@ static void live(const struct memory *m)
 	}
 	HOLDS(table_check(t) == NULL);
 	for (int i = 0; i < ROUNDS && table_session_count(t) > 0; i++)
-		table_sweep(t, now_s += 1000, SESSIONS, NULL, NULL);
+		table_sweep(t, now_s += 1000, SESSIONS);
 	HOLDS(table_check(t) == NULL && table_session_count(t) == 0);
 }
 

@@ -632,7 +632,7 @@ START_TEST(test_defaults)
 		  c->timeouts.tcp_closing == 240 && c->timeouts.unsolicited_syn == 6 && c->timeouts.fragment == 5 &&
 		  c->timeouts.port_reuse == 120);
 	ck_assert(c->limits.sessions == 1048576 && c->limits.sessions_per_host == 0 && c->limits.ports_per_host == 0 &&
-		  c->limits.new_sessions_per_host == 0 && c->limits.fragments == 4096);
+		  c->limits.new_sessions_per_host == 0 && c->limits.fragments == 4096 && c->limits.events == 65536);
 	ck_assert_str_eq(c->control.socket, CONFIG_SOCKET_DEFAULT);
 	ck_assert_str_eq(c->control.group, "");
 	ck_assert(c->control.mode == 0660 && c->log.target == LOG_TO_AUTO && c->log.level == LEVEL_INFO);
@@ -664,7 +664,7 @@ static const char everything[] =
 	"306;\n"
 	"  unsolicited_syn = 7; fragment = 8; port_reuse = 309; };\n"
 	"limits = { sessions = 1001; sessions_per_host = 1000; ports_per_host = 1003; new_sessions_per_host = 1004;\n"
-	"  fragments = 1005; };\n"
+	"  fragments = 1005; events = 1026; };\n"
 	"control = { socket = \"/tmp/s\"; group = \"adm\"; mode = \"600\"; };\n"
 	"log = { target = \"syslog\"; level = \"debug\"; };\n";
 
@@ -725,7 +725,7 @@ static void check_everything_else(const struct natd_config *c)
 		  c->timeouts.port_reuse == 309);
 	ck_assert(c->limits.sessions == 1001 && c->limits.sessions_per_host == 1000 &&
 		  c->limits.ports_per_host == 1003 && c->limits.new_sessions_per_host == 1004 &&
-		  c->limits.fragments == 1005);
+		  c->limits.fragments == 1005 && c->limits.events == 1026);
 	ck_assert_str_eq(c->control.socket, "/tmp/s");
 	ck_assert_str_eq(c->control.group, "adm");
 	ck_assert(c->control.mode == 0600 && c->log.target == LOG_TO_SYSLOG && c->log.level == LEVEL_DEBUG);

@@ -120,14 +120,14 @@ START_TEST(test_mapping_is_over_with_its_only_session)
 	lab_open(&l, 100, 1);
 	lab_session(&l, &a);
 	l.now_s += 301;
-	table_sweep(l.t, l.now_s, 0, NULL, NULL);
+	table_sweep(l.t, l.now_s, 0);
 	ck_assert(!internal(&l, &a, &m));
 	ck_assert(!table_mapping_external(l.t, CLASS_UDP, 0, 40000, &m));
 	lab_session(&l, &b); /* its successor, before the sweep */
 	ck_assert(internal(&l, &a, &m));
 	ck_assert_uint_eq(m.ext_port, 40001);
 	lab_check(&l);
-	ck_assert_uint_eq(table_sweep(l.t, l.now_s, 100, NULL, NULL).closed, 1);
+	ck_assert_uint_eq(table_sweep(l.t, l.now_s, 100).closed, 1);
 	ck_assert(internal(&l, &a, &m));
 	lab_check(&l);
 	lab_close(&l);
@@ -197,7 +197,7 @@ START_TEST(test_one_mapping_with_all_sessions_of_the_table)
 	ck_assert(table_mapping_has_peer(l.t, &m, LAB_REMOTE + 1));
 	lab_check(&l);
 	l.now_s += 301;
-	ck_assert_uint_eq(table_sweep(l.t, l.now_s, 4 * SIZE, NULL, NULL).closed, SIZE);
+	ck_assert_uint_eq(table_sweep(l.t, l.now_s, 4 * SIZE).closed, SIZE);
 	lab_check(&l);
 	lab_close(&l);
 }

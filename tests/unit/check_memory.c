@@ -15,7 +15,7 @@
 #include "daemon/persist/state.h"
 #include "unit.h"
 
-static const struct memory_want want = {.sessions = 1000, .fragments = 64, .addresses = 16};
+static const struct memory_want want = {.sessions = 1000, .fragments = 64, .addresses = 16, .events = 1024};
 static char path[64];
 static const char *directory;
 

@@ -368,7 +368,7 @@ START_TEST(test_recycling_skips_ports_that_the_caller_refuses)
 	use_port(&l, 50000);
 	lab_check(&l);
 	l.now_s += 121;
-	table_sweep(l.t, l.now_s, 100, NULL, NULL);
+	table_sweep(l.t, l.now_s, 100);
 	ck_assert_uint_eq(table_address_ports_used(l.t, 0, CLASS_UDP), 2);
 	lab_check(&l);
 	lab_close(&l);

@@ -255,7 +255,7 @@ START_TEST(test_time_goes_on_over_a_boot)
 	ck_assert(!table_session_expired(t, s, now_s));
 	ck_assert(table_session_expired(t, s, now_s + 301 - j->away_s));
 	ck_assert_ptr_null(table_check(t));
-	(void)table_sweep(t, now_s, SESSIONS, NULL, NULL);
+	(void)table_sweep(t, now_s, SESSIONS);
 	ck_assert_int_eq(table_port_used(t, CLASS_UDP, s->ext, 40001), j->resting);
 	ck_assert_ptr_null(table_check(t));
 }
@@ -272,7 +272,7 @@ START_TEST(test_a_session_that_timed_out_meanwhile_does_not_come_back)
 	save();
 	ck_assert_ptr_null(judge_after_boot(5000, 400));
 	t = attach(now_s, &report);
-	ck_assert_uint_eq(table_sweep(t, now_s, SESSIONS, NULL, NULL).closed, 1);
+	ck_assert_uint_eq(table_sweep(t, now_s, SESSIONS).closed, 1);
 	ck_assert_uint_eq(table_session_count(t), 0);
 	ck_assert_ptr_null(table_check(t));
 }

@@ -67,11 +67,11 @@ START_TEST(test_5382_5_session_lives_exactly_its_timeout)
 	ck_assert_uint_eq(table_session_timeout(l.t, s), timeouts[_i].timeout);
 	l.now_s += timeouts[_i].timeout;
 	ck_assert_ptr_eq(lab_find(&l, &k), s);
-	ck_assert_uint_eq(table_sweep(l.t, l.now_s, 1000, NULL, NULL).closed, 0);
+	ck_assert_uint_eq(table_sweep(l.t, l.now_s, 1000).closed, 0);
 	l.now_s++;
 	ck_assert_ptr_null(lab_find(&l, &k));
 	ck_assert_uint_eq(table_session_count(l.t), 1);
-	ck_assert_uint_eq(table_sweep(l.t, l.now_s, 1000, NULL, NULL).closed, 1);
+	ck_assert_uint_eq(table_sweep(l.t, l.now_s, 1000).closed, 1);
 	ck_assert_uint_eq(table_session_count(l.t), 0);
 	ck_assert_uint_eq(table_mapping_count(l.t), 0);
 	lab_check(&l);
@@ -316,7 +316,7 @@ START_TEST(test_sweep_keeps_to_its_budget_and_a_round_visits_all)
 	round = table_sweep_round(l.t);
 	ck_assert_uint_eq(round, SIZE);
 	for (int calls = 0; visited < round; calls++) { /* each is to be closed, which counts as four */
-		swept = table_sweep(l.t, l.now_s, BUDGET, NULL, NULL);
+		swept = table_sweep(l.t, l.now_s, BUDGET);
 		ck_assert_uint_eq(swept.closed, swept.visited);
 		ck_assert_uint_le(swept.closed, 16); /* what one looks at before it counts */
 		ck_assert_int_lt(calls, 4 * SIZE / BUDGET + 1);
@@ -326,7 +326,7 @@ START_TEST(test_sweep_keeps_to_its_budget_and_a_round_visits_all)
 	ck_assert_uint_eq(visited, round);
 	ck_assert_uint_eq(closed, SIZE);
 	lab_check(&l);
-	table_sweep(l.t, l.now_s, SIZE, NULL, NULL);
+	table_sweep(l.t, l.now_s, SIZE);
 	ck_assert_uint_eq(table_host_count(l.t), 0);
 	ck_assert_uint_eq(table_sweep_round(l.t), 0);
 	lab_close(&l);
@@ -377,7 +377,7 @@ START_TEST(test_host_that_went_is_not_taken_for_the_one_in_its_place)
 	lab_open(&l, 100, 2);
 	h = table_host(l.t, first, true);
 	ck_assert_ptr_eq(table_host(l.t, first, false), h);
-	table_sweep(l.t, l.now_s, 100, NULL, NULL);
+	table_sweep(l.t, l.now_s, 100);
 	ck_assert_ptr_null(table_host(l.t, first, false));
 	lab_check(&l);
 	ck_assert_ptr_eq(table_host(l.t, second, true), h);
@@ -403,7 +403,7 @@ START_TEST(test_address_slot_stays_until_nothing_uses_it)
 	table_session_close(l.t, s, SESSION_END_DELETED, l.now_s);
 	ck_assert_int_eq(table_address_slot(l.t, LAB_OUTSIDE), 0); /* a port rests there */
 	l.now_s += 121;
-	table_sweep(l.t, l.now_s, 10, NULL, NULL);
+	table_sweep(l.t, l.now_s, 10);
 	ck_assert_int_eq(table_address_slot(l.t, LAB_OUTSIDE), TABLE_NONE);
 	ck_assert_int_eq(table_address_add(l.t, LAB_OUTSIDE + 2), 0);
 	spec.ext = 1;
@@ -452,7 +452,7 @@ START_TEST(test_memory_is_given_back_after_a_peak)
 		if (s->ext_port >= 2100)
 			table_session_close(l.t, s, SESSION_END_DELETED, l.now_s);
 	for (int i = 0; i < 100; i++)
-		table_sweep(l.t, l.now_s, SIZE, NULL, NULL);
+		table_sweep(l.t, l.now_s, SIZE);
 	lab_check(&l);
 	while (table_trim(l.t, wipe, &l))
 		lab_check(&l);

@@ -98,6 +98,7 @@ START_TEST(test_what_is_no_table_of_the_former_layout_is_not_touched)
 	free(copy);
 	free(records);
 	free(l.memory.scratch);
+	free(l.memory.events);
 }
 END_TEST
 
@@ -120,6 +121,7 @@ START_TEST(test_other_layouts_are_foreign)
 	}
 	free(l.memory.records);
 	free(l.memory.scratch);
+	free(l.memory.events);
 }
 END_TEST
 
@@ -209,6 +211,7 @@ START_TEST(test_kill_while_converting_costs_no_session_or_all)
 	ck_assert_uint_gt(complete, 50);
 	munmap(l.memory.records, l.memory.records_len);
 	free(l.memory.scratch);
+	free(l.memory.events);
 	free(records);
 }
 END_TEST

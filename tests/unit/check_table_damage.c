@@ -334,7 +334,7 @@ static void survive(struct lab *l)
 	}
 	lab_check(l);
 	l->now_s += unit_below(200);
-	table_sweep(l->t, l->now_s, SIZE, NULL, NULL);
+	table_sweep(l->t, l->now_s, SIZE);
 	lab_check(l);
 }
 
@@ -401,7 +401,7 @@ START_TEST(test_damaged_rests_are_ignored)
 		}
 		survive(&l);
 		l.now_s += 1000;
-		table_sweep(l.t, l.now_s, 10000, NULL, NULL);
+		table_sweep(l.t, l.now_s, 10000);
 		lab_check(&l);
 	}
 	lab_close(&l);

@@ -43,7 +43,7 @@ START_TEST(test_restart_brings_back_everything_as_it_was)
 	lab_populate(&l, SIZE * 3 / 4);
 	table_usage(l.t, &u);
 	n = snapshot(&l, before);
-	while (table_sweep(l.t, l.now_s, SIZE, NULL, NULL).closed > 0 || table_host_count(l.t) > 20)
+	while (table_sweep(l.t, l.now_s, SIZE).closed > 0 || table_host_count(l.t) > 20)
 		;
 	hosts = table_host_count(l.t);
 	mappings = table_mapping_count(l.t);
@@ -84,7 +84,7 @@ START_TEST(test_timers_account_for_the_time_away)
 	l.now_s += 1;
 	lab_restart(&l, 1);
 	ck_assert_ptr_null(lab_find(&l, &k));
-	ck_assert_uint_eq(table_sweep(l.t, l.now_s, 10, NULL, NULL).closed, 1);
+	ck_assert_uint_eq(table_sweep(l.t, l.now_s, 10).closed, 1);
 	lab_check(&l);
 	lab_close(&l);
 }
@@ -245,6 +245,7 @@ START_TEST(test_kill_at_any_instruction_leaves_whole_sessions_only)
 	munmap(ops, 4096);
 	l.memory.records = records;
 	free(l.memory.scratch);
+	free(l.memory.events);
 	free(records);
 }
 END_TEST

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { LAB_SESSIONS = 200000, LAB_MAX_ADDRESSES = 64, LAB_FRAGMENTS = 256, LAB_PAGE = 4096 };
+enum { LAB_SESSIONS = 200000, LAB_MAX_ADDRESSES = 64, LAB_FRAGMENTS = 256, LAB_EVENTS = 4096, LAB_PAGE = 4096 };
 
 /* A passed ck_assert() is written to a file, which counts when packets are sent by the hundred thousand. */
 #define EXPECT(condition, ...)                     \
@@ -90,6 +90,7 @@ struct lab *lab_new(void)
 	l->seed[0] = 0x0123456789abcdefull;
 	l->seed[1] = 0xfedcba9876543210ull;
 	l->memory.max_sessions = LAB_SESSIONS;
+	l->memory.table.max_events = LAB_EVENTS;
 	l->memory.max_addresses = LAB_MAX_ADDRESSES;
 	l->memory.max_fragments = LAB_FRAGMENTS;
 	default_policy(l);
@@ -101,6 +102,7 @@ static void make_memory(struct lab *l)
 	nat_memory_need(&l->memory);
 	l->memory.table.records = zeroed(l->memory.table.records_len);
 	l->memory.table.scratch = zeroed(l->memory.table.scratch_len);
+	l->memory.table.events = zeroed(l->memory.table.events_len);
 	l->memory.fragments = zeroed(l->memory.fragments_len);
 }
 
@@ -119,6 +121,7 @@ void lab_free(struct lab *l)
 	nat_destroy(l->nat);
 	unmap(l->memory.table.records, l->memory.table.records_len);
 	unmap(l->memory.table.scratch, l->memory.table.scratch_len);
+	unmap(l->memory.table.events, l->memory.table.events_len);
 	unmap(l->memory.fragments, l->memory.fragments_len);
 	free(l->out);
 	free(l);

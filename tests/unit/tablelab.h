@@ -12,7 +12,7 @@
 #include "core/table/table.h"
 #include "unit.h"
 
-enum { LAB_OUTSIDE = 0xc0000201, LAB_INSIDE = 0x0a000001, LAB_REMOTE = 0xc6336401, LAB_T0 = 1000 };
+enum { LAB_OUTSIDE = 0xc0000201, LAB_INSIDE = 0x0a000001, LAB_REMOTE = 0xc6336401, LAB_T0 = 1000, LAB_EVENTS = 1024 };
 
 struct lab {
 	struct table_memory memory;
@@ -44,6 +44,7 @@ static inline void *lab_alloc(size_t len)
 static inline void lab_attach(struct lab *l)
 {
 	memset(l->memory.scratch, 0, l->memory.scratch_len);
+	memset(l->memory.events, 0, l->memory.events_len);
 	l->t = table_attach(&l->memory, &l->params, l->now_s, &l->report);
 }
 
@@ -51,9 +52,11 @@ static inline void lab_attach(struct lab *l)
 static inline void lab_prepare(struct lab *l, uint32_t max_sessions, uint32_t max_addresses)
 {
 	memset(l, 0, sizeof(*l));
+	l->memory.max_events = LAB_EVENTS;
 	table_memory_need(max_sessions, max_addresses, &l->memory);
 	l->memory.records = lab_alloc(l->memory.records_len);
 	l->memory.scratch = lab_alloc(l->memory.scratch_len);
+	l->memory.events = lab_alloc(l->memory.events_len);
 	l->params.max_sessions = max_sessions;
 	l->params.max_addresses = max_addresses;
 	l->params.timeouts = lab_timeouts;
@@ -88,6 +91,7 @@ static inline void lab_close(struct lab *l)
 	table_detach(l->t);
 	free(l->memory.records);
 	free(l->memory.scratch);
+	free(l->memory.events);
 }
 
 static inline void lab_check(const struct lab *l)

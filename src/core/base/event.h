@@ -1,7 +1,22 @@
 /* SPDX-License-Identifier: ISC */
-/* Why a session ended. */
+/*
+ * Events: what happened to sessions and mappings, kept for readers outside the core and as the history of ended sessions.
+ *
+ * Theory of operation. Two rings of fixed-size records that overwrite their oldest: one for what happens, one for openings
+ * that were refused, so that a flood of refusals does not wash the history away. Records are numbered from 1, each ring by
+ * itself. A reader is a number, that of the next event that it wants (a cursor), and copies what follows; it may be as slow
+ * as it likes, or go away, and learns how many events it has missed. Nothing calls back.
+ *
+ * Ends of sessions are always recorded: they are the history. The other types are recorded while somebody wants them.
+ *
+ * Addresses and ports are in host byte order. One thread at a time, like all of the core.
+ */
 #ifndef NATD_CORE_EVENT_H
 #define NATD_CORE_EVENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* One list: the value and the name that `natctl history` prints. Scripts read the names: add a row, never rename one. */
 #define SESSION_END_LIST(X)                                                                     \
@@ -24,5 +39,107 @@ enum session_end {
 };
 
 const char *session_end_name(enum session_end e); /* "unknown" for what is none */
+
+/* Type, and the name that `natctl monitor -e` has for it. */
+#define EVENT_TYPE_LIST(X)                                                                                \
+	X(EVENT_NEW, "NEW")		  /* session: opened */                                           \
+	X(EVENT_UPDATE, "UPDATE")	  /* session: its state has changed */                            \
+	X(EVENT_DESTROY, "DESTROY")	  /* session: ended, with its totals */                           \
+	X(EVENT_MAPPING_NEW, "MAPPING")	  /* mapping: made by the session in `id` */                      \
+	X(EVENT_MAPPING_FREED, "MAPPING") /* mapping: ended with the session in `id` */                   \
+	X(EVENT_BLOCK_NEW, "BLOCK")	  /* port block: ext_port to rem_port, of int_addr on ext_addr */ \
+	X(EVENT_BLOCK_FREED, "BLOCK")                                                                     \
+	X(EVENT_BACKEND, "BACKEND") /* `text` */                                                          \
+	X(EVENT_ALARM, "ALARM")	    /* `text` */                                                          \
+	X(EVENT_CONFIG, "CONFIG")   /* `text` */                                                          \
+	X(EVENT_REFUSED, "REFUSED") /* an opening; `reason` says why */
+
+enum event_type {
+#define X(id, name) id,
+	EVENT_TYPE_LIST(X)
+#undef X
+		EVENT_TYPE_COUNT
+};
+
+const char *event_type_name(enum event_type t); /* "unknown" for what is none */
+
+enum { EVENT_TEXT = 56 };
+
+struct event {
+	uint64_t seq;	  /* set by the ring */
+	uint64_t time_ms; /* set by the ring: the clock that the core runs by */
+	uint8_t type;	  /* enum event_type */
+	uint8_t reason; /* DESTROY: enum session_end; REFUSED: enum nat_reason; of the daemon's own types: its choice */
+	uint8_t kind;	/* of sessions: struct session's */
+	uint8_t flags;	/* of the daemon's own types: its choice */
+	uint32_t origin; /* of sessions: table_origin_get(); 0: none */
+	union {
+		struct { /* sessions, mappings, blocks, refusals (these have no id and no totals) */
+			uint64_t id;
+			uint64_t bytes[2]; /* by enum nat_dir, as are the packets */
+			uint32_t packets[2];
+			uint32_t int_addr, rem_addr, ext_addr;
+			uint32_t created_s;
+			uint16_t int_port, rem_port, ext_port;
+			uint16_t spare;
+		};
+		char text[EVENT_TEXT];
+	};
+};
+_Static_assert(sizeof(struct event) == 80, "what the budget of memory allows");
+
+struct event_ring {
+	struct event *at;
+	uint32_t size;	  /* 0: keeps nothing */
+	uint32_t head;	  /* where the next one goes */
+	uint64_t next;	  /* its number */
+	uint64_t first;	  /* number of the very first one */
+	uint64_t dropped; /* REFUSED: left out, because there were too many a second */
+};
+
+struct events {
+	struct event_ring log, refused;
+	uint64_t now_ms;
+	uint32_t wanted; /* 1 << enum event_type: what is recorded */
+	uint32_t refused_left;
+	uint64_t refused_at_ms;
+};
+
+enum {
+	EVENTS_REFUSED = 1024,	     /* size of the ring of refusals */
+	EVENTS_REFUSED_SECOND = 256, /* at most so many of them are recorded a second */
+};
+
+/* Bytes of memory for `size` events, with the ring of refusals. Meant to be reserved without being touched. */
+size_t events_need(uint32_t size);
+/* `memory`: events_need(size) bytes, 64-byte aligned, borrowed; NULL: nothing is kept. `first`: the first number, not 0. */
+void events_init(struct events *e, void *memory, uint32_t size, uint64_t first);
+/* Which types somebody wants to read. EVENT_DESTROY is always recorded. */
+void events_want(struct events *e, uint32_t types);
+
+static inline bool event_is_wanted(const struct events *e, enum event_type t)
+{
+	return (e->wanted >> t & 1) != 0;
+}
+
+/* The next record of the ring that keeps this type, to be filled at once: numbered, timed, all else zero. The oldest gives way.
+ * NULL: it is not kept (no ring, or too many refusals this second). */
+struct event *event_claim(struct events *e, enum event_type type);
+/* Appends a copy, numbered and timed, to its type's ring; the oldest gives way. */
+void event_append(struct events *e, const struct event *ev);
+
+/* Copies the events from number *cursor on, oldest first, at most `max`, and moves *cursor behind them. *lost: how many were
+ * overwritten before they could be read. A cursor beyond the end (of a ring before this one) goes on with what comes next. */
+uint32_t events_read(const struct event_ring *r, uint64_t *cursor, struct event *out, uint32_t max, uint64_t *lost);
+
+static inline uint64_t events_end(const struct event_ring *r) /* cursor: from now on */
+{
+	return r->next;
+}
+
+static inline uint64_t events_begin(const struct event_ring *r) /* cursor: from the oldest that is kept */
+{
+	return r->next - r->first > r->size ? r->next - r->size : r->first;
+}
 
 #endif

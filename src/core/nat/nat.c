@@ -134,7 +134,8 @@ struct nat *nat_create(const struct nat_memory *m, const struct nat_policy *poli
 		free(n);
 		return NULL;
 	}
-	n->mappings_found = table_mapping_count(n->table);
+	n->events = table_events(n->table);
+	table_count_into(n->table, n->counters);
 	n->is_judged = table_session_count(n->table) == 0;
 	return n;
 }
@@ -472,7 +473,7 @@ void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t co
 {
 	uint32_t keys = 0;
 
-	n->now_ms = now_ms;
+	n->now_ms = n->events->now_ms = now_ms;
 	n->now_s = (uint32_t)(now_ms / 1000);
 	n->emit = emit;
 	n->emit_ctx = ctx;
@@ -488,34 +489,18 @@ void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t co
 
 /* ---- time ---- */
 
-static void on_expire(void *ctx, struct session *s)
-{
-	struct nat *n = ctx;
-
-	n->counters[COUNT_SESSION_EXPIRED]++;
-	nat_notify(n, NAT_EVENT_DESTROY, s);
-}
-
-/* The table ends mappings in several ways; their number tells how many. */
-static void count_freed_mappings(struct nat *n)
-{
-	n->counters[COUNT_MAPPING_FREED] =
-		n->mappings_found + n->counters[COUNT_MAPPING_NEW] - table_mapping_count(n->table);
-}
-
 struct nat_stepped nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat_emit *emit, void *ctx)
 {
 	uint32_t round = table_sweep_round(n->table);
 	struct table_swept swept;
 
-	n->now_ms = now_ms;
+	n->now_ms = n->events->now_ms = now_ms;
 	n->now_s = (uint32_t)(now_ms / 1000);
 	n->emit = emit;
 	n->emit_ctx = ctx;
 	n->counters[DROP_FRAGMENT_TIMEOUT] += fragment_sweep(n->fragments, now_ms, budget);
 	nat_hold_step(n);
-	swept = table_sweep(n->table, n->now_s, budget, on_expire, n);
-	count_freed_mappings(n);
+	swept = table_sweep(n->table, n->now_s, budget);
 	n->counters[COUNT_PROBE_LONG] = table_long_probes(n->table);
 	return (struct nat_stepped){swept.visited, swept.closed > 0 && swept.visited < round};
 }
@@ -560,10 +545,8 @@ bool nat_session_assured(const struct session *s)
 
 void nat_session_delete(struct nat *n, struct session *s, enum session_end why, uint64_t now_ms)
 {
-	n->counters[COUNT_SESSION_DELETED]++;
-	nat_notify(n, NAT_EVENT_DESTROY, s);
+	n->events->now_ms = now_ms;
 	table_session_close(n->table, s, why, (uint32_t)(now_ms / 1000));
-	count_freed_mappings(n);
 }
 
 void nat_set_port_guard(struct nat *n, bool (*in_use)(void *ctx, enum nat_class c, uint32_t address, uint16_t port),
@@ -573,10 +556,9 @@ void nat_set_port_guard(struct nat *n, bool (*in_use)(void *ctx, enum nat_class 
 	n->port_ctx = ctx;
 }
 
-void nat_set_observer(struct nat *n, void (*observe)(void *ctx, enum nat_event e, const struct session *s), void *ctx)
+struct events *nat_events(struct nat *n)
 {
-	n->observe = observe;
-	n->observe_ctx = ctx;
+	return n->events;
 }
 
 const char *nat_check(const struct nat *n)

@@ -102,9 +102,8 @@ bool nat_session_assured(const struct session *s);			    /* seen from both sides
 /* Ends one session for that reason. */
 void nat_session_delete(struct nat *n, struct session *s, enum session_end why, uint64_t now_ms);
 
-/* Sessions as they come and go, for natctl monitor. NULL switches it off. */
-enum nat_event { NAT_EVENT_NEW, NAT_EVENT_UPDATE, NAT_EVENT_DESTROY };
-void nat_set_observer(struct nat *n, void (*observe)(void *ctx, enum nat_event e, const struct session *s), void *ctx);
+/* Sessions and mappings as they come and go: see event.h. */
+struct events *nat_events(struct nat *n);
 
 /* Everything that table_check() and fragment_check() check. */
 const char *nat_check(const struct nat *n);

@@ -81,12 +81,10 @@ struct nat {
 	struct prf prf;
 	uint64_t id_key[2];
 	uint64_t counters[NAT_REASON_COUNT];
-	uint32_t mappings_found; /* in the records, at creation */
 	bool is_judged; /* every session is one that the rules in force allow: none is of another natd's rules */
 	bool (*port_in_use)(void *ctx, enum nat_class c, uint32_t address, uint16_t port);
 	void *port_ctx;
-	void (*observe)(void *ctx, enum nat_event e, const struct session *s);
-	void *observe_ctx;
+	struct events *events; /* the table's */
 	struct icmp_limit icmp_limit;
 	struct icmp_pass_limit icmp_pass;
 	uint16_t ids[ID_COUNTERS];
@@ -123,7 +121,6 @@ static inline enum nat_to nat_destination(const struct nat *n, const struct work
 	return w->dir == DIR_OUT ? NAT_TO_OUTSIDE : NAT_TO_INSIDE;
 }
 uint16_t nat_new_id(struct nat *n, const struct pkt_view *v);
-void nat_notify(const struct nat *n, enum nat_event e, const struct session *s);
 
 /* open.c: sessions that do not exist yet; NULL and *why, or w->to_host set and NAT_PASS */
 struct session *nat_open(struct nat *n, struct work *w, enum nat_reason *why);

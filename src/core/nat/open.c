@@ -356,8 +356,6 @@ static struct session *open_session(struct nat *n, struct work *w, const struct 
 		/* RFC 5382 REQ-4: whichever side's SYN was let through, no held one is answered any more */
 		nat_hold_cancel(n, s);
 	}
-	n->counters[COUNT_SESSION_NEW]++;
-	nat_notify(n, NAT_EVENT_NEW, s);
 	return s;
 }
 
@@ -419,7 +417,6 @@ static struct session *open_outbound(struct nat *n, struct work *w, enum nat_rea
 	s = open_session(n, w, &spec, why);
 	if (s == NULL && e.taken)
 		table_port_release(n->table, (enum nat_class)w->v.class_, e.ext, e.port);
-	n->counters[COUNT_MAPPING_NEW] += s != NULL && e.taken;
 	return s;
 }
 

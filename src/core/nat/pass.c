@@ -7,12 +7,6 @@
 
 #include "nat_private.h"
 
-void nat_notify(const struct nat *n, enum nat_event e, const struct session *s)
-{
-	if (n->observe != NULL)
-		n->observe(n->observe_ctx, e, s);
-}
-
 /*
  * A datagram that may be cut somewhere needs an IP id unique per (source, destination, protocol), and
  * several inside hosts now share one source (RFC 6864 5.3.1): natd counts its own, from a place that the secret hides.
@@ -118,7 +112,7 @@ static enum nat_reason track_tcp(struct nat *n, struct session *s, struct work *
 	if (r.effects & TCP_LIBERAL)
 		n->counters[COUNT_TCP_LIBERAL]++;
 	if (session_state(s) != before)
-		nat_notify(n, NAT_EVENT_UPDATE, s);
+		table_session_changed(n->table, s);
 	return NAT_PASS;
 }
 
@@ -138,7 +132,7 @@ static __attribute__((noinline)) void answer_datagram(struct nat *n, struct sess
 	if (session_state(s) == SESSION_ESTABLISHED)
 		return;
 	session_set_state(s, SESSION_ESTABLISHED);
-	nat_notify(n, NAT_EVENT_UPDATE, s);
+	table_session_changed(n->table, s);
 }
 
 /*

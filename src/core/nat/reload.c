@@ -87,7 +87,7 @@ bool nat_reconfigure(struct nat *n, const struct nat_policy *policy, uint64_t no
 		rules_destroy(r);
 		return false;
 	}
-	n->now_ms = now_ms;
+	n->now_ms = n->events->now_ms = now_ms;
 	n->now_s = (uint32_t)(now_ms / 1000);
 	table_set_timeouts(n->table, &n->policy->timeouts, n->policy->timeouts.port_reuse);
 	if (n->is_judged && rules_allow_the_same(old, r))

@@ -73,6 +73,7 @@ struct nat_limits {
 	uint32_t ports_per_host;
 	uint32_t new_sessions_per_host; /* a second */
 	uint32_t fragments;
+	uint32_t events; /* kept for history and slow readers; of the start: a reload does not change it */
 };
 
 struct nat_policy {

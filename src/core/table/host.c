@@ -96,20 +96,3 @@ uint32_t table_embryo_count(const struct table *t)
 {
 	return t->embryos;
 }
-
-void table_session_answered(struct table *t, struct session *s)
-{
-	uint32_t i = session_index(t, s);
-	int was_holder = mapping_is_holder(t, i);
-	struct host *h;
-
-	if (t->cold[i].generation & COLD_ANSWERED)
-		return;
-	t->cold[i].generation |= COLD_ANSWERED;
-	if (session_is_pooled(s))
-		mapping_change_holders(t, i, 1 - was_holder);
-	t->embryos--;
-	h = host_find(t, s->int_addr);
-	if (h != NULL)
-		h->embryos--;
-}

@@ -191,15 +191,15 @@ static bool list(struct table *t, uint32_t ref, const struct session *key, uint6
 	return true;
 }
 
-static void relist(struct table *t, uint32_t ref)
+/* False: no room for what leads to it. It is unlisted then, and its session, if it has but one, must be closed. */
+static bool relist(struct table *t, uint32_t ref)
 {
 	const struct session key = as_session(t, ref);
 
 	if (list(t, ref, &key, mapping_key_internal(t, &key)))
-		return;
+		return true;
 	t->unlisted++;
-	if ((ref & GROUP_REF) == 0) /* nothing would lead to it */
-		table_session_close(t, &t->sessions[ref], SESSION_END_RELOAD, t->now_s);
+	return (ref & GROUP_REF) != 0;
 }
 
 static void unlist(struct table *t, uint32_t ref)
@@ -210,22 +210,26 @@ static void unlist(struct table *t, uint32_t ref)
 	leave_unlisted(t, ref);
 }
 
-void mapping_relist(struct table *t)
+void mapping_relist_begin(struct table *t)
 {
-	uint32_t top = t->session_slots.top;
-
 	index_clear(&t->index[IX_INTERNAL]);
 	t->unlisted = 0;
-	for (uint32_t i = slots_next(&t->session_slots, 0, top); i < top;
-	     i = slots_next(&t->session_slots, i + 1, top)) {
-		const struct session *s = &t->sessions[i];
+}
 
-		if (!session_is_pooled(s) || mapping_owner(t, session_class(s), s->ext, s->ext_port) != i)
-			continue;
-		leave_unlisted(t, i); /* if it was */
-		relist(t, i);
-	}
-	top = t->group_slots.top;
+bool mapping_relist_session(struct table *t, uint32_t i)
+{
+	const struct session *s = &t->sessions[i];
+
+	if (!session_is_pooled(s) || mapping_owner(t, session_class(s), s->ext, s->ext_port) != i)
+		return true;
+	leave_unlisted(t, i); /* if it was */
+	return relist(t, i);
+}
+
+void mapping_relist_groups(struct table *t)
+{
+	uint32_t top = t->group_slots.top;
+
 	for (uint32_t i = slots_next(&t->group_slots, 0, top); i < top; i = slots_next(&t->group_slots, i + 1, top))
 		relist(t, i | GROUP_REF);
 }
@@ -315,6 +319,9 @@ static enum mapping_joined begin(struct table *t, uint32_t i, const struct sessi
 	else
 		port_occupy(t, session_class(s), s->ext, s->ext_port);
 	t->mappings++;
+	t->counters[COUNT_MAPPING_NEW]++;
+	if (event_is_wanted(&t->events, EVENT_MAPPING_NEW))
+		session_record(t, i, EVENT_MAPPING_NEW, 0);
 	return JOIN_NEW;
 }
 
@@ -415,6 +422,9 @@ bool mapping_leave(struct table *t, uint32_t i, uint32_t now_s)
 	if (ref & GROUP_REF)
 		slots_give(&t->group_slots, ref - GROUP_REF);
 	t->mappings--;
+	t->counters[COUNT_MAPPING_FREED]++;
+	if (event_is_wanted(&t->events, EVENT_MAPPING_FREED))
+		session_record(t, i, EVENT_MAPPING_FREED, 0);
 	rest_begin(t, &(struct rest){now_s, s->ext_port, s->ext, (uint8_t)session_class(s)});
 	return true;
 }

@@ -99,6 +99,7 @@ void table_memory_need(uint32_t max_sessions, uint32_t max_addresses, struct tab
 	plan_records(&l, max_sessions, max_addresses);
 	plan_scratch(&l, max_sessions, max_addresses);
 	need->records_len = l.records_end > SIZE_MAX ? SIZE_MAX : (size_t)l.records_end;
+	need->events_len = events_need(need->max_events);
 	need->scratch_len = l.scratch_end > SIZE_MAX ? SIZE_MAX : (size_t)l.scratch_end;
 }
 
@@ -220,7 +221,8 @@ bool table_lay_out(struct table *t, const struct table_memory *m)
 	t->max_hosts = hosts_for(t->max_sessions);
 	plan_records(&l, t->max_sessions, t->max_addresses);
 	plan_scratch(&l, t->max_sessions, t->max_addresses);
-	if (m->records_len < l.records_end || m->scratch_len < l.scratch_end)
+	if (m->records_len < l.records_end || m->scratch_len < l.scratch_end ||
+	    (m->events != NULL && m->events_len < events_need(m->max_events)))
 		return false;
 	t->header = m->records;
 	t->addresses = (struct address_slot *)(void *)(records + l.addresses);
@@ -235,6 +237,8 @@ bool table_lay_out(struct table *t, const struct table_memory *m)
 	t->uses = (struct address_use *)(void *)(scratch + l.uses);
 	t->ports = (struct port_map *)(void *)(scratch + l.ports);
 	t->rest_first = t->rest_last = RESTS_END;
+	t->counters = t->own_counters;
+	events_init(&t->events, m->events, m->max_events, 1);
 	init_slots(t, scratch, &l);
 	init_indexes(t, scratch, &l);
 	return true;
@@ -283,13 +287,21 @@ void table_set_mode(struct table *t, enum nat_mapping_mode mapping)
 	t->key_port = mapping == MAPPING_ADDRESS_AND_PORT_DEPENDENT ? UINT32_MAX : 0;
 }
 
-void table_set_mapping(struct table *t, enum nat_mapping_mode mapping)
-{
-	uint32_t address = t->key_address, port = t->key_port;
+/* ---- events and counts ---- */
 
-	table_set_mode(t, mapping);
-	if (t->key_address != address || t->key_port != port || t->unlisted > 0) /* whose lister may have ended */
-		mapping_relist(t);
+struct events *table_events(struct table *t)
+{
+	return &t->events;
+}
+
+void table_count_into(struct table *t, uint64_t *counters)
+{
+	t->counters = counters;
+}
+
+uint64_t table_ended(const struct table *t, enum session_end why)
+{
+	return (unsigned)why < SESSION_END_COUNT ? t->ended[why] : 0;
 }
 
 /* ---- health ---- */

@@ -103,13 +103,16 @@ struct table_memory {
 	size_t records_len;
 	void *scratch; /* rebuilt: 64-byte aligned, zero-filled at every attach */
 	size_t scratch_len;
+	void *events; /* rebuilt: events_need(max_events) bytes, 64-byte aligned; NULL: no events are kept */
+	size_t events_len;
+	uint32_t max_events;
 	/* Added, modulo 2^32, to every time in the records at attach: for those of another boot, whose clock began
 	 * elsewhere. 0 otherwise. */
 	uint32_t clock_shift_s;
 };
 
-/* How much a table of `max_sessions` (at most TABLE_MAX_SESSIONS) on `max_addresses` outside addresses needs.
- * Both regions are meant to be reserved without being touched. */
+/* Fills in the lengths for a table of `max_sessions` (at most TABLE_MAX_SESSIONS) on `max_addresses` outside addresses that
+ * keeps need->max_events. All regions are meant to be reserved without being touched. */
 void table_memory_need(uint32_t max_sessions, uint32_t max_addresses, struct table_memory *need);
 
 struct table_params {
@@ -218,6 +221,11 @@ void table_session_close(struct table *t, struct session *s, enum session_end wh
 /* Why a session whose time is up has ended: how far its state had come. */
 enum session_end table_session_expiry(const struct session *s);
 
+/* A session got its first answer. Called once a session, where the state is set. */
+void table_session_answered(struct table *t, struct session *s);
+/* Its state has changed as others see it: records the event. */
+void table_session_changed(struct table *t, const struct session *s);
+
 /* Seconds the session may be idle in its state; and whether that time is up (strictly more than the timeout has passed). */
 uint32_t table_session_timeout(const struct table *t, const struct session *s);
 bool table_session_expired(const struct table *t, const struct session *s, uint32_t now_s);
@@ -235,11 +243,9 @@ uint32_t table_session_count(const struct table *t);
 struct table_swept {
 	uint32_t visited, closed;
 };
-/* Visits records in turn, closes those whose time is up, and ends rests of ports. The budget is for visits; closing one counts
- * as three more, so that fewer than `budget` are visited when many are over (it may be overdrawn by 48). Calls `on_expire`
- * (may be NULL) before closing each. */
-struct table_swept table_sweep(struct table *t, uint32_t now_s, uint32_t budget,
-			       void (*on_expire)(void *ctx, struct session *s), void *ctx);
+/* Visits records in turn, closes those whose time is up, and ends the quarantine of ports. The budget is for visits; closing one
+ * counts as three more, so that fewer than `budget` are visited when many are over (it may be overdrawn by 48). */
+struct table_swept table_sweep(struct table *t, uint32_t now_s, uint32_t budget);
 /* Records that a full round visits: the daemon derives its pace from it. */
 uint32_t table_sweep_round(const struct table *t);
 
@@ -321,8 +327,15 @@ struct host {
 struct host *table_host(struct table *t, uint32_t address, bool create);
 uint32_t table_host_count(const struct table *t);
 uint32_t table_embryo_count(const struct table *t);
-/* A session got its first answer: it is no embryo any more. Called once per session, by whoever sets the state. */
-void table_session_answered(struct table *t, struct session *s);
+
+/* ---- events and counts ---- */
+
+/* What the table records openings, ends and mappings in; the owner sets its clock, and may append. */
+struct events *table_events(struct table *t);
+/* Where it counts sessions and mappings that begin and end: NAT_REASON_COUNT counters of the owner's. */
+void table_count_into(struct table *t, uint64_t *counters);
+/* Sessions that ended for this reason since attach. */
+uint64_t table_ended(const struct table *t, enum session_end why);
 
 /* ---- health ---- */
 

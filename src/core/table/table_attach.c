@@ -169,6 +169,7 @@ static void restore(const struct restore *r, uint32_t k)
 	if (session_same_noting(t, s, DIR_OUT, h) == NULL && session_same_noting(t, s, DIR_IN, h) == NULL &&
 	    session_link(t, i, h)) {
 		r->report->restored++;
+		t->restored++;
 		return;
 	}
 	drop(t, i, r->report);

@@ -149,6 +149,15 @@ static const char *check_session(const struct table *t, uint32_t i, struct sums 
 	return check_whole(t, i, true, true, sums);
 }
 
+static uint64_t all_ended(const struct table *t)
+{
+	uint64_t n = 0;
+
+	for (int why = 0; why < SESSION_END_COUNT; why++)
+		n += t->ended[why];
+	return n;
+}
+
 static const char *check_sessions(const struct table *t, struct sums *sums)
 {
 	uint32_t top = t->session_slots.top;
@@ -165,6 +174,8 @@ static const char *check_sessions(const struct table *t, struct sums *sums)
 		return "entries by whole key that should not be";
 	if (t->unmapped != sums->unmapped)
 		return "count of sessions without a mapping";
+	if (t->restored + t->opened - all_ended(t) != t->session_slots.count)
+		return "sessions that began or ended uncounted";
 	return sums->embryo_count == t->embryos ? NULL : "count of embryos";
 }
 

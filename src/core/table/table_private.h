@@ -8,7 +8,8 @@
  *   record.h        how a record tells that it is whole
  *   table_check.c   the self-check
  *   session_find.c  look-up
- *   session.c       opening, closing, listing, sweeping
+ *   session_life.c  how sessions begin and end
+ *   session.c       their indexes, listing, sweeping
  *   mapping.c       mappings, and which remote addresses they have sessions with
  *   port.c          use of ports, choice of a free one
  *   rest.c          ports that rest after use
@@ -149,6 +150,12 @@ struct table {
 	uint32_t rest_first, rest_last;
 	uint32_t sweep_at, sweep_host_at;
 	uint64_t long_probes;
+
+	struct events events;
+	uint64_t *counters;			 /* NAT_REASON_COUNT of them: own_counters, or the owner's */
+	uint64_t restored, opened;		 /* sessions, since attach */
+	uint64_t ended[SESSION_END_COUNT];	 /* likewise */
+	uint64_t own_counters[NAT_REASON_COUNT]; /* until table_count_into() */
 };
 
 /* ---- table.c ---- */
@@ -253,17 +260,31 @@ struct session_hashes {
 void session_hash(const struct table *t, const struct session *s, struct session_hashes *h);
 /* Enters a written record into every index and count. False, with nothing changed, if something has no room. */
 bool session_link(struct table *t, uint32_t i, const struct session_hashes *h);
-/* Makes the record a free one, its state first. */
-void session_withdraw(struct table *t, uint32_t i);
+/* Takes it out of them. */
+void session_unlink(struct table *t, uint32_t i, uint32_t now_s);
 /* Asks for the buckets that opening or closing this session will read. */
 void session_prefetch(const struct table *t, const struct session *s, const struct session_hashes *h);
 /* The next step, where much is opened or closed at once: asks for what those buckets lead to. `is_shared`: its mapping is known
  * to be another's too. */
 void session_prefetch_more(const struct table *t, const struct session *s, const struct session_hashes *h,
 			   bool is_shared);
+/* The buckets of its whole key, and of its peer. */
+void session_prefetch_whole(const struct table *t, const struct session *s);
 /* In and out of the indexes of whole keys: for what its endpoints do not lead to. False: no room. */
 bool session_enter_whole(struct table *t, uint32_t i);
 void session_leave_whole(struct table *t, uint32_t i);
+
+static inline bool session_is_embryo(const struct table *t, uint32_t i)
+{
+	return (t->cold[i].generation & COLD_ANSWERED) == 0;
+}
+
+/* ---- session_life.c ---- */
+
+/* Makes the record a free one, its state first. */
+void session_withdraw(struct table *t, uint32_t i);
+/* Records an event about this session, or its mapping. */
+void session_record(struct table *t, uint32_t i, enum event_type type, uint8_t reason);
 
 /* ---- session_find.c ---- */
 
@@ -287,7 +308,10 @@ bool mapping_leave(struct table *t, uint32_t i, uint32_t now_s);
 bool mapping_is_holder(const struct table *t, uint32_t i);
 /* It has become one (1), or is none any more (-1). */
 void mapping_change_holders(struct table *t, uint32_t i, int by);
-void mapping_relist(struct table *t); /* rebuilds the internal index */
+/* Rebuilds the internal index: begin; each session, false if its mapping has no room and it must be closed; the groups. */
+void mapping_relist_begin(struct table *t);
+bool mapping_relist_session(struct table *t, uint32_t i);
+void mapping_relist_groups(struct table *t);
 /* Reference of the mapping that owns an external endpoint, timed out or not; INDEX_NONE. */
 uint32_t mapping_owner(const struct table *t, unsigned class_, uint16_t ext, uint16_t port);
 /* Reference that the internal index has under the key of mapping `ref`; INDEX_NONE. */

@@ -26,7 +26,8 @@ enum {
 	CONFIG_GROUP_SIZE = 33,	  /* utmp's 32 and the NUL */
 	CONFIG_QUEUES_MAX = 64,
 	CONFIG_SESSIONS_MAX = 16777215, /* TABLE_MAX_SESSIONS */
-	CONFIG_ADDRESSES_MAX = 65534,	/* outside addresses in all, the shared one included */
+	CONFIG_EVENTS_MAX = 16777215,
+	CONFIG_ADDRESSES_MAX = 65534, /* outside addresses in all, the shared one included */
 	CONFIG_FORWARDS_MAX = 65534,
 	CONFIG_FILE_MAX = 16 << 20, /* bytes */
 	CONFIG_PROBLEMS_MAX = 200,  /* kept in one report */

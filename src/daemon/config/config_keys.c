@@ -119,6 +119,7 @@ static const struct config_key keys[] = {
 	{NUMBER("limits", "ports_per_host", limits.ports_per_host, 0, CONFIG_SESSIONS_MAX, 0, "")},
 	{NUMBER("limits", "new_sessions_per_host", limits.new_sessions_per_host, 0, 1000000, 0, " a second")},
 	{NUMBER("limits", "fragments", limits.fragments, 1, 65536, 4096, "")},
+	{NUMBER("limits", "events", limits.events, 1024, CONFIG_EVENTS_MAX, 65536, "")},
 
 	WORD("control", "socket", AT(control.socket), "\"" CONFIG_SOCKET_DEFAULT "\"", config_set_socket),
 	WORD("control", "group", AT(control.group), "\"\"", config_set_group),

@@ -67,6 +67,7 @@ static void unmap(void **p, size_t len)
 static void unmap_all(struct nat_memory *n)
 {
 	unmap(&n->fragments, n->fragments_len);
+	unmap(&n->table.events, n->table.events_len);
 	unmap(&n->table.scratch, n->table.scratch_len);
 	unmap(&n->table.records, n->table.records_len);
 }
@@ -91,6 +92,8 @@ static int map_all(struct nat_memory *n, int *fd)
 	}
 	r = map_anonymous(&n->table.scratch, n->table.scratch_len);
 	if (r == 0)
+		r = map_anonymous(&n->table.events, n->table.events_len);
+	if (r == 0)
 		r = map_anonymous(&n->fragments, n->fragments_len);
 out:
 	if (r < 0) {
@@ -114,6 +117,7 @@ static void size_up(struct nat_memory *n, const struct memory_want *want, uint32
 		.max_sessions = sessions,
 		.max_addresses = want->addresses,
 		.max_fragments = fragments,
+		.table.max_events = want->events,
 	};
 	nat_memory_need(n);
 }

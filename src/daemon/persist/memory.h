@@ -23,6 +23,7 @@ struct memory_want {
 		sessions; /* limits.sessions: what must be had at least; the most that a table can hold is tried first */
 	uint32_t fragments; /* limits.fragments likewise */
 	uint32_t addresses;
+	uint32_t events; /* limits.events; 0: none are kept */
 };
 
 /*

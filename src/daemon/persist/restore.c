@@ -116,7 +116,8 @@ struct nat *restore_table(struct persist *p, const struct nat_policy *policy, ui
 {
 	const struct memory_want want = {.sessions = policy->limits.sessions,
 					 .fragments = policy->limits.fragments,
-					 .addresses = TABLE_MAX_ADDRESSES};
+					 .addresses = TABLE_MAX_ADDRESSES,
+					 .events = policy->limits.events};
 	struct table_attach_report report;
 	uint64_t since_ms = loop_clock_ms();
 	int r = open_memory(p, &want);
