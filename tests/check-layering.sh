@@ -123,7 +123,7 @@ found=$(
 	check_own daemon core common
 	check_own ctl common
 	check_rooms core base packet policy table tcp fragment nat
-	check_rooms daemon base config kernel setup steering routing path persist sandbox control
+	check_rooms daemon base config steering kernel setup routing path persist sandbox control
 	check_rooms common
 	check_rooms ctl
 	# stdlib.h is for calloc and free; that nothing else of it is used shows in the symbols below.

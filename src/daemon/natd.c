@@ -215,7 +215,7 @@ static void restore_routing(struct natd *n)
 
 	privs_raise(&n->sandbox.privs);
 	for (int attempt = 0; r < 0 && attempt < RESTORE_ATTEMPTS; attempt++)
-		r = routing_restore(n->routing);
+		r = routing_restore(n->routing, n->setup->config->routing_on_stop);
 	privs_lower(&n->sandbox.privs);
 	if (r < 0)
 		log_error(SUB_ROUTING, "not everything could be put back: %s", routing_error(n->routing));

@@ -56,7 +56,7 @@ static int apply_routing(struct natd *n, const struct setup *s)
 	int r;
 
 	privs_raise(&n->sandbox.privs);
-	r = routing_apply(n->routing, s->config, &s->facts, &s->policy, &s->ports);
+	r = routing_apply(n->routing, s->config, &s->facts, s->steering);
 	privs_lower(&n->sandbox.privs);
 	n->control.is_routed = r == 0;
 	return r;

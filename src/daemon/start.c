@@ -229,7 +229,7 @@ static enum natd_exit start_routing(struct natd *n)
 	n->control.netlink = n->netlink;
 	n->control.routing = n->routing;
 	privs_raise(&n->sandbox.privs);
-	r = routing_apply(n->routing, s->config, &s->facts, &s->policy, &s->ports);
+	r = routing_apply(n->routing, s->config, &s->facts, s->steering);
 	privs_lower(&n->sandbox.privs);
 	if (r < 0) {
 		log_error(SUB_ROUTING, "%s", routing_error(n->routing));

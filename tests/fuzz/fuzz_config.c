@@ -48,8 +48,22 @@ static void check_policy(const struct natd_config *c, struct config_report *repo
 {
 	static const struct host_address wan = {0xc0000202, 0xc0000202, 24, false};
 	static const struct host_address lan = {0x0a080001, 0x0a080001, 24, false};
-	static const struct host_interface inside = {"lan", true, 1420, &lan, 1};
-	static const struct host_facts facts = {{"wan", true, 1500, &wan, 1}, &inside, 1};
+	static const struct host_interface inside = {.name = "lan",
+						     .index = 2,
+						     .exists = true,
+						     .is_up = true,
+						     .mtu = 1420,
+						     .addresses = &lan,
+						     .n_addresses = 1};
+	static const struct host_facts facts = {.outside = {.name = "wan",
+							    .index = 2,
+							    .exists = true,
+							    .is_up = true,
+							    .mtu = 1500,
+							    .addresses = &wan,
+							    .n_addresses = 1},
+						.inside = &inside,
+						.n_inside = 1};
 	struct policy_storage storage = {0};
 	struct nat_policy policy;
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """What the kernel steers to natd and what it leaves to the host: the rules of routing_plan.h, with real packets."""
+import contextlib
 import socket
 
 import pytest
@@ -55,19 +56,101 @@ def test_datagram_to_the_host_arrives_whole(lab, natd, size):
         assert host.recvfrom(65536)[0] == some_bytes(size)
 
 
+def speaks(lab, host, port=20000):
+    """The host's listener is reached from outside."""
+    with lab.server.socket() as sock:
+        sock.connect((Lab.OUTSIDE, port))
+        with host.accept()[0] as accepted:
+            accepted.sendall(b"host")
+            return sock.recv(10) == b"host"
+
+
 def test_ports_of_the_host_within_natds_range_stay_the_hosts(lab, start_natd):
     with lab.gateway.tcp_listener(Lab.OUTSIDE, 20000) as host:
         start_natd()
-        assert "dport 20000 lookup local" in lab.gateway.run("ip", "rule").stdout
-        with lab.server.socket() as sock:
-            sock.connect((Lab.OUTSIDE, 20000))
-            with host.accept()[0] as accepted:
-                accepted.sendall(b"host")
-            assert sock.recv(10) == b"host"
+        assert speaks(lab, host)
 
 
-def test_other_protocols_to_a_shared_address_are_the_hosts(lab, natd):
-    assert not steered(lab, lab.server, IP(src=SERVER, dst=Lab.OUTSIDE) / GRE() / b"x")
+def test_fault_12_a_socket_opened_later_works_at_once(lab, natd):
+    with lab.gateway.tcp_listener(Lab.OUTSIDE, 20000) as host:
+        assert speaks(lab, host)
+    with lab.gateway.udp(port=20002) as host, lab.server.udp() as sock:
+        sock.sendto(b"now", (Lab.OUTSIDE, 20002))
+        assert host.recv(10) == b"now"
+
+
+@pytest.mark.parametrize("connected", [False, True])
+def test_fault_11_a_local_user_cannot_take_a_live_port(lab, natd, udp_echo, connected):
+    udp_echo()
+    with lab.client.udp() as sock, lab.gateway.udp() as thief:
+        sock.sendto(b"1", (SERVER, 7))
+        port = int(sock.recv(100).split()[1])
+        thief.close()
+        thief = lab.gateway.udp(port=port)
+        if connected:
+            thief.connect((SERVER, 7))
+        for i in range(20):  # also after natd has listed the host's sockets
+            sock.sendto(b"2", (SERVER, 7))
+            assert sock.recv(100).split()[1] == str(port).encode()
+        thief.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            thief.recv(10)
+        thief.close()
+
+
+def count_rules(lab):
+    return sum("proto 21" in line for line in lab.gateway.run("ip", "rule").stdout.splitlines()) + 1
+
+
+def forwards_on(ports):
+    return "forwards = (" + ",".join(
+        f'{{ name = "f{p}"; protocol = [ "tcp", "udp" ]; port = {p}; to = "10.8.0.2"; }}' for p in ports) + ");"
+
+
+@pytest.mark.parametrize("count", [0, 10, 2000])
+def test_fault_14_rules_do_not_grow_with_forwards(lab, start_natd, count):
+    start_natd({"more": forwards_on(range(1001, 1001 + 2 * count, 2)) if count else ""})
+    assert count_rules(lab) <= 8 + 4 + 4
+
+
+def test_fault_14_between_many_forwards_the_host_and_the_forwards_work(lab, start_natd):
+    start_natd({"more": forwards_on(range(1, 4000, 2))})
+    with lab.gateway.tcp_listener(port=1000) as host, lab.client.tcp_listener(port=1001) as inside:
+        assert speaks(lab, host, 1000)
+        assert speaks(lab, inside, 1001)
+
+
+def test_many_sockets_of_the_host_make_no_rules(lab, natd):
+    before = count_rules(lab)
+    with contextlib.ExitStack() as stack:
+        hosts = [stack.enter_context(lab.gateway.udp(port=port)) for port in range(20001, 20601, 2)]
+        with lab.server.udp() as sock:
+            for host in hosts[::50]:
+                sock.sendto(b"x", (Lab.OUTSIDE, host.getsockname()[1]))
+                assert host.recv(10) == b"x"
+        assert count_rules(lab) == before
+
+
+@pytest.mark.parametrize("proto", [47, 50, 132])
+def test_fault_15_protocols_without_ports_work_both_ways(lab, natd, proto):
+    with lab.server.capture("eth0") as seen:
+        lab.client.send_ip(IP(src=CLIENT, dst=SERVER, proto=proto) / Raw(b"\0" * 40))
+        seen.wait(lambda p: p.src == Lab.OUTSIDE and p.proto == proto)
+    with lab.client.capture("eth0") as seen:
+        lab.server.send_ip(IP(src=SERVER, dst=Lab.OUTSIDE, proto=proto) / Raw(b"\0" * 40))
+        seen.wait(lambda p: p.src == SERVER and p.dst == CLIENT and p.proto == proto)
+
+
+@pytest.mark.parametrize("proto", [4, 41, 115, 253])
+def test_fault_15_protocols_that_cannot_come_back_are_refused(lab, natd, proto):
+    with natd.counted(drop_other_protocol=1):
+        lab.client.send_ip(IP(src=CLIENT, dst=SERVER, proto=proto) / Raw(b"\0" * 40))
+
+
+def test_other_protocols_of_the_host_still_reach_it(lab, natd):
+    with lab.gateway.socket(kind=socket.SOCK_RAW, protocol=47) as host:
+        lab.server.send_ip(IP(src=SERVER, dst=Lab.OUTSIDE) / GRE() / b"host's own")
+        assert b"host's own" in host.recv(100)
 
 
 def test_c2_18_inside_hosts_are_not_reached_directly(lab, natd):

@@ -46,9 +46,27 @@ static void setup(void)
 	host.wan[0] = address(WAN, 24);
 	host.lan[0] = address(LAN, 24);
 	host.dmz[0] = address(DMZ, 26);
-	host.facts.outside = (struct host_interface){"eth0", true, 1500, host.wan, 1};
-	host.inside[0] = (struct host_interface){"lan", true, 1420, host.lan, 1};
-	host.inside[1] = (struct host_interface){"dmz", true, 9000, host.dmz, 1};
+	host.facts.outside = (struct host_interface){.name = "eth0",
+						     .index = 2,
+						     .exists = true,
+						     .is_up = true,
+						     .mtu = 1500,
+						     .addresses = host.wan,
+						     .n_addresses = 1};
+	host.inside[0] = (struct host_interface){.name = "lan",
+						 .index = 2,
+						 .exists = true,
+						 .is_up = true,
+						 .mtu = 1420,
+						 .addresses = host.lan,
+						 .n_addresses = 1};
+	host.inside[1] = (struct host_interface){.name = "dmz",
+						 .index = 2,
+						 .exists = true,
+						 .is_up = true,
+						 .mtu = 9000,
+						 .addresses = host.dmz,
+						 .n_addresses = 1};
 	host.facts.inside = host.inside;
 	host.facts.n_inside = 2;
 }

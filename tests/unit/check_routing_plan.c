@@ -15,7 +15,6 @@ enum { MAIN = 254, LOCAL = 255, NATD = ROUTING_TABLE, REFUSED = 1, NOWHERE = 0 }
 enum { SHARED = IP(203, 0, 113, 1), POOL = IP(203, 0, 113, 9), INSIDE = IP(10, 8, 0, 2), INSIDE_2 = IP(10, 9, 0, 2) };
 enum { REMOTE = IP(198, 51, 100, 7), EXEMPT = IP(172, 16, 0, 5), GATEWAY = IP(10, 8, 0, 1) };
 
-static const char *const inside_names[] = {"lan0", "lan1"};
 static const struct nat_prefix inside[] = {{IP(10, 8, 0, 0), 24, 0}, {IP(10, 9, 0, 0), 24, 0}};
 static const struct nat_prefix exempt[] = {{IP(172, 16, 0, 0), 12, 0}};
 static const struct nat_prefix onlink[] = {{IP(203, 0, 113, 0), 24, 0}};
@@ -29,11 +28,24 @@ static const struct nat_forward forwards[] = {
 	{.name = "web", .protocols = 1 << CLASS_TCP, .ports = {80, 80}},
 	{.name = "elsewhere", .protocols = 1 << CLASS_UDP, .address = POOL, .ports = {53, 53}},
 };
-static const struct nat_range host_tcp[] = {{20000, 20001}, {61000, 61000}, {65534, 65534}};
+static const struct steering_interface interfaces[] = {{"lan0", 3}, {"lan1", 4}};
+static const int prefix_out[] = {3, 4};
 
 static struct nat_policy policy;
+static struct steering_input table;
+static struct steering *steering;
 static struct routing_input input;
 static struct routing_plan plan;
+
+/* The plan for `policy`, `table` and `input` as they are now. */
+static void make(void)
+{
+	steering_destroy(steering);
+	steering = steering_create(&table);
+	ck_assert_ptr_nonnull(steering);
+	input.steering = steering;
+	ck_assert(routing_plan_make(&input, &plan));
+}
 
 static void setup(void)
 {
@@ -47,24 +59,28 @@ static void setup(void)
 				     .n_shared_ports = 2,
 				     .forwards = forwards,
 				     .n_forwards = 2};
-	input = (struct routing_input){.tun = "natd0",
-				       .outside = "eth0",
-				       .inside = inside_names,
-				       .n_inside = 2,
-				       .policy = &policy,
-				       .exempt_is_outside = exempt_is_outside,
+	table = (struct steering_input){.tun = "natd0",
+					.outside = "eth0",
+					.outside_index = 2,
+					.inside = interfaces,
+					.n_inside = 2,
+					.policy = &policy,
+					.prefix_out = prefix_out,
+					.exempt_is_outside = exempt_is_outside,
+					.ephemeral = {32768, 60999}};
+	input = (struct routing_input){.place = {.slot = 0, .table = ROUTING_TABLE, .protocol = NETLINK_PROTOCOL},
 				       .onlink = onlink,
 				       .n_onlink = 1,
-				       .host_tcp = host_tcp,
-				       .n_host_tcp = 3,
 				       .outside_was_forwarding = true};
 	memset(&plan, 0, sizeof(plan));
-	ck_assert(routing_plan_make(&input, &plan));
+	make();
 }
 
 static void teardown(void)
 {
 	routing_plan_fini(&plan);
+	steering_destroy(steering);
+	steering = NULL;
 }
 
 /* ---- the model: objects [0, n) of the plan are in place; `skip` one more is not ---- */
@@ -83,6 +99,8 @@ static bool prefix_has(const struct nat_prefix *p, uint32_t a)
 
 static bool rule_matches(const struct netlink_rule *r, const struct probe *p)
 {
+	if (r->mark) /* natd's own packets are not modelled */
+		return false;
 	if (r->iif[0] && strcmp(r->iif, p->iif) != 0)
 		return false;
 	if (r->ip_proto && r->ip_proto != p->proto)
@@ -92,17 +110,25 @@ static bool rule_matches(const struct netlink_rule *r, const struct probe *p)
 	return prefix_has(&r->from, p->src) && prefix_has(&r->to, p->dst);
 }
 
-/* Does the table know the destination? The local one only the host's own addresses, the main one everything. */
-static bool table_has(uint32_t table, uint32_t dst)
+/* What a table says: NOWHERE, REFUSED, or the table; any of natd's own that leads to the TUN is NATD. Objects [0, n). */
+static int ask_table(uint32_t number, uint32_t dst, uint32_t n)
 {
-	return table != LOCAL || dst == SHARED || dst == GATEWAY;
-}
+	int result = NOWHERE;
 
-static int rule_result(const struct netlink_rule *r, uint32_t dst)
-{
-	if (r->action != NETLINK_LOOKUP)
-		return REFUSED;
-	return table_has(r->table, dst) ? (int)r->table : NOWHERE;
+	if (number == LOCAL)
+		return dst == SHARED || dst == GATEWAY ? LOCAL : NOWHERE;
+	if (number == MAIN)
+		return MAIN;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct routing_object *o = &plan.objects[i];
+
+		if (o->kind != ROUTING_ROUTE || o->route.table != number || !prefix_has(&o->route.to, dst))
+			continue;
+		if (!o->route.closed)
+			return NATD;
+		result = REFUSED;
+	}
+	return result;
 }
 
 /* What the kernel does with the packet: the table that decides, or REFUSED. `removed` are taken out of the n. */
@@ -114,16 +140,18 @@ static int look_up(const struct probe *p, uint32_t n, const bool *removed)
 
 	for (i = 0; i < n; i++)
 		local_moved |= plan.objects[i].kind == ROUTING_LOCAL_MOVE && !(removed && removed[i]);
-	if (!local_moved && table_has(LOCAL, p->dst))
+	if (!local_moved && ask_table(LOCAL, p->dst, n) == LOCAL)
 		return LOCAL;
 	for (pref = ROUTING_PREF_FIRST; pref <= ROUTING_PREF_LAST; pref++) {
+		if (pref == ROUTING_PREF_LOCAL && local_moved && ask_table(LOCAL, p->dst, n) == LOCAL)
+			return LOCAL;
 		for (i = 0; i < n; i++) {
 			const struct routing_object *o = &plan.objects[i];
 
 			if (o->kind != ROUTING_RULE || o->rule.priority != pref || (removed && removed[i]) ||
 			    !rule_matches(&o->rule, p))
 				continue;
-			result = rule_result(&o->rule, p->dst);
+			result = o->rule.action == NETLINK_LOOKUP ? ask_table(o->rule.table, p->dst, n) : REFUSED;
 			if (result != NOWHERE)
 				return result;
 		}
@@ -146,35 +174,37 @@ static const struct {
 	{"inside to the gateway", {"lan0", INSIDE, GATEWAY, 17, 53}, LOCAL},
 	{"answer to natd", {"eth0", REMOTE, SHARED, 6, 30000}, NATD},
 	{"first and last of natd's ports", {"eth0", REMOTE, SHARED, 17, 16384}, NATD},
-	{"the last before a host socket at 65534", {"eth0", REMOTE, SHARED, 6, 65533}, NATD},
-	{"host socket at the last port", {"eth0", REMOTE, SHARED, 6, 65534}, LOCAL},
-	{"that port is natd's for UDP", {"eth0", REMOTE, SHARED, 17, 65534}, NATD},
 	{"65535 goes by way of natd", {"eth0", REMOTE, SHARED, 6, 65535}, NATD},
 	{"host's port", {"eth0", REMOTE, SHARED, 6, 22}, LOCAL},
 	{"host's ephemeral port", {"eth0", REMOTE, SHARED, 17, 40000}, LOCAL},
-	{"host's socket in natd's range", {"eth0", REMOTE, SHARED, 6, 20001}, LOCAL},
-	{"beside it", {"eth0", REMOTE, SHARED, 6, 20002}, NATD},
-	{"host socket at the start of a range", {"eth0", REMOTE, SHARED, 6, 61000}, LOCAL},
+	{"host's socket in natd's range", {"eth0", REMOTE, SHARED, 6, 20001}, NATD},
 	{"forward", {"eth0", REMOTE, SHARED, 6, 80}, NATD},
 	{"forward of the other protocol", {"eth0", REMOTE, SHARED, 17, 80}, LOCAL},
 	{"forward of another address", {"eth0", REMOTE, SHARED, 17, 53}, LOCAL},
 	{"any fragment", {"eth0", REMOTE, SHARED, 17, 0}, NATD},
+	{"the last of natd's ports", {"eth0", REMOTE, SHARED, 6, 65534}, NATD},
+	{"ESP", {"eth0", REMOTE, SHARED, 50, 0}, NATD},
+	{"SCTP with what is like a host's port", {"eth0", REMOTE, SHARED, 132, 22}, NATD},
+	{"IPIP stays the host's", {"eth0", REMOTE, SHARED, 4, 0}, LOCAL},
+	{"the look-up before an answer by ARP", {"eth0", REMOTE, SHARED, 0, 0}, LOCAL},
+	{"26 a source of another inside interface", {"lan1", INSIDE, REMOTE, 6, 443}, REFUSED},
+	{"26 the same by hairpin", {"lan1", INSIDE, SHARED, 6, 30000}, LOCAL},
 	{"ping of the host", {"eth0", REMOTE, SHARED, 1, 0}, LOCAL},
-	{"GRE to the host", {"eth0", REMOTE, SHARED, 47, 0}, LOCAL},
+	{"GRE to the host", {"eth0", REMOTE, SHARED, 47, 0}, NATD},
 	{"pool, any protocol", {"eth0", REMOTE, POOL, 47, 0}, NATD},
 	{"pool, last address", {"eth0", REMOTE, IP(203, 0, 113, 12), 1, 0}, NATD},
 	{"beyond the pool", {"eth0", REMOTE, IP(203, 0, 113, 13), 6, 30000}, MAIN},
 	{"before the pool", {"eth0", REMOTE, IP(203, 0, 113, 7), 6, 30000}, MAIN},
 	{"pool from the host itself", {"lo", SHARED, POOL, 6, 80}, NATD},
-	{"pool from the TUN would loop", {"natd0", REMOTE, POOL, 6, 80}, REFUSED},
+	{"pool from the TUN: natd never sends there", {"natd0", REMOTE, POOL, 6, 80}, MAIN},
 	{"hairpin", {"lan0", INSIDE, SHARED, 17, 30000}, NATD},
 	{"hairpin to a forward", {"lan1", INSIDE_2, SHARED, 6, 80}, NATD},
 	{"hairpin, fragment", {"lan0", INSIDE, SHARED, 17, 0}, NATD},
 	{"hairpin to the pool", {"lan0", INSIDE, POOL, 6, 80}, NATD},
 	{"inside to the host's port", {"lan0", INSIDE, SHARED, 6, 22}, LOCAL},
-	{"C2-3 inside host plays the remote one", {"lan0", REMOTE, SHARED, 6, 30000}, REFUSED},
+	{"C2-3 inside host plays the remote one", {"lan0", REMOTE, SHARED, 6, 30000}, LOCAL},
 	{"C2-3 the same to the pool", {"lan0", REMOTE, POOL, 6, 80}, REFUSED},
-	{"C2-3 the same in a fragment", {"lan0", REMOTE, SHARED, 17, 0}, REFUSED},
+	{"C2-3 the same in a fragment", {"lan0", REMOTE, SHARED, 17, 0}, LOCAL},
 	{"C2-17 inside source from outside", {"eth0", INSIDE, SHARED, 6, 22}, REFUSED},
 	{"C2-17 the same to natd's port", {"eth0", INSIDE_2, SHARED, 17, 30000}, REFUSED},
 	{"C2-18 direct access", {"eth0", REMOTE, INSIDE, 6, 22}, REFUSED},
@@ -215,17 +245,19 @@ END_TEST
 /* An order that removes by preference, the last resort at the end, is closed until nothing is left. */
 START_TEST(test_inside_never_leaves_untranslated_while_it_is_taken_away)
 {
-	static const uint32_t order[] = {9, 8, 7, 6, 5, 4, 3, 2, 1};
 	const struct probe p = {"lan0", INSIDE, REMOTE, 6, 443};
 	bool *removed = calloc(plan.n_objects, sizeof(*removed));
-	uint32_t i, k;
+	uint32_t i, pref;
 
 	ck_assert_ptr_nonnull(removed);
 	for (i = 0; i < plan.n_objects; i++)
 		removed[i] = plan.objects[i].kind == ROUTING_LOCAL_MOVE;
-	for (k = 0; k < sizeof(order) / sizeof(order[0]); k++) {
+	for (pref = ROUTING_PREF_LAST; pref >= ROUTING_PREF_FIRST; pref--) {
 		for (i = 0; i < plan.n_objects; i++) {
-			removed[i] |= plan.objects[i].kind == ROUTING_RULE && plan.objects[i].rule.priority == order[k];
+			const struct routing_object *o = &plan.objects[i];
+
+			removed[i] |=
+				o->kind == ROUTING_RULE && o->rule.priority == pref && !routing_plan_is_last(&o->rule);
 			ck_assert_int_ne(look_up(&p, plan.n_objects, removed), MAIN);
 		}
 	}
@@ -250,7 +282,7 @@ START_TEST(test_outside_is_closed_where_the_host_did_not_forward)
 
 	ck_assert_int_eq(look_up(&transit, plan.n_objects, NULL), MAIN);
 	input.outside_was_forwarding = false;
-	ck_assert(routing_plan_make(&input, &plan));
+	make();
 	ck_assert_int_eq(look_up(&transit, plan.n_objects, NULL), REFUSED);
 	ck_assert_int_eq(look_up(&own, plan.n_objects, NULL), LOCAL);
 }
@@ -262,19 +294,55 @@ START_TEST(test_6888_6_answers_of_exempt_pass_only_where_the_way_is_outside)
 	const struct probe spoofed = {"eth0", INSIDE_2, INSIDE, 6, 22};
 
 	ck_assert_int_eq(look_up(&spoofed, plan.n_objects, NULL), REFUSED);
-	input.exempt_is_outside = NULL;
-	ck_assert(routing_plan_make(&input, &plan));
+	table.exempt_is_outside = NULL;
+	make();
 	ck_assert_int_eq(look_up(&p, plan.n_objects, NULL), REFUSED);
 }
 END_TEST
 
-START_TEST(test_without_inside_interfaces_there_is_nothing_to_translate)
+/* Fault 20: rules by prefix. */
+START_TEST(test_without_inside_interfaces_the_prefixes_decide)
 {
-	const struct probe p = {"lan0", INSIDE, REMOTE, 6, 443};
+	const struct probe out = {"wg7", INSIDE, REMOTE, 6, 443}, other = {"wg7", REMOTE, EXEMPT, 6, 443};
+	const struct probe hairpin = {"wg7", INSIDE, SHARED, 6, 30000}, back = {"natd0", INSIDE, SHARED, 6, 5000};
 
-	input.n_inside = 0;
-	ck_assert(routing_plan_make(&input, &plan));
-	ck_assert_int_eq(look_up(&p, plan.n_objects, NULL), MAIN);
+	table.n_inside = 0;
+	make();
+	ck_assert_int_eq(look_up(&out, plan.n_objects, NULL), NATD);
+	ck_assert_int_eq(look_up(&hairpin, plan.n_objects, NULL), NATD);
+	ck_assert_int_eq(look_up(&back, plan.n_objects, NULL), LOCAL);
+	ck_assert_int_eq(look_up(&other, plan.n_objects, NULL), MAIN);
+}
+END_TEST
+
+static uint32_t count_rules(void)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < plan.n_objects; i++)
+		n += plan.objects[i].kind == ROUTING_RULE || plan.objects[i].kind == ROUTING_LOCAL_MOVE;
+	return n;
+}
+
+/* Fault 14. A pool adds two rules, an exempt prefix one for each interface and answer. */
+START_TEST(test_number_of_rules_has_a_bound)
+{
+	static struct nat_forward many[30000];
+
+	policy.n_exempt = 0;
+	policy.n_addresses = 1;
+	policy.n_inside = 1;
+	table.n_inside = 1;
+	input.outside_was_forwarding = false;
+	for (uint32_t n = 0; n <= 30000; n += 15000) {
+		for (uint32_t i = 0; i < n; i++)
+			many[i] = (struct nat_forward){.protocols = 1 << CLASS_TCP | 1 << CLASS_UDP,
+						       .ports = {(uint16_t)(2 * i + 1), (uint16_t)(2 * i + 1)}};
+		policy.forwards = many;
+		policy.n_forwards = n;
+		make();
+		ck_assert_uint_le(count_rules(), 8 + 4 + 4);
+	}
 }
 END_TEST
 
@@ -286,63 +354,6 @@ static void draw_on(int cases_before)
 	for (i = 0; i < cases_before * 101; i++)
 		(void)unit_random();
 }
-
-/* Random ranges, sockets and forwards: each port is either named by one range or natd's. The oracle is a bitmap. */
-START_TEST(test_host_ranges_are_the_complement)
-{
-	struct nat_range shared[4], host[8], out[64];
-	struct nat_forward fw[6] = {0};
-	static bool is_natds[65536];
-	uint32_t n_shared = 0, n_host = 0, next = 1, i, n, port;
-	uint32_t named = 0;
-
-	draw_on(_i);
-	memset(is_natds, 0, sizeof(is_natds));
-	while (n_shared < 4 && next < 65000) {
-		shared[n_shared].first = (uint16_t)(next + unit_below(9000));
-		if (shared[n_shared].first < next)
-			break;
-		next = shared[n_shared].first + unit_below(9000);
-		shared[n_shared++].last = (uint16_t)(next > 65535 ? 65535 : next);
-		next += 2;
-	}
-	for (i = 0; i < n_shared; i++)
-		memset(is_natds + shared[i].first, 1, shared[i].last - shared[i].first + 1u);
-	for (next = 1; n_host < 8 && next < 60000; n_host++) {
-		host[n_host].first = (uint16_t)(next + unit_below(5000));
-		host[n_host].last = (uint16_t)(host[n_host].first + unit_below(3) * unit_below(500));
-		next = host[n_host].last + 2u;
-		memset(is_natds + host[n_host].first, 0, host[n_host].last - host[n_host].first + 1u);
-	}
-	for (i = 0; i < 6; i++) {
-		fw[i].protocols = i % 2 ? 1 << CLASS_TCP : 1 << CLASS_TCP | 1 << CLASS_UDP;
-		fw[i].address = i == 3 ? SHARED + 1 : i == 4 ? SHARED : 0;
-		fw[i].ports.first = (uint16_t)(1 + unit_below(65500));
-		fw[i].ports.last = (uint16_t)(fw[i].ports.first + unit_below(30));
-		if (i != 3)
-			memset(is_natds + fw[i].ports.first, 1, fw[i].ports.last - fw[i].ports.first + 1u);
-	}
-	policy.shared_ports = shared;
-	policy.n_shared_ports = n_shared;
-	policy.forwards = fw;
-	policy.n_forwards = 6;
-	input.host_tcp = host;
-	input.n_host_tcp = n_host;
-	n = (uint32_t)routing_plan_host_ranges(&input, CLASS_TCP, SHARED, out, n_shared + n_host + 6 + 1);
-	ck_assert_uint_le(n, n_shared + n_host + 6 + 1);
-	for (i = 0; i < n; i++) {
-		ck_assert_uint_ge(out[i].first, 1);
-		ck_assert_uint_le(out[i].last, 65534);
-		ck_assert_uint_le(out[i].first, out[i].last);
-		ck_assert(i == 0 || out[i].first > out[i - 1].last + 1);
-		for (port = out[i].first; port <= out[i].last; port++, named++)
-			ck_assert_msg(!is_natds[port], "port %u is natd's", port);
-	}
-	for (port = 1; port <= 65534; port++)
-		named += is_natds[port];
-	ck_assert_uint_eq(named, 65534);
-}
-END_TEST
 
 /* Every address of a random pool is covered by exactly one prefix in "from outside", and no other address. */
 START_TEST(test_pool_prefixes_cover_the_range_exactly)
@@ -357,16 +368,16 @@ START_TEST(test_pool_prefixes_cover_the_range_exactly)
 		pool.first = UINT32_MAX - unit_below(300);
 	policy.addresses = &pool;
 	policy.n_addresses = 1;
-	ck_assert(routing_plan_make(&input, &plan));
+	make();
 	for (a = pool.first - 3; a != pool.last + 4; a++) {
 		bool expected = a - pool.first <= pool.last - pool.first;
 		uint32_t covered = 0;
 
 		for (i = 0; i < plan.n_objects; i++) {
-			const struct netlink_rule *r = &plan.objects[i].rule;
+			const struct routing_object *o = &plan.objects[i];
 
-			covered += plan.objects[i].kind == ROUTING_RULE && r->priority == 5 &&
-				   strcmp(r->iif, "eth0") == 0 && prefix_has(&r->to, a);
+			covered += o->kind == ROUTING_ROUTE && !o->route.closed &&
+				   o->route.table == ROUTING_TABLE + 2 && prefix_has(&o->route.to, a);
 		}
 		ck_assert_uint_eq(covered, expected);
 	}
@@ -383,7 +394,7 @@ START_TEST(test_proxies_are_the_pool_addresses_on_the_link)
 	}
 	ck_assert_uint_eq(n, 5);
 	input.n_onlink = 0;
-	ck_assert(routing_plan_make(&input, &plan));
+	make();
 	for (i = 0; i < plan.n_objects; i++)
 		ck_assert_int_ne(plan.objects[i].kind, ROUTING_PROXY);
 }
@@ -410,12 +421,14 @@ START_TEST(test_settings)
 	ck_assert_int_eq(planned_value("net/ipv4/conf/eth0/forwarding"), 1);
 	ck_assert_int_eq(planned_value("net/ipv4/conf/lan1/forwarding"), 1);
 	ck_assert_int_eq(planned_value("net/ipv6/conf/natd0/disable_ipv6"), 1);
+	ck_assert_int_eq(planned_value("net/ipv4/tcp_early_demux"), 0);
+	ck_assert_int_eq(planned_value("net/ipv4/conf/eth0/accept_redirects"), 0);
 	for (i = 0; i < plan.n_objects; i++) {
 		if (plan.objects[i].kind == ROUTING_SYSCTL)
 			ck_assert_msg(sysctl_is_ours(plan.objects[i].sysctl.name), "%s", plan.objects[i].sysctl.name);
 	}
 	input.all_rp_filter = 1;
-	ck_assert(routing_plan_make(&input, &plan));
+	make();
 	ck_assert_int_eq(planned_value("net/ipv4/conf/natd0/rp_filter"), 2);
 }
 END_TEST
@@ -432,8 +445,8 @@ static Suite *make_suite(void)
 	tcase_add_test(t, test_host_reaches_itself_at_every_step);
 	tcase_add_test(t, test_outside_is_closed_where_the_host_did_not_forward);
 	tcase_add_test(t, test_6888_6_answers_of_exempt_pass_only_where_the_way_is_outside);
-	tcase_add_test(t, test_without_inside_interfaces_there_is_nothing_to_translate);
-	tcase_add_loop_test(t, test_host_ranges_are_the_complement, 0, 50);
+	tcase_add_test(t, test_without_inside_interfaces_the_prefixes_decide);
+	tcase_add_test(t, test_number_of_rules_has_a_bound);
 	tcase_add_loop_test(t, test_pool_prefixes_cover_the_range_exactly, 0, 20);
 	tcase_add_test(t, test_proxies_are_the_pool_addresses_on_the_link);
 	tcase_add_test(t, test_settings);

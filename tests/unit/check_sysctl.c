@@ -21,8 +21,8 @@ static void setup(void)
 	state.local_rule_moved = true;
 	state.local_rule_protocol = 2;
 	state.n_saved = 2;
-	state.saved[0] = (struct sysctl_saved){"net/ipv4/conf/eth0/forwarding", 0, 1};
-	state.saved[1] = (struct sysctl_saved){"net/ipv4/conf/br.5-x/rp_filter", -1, 2};
+	state.saved[0] = (struct sysctl_saved){"net/ipv4/conf/eth0/forwarding", 0, 1, false};
+	state.saved[1] = (struct sysctl_saved){"net/ipv4/conf/br.5-x/rp_filter", -1, 2, false};
 	ck_assert_int_eq(sysctl_state_store(path, &state), 0);
 }
 

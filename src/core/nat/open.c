@@ -204,7 +204,13 @@ static bool other_is_free(struct nat *n, const struct work *w, uint16_t ext)
 /* Other protocols have no ports: one inside host at a time per (address, protocol, remote), CVE-2014-8160. */
 static enum nat_reason take_other(struct nat *n, const struct work *w, struct endpoint *e)
 {
+	uint8_t proto = w->v.proto;
+
 	e->port = w->probe.key.local_port;
+	/* Nothing brings its answers to natd: better refused than half translated. */
+	if ((n->policy->shared_refused[proto / 64] >> proto % 64 & 1) &&
+	    rules_address_is_shared(n->rules, table_address(n->table, e->ext)))
+		return DROP_OTHER_PROTOCOL;
 	return other_is_free(n, w, e->ext) ? NAT_PASS : DROP_OTHER_BUSY;
 }
 
@@ -364,13 +370,25 @@ static uint8_t first_state(enum nat_dir dir)
 	return dir == DIR_OUT ? SESSION_SYN_OUT : SESSION_SYN_IN;
 }
 
+/* One of the ports that natd chooses from, without mapping and quarantine, where a socket of the host is: its first holder
+ * keeps it. */
+static bool has_hosts_socket(const struct nat *n, const struct work *w)
+{
+	enum nat_class c = (enum nat_class)w->v.class_;
+	int32_t slot = nat_external_slot(n, w->v.dst);
+
+	return n->port_in_use != NULL && !rules_port_is_forwarded(n->rules, c, w->v.dst, w->v.dport) &&
+	       (slot == TABLE_NONE || !table_port_used(n->table, c, (uint16_t)slot, w->v.dport)) &&
+	       n->port_in_use(n->port_ctx, c, w->v.dst, w->v.dport);
+}
+
 static bool is_hosts_port(const struct nat *n, const struct work *w)
 {
 	if (!rules_address_is_shared(n->rules, w->v.dst))
 		return false;
 	if (w->v.class_ != CLASS_TCP && w->v.class_ != CLASS_UDP)
 		return true;
-	return !nat_port_is_natds(n, (enum nat_class)w->v.class_, w->v.dst, w->v.dport);
+	return !nat_port_is_natds(n, (enum nat_class)w->v.class_, w->v.dst, w->v.dport) || has_hosts_socket(n, w);
 }
 
 static enum nat_reason check_hairpin(const struct nat *n, struct work *w)

@@ -100,6 +100,8 @@ struct nat_policy {
 	uint32_t n_addresses;
 	const struct nat_range *shared_ports; /* what natd may use of a shared address (query ids too) */
 	uint32_t n_shared_ports;
+	uint64_t shared_refused[4]; /* a bit for each protocol without ports whose answers to a shared address do not
+				     * reach natd: it is not translated there */
 	const struct nat_range *pool_ports; /* the same for the others */
 	uint32_t n_pool_ports;
 	const struct nat_forward *forwards; /* in file order: the first that matches wins */

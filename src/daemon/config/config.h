@@ -34,6 +34,7 @@ enum {
 };
 
 enum config_routing { ROUTING_MANAGED, ROUTING_NONE };
+enum routing_stop { ROUTING_STOP_CLOSED, ROUTING_STOP_RESTORE };
 
 struct config_tun {
 	char name[CONFIG_IFNAME_SIZE];
@@ -94,6 +95,8 @@ struct natd_config {
 	char *file; /* the name it was loaded under; NULL: defaults */
 	struct config_tun tun;
 	enum config_routing routing;
+	enum routing_stop routing_on_stop;
+	uint32_t routing_table; /* 0: chosen; it and the next number are natd's */
 	struct config_outside outside;
 	struct config_inside inside;
 	struct config_translation translation;

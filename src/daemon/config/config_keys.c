@@ -13,6 +13,8 @@
 #include "config_text.h"
 
 static const struct config_choice routing[] = {{"managed", ROUTING_MANAGED}, {"none", ROUTING_NONE}, {NULL, 0}};
+static const struct config_choice routing_on_stop[] = {
+	{"closed", ROUTING_STOP_CLOSED}, {"restore", ROUTING_STOP_RESTORE}, {NULL, 0}};
 static const struct config_choice unsolicited[] = {
 	{"drop", UNSOLICITED_DROP}, {"reject", UNSOLICITED_REJECT}, {"host", UNSOLICITED_HOST}, {NULL, 0}};
 static const struct config_choice mapping[] = {{"endpoint-independent", MAPPING_ENDPOINT_INDEPENDENT},
@@ -76,6 +78,8 @@ static const struct config_key keys[] = {
 	{NUMBER("tun", "busy_poll", tun.busy_poll, 0, 1000, 100, " microseconds")},
 
 	CHOICE("", "routing", routing, ROUTING_MANAGED, routing),
+	CHOICE("", "routing_on_stop", routing_on_stop, ROUTING_STOP_CLOSED, routing_on_stop),
+	{NUMBER("", "routing_table", routing_table, 256, 2147483646, 0, ""), .zero_too = true},
 
 	WORD("outside", "interface", AT(outside.interface), "", config_set_outside_interface),
 	LIST("outside", "addresses", "[ \"interface\" ]", config_set_addresses),

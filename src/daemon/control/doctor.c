@@ -253,15 +253,27 @@ static void check_ephemeral(struct visit *v)
 	find(v, CTL_CHECK_OK, "natd's ports are apart from those of the host's own connections");
 }
 
+/* Ports of the host's sockets within natd's own. */
+static uint32_t count_within(const struct steering_ports *open, const struct nat_policy *p)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < p->n_shared_ports; i++) {
+		for (uint32_t port = p->shared_ports[i].first; port <= p->shared_ports[i].last; port++)
+			n += steering_port_is_set(open, (uint16_t)port);
+	}
+	return n;
+}
+
 static void check_host_sockets(struct visit *v)
 {
 	const struct hostports *h = &v->setup->ports;
-	uint32_t count = h->n_tcp + h->n_udp;
+	uint32_t count = count_within(&h->tcp, &v->setup->policy) + count_within(&h->udp, &v->setup->policy);
 
 	if (!setup_is_shared(v->setup) || count == 0)
 		return;
-	find(v, CTL_CHECK_OK, "the host itself uses %s%" PRIu32 " port ranges within natd's: they are left to it",
-	     h->is_cut ? "over " : "", count);
+	find(v, CTL_CHECK_OK, "the host itself has sockets on %" PRIu32 " of natd's ports: natd leaves those alone",
+	     count);
 }
 
 static void check_usage(struct visit *v)

@@ -12,81 +12,32 @@
 
 /* ---- listing ---- */
 
-/* One bit a port: sockets are many, and come in no order. */
-struct port_set {
-	uint32_t bits[65536 / 32];
-};
-
 static bool take_socket(void *ctx, const struct netlink_socket *s)
 {
-	struct port_set *set = ctx;
+	struct steering_ports *set = ctx;
 
 	if (s->address >> 24 != 127) /* nothing from a wire reaches the loopback network */
-		set->bits[s->port / 32] |= 1u << s->port % 32;
+		set->bits[s->port / 64] |= UINT64_C(1) << s->port % 64;
 	return true;
 }
 
-static bool has_port(const struct port_set *set, uint32_t port)
+int hostports_list(struct netlink *nl, struct hostports *out)
 {
-	return set->bits[port / 32] >> port % 32 & 1;
-}
-
-/* The ports of the set as ranges; their number. */
-static uint32_t to_ranges(const struct port_set *set, struct nat_range out[HOSTPORTS_MAX], bool *is_cut)
-{
-	uint32_t port, n = 0;
-
-	for (port = 1; port < 65536; port++) {
-		if (!has_port(set, port))
-			continue;
-		if (n > 0 && out[n - 1].last == port - 1) {
-			out[n - 1].last = (uint16_t)port;
-			continue;
-		}
-		if (n == HOSTPORTS_MAX) {
-			*is_cut = true;
-			break;
-		}
-		out[n++] = (struct nat_range){(uint16_t)port, (uint16_t)port};
-	}
-	return n;
-}
-
-static int list(struct netlink *nl, uint8_t ip_proto, const struct nat_range *ranges, uint32_t n_ranges,
-		struct port_set *set)
-{
-	uint32_t i;
-	int rc = 0;
-
-	memset(set, 0, sizeof(*set));
-	for (i = 0; rc == 0 && i < n_ranges; i++)
-		rc = netlink_sockets(nl, ip_proto, ranges[i], take_socket, set);
-	return rc;
-}
-
-int hostports_list(struct netlink *nl, const struct nat_range *ranges, uint32_t n_ranges, struct hostports *out)
-{
-	struct port_set set;
+	const struct nat_range all = {1, 65535};
 	int rc;
 
 	memset(out, 0, sizeof(*out));
-	rc = list(nl, IPPROTO_TCP, ranges, n_ranges, &set);
-	if (rc < 0)
-		return rc;
-	out->n_tcp = to_ranges(&set, out->tcp, &out->is_cut);
-	rc = list(nl, IPPROTO_UDP, ranges, n_ranges, &set);
+	rc = netlink_sockets(nl, IPPROTO_TCP, NETLINK_SOCKETS_OPEN, all, take_socket, &out->tcp);
+	if (rc == 0)
+		rc = netlink_sockets(nl, IPPROTO_UDP, NETLINK_SOCKETS_OPEN, all, take_socket, &out->udp);
 	if (rc < 0)
 		memset(out, 0, sizeof(*out));
-	else
-		out->n_udp = to_ranges(&set, out->udp, &out->is_cut);
 	return rc;
 }
 
 bool hostports_equal(const struct hostports *a, const struct hostports *b)
 {
-	return a->n_tcp == b->n_tcp && a->n_udp == b->n_udp && a->is_cut == b->is_cut &&
-	       memcmp(a->tcp, b->tcp, a->n_tcp * sizeof(a->tcp[0])) == 0 &&
-	       memcmp(a->udp, b->udp, a->n_udp * sizeof(a->udp[0])) == 0;
+	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
 /* ---- one port ---- */
@@ -94,9 +45,11 @@ bool hostports_equal(const struct hostports *a, const struct hostports *b)
 static bool is_listed(struct netlink *nl, uint8_t ip_proto, uint16_t port)
 {
 	const struct nat_range range = {port, port};
-	struct port_set set;
+	struct steering_ports set;
 
-	return list(nl, ip_proto, &range, 1, &set) < 0 || has_port(&set, port);
+	memset(&set, 0, sizeof(set));
+	return netlink_sockets(nl, ip_proto, NETLINK_SOCKETS_ALL, range, take_socket, &set) < 0 ||
+	       steering_port_is_set(&set, port);
 }
 
 bool hostports_in_use(void *ctx, enum nat_class c, uint32_t address, uint16_t port)

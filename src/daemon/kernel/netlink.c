@@ -14,6 +14,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,7 +34,8 @@ enum {
 struct netlink {
 	struct mnl_socket *bus[2]; /* by enum nlbus_id; [NLBUS_DIAG] NULL: the kernel has none */
 	uint32_t seq;
-	char why[96]; /* the kernel's explanation of the last refusal, or "" */
+	uint8_t protocol; /* natd's mark */
+	char why[96];	  /* the kernel's explanation of the last refusal, or "" */
 	char error[256];
 	uint8_t send[SEND_SIZE] __attribute__((aligned(8)));
 	uint8_t receive[RECEIVE_SIZE] __attribute__((aligned(8)));
@@ -74,6 +76,7 @@ int netlink_open(struct netlink **out)
 		return err;
 	}
 	nl->bus[NLBUS_DIAG] = open_bus(NETLINK_SOCK_DIAG);
+	nl->protocol = NETLINK_PROTOCOL;
 	*out = nl;
 	return 0;
 }
@@ -91,6 +94,16 @@ void netlink_close(struct netlink *nl)
 const char *netlink_error(const struct netlink *nl)
 {
 	return nl->error;
+}
+
+void netlink_set_protocol(struct netlink *nl, uint8_t protocol)
+{
+	nl->protocol = protocol;
+}
+
+uint8_t nlbus_protocol(const struct netlink *nl)
+{
+	return nl->protocol;
 }
 
 int nlbus_fail(struct netlink *nl, int err, const char *format, ...)
@@ -308,8 +321,11 @@ int nlbus_change(struct netlink *nl, struct nlmsghdr *nlh)
 
 int netlink_events_open(void)
 {
+	/* A host with a full routing table changes it all the time: natd's own routes are looked at every second
+	 * instead of on each change. */
 	struct sockaddr_nl address = {.nl_family = AF_NETLINK,
-				      .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_RULE};
+				      .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_RULE |
+						   1u << (RTNLGRP_IPV4_NETCONF - 1)};
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
 	int size = EVENTS_BUFFER;
 	int err;
@@ -337,6 +353,9 @@ static int event_bit(uint16_t type)
 	case RTM_NEWRULE:
 	case RTM_DELRULE:
 		return NETLINK_EVENT_RULE;
+	case RTM_NEWNETCONF:
+	case RTM_DELNETCONF:
+		return NETLINK_EVENT_CONF;
 	default:
 		return 0;
 	}

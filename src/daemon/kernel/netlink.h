@@ -17,9 +17,10 @@
 
 enum {
 	NETLINK_IFNAME_SIZE = 16, /* IFNAMSIZ, with the NUL */
-	/* Marks our rules, routes and neighbours (FRA_, rtm_ and NDA_PROTOCOL). Nobody else's, neither in
-	 * iproute2's rt_protos nor in FRR. */
+	/* Marks natd's rules, routes and neighbours (FRA_, rtm_ and NDA_PROTOCOL): this value and the next ones, one for
+	 * each natd of a host. Neither iproute2's rt_protos nor FRR uses them. */
 	NETLINK_PROTOCOL = 214,
+	NETLINK_PROTOCOL_LAST = 221,
 };
 
 struct netlink;
@@ -29,6 +30,8 @@ int netlink_open(struct netlink **out);
 void netlink_close(struct netlink *nl); /* NULL: nothing */
 /* What went wrong in the last call that failed: one line. Valid until the next call. */
 const char *netlink_error(const struct netlink *nl);
+/* The mark of the routes and neighbours that the calls below list, add and remove: NETLINK_PROTOCOL at first. */
+void netlink_set_protocol(struct netlink *nl, uint8_t protocol);
 
 /* ---- links ---- */
 
@@ -40,7 +43,8 @@ struct netlink_link {
 	uint32_t queue_len;
 };
 
-int netlink_link_get(struct netlink *nl, const char *name, struct netlink_link *out); /* -ENODEV: not there */
+/* `name` may be an alternative name; out->name is the interface's own. -ENODEV: it does not exist. */
+int netlink_link_get(struct netlink *nl, const char *name, struct netlink_link *out);
 int netlink_link_get_index(struct netlink *nl, int index, struct netlink_link *out);
 /* Sets MTU and queue length (0: leave) and brings it up. */
 int netlink_link_up(struct netlink *nl, int index, uint32_t mtu, uint32_t queue_len);
@@ -73,6 +77,7 @@ struct netlink_rule {
 	uint8_t action;		/* enum netlink_action */
 	uint8_t protocol;	/* who made it: NETLINK_PROTOCOL, RTPROT_KERNEL... */
 	uint8_t ip_proto;	/* 0: any */
+	uint32_t mark;		/* 0: any */
 	uint8_t is_foreign;	/* from a dump: has conditions that this struct does not know */
 	struct nat_prefix from; /* length 0: any */
 	struct nat_prefix to;
@@ -90,12 +95,13 @@ int netlink_rule_delete(struct netlink *nl, const struct netlink_rule *r); /* 0 
 struct netlink_route {
 	uint32_t table;
 	uint32_t metric;
-	int out; /* interface index; 0: none, then it is of type unreachable */
+	int out;	 /* interface index; 0: none, then it is of type unreachable */
+	uint32_t source; /* preferred source address; 0: none. Not reported by netlink_routes() */
 	struct nat_prefix to;
 };
 
 typedef bool netlink_route_fn(void *ctx, const struct netlink_route *r);
-/* Those of ours (NETLINK_PROTOCOL) in one table. */
+/* Those with natd's mark in one table. */
 int netlink_routes(struct netlink *nl, uint32_t table, netlink_route_fn *fn, void *ctx);
 int netlink_route_add(struct netlink *nl, const struct netlink_route *r);    /* 0 also when it is there */
 int netlink_route_delete(struct netlink *nl, const struct netlink_route *r); /* 0 also when it is not there */
@@ -113,7 +119,7 @@ int netlink_way_to(struct netlink *nl, uint32_t address, struct netlink_way *out
 /* ---- proxy neighbours: the host answers ARP for these addresses ---- */
 
 typedef bool netlink_proxy_fn(void *ctx, int index, uint32_t address);
-/* Those of ours (NETLINK_PROTOCOL) on all links. */
+/* Those with natd's mark on all links. */
 int netlink_proxies(struct netlink *nl, netlink_proxy_fn *fn, void *ctx);
 int netlink_proxy_add(struct netlink *nl, int index, uint32_t address);	   /* 0 also when it is there */
 int netlink_proxy_delete(struct netlink *nl, int index, uint32_t address); /* 0 also when it is not there */
@@ -126,17 +132,21 @@ struct netlink_socket {
 	uint8_t state;	  /* TCP_ states of the kernel */
 };
 typedef bool netlink_socket_fn(void *ctx, const struct netlink_socket *s);
+/* NETLINK_SOCKETS_OPEN: those that take packets from anybody (listening TCP, unconnected UDP). */
+enum netlink_sockets_of { NETLINK_SOCKETS_ALL, NETLINK_SOCKETS_OPEN };
 /* Sockets whose local port lies in `range` and which IPv4 packets can reach; the kernel does the filtering.
  * `ip_proto`: 6 or 17. -ENOENT: the kernel has no inet_diag for it. */
-int netlink_sockets(struct netlink *nl, uint8_t ip_proto, struct nat_range range, netlink_socket_fn *fn, void *ctx);
+int netlink_sockets(struct netlink *nl, uint8_t ip_proto, enum netlink_sockets_of of, struct nat_range range,
+		    netlink_socket_fn *fn, void *ctx);
 
 /* ---- what happens meanwhile ---- */
 
 enum {
 	NETLINK_EVENT_LINK = 1,	   /* a link came, went or changed */
 	NETLINK_EVENT_ADDRESS = 2, /* an IPv4 address came or went */
-	NETLINK_EVENT_RULE = 4,	   /* an IPv4 rule came or went (our own changes are told too) */
-	NETLINK_EVENT_RESYNC = 8,  /* events were lost: look at everything anew */
+	NETLINK_EVENT_RULE = 4,	   /* an IPv4 rule came or went, natd's own changes included */
+	NETLINK_EVENT_RESYNC = 8,  /* events were lost: everything may have changed */
+	NETLINK_EVENT_CONF = 16,   /* forwarding, rp_filter or the like of an interface changed */
 };
 
 /* A non-blocking descriptor, the caller's to close, or a negative errno. */

@@ -68,16 +68,20 @@ static void put_port_filter(struct nlmsghdr *nlh, struct nat_range range)
 	nlbus_put(nlh, INET_DIAG_REQ_BYTECODE, program, sizeof(program));
 }
 
-int netlink_sockets(struct netlink *nl, uint8_t ip_proto, struct nat_range range, netlink_socket_fn *fn, void *ctx)
+int netlink_sockets(struct netlink *nl, uint8_t ip_proto, enum netlink_sockets_of of, struct nat_range range,
+		    netlink_socket_fn *fn, void *ctx)
 {
 	static const uint8_t families[] = {AF_INET, AF_INET6};
+	/* TCP_LISTEN, and TCP_CLOSE, in which unconnected UDP is. */
+	const uint32_t open = ip_proto == IPPROTO_TCP ? 1u << 10 : 1u << 7;
+	const uint32_t states = of == NETLINK_SOCKETS_OPEN ? open : UINT32_MAX;
 	struct nlmsghdr *nlh;
 	unsigned i;
 	int rc;
 
 	for (i = 0; i < sizeof(families); i++) {
 		struct inet_diag_req_v2 q = {
-			.sdiag_family = families[i], .sdiag_protocol = ip_proto, .idiag_states = UINT32_MAX};
+			.sdiag_family = families[i], .sdiag_protocol = ip_proto, .idiag_states = states};
 		struct socket_dump d = {.family = families[i], .fn = fn, .ctx = ctx};
 
 		nlh = nlbus_request(nl, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &q, sizeof(q));

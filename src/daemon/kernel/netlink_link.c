@@ -32,7 +32,7 @@ static void take_link(void *ctx, const struct nlmsghdr *nlh)
 	nlbus_name(&as, IFLA_IFNAME, out->name);
 }
 
-static int link_get(struct netlink *nl, const char *name, int index, struct netlink_link *out)
+static int link_get(struct netlink *nl, uint16_t attribute, const char *name, int index, struct netlink_link *out)
 {
 	struct ifinfomsg i = {.ifi_family = AF_UNSPEC, .ifi_index = index};
 	struct nlmsghdr *nlh = nlbus_request(nl, RTM_GETLINK, NLM_F_ACK, &i, sizeof(i));
@@ -40,7 +40,7 @@ static int link_get(struct netlink *nl, const char *name, int index, struct netl
 
 	memset(out, 0, sizeof(*out));
 	if (name)
-		nlbus_put_text(nlh, IFLA_IFNAME, name);
+		nlbus_put_text(nlh, attribute, name);
 	rc = nlbus_exchange(nl, NLBUS_ROUTE, nlh, take_link, out);
 	return rc == 0 && out->index == 0 ? -ENODEV : rc;
 }
@@ -50,13 +50,15 @@ int netlink_link_get(struct netlink *nl, const char *name, struct netlink_link *
 	int rc = -ENODEV;
 
 	if (name[0] && strlen(name) < NETLINK_IFNAME_SIZE)
-		rc = link_get(nl, name, 0, out);
+		rc = link_get(nl, IFLA_IFNAME, name, 0, out);
+	if (rc == -ENODEV && name[0]) /* Linux 5.5 */
+		rc = link_get(nl, IFLA_ALT_IFNAME, name, 0, out) == 0 ? 0 : -ENODEV;
 	return rc < 0 ? nlbus_fail(nl, rc, "interface %s", name) : 0;
 }
 
 int netlink_link_get_index(struct netlink *nl, int index, struct netlink_link *out)
 {
-	int rc = link_get(nl, NULL, index, out);
+	int rc = link_get(nl, IFLA_IFNAME, NULL, index, out);
 
 	return rc < 0 ? nlbus_fail(nl, rc, "interface with index %d", index) : 0;
 }

@@ -53,8 +53,11 @@ static bool rule_attribute_known(const struct nlbus_attributes *as, unsigned typ
 	case FRA_PROTOCOL:
 	case FRA_IP_PROTO:
 	case FRA_DPORT_RANGE:
+	case FRA_FWMARK:
 	case FRA_PAD:
 		return true;
+	case FRA_FWMASK: /* all bits count */
+		return nlbus_u32(as, type, 0) == UINT32_MAX;
 	case FRA_SUPPRESS_PREFIXLEN: /* always told; -1: none */
 		return nlbus_u32(as, type, 0) == UINT32_MAX;
 	case FRA_DPORT_MASK_NR: /* told of every rule with a single port: all bits count */
@@ -98,6 +101,7 @@ static void take_rule(void *ctx, const struct nlmsghdr *nlh)
 	r.table = r.action == NETLINK_LOOKUP ? nlbus_u32(&as, FRA_TABLE, h->table) : 0;
 	r.protocol = nlbus_u8(&as, FRA_PROTOCOL, 0);
 	r.ip_proto = nlbus_u8(&as, FRA_IP_PROTO, 0);
+	r.mark = nlbus_u32(&as, FRA_FWMARK, 0);
 	r.is_foreign = rule_is_foreign(h, &as);
 	read_prefix(&as, FRA_SRC, h->src_len, &r.from);
 	read_prefix(&as, FRA_DST, h->dst_len, &r.to);
@@ -140,6 +144,8 @@ static struct nlmsghdr *rule_request(struct netlink *nl, uint16_t type, uint16_t
 		nlbus_put_be32(nlh, FRA_DST, r->to.address);
 	if (r->ip_proto)
 		nlbus_put_u8(nlh, FRA_IP_PROTO, r->ip_proto);
+	if (r->mark)
+		nlbus_put_u32(nlh, FRA_FWMARK, r->mark);
 	if (r->dport.last)
 		nlbus_put(nlh, FRA_DPORT_RANGE, &ports, sizeof(ports));
 	return nlh;
@@ -169,6 +175,7 @@ int netlink_rule_delete(struct netlink *nl, const struct netlink_rule *r)
 
 struct route_dump {
 	uint32_t table;
+	uint8_t protocol;
 	bool is_over;
 	netlink_route_fn *fn;
 	void *ctx;
@@ -182,7 +189,7 @@ static void take_route(void *ctx, const struct nlmsghdr *nlh)
 	struct netlink_route r;
 
 	m = nlbus_read(nlh, RTM_NEWROUTE, sizeof(*m), &as);
-	if (!m || d->is_over || m->rtm_family != AF_INET || m->rtm_protocol != NETLINK_PROTOCOL)
+	if (!m || d->is_over || m->rtm_family != AF_INET || m->rtm_protocol != d->protocol)
 		return;
 	memset(&r, 0, sizeof(r));
 	r.table = nlbus_u32(&as, RTA_TABLE, m->rtm_table);
@@ -195,9 +202,9 @@ static void take_route(void *ctx, const struct nlmsghdr *nlh)
 
 int netlink_routes(struct netlink *nl, uint32_t table, netlink_route_fn *fn, void *ctx)
 {
-	struct rtmsg m = {.rtm_family = AF_INET, .rtm_protocol = NETLINK_PROTOCOL};
+	struct rtmsg m = {.rtm_family = AF_INET, .rtm_protocol = nlbus_protocol(nl)};
 	struct nlmsghdr *nlh = nlbus_request(nl, RTM_GETROUTE, NLM_F_DUMP, &m, sizeof(m));
-	struct route_dump d = {.table = table, .fn = fn, .ctx = ctx};
+	struct route_dump d = {.table = table, .protocol = nlbus_protocol(nl), .fn = fn, .ctx = ctx};
 	int rc;
 
 	nlbus_put_u32(nlh, RTA_TABLE, table);
@@ -211,7 +218,7 @@ static struct nlmsghdr *route_request(struct netlink *nl, uint16_t type, uint16_
 {
 	struct rtmsg m = {.rtm_family = AF_INET,
 			  .rtm_dst_len = r->to.length,
-			  .rtm_protocol = NETLINK_PROTOCOL,
+			  .rtm_protocol = nlbus_protocol(nl),
 			  .rtm_type = r->out ? RTN_UNICAST : RTN_UNREACHABLE,
 			  .rtm_scope = r->out ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE};
 	struct nlmsghdr *nlh = nlbus_request(nl, type, flags, &m, sizeof(m));
@@ -222,6 +229,8 @@ static struct nlmsghdr *route_request(struct netlink *nl, uint16_t type, uint16_
 		nlbus_put_be32(nlh, RTA_DST, r->to.address);
 	if (r->out)
 		nlbus_put_u32(nlh, RTA_OIF, (uint32_t)r->out);
+	if (r->source)
+		nlbus_put_be32(nlh, RTA_PREFSRC, r->source);
 	return nlh;
 }
 
@@ -275,6 +284,7 @@ int netlink_way_to(struct netlink *nl, uint32_t address, struct netlink_way *out
 /* ---- proxy neighbours ---- */
 
 struct proxy_dump {
+	uint8_t protocol;
 	bool is_over;
 	netlink_proxy_fn *fn;
 	void *ctx;
@@ -289,7 +299,7 @@ static void take_proxy(void *ctx, const struct nlmsghdr *nlh)
 	m = nlbus_read(nlh, RTM_NEWNEIGH, sizeof(*m), &as);
 	if (!m || d->is_over || m->ndm_family != AF_INET || !(m->ndm_flags & NTF_PROXY))
 		return;
-	if (nlbus_u8(&as, NDA_PROTOCOL, 0) == NETLINK_PROTOCOL && as.len[NDA_DST] == sizeof(uint32_t))
+	if (nlbus_u8(&as, NDA_PROTOCOL, 0) == d->protocol && as.len[NDA_DST] == sizeof(uint32_t))
 		d->is_over = !d->fn(d->ctx, m->ndm_ifindex, nlbus_be32(&as, NDA_DST, 0));
 }
 
@@ -297,7 +307,7 @@ int netlink_proxies(struct netlink *nl, netlink_proxy_fn *fn, void *ctx)
 {
 	struct ndmsg m = {.ndm_family = AF_INET, .ndm_flags = NTF_PROXY};
 	struct nlmsghdr *nlh = nlbus_request(nl, RTM_GETNEIGH, NLM_F_DUMP, &m, sizeof(m));
-	struct proxy_dump d = {.fn = fn, .ctx = ctx};
+	struct proxy_dump d = {.protocol = nlbus_protocol(nl), .fn = fn, .ctx = ctx};
 	int rc = nlbus_exchange(nl, NLBUS_ROUTE, nlh, take_proxy, &d);
 
 	return rc < 0 ? nlbus_fail(nl, rc, "listing the proxy neighbours") : 0;
@@ -311,7 +321,7 @@ static struct nlmsghdr *proxy_request(struct netlink *nl, uint16_t type, int ind
 
 	nlbus_put_be32(nlh, NDA_DST, address);
 	if (type == RTM_NEWNEIGH)
-		nlbus_put_u8(nlh, NDA_PROTOCOL, NETLINK_PROTOCOL);
+		nlbus_put_u8(nlh, NDA_PROTOCOL, nlbus_protocol(nl));
 	return nlh;
 }
 

@@ -35,6 +35,9 @@ int nlbus_exchange(struct netlink *nl, enum nlbus_id bus, struct nlmsghdr *nlh, 
 /* The same for a change: asks for an acknowledgement and for nothing else. */
 int nlbus_change(struct netlink *nl, struct nlmsghdr *nlh);
 
+/* The mark of what natd makes. */
+uint8_t nlbus_protocol(const struct netlink *nl);
+
 /* Sets netlink_error()'s line: "OBJECT: the system's word (the kernel's explanation)". Returns `err`. */
 int nlbus_fail(struct netlink *nl, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

@@ -8,7 +8,9 @@
  *   boot <boot id of the kernel>
  *   namespace <inode of the network namespace>
  *   local-rule <moved: 0 or 1> <protocol>
+ *   slot <this natd's place among those of the host>
  *   sysctl <name> <original> <set>
+ *   closing <name> <original> <set>    (the same, of inside forwarding)
  *   end <FNV-1a of everything above>
  *
  * It tells what to write into the kernel's settings, so it is read with suspicion: see sysctl_state_load().
@@ -116,10 +118,16 @@ bool sysctl_is_ours(const char *name)
 	} ours[] = {
 		{"net/ipv4/conf/", "/forwarding"},   {"net/ipv4/conf/", "/rp_filter"},
 		{"net/ipv4/conf/", "/accept_local"}, {"net/ipv4/neigh/", "/proxy_delay"},
-		{"net/ipv6/conf/", "/disable_ipv6"},
+		{"net/ipv6/conf/", "/disable_ipv6"}, {"net/ipv4/conf/", "/accept_redirects"},
 	};
+	static const char *const global[] = {"net/ipv4/tcp_early_demux", "net/ipv4/udp_early_demux",
+					     "net/ipv4/fwmark_reflect"};
 	size_t i;
 
+	for (i = 0; i < sizeof(global) / sizeof(global[0]); i++) {
+		if (strcmp(name, global[i]) == 0)
+			return true;
+	}
 	for (i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
 		if (is_setting_of_interface(name, ours[i].head, ours[i].tail))
 			return true;
@@ -180,9 +188,13 @@ static bool take_line(const char *line, struct sysctl_state *s)
 		s->local_rule_moved = moved;
 		return moved <= 1 && line[end] == '\0';
 	}
+	if (sscanf(line, "slot %" SCNu32 "%n", &s->slot, &end) == 1)
+		return line[end] == '\0';
 	if (s->n_saved == SYSCTL_SAVED_MAX)
 		return false;
-	if (sscanf(line, "sysctl %79s %" SCNd32 " %" SCNd32 "%n", v->name, &v->original, &v->set, &end) != 3 ||
+	v->closes = strncmp(line, "closing ", strlen("closing ")) == 0;
+	if (sscanf(line, v->closes ? "closing %79s %" SCNd32 " %" SCNd32 "%n" : "sysctl %79s %" SCNd32 " %" SCNd32 "%n",
+		   v->name, &v->original, &v->set, &end) != 3 ||
 	    line[end] != '\0' || !sysctl_is_ours(v->name) || sysctl_state_find(s, v->name))
 		return false;
 	s->n_saved++;
@@ -273,11 +285,12 @@ static char *format_state(const struct sysctl_state *s, size_t *len)
 		free(text);
 		return NULL;
 	}
-	n = (size_t)snprintf(text, FILE_MAX, "%slocal-rule %d %d\n", heading, s->local_rule_moved,
-			     s->local_rule_protocol);
+	n = (size_t)snprintf(text, FILE_MAX, "%slocal-rule %d %d\nslot %" PRIu32 "\n", heading, s->local_rule_moved,
+			     s->local_rule_protocol, s->slot);
 	for (i = 0; i < s->n_saved; i++)
-		n += (size_t)snprintf(text + n, FILE_MAX - n, "sysctl %s %" PRId32 " %" PRId32 "\n", s->saved[i].name,
-				      s->saved[i].original, s->saved[i].set);
+		n += (size_t)snprintf(text + n, FILE_MAX - n, "%s %s %" PRId32 " %" PRId32 "\n",
+				      s->saved[i].closes ? "closing" : "sysctl", s->saved[i].name, s->saved[i].original,
+				      s->saved[i].set);
 	n += (size_t)snprintf(text + n, FILE_MAX - n, "end %08" PRIx32 "\n", fingerprint(text, n));
 	*len = n;
 	return text;

@@ -25,11 +25,13 @@ struct sysctl_saved {
 	char name[SYSCTL_NAME_SIZE];
 	int32_t original; /* before natd */
 	int32_t set;	  /* what natd wrote */
+	bool closes;	  /* forwarding of an inside interface: routing_on_stop decides what becomes of it */
 };
 
 struct sysctl_state {
 	bool local_rule_moved;	     /* natd removed the `local` rule at preference 0 */
 	uint8_t local_rule_protocol; /* who had made it: RTPROT_KERNEL as a rule */
+	uint32_t slot;		     /* the place that this natd had among those of the host */
 	uint32_t n_saved;
 	struct sysctl_saved saved[SYSCTL_SAVED_MAX];
 };
@@ -39,7 +41,7 @@ struct sysctl_saved *sysctl_state_find(struct sysctl_state *s, const char *name)
 
 /*
  * Loads what an earlier natd of this boot and this network namespace left in `path`. False, with *s all zero,
- * when there is no such file, or it is not to be believed: no regular file of our own user, root or the
+ * when there is no such file, or it cannot be trusted: no regular file of our own user, root or the
  * directory's owner; writable by others; too large; of another boot, namespace or version; damaged; with a
  * setting that is not sysctl_is_ours().
  */

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Managed routing: makes the plan so, by difference, and undoes it.
+ * Managed routing: puts the plan into the kernel by difference, and takes it away.
  *
- * Theory of operation: nothing is remembered about rules, routes and neighbours; each call looks at what the
- * kernel has (routing_present.c) and adds what the plan wants and is not there, in the plan's order; then it
- * removes what carries our mark and is not wanted, in the reverse order. So a reload, a changed address, the
- * remains of a crash and somebody else's meddling are one case. Only the settings under /proc/sys need a memory:
- * what they were is written to the state file before the first of them is changed.
+ * Theory of operation: nothing is remembered about rules, routes and neighbours. Each call reads what the kernel has
+ * (routing_present.c), adds what the plan wants and is missing, in the plan's order, then removes what carries natd's mark
+ * and is not wanted, in the reverse order. So a reload, a changed address, the remains of a crash and the meddling of others
+ * are one case. Only the settings under /proc/sys need a memory: their originals are written to the state file before the
+ * first of them is changed.
  *
- * At no moment is there a rule set that lets inside traffic out untranslated: what refuses is put in first and
- * taken away last (see order_of_removal()), and forwarding is switched on last and off first.
+ * At no moment do the rules let inside traffic out untranslated: what refuses is put in first and taken away last, and
+ * forwarding is switched on last and off first. With routing_on_stop = "closed" forwarding of the inside interfaces stays
+ * off after the stop where it was on before natd; without inside interfaces the refusals by prefix stay.
  *
- * The `local` rule: its copy (ROUTING_PREF_LOCAL) is there before the one at preference 0 goes, and goes
- * after that one is back, so the host reaches its own addresses at every moment.
+ * The `local` rule: its copy (ROUTING_PREF_LOCAL) is added before the one at preference 0 goes, and goes after that one is
+ * back, so the host reaches its own addresses at every moment. The copy carries the kernel's mark: systemd-networkd removes
+ * rules of other marks when it starts, and a host without it reaches nothing. Several natds have it in common; the last
+ * one to stop puts the original back.
  */
 #include <errno.h>
 #include <linux/rtnetlink.h>
@@ -26,8 +29,8 @@
 #include "routing_private.h"
 
 enum {
-	TUN_QUEUE_LEN = 8192,	/* packets that wait while natd restarts: 50 ms at 160,000 a second; when it is merely
-				 * overloaded they wait 16 ms at its half a million a second */
+	TUN_QUEUE_LEN = 8192,	/* packets that wait while natd restarts: 50 ms at 160,000 a second; under mere overload
+				 * they wait 16 ms at natd's half a million a second */
 	TUN_MTU_DEFAULT = 1500, /* no outside interface to learn it from */
 	TUN_MTU_MIN = 68,	/* RFC 791 */
 	TUN_MTU_MAX = 65535,
@@ -42,6 +45,7 @@ struct routing *routing_create(struct netlink *nl, const char *state_path)
 	if (!r)
 		return NULL;
 	r->nl = nl;
+	r->claim_fd = -1;
 	if (state_path) {
 		r->state_path = strdup(state_path);
 		if (!r->state_path) {
@@ -57,6 +61,7 @@ void routing_destroy(struct routing *r)
 {
 	if (!r)
 		return;
+	routing_place_release(r);
 	routing_plan_fini(&r->plan);
 	routing_present_fini(&r->present);
 	free(r->state_path);
@@ -71,6 +76,16 @@ const char *routing_error(const struct routing *r)
 uint32_t routing_changes(const struct routing *r)
 {
 	return r->changes;
+}
+
+uint32_t routing_mark(const struct routing *r)
+{
+	return r->has_place ? ROUTING_MARK + r->place.slot : 0;
+}
+
+uint32_t routing_table(const struct routing *r)
+{
+	return r->place.table;
 }
 
 int routing_fail(struct routing *r, int err, const char *format, ...)
@@ -91,7 +106,7 @@ const char *routing_hint(int err)
 		return ": natd needs CAP_NET_ADMIN in this network namespace";
 	if (err == -EROFS)
 		return ": /proc/sys is read-only here; make it writable (systemd: ProtectKernelTunables=no), or set it "
-		       "by hand";
+		       "from outside (containers: docker run --sysctl)";
 	if (err == -EOPNOTSUPP || err == -EAFNOSUPPORT)
 		return ": the kernel lacks policy routing (CONFIG_IP_MULTIPLE_TABLES) or is older than 4.17";
 	return "";
@@ -108,52 +123,51 @@ static int changed(struct routing *r, int rc)
 
 /* ---- the local rule ---- */
 
-static const struct netlink_rule *local_first(struct netlink_rule *out, uint8_t protocol)
+static const struct netlink_rule *local_rule(struct netlink_rule *out, uint32_t preference, uint8_t protocol)
 {
 	memset(out, 0, sizeof(*out));
+	out->priority = preference;
 	out->action = NETLINK_LOOKUP;
 	out->table = RT_TABLE_LOCAL;
 	out->protocol = protocol;
 	return out;
 }
 
-/* Removes the one at preference 0; the plan has just made sure that its copy is there. */
+/* Adds the copy, then removes the one at preference 0. */
 static int move_local(struct routing *r)
 {
 	struct netlink_rule rule;
-	int rc;
+	int rc = 0;
 
-	if (!r->present.has_local_first)
-		return 0;
+	if (!r->present.has_local_copy)
+		rc = changed(r, netlink_rule_add(r->nl, local_rule(&rule, ROUTING_PREF_LOCAL, RTPROT_KERNEL)));
+	if (rc < 0 || !r->present.has_local_first)
+		return rc;
 	r->state.local_rule_moved = true;
 	r->state.local_rule_protocol = r->present.local_protocol;
 	rc = routing_state_store(r);
 	if (rc < 0)
 		return rc;
-	return changed(r, netlink_rule_delete(r->nl, local_first(&rule, r->present.local_protocol)));
+	return changed(r, netlink_rule_delete(r->nl, local_rule(&rule, 0, r->present.local_protocol)));
 }
 
-/* Brings it back. A host without any `local` rule is lost, so that decides even where the state is. */
+/* Brings it back and removes the copy. A host without any `local` rule is lost, so that decides even where the state is
+ * gone. */
 static int restore_local(struct routing *r)
 {
-	const struct netlink_rule copy = {.priority = ROUTING_PREF_LOCAL,
-					  .action = NETLINK_LOOKUP,
-					  .table = RT_TABLE_LOCAL,
-					  .protocol = NETLINK_PROTOCOL};
-	bool was_ours = r->state.local_rule_moved;
-	uint8_t protocol = was_ours ? r->state.local_rule_protocol : RTPROT_KERNEL;
-	struct netlink_rule rule, key;
+	const struct routing_present *p = &r->present;
+	uint8_t protocol = r->state.local_rule_moved ? r->state.local_rule_protocol : RTPROT_KERNEL;
+	bool is_needed = r->state.local_rule_moved || p->has_local_copy;
+	struct netlink_rule rule;
+	int rc = 0;
 
-	memset(&key, 0, sizeof(key));
-	key.priority = copy.priority;
-	key.action = copy.action;
-	key.table = copy.table;
-	key.protocol = copy.protocol;
-	if (r->present.has_local_first)
+	if (p->has_others) /* the last natd does it */
 		return 0;
-	if (!was_ours && (r->present.has_local_elsewhere || !routing_present_rule(&r->present, &key)))
-		return 0;
-	return changed(r, netlink_rule_add(r->nl, local_first(&rule, protocol)));
+	if (!p->has_local_first && is_needed)
+		rc = changed(r, netlink_rule_add(r->nl, local_rule(&rule, 0, protocol)));
+	if (rc == 0 && p->has_local_copy)
+		rc = changed(r, netlink_rule_delete(r->nl, local_rule(&rule, ROUTING_PREF_LOCAL, RTPROT_KERNEL)));
+	return rc;
 }
 
 /* ---- putting in place ---- */
@@ -180,20 +194,19 @@ static int apply_proxy(struct routing *r, uint32_t address)
 	return changed(r, netlink_proxy_add(r->nl, r->outside_index, address));
 }
 
-static struct netlink_route route_closed(void)
+static int apply_route(struct routing *r, const struct routing_object *o)
 {
-	return (struct netlink_route){.table = ROUTING_TABLE, .metric = ROUTING_METRIC_CLOSED};
-}
+	const struct netlink_route route = {.table = o->route.table,
+					    .metric = o->route.closed ? ROUTING_METRIC_CLOSED : ROUTING_METRIC,
+					    .out = o->route.closed ? 0 : r->tun_index,
+					    .source = o->route.source,
+					    .to = o->route.to};
+	struct present_route *p = routing_present_route(&r->present, &route);
 
-static struct netlink_route route_tun(const struct routing *r)
-{
-	return (struct netlink_route){.table = ROUTING_TABLE, .metric = ROUTING_METRIC, .out = r->tun_index};
-}
-
-static int apply_route(struct routing *r, struct netlink_route route)
-{
-	if (routing_present_route(&r->present, &route))
+	if (p) {
+		p->is_wanted = true;
 		return 0;
+	}
 	return changed(r, netlink_route_add(r->nl, &route));
 }
 
@@ -202,10 +215,8 @@ static int apply_object(struct routing *r, const struct routing_object *o)
 	switch (o->kind) {
 	case ROUTING_SYSCTL:
 		return routing_setting_apply(r, o);
-	case ROUTING_ROUTE_CLOSED:
-		return apply_route(r, route_closed());
-	case ROUTING_ROUTE_TUN:
-		return apply_route(r, route_tun(r));
+	case ROUTING_ROUTE:
+		return apply_route(r, o);
 	case ROUTING_RULE:
 		return apply_rule(r, &o->rule);
 	case ROUTING_LOCAL_MOVE:
@@ -218,21 +229,25 @@ static int apply_object(struct routing *r, const struct routing_object *o)
 
 /* ---- taking away ---- */
 
-/* Rules that refuse go last, the last resort of them all (ROUTING_PREF_LAST) very last: smaller goes later. */
-static uint32_t order_of_removal(const struct netlink_rule *rule)
-{
-	return rule->priority == ROUTING_PREF_LAST ? 0 : rule->priority;
-}
-
+/* Descending preferences, but the refusals behind everything else go last. */
 static int removal_order(const void *a, const void *b)
 {
-	uint32_t x = order_of_removal(&((const struct present_rule *)a)->rule);
-	uint32_t y = order_of_removal(&((const struct present_rule *)b)->rule);
+	const struct netlink_rule *x = &((const struct present_rule *)a)->rule;
+	const struct netlink_rule *y = &((const struct present_rule *)b)->rule;
+	bool last_x = routing_plan_is_last(x), last_y = routing_plan_is_last(y);
 
-	return (x < y) - (x > y);
+	if (last_x != last_y)
+		return last_x ? 1 : -1;
+	return (x->priority < y->priority) - (x->priority > y->priority);
 }
 
-static int remove_rules(struct routing *r)
+/* A refusal by prefix, which stays when natd stops. */
+static bool stays_closed(const struct netlink_rule *rule)
+{
+	return routing_plan_is_last(rule) && rule->action == NETLINK_UNREACHABLE && !rule->iif[0] && rule->from.length;
+}
+
+static int remove_rules(struct routing *r, enum routing_stop how)
 {
 	struct routing_present *p = &r->present;
 	uint32_t i;
@@ -241,7 +256,9 @@ static int remove_rules(struct routing *r)
 	if (p->n_rules > 0)
 		qsort(p->rules, p->n_rules, sizeof(*p->rules), removal_order); /* look-ups are over */
 	for (i = 0; i < p->n_rules; i++) {
-		if (!p->rules[i].is_wanted && changed(r, netlink_rule_delete(r->nl, &p->rules[i].rule)) < 0)
+		if (p->rules[i].is_wanted || (how == ROUTING_STOP_CLOSED && stays_closed(&p->rules[i].rule)))
+			continue;
+		if (changed(r, netlink_rule_delete(r->nl, &p->rules[i].rule)) < 0)
 			rc = -EIO;
 	}
 	return rc;
@@ -261,38 +278,31 @@ static int remove_proxies(struct routing *r)
 	return rc;
 }
 
-enum keeping { KEEP_NOTHING, KEEP_PLANNED };
-
-static int remove_routes(struct routing *r, enum keeping keep)
+static int remove_routes(struct routing *r)
 {
-	const struct netlink_route closed = route_closed(), tun = route_tun(r);
 	uint32_t i;
 	int rc = 0;
 
 	for (i = 0; i < r->present.n_routes; i++) {
-		const struct netlink_route *q = &r->present.routes[i];
-		bool is_default = q->to.length == 0;
+		const struct present_route *q = &r->present.routes[i];
 
-		if (keep == KEEP_PLANNED && is_default &&
-		    ((q->metric == closed.metric && q->out == 0) || (q->metric == tun.metric && q->out == tun.out)))
-			continue;
-		if (changed(r, netlink_route_delete(r->nl, q)) < 0)
+		if (!q->is_wanted && changed(r, netlink_route_delete(r->nl, &q->route)) < 0)
 			rc = -EIO;
 	}
 	return rc;
 }
 
-static int remove_stale(struct routing *r, enum keeping keep)
+static int remove_stale(struct routing *r, enum routing_stop how)
 {
-	int rc = routing_settings_restore(r);
+	int rc = routing_settings_restore(r, how);
 	int err = remove_proxies(r);
 
 	if (rc == 0)
 		rc = err;
-	err = remove_rules(r);
+	err = remove_rules(r, how);
 	if (rc == 0)
 		rc = err;
-	err = remove_routes(r, keep);
+	err = remove_routes(r);
 	return rc ? rc : err;
 }
 
@@ -347,25 +357,16 @@ static int tun_address(struct routing *r)
 
 /* What struct routing_input borrows. */
 struct input_storage {
-	const char **inside;
-	bool *exempt_is_outside;
+	struct netlink_link *links;
+	const char **forwarding;
 	struct nat_prefix *onlink;
 };
 
 static void storage_fini(struct input_storage *s)
 {
-	free(s->inside);
-	free(s->exempt_is_outside);
+	free(s->links);
+	free(s->forwarding);
 	free(s->onlink);
-}
-
-/* Does the host's way to that prefix leave by the outside interface? */
-static bool leaves_outside(struct routing *r, const struct nat_prefix *p)
-{
-	struct netlink_way way;
-	uint32_t host = p->length < 31 ? p->address + 1 : p->address;
-
-	return r->outside_index && netlink_way_to(r->nl, host, &way) == 0 && way.out == r->outside_index;
 }
 
 static bool was_forwarding(struct routing *r, const char *outside)
@@ -395,52 +396,51 @@ static uint32_t collect_onlink(const struct host_interface *outside, struct nat_
 	return n;
 }
 
-static bool fill_input(struct routing *r, const struct natd_config *c, const struct host_facts *facts,
-		       struct routing_input *in, struct input_storage *s)
+/* Without inside interfaces: those that the host's routes to the prefixes leave by, each once. */
+static uint32_t collect_forwarding(struct routing *r, const struct host_facts *facts, struct input_storage *s)
 {
-	uint32_t i;
+	uint32_t n = 0;
 
-	s->inside = calloc(c->inside.n_interfaces + 1u, sizeof(*s->inside));
-	s->exempt_is_outside = calloc(in->policy->n_exempt + 1u, sizeof(*s->exempt_is_outside));
+	for (uint32_t i = 0; i < facts->n_prefix_out; i++) {
+		bool is_new = facts->prefix_out[i] != 0 && facts->prefix_out[i] != facts->outside.index;
+
+		for (uint32_t j = 0; j < n; j++)
+			is_new = is_new && s->links[j].index != facts->prefix_out[i];
+		if (!is_new || netlink_link_get_index(r->nl, facts->prefix_out[i], &s->links[n]) < 0)
+			continue;
+		s->forwarding[n] = s->links[n].name;
+		n++;
+	}
+	return n;
+}
+
+static bool fill_input(struct routing *r, const struct host_facts *facts, struct routing_input *in,
+		       struct input_storage *s)
+{
+	s->links = calloc(facts->n_prefix_out + 1u, sizeof(*s->links));
+	s->forwarding = calloc(facts->n_prefix_out + 1u, sizeof(*s->forwarding));
 	s->onlink = calloc(facts->outside.n_addresses + 1u, sizeof(*s->onlink));
-	if (!s->inside || !s->exempt_is_outside || !s->onlink)
+	if (!s->links || !s->forwarding || !s->onlink)
 		return false;
-	for (i = 0; i < c->inside.n_interfaces; i++)
-		s->inside[i] = c->inside.interfaces[i];
-	for (i = 0; i < in->policy->n_exempt; i++)
-		s->exempt_is_outside[i] = leaves_outside(r, &in->policy->exempt[i]);
-	in->tun = c->tun.name;
-	in->outside = c->outside.interface;
-	in->inside = s->inside;
-	in->n_inside = c->inside.n_interfaces;
-	in->exempt_is_outside = s->exempt_is_outside;
+	in->place = r->place;
+	in->forwarding = s->forwarding;
+	in->n_forwarding = facts->n_inside == 0 ? collect_forwarding(r, facts, s) : 0;
 	in->onlink = s->onlink;
 	in->n_onlink = collect_onlink(&facts->outside, s->onlink);
-	in->outside_was_forwarding = was_forwarding(r, c->outside.interface);
+	in->outside_was_forwarding = was_forwarding(r, facts->outside.name);
 	if (sysctl_read("net/ipv4/conf/all/rp_filter", &in->all_rp_filter) < 0)
 		in->all_rp_filter = 0;
 	return true;
 }
 
-static int make_plan(struct routing *r, const struct natd_config *c, const struct host_facts *facts,
-		     const struct nat_policy *policy, const struct hostports *ports)
+static int make_plan(struct routing *r, const struct host_facts *facts, const struct steering *steering)
 {
-	struct routing_input in = {.policy = policy};
+	struct routing_input in = {.steering = steering};
 	struct input_storage storage = {0};
-	struct netlink_link link;
-	int rc = netlink_link_get(r->nl, c->outside.interface, &link);
 	bool good;
 
-	if (rc < 0 && rc != -ENODEV) /* not knowing is not the same as its not being there */
-		return routing_fail(r, rc, "%s", netlink_error(r->nl));
-	r->outside_index = rc == 0 ? link.index : 0;
-	if (ports) {
-		in.host_tcp = ports->tcp;
-		in.n_host_tcp = ports->n_tcp;
-		in.host_udp = ports->udp;
-		in.n_host_udp = ports->n_udp;
-	}
-	good = fill_input(r, c, facts, &in, &storage) && routing_plan_make(&in, &r->plan);
+	r->outside_index = facts->outside.index;
+	good = fill_input(r, facts, &in, &storage) && routing_plan_make(&in, &r->plan);
 	storage_fini(&storage);
 	return good ? 0 : routing_fail(r, -ENOMEM, "out of memory");
 }
@@ -449,7 +449,7 @@ static int make_plan(struct routing *r, const struct natd_config *c, const struc
 
 static int apply_plan(struct routing *r)
 {
-	int rc = routing_present_read(r->nl, &r->present);
+	int rc = routing_present_read(r->nl, &r->place, &r->present);
 	uint32_t i;
 
 	if (rc < 0)
@@ -457,11 +457,11 @@ static int apply_plan(struct routing *r)
 	rc = routing_settings_remember(r);
 	for (i = 0; rc == 0 && i < r->plan.n_objects; i++)
 		rc = apply_object(r, &r->plan.objects[i]);
-	return rc < 0 ? rc : remove_stale(r, KEEP_PLANNED);
+	return rc < 0 ? rc : remove_stale(r, ROUTING_STOP_RESTORE);
 }
 
 int routing_apply(struct routing *r, const struct natd_config *c, const struct host_facts *facts,
-		  const struct nat_policy *policy, const struct hostports *ports)
+		  const struct steering *steering)
 {
 	uint32_t changes;
 	int rc;
@@ -469,42 +469,45 @@ int routing_apply(struct routing *r, const struct natd_config *c, const struct h
 	r->error[0] = '\0';
 	r->changes = 0;
 	rc = tun_up(r, c, facts);
+	if (rc == 0)
+		rc = routing_place_take(r, c->routing_table);
 	if (rc < 0)
 		return rc;
 	if (c->routing == ROUTING_NONE) {
 		changes = r->changes;
-		rc = routing_restore(r); /* of what an earlier configuration or a crash left */
+		rc = routing_restore(r, c->routing_on_stop); /* of what an earlier configuration or a crash left */
 		r->changes += changes;
 		return rc;
 	}
 	rc = tun_address(r);
 	if (rc == 0)
-		rc = make_plan(r, c, facts, policy, ports);
+		rc = make_plan(r, facts, steering);
 	return rc < 0 ? rc : apply_plan(r);
 }
 
-int routing_restore(struct routing *r)
+int routing_restore(struct routing *r, enum routing_stop how)
 {
 	int rc, err;
 
 	r->error[0] = '\0';
 	r->changes = 0;
 	routing_plan_fini(&r->plan);
-	rc = routing_present_read(r->nl, &r->present);
+	rc = routing_present_read(r->nl, &r->place, &r->present);
 	if (rc < 0)
 		return routing_fail(r, rc, "%s%s", netlink_error(r->nl), routing_hint(rc));
 	/* Forwarding goes off before anything that steers goes away. */
-	rc = routing_settings_restore(r);
+	rc = routing_settings_restore(r, how);
 	err = restore_local(r);
 	if (rc == 0)
 		rc = err;
 	if (err == 0) { /* never take the copy away from a host that has no other */
-		err = remove_stale(r, KEEP_NOTHING);
+		err = remove_stale(r, how);
 		rc = rc ? rc : err;
 	}
-	if (rc == 0 && r->state_path && unlink(r->state_path) < 0 && errno != ENOENT)
+	r->state.local_rule_moved = false;
+	if (rc == 0 && r->state.n_saved > 0) /* what stays closed */
+		rc = routing_state_store(r);
+	else if (rc == 0 && r->state_path && unlink(r->state_path) < 0 && errno != ENOENT)
 		rc = routing_fail(r, -errno, "cannot remove %s: %s", r->state_path, strerror(errno));
-	if (rc == 0)
-		memset(&r->state, 0, sizeof(r->state));
 	return rc;
 }

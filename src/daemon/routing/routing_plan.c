@@ -10,22 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	PREF_SPOOFED = 1,
-	PREF_EXEMPT_ANSWER = 2,
-	PREF_DIRECT = 3,
-	PREF_HOST_PORTS = 4,
-	PREF_STEER = 5,
-	PREF_IMPOSTOR = 6,
-	PREF_LOCAL = ROUTING_PREF_LOCAL,
-	PREF_PLAIN = 8,
-	PREF_TRANSLATE = 9,
-	PREF_CLOSED = ROUTING_PREF_LAST,
-};
+/* Offsets from the slot's first preference before the `local` rule, and behind it. */
+enum before { ANSWERS, SPOOFED, EXEMPT_ANSWER, DIRECT, HOST, STEER };
+enum behind { POOL_FROM_HOST, PLAIN, TRANSLATE, CLOSED };
 
 static const struct nat_prefix anywhere;
 
-/* Where objects are added; `failed` is looked at once, at the end. */
+/* Where objects are added; `failed` is checked once, at the end. */
 struct builder {
 	const struct routing_input *in;
 	struct routing_plan *plan;
@@ -34,7 +25,7 @@ struct builder {
 
 /* ---- adding ---- */
 
-/* A new object, all zero; a scratch one when memory is short, so that nobody needs to check. */
+/* A new object, all zero; a scratch one when memory is short, so that callers need no check. */
 static struct routing_object *add(struct builder *b, enum routing_kind kind, struct routing_object *scratch)
 {
 	struct routing_plan *p = b->plan;
@@ -62,14 +53,17 @@ struct setting {
 	const char *head, *tail;
 	bool keep;     /* put back at the end; not needed for what goes with the TUN */
 	bool optional; /* comfort: it may be missing or refuse */
+	bool closes;
 };
 
-static const struct setting no_ipv6 = {"net/ipv6/conf", "disable_ipv6", false, true};
-static const struct setting rp_filter = {"net/ipv4/conf", "rp_filter", false, false};
-static const struct setting accept_local = {"net/ipv4/conf", "accept_local", false, false};
-static const struct setting forwarding_of_tun = {"net/ipv4/conf", "forwarding", false, false};
-static const struct setting forwarding = {"net/ipv4/conf", "forwarding", true, false};
-static const struct setting proxy_delay = {"net/ipv4/neigh", "proxy_delay", true, true};
+static const struct setting no_ipv6 = {"net/ipv6/conf", "disable_ipv6", false, true, false};
+static const struct setting rp_filter = {"net/ipv4/conf", "rp_filter", false, false, false};
+static const struct setting accept_local = {"net/ipv4/conf", "accept_local", false, false, false};
+static const struct setting forwarding_of_tun = {"net/ipv4/conf", "forwarding", false, false, false};
+static const struct setting forwarding_outside = {"net/ipv4/conf", "forwarding", true, false, false};
+static const struct setting forwarding_inside = {"net/ipv4/conf", "forwarding", true, false, true};
+static const struct setting accept_redirects = {"net/ipv4/conf", "accept_redirects", true, true, false};
+static const struct setting proxy_delay = {"net/ipv4/neigh", "proxy_delay", true, true, false};
 
 static void add_setting(struct builder *b, const struct setting *s, const char *interface, int32_t value)
 {
@@ -80,14 +74,28 @@ static void add_setting(struct builder *b, const struct setting *s, const char *
 	o->sysctl.value = value;
 	o->sysctl.keep = s->keep;
 	o->sysctl.optional = s->optional;
+	o->sysctl.closes = s->closes;
 }
 
-/* What a rule looks for; the rest is the same for all of ours. */
+/* A setting of the whole namespace. */
+static void add_global_setting(struct builder *b, const char *name, int32_t value)
+{
+	struct routing_object scratch;
+	struct routing_object *o = add(b, ROUTING_SYSCTL, &scratch);
+
+	snprintf(o->sysctl.name, sizeof(o->sysctl.name), "%s", name);
+	o->sysctl.value = value;
+	o->sysctl.keep = true;
+	o->sysctl.optional = true;
+}
+
+/* The conditions of a rule; the rest is the same for all of natd's. */
 struct match {
 	const char *iif;
 	struct nat_prefix from, to;
 	uint8_t ip_proto;
 	struct nat_range dport;
+	uint32_t mark;
 };
 
 static void add_rule(struct builder *b, uint32_t pref, const struct match *m, enum netlink_action action,
@@ -99,15 +107,32 @@ static void add_rule(struct builder *b, uint32_t pref, const struct match *m, en
 	r->priority = pref;
 	r->action = (uint8_t)action;
 	r->table = table;
-	r->protocol = NETLINK_PROTOCOL;
+	r->protocol = b->in->place.protocol;
 	r->ip_proto = m->ip_proto;
 	r->from.address = m->from.address;
 	r->from.length = m->from.length;
 	r->to.address = m->to.address;
 	r->to.length = m->to.length;
 	r->dport = m->dport;
+	r->mark = m->mark;
 	if (m->iif)
 		snprintf(r->iif, sizeof(r->iif), "%s", m->iif);
+}
+
+static uint32_t before(const struct builder *b, enum before offset)
+{
+	return ROUTING_PREF_FIRST + ROUTING_PREFS_BEFORE * b->in->place.slot + (uint32_t)offset;
+}
+
+static uint32_t behind(const struct builder *b, enum behind offset)
+{
+	return ROUTING_PREF_LOCAL + 1 + ROUTING_PREFS_BEHIND * b->in->place.slot + (uint32_t)offset;
+}
+
+bool routing_plan_is_last(const struct netlink_rule *r)
+{
+	return r->priority > ROUTING_PREF_LOCAL &&
+	       (r->priority - ROUTING_PREF_LOCAL - 1) % ROUTING_PREFS_BEHIND == CLOSED;
 }
 
 static void add_lookup(struct builder *b, uint32_t pref, const struct match *m, uint32_t table)
@@ -118,6 +143,36 @@ static void add_lookup(struct builder *b, uint32_t pref, const struct match *m, 
 static void add_blackhole(struct builder *b, uint32_t pref, const struct match *m)
 {
 	add_rule(b, pref, m, NETLINK_BLACKHOLE, 0);
+}
+
+static void add_route(struct builder *b, uint32_t table, struct nat_prefix to, bool closed)
+{
+	struct routing_object scratch;
+	struct routing_object *o = add(b, ROUTING_ROUTE, &scratch);
+
+	o->route.table = table;
+	o->route.to = to;
+	o->route.closed = closed;
+}
+
+static uint32_t translate_table(const struct builder *b)
+{
+	return b->in->place.table;
+}
+
+static uint32_t address_table(const struct builder *b)
+{
+	return b->in->place.table + 1;
+}
+
+static uint32_t answer_table(const struct builder *b)
+{
+	return b->in->place.table + 3;
+}
+
+static uint32_t pool_table(const struct builder *b)
+{
+	return b->in->place.table + 2;
 }
 
 /* ---- address ranges as prefixes ---- */
@@ -142,7 +197,7 @@ typedef void prefix_fn(struct builder *b, struct nat_prefix p);
 /* Calls `fn` for each prefix that the pool addresses (those not shared) are made of. */
 static void for_each_pool_prefix(struct builder *b, prefix_fn *fn)
 {
-	const struct nat_policy *p = b->in->policy;
+	const struct steering *p = b->in->steering;
 	uint32_t i;
 
 	for (i = 0; i < p->n_addresses; i++) {
@@ -157,112 +212,11 @@ static void for_each_pool_prefix(struct builder *b, prefix_fn *fn)
 	}
 }
 
-typedef void shared_fn(struct builder *b, struct nat_prefix address);
-
-static void for_each_shared(struct builder *b, shared_fn *fn)
-{
-	const struct nat_policy *p = b->in->policy;
-	uint64_t a;
-	uint32_t i;
-
-	for (i = 0; i < p->n_addresses; i++) {
-		for (a = p->addresses[i].first; p->addresses[i].shared && a <= p->addresses[i].last; a++)
-			fn(b, (struct nat_prefix){.address = (uint32_t)a, .length = 32});
-	}
-}
-
-/* ---- ports ---- */
-
-static int range_order(const void *a, const void *b)
-{
-	const struct nat_range *x = a, *y = b;
-
-	return (x->first > y->first) - (x->first < y->first);
-}
-
-/* shared_ports without the ports of the host's sockets; returns the number of ranges written to `out`. */
-static uint32_t dynamic_ports(const struct routing_input *in, enum nat_class c, struct nat_range *out)
-{
-	const struct nat_range *host = c == CLASS_TCP ? in->host_tcp : in->host_udp;
-	uint32_t n_host = c == CLASS_TCP ? in->n_host_tcp : in->n_host_udp;
-	const struct nat_policy *p = in->policy;
-	uint32_t i, j, n = 0;
-
-	for (i = 0; i < p->n_shared_ports; i++) {
-		uint32_t next = p->shared_ports[i].first;
-		uint32_t last = p->shared_ports[i].last;
-
-		for (j = 0; j < n_host; j++) {
-			if (host[j].last < next || host[j].first > last)
-				continue;
-			if (host[j].first > next)
-				out[n++] = (struct nat_range){(uint16_t)next, (uint16_t)(host[j].first - 1)};
-			next = (uint32_t)host[j].last + 1;
-		}
-		if (next <= last)
-			out[n++] = (struct nat_range){(uint16_t)next, (uint16_t)last};
-	}
-	return n;
-}
-
-static uint32_t forward_ports(const struct nat_policy *p, enum nat_class c, uint32_t address, struct nat_range *out)
-{
-	uint32_t i, n = 0;
-
-	for (i = 0; i < p->n_forwards; i++) {
-		const struct nat_forward *f = &p->forwards[i];
-
-		if ((f->protocols & 1u << c) && (f->address == 0 || f->address == address))
-			out[n++] = f->ports;
-	}
-	return n;
-}
-
-/* What the sorted ranges `natds` leave of 1-65534. */
-static uint32_t complement(const struct nat_range *natds, uint32_t n_natds, struct nat_range *out, uint32_t room)
-{
-	uint32_t next = 1; /* first port not yet looked at */
-	uint32_t i, n = 0;
-
-	for (i = 0; i < n_natds; i++) {
-		if (natds[i].first > next && n < room)
-			out[n++] = (struct nat_range){(uint16_t)next, (uint16_t)(natds[i].first - 1)};
-		if (natds[i].last >= next)
-			next = (uint32_t)natds[i].last + 1;
-	}
-	if (next <= 65534 && n < room)
-		out[n++] = (struct nat_range){(uint16_t)next, 65534};
-	return n;
-}
-
-static uint32_t ranges_room(const struct routing_input *in)
-{
-	uint32_t n_host = in->n_host_tcp > in->n_host_udp ? in->n_host_tcp : in->n_host_udp;
-
-	return in->policy->n_shared_ports + n_host + in->policy->n_forwards + 1;
-}
-
-int32_t routing_plan_host_ranges(const struct routing_input *in, enum nat_class c, uint32_t address,
-				 struct nat_range *out, uint32_t room)
-{
-	struct nat_range *natds = calloc(ranges_room(in), sizeof(*natds));
-	uint32_t n;
-
-	if (!natds)
-		return -1;
-	n = dynamic_ports(in, c, natds);
-	n += forward_ports(in->policy, c, address, natds + n);
-	qsort(natds, n, sizeof(*natds), range_order);
-	n = complement(natds, n, out, room);
-	free(natds);
-	return (int32_t)n;
-}
-
 /* ---- the rows of the table in routing_plan.h ---- */
 
 static void plan_tun(struct builder *b)
 {
-	const char *tun = b->in->tun;
+	const char *tun = b->in->steering->tun;
 
 	add_setting(b, &no_ipv6, tun, 1);
 	/* The kernel takes the larger of "all" and the interface's own: with "all" on, loose (2) is the least there is. */
@@ -270,118 +224,192 @@ static void plan_tun(struct builder *b)
 	add_setting(b, &accept_local, tun, 1);
 }
 
-static void plan_closed(struct builder *b)
+/* The kernel's own ICMP about what natd sent (marked by its sockets) goes to natd instead of to the sender. */
+static void plan_answers(struct builder *b)
 {
+	const struct match m = {.ip_proto = IPPROTO_NR_ICMP, .mark = ROUTING_MARK + b->in->place.slot};
 	struct routing_object scratch;
-	uint32_t i;
+	struct routing_object *o;
 
-	add(b, ROUTING_ROUTE_CLOSED, &scratch);
-	for (i = 0; i < b->in->n_inside; i++)
-		add_rule(b, PREF_CLOSED, &(struct match){.iif = b->in->inside[i]}, NETLINK_UNREACHABLE, 0);
-	if (!b->in->outside_was_forwarding)
-		add_blackhole(b, PREF_CLOSED, &(struct match){.iif = b->in->outside});
+	add_global_setting(b, "net/ipv4/fwmark_reflect", 1);
+	add_route(b, answer_table(b), anywhere, true);
+	o = add(b, ROUTING_ROUTE, &scratch);
+	o->route.table = answer_table(b);
+	o->route.source = ROUTING_TUN_ADDRESS;
+	add_lookup(b, before(b, ANSWERS), &m, answer_table(b));
 }
 
-static void plan_loop(struct builder *b, struct nat_prefix pool)
+static void plan_closed(struct builder *b)
 {
-	add_blackhole(b, PREF_SPOOFED, &(struct match){.iif = b->in->tun, .to = pool});
+	const struct steering *s = b->in->steering;
+	uint32_t pref = behind(b, CLOSED);
+
+	add_route(b, translate_table(b), anywhere, true);
+	for (uint32_t i = 0; i < s->n_inside; i++)
+		add_rule(b, pref, &(struct match){.iif = s->inside[i].name}, NETLINK_UNREACHABLE, 0);
+	for (uint32_t i = 0; s->n_inside == 0 && i < s->n_prefixes; i++)
+		add_rule(b, pref, &(struct match){.from = s->prefixes[i]}, NETLINK_UNREACHABLE, 0);
+	if (!b->in->outside_was_forwarding)
+		add_blackhole(b, pref, &(struct match){.iif = s->outside.name});
 }
 
 /* C2-17, C2-18: inside prefixes as source or destination of what comes from outside. */
 static void plan_refusals(struct builder *b)
 {
-	const struct nat_policy *p = b->in->policy;
-	const char *outside = b->in->outside;
-	uint32_t i, j;
+	const struct steering *s = b->in->steering;
+	const char *outside = s->outside.name;
 
-	for (i = 0; i < p->n_inside; i++)
-		add_blackhole(b, PREF_SPOOFED, &(struct match){.iif = outside, .from = p->inside[i]});
-	for_each_pool_prefix(b, plan_loop);
-	for (i = 0; i < p->n_inside; i++) {
-		for (j = 0; b->in->exempt_is_outside && j < p->n_exempt; j++) {
-			if (b->in->exempt_is_outside[j])
-				add_lookup(b, PREF_EXEMPT_ANSWER,
-					   &(struct match){outside, p->exempt[j], p->inside[i], 0, {0, 0}},
+	for (uint32_t i = 0; i < s->n_prefixes; i++) {
+		add_blackhole(b, before(b, SPOOFED), &(struct match){.iif = outside, .from = s->prefixes[i]});
+		for (uint32_t j = 0; j < s->n_exempt; j++) {
+			if (s->exempt_is_outside[j])
+				add_lookup(b, before(b, EXEMPT_ANSWER),
+					   &(struct match){outside, s->exempt[j], s->prefixes[i], 0, {0, 0}, 0},
 					   RT_TABLE_MAIN);
 		}
-		add_blackhole(b, PREF_DIRECT, &(struct match){.iif = outside, .to = p->inside[i]});
+		add_blackhole(b, before(b, DIRECT), &(struct match){.iif = outside, .to = s->prefixes[i]});
 	}
-}
-
-/* Rows 4: what of a shared address stays the host's, seen from outside and from each inside interface. */
-static void plan_host_ports(struct builder *b, struct nat_prefix address, enum nat_class c, uint8_t ip_proto)
-{
-	const struct routing_input *in = b->in;
-	uint32_t room = ranges_room(in);
-	struct nat_range *ranges = calloc(room, sizeof(*ranges));
-	int32_t n = ranges ? routing_plan_host_ranges(in, c, address.address, ranges, room) : -1;
-	uint32_t j;
-
-	b->failed |= n < 0;
-	for (int32_t i = 0; i < n; i++) {
-		struct match m = {in->outside, anywhere, address, ip_proto, ranges[i]};
-
-		add_lookup(b, PREF_HOST_PORTS, &m, RT_TABLE_LOCAL);
-		for (j = 0; j < in->n_inside; j++) {
-			m.iif = in->inside[j];
-			add_lookup(b, PREF_HOST_PORTS, &m, RT_TABLE_LOCAL);
-		}
-	}
-	free(ranges);
-}
-
-/* Rows 5 and 6: the rest goes to natd; from inside only where the source can be one of ours. */
-static void plan_steer(struct builder *b, struct nat_prefix address, uint8_t ip_proto)
-{
-	const struct routing_input *in = b->in;
-	struct match m = {in->outside, anywhere, address, ip_proto, {0, 0}};
-	uint32_t i, j;
-
-	add_lookup(b, PREF_STEER, &m, ROUTING_TABLE);
-	for (i = 0; i < in->n_inside; i++) {
-		m.iif = in->inside[i];
-		for (j = 0; j < in->policy->n_inside; j++) {
-			m.from = in->policy->inside[j];
-			add_lookup(b, PREF_STEER, &m, ROUTING_TABLE);
-		}
-		m.from = anywhere;
-		add_blackhole(b, PREF_IMPOSTOR, &m);
-	}
-}
-
-static void plan_shared(struct builder *b, struct nat_prefix address)
-{
-	plan_host_ports(b, address, CLASS_TCP, IPPROTO_NR_TCP);
-	plan_host_ports(b, address, CLASS_UDP, IPPROTO_NR_UDP);
-	plan_steer(b, address, IPPROTO_NR_TCP);
-	plan_steer(b, address, IPPROTO_NR_UDP);
 }
 
 static void plan_pool(struct builder *b, struct nat_prefix pool)
 {
-	add_lookup(b, PREF_STEER, &(struct match){.iif = "lo", .to = pool}, ROUTING_TABLE);
-	plan_steer(b, pool, 0);
+	for (uint32_t table = address_table(b); table <= pool_table(b); table++) {
+		add_route(b, table, pool, true);
+		add_route(b, table, pool, false);
+	}
+}
+
+/* The two tables. A shared address has no refusal behind its route: without natd it is the host's. */
+static void plan_tables(struct builder *b)
+{
+	uint32_t address;
+
+	add_route(b, translate_table(b), anywhere, false);
+	for_each_pool_prefix(b, plan_pool);
+	for (uint32_t i = 0; (address = steering_shared(b->in->steering, i)) != 0; i++)
+		add_route(b, address_table(b), (struct nat_prefix){.address = address, .length = 32}, false);
+}
+
+/* How many gaps fit: the other rules are counted first. */
+static uint32_t gaps_room(const struct builder *b, uint32_t n_shared)
+{
+	const struct steering *s = b->in->steering;
+	uint32_t n_inside = (s->n_inside ? s->n_inside : 1) * s->n_prefixes;
+	uint32_t most = ROUTING_RULES_BASE + ROUTING_RULES_MORE * (n_inside + n_shared);
+	/* answers, the five protocols, local; spoofed, direct, plain; steer, translate; closed */
+	uint32_t others = 7 + 3 * s->n_prefixes + 2 * s->n_pairs + (s->n_inside ? s->n_inside : s->n_prefixes + 1) +
+			  !b->in->outside_was_forwarding;
+	uint32_t room = most > others ? (most - others) / (n_shared ? n_shared : 1) : 0;
+
+	return room > ROUTING_GAPS ? ROUTING_GAPS : room;
+}
+
+static void plan_gaps(struct builder *b, uint32_t address, uint32_t room)
+{
+	struct steering_gap gaps[ROUTING_GAPS];
+	uint32_t n = steering_gaps(b->in->steering, address, gaps, room);
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct match m = {.to = {.address = address, .length = 32}, .dport = gaps[i].ports};
+
+		if (gaps[i].classes == 1 << CLASS_TCP)
+			m.ip_proto = IPPROTO_NR_TCP;
+		else if (gaps[i].classes == 1 << CLASS_UDP)
+			m.ip_proto = IPPROTO_NR_UDP;
+		add_lookup(b, before(b, HOST), &m, RT_TABLE_LOCAL);
+	}
+}
+
+/* What stays the host's without natd's seeing it. */
+static void plan_host(struct builder *b)
+{
+	const struct steering *s = b->in->steering;
+	uint32_t address, n_shared = 0;
+
+	if (s->n_inside == 0)
+		add_lookup(b, before(b, HOST), &(struct match){.iif = s->tun}, RT_TABLE_LOCAL);
+	while (steering_shared(s, n_shared) != 0)
+		n_shared++;
+	for (uint32_t i = 0; (address = steering_shared(s, i)) != 0; i++)
+		plan_gaps(b, address, gaps_room(b, n_shared));
+}
+
+/* The conditions of a pair: its prefix, and its interface if it has one. */
+static struct match pair_match(const struct steering *s, const struct steering_pair *p)
+{
+	return (struct match){.iif = p->interface == STEERING_ANYWHERE ? NULL : s->inside[p->interface].name,
+			      .from = p->prefix};
+}
+
+static bool has_pool(const struct steering *s)
+{
+	for (uint32_t i = 0; i < s->n_addresses; i++) {
+		if (!s->addresses[i].shared)
+			return true;
+	}
+	return false;
+}
+
+static void plan_steer(struct builder *b)
+{
+	static const uint8_t protocols[] = {STEERING_SHARED_PROTOCOLS};
+	const struct steering *s = b->in->steering;
+
+	for (size_t i = 0; steering_shared(s, 0) != 0 && i < sizeof(protocols); i++) {
+		struct match m = {.iif = s->outside.name, .ip_proto = protocols[i]};
+		bool has_ports = m.ip_proto == IPPROTO_NR_TCP || m.ip_proto == IPPROTO_NR_UDP;
+
+		/* What is like a port to the kernel in the others must not meet the gaps. */
+		add_lookup(b, before(b, has_ports ? STEER : DIRECT), &m, address_table(b));
+	}
+	if (has_pool(s))
+		add_lookup(b, before(b, STEER), &(struct match){.iif = s->outside.name}, pool_table(b));
+	for (uint32_t i = 0; s->n_addresses > 0 && i < s->n_pairs; i++) {
+		struct match m = pair_match(s, &s->pairs[i]);
+
+		add_lookup(b, before(b, STEER), &m, address_table(b));
+	}
 }
 
 static void plan_local(struct builder *b)
 {
 	struct routing_object scratch;
 
-	add_lookup(b, PREF_LOCAL, &(struct match){.iif = NULL}, RT_TABLE_LOCAL);
 	add(b, ROUTING_LOCAL_MOVE, &scratch);
 }
 
-/* Rows 8 and 9. */
-static void plan_inside(struct builder *b, const char *interface)
+static void plan_exempt(struct builder *b)
 {
-	const struct nat_policy *p = b->in->policy;
-	uint32_t i;
+	const struct steering *s = b->in->steering;
 
-	for (i = 0; i < p->n_inside; i++)
-		add_lookup(b, PREF_PLAIN, &(struct match){.iif = interface, .to = p->inside[i]}, RT_TABLE_MAIN);
-	for (i = 0; i < p->n_exempt; i++)
-		add_lookup(b, PREF_PLAIN, &(struct match){.iif = interface, .to = p->exempt[i]}, RT_TABLE_MAIN);
-	add_lookup(b, PREF_TRANSLATE, &(struct match){.iif = interface}, ROUTING_TABLE);
+	for (uint32_t e = 0; e < s->n_exempt; e++) {
+		struct match m = {.to = s->exempt[e]};
+
+		for (uint32_t i = 0; i < s->n_inside; i++) {
+			m.iif = s->inside[i].name;
+			add_lookup(b, behind(b, PLAIN), &m, RT_TABLE_MAIN);
+		}
+		for (uint32_t i = 0; s->n_inside == 0 && i < s->n_prefixes; i++) {
+			m.from = s->prefixes[i];
+			add_lookup(b, behind(b, PLAIN), &m, RT_TABLE_MAIN);
+		}
+	}
+}
+
+static void plan_inside(struct builder *b)
+{
+	const struct steering *s = b->in->steering;
+
+	if (has_pool(s))
+		add_lookup(b, behind(b, POOL_FROM_HOST), &(struct match){.iif = "lo"}, pool_table(b));
+	for (uint32_t i = 0; i < s->n_prefixes; i++)
+		add_lookup(b, behind(b, PLAIN), &(struct match){.to = s->prefixes[i]}, RT_TABLE_MAIN);
+	plan_exempt(b);
+	for (uint32_t i = 0; i < s->n_pairs; i++) {
+		struct match m = pair_match(s, &s->pairs[i]);
+
+		add_lookup(b, behind(b, TRANSLATE), &m, translate_table(b));
+	}
 }
 
 static bool is_onlink(const struct routing_input *in, uint32_t address)
@@ -399,7 +427,7 @@ static bool is_onlink(const struct routing_input *in, uint32_t address)
 
 static void plan_proxies(struct builder *b)
 {
-	const struct nat_policy *p = b->in->policy;
+	const struct steering *p = b->in->steering;
 	struct routing_object scratch;
 	uint32_t i, n = 0;
 	uint64_t a;
@@ -412,38 +440,47 @@ static void plan_proxies(struct builder *b)
 				return;
 			/* Else the kernel waits up to 0.8 s before it answers ARP for others. */
 			if (n++ == 0)
-				add_setting(b, &proxy_delay, b->in->outside, 0);
+				add_setting(b, &proxy_delay, p->outside.name, 0);
 			add(b, ROUTING_PROXY, &scratch)->proxy = (uint32_t)a;
 		}
 	}
 }
 
+static void plan_forwarding_of(struct builder *b, const struct setting *forwarding, const char *interface)
+{
+	add_setting(b, &accept_redirects, interface, 0);
+	add_setting(b, forwarding, interface, 1);
+}
+
 static void plan_forwarding(struct builder *b)
 {
-	uint32_t i;
+	const struct steering *s = b->in->steering;
 
-	add_setting(b, &forwarding_of_tun, b->in->tun, 1);
-	add_setting(b, &forwarding, b->in->outside, 1);
-	for (i = 0; i < b->in->n_inside; i++)
-		add_setting(b, &forwarding, b->in->inside[i], 1);
+	/* Early demultiplexing gives a packet to a connected socket before any rule is looked at. */
+	add_global_setting(b, "net/ipv4/tcp_early_demux", 0);
+	add_global_setting(b, "net/ipv4/udp_early_demux", 0);
+	add_setting(b, &forwarding_of_tun, s->tun, 1);
+	plan_forwarding_of(b, &forwarding_outside, s->outside.name);
+	for (uint32_t i = 0; i < s->n_inside; i++)
+		plan_forwarding_of(b, &forwarding_inside, s->inside[i].name);
+	for (uint32_t i = 0; s->n_inside == 0 && i < b->in->n_forwarding; i++)
+		plan_forwarding_of(b, &forwarding_inside, b->in->forwarding[i]);
 }
 
 bool routing_plan_make(const struct routing_input *in, struct routing_plan *plan)
 {
 	struct builder b = {.in = in, .plan = plan};
-	struct routing_object scratch;
-	uint32_t i;
 
 	plan->n_objects = 0;
 	plan_tun(&b);
 	plan_closed(&b);
+	plan_answers(&b);
 	plan_refusals(&b);
-	add(&b, ROUTING_ROUTE_TUN, &scratch);
-	for_each_shared(&b, plan_shared);
-	for_each_pool_prefix(&b, plan_pool);
+	plan_tables(&b);
+	plan_host(&b);
+	plan_steer(&b);
 	plan_local(&b);
-	for (i = 0; i < in->n_inside; i++)
-		plan_inside(&b, in->inside[i]);
+	plan_inside(&b);
 	plan_proxies(&b);
 	plan_forwarding(&b);
 	return !b.failed;

@@ -1,32 +1,45 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What routing is to look like, as an ordered list of objects: from the policy and some facts about the
- * host, without a system call. routing.c makes it so.
+ * The kernel's objects that managed routing needs, as an ordered list: from the steering table and some facts about the
+ * host, without a system call. routing.c puts them in place.
  *
- * Order is safety. The plan is put in place from the first object to the last and taken away from the
- * last to the first, so at no moment does inside traffic leave untranslated: what refuses comes first,
- * forwarding is switched on last.
+ * Order is safety. The plan is put in place from the first object to the last and taken away from the last to the first,
+ * so at no moment does inside traffic leave untranslated: what refuses comes first, forwarding is switched on last.
  *
- *   pref  rule
- *   1     iif OUTSIDE from <inside>                -> blackhole   spoofed
- *         iif TUN to <pool>                        -> blackhole   would loop
- *   2     iif OUTSIDE from <exempt> to <inside>    -> main        the answers of exempt destinations
- *   3     iif OUTSIDE to <inside>                  -> blackhole   inside hosts are not reached directly
- *   4     iif X to <shared> ipproto P dport <not natd's> -> local (X: OUTSIDE and each inside interface)
- *   5     iif OUTSIDE to <shared> ipproto P        -> natd        natd's ports, and every fragment
- *         iif INSIDE from <inside> to <shared> ipproto P -> natd  hairpin
- *         iif OUTSIDE to <pool>; iif INSIDE from <inside> to <pool>; iif lo to <pool> -> natd
- *   6     iif INSIDE to <shared> ipproto P         -> blackhole   other sources could play an outside host
- *         iif INSIDE to <pool>                     -> blackhole
- *   7     all                                      -> local       in place of the rule at preference 0
- *   8     iif INSIDE to <inside>, <exempt>         -> main        not translated
- *   9     iif INSIDE                               -> natd
- *   10    iif INSIDE                               -> unreachable (if somebody empties the table)
- *         iif OUTSIDE                              -> blackhole   only if the host did not forward before
+ *   rule                                          action
+ *   fwmark M ipproto icmp                         answers      the kernel's own ICMP about packets that natd sent
+ *   iif OUTSIDE from <inside>                     blackhole    spoofed
+ *   iif OUTSIDE from <exempt> to <inside>         main         the answers of exempt destinations
+ *   iif OUTSIDE to <inside>                       blackhole    inside hosts are not reached directly
+ *   iif OUTSIDE ipproto P                         addresses    GRE, ESP, SCTP
+ *   to <shared> dport <gap>                       local        at most 4 gaps for each shared address (steering_gaps())
+ *   iif OUTSIDE ipproto P                         addresses    TCP, UDP
+ *   iif OUTSIDE                                   pool         with a pool
+ *   iif INSIDE from <inside>                      addresses    hairpin
+ *   (all)                                         local        in place of the rule at preference 0
+ *   iif lo                                        pool         with a pool: what the host itself sends there
+ *   to <inside>                                   main         not translated
+ *   iif INSIDE to <exempt>                        main         not translated
+ *   iif INSIDE from <inside>                      translate
+ *   iif INSIDE                                    unreachable  other sources; and all, if somebody empties the tables
+ *   iif OUTSIDE                                   blackhole    only if the host did not forward before
  *
- * P is TCP, then UDP. Other protocols to a shared address (GRE, ESP...) stay the host's.
- * Ports in rules lie within 1-65534 (the kernel's limit): 65535 of a shared address always goes by
- * way of natd, which hands it back.
+ *   table "translate": default by the TUN; unreachable, with the worst metric, should the TUN be gone
+ *   table "addresses": each shared and pool address by the TUN; the pool's unreachable, should the TUN be gone.
+ *   table "pool": the pool alone
+ *   table "answers": default by the TUN with the TUN's address as source: natd translates what the kernel says about
+ *   its packets; unreachable, should the TUN be gone
+ *   A shared address then falls back to the host, which stays reachable when natd has died.
+ *
+ * A rule without a protocol would also hold for the kernel's look-up before it answers ARP for a shared address, which
+ * must say "local"; so other protocols than the five never reach natd there, and the core refuses them outbound. ICMP to a
+ * shared address stays the host's; natd reads a copy of it.
+ *
+ * The number of rules does not depend on forwards, sockets and mappings. Without a shared gap that fits (many forwards),
+ * the host's packets go to natd, which hands them back through the TUN: the `local` rule is then the first that fits.
+ *
+ * Where inside.prefixes are given and no interface, INSIDE is left out of the rules, and "iif TUN lookup local" stands
+ * before those that steer.
  */
 #ifndef NATD_DAEMON_ROUTING_PLAN_H
 #define NATD_DAEMON_ROUTING_PLAN_H
@@ -37,16 +50,41 @@
 #include "core/policy/policy.h"
 #include "daemon/kernel/netlink.h"
 #include "daemon/kernel/sysctl.h"
+#include "daemon/steering/steering.h"
 
 enum {
-	ROUTING_TABLE = 18600, /* our own routing table */
-	ROUTING_PREF_FIRST = 1,
-	ROUTING_PREF_LOCAL = 7,
-	ROUTING_PREF_LAST = 10,
-	ROUTING_METRIC = 1,	       /* default dev TUN */
-	ROUTING_METRIC_CLOSED = 65535, /* unreachable default */
+	ROUTING_TABLE = 18600, /* the first natd's table "translate"; then come "addresses", "pool" and "answers" */
+	ROUTING_TABLES = 4,
+	ROUTING_SLOTS = NETLINK_PROTOCOL_LAST - NETLINK_PROTOCOL + 1, /* natds on one host */
+	ROUTING_METRIC = 1,
+	ROUTING_METRIC_CLOSED = 65535,
 	ROUTING_PROXIES_MAX = 65536,
+	ROUTING_GAPS = 4, /* of each shared address */
+	/* How many rules there may be, gaps included: so many, and more for each inside interface and prefix, and for
+	 * each shared address. */
+	ROUTING_RULES_BASE = 8,
+	ROUTING_RULES_MORE = 4,
+
+	/* Preferences: for each natd six before the `local` rule and four behind it. */
+	ROUTING_PREF_FIRST = 1,
+	ROUTING_PREFS_BEFORE = 6, /* the first is the mark's */
+	ROUTING_PREF_LOCAL = ROUTING_PREF_FIRST + ROUTING_PREFS_BEFORE * ROUTING_SLOTS + 1,
+	ROUTING_PREFS_BEHIND = 4,
+	ROUTING_PREF_LAST = ROUTING_PREF_LOCAL + ROUTING_PREFS_BEHIND * ROUTING_SLOTS,
 };
+
+/* Where one natd of the host keeps its objects. */
+struct routing_place {
+	uint32_t slot;	  /* below ROUTING_SLOTS: decides preferences and mark */
+	uint32_t table;	  /* "translate"; table + 1 is "addresses", + 2 "pool", + 3 "answers" */
+	uint8_t protocol; /* the mark of its objects: NETLINK_PROTOCOL + slot */
+};
+
+/* The mark of the packets that natd sends (SO_MARK): this value and the next ones, by slot. */
+#define ROUTING_MARK 0x6e610001u
+
+/* Is it a rule that goes last when all are taken away? (The refusals behind everything else.) */
+bool routing_plan_is_last(const struct netlink_rule *r);
 
 /* RFC 7600's IPv4 dummy address, on the TUN with host scope: without any address there the kernel's reverse
  * path filter refuses, in its loose mode too, what natd hands back. */
@@ -54,10 +92,9 @@ enum {
 
 enum routing_kind {
 	ROUTING_SYSCTL,
-	ROUTING_ROUTE_CLOSED, /* unreachable default in our table */
-	ROUTING_ROUTE_TUN,    /* default by way of the TUN in our table */
+	ROUTING_ROUTE,
 	ROUTING_RULE,
-	ROUTING_LOCAL_MOVE, /* remove the local rule at preference 0 (its copy stands above in the plan) */
+	ROUTING_LOCAL_MOVE, /* the copy of the `local` rule is added, then the rule at preference 0 is removed */
 	ROUTING_PROXY,
 };
 
@@ -66,10 +103,17 @@ struct routing_object {
 	union {
 		struct netlink_rule rule;
 		struct {
+			uint32_t table;
+			struct nat_prefix to;
+			uint32_t source;
+			bool closed; /* unreachable, with ROUTING_METRIC_CLOSED; else by the TUN */
+		} route;
+		struct {
 			char name[SYSCTL_NAME_SIZE];
 			int32_t value;
 			bool keep;     /* put back at the end: not for settings that go with the TUN */
 			bool optional; /* may be missing or refuse */
+			bool closes;   /* forwarding of an inside interface: routing_on_stop = "closed" holds it at 0 */
 		} sysctl;
 		uint32_t proxy;
 	};
@@ -77,18 +121,12 @@ struct routing_object {
 
 /* Everything borrowed. Inside prefixes hold no outside address. */
 struct routing_input {
-	const char *tun;
-	const char *outside;
-	const char *const *inside; /* interface names, in order */
-	uint32_t n_inside;
-	const struct nat_policy *policy; /* inside, exempt, addresses, shared_ports, forwards */
-	const bool *exempt_is_outside;	 /* per exempt prefix: the way leaves by `outside`; NULL: none */
+	const struct steering *steering;
+	struct routing_place place;
+	const char *const *forwarding; /* without inside interfaces: those by which the prefixes are reached */
+	uint32_t n_forwarding;
 	const struct nat_prefix *onlink; /* of the outside interface: pool addresses here get proxies */
 	uint32_t n_onlink;
-	const struct nat_range *host_tcp; /* ports of the host within shared_ports: ascending, disjoint */
-	uint32_t n_host_tcp;
-	const struct nat_range *host_udp;
-	uint32_t n_host_udp;
 	int32_t all_rp_filter;	     /* net.ipv4.conf.all.rp_filter */
 	bool outside_was_forwarding; /* before natd */
 };
@@ -99,16 +137,8 @@ struct routing_plan {
 	uint32_t room;
 };
 
-/* Fills *plan (start with all zero; a former content is replaced). False when memory is short. */
+/* Fills *plan (start with all zero; earlier contents are replaced). False when memory is short. */
 bool routing_plan_make(const struct routing_input *in, struct routing_plan *plan);
 void routing_plan_fini(struct routing_plan *plan);
-
-/*
- * The ports of a shared address that are not natd's, within 1-65534: the complement of (shared_ports without
- * the host's sockets) and the outside ports of that address's forwards of that class. Ascending, disjoint.
- * Returns their number, or -1 when memory is short; `room` n_shared_ports + n_host + n_forwards + 1 is always enough.
- */
-int32_t routing_plan_host_ranges(const struct routing_input *in, enum nat_class c, uint32_t address,
-				 struct nat_range *out, uint32_t room);
 
 #endif

@@ -29,7 +29,7 @@ static bool grow(void **array, uint32_t n, uint32_t *room, size_t size)
 
 /* ---- rules ---- */
 
-enum { KEY_WORDS = 6 };
+enum { KEY_WORDS = 7 };
 
 /* All of a rule but its interface, without the padding that the struct has. */
 static void rule_key(const struct netlink_rule *r, uint32_t key[KEY_WORDS])
@@ -40,6 +40,7 @@ static void rule_key(const struct netlink_rule *r, uint32_t key[KEY_WORDS])
 	key[3] = r->from.address;
 	key[4] = r->to.address;
 	key[5] = (uint32_t)r->dport.first << 16 | r->dport.last;
+	key[6] = r->mark;
 }
 
 /* Any order will do, as long as it is one. */
@@ -62,21 +63,32 @@ static int rule_order(const void *a, const void *b)
 static bool is_plain_local(const struct netlink_rule *r)
 {
 	return r->action == NETLINK_LOOKUP && r->table == RT_TABLE_LOCAL && !r->is_foreign && !r->iif[0] &&
-	       !r->from.length && !r->to.length && !r->ip_proto && !r->dport.last;
+	       !r->from.length && !r->to.length && !r->ip_proto && !r->dport.last && !r->mark;
+}
+
+/* The plain `local` rules are the kernel's or an administrator's by their mark, and common to all natds. */
+static void take_local(struct routing_present *p, const struct netlink_rule *r)
+{
+	if (r->priority == 0) {
+		p->local_protocol = r->protocol;
+		p->has_local_first = true;
+	} else if (r->priority == ROUTING_PREF_LOCAL) {
+		p->has_local_copy = true;
+	} else {
+		p->has_local_elsewhere = true;
+	}
 }
 
 static bool take_rule(void *ctx, const struct netlink_rule *r)
 {
 	struct routing_present *p = ctx;
 	void *rules = p->rules;
+	bool is_natds = r->protocol >= NETLINK_PROTOCOL && r->protocol <= NETLINK_PROTOCOL_LAST;
 
-	if (is_plain_local(r) && r->protocol != NETLINK_PROTOCOL) {
-		if (r->priority == 0)
-			p->local_protocol = r->protocol;
-		p->has_local_first |= r->priority == 0;
-		p->has_local_elsewhere |= r->priority != 0;
-	}
-	if (r->protocol != NETLINK_PROTOCOL || r->is_foreign)
+	if (is_plain_local(r) && !is_natds)
+		take_local(p, r);
+	p->has_others |= is_natds && r->protocol != p->place.protocol;
+	if (r->protocol != p->place.protocol || r->is_foreign)
 		return true;
 	if (!grow(&rules, p->n_rules, &p->rules_room, sizeof(*p->rules))) {
 		p->is_short = true;
@@ -93,7 +105,9 @@ static int read_rules(struct netlink *nl, struct routing_present *p)
 
 	p->n_rules = 0;
 	p->has_local_first = false;
+	p->has_local_copy = false;
 	p->has_local_elsewhere = false;
+	p->has_others = false;
 	rc = netlink_rules(nl, take_rule, p);
 	if (rc == 0 && p->n_rules > 0)
 		qsort(p->rules, p->n_rules, sizeof(*p->rules), rule_order);
@@ -152,34 +166,53 @@ struct present_proxy *routing_present_proxy(struct routing_present *p, int index
 
 /* ---- routes ---- */
 
+static int route_order(const void *a, const void *b)
+{
+	const struct netlink_route *x = &((const struct present_route *)a)->route;
+	const struct netlink_route *y = &((const struct present_route *)b)->route;
+
+	if (x->to.address != y->to.address)
+		return x->to.address < y->to.address ? -1 : 1;
+	if (x->to.length != y->to.length)
+		return x->to.length < y->to.length ? -1 : 1;
+	if (x->table != y->table)
+		return x->table < y->table ? -1 : 1;
+	if (x->metric != y->metric)
+		return x->metric < y->metric ? -1 : 1;
+	return (x->out > y->out) - (x->out < y->out);
+}
+
 static bool take_route(void *ctx, const struct netlink_route *r)
 {
 	struct routing_present *p = ctx;
+	void *routes = p->routes;
 
-	if (p->n_routes == PRESENT_ROUTES_MAX)
+	if (!grow(&routes, p->n_routes, &p->routes_room, sizeof(*p->routes))) {
+		p->is_short = true;
 		return false;
-	p->routes[p->n_routes++] = *r;
+	}
+	p->routes = routes;
+	p->routes[p->n_routes++] = (struct present_route){.route = *r};
 	return true;
 }
 
 static int read_routes(struct netlink *nl, struct routing_present *p)
 {
+	int rc = 0;
+
 	p->n_routes = 0;
-	return netlink_routes(nl, ROUTING_TABLE, take_route, p);
+	for (uint32_t i = 0; rc == 0 && i < ROUTING_TABLES; i++)
+		rc = netlink_routes(nl, p->place.table + i, take_route, p);
+	if (rc == 0 && p->n_routes > 0)
+		qsort(p->routes, p->n_routes, sizeof(*p->routes), route_order);
+	return rc;
 }
 
-bool routing_present_route(const struct routing_present *p, const struct netlink_route *r)
+struct present_route *routing_present_route(struct routing_present *p, const struct netlink_route *r)
 {
-	uint32_t i;
+	struct present_route key = {.route = *r};
 
-	for (i = 0; i < p->n_routes; i++) {
-		const struct netlink_route *q = &p->routes[i];
-
-		if (q->metric == r->metric && q->out == r->out && q->to.length == r->to.length &&
-		    q->to.address == r->to.address)
-			return true;
-	}
-	return false;
+	return p->n_routes ? bsearch(&key, p->routes, p->n_routes, sizeof(key), route_order) : NULL;
 }
 
 /* ---- all of it ---- */
@@ -196,10 +229,11 @@ static int read_patiently(int (*read)(struct netlink *nl, struct routing_present
 	return rc;
 }
 
-int routing_present_read(struct netlink *nl, struct routing_present *p)
+int routing_present_read(struct netlink *nl, const struct routing_place *place, struct routing_present *p)
 {
 	int rc;
 
+	p->place = *place;
 	p->is_short = false;
 	rc = read_patiently(read_rules, nl, p);
 	if (rc == 0)
@@ -213,5 +247,6 @@ void routing_present_fini(struct routing_present *p)
 {
 	free(p->rules);
 	free(p->proxies);
+	free(p->routes);
 	memset(p, 0, sizeof(*p));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What of natd's is in the kernel's routing now: rules, routes and proxy neighbours with our mark, whoever
- * left them there; and where the `local` rule is. A picture to compare the plan with.
+ * What the kernel's routing holds of one natd at present: rules, routes and proxy neighbours with its mark, also those
+ * that a crash left; and where the `local` rule is. A picture to compare the plan with.
  */
 #ifndef NATD_DAEMON_ROUTING_PRESENT_H
 #define NATD_DAEMON_ROUTING_PRESENT_H
@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "daemon/kernel/netlink.h"
+#include "routing_plan.h"
 
 struct present_rule {
 	struct netlink_rule rule;
@@ -22,28 +23,35 @@ struct present_proxy {
 	bool is_wanted;
 };
 
-enum { PRESENT_ROUTES_MAX = 64 }; /* there are two, as a rule */
+struct present_route {
+	struct netlink_route route;
+	bool is_wanted;
+};
 
 struct routing_present {
+	struct routing_place place;
 	struct present_rule *rules; /* sorted for routing_present_rule() */
 	uint32_t n_rules, rules_room;
 	struct present_proxy *proxies; /* sorted for routing_present_proxy() */
 	uint32_t n_proxies, proxies_room;
-	struct netlink_route routes[PRESENT_ROUTES_MAX]; /* of ROUTING_TABLE */
-	uint32_t n_routes;
+	struct present_route *routes; /* of both tables, sorted for routing_present_route() */
+	uint32_t n_routes, routes_room;
 	bool has_local_first;	  /* a plain `lookup local` rule at preference 0 */
 	uint8_t local_protocol;	  /* who made that one */
-	bool has_local_elsewhere; /* one that is not ours at another preference */
+	bool has_local_copy;	  /* the one at ROUTING_PREF_LOCAL, which natds have in common */
+	bool has_local_elsewhere; /* one at another preference */
+	bool has_others;	  /* rules of another natd */
 	bool is_short;		  /* memory was short: not usable */
 };
 
-/* Reads it all (*p all zero, or a former picture, which is replaced). 0 or a negative errno. */
-int routing_present_read(struct netlink *nl, struct routing_present *p);
+/* Reads it all (*p all zero, or an earlier picture, which is replaced) for the natd with that mark and tables. 0 or a
+ * negative errno. */
+int routing_present_read(struct netlink *nl, const struct routing_place *place, struct routing_present *p);
 void routing_present_fini(struct routing_present *p);
 
 /* NULL: not there. */
 struct present_rule *routing_present_rule(struct routing_present *p, const struct netlink_rule *r);
 struct present_proxy *routing_present_proxy(struct routing_present *p, int index, uint32_t address);
-bool routing_present_route(const struct routing_present *p, const struct netlink_route *r);
+struct present_route *routing_present_route(struct routing_present *p, const struct netlink_route *r);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What routing.c and routing_settings.c share; not for anybody else. */
+/* Shared by the routing_*.c files alone. */
 #ifndef NATD_DAEMON_ROUTING_PRIVATE_H
 #define NATD_DAEMON_ROUTING_PRIVATE_H
 
@@ -14,6 +14,9 @@ struct routing {
 	struct sysctl_state state;
 	struct routing_present present;
 	struct routing_plan plan;
+	struct routing_place place;
+	bool has_place;
+	int claim_fd; /* the abstract socket that holds the place; -1: none */
 	int tun_index;
 	int outside_index; /* 0: not there */
 	uint32_t changes;
@@ -22,7 +25,7 @@ struct routing {
 
 /* Keeps the text of the first failure of a call. Returns `err`. */
 int routing_fail(struct routing *r, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* How to mend it: "" or ": ...". */
+/* A remedy: "" or ": ...". */
 const char *routing_hint(int err);
 
 /* Writes the state file, if there is to be one. */
@@ -31,7 +34,12 @@ int routing_state_store(struct routing *r);
 int routing_settings_remember(struct routing *r);
 /* One object of the plan. */
 int routing_setting_apply(struct routing *r, const struct routing_object *o);
-/* Puts back what the plan does not want changed (any more), unless somebody else has changed it since. */
-int routing_settings_restore(struct routing *r);
+/* Puts back what the plan does not want changed (any more), unless others have changed it since. ROUTING_STOP_CLOSED:
+ * forwarding that goes on the state file stays off. */
+int routing_settings_restore(struct routing *r, enum routing_stop how);
+
+/* Takes a place among the natds of this network namespace, at the first call; later ones only follow `table` (0: chosen). */
+int routing_place_take(struct routing *r, uint32_t table);
+void routing_place_release(struct routing *r);
 
 #endif

@@ -27,35 +27,61 @@ int routing_settings_remember(struct routing *r)
 		int32_t now;
 		int rc;
 
-		if (o->kind != ROUTING_SYSCTL || !o->sysctl.keep || sysctl_state_find(s, o->sysctl.name))
+		if (o->kind != ROUTING_SYSCTL || !o->sysctl.keep)
 			continue;
+		v = sysctl_state_find(s, o->sysctl.name);
+		if (v) { /* its true original; a natd that stopped may have left it closed */
+			is_new |= v->set != o->sysctl.value;
+			v->set = o->sysctl.value;
+			continue;
+		}
 		rc = sysctl_read(o->sysctl.name, &now);
-		if (rc == -ENOENT || (rc == 0 && now == o->sysctl.value))
+		/* Forwarding that is on already is remembered too: natd may have to leave it off. */
+		if (rc == -ENOENT || (rc == 0 && now == o->sysctl.value && !o->sysctl.closes))
+			continue;
+		if (rc < 0 && o->sysctl.optional)
 			continue;
 		if (rc < 0) /* what cannot be remembered is not changed */
 			return routing_fail(r, rc, "cannot read /proc/sys/%s: %s", o->sysctl.name, strerror(-rc));
 		if (s->n_saved == SYSCTL_SAVED_MAX)
 			return routing_fail(r, -ENOSPC, "more than %d interfaces", SYSCTL_SAVED_MAX);
 		v = &s->saved[s->n_saved++];
-		*v = (struct sysctl_saved){.original = now, .set = o->sysctl.value};
+		*v = (struct sysctl_saved){.original = now, .set = o->sysctl.value, .closes = o->sysctl.closes};
 		memcpy(v->name, o->sysctl.name, sizeof(v->name));
 		is_new = true;
 	}
 	return is_new ? routing_state_store(r) : 0;
 }
 
+/* Will natd work with the value that the setting has, though the plan wants another one? */
+static bool is_good_enough(const char *name, int32_t now)
+{
+	const char *tail = strrchr(name, '/');
+
+	return tail && strcmp(tail, "/rp_filter") == 0 && now != 1; /* off and loose are alike to natd */
+}
+
 int routing_setting_apply(struct routing *r, const struct routing_object *o)
 {
-	int32_t now;
+	int32_t now = 0;
 	int rc = sysctl_read(o->sysctl.name, &now);
+	bool is_known = rc == 0;
 
 	if (rc == 0 && now == o->sysctl.value)
 		return 0;
 	if (rc == 0)
 		rc = sysctl_write(o->sysctl.name, o->sysctl.value);
-	/* An interface that is not there yet gets its settings when it comes. */
-	if (o->sysctl.optional || (rc == -ENOENT && o->sysctl.keep))
+	if (rc < 0 && is_known && is_good_enough(o->sysctl.name, now))
 		return 0;
+	/* An interface that does not exist yet gets its settings when it comes. */
+	if ((rc < 0 && o->sysctl.optional) || (rc == -ENOENT && o->sysctl.keep))
+		return 0;
+	if (rc == -EROFS && !o->sysctl.keep) /* of the TUN, which is made by natd */
+		return routing_fail(r, rc,
+				    "cannot set /proc/sys/%s to %d: /proc/sys is read-only here; set "
+				    "net.ipv4.conf.default.%s=%d for this network namespace before natd starts "
+				    "(containers: --sysctl), or make /proc/sys writable",
+				    o->sysctl.name, o->sysctl.value, strrchr(o->sysctl.name, '/') + 1, o->sysctl.value);
 	if (rc < 0)
 		return routing_fail(r, rc, "cannot set /proc/sys/%s to %d: %s%s", o->sysctl.name, o->sysctl.value,
 				    strerror(-rc), routing_hint(rc));
@@ -74,32 +100,57 @@ static bool plan_has_setting(const struct routing_plan *p, const char *name)
 	return false;
 }
 
-int routing_settings_restore(struct routing *r)
+/* Forwarding of an inside interface that forwarded before natd? */
+static bool is_closing(const struct sysctl_saved *v)
+{
+	return v->closes && v->original != 0;
+}
+
+/* Leaves forwarding off, and the original in the state file. */
+static int hold_closed(struct routing *r, struct sysctl_saved *v)
+{
+	int rc = v->set == 0 ? 0 : sysctl_write(v->name, 0);
+
+	if (rc < 0 && rc != -ENOENT)
+		return routing_fail(r, rc, "cannot set /proc/sys/%s to 0: %s%s", v->name, strerror(-rc),
+				    routing_hint(rc));
+	r->changes += v->set != 0;
+	v->set = 0;
+	return 0;
+}
+
+static int put_back(struct routing *r, const struct sysctl_saved *v)
+{
+	int32_t now;
+	int rc = sysctl_read(v->name, &now);
+
+	if (rc == 0 && now == v->set)
+		rc = sysctl_write(v->name, v->original);
+	if (rc < 0 && rc != -ENOENT) /* kept for the next attempt; a setting that is gone needs none */
+		return routing_fail(r, rc, "cannot restore /proc/sys/%s to %d: %s%s", v->name, v->original,
+				    strerror(-rc), routing_hint(rc));
+	return 0;
+}
+
+int routing_settings_restore(struct routing *r, enum routing_stop how)
 {
 	struct sysctl_state *s = &r->state;
 	uint32_t before = s->n_saved;
 	uint32_t i = 0;
-	int32_t now;
 	int rc = 0;
 
 	while (i < s->n_saved) {
 		struct sysctl_saved *v = &s->saved[i];
-		int err;
+		bool holds = how == ROUTING_STOP_CLOSED && is_closing(v);
+		int err = 0;
 
-		if (plan_has_setting(&r->plan, v->name)) {
+		if (!plan_has_setting(&r->plan, v->name))
+			err = holds ? hold_closed(r, v) : put_back(r, v);
+		rc = rc ? rc : err;
+		if (holds || err < 0 || plan_has_setting(&r->plan, v->name))
 			i++;
-			continue;
-		}
-		err = sysctl_read(v->name, &now);
-		if (err == 0 && now == v->set)
-			err = sysctl_write(v->name, v->original);
-		if (err < 0 && err != -ENOENT) { /* kept for the next attempt; a setting that is gone needs none */
-			rc = routing_fail(r, err, "cannot restore /proc/sys/%s to %d: %s%s", v->name, v->original,
-					  strerror(-err), routing_hint(err));
-			i++;
-			continue;
-		}
-		*v = s->saved[--s->n_saved];
+		else
+			*v = s->saved[--s->n_saved];
 	}
 	r->changes += before - s->n_saved;
 	if (before != s->n_saved)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "daemon/config/config_text.h"
+#include "daemon/steering/steering.h"
 
 struct builder {
 	const struct natd_config *c;
@@ -413,6 +414,13 @@ static void set_lists(const struct builder *b, struct nat_policy *out)
 	out->n_forwards = b->c->n_forwards;
 }
 
+/* With routing = "none" the administrator's rules may bring every protocol to natd. */
+static void set_refused(const struct builder *b, struct nat_policy *out)
+{
+	for (unsigned i = 0; b->c->routing == ROUTING_MANAGED && i < 256; i++)
+		out->shared_refused[i / 64] |= (uint64_t)!steering_is_steered((uint8_t)i) << i % 64;
+}
+
 static void set_scalars(const struct builder *b, struct nat_policy *out)
 {
 	const struct config_translation *t = &b->c->translation;
@@ -455,6 +463,7 @@ bool policy_build(const struct natd_config *c, const struct host_facts *facts, s
 	memset(out, 0, sizeof(*out));
 	set_scalars(&b, out);
 	set_lists(&b, out);
+	set_refused(&b, out);
 	return report->n_errors == b.errors_before;
 }
 

@@ -20,8 +20,10 @@ struct host_address {
 };
 
 struct host_interface {
-	char name[CONFIG_IFNAME_SIZE];
+	char name[CONFIG_IFNAME_SIZE]; /* the interface's own, where the configuration has an alternative name */
+	int index;		       /* 0: it does not exist */
 	bool exists;
+	bool is_up;			      /* IFF_UP and a carrier */
 	uint32_t mtu;			      /* 0: not known */
 	const struct host_address *addresses; /* in the kernel's order, host-scope ones left out */
 	uint32_t n_addresses;
@@ -31,6 +33,10 @@ struct host_facts {
 	struct host_interface outside;
 	const struct host_interface *inside; /* one for each of inside.interfaces, in that order */
 	uint32_t n_inside;
+	const int
+		*prefix_out; /* for each of inside.prefixes: index of the interface that the host's route leaves by; 0:
+				* none. NULL where there are no inside.prefixes */
+	uint32_t n_prefix_out;
 };
 
 /* The arrays that a policy made by policy_build() points to. Start with all zero. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,9 +68,38 @@ static int read_interface(struct netlink *nl, const char *name, struct host_inte
 		return 0;
 	if (rc < 0)
 		return rc;
+	memcpy(out->name, link.name, sizeof(out->name));
+	out->index = link.index;
 	out->exists = true;
+	out->is_up = (link.flags & IFF_UP) && (link.flags & IFF_RUNNING);
 	out->mtu = link.mtu;
 	return read_addresses(nl, link.index, out);
+}
+
+/* The interface by which the host reaches the prefix; 0: by none. One of its addresses may be the host's own. */
+static int way_to_prefix(struct netlink *nl, const struct nat_prefix *p)
+{
+	uint32_t last = p->length < 31 ? 3 : p->length == 31;
+	struct netlink_way way;
+
+	for (uint32_t i = p->length < 31; i <= last; i++) {
+		if (netlink_way_to(nl, p->address + i, &way) == 0 && way.type == RTN_UNICAST)
+			return way.out;
+	}
+	return 0;
+}
+
+static int read_prefix_ways(struct netlink *nl, const struct config_inside *in, struct host_facts *out)
+{
+	int *ways = calloc(in->n_prefixes + 1u, sizeof(*ways));
+
+	if (!ways)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < in->n_prefixes; i++)
+		ways[i] = way_to_prefix(nl, &in->prefixes[i]);
+	out->prefix_out = ways;
+	out->n_prefix_out = in->n_prefixes;
+	return 0;
 }
 
 int facts_read(struct netlink *nl, const struct natd_config *c, struct host_facts *out)
@@ -86,6 +116,8 @@ int facts_read(struct netlink *nl, const struct natd_config *c, struct host_fact
 		rc = read_interface(nl, c->inside.interfaces[out->n_inside], &inside[out->n_inside]);
 		out->n_inside++;
 	}
+	if (rc == 0)
+		rc = read_prefix_ways(nl, &c->inside, out);
 	if (rc < 0)
 		facts_fini(out);
 	return rc;
@@ -110,5 +142,6 @@ void facts_fini(struct host_facts *f)
 	for (i = 0; i < f->n_inside; i++)
 		free_const(f->inside[i].addresses);
 	free_const(f->inside);
+	free_const(f->prefix_out);
 	memset(f, 0, sizeof(*f));
 }

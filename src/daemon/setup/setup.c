@@ -17,18 +17,97 @@ bool setup_is_shared(const struct setup *s)
 	return false;
 }
 
-bool setup_scan_ports(struct setup *s, struct netlink *nl)
+/* ---- the steering table ---- */
+
+/* The inside interface in whose network the prefix lies; 0: none, or not known. */
+static int interface_of(const struct host_facts *f, const struct nat_prefix *p)
 {
-	struct hostports *now;
+	for (uint32_t i = 0; i < f->n_inside; i++) {
+		for (uint32_t a = 0; a < f->inside[i].n_addresses; a++) {
+			const struct host_address *h = &f->inside[i].addresses[a];
+			uint8_t length = h->length < p->length ? h->length : p->length;
+
+			if (length > 0 && (h->peer ^ p->address) >> (32 - length) == 0)
+				return f->inside[i].index;
+		}
+	}
+	return 0;
+}
+
+static void find_prefix_ways(const struct setup *s, int *out)
+{
+	const struct host_facts *f = &s->facts;
+
+	for (uint32_t i = 0; i < s->policy.n_inside; i++) {
+		out[i] = interface_of(f, &s->policy.inside[i]);
+		if (out[i] == 0 && i < f->n_prefix_out)
+			out[i] = f->prefix_out[i];
+	}
+}
+
+static void fill_inside(const struct host_facts *f, struct steering_interface *out)
+{
+	for (uint32_t i = 0; i < f->n_inside; i++) {
+		memcpy(out[i].name, f->inside[i].name, sizeof(out[i].name));
+		out[i].index = f->inside[i].index;
+	}
+}
+
+/* Does the host's route to the prefix leave by the outside interface? */
+static bool leaves_outside(struct netlink *nl, const struct host_facts *f, const struct nat_prefix *p)
+{
+	struct netlink_way way;
+	uint32_t host = p->length < 31 ? p->address + 1 : p->address;
+
+	return f->outside.index && netlink_way_to(nl, host, &way) == 0 && way.out == f->outside.index;
+}
+
+static bool make_steering(struct setup *s, struct netlink *nl)
+{
+	struct steering_interface *inside = calloc(s->facts.n_inside + 1u, sizeof(*inside));
+	int *prefix_out = calloc(s->policy.n_inside + 1u, sizeof(*prefix_out));
+	bool *exempt = calloc(s->policy.n_exempt + 1u, sizeof(*exempt));
+	struct steering *made = NULL;
+	struct steering_input in = {.tun = s->config->tun.name,
+				    .outside = s->facts.outside.name,
+				    .outside_index = s->facts.outside.index,
+				    .inside = inside,
+				    .n_inside = s->facts.n_inside,
+				    .policy = &s->policy,
+				    .prefix_out = prefix_out,
+				    .exempt_is_outside = exempt,
+				    .host_tcp = &s->ports.tcp,
+				    .host_udp = &s->ports.udp};
+
+	if (inside && prefix_out && exempt) {
+		fill_inside(&s->facts, inside);
+		find_prefix_ways(s, prefix_out);
+		for (uint32_t i = 0; i < s->policy.n_exempt; i++)
+			exempt[i] = leaves_outside(nl, &s->facts, &s->policy.exempt[i]);
+		if (!hostports_ephemeral(&in.ephemeral))
+			in.ephemeral = (struct nat_range){0, 0};
+		made = steering_create(&in);
+	}
+	free(inside);
+	free(prefix_out);
+	free(exempt);
+	if (made) {
+		steering_destroy(s->steering);
+		s->steering = made;
+	}
+	return made != NULL;
+}
+
+/* True when they changed. */
+static bool list_ports(struct setup *s, struct netlink *nl)
+{
+	struct hostports *now = setup_is_shared(s) ? malloc(sizeof(*now)) : NULL;
 	bool changed;
 	int r;
 
-	if (!setup_is_shared(s))
-		return false;
-	now = malloc(sizeof(*now));
 	if (!now)
 		return false;
-	r = hostports_list(nl, s->policy.shared_ports, s->policy.n_shared_ports, now);
+	r = hostports_list(nl, now);
 	if (r < 0)
 		log_debug(SUB_NETLINK, "ports of the host: %s", netlink_error(nl));
 	changed = r == 0 && !hostports_equal(now, &s->ports);
@@ -37,6 +116,13 @@ bool setup_scan_ports(struct setup *s, struct netlink *nl)
 	free(now);
 	return changed;
 }
+
+bool setup_scan_ports(struct setup *s, struct netlink *nl)
+{
+	return list_ports(s, nl) && make_steering(s, nl);
+}
+
+/* ---- the whole ---- */
 
 struct setup *setup_create(struct netlink *nl, const struct natd_config *config, struct config_report *report)
 {
@@ -54,8 +140,10 @@ struct setup *setup_create(struct netlink *nl, const struct natd_config *config,
 	if (!policy_build(config, &s->facts, &s->policy, &s->storage, report))
 		goto fail;
 	s->config = config;
-	setup_scan_ports(s, nl);
-	return s;
+	list_ports(s, nl);
+	if (make_steering(s, nl))
+		return s;
+	config_report_add(report, CONFIG_ERROR, config->file, 0, "out of memory");
 fail:
 	setup_destroy(s);
 	return NULL;
@@ -65,6 +153,7 @@ void setup_destroy(struct setup *s)
 {
 	if (!s)
 		return;
+	steering_destroy(s->steering);
 	policy_storage_fini(&s->storage);
 	facts_fini(&s->facts);
 	free(s);
@@ -78,7 +167,7 @@ static bool address_equal(const struct host_address *a, const struct host_addres
 
 static bool interface_equal(const struct host_interface *a, const struct host_interface *b)
 {
-	if (strcmp(a->name, b->name) != 0 || a->exists != b->exists || a->mtu != b->mtu ||
+	if (strcmp(a->name, b->name) != 0 || a->index != b->index || a->mtu != b->mtu || a->is_up != b->is_up ||
 	    a->n_addresses != b->n_addresses)
 		return false;
 	for (uint32_t i = 0; i < a->n_addresses; i++) {
@@ -90,7 +179,10 @@ static bool interface_equal(const struct host_interface *a, const struct host_in
 
 bool setup_facts_equal(const struct host_facts *a, const struct host_facts *b)
 {
-	if (!interface_equal(&a->outside, &b->outside) || a->n_inside != b->n_inside)
+	if (!interface_equal(&a->outside, &b->outside) || a->n_inside != b->n_inside ||
+	    a->n_prefix_out != b->n_prefix_out)
+		return false;
+	if (a->n_prefix_out > 0 && memcmp(a->prefix_out, b->prefix_out, a->n_prefix_out * sizeof(int)) != 0)
 		return false;
 	for (uint32_t i = 0; i < a->n_inside; i++) {
 		if (!interface_equal(&a->inside[i], &b->inside[i]))

@@ -11,14 +11,16 @@
 #include "daemon/config/config.h"
 #include "daemon/kernel/hostports.h"
 #include "daemon/kernel/netlink.h"
+#include "daemon/steering/steering.h"
 #include "build_policy.h"
 
 struct setup {
 	const struct natd_config *config; /* borrowed: it outlives the setups made from it */
 	struct host_facts facts;
 	struct policy_storage storage;
-	struct nat_policy policy; /* borrows from the three above */
-	struct hostports ports;	  /* of the host within policy.shared_ports */
+	struct nat_policy policy;  /* borrows from the three above */
+	struct hostports ports;	   /* all on which the host takes packets */
+	struct steering *steering; /* owned; follows from all of the above */
 };
 
 /*
@@ -33,7 +35,8 @@ bool setup_facts_equal(const struct host_facts *a, const struct host_facts *b);
 /* Has natd an outside address that the host uses too? */
 bool setup_is_shared(const struct setup *s);
 
-/* Lists the host's ports anew: true when they changed. Where the kernel cannot list them nothing changes. */
+/* Lists the host's ports once more: true when they changed, and the steering table with them. Where the kernel cannot list
+ * them nothing changes. */
 bool setup_scan_ports(struct setup *s, struct netlink *nl);
 
 #endif

@@ -30,6 +30,9 @@ enum {
 	STEERING_PORT_WORDS = 65536 / 64,
 };
 
+/* The protocols of a shared address that rules can steer to natd: TCP, UDP, GRE, ESP, SCTP. */
+#define STEERING_SHARED_PROTOCOLS 6, 17, 47, 50, 132
+
 /* One bit a port: port p is bit p % 64 of word p / 64. */
 struct steering_ports {
 	uint64_t bits[STEERING_PORT_WORDS];
@@ -130,18 +133,21 @@ void steering_owned(const struct steering *s, enum nat_class c, uint32_t address
 
 /* A run of ports that are the host's alone. */
 struct steering_gap {
-	uint8_t class_;		/* CLASS_TCP or CLASS_UDP */
+	uint8_t classes;	/* bits (1 << enum nat_class): TCP, UDP or both */
 	struct nat_range ports; /* within 1-65534, which is what the kernel's rules can express */
 };
 
 /*
- * The gaps of a shared address that rules leave to the host directly: at most `room` over both protocols, those first in
- * which the host listens or from which its own connections start, then the largest. The ports of all other gaps reach the
- * host by way of natd, which hands them back. Sorted by protocol and port. Returns their number.
+ * The gaps of a shared address that rules leave to the host directly: at most `room`, those first from which the host's own
+ * connections start or in which it listens, then the largest. A gap of both protocols counts once. The ports of all other
+ * gaps reach the host by way of natd, which hands them back. Sorted by port. Returns their number.
  */
 uint32_t steering_gaps(const struct steering *s, uint32_t address, struct steering_gap *out, uint32_t room);
 
 /* ---- one packet ---- */
+
+/* Do rules steer that protocol of a shared address to natd? */
+bool steering_is_steered(uint8_t ip_proto);
 
 enum steering_from {
 	STEERING_FROM_OUTSIDE,
@@ -171,11 +177,12 @@ enum steering_reason {
 	STEERING_BY_DYNAMIC_PORT,
 	STEERING_BY_FORWARD,
 	STEERING_BY_POOL,
-	STEERING_BY_FRAGMENT,  /* whose port is not known */
-	STEERING_BY_PROTOCOL,  /* without ports, to a shared address: the core knows its sessions */
-	STEERING_BY_INSIDE,    /* from an inside host to the outside */
-	STEERING_BY_HOST_PORT, /* a port that is the host's */
-	STEERING_BY_HOST_ICMP, /* natd reads a copy of ICMP to a shared address */
+	STEERING_BY_FRAGMENT,	   /* whose port is not known */
+	STEERING_BY_PROTOCOL,	   /* without ports, to a shared address: the core knows its sessions */
+	STEERING_BY_INSIDE,	   /* from an inside host to the outside */
+	STEERING_BY_HOST_PORT,	   /* a port that is the host's */
+	STEERING_BY_HOST_ICMP,	   /* natd reads a copy of ICMP to a shared address */
+	STEERING_BY_HOST_PROTOCOL, /* of a shared address, and no rule steers it */
 	STEERING_BY_EXEMPT,
 	STEERING_BY_INSIDE_TO_INSIDE,
 	STEERING_BY_SPOOFED,  /* inside source, from the outside */

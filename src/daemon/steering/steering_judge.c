@@ -2,6 +2,8 @@
 /* The steering table: what becomes of one packet, in the order in which the rules decide. */
 #include "steering.h"
 
+#include <string.h>
+
 enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17 };
 
 static enum steering_verdict because(enum steering_reason *out, enum steering_reason reason,
@@ -9,6 +11,13 @@ static enum steering_verdict because(enum steering_reason *out, enum steering_re
 {
 	*out = reason;
 	return verdict;
+}
+
+bool steering_is_steered(uint8_t ip_proto)
+{
+	static const uint8_t protocols[] = {STEERING_SHARED_PROTOCOLS};
+
+	return memchr(protocols, ip_proto, sizeof(protocols)) != NULL;
 }
 
 /* To an outside address of natd, from the outside or from an inside host. */
@@ -21,6 +30,8 @@ static enum steering_verdict judge_outside_address(const struct steering *s, con
 		return because(reason, STEERING_BY_POOL, STEERING_TO_NATD);
 	if (p->ip_proto == PROTO_ICMP)
 		return because(reason, STEERING_BY_HOST_ICMP, STEERING_TO_HOST);
+	if (!steering_is_steered(p->ip_proto))
+		return because(reason, STEERING_BY_HOST_PROTOCOL, STEERING_TO_HOST);
 	if (p->is_fragment)
 		return because(reason, STEERING_BY_FRAGMENT, STEERING_TO_NATD);
 	if (p->ip_proto != PROTO_TCP && p->ip_proto != PROTO_UDP)
@@ -115,6 +126,7 @@ const char *steering_reason_text(enum steering_reason reason)
 		[STEERING_BY_INSIDE] = "an inside host sends to the outside",
 		[STEERING_BY_HOST_PORT] = "the port is the host's",
 		[STEERING_BY_HOST_ICMP] = "ICMP to a shared address reaches the host, and natd reads a copy",
+		[STEERING_BY_HOST_PROTOCOL] = "rules leave that protocol of a shared address to the host",
 		[STEERING_BY_EXEMPT] = "inside.exempt holds the other end",
 		[STEERING_BY_INSIDE_TO_INSIDE] = "both ends are inside",
 		[STEERING_BY_SPOOFED] = "an inside source came from the outside",

@@ -61,41 +61,47 @@ void steering_owned(const struct steering *s, enum nat_class c, uint32_t address
 
 /* ---- gaps ---- */
 
+enum { TCP = 1 << CLASS_TCP, UDP = 1 << CLASS_UDP };
+
 struct weighed {
 	struct steering_gap gap;
 	uint32_t listening; /* ports of the host's sockets in it */
 	uint32_t ephemeral; /* ports from which the host's own connections may start */
 };
 
-static void weigh(const struct steering *s, enum nat_class c, struct weighed *w)
+static void weigh(const struct steering *s, struct weighed *w)
 {
-	const struct steering_ports *host = c == CLASS_TCP ? &s->host_tcp : &s->host_udp;
+	const struct nat_range *r = &w->gap.ports;
 
-	for (uint32_t port = w->gap.ports.first; port <= w->gap.ports.last; port++) {
-		w->listening += steering_port_is_set(host, (uint16_t)port);
-		w->ephemeral += s->ephemeral.last != 0 && in_range(&s->ephemeral, (uint16_t)port);
+	for (uint32_t port = r->first; port <= r->last; port++) {
+		uint32_t tcp = (w->gap.classes & TCP) != 0, udp = (w->gap.classes & UDP) != 0;
+
+		w->listening += tcp && steering_port_is_set(&s->host_tcp, (uint16_t)port);
+		w->listening += udp && steering_port_is_set(&s->host_udp, (uint16_t)port);
+		if (s->ephemeral.last != 0 && in_range(&s->ephemeral, (uint16_t)port))
+			w->ephemeral += tcp + udp;
 	}
 }
 
-static uint32_t find_gaps(const struct steering *s, enum nat_class c, uint32_t address, struct weighed *out)
+/* The runs of ports that are in neither of the two sets. */
+static uint32_t find_runs(const struct steering *s, uint8_t classes, const struct steering_ports *a,
+			  const struct steering_ports *b, struct weighed *out)
 {
-	struct steering_ports owned;
 	uint32_t n = 0;
 	bool is_open = false;
 
-	steering_owned(s, c, address, &owned);
 	for (uint32_t port = RULE_PORT_FIRST; port <= RULE_PORT_LAST; port++) {
-		bool is_owned = steering_port_is_set(&owned, (uint16_t)port);
+		bool is_owned = steering_port_is_set(a, (uint16_t)port) || steering_port_is_set(b, (uint16_t)port);
 
 		if (!is_owned && !is_open)
 			out[n++] = (struct weighed){
-				.gap = {.class_ = (uint8_t)c, .ports = {(uint16_t)port, (uint16_t)port}}};
+				.gap = {.classes = classes, .ports = {(uint16_t)port, (uint16_t)port}}};
 		else if (!is_owned)
 			out[n - 1].gap.ports.last = (uint16_t)port;
 		is_open = !is_owned;
 	}
 	for (uint32_t i = 0; i < n; i++)
-		weigh(s, c, &out[i]);
+		weigh(s, &out[i]);
 	return n;
 }
 
@@ -112,8 +118,8 @@ static int by_worth(const void *a, const void *b)
 		return x->listening < y->listening ? 1 : -1;
 	if (size_x != size_y)
 		return size_x < size_y ? 1 : -1;
-	if (x->gap.class_ != y->gap.class_)
-		return x->gap.class_ < y->gap.class_ ? -1 : 1;
+	if (x->gap.classes != y->gap.classes)
+		return x->gap.classes > y->gap.classes ? -1 : 1;
 	return x->gap.ports.first < y->gap.ports.first ? -1 : 1;
 }
 
@@ -121,23 +127,39 @@ static int by_port(const void *a, const void *b)
 {
 	const struct steering_gap *x = a, *y = b;
 
-	if (x->class_ != y->class_)
-		return x->class_ < y->class_ ? -1 : 1;
-	return (x->ports.first > y->ports.first) - (x->ports.first < y->ports.first);
+	if (x->ports.first != y->ports.first)
+		return x->ports.first < y->ports.first ? -1 : 1;
+	return (x->classes > y->classes) - (x->classes < y->classes);
+}
+
+static bool is_covered(const struct steering_gap *g, const struct steering_gap *taken, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if ((g->classes & ~taken[i].classes) == 0 && g->ports.first >= taken[i].ports.first &&
+		    g->ports.last <= taken[i].ports.last)
+			return true;
+	}
+	return false;
 }
 
 uint32_t steering_gaps(const struct steering *s, uint32_t address, struct steering_gap *out, uint32_t room)
 {
-	struct weighed *all = calloc(2 * GAPS_MAX, sizeof(*all));
-	uint32_t n = 0, taken;
+	struct weighed *all = calloc(3 * GAPS_MAX, sizeof(*all));
+	struct steering_ports tcp, udp;
+	uint32_t n, taken = 0;
 
 	if (!all) /* then everything goes by way of natd */
 		return 0;
-	n = find_gaps(s, CLASS_TCP, address, all);
-	n += find_gaps(s, CLASS_UDP, address, all + n);
+	steering_owned(s, CLASS_TCP, address, &tcp);
+	steering_owned(s, CLASS_UDP, address, &udp);
+	n = find_runs(s, TCP | UDP, &tcp, &udp, all);
+	n += find_runs(s, TCP, &tcp, &tcp, all + n);
+	n += find_runs(s, UDP, &udp, &udp, all + n);
 	qsort(all, n, sizeof(*all), by_worth);
-	for (taken = 0; taken < n && taken < room; taken++)
-		out[taken] = all[taken].gap;
+	for (uint32_t i = 0; i < n && taken < room; i++) {
+		if (!is_covered(&all[i].gap, out, taken))
+			out[taken++] = all[i].gap;
+	}
 	free(all);
 	if (taken > 0)
 		qsort(out, taken, sizeof(*out), by_port);
