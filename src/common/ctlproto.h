@@ -51,7 +51,9 @@ enum ctl_type {
 	CTL_R_COUNTER = 136,
 	CTL_R_ITEM = 137,  /* one value of the status */
 	CTL_R_CHECK = 138, /* one finding of the doctor */
-	CTL_R_LINE = 139,  /* one line for people: what a reload has to say */
+	CTL_R_LINE = 139,  /* one line for people: the outcome of a reload */
+	CTL_R_EVENT = 140,
+	CTL_R_LOST = 141, /* events that were overwritten before they could be sent */
 };
 
 enum ctl_error_code {

@@ -52,7 +52,7 @@ static struct ctl_prefix get_prefix(struct ctl_reader *r)
 
 /* ---- requests with a filter ---- */
 
-static void put_filter(struct ctl_writer *w, const struct ctl_filter *f)
+void ctl_put_filter(struct ctl_writer *w, const struct ctl_filter *f)
 {
 	ctl_put_u16(w, f->criteria);
 	if (f->criteria & CTL_BY_PROTOCOL)
@@ -142,7 +142,7 @@ bool ctl_put_request(struct ctl_writer *w, enum ctl_type type, const struct ctl_
 	size_t begin = ctl_frame_begin(w, type);
 
 	if (f)
-		put_filter(w, f);
+		ctl_put_filter(w, f);
 	return ctl_frame_end(w, begin);
 }
 
@@ -180,10 +180,8 @@ int ctl_state_by_name(const char *name)
 	return -1;
 }
 
-bool ctl_put_entry(struct ctl_writer *w, const struct ctl_entry *e)
+void ctl_put_entry_body(struct ctl_writer *w, const struct ctl_entry *e)
 {
-	size_t begin = ctl_frame_begin(w, CTL_R_ENTRY);
-
 	ctl_put_u64(w, e->id);
 	ctl_put_u8(w, e->protocol);
 	ctl_put_u8(w, e->state);
@@ -198,6 +196,13 @@ bool ctl_put_entry(struct ctl_writer *w, const struct ctl_entry *e)
 		ctl_put_u64(w, e->bytes[dir]);
 	}
 	ctl_put_text_max(w, e->forward, CTL_NAME_MAX);
+}
+
+bool ctl_put_entry(struct ctl_writer *w, const struct ctl_entry *e)
+{
+	size_t begin = ctl_frame_begin(w, CTL_R_ENTRY);
+
+	ctl_put_entry_body(w, e);
 	return ctl_frame_end(w, begin);
 }
 
@@ -313,15 +318,20 @@ bool ctl_filter_matches(const struct ctl_filter *f, const struct ctl_entry *e)
 
 /* ---- mappings, forwards, pools ---- */
 
-bool ctl_put_mapping(struct ctl_writer *w, const struct ctl_mapping *m)
+void ctl_put_mapping_body(struct ctl_writer *w, const struct ctl_mapping *m)
 {
-	size_t begin = ctl_frame_begin(w, CTL_R_MAPPING);
-
 	ctl_put_u8(w, m->protocol);
 	put_endpoint(w, &m->inside);
 	put_endpoint(w, &m->outside);
 	put_endpoint(w, &m->remote);
 	ctl_put_u32(w, m->sessions);
+}
+
+bool ctl_put_mapping(struct ctl_writer *w, const struct ctl_mapping *m)
+{
+	size_t begin = ctl_frame_begin(w, CTL_R_MAPPING);
+
+	ctl_put_mapping_body(w, m);
 	return ctl_frame_end(w, begin);
 }
 
@@ -400,22 +410,27 @@ bool ctl_get_pool(struct ctl_reader *r, struct ctl_pool *p)
 
 /* ---- counters, status, doctor, lines ---- */
 
-bool ctl_put_counter(struct ctl_writer *w, const char *name, uint64_t value, const char *help)
+bool ctl_put_counter(struct ctl_writer *w, const struct ctl_counter *c)
 {
-	struct ctl_counter c;
 	size_t begin = ctl_frame_begin(w, CTL_R_COUNTER);
 
-	ctl_put_u64(w, value);
-	ctl_put_text_max(w, name, sizeof(c.name) - 1);
-	ctl_put_text_max(w, help, sizeof(c.help) - 1);
+	ctl_put_u64(w, c->value);
+	ctl_put_text(w, c->name);
+	ctl_put_text(w, c->help);
+	ctl_put_u8(w, c->type);
+	ctl_put_text(w, c->unit);
 	return ctl_frame_end(w, begin);
 }
 
 bool ctl_get_counter(struct ctl_reader *r, struct ctl_counter *c)
 {
-	c->value = ctl_get_u64(r);
+	*c = (struct ctl_counter){.value = ctl_get_u64(r)};
 	ctl_get_text(r, c->name, sizeof(c->name));
 	ctl_get_text(r, c->help, sizeof(c->help));
+	if (r->left > 0) { /* the fields that came later */
+		c->type = ctl_get_u8(r);
+		ctl_get_text(r, c->unit, sizeof(c->unit));
+	}
 	return !r->bad;
 }
 
@@ -458,21 +473,27 @@ bool ctl_get_item(struct ctl_reader *r, struct ctl_item *i)
 	return !r->bad && i->kind <= CTL_ITEM_LIST;
 }
 
-bool ctl_put_check(struct ctl_writer *w, enum ctl_severity severity, const char *what, const char *mend)
+bool ctl_put_check(struct ctl_writer *w, const struct ctl_check *c)
 {
 	size_t begin = ctl_frame_begin(w, CTL_R_CHECK);
 
-	ctl_put_u8(w, (uint8_t)severity);
-	ctl_put_text(w, what);
-	ctl_put_text(w, mend);
+	ctl_put_u8(w, c->severity);
+	ctl_put_text(w, c->what);
+	ctl_put_text(w, c->mend);
+	ctl_put_text_max(w, c->id, CTL_NAME_MAX);
+	ctl_put_u8(w, c->percent);
 	return ctl_frame_end(w, begin);
 }
 
 bool ctl_get_check(struct ctl_reader *r, struct ctl_check *c)
 {
-	c->severity = ctl_get_u8(r);
+	*c = (struct ctl_check){.severity = ctl_get_u8(r)};
 	ctl_get_text(r, c->what, sizeof(c->what));
 	ctl_get_text(r, c->mend, sizeof(c->mend));
+	if (r->left > 0) { /* the fields that came later */
+		ctl_get_text(r, c->id, sizeof(c->id));
+		c->percent = ctl_get_u8(r);
+	}
 	return !r->bad && c->severity <= CTL_CHECK_FAIL;
 }
 

@@ -58,6 +58,7 @@ struct ctl_filter {
 
 /* A whole request frame: with a filter (CTL_LIST, CTL_COUNT, CTL_DELETE) or with nothing (`f` NULL). */
 bool ctl_put_request(struct ctl_writer *w, enum ctl_type type, const struct ctl_filter *f);
+void ctl_put_filter(struct ctl_writer *w, const struct ctl_filter *f); /* as part of a frame */
 bool ctl_get_filter(struct ctl_reader *r, struct ctl_filter *f);
 
 /* TCP states, by conntrack's names and numbers. */
@@ -96,6 +97,7 @@ struct ctl_entry {
 	uint64_t bytes[2];
 	char forward[CTL_NAME_MAX + 1]; /* "": none made it */
 };
+void ctl_put_entry_body(struct ctl_writer *w, const struct ctl_entry *e);
 bool ctl_put_entry(struct ctl_writer *w, const struct ctl_entry *e);
 bool ctl_get_entry(struct ctl_reader *r, struct ctl_entry *e);
 
@@ -112,6 +114,7 @@ struct ctl_mapping {
 	struct ctl_endpoint remote; /* 0.0.0.0: any; port 0: any */
 	uint32_t sessions;
 };
+void ctl_put_mapping_body(struct ctl_writer *w, const struct ctl_mapping *m);
 bool ctl_put_mapping(struct ctl_writer *w, const struct ctl_mapping *m);
 bool ctl_get_mapping(struct ctl_reader *r, struct ctl_mapping *m);
 
@@ -138,12 +141,16 @@ struct ctl_pool {
 bool ctl_put_pool(struct ctl_writer *w, const struct ctl_pool *p);
 bool ctl_get_pool(struct ctl_reader *r, struct ctl_pool *p);
 
+enum { CTL_COUNTER, CTL_GAUGE };
+
 struct ctl_counter {
 	uint64_t value;
 	char name[64];
 	char help[256];
+	uint8_t type;  /* CTL_COUNTER: only grows while natd runs; CTL_GAUGE */
+	char unit[16]; /* "bytes"...; "": a bare number */
 };
-bool ctl_put_counter(struct ctl_writer *w, const char *name, uint64_t value, const char *help);
+bool ctl_put_counter(struct ctl_writer *w, const struct ctl_counter *c);
 bool ctl_get_counter(struct ctl_reader *r, struct ctl_counter *c);
 
 enum ctl_item_kind { CTL_ITEM_NUMBER, CTL_ITEM_TEXT, CTL_ITEM_LIST /* one element; the same name comes again */ };
@@ -163,9 +170,11 @@ enum ctl_severity { CTL_CHECK_OK, CTL_CHECK_WARN, CTL_CHECK_FAIL };
 struct ctl_check {
 	uint8_t severity;
 	char what[CTL_TEXT_MAX + 1]; /* what was looked at, and what was found */
-	char mend[CTL_TEXT_MAX + 1]; /* how to mend it; "" when there is nothing to mend */
+	char mend[CTL_TEXT_MAX + 1]; /* the remedy; "": none is needed */
+	char id[CTL_NAME_MAX + 1];   /* stable, for scripts; "": from a natd that had none */
+	uint8_t percent;	     /* of a limit that is in use; 0: not about a limit */
 };
-bool ctl_put_check(struct ctl_writer *w, enum ctl_severity severity, const char *what, const char *mend);
+bool ctl_put_check(struct ctl_writer *w, const struct ctl_check *c);
 bool ctl_get_check(struct ctl_reader *r, struct ctl_check *c);
 
 bool ctl_put_line(struct ctl_writer *w, const char *text);

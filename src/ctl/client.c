@@ -6,12 +6,38 @@
 #include "client.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+/* ---- SIGINT ends an endless query: it shuts the socket down, so that a read that waits returns ---- */
+
+static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t endless_fd = -1;
+
+static void on_interrupt(int signo)
+{
+	(void)signo;
+	interrupted = 1;
+	shutdown((int)endless_fd, SHUT_RD);
+}
+
+static void wait_for_interrupt(int fd)
+{
+	const struct timeval for_ever = {0};
+	struct sigaction action = {.sa_handler = on_interrupt};
+
+	endless_fd = fd;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &for_ever, sizeof(for_ever));
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
+
+/* ---- the socket ---- */
 
 static int fail_connect(const char *path)
 {
@@ -50,14 +76,17 @@ static int open_socket(const char *path)
 }
 
 /* What cannot be sent is no error yet: natd may have said why before it hung up. */
-static void send_request(int fd, enum ctl_type type, const struct ctl_filter *filter)
+static void send_request(int fd, const struct client_query *q)
 {
 	const struct ctl_hello hello = {.magic = CTL_MAGIC, .version = CTL_VERSION, .version_min = CTL_VERSION};
 	uint8_t buf[2 * CTL_REQUEST_MAX];
 	struct ctl_writer w = {.buf = buf, .size = sizeof(buf)};
 
 	ctl_put_hello(&w, &hello);
-	ctl_put_request(&w, type, filter);
+	if (q->subscribe)
+		ctl_put_subscribe(&w, q->subscribe);
+	else
+		ctl_put_request(&w, q->type, q->filter);
 	while (w.len > 0) {
 		ssize_t n = send(fd, w.buf, w.len, MSG_NOSIGNAL);
 
@@ -71,15 +100,17 @@ static void send_request(int fd, enum ctl_type type, const struct ctl_filter *fi
 }
 
 /* Reads until the exchange has ended. False: natd hung up or went silent, which has been said. */
-static bool receive_answer(int fd, struct exchange *e, const char *path)
+static bool receive_answer(int fd, struct exchange *e, const struct client_query *q, const char *path)
 {
-	while (e->state == EXCHANGE_MORE) {
+	while (e->state == EXCHANGE_MORE && !interrupted) {
 		size_t room;
 		uint8_t *space = exchange_space(e, &room);
 		ssize_t n = recv(fd, space, room, 0);
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n <= 0 && interrupted)
+			break;
 		if (n <= 0) {
 			natctl_complain("%s: natd %s", path,
 					n == 0		  ? "hung up in the middle of its answer"
@@ -88,12 +119,16 @@ static bool receive_answer(int fd, struct exchange *e, const char *path)
 			return false;
 		}
 		exchange_fed(e, (size_t)n);
+		if (q->is_endless)
+			fflush(stdout);
 	}
 	return true;
 }
 
-static int judge(const struct exchange *e, struct ctl_end *end)
+static int judge(const struct exchange *e, const struct client_query *q, struct ctl_end *end)
 {
+	if (interrupted || (q->stop && *q->stop))
+		return NATCTL_DONE;
 	switch (e->state) {
 	case EXCHANGE_DONE:
 		if (end)
@@ -111,8 +146,8 @@ static int judge(const struct exchange *e, struct ctl_end *end)
 	return NATCTL_REFUSED;
 }
 
-int client_ask(const struct natctl *n, enum ctl_type type, const struct ctl_filter *filter, exchange_fn *on_record,
-	       void *ctx, struct ctl_end *end)
+int client_run(const struct natctl *n, const struct client_query *q, exchange_fn *on_record, void *ctx,
+	       struct ctl_end *end)
 {
 	struct exchange e;
 	int fd = open_socket(n->socket);
@@ -120,11 +155,21 @@ int client_ask(const struct natctl *n, enum ctl_type type, const struct ctl_filt
 
 	if (fd < 0)
 		return NATCTL_NO_DAEMON;
+	if (q->is_endless)
+		wait_for_interrupt(fd);
 	if (n->heading)
 		n->heading(stdout);
 	exchange_init(&e, on_record, ctx);
-	send_request(fd, type, filter);
-	answered = receive_answer(fd, &e, n->socket);
+	send_request(fd, q);
+	answered = receive_answer(fd, &e, q, n->socket);
 	close(fd);
-	return answered ? judge(&e, end) : NATCTL_NO_DAEMON;
+	return answered ? judge(&e, q, end) : NATCTL_NO_DAEMON;
+}
+
+int client_ask(const struct natctl *n, enum ctl_type type, const struct ctl_filter *filter, exchange_fn *on_record,
+	       void *ctx, struct ctl_end *end)
+{
+	const struct client_query q = {.type = type, .filter = filter};
+
+	return client_run(n, &q, on_record, ctx, end);
 }

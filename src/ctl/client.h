@@ -5,11 +5,21 @@
 #ifndef NATD_CTL_CLIENT_H
 #define NATD_CTL_CLIENT_H
 
-#include "common/ctlrecord.h"
+#include "common/ctlevent.h"
 #include "exchange.h"
 #include "natctl.h"
 
 enum { CLIENT_PATIENCE_S = 60 }; /* natd silent for longer than that counts as no daemon */
+
+struct client_query {
+	enum ctl_type type;
+	const struct ctl_filter *filter;       /* NULL: a request without one */
+	const struct ctl_subscribe *subscribe; /* of CTL_MONITOR */
+	bool is_endless;  /* goes on until SIGINT, however long natd is silent; output is flushed as it comes */
+	const bool *stop; /* set by the record function that wants no more (and returns false); NULL: none does */
+};
+int client_run(const struct natctl *n, const struct client_query *q, exchange_fn *on_record, void *ctx,
+	       struct ctl_end *end);
 
 /*
  * `filter` NULL for requests without one. NATCTL_DONE and *end (may be NULL), or what went wrong, which has

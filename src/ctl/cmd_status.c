@@ -37,11 +37,31 @@ static void add_json(struct json_object *o, const struct ctl_item *i)
 		json_add_element(o, i->name, i->text);
 }
 
+/* Without JSON a warning is kept as an element of the list "warnings". */
+static bool take_warning(struct status *s, struct ctl_reader *body)
+{
+	struct ctl_item *i = &s->items[s->count];
+	struct ctl_check c;
+
+	if (!ctl_get_check(body, &c))
+		return false;
+	if (s->object) {
+		json_add_warning(s->object, &c);
+		return true;
+	}
+	*i = (struct ctl_item){.kind = CTL_ITEM_LIST, .name = "warnings"};
+	if (snprintf(i->text, sizeof(i->text), "%s%s%s", c.what, c.mend[0] ? ": " : "", c.mend) >= 0)
+		s->count++;
+	return true;
+}
+
 static bool take_item(void *ctx, uint8_t type, struct ctl_reader *body)
 {
 	struct status *s = ctx;
 	struct ctl_item *i = &s->items[s->count];
 
+	if (type == CTL_R_CHECK && s->count < ITEMS_MAX)
+		return take_warning(s, body);
 	if (type != CTL_R_ITEM || s->count == ITEMS_MAX)
 		return true;
 	if (!ctl_get_item(body, i))

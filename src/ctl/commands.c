@@ -6,9 +6,13 @@
 
 #include "common/spelling.h"
 #include "filter.h"
+#include "monitor.h"
 #include "natctl.h"
 
 static const struct option_set *const filtered[] = {&filter_options, NULL};
+
+static const struct option_set *const monitor_sets[] = {&filter_options, &monitor_options, NULL};
+static const char monitor_details[] = "Ends at SIGINT. Events that natctl was too slow for are counted: [LOST] N.\n";
 
 static const struct natctl_command commands[] = {
 	{"status", 0, NULL, "", "one screen: how natd is doing (also without a command)", NULL, NULL, command_status},
@@ -24,6 +28,9 @@ static const struct natctl_command commands[] = {
 	{"mappings", 0, NULL, "", "which inside endpoint has which outside endpoint", NULL, NULL, command_mappings},
 	{"forwards", 0, NULL, "", "ports forwarded to inside hosts", NULL, NULL, command_forwards},
 	{"pools", 0, NULL, "", "outside addresses, and how many of their ports are in use", NULL, NULL, command_pools},
+	{"monitor", 'E', "event", "[FILTER]", "sessions as they come, change state and go", monitor_details,
+	 monitor_sets, command_monitor},
+	{"history", 0, NULL, "[FILTER]", "sessions that ended lately, and why", NULL, filtered, command_history},
 	{"reload", 0, NULL, "", "read the configuration again: all of it or none of it", NULL, NULL, command_reload},
 	{"doctor", 0, NULL, "", "check host and configuration, and say how to fix them", NULL, NULL, command_doctor},
 	{"help", 0, NULL, "[COMMAND]", "this list, or everything about one command", NULL, NULL, command_help},

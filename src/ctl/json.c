@@ -12,6 +12,8 @@
 #include "names.h"
 #include "output.h"
 
+enum { ENTRY_MEMBERS = 13 };
+
 bool json_is_built_in(void)
 {
 	return true;
@@ -101,14 +103,35 @@ static json_t *make_prefix(const struct ctl_prefix *p)
 /* Prints on one line and frees. A value that could not be made is missing, so `members` are counted. */
 static bool print_line(FILE *f, json_t *o, size_t members)
 {
-	bool ok = o && json_object_size(o) == members && json_dumpf(o, f, JSON_COMPACT | JSON_ENSURE_ASCII) == 0;
+	bool ok = o && json_object_size(o) == members &&
+		  json_dumpf(o, f, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(16)) == 0;
 
 	json_decref(o);
 	fputc('\n', f);
 	return ok;
 }
 
-bool json_print_entry(FILE *f, const struct ctl_entry *e)
+static json_t *make_mapping(const struct ctl_mapping *m)
+{
+	json_t *o = json_object();
+	char name[4];
+
+	json_object_set_new(o, "protocol", json_string(names_protocol(m->protocol, name)));
+	json_object_set_new(o, "inside", make_endpoint(&m->inside, m->protocol));
+	json_object_set_new(o, "outside", make_endpoint(&m->outside, m->protocol));
+	json_object_set_new(o, "remote",
+			    m->remote.address == 0 ? json_null()
+						   : make_endpoint(&m->remote, m->remote.port ? m->protocol : 0));
+	json_object_set_new(o, "sessions", make_number(m->sessions));
+	return o;
+}
+
+bool json_print_mapping(FILE *f, const struct ctl_mapping *m)
+{
+	return print_line(f, make_mapping(m), 5);
+}
+
+static json_t *make_entry(const struct ctl_entry *e)
 {
 	json_t *o = json_object();
 	char name[4];
@@ -126,22 +149,83 @@ bool json_print_entry(FILE *f, const struct ctl_entry *e)
 	json_object_set_new(o, "out", make_counts(e, 0));
 	json_object_set_new(o, "in", make_counts(e, 1));
 	json_object_set_new(o, "flags", make_flags(e));
-	return print_line(f, o, 13);
+	return o;
 }
 
-bool json_print_mapping(FILE *f, const struct ctl_mapping *m)
+bool json_print_entry(FILE *f, const struct ctl_entry *e)
+{
+	return print_line(f, make_entry(e), ENTRY_MEMBERS);
+}
+
+static void set_time(json_t *o, uint64_t time_us)
+{
+	json_object_set_new(o, "time", json_real((double)time_us / 1e6));
+}
+
+static json_t *make_block(const struct ctl_event *e)
 {
 	json_t *o = json_object();
-	char name[4];
 
-	json_object_set_new(o, "protocol", json_string(names_protocol(m->protocol, name)));
-	json_object_set_new(o, "inside", make_endpoint(&m->inside, m->protocol));
-	json_object_set_new(o, "outside", make_endpoint(&m->outside, m->protocol));
-	json_object_set_new(o, "remote",
-			    m->remote.address == 0 ? json_null()
-						   : make_endpoint(&m->remote, m->remote.port ? m->protocol : 0));
-	json_object_set_new(o, "sessions", make_number(m->sessions));
-	return print_line(f, o, 5);
+	json_object_set_new(o, "host", make_address(e->block.inside));
+	json_object_set_new(o, "outside", make_address(e->block.outside));
+	json_object_set_new(o, "first", json_integer(e->block.first));
+	json_object_set_new(o, "last", json_integer(e->block.last));
+	return o;
+}
+
+/* Beginning and end, in the words of that kind of event; NULL: it has none. */
+static const char *event_state(const struct ctl_event *e)
+{
+	if (e->kind == CTL_EVENT_ALARM)
+		return e->has_ended ? "cleared" : "raised";
+	if (e->kind == CTL_EVENT_MAPPING || e->kind == CTL_EVENT_BLOCK)
+		return e->has_ended ? "closed" : "opened";
+	return NULL;
+}
+
+bool json_print_event(FILE *f, const struct ctl_event *e)
+{
+	const char *state = event_state(e);
+	json_t *o;
+
+	if (ctl_event_has_entry(e->kind))
+		o = make_entry(&e->entry);
+	else if (e->kind == CTL_EVENT_MAPPING)
+		o = make_mapping(&e->mapping);
+	else if (e->kind == CTL_EVENT_BLOCK)
+		o = make_block(e);
+	else
+		o = json_object();
+	json_object_set_new(o, "event", json_string(ctl_event_name(e->kind)));
+	set_time(o, e->time_us);
+	if (e->kind == CTL_EVENT_ALARM)
+		json_object_set_new(o, "id", make_text(e->reason));
+	else
+		json_object_set_new(o, "reason", e->reason[0] ? make_text(e->reason) : json_null());
+	if (state)
+		json_object_set_new(o, "state", json_string(state));
+	if (e->text[0])
+		json_object_set_new(o, "text", make_text(e->text));
+	return print_line(f, o, json_object_size(o));
+}
+
+bool json_print_history(FILE *f, const struct ctl_event *e, uint64_t ended_ago_s)
+{
+	json_t *o = make_entry(&e->entry);
+
+	set_time(o, e->time_us);
+	json_object_set_new(o, "ended", make_number(ended_ago_s));
+	json_object_set_new(o, "reason", make_text(e->reason));
+	return print_line(f, o, ENTRY_MEMBERS + 3);
+}
+
+bool json_print_lost(FILE *f, uint64_t count)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "event", json_string("LOST"));
+	json_object_set_new(o, "count", make_number(count));
+	return print_line(f, o, 2);
 }
 
 /* ---- objects in the making ---- */
@@ -238,10 +322,23 @@ void json_add_check(struct json_object *o, const char *name, const struct ctl_ch
 	static const char *const severities[] = {"ok", "warn", "fail"};
 	json_t *check = json_object();
 
+	json_object_set_new(check, "id", make_text(c->id));
 	json_object_set_new(check, "severity", json_string(severities[c->severity]));
 	json_object_set_new(check, "what", make_text(c->what));
 	json_object_set_new(check, "mend", c->mend[0] ? make_text(c->mend) : json_null());
 	json_array_append_new(find_list(o, name), check);
+}
+
+void json_add_warning(struct json_object *o, const struct ctl_check *c)
+{
+	json_t *warning = json_object();
+
+	json_object_set_new(warning, "id", make_text(c->id));
+	json_object_set_new(warning, "text", make_text(c->what));
+	json_object_set_new(warning, "remedy", c->mend[0] ? make_text(c->mend) : json_null());
+	if (c->percent > 0)
+		json_object_set_new(warning, "percent", json_integer(c->percent));
+	json_array_append_new(find_list(o, "warnings"), warning);
 }
 
 bool json_print(FILE *f, struct json_object *o)
@@ -265,6 +362,24 @@ bool json_is_built_in(void)
 bool json_print_entry(FILE *f, const struct ctl_entry *e)
 {
 	(void)f, (void)e;
+	return false;
+}
+
+bool json_print_event(FILE *f, const struct ctl_event *e)
+{
+	(void)f, (void)e;
+	return false;
+}
+
+bool json_print_history(FILE *f, const struct ctl_event *e, uint64_t ended_ago_s)
+{
+	(void)f, (void)e, (void)ended_ago_s;
+	return false;
+}
+
+bool json_print_lost(FILE *f, uint64_t count)
+{
+	(void)f, (void)count;
 	return false;
 }
 
@@ -317,6 +432,11 @@ void json_add_pool(struct json_object *o, const char *name, const struct ctl_poo
 void json_add_check(struct json_object *o, const char *name, const struct ctl_check *c)
 {
 	(void)o, (void)name, (void)c;
+}
+
+void json_add_warning(struct json_object *o, const struct ctl_check *c)
+{
+	(void)o, (void)c;
 }
 
 bool json_print(FILE *f, struct json_object *o)

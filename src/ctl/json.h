@@ -9,12 +9,16 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "common/ctlevent.h"
 #include "common/ctlrecord.h"
 
 bool json_is_built_in(void);
 
 /* One line each. False: short of memory. */
 bool json_print_entry(FILE *f, const struct ctl_entry *e);
+bool json_print_event(FILE *f, const struct ctl_event *e);
+bool json_print_history(FILE *f, const struct ctl_event *e, uint64_t ended_ago_s);
+bool json_print_lost(FILE *f, uint64_t count);
 bool json_print_mapping(FILE *f, const struct ctl_mapping *m);
 
 /* An object in the making. Once memory is short everything is ignored, and json_print() is false. */
@@ -30,6 +34,7 @@ void json_add_element(struct json_object *o, const char *name, const char *text)
 void json_add_forward(struct json_object *o, const char *name, const struct ctl_forward *w);
 void json_add_pool(struct json_object *o, const char *name, const struct ctl_pool *p);
 void json_add_check(struct json_object *o, const char *name, const struct ctl_check *c);
+void json_add_warning(struct json_object *o, const struct ctl_check *c); /* to "warnings" */
 /* Prints it on one line and frees it. */
 bool json_print(FILE *f, struct json_object *o);
 /* Frees it unprinted. NULL: nothing. */

@@ -31,11 +31,13 @@ enum natctl_exit {
 /* FORMAT_SAVE: the arguments of `conntrack -A`, as `conntrack -L -o save` prints them. */
 enum natctl_format { FORMAT_LINE, FORMAT_TABLE, FORMAT_JSON, FORMAT_SAVE };
 
-/* Parts of a line that -o can add. */
+/* Parts of a line that -o can add, and those that some lines leave out. */
 enum {
 	LINE_EXTENDED = 1,  /* "ipv4     2 " in front */
 	LINE_MARK = 2,	    /* "mark=0 use=1" before the id */
 	LINE_TIMESTAMP = 4, /* the time in front of an event; a listing has none */
+	LINE_NO_TIMEOUT = 8, /* of a session that has ended */
+	LINE_NO_COUNTS = 16, /* as conntrack shows events */
 };
 
 struct natctl {
@@ -74,6 +76,7 @@ int help_command(const struct natctl_command *c);
 
 natctl_fn command_list, command_count, command_delete, command_flush;
 natctl_fn command_status, command_stats, command_mappings, command_forwards, command_pools;
+natctl_fn command_monitor, command_history;
 natctl_fn command_reload, command_doctor, command_help;
 
 /* "natctl: TEXT" to stderr, escaped. */

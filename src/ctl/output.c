@@ -85,34 +85,57 @@ static void add_protocol(struct line *l, uint8_t protocol)
 	add_number(l, "", protocol);
 }
 
-void output_entry_line(FILE *f, const struct ctl_entry *e, unsigned line)
+static void add_entry(struct line *l, const struct ctl_entry *e, unsigned line)
 {
 	int opener = e->flags & CTL_ENTRY_FROM_OUTSIDE ? 1 : 0; /* direction of the first tuple */
 	struct ctl_tuple tuple[2];
+
+	ctl_entry_tuples(e, tuple);
+	if (line & LINE_EXTENDED)
+		add(l, "ipv4     2 ");
+	add_protocol(l, e->protocol);
+	if (!(line & LINE_NO_TIMEOUT))
+		add_number(l, "", e->timeout_s);
+	if (e->protocol == PROTOCOL_TCP) {
+		add(l, ctl_state_name(e->state));
+		add(l, " ");
+	}
+	add_tuple(l, e, &tuple[0], false);
+	if (!(line & LINE_NO_COUNTS))
+		add_counts(l, e, opener);
+	if (!(e->flags & CTL_ENTRY_REPLIED))
+		add(l, "[UNREPLIED] ");
+	add_tuple(l, e, &tuple[1], true);
+	if (!(line & LINE_NO_COUNTS))
+		add_counts(l, e, !opener);
+	if (e->flags & CTL_ENTRY_ASSURED)
+		add(l, "[ASSURED] ");
+	if (line & LINE_MARK)
+		add(l, "mark=0 use=1 ");
+	if (e->id != 0)
+		add_number(l, "id=", e->id);
+}
+
+void output_entry_line(FILE *f, const struct ctl_entry *e, unsigned line)
+{
 	struct line l;
 
 	l.len = 0;
-	ctl_entry_tuples(e, tuple);
-	if (line & LINE_EXTENDED)
-		add(&l, "ipv4     2 ");
-	add_protocol(&l, e->protocol);
-	add_number(&l, "", e->timeout_s);
-	if (e->protocol == PROTOCOL_TCP) {
-		add(&l, ctl_state_name(e->state));
-		add(&l, " ");
-	}
-	add_tuple(&l, e, &tuple[0], false);
-	add_counts(&l, e, opener);
-	if (!(e->flags & CTL_ENTRY_REPLIED))
-		add(&l, "[UNREPLIED] ");
-	add_tuple(&l, e, &tuple[1], true);
-	add_counts(&l, e, !opener);
-	if (e->flags & CTL_ENTRY_ASSURED)
-		add(&l, "[ASSURED] ");
-	if (line & LINE_MARK)
-		add(&l, "mark=0 use=1 ");
-	add_number(&l, "id=", e->id);
+	add_entry(&l, e, line);
 	l.text[l.len - 1] = '\n'; /* for the last space */
+	fwrite(l.text, 1, l.len, f);
+}
+
+void output_entry_line_with(FILE *f, const struct ctl_entry *e, unsigned line, const char *last)
+{
+	struct line l;
+
+	l.len = 0;
+	add_entry(&l, e, line);
+	add(&l, last);
+	if (l.len == sizeof(l.text) || *last == '\0')
+		l.len--;
+	l.text[l.len++] = '\n';
 	fwrite(l.text, 1, l.len, f);
 }
 

@@ -14,6 +14,8 @@
 
 /* One connection as `conntrack -L -o id` prints it (conntrack 1.4.7), newline included. `line`: LINE_ bits. */
 void output_entry_line(FILE *f, const struct ctl_entry *e, unsigned line);
+/* The same with `last` behind the id; that may be "". */
+void output_entry_line_with(FILE *f, const struct ctl_entry *e, unsigned line, const char *last);
 /* The same as the arguments of `conntrack -A`, as `conntrack -L -o save` prints it. */
 void output_entry_save(FILE *f, const struct ctl_entry *e);
 /* In the format that the user chose, JSON included. */

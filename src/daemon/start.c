@@ -139,9 +139,9 @@ static void say_line(void *ctx, const char *line)
 	ctl_say_line(ctx, line);
 }
 
-static void say_check(void *ctx, int severity, const char *what, const char *how)
+static void say_finding(void *ctx, const struct finding *f)
 {
-	ctl_say_check(ctx, severity, what, how);
+	ctl_say_finding(ctx, f);
 }
 
 static bool answer_reload(void *ctx, struct ctl_sink *sink, struct nat_reconfigure_report *report)
@@ -152,8 +152,10 @@ static bool answer_reload(void *ctx, struct ctl_sink *sink, struct nat_reconfigu
 static void answer_doctor(void *ctx, struct ctl_sink *sink)
 {
 	struct natd *n = ctx;
+	struct finding_sink findings;
 
-	doctor_run(&n->control, DOCTOR_FULL, say_check, sink);
+	finding_sink_init(&findings, say_finding, sink);
+	doctor_run(&n->control, DOCTOR_FULL, &findings);
 }
 
 static void answer_status(void *ctx, struct ctl_sink *sink)

@@ -14,6 +14,7 @@
 #include "common/ctlrecord.h"
 #include "ctl/exchange.h"
 #include "ctl/json.h"
+#include "ctl/monitor.h"
 #include "ctl/names.h"
 #include "ctl/natctl.h"
 #include "ctl/output.h"
@@ -101,11 +102,15 @@ static bool print_words(FILE *f, uint8_t type, struct ctl_reader *body)
 	static struct ctl_item item;
 	static struct ctl_check check;
 	static struct ctl_counter counter;
+	static struct ctl_event event;
 	char line[CTL_TEXT_MAX + 1];
 
 	if (type == CTL_R_ITEM && ctl_get_item(body, &item)) {
 		names_print(f, item.name);
 		names_print(f, item.text);
+	} else if (type == CTL_R_EVENT && ctl_get_event(body, &event)) {
+		if (event.kind < CTL_EVENT_COUNT)
+			monitor_print_line(f, &event, LINE_TIMESTAMP);
 	} else if (type == CTL_R_CHECK && ctl_get_check(body, &check)) {
 		names_print(f, check.what);
 		names_print(f, check.mend);

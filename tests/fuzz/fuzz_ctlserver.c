@@ -14,6 +14,7 @@
 #include "common/ctlrecord.h"
 #include "core/packet/checksum.h"
 #include "core/nat/nat.h"
+#include "daemon/base/finding.h"
 #include "daemon/control/ctlclient.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -110,7 +111,7 @@ static void say_something(void *ctx, struct ctl_sink *sink)
 {
 	(void)ctx;
 	ctl_say_text(sink, "version", "0");
-	ctl_say_check(sink, CTL_CHECK_WARN, "what", "how");
+	ctl_say_finding(sink, &(struct finding){"id", FINDING_WARNING, "what", "how", 50});
 }
 
 static bool reload(void *ctx, struct ctl_sink *sink, struct nat_reconfigure_report *report)

@@ -33,6 +33,10 @@ control = {{ socket = "{socket}"; }};
 """
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "natd(**more): what to add to CONFIG for this test's natd")
+
+
 def pytest_sessionstart(session):
     reason = netlab.why_not()
     if reason is None and not (os.access(NATD, os.X_OK) and os.access(NATCTL, os.X_OK)):

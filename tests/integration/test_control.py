@@ -126,7 +126,7 @@ def test_json_has_the_promised_members(sessions):
     assert sessions.json("count") == {"count": 4}
     assert sessions.json("pools")["pools"][0]["address"] == Lab.OUTSIDE
     assert sessions.json("forwards") == {"forwards": []}
-    assert {"severity", "what", "mend"} == set(sessions.json("doctor")["checks"][0])
+    assert {"id", "severity", "what", "mend"} == set(sessions.json("doctor")["checks"][0])
     mappings = sessions.json("mappings")
     assert len(mappings) == 4
     assert {(m["outside"]["address"], m["outside"]["port"]) for m in mappings} == \

@@ -55,7 +55,8 @@ def test_lost_address(lab, natd):
     lab.gateway.run("ip", "addr", "del", f"{Lab.OUTSIDE}/24", "dev", "out0")
     natd.wait_log("interfaces or addresses changed")
     assert_found(natd, "fail", "outside interface out0 has no address", "give it an address")
-    assert any("has no address" in warning for warning in natd.json("status")["warnings"])
+    warnings = {w["id"]: w["text"] for w in natd.json("status")["warnings"]}
+    assert "has no address" in warnings["outside-interface"]
 
 
 def test_no_way_out(lab, natd):

@@ -8,7 +8,10 @@
 #include <string.h>
 
 #include "common/ctlrecord.h"
+#include "daemon/base/finding.h"
 #include "daemon/control/ctlclient.h"
+#include "daemon/control/metrics.h"
+#include "daemon/control/stream.h"
 #include "natlab.h"
 #include "unit.h"
 
@@ -41,8 +44,10 @@ static void say_status(void *ctx, struct ctl_sink *sink)
 
 static void say_stats(void *ctx, struct ctl_sink *sink)
 {
+	const struct metric m = {"tun_read", "packets read", METRIC_COUNTER, "", 4};
+
 	(void)ctx;
-	ctl_say_counter(sink, "tun_read", 4, "packets read");
+	ctl_say_metric(sink, &m);
 }
 
 static bool do_reload(void *ctx, struct ctl_sink *sink, struct nat_reconfigure_report *report)
@@ -56,9 +61,13 @@ static bool do_reload(void *ctx, struct ctl_sink *sink, struct nat_reconfigure_r
 
 static void say_doctor(void *ctx, struct ctl_sink *sink)
 {
+	const struct finding well = {"tun-device", FINDING_OK, "/dev/net/tun", "", 0};
+	const struct finding wrong = {"forwarding", FINDING_ERROR, "forwarding is off", "sysctl net.ipv4.ip_forward=1",
+				      0};
+
 	(void)ctx;
-	ctl_say_check(sink, CTL_CHECK_OK, "/dev/net/tun", NULL);
-	ctl_say_check(sink, CTL_CHECK_FAIL, "forwarding is off", "sysctl net.ipv4.ip_forward=1");
+	ctl_say_finding(sink, &well);
+	ctl_say_finding(sink, &wrong);
 }
 
 /* ---- talking ---- */
@@ -775,7 +784,7 @@ END_TEST
 
 START_TEST(test_later_and_unknown_requests_are_refused_and_the_next_is_answered)
 {
-	static const uint8_t types[] = {CTL_MONITOR, CTL_EXPLAIN, 15, 77, 0, 128, 130, 255};
+	static const uint8_t types[] = {200, CTL_EXPLAIN, 15, 77, 0, 128, 130, 255};
 	struct talk *t = talk_greeted(true);
 	const uint8_t request[] = {0, 0, 0, 1, types[_i]};
 
@@ -830,6 +839,115 @@ START_TEST(test_who_may_only_read_changes_nothing)
 	ck_assert_uint_eq(lab_sessions(t->lab), 10);
 	ask(t, CTL_COUNT, &f);
 	ck_assert_uint_eq(expect_end(t).count, 10);
+	talk_free(t);
+}
+END_TEST
+
+/* ---- events ---- */
+
+static void subscribe(struct talk *t, const struct ctl_subscribe *s)
+{
+	uint8_t bytes[CTL_REQUEST_MAX];
+	struct ctl_writer w = {.buf = bytes, .size = sizeof(bytes)};
+
+	ck_assert(ctl_put_subscribe(&w, s));
+	events_want(nat_events(t->lab->nat), ctl_event_types(s->kinds)); /* as the server does */
+	say(t, bytes, w.len, SIZE_MAX);
+}
+
+static const struct ctl_event *expect_event(struct talk *t, enum ctl_event_kind kind)
+{
+	static struct ctl_event e;
+	struct ctl_frame f = expect(t, CTL_R_EVENT);
+
+	ck_assert(ctl_get_event(&f.body, &e));
+	ck_assert_str_eq(ctl_event_name(e.kind), ctl_event_name((uint8_t)kind));
+	return &e;
+}
+
+static void wake(struct talk *t)
+{
+	ck_assert(!ctl_client_has_work(t->c));
+	ctl_client_wake(t->c);
+	settle(t);
+}
+
+START_TEST(test_subscriber_gets_events_as_they_come)
+{
+	const struct ctl_subscribe s = {.kinds = CTL_EVENTS_SESSIONS};
+	struct talk *t = talk_greeted(false);
+	uint64_t id;
+
+	make_sessions(t, 1); /* before the subscription */
+	subscribe(t, &s);
+	ck_assert_uint_eq(t->next, t->reply_len);
+	lab_udp_out(t->lab, LAB_A, 7000, LAB_S1, 53);
+	wake(t);
+	id = expect_event(t, CTL_EVENT_NEW)->entry.id;
+	ck_assert_uint_eq(t->next, t->reply_len);
+	nat_session_delete(t->lab->nat, table_session_by_id(nat_table(t->lab->nat), id), SESSION_END_DELETED,
+			   t->lab->now_ms);
+	wake(t);
+	ck_assert_str_eq(expect_event(t, CTL_EVENT_DESTROY)->reason, "deleted");
+	talk_free(t);
+}
+END_TEST
+
+START_TEST(test_subscriber_may_wait_for_ever_and_ends_with_its_input)
+{
+	const struct ctl_subscribe s = {.kinds = CTL_EVENTS_SESSIONS};
+	struct talk *t = talk_greeted(false);
+
+	subscribe(t, &s);
+	ck_assert_ptr_null(ctl_client_overdue(t->c, t->now_ms + 10 * CTL_IDLE_MS));
+	ctl_client_eof(t->c);
+	settle(t);
+	expect_end(t);
+	ck_assert(ctl_client_is_done(t->c));
+	talk_free(t);
+}
+END_TEST
+
+START_TEST(test_history_ends_where_the_ring_does)
+{
+	const struct ctl_subscribe s = {.kinds = 1 << CTL_EVENT_DESTROY,
+					.start = CTL_START_OLDEST,
+					.until_end = true,
+					.filter = {.criteria = CTL_BY_PROTOCOL, .protocol = 17}};
+	struct talk *t = talk_greeted(true);
+
+	make_sessions(t, 5);
+	ask(t, CTL_FLUSH, NULL);
+	ck_assert_uint_eq(expect_end(t).count, 5);
+	subscribe(t, &s);
+	for (int i = 0; i < 5; i++)
+		ck_assert_str_eq(expect_event(t, CTL_EVENT_DESTROY)->reason, "flushed");
+	ck_assert_uint_eq(expect_end(t).count, 5);
+	ask(t, CTL_POOLS, NULL); /* the connection goes on */
+	expect(t, CTL_R_POOL);
+	talk_free(t);
+}
+END_TEST
+
+START_TEST(test_sequence_number_continues_a_subscription)
+{
+	struct ctl_subscribe s = {.kinds = 1 << CTL_EVENT_DESTROY, .start = CTL_START_OLDEST, .until_end = true};
+	struct talk *t = talk_greeted(true);
+	uint64_t first, second;
+
+	make_sessions(t, 2);
+	ask(t, CTL_FLUSH, NULL);
+	expect_end(t);
+	subscribe(t, &s);
+	first = expect_event(t, CTL_EVENT_DESTROY)->sequence;
+	second = expect_event(t, CTL_EVENT_DESTROY)->sequence;
+	ck_assert_uint_gt(second, first);
+	expect_end(t);
+	s.start = CTL_START_SEQUENCE;
+	s.sequence = first + 1;
+	subscribe(t, &s);
+	ck_assert_uint_eq(expect_event(t, CTL_EVENT_DESTROY)->sequence, second);
+	ck_assert_uint_eq(expect_end(t).count, 1);
 	talk_free(t);
 }
 END_TEST
@@ -1015,6 +1133,10 @@ static void add_abuse(TCase *t)
 	tcase_add_test(t, test_client_that_renounced_changes_is_refused_them);
 	tcase_add_test(t, test_hello_with_an_unknown_flag_ends_the_connection);
 	tcase_add_test(t, test_who_may_only_read_changes_nothing);
+	tcase_add_test(t, test_subscriber_gets_events_as_they_come);
+	tcase_add_test(t, test_subscriber_may_wait_for_ever_and_ends_with_its_input);
+	tcase_add_test(t, test_history_ends_where_the_ring_does);
+	tcase_add_test(t, test_sequence_number_continues_a_subscription);
 	tcase_add_test(t, test_delete_without_criteria_is_refused);
 	tcase_add_test(t, test_pipelined_requests_wait_until_the_client_reads);
 	tcase_add_test(t, test_no_hello_in_time);

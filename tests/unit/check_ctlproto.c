@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/ctlevent.h"
 #include "common/ctlrecord.h"
 #include "daemon/control/request.h"
 #include "unit.h"
@@ -46,7 +47,7 @@ static const struct {
 	{CTL_DELETE, "delete", true, CTL_MAY_CHANGE},	 {CTL_FLUSH, "flush", false, CTL_MAY_CHANGE},
 	{CTL_MAPPINGS, "mappings", false, CTL_MAY_READ}, {CTL_FORWARDS, "forwards", false, CTL_MAY_READ},
 	{CTL_POOLS, "pools", false, CTL_MAY_READ},	 {CTL_RELOAD, "reload", false, CTL_MAY_CHANGE},
-	{CTL_DOCTOR, "doctor", false, CTL_MAY_READ},
+	{CTL_DOCTOR, "doctor", false, CTL_MAY_READ},	 {CTL_MONITOR, "monitor", true, CTL_MAY_READ},
 };
 
 enum { REQUESTS = sizeof(requests) / sizeof(requests[0]) };
@@ -92,6 +93,18 @@ static struct ctl_filter full_filter(void)
 	return f;
 }
 
+static void put_request(struct ctl_writer *w, enum ctl_type type, const struct ctl_filter *f)
+{
+	struct ctl_subscribe s = {.kinds = 1};
+
+	if (type != CTL_MONITOR) {
+		ck_assert(ctl_put_request(w, type, f));
+		return;
+	}
+	s.filter = *f;
+	ck_assert(ctl_put_subscribe(w, &s));
+}
+
 START_TEST(test_the_table_allows_exactly_what_the_encoder_makes)
 {
 	const struct ctl_request *info = ctl_request_find(requests[_i].type);
@@ -99,12 +112,12 @@ START_TEST(test_the_table_allows_exactly_what_the_encoder_makes)
 	struct ctl_filter least = {0};
 	struct ctl_writer w = fresh();
 
-	ctl_put_request(&w, requests[_i].type, requests[_i].has_filter ? &least : NULL);
+	put_request(&w, requests[_i].type, requests[_i].has_filter ? &least : NULL);
 	ck_assert_uint_eq(w.len - CTL_FRAME_HEAD, info->min_len);
 	if (!requests[_i].has_filter)
 		return;
 	w = fresh();
-	ck_assert(ctl_put_request(&w, requests[_i].type, &most));
+	put_request(&w, requests[_i].type, &most);
 	ck_assert_uint_eq(w.len - CTL_FRAME_HEAD, info->max_len);
 }
 END_TEST
@@ -215,6 +228,8 @@ START_TEST(test_impossible_lengths_are_seen_at_once)
 }
 END_TEST
 
+static const struct ctl_counter some_counter = {.value = 7, .name = "some_name", .help = "what it means"};
+
 START_TEST(test_a_frame_without_room_leaves_no_trace)
 {
 	struct ctl_counter c;
@@ -223,17 +238,17 @@ START_TEST(test_a_frame_without_room_leaves_no_trace)
 	size_t whole;
 	uint8_t *exact;
 
-	ck_assert(ctl_put_counter(&w, "some_name", 7, "what it means"));
+	ck_assert(ctl_put_counter(&w, &some_counter));
 	whole = w.len;
 	for (size_t size = 0; size < whole; size++) {
 		w = fresh();
 		w.size = size;
-		ck_assert(!ctl_put_counter(&w, "some_name", 7, "what it means"));
+		ck_assert(!ctl_put_counter(&w, &some_counter));
 		ck_assert_uint_eq(w.len, 0);
 		ck_assert(!w.full);
 	}
 	w.size = whole;
-	ck_assert(ctl_put_counter(&w, "some_name", 7, "what it means"));
+	ck_assert(ctl_put_counter(&w, &some_counter));
 	exact = body_of(&w, CTL_R_COUNTER, &r);
 	ck_assert(ctl_get_counter(&r, &c));
 	ck_assert_str_eq(c.name, "some_name");
@@ -410,10 +425,16 @@ START_TEST(test_items_checks_and_lines_survive_the_wire)
 	r = (struct ctl_reader){buf + CTL_FRAME_HEAD, w.len - CTL_FRAME_HEAD, false};
 	ck_assert(!ctl_get_item(&r, &i));
 	w = fresh();
-	ctl_put_check(&w, CTL_CHECK_FAIL, "no /dev/net/tun", "modprobe tun");
+	ctl_put_check(&w, &(struct ctl_check){.severity = CTL_CHECK_FAIL,
+					      .what = "no /dev/net/tun",
+					      .mend = "modprobe tun",
+					      .id = "tun-device",
+					      .percent = 83});
 	r = (struct ctl_reader){buf + CTL_FRAME_HEAD, w.len - CTL_FRAME_HEAD, false};
 	ck_assert(ctl_get_check(&r, &c) && c.severity == CTL_CHECK_FAIL);
 	ck_assert_str_eq(c.mend, "modprobe tun");
+	ck_assert_str_eq(c.id, "tun-device");
+	ck_assert_uint_eq(c.percent, 83);
 	w = fresh();
 	ctl_put_line(&w, "natd.conf:3: what");
 	r = (struct ctl_reader){buf + CTL_FRAME_HEAD, w.len - CTL_FRAME_HEAD, false};
@@ -441,6 +462,85 @@ START_TEST(test_both_hellos_survive_the_wire)
 	r = (struct ctl_reader){buf + CTL_FRAME_HEAD, w.len - CTL_FRAME_HEAD, false};
 	ck_assert(ctl_get_hello_reply(&r, &got) && got.version == 3 && got.may_change);
 	ck_assert_str_eq(got.daemon, h.daemon);
+}
+END_TEST
+
+/* ---- events ---- */
+
+START_TEST(test_every_kind_of_event_survives_the_wire)
+{
+	static struct ctl_event e, got;
+	struct ctl_writer w = fresh();
+	struct ctl_reader r;
+	uint8_t *exact;
+
+	memset(&e, 0, sizeof(e));
+	e = (struct ctl_event){.sequence = 7, .time_us = 1790000000123456, .kind = (uint8_t)_i, .has_ended = true};
+	strcpy(e.reason, "address-lost");
+	if (ctl_event_has_entry(e.kind))
+		e.entry = (struct ctl_entry){.id = 9, .protocol = 6, .inside = {1, 2}, .packets = {3, 4}};
+	else if (e.kind == CTL_EVENT_MAPPING)
+		e.mapping = (struct ctl_mapping){.protocol = 17, .inside = {1, 2}, .outside = {3, 4}};
+	else if (e.kind == CTL_EVENT_BLOCK)
+		e.block.first = 1024;
+	else
+		strcpy(e.text, "configuration reloaded");
+	ck_assert(ctl_put_event(&w, &e));
+	ck_assert_uint_le(w.len, CTL_RECORD_MAX);
+	exact = body_of(&w, CTL_R_EVENT, &r);
+	ck_assert(ctl_get_event(&r, &got));
+	ck_assert_mem_eq(&got, &e, sizeof(e));
+	free(exact);
+	ck_assert_int_eq(ctl_event_by_name(ctl_event_name((uint8_t)_i)), _i);
+}
+END_TEST
+
+START_TEST(test_event_of_a_later_kind_is_no_error)
+{
+	static struct ctl_event e = {.kind = CTL_EVENT_CONFIG}, got;
+	struct ctl_writer w = fresh();
+	struct ctl_reader r;
+
+	ck_assert(ctl_put_event(&w, &e));
+	buf[CTL_FRAME_HEAD + 16] = CTL_EVENT_COUNT;
+	r = (struct ctl_reader){buf + CTL_FRAME_HEAD, w.len - CTL_FRAME_HEAD, false};
+	ck_assert(ctl_get_event(&r, &got));
+	ck_assert_str_eq(ctl_event_name(got.kind), "UNKNOWN");
+}
+END_TEST
+
+START_TEST(test_subscription_survives_the_wire_or_is_refused)
+{
+	struct ctl_subscribe s = {.kinds = CTL_EVENTS_ALL,
+				  .start = CTL_START_SEQUENCE,
+				  .until_end = true,
+				  .sequence = 77,
+				  .filter = {.criteria = CTL_BY_PROTOCOL, .protocol = 6}};
+	static const struct {
+		size_t at;
+		uint8_t value;
+	} bad[] = {{0, 0xff}, {4, CTL_START_COUNT}, {5, 2}};
+	struct ctl_subscribe got;
+	struct ctl_writer w = fresh();
+	struct ctl_reader r;
+
+	ck_assert(ctl_put_subscribe(&w, &s));
+	r = (struct ctl_reader){buf + CTL_FRAME_HEAD, w.len - CTL_FRAME_HEAD, false};
+	ck_assert(ctl_get_subscribe(&r, &got));
+	ck_assert(got.kinds == s.kinds && got.start == s.start && got.until_end && got.sequence == 77);
+	ck_assert(got.filter.criteria == CTL_BY_PROTOCOL && got.filter.protocol == 6);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		w = fresh();
+		ctl_put_subscribe(&w, &s);
+		buf[CTL_FRAME_HEAD + bad[i].at] = bad[i].value;
+		r = (struct ctl_reader){buf + CTL_FRAME_HEAD, w.len - CTL_FRAME_HEAD, false};
+		ck_assert_msg(!ctl_get_subscribe(&r, &got), "row %zu", i);
+	}
+	s.kinds = 0;
+	w = fresh();
+	ctl_put_subscribe(&w, &s);
+	r = (struct ctl_reader){buf + CTL_FRAME_HEAD, w.len - CTL_FRAME_HEAD, false};
+	ck_assert(!ctl_get_subscribe(&r, &got));
 }
 END_TEST
 
@@ -663,6 +763,9 @@ static Suite *make(void)
 	tcase_add_loop_test(t, test_forward_with_any_number_of_sources_survives_the_wire, 0, 5);
 	tcase_add_test(t, test_items_checks_and_lines_survive_the_wire);
 	tcase_add_test(t, test_both_hellos_survive_the_wire);
+	tcase_add_loop_test(t, test_every_kind_of_event_survives_the_wire, 0, CTL_EVENT_COUNT);
+	tcase_add_test(t, test_event_of_a_later_kind_is_no_error);
+	tcase_add_test(t, test_subscription_survives_the_wire_or_is_refused);
 	tcase_add_test(t, test_every_set_of_criteria_survives_the_wire);
 	tcase_add_loop_test(t, test_malformed_filters_are_refused, 0, 9);
 	tcase_add_test(t, test_filters_agree_with_an_obvious_evaluation);

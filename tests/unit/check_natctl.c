@@ -273,7 +273,7 @@ END_TEST
 START_TEST(test_json_objects)
 {
 	static const struct ctl_forward w = {"web", 1, 0, 80, 80, {IP(10, 8, 0, 10), 8080}, 0, {{0, 0}}};
-	static const struct ctl_check c = {CTL_CHECK_WARN, "what", ""};
+	static const struct ctl_check c = {CTL_CHECK_WARN, "what", "", "ports", 83};
 	struct json_object *o;
 	FILE *f;
 
@@ -286,14 +286,17 @@ START_TEST(test_json_objects)
 	json_add_element(o, "list", "not \377 UTF-8");
 	json_add_forward(o, "forwards", &w);
 	json_add_check(o, "checks", &c);
+	json_add_warning(o, &c);
 	f = open_text();
 	ck_assert(json_print(f, o));
 	fclose(f);
-	ck_assert_str_eq(text, "{\"warnings\":[],\"n\":5,\"list\":[\"a\\u0001\\\"\",\"not ? UTF-8\"],"
-			       "\"forwards\":[{\"name\":\"web\",\"protocols\":[\"tcp\"],\"address\":null,"
-			       "\"first_port\":80,\"last_port\":80,\"to\":{\"address\":\"10.8.0.10\",\"port\":8080},"
-			       "\"from\":[],\"from_count\":0}],"
-			       "\"checks\":[{\"severity\":\"warn\",\"what\":\"what\",\"mend\":null}]}\n");
+	ck_assert_str_eq(text,
+			 "{\"warnings\":[{\"id\":\"ports\",\"text\":\"what\",\"remedy\":null,\"percent\":83}],\"n\":5,"
+			 "\"list\":[\"a\\u0001\\\"\",\"not ? UTF-8\"],"
+			 "\"forwards\":[{\"name\":\"web\",\"protocols\":[\"tcp\"],\"address\":null,"
+			 "\"first_port\":80,\"last_port\":80,\"to\":{\"address\":\"10.8.0.10\",\"port\":8080},"
+			 "\"from\":[],\"from_count\":0}],"
+			 "\"checks\":[{\"id\":\"ports\",\"severity\":\"warn\",\"what\":\"what\",\"mend\":null}]}\n");
 }
 END_TEST
 

@@ -10,6 +10,8 @@
 #include "common/ctlrecord.h"
 #include "ctlclient.h"
 #include "core/nat/nat.h"
+#include "daemon/base/finding.h"
+#include "metrics.h"
 
 enum {
 	LAST_ROOM = CTL_TEXT_MAX + 128, /* kept for the last line and the end */
@@ -45,9 +47,14 @@ void ctl_say_list(struct ctl_sink *sink, const char *name, const char *element)
 	said(sink, ctl_put_item_text(sink->w, CTL_ITEM_LIST, name, element));
 }
 
-void ctl_say_counter(struct ctl_sink *sink, const char *name, uint64_t value, const char *help)
+void ctl_say_metric(struct ctl_sink *sink, const struct metric *m)
 {
-	said(sink, ctl_put_counter(sink->w, name, value, help));
+	struct ctl_counter c = {.value = m->value, .type = m->type == METRIC_GAUGE ? CTL_GAUGE : CTL_COUNTER};
+
+	snprintf(c.name, sizeof(c.name), "%s", m->name);
+	snprintf(c.help, sizeof(c.help), "%s", m->help);
+	snprintf(c.unit, sizeof(c.unit), "%s", m->unit);
+	said(sink, ctl_put_counter(sink->w, &c));
 }
 
 void ctl_say_line(struct ctl_sink *sink, const char *text)
@@ -55,9 +62,19 @@ void ctl_say_line(struct ctl_sink *sink, const char *text)
 	said(sink, ctl_put_line(sink->w, text));
 }
 
-void ctl_say_check(struct ctl_sink *sink, int severity, const char *what, const char *mend)
+void ctl_say_finding(struct ctl_sink *sink, const struct finding *f)
 {
-	said(sink, ctl_put_check(sink->w, (enum ctl_severity)severity, what, mend));
+	static const enum ctl_severity severities[] = {
+		[FINDING_OK] = CTL_CHECK_OK,
+		[FINDING_WARNING] = CTL_CHECK_WARN,
+		[FINDING_ERROR] = CTL_CHECK_FAIL,
+	};
+	struct ctl_check c = {.severity = (uint8_t)severities[f->severity], .percent = (uint8_t)f->percent};
+
+	snprintf(c.what, sizeof(c.what), "%s", f->text);
+	snprintf(c.mend, sizeof(c.mend), "%s", f->remedy);
+	snprintf(c.id, sizeof(c.id), "%s", f->id);
+	said(sink, ctl_put_check(sink->w, &c));
 }
 
 /* ---- status ---- */
@@ -159,15 +176,17 @@ void ctl_answer_status(const struct ctl_env *env, const union ctl_args *args, st
 	ctl_put_end(w, sink.count, 0);
 }
 
+static void say_core_metric(void *ctx, const struct metric *m)
+{
+	ctl_say_metric(ctx, m);
+}
+
 void ctl_answer_stats(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w)
 {
-	const uint64_t *counters = nat_counters(env->nat);
 	struct ctl_sink sink = begin(w);
 
 	(void)args;
-	for (int r = NAT_PASS + 1; r < NAT_REASON_COUNT; r++)
-		ctl_say_counter(&sink, nat_reason_name((enum nat_reason)r), counters[r],
-				nat_reason_help((enum nat_reason)r));
+	metrics_core(env->nat, say_core_metric, &sink);
 	env->backend->stats(env->backend->ctx, &sink);
 	finish(&sink);
 	ctl_put_end(w, sink.count, 0);

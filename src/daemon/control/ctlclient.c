@@ -174,6 +174,8 @@ static void begin(struct ctl_client *c, const struct ctl_request *request, struc
 		refuse(c, CTL_E_FAILED, objection);
 	} else if (request->slice) {
 		c->job = (struct ctl_job){.request = request, .args = args};
+		if (request->begin)
+			request->begin(&c->job, c->env);
 	} else {
 		w = writer(c, 0);
 		request->answer(c->env, &args, &w);
@@ -235,7 +237,8 @@ static void run_job(struct ctl_client *c, uint32_t visits, uint64_t now_ms)
 	struct ctl_writer w = writer(c, END_ROOM);
 	const struct ctl_turn turn = {.env = c->env, .w = &w, .visits = visits, .now_ms = now_ms};
 
-	c->job.request->slice(&c->job, &turn);
+	if (!c->job.is_done)
+		c->job.request->slice(&c->job, &turn);
 	put_back(c, &w);
 	if (!c->job.is_done)
 		return;
@@ -271,7 +274,7 @@ bool ctl_client_has_work(const struct ctl_client *c)
 	if (c->is_closing)
 		return false;
 	if (c->job.request)
-		return pending(c) <= JOB_BUSY;
+		return (!c->job.is_waiting || c->job.is_done) && pending(c) <= JOB_BUSY;
 	if (pending(c) > OUT_BUSY)
 		return false;
 	return c->is_eof || ctl_frame_next(c->in, c->in_len, sizeof(c->in), &frame) != 0;
@@ -292,9 +295,22 @@ void ctl_client_fed(struct ctl_client *c, size_t n, uint64_t now_ms)
 	c->in_len += n;
 }
 
+/* A subscription without an end ends here: its client has hung up, or could not be told from one that has. */
 void ctl_client_eof(struct ctl_client *c)
 {
 	c->is_eof = true;
+	if (c->job.request && c->job.request->type == CTL_MONITOR && !c->job.args.subscribe.until_end)
+		c->job.is_done = true;
+}
+
+uint32_t ctl_client_event_kinds(const struct ctl_client *c)
+{
+	return c->job.request && c->job.request->type == CTL_MONITOR ? c->job.args.subscribe.kinds : 0;
+}
+
+void ctl_client_wake(struct ctl_client *c)
+{
+	c->job.is_waiting = false;
 }
 
 /* ---- the end ---- */
@@ -313,6 +329,8 @@ const char *ctl_client_overdue(const struct ctl_client *c, uint64_t now_ms)
 {
 	if (!c->is_greeted && is_past(c->created_ms, CTL_HELLO_MS, now_ms))
 		return "sent no hello";
+	if (ctl_client_event_kinds(c) != 0) /* may read as slowly as it likes: it loses events instead */
+		return NULL;
 	if (pending(c) > 0)
 		return is_past(c->progress_ms, CTL_STALL_MS, now_ms) ? "does not read" : NULL;
 	if (c->job.request)

@@ -17,6 +17,8 @@
 struct nat;
 struct nat_reconfigure_report;
 struct ctl_sink;
+struct finding;
+struct metric;
 
 enum {
 	CTL_OUT_SIZE = 65536,	 /* output waiting for the client, at most, bytes */
@@ -35,14 +37,14 @@ enum {
 struct ctl_backend {
 	/* Items of the status that the core does not know: "version", "uptime" (s), "routing", "interface", "tun",
 	 * "out_packets_rate", "out_bytes_rate", "in_packets_rate", "in_bytes_rate", "drop_packets_rate" (a second),
-	 * "memory" (bytes); lists "addresses", "inside", "warnings". Any other name is shown too. */
+	 * "memory" (bytes); lists "addresses", "inside". Any other name is shown too. Warnings are findings. */
 	void (*status)(void *ctx, struct ctl_sink *sink);
-	/* Counters besides the core's own: ctl_say_counter(). */
+	/* Metrics besides the core's own: ctl_say_metric(). */
 	void (*stats)(void *ctx, struct ctl_sink *sink);
 	/* Reads the configuration again, all of it or none of it: true and *report, or false. Errors and warnings
 	 * ("FILE:LINE: message") go through ctl_say_line(). */
 	bool (*reload)(void *ctx, struct ctl_sink *sink, struct nat_reconfigure_report *report);
-	/* Findings about host and configuration: ctl_say_check(). */
+	/* Findings about host and configuration: ctl_say_finding(). */
 	void (*doctor)(void *ctx, struct ctl_sink *sink);
 	void *ctx;
 };
@@ -51,10 +53,9 @@ struct ctl_backend {
 void ctl_say_number(struct ctl_sink *sink, const char *name, uint64_t value);
 void ctl_say_text(struct ctl_sink *sink, const char *name, const char *text);
 void ctl_say_list(struct ctl_sink *sink, const char *name, const char *element); /* once for each element */
-void ctl_say_counter(struct ctl_sink *sink, const char *name, uint64_t value, const char *help);
+void ctl_say_metric(struct ctl_sink *sink, const struct metric *m);
 void ctl_say_line(struct ctl_sink *sink, const char *text);
-/* `severity` is an enum ctl_severity (ctlrecord.h); `mend` NULL or "" when there is nothing to mend. */
-void ctl_say_check(struct ctl_sink *sink, int severity, const char *what, const char *mend);
+void ctl_say_finding(struct ctl_sink *sink, const struct finding *f);
 
 struct ctl_env {
 	struct nat *nat;
@@ -79,6 +80,11 @@ void ctl_client_eof(struct ctl_client *c);
  * room for output. */
 bool ctl_client_run(struct ctl_client *c, uint32_t visits, uint64_t now_ms);
 bool ctl_client_has_work(const struct ctl_client *c); /* ctl_client_run() would get on with something now */
+
+/* The kinds of events (1 << enum ctl_event_kind) that it has subscribed to; 0: none. */
+uint32_t ctl_client_event_kinds(const struct ctl_client *c);
+/* There may be new events: a subscription that has sent all of them goes on. */
+void ctl_client_wake(struct ctl_client *c);
 
 /* Output that waits; and that `n` bytes of it went out. */
 const uint8_t *ctl_client_output(const struct ctl_client *c, size_t *len);

@@ -22,11 +22,13 @@
 #include <unistd.h>
 
 #include "common/ctlproto.h"
+#include "core/nat/nat.h"
 #include "ctlsocket.h"
 #include "daemon/base/log.h"
 #include "daemon/base/loop.h"
+#include "stream.h"
 
-enum { ACCEPTS_PER_TURN = 8, VISITS_MIN = 32, TICK_MS = 1000 };
+enum { ACCEPTS_PER_TURN = 8, VISITS_MIN = 32, TICK_MS = 1000, EVENTS_MS = 20 };
 
 struct connection {
 	struct ctl_server *server;
@@ -47,7 +49,29 @@ struct ctl_server {
 	struct ctl_socket socket;
 	struct connection *clients;
 	unsigned n_clients;
+	struct loop_timer *events; /* runs while somebody has subscribed */
+	uint32_t event_kinds;	   /* that somebody has subscribed to */
+	uint64_t seen_log, seen_refused;
 };
+
+/* ---- events ---- */
+
+/* After a subscription may have begun or ended: the core records what somebody reads. */
+static void update_subscriptions(struct ctl_server *s)
+{
+	uint32_t kinds = 0;
+
+	for (const struct connection *c = s->clients; c; c = c->next)
+		kinds |= ctl_client_event_kinds(c->client);
+	if (kinds == s->event_kinds)
+		return;
+	s->event_kinds = kinds;
+	events_want(nat_events(s->env.nat), ctl_event_types(kinds));
+	if (kinds == 0)
+		loop_timer_stop(s->events);
+	else if (!loop_timer_armed(s->events))
+		loop_timer_every(s->events, EVENTS_MS);
+}
 
 /* ---- one connection ---- */
 
@@ -59,6 +83,7 @@ static void drop(struct connection *c)
 	c->server->n_clients--;
 	loop_fd_remove(c->watch);
 	close(c->fd);
+	update_subscriptions(c->server);
 	ctl_client_destroy(c->client);
 	free(c);
 }
@@ -131,10 +156,30 @@ static void on_client(void *ctx, int fd, unsigned ready)
 		ctl_client_run(c->client, visits_per_turn(c->server), now_ms);
 		is_well = transmit(c, now_ms);
 	}
-	if (!is_well || ctl_client_is_done(c->client))
+	if (!is_well || ctl_client_is_done(c->client)) {
 		drop(c);
-	else
+		return;
+	}
+	update_subscriptions(c->server);
+	loop_fd_set(c->watch, wanted_events(c));
+}
+
+/* Subscribers wait for the loop, not for packets: events of 20 ms go out together. */
+static void on_events(void *ctx)
+{
+	struct ctl_server *s = ctx;
+	const struct events *e = nat_events(s->env.nat);
+
+	if (s->seen_log == events_end(&e->log) && s->seen_refused == events_end(&e->refused))
+		return;
+	s->seen_log = events_end(&e->log);
+	s->seen_refused = events_end(&e->refused);
+	for (struct connection *c = s->clients; c; c = c->next) {
+		if (ctl_client_event_kinds(c->client) == 0)
+			continue;
+		ctl_client_wake(c->client);
 		loop_fd_set(c->watch, wanted_events(c));
+	}
 }
 
 /* ---- who may come in ---- */
@@ -274,7 +319,10 @@ struct ctl_server *ctl_server_create(const struct ctl_server_params *p)
 	s->env = (struct ctl_env){.nat = p->nat, .backend = p->backend, .version = p->version};
 	s->fd = -1;
 	s->timer = loop_timer_add(p->loop, on_tick, s);
-	if (!s->timer) {
+	s->events = loop_timer_add(p->loop, on_events, s);
+	if (!s->timer || !s->events) {
+		loop_timer_remove(s->timer);
+		loop_timer_remove(s->events);
 		free(s);
 		return NULL;
 	}
@@ -308,6 +356,7 @@ void ctl_server_destroy(struct ctl_server *s)
 	}
 	stop_listening(s);
 	loop_timer_remove(s->timer);
+	loop_timer_remove(s->events);
 	free(s);
 }
 
@@ -348,4 +397,13 @@ int ctl_server_set_access(struct ctl_server *s, const char *group, mode_t mode)
 unsigned ctl_server_client_count(const struct ctl_server *s)
 {
 	return s->n_clients;
+}
+
+unsigned ctl_server_reader_count(const struct ctl_server *s)
+{
+	unsigned n = 0;
+
+	for (const struct connection *c = s->clients; c; c = c->next)
+		n += ctl_client_event_kinds(c->client) != 0;
+	return n;
 }

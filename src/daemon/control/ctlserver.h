@@ -50,5 +50,6 @@ int ctl_server_adopt(struct ctl_server *s, int fd);
 int ctl_server_set_access(struct ctl_server *s, const char *group, mode_t mode);
 
 unsigned ctl_server_client_count(const struct ctl_server *s);
+unsigned ctl_server_reader_count(const struct ctl_server *s); /* of them, subscribed to events */
 
 #endif

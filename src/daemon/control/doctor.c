@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Looks over host and configuration: a table of checks, each of which says one thing that is well, or
- * everything that is not. What they read is small; nothing here runs another program.
+ * The doctor: a table of checks of host and configuration. Each reports one finding that all is well, or one for
+ * each fault. They read little, and run no other program.
  */
 #include "doctor.h"
 
@@ -13,47 +13,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/ctlrecord.h"
 #include "control.h"
 #include "daemon/config/config_text.h"
 #include "daemon/kernel/sysctl.h"
 #include "daemon/sandbox/privs.h"
 
-enum { FULL_PERCENT = 80, LINE_SIZE = 384 };
+enum { FULL_PERCENT = 80 };
 
 struct visit {
 	const struct control *c;
 	const struct natd_config *config;
 	const struct setup *setup;
-	doctor_say_fn *say;
-	void *ctx;
-	char mend[LINE_SIZE]; /* for the next finding */
+	struct finding_sink *sink;
 };
-
-/* How to mend the next finding. */
-static void mend(struct visit *v, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void mend(struct visit *v, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(v->mend, sizeof(v->mend), format, ap);
-	va_end(ap);
-}
-
-static void find(struct visit *v, enum ctl_severity severity, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-static void find(struct visit *v, enum ctl_severity severity, const char *format, ...)
-{
-	char what[LINE_SIZE];
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(what, sizeof(what), format, ap);
-	va_end(ap);
-	v->say(v->ctx, (int)severity, what, v->mend);
-	*v->mend = '\0';
-}
 
 /* ---- the host's interfaces ---- */
 
@@ -62,17 +34,18 @@ static void check_tun(struct visit *v)
 	struct netlink_link link;
 
 	if (!path_has_tun(v->c->path) || netlink_link_get(v->c->netlink, v->config->tun.name, &link) < 0) {
-		mend(v, "natd makes it anew by itself; if it does not, see natd's log");
-		find(v, CTL_CHECK_FAIL, "TUN device %s is gone", v->config->tun.name);
+		finding_remedy(v->sink, "natd recreates it within a second; if it does not, see natd's log");
+		finding_add(v->sink, FINDING_ERROR, "tun-device", "TUN device %s is gone", v->config->tun.name);
 	} else if (!(link.flags & IFF_UP)) {
-		mend(v, "ip link set %s up", link.name);
-		find(v, CTL_CHECK_FAIL, "TUN device %s is down", link.name);
+		finding_remedy(v->sink, "ip link set %s up", link.name);
+		finding_add(v->sink, FINDING_ERROR, "tun-device", "TUN device %s is down", link.name);
 	} else if (v->setup->policy.outside_mtu && link.mtu < v->setup->policy.outside_mtu) {
-		mend(v, "set tun.mtu to 0, then it follows the outside interface");
-		find(v, CTL_CHECK_WARN, "MTU of %s (%" PRIu32 ") is below that of %s (%u)", link.name, link.mtu,
-		     v->config->outside.interface, v->setup->policy.outside_mtu);
+		finding_remedy(v->sink, "set tun.mtu to 0, then it follows the outside interface");
+		finding_add(v->sink, FINDING_WARNING, "mtu", "MTU of %s (%" PRIu32 ") is below that of %s (%u)",
+			    link.name, link.mtu, v->config->outside.interface, v->setup->policy.outside_mtu);
 	} else {
-		find(v, CTL_CHECK_OK, "TUN device %s is up, MTU %" PRIu32, link.name, link.mtu);
+		finding_add(v->sink, FINDING_OK, "tun-device", "TUN device %s is up, MTU %" PRIu32, link.name,
+			    link.mtu);
 	}
 }
 
@@ -82,16 +55,20 @@ static void check_outside(struct visit *v)
 	char address[TEXT_ADDRESS_SIZE];
 
 	if (!i->exists) {
-		mend(v, "make the interface, or name the right one in outside.interface (natd notices by itself)");
-		find(v, CTL_CHECK_FAIL, "outside interface %s does not exist", i->name);
+		finding_remedy(
+			v->sink,
+			"make the interface, or name the right one in outside.interface (natd notices by itself)");
+		finding_add(v->sink, FINDING_ERROR, "outside-interface", "outside interface %s does not exist",
+			    i->name);
 	} else if (v->config->outside.share_interface_address && i->n_addresses == 0) {
-		mend(v, "give it an address, or list pool addresses in outside.addresses");
-		find(v, CTL_CHECK_FAIL, "outside interface %s has no address", i->name);
+		finding_remedy(v->sink, "give it an address, or list pool addresses in outside.addresses");
+		finding_add(v->sink, FINDING_ERROR, "outside-interface", "outside interface %s has no address",
+			    i->name);
 	} else if (i->n_addresses > 0) {
-		find(v, CTL_CHECK_OK, "outside interface %s has address %s", i->name,
-		     text_of_address(address, i->addresses[0].address));
+		finding_add(v->sink, FINDING_OK, "outside-interface", "outside interface %s has address %s", i->name,
+			    text_of_address(address, i->addresses[0].address));
 	} else {
-		find(v, CTL_CHECK_OK, "outside interface %s is there", i->name);
+		finding_add(v->sink, FINDING_OK, "outside-interface", "outside interface %s exists", i->name);
 	}
 }
 
@@ -102,15 +79,17 @@ static void check_inside(struct visit *v)
 	for (uint32_t i = 0; i < f->n_inside; i++) {
 		if (f->inside[i].exists && f->inside[i].n_addresses > 0)
 			continue;
-		mend(v, "give it an address, and make it the inside hosts' default gateway");
-		find(v, CTL_CHECK_WARN, "inside interface %s %s", f->inside[i].name,
-		     f->inside[i].exists ? "has no address" : "does not exist");
+		finding_remedy(v->sink, "give it an address, and make it the inside hosts' default gateway");
+		finding_add(v->sink, FINDING_WARNING, "inside-interface", "inside interface %s %s", f->inside[i].name,
+			    f->inside[i].exists ? "has no address" : "does not exist");
 	}
 	if (v->setup->policy.n_inside == 0) {
-		mend(v, "set inside.prefixes, or give the inside interfaces addresses");
-		find(v, CTL_CHECK_FAIL, "no inside prefix is known: every packet from inside is refused");
+		finding_remedy(v->sink, "set inside.prefixes, or give the inside interfaces addresses");
+		finding_add(v->sink, FINDING_ERROR, "inside-prefixes",
+			    "no inside prefix is known: every packet from inside is refused");
 	} else {
-		find(v, CTL_CHECK_OK, "%" PRIu32 " inside prefixes", v->setup->policy.n_inside);
+		finding_add(v->sink, FINDING_OK, "inside-prefixes", "%" PRIu32 " inside prefixes",
+			    v->setup->policy.n_inside);
 	}
 }
 
@@ -124,8 +103,8 @@ static void check_forwarding(struct visit *v, const char *interface)
 	snprintf(name, sizeof(name), "net/ipv4/conf/%.15s/forwarding", interface);
 	if (sysctl_read(name, &value) < 0 || value != 0)
 		return;
-	mend(v, "sysctl -w net.ipv4.conf.%s.forwarding=1, or set routing = \"managed\"", interface);
-	find(v, CTL_CHECK_FAIL, "%s does not forward", interface);
+	finding_remedy(v->sink, "sysctl -w net.ipv4.conf.%s.forwarding=1, or set routing = \"managed\"", interface);
+	finding_add(v->sink, FINDING_ERROR, "forwarding", "%s does not forward", interface);
 }
 
 static void check_rp_filter(struct visit *v)
@@ -138,19 +117,20 @@ static void check_rp_filter(struct visit *v)
 	/* The larger of the two counts: 1 is strict, 2 loose. */
 	if (sysctl_read(name, &own) < 0 || (all > own ? all : own) != 1)
 		return;
-	mend(v, "sysctl -w net.ipv4.conf.%s.rp_filter=2", v->config->tun.name);
-	find(v, CTL_CHECK_WARN, "strict reverse path filter on %s: what natd hands back to the host is dropped",
-	     v->config->tun.name);
+	finding_remedy(v->sink, "sysctl -w net.ipv4.conf.%s.rp_filter=2", v->config->tun.name);
+	finding_add(v->sink, FINDING_WARNING, "rp-filter",
+		    "strict reverse path filter on %s: what natd hands back to the host is dropped",
+		    v->config->tun.name);
 }
 
 static void check_routing(struct visit *v)
 {
 	if (!v->c->is_routed) {
-		mend(v, "%s", routing_error(v->c->routing));
-		find(v, CTL_CHECK_FAIL, "routing is not in place");
+		finding_remedy(v->sink, "%s", routing_error(v->c->routing));
+		finding_add(v->sink, FINDING_ERROR, "routing", "routing is not in place");
 	} else {
-		find(v, CTL_CHECK_OK, "routing is in place (%s)",
-		     v->config->routing == ROUTING_MANAGED ? "managed" : "none: it is yours");
+		finding_add(v->sink, FINDING_OK, "routing", "routing is in place (%s)",
+			    v->config->routing == ROUTING_MANAGED ? "managed" : "none: it is yours");
 	}
 	check_forwarding(v, v->config->tun.name);
 	if (v->setup->facts.outside.exists)
@@ -169,18 +149,20 @@ static void check_way_out(struct visit *v)
 	char name[IF_NAMESIZE] = "?";
 
 	if (netlink_way_to(v->c->netlink, somewhere, &way) < 0 || way.out == 0) {
-		mend(v, "ip route add default via GATEWAY dev %s", v->config->outside.interface);
-		find(v, CTL_CHECK_WARN, "the host has no default route");
+		finding_remedy(v->sink, "ip route add default via GATEWAY dev %s", v->config->outside.interface);
+		finding_add(v->sink, FINDING_WARNING, "default-route", "the host has no default route");
 		return;
 	}
 	if_indextoname((unsigned)way.out, name);
 	if (strcmp(name, v->config->outside.interface) == 0) {
-		find(v, CTL_CHECK_OK, "the default route leaves by %s", name);
+		finding_add(v->sink, FINDING_OK, "default-route", "the default route leaves by %s", name);
 		return;
 	}
-	mend(v, "translated packets leave where the host's routes lead: name that interface, or change the route");
-	find(v, CTL_CHECK_WARN, "the default route leaves by %s, outside.interface is %s", name,
-	     v->config->outside.interface);
+	finding_remedy(
+		v->sink,
+		"translated packets leave where the host's routes lead: name that interface, or change the route");
+	finding_add(v->sink, FINDING_WARNING, "default-route",
+		    "the default route leaves by %s, outside.interface is %s", name, v->config->outside.interface);
 }
 
 /* ---- other translators ---- */
@@ -213,14 +195,19 @@ static bool has_line(const char *path, const char *word)
 static void check_netfilter(struct visit *v)
 {
 	if (has_line("/proc/net/ip_tables_names", "nat")) {
-		mend(v, "iptables -t nat -S: nothing there may match inside traffic; with natd it is not needed");
-		find(v, CTL_CHECK_WARN, "iptables' nat table is in use on this host");
+		finding_remedy(
+			v->sink,
+			"iptables -t nat -S: nothing there may match inside traffic; with natd it is not needed");
+		finding_add(v->sink, FINDING_WARNING, "other-nat", "iptables' nat table is in use on this host");
 	} else if (has_content("/proc/net/nf_conntrack")) {
-		mend(v, "nft list ruleset: no nat chain may match inside traffic; a \"notrack\" rule for %s saves work",
-		     v->config->tun.name);
-		find(v, CTL_CHECK_WARN, "the kernel's connection tracking is in use on this host");
+		finding_remedy(
+			v->sink,
+			"nft list ruleset: no nat chain may match inside traffic; a \"notrack\" rule for %s saves work",
+			v->config->tun.name);
+		finding_add(v->sink, FINDING_WARNING, "other-nat",
+			    "the kernel's connection tracking is in use on this host");
 	} else {
-		find(v, CTL_CHECK_OK, "no sign of another translator");
+		finding_add(v->sink, FINDING_OK, "other-nat", "no sign of another translator");
 	}
 }
 
@@ -244,13 +231,15 @@ static void check_ephemeral(struct visit *v)
 
 		if (!overlap(r, &host) || hostports_is_reserved(r))
 			continue;
-		mend(v, "sysctl -w net.ipv4.ip_local_reserved_ports=%s, or choose other outside.ports",
-		     text_of_ports(own, *r));
-		find(v, CTL_CHECK_WARN, "natd's ports %s overlap those of the host's own connections (%s)",
-		     text_of_ports(own, *r), text_of_ports(theirs, host));
+		finding_remedy(v->sink, "sysctl -w net.ipv4.ip_local_reserved_ports=%s, or choose other outside.ports",
+			       text_of_ports(own, *r));
+		finding_add(v->sink, FINDING_WARNING, "host-ports",
+			    "natd's ports %s overlap those of the host's own connections (%s)", text_of_ports(own, *r),
+			    text_of_ports(theirs, host));
 		return;
 	}
-	find(v, CTL_CHECK_OK, "natd's ports are apart from those of the host's own connections");
+	finding_add(v->sink, FINDING_OK, "host-ports",
+		    "natd's ports are apart from those of the host's own connections");
 }
 
 /* Ports of the host's sockets within natd's own. */
@@ -272,8 +261,8 @@ static void check_host_sockets(struct visit *v)
 
 	if (!setup_is_shared(v->setup) || count == 0)
 		return;
-	find(v, CTL_CHECK_OK, "the host itself has sockets on %" PRIu32 " of natd's ports: natd leaves those alone",
-	     count);
+	finding_add(v->sink, FINDING_OK, "host-sockets",
+		    "the host itself has sockets on %" PRIu32 " of natd's ports: natd leaves those alone", count);
 }
 
 static void check_usage(struct visit *v)
@@ -282,10 +271,13 @@ static void check_usage(struct visit *v)
 	uint64_t limit = v->setup->policy.limits.sessions;
 
 	if (sessions * 100 >= limit * FULL_PERCENT) {
-		mend(v, "raise limits.sessions, or set limits.sessions_per_host");
-		find(v, CTL_CHECK_WARN, "%" PRIu64 " of %" PRIu64 " sessions are in use", sessions, limit);
+		v->sink->percent = (uint32_t)(sessions * 100 / limit);
+		finding_remedy(v->sink, "raise limits.sessions, or set limits.sessions_per_host");
+		finding_add(v->sink, FINDING_WARNING, "sessions", "%" PRIu64 " of %" PRIu64 " sessions are in use",
+			    sessions, limit);
 	} else {
-		find(v, CTL_CHECK_OK, "%" PRIu64 " of %" PRIu64 " sessions are in use", sessions, limit);
+		finding_add(v->sink, FINDING_OK, "sessions", "%" PRIu64 " of %" PRIu64 " sessions are in use", sessions,
+			    limit);
 	}
 }
 
@@ -310,9 +302,10 @@ static bool check_address_ports(struct visit *v, uint32_t address, uint32_t port
 
 		if (used * 100 < (uint64_t)ports * FULL_PERCENT)
 			continue;
-		mend(v, "widen outside.ports, add addresses, or set limits.ports_per_host");
-		find(v, CTL_CHECK_WARN, "%" PRIu64 " of %" PRIu32 " ports of %s are in use", used, ports,
-		     text_of_address(text, address));
+		v->sink->percent = (uint32_t)(used * 100 / ports);
+		finding_remedy(v->sink, "widen outside.ports, add addresses, or set limits.ports_per_host");
+		finding_add(v->sink, FINDING_WARNING, "ports", "%" PRIu64 " of %" PRIu32 " ports of %s are in use",
+			    used, ports, text_of_address(text, address));
 		return true;
 	}
 	return false;
@@ -332,7 +325,7 @@ static void check_ports(struct visit *v)
 			found = check_address_ports(v, (uint32_t)a, r->shared ? shared : pool);
 	}
 	if (!found && p->n_addresses > 0)
-		find(v, CTL_CHECK_OK, "every outside address has ports left");
+		finding_add(v->sink, FINDING_OK, "ports", "every outside address has ports left");
 }
 
 /* ---- configuration ---- */
@@ -347,17 +340,19 @@ static void check_forwards(struct visit *v)
 		char text[TEXT_ADDRESS_SIZE], name[IF_NAMESIZE] = "?";
 
 		if (netlink_way_to(v->c->netlink, f->to, &way) < 0 || way.out == 0) {
-			mend(v, "add a route to it, or correct \"to\" of the forward");
-			find(v, CTL_CHECK_WARN, "forward \"%s\": the host has no way to %s", f->name,
-			     text_of_address(text, f->to));
+			finding_remedy(v->sink, "add a route to it, or correct \"to\" of the forward");
+			finding_add(v->sink, FINDING_WARNING, "forward-route",
+				    "forward \"%s\": the host has no route to %s", f->name,
+				    text_of_address(text, f->to));
 			continue;
 		}
 		if_indextoname((unsigned)way.out, name);
 		if (strcmp(name, v->config->outside.interface) != 0)
 			continue;
-		mend(v, "add a route to it by an inside interface, or correct \"to\" of the forward");
-		find(v, CTL_CHECK_WARN, "forward \"%s\": the way to %s leaves by the outside interface", f->name,
-		     text_of_address(text, f->to));
+		finding_remedy(v->sink, "add a route to it by an inside interface, or correct \"to\" of the forward");
+		finding_add(v->sink, FINDING_WARNING, "forward-route",
+			    "forward \"%s\": the way to %s leaves by the outside interface", f->name,
+			    text_of_address(text, f->to));
 	}
 }
 
@@ -383,12 +378,13 @@ static void check_timeouts(struct visit *v)
 		if (rows[i].value >= rows[i].least)
 			continue;
 		found = true;
-		mend(v, "set timeouts.%s to %" PRIu32 " or more", rows[i].key, rows[i].least);
-		find(v, CTL_CHECK_WARN, "timeouts.%s = %" PRIu32 " s is below what %s asks for", rows[i].key,
-		     rows[i].value, rows[i].rfc);
+		finding_remedy(v->sink, "set timeouts.%s to %" PRIu32 " or more", rows[i].key, rows[i].least);
+		finding_add(v->sink, FINDING_WARNING, "timeouts",
+			    "timeouts.%s = %" PRIu32 " s is below what %s requires", rows[i].key, rows[i].value,
+			    rows[i].rfc);
 	}
 	if (!found)
-		find(v, CTL_CHECK_OK, "time-outs are as the RFCs ask");
+		finding_add(v->sink, FINDING_OK, "timeouts", "timeouts are what the RFCs require");
 }
 
 static void check_config_age(struct visit *v)
@@ -396,13 +392,14 @@ static void check_config_age(struct visit *v)
 	struct stat st;
 
 	if (stat(v->c->config_path, &st) < 0 || access(v->c->config_path, R_OK) < 0) {
-		mend(v, "make it readable for uid %u, or a reload will fail", (unsigned)getuid());
-		find(v, CTL_CHECK_WARN, "%s cannot be read", v->c->config_path);
+		finding_remedy(v->sink, "make it readable for uid %u, or a reload will fail", (unsigned)getuid());
+		finding_add(v->sink, FINDING_WARNING, "config-file", "%s cannot be read", v->c->config_path);
 	} else if ((uint64_t)st.st_mtime > v->c->config_loaded_s) {
-		mend(v, "natctl reload");
-		find(v, CTL_CHECK_WARN, "%s was changed after natd loaded it", v->c->config_path);
+		finding_remedy(v->sink, "natctl reload");
+		finding_add(v->sink, FINDING_WARNING, "config-file", "%s was changed after natd loaded it",
+			    v->c->config_path);
 	} else {
-		find(v, CTL_CHECK_OK, "%s is loaded as it stands", v->c->config_path);
+		finding_add(v->sink, FINDING_OK, "config-file", "%s is loaded as it stands", v->c->config_path);
 	}
 }
 
@@ -411,27 +408,27 @@ static void check_config_age(struct visit *v)
 static void check_rights(struct visit *v)
 {
 	if (v->config->routing == ROUTING_MANAGED && !privs_has("cap_net_admin")) {
-		mend(v, "start natd as root or by its systemd unit");
-		find(v, CTL_CHECK_WARN, "natd may not change routes any more");
+		finding_remedy(v->sink, "start natd as root or by its systemd unit");
+		finding_add(v->sink, FINDING_WARNING, "rights", "natd may no longer change routes");
 	} else if (getuid() == 0) {
-		mend(v, "make a system user \"%s\": natd then becomes it", PRIVS_USER);
-		find(v, CTL_CHECK_WARN, "natd runs as uid 0");
+		finding_remedy(v->sink, "make a system user \"%s\": natd then becomes it", PRIVS_USER);
+		finding_add(v->sink, FINDING_WARNING, "rights", "natd runs as uid 0");
 	} else {
-		find(v, CTL_CHECK_OK, "natd runs as uid %u and may change routes, and nothing else",
-		     (unsigned)getuid());
+		finding_add(v->sink, FINDING_OK, "rights",
+			    "natd runs as uid %u and may change routes, and nothing else", (unsigned)getuid());
 	}
 }
 
 static void check_service(struct visit *v)
 {
 	if (v->c->persist->service.is_managed)
-		find(v, CTL_CHECK_OK, "started by a service manager%s",
-		     sdnotify_watchdog_ms(&v->c->persist->service) ? ", which watches it" : "");
+		finding_add(v->sink, FINDING_OK, "service-manager", "started by a service manager%s",
+			    sdnotify_watchdog_ms(&v->c->persist->service) ? ", which watches it" : "");
 	else
-		find(v, CTL_CHECK_OK, "not started by a service manager");
+		finding_add(v->sink, FINDING_OK, "service-manager", "not started by a service manager");
 }
 
-void doctor_run(struct control *c, enum doctor_depth depth, doctor_say_fn *say, void *ctx)
+void doctor_run(struct control *c, enum doctor_depth depth, struct finding_sink *sink)
 {
 	static const struct {
 		void (*check)(struct visit *v);
@@ -443,7 +440,7 @@ void doctor_run(struct control *c, enum doctor_depth depth, doctor_say_fn *say, 
 		{check_forwards, DOCTOR_FULL}, {check_host_sockets, DOCTOR_FULL}, {check_timeouts, DOCTOR_FULL},
 		{check_rights, DOCTOR_FULL},   {check_config_age, DOCTOR_QUICK},  {check_service, DOCTOR_FULL},
 	};
-	struct visit v = {.c = c, .config = c->setup->config, .setup = c->setup, .say = say, .ctx = ctx};
+	struct visit v = {.c = c, .config = c->setup->config, .setup = c->setup, .sink = sink};
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(*checks); i++) {
 		if (checks[i].depth <= depth)

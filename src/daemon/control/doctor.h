@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Looks over host and configuration for what would keep natd from doing its job, and says how to mend
- * it. Looks only: changes nothing.
+ * Looks over host and configuration for everything that keeps natd from its work, and reports it with a remedy.
+ * Changes nothing.
  */
 #ifndef NATD_DAEMON_DOCTOR_H
 #define NATD_DAEMON_DOCTOR_H
+
+#include "daemon/base/finding.h"
 
 struct control;
 
@@ -13,9 +15,6 @@ enum doctor_depth {
 	DOCTOR_FULL,
 };
 
-/* One finding: `severity` is an enum ctl_severity; `mend` "" when there is nothing to mend. */
-typedef void doctor_say_fn(void *ctx, int severity, const char *what, const char *mend);
-
-void doctor_run(struct control *c, enum doctor_depth depth, doctor_say_fn *say, void *ctx);
+void doctor_run(struct control *c, enum doctor_depth depth, struct finding_sink *sink);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "entry.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/nat/nat.h"
@@ -74,10 +75,10 @@ static void fill_times(struct ctl_entry *e, const struct table *t, const struct 
 }
 
 /* Protocols without ports use these fields otherwise, see enum nat_class; a ping's id is all that its far end sees. */
-static void fill_endpoints(struct ctl_entry *e, const struct table *t, const struct session *s)
+static void fill_endpoints(struct ctl_entry *e, const struct session *s, uint32_t outside)
 {
 	e->inside = (struct ctl_endpoint){s->int_addr, s->int_port};
-	e->outside = (struct ctl_endpoint){table_address(t, s->ext), s->ext_port};
+	e->outside = (struct ctl_endpoint){outside, s->ext_port};
 	e->remote = (struct ctl_endpoint){s->rem_addr, s->rem_port};
 	if (session_class(s) == CLASS_ICMP)
 		e->remote.port = s->ext_port;
@@ -85,26 +86,57 @@ static void fill_endpoints(struct ctl_entry *e, const struct table *t, const str
 		e->inside.port = e->outside.port = e->remote.port = 0;
 }
 
-void ctl_fill_entry(struct ctl_entry *e, struct nat *nat, const struct session *s, uint32_t now_s)
+/* All but id, times and endpoints. */
+static void fill_rest(struct ctl_entry *e, const struct nat *nat, const struct session *s, bool has_address)
 {
-	const struct table *t = nat_table(nat);
-	const char *forward = nat_forward_name(nat, s);
+	const char *forward = has_address ? nat_forward_name(nat, s) : NULL;
 
-	e->id = table_session_id(t, s);
 	e->protocol = ctl_wire_protocol(session_class(s), s->int_port);
 	e->state = wire_state(s);
 	e->flags = wire_flags(s);
-	fill_times(e, t, s, now_s);
-	fill_endpoints(e, t, s);
 	for (int dir = 0; dir < 2; dir++) {
 		e->packets[dir] = s->packets[dir];
 		e->bytes[dir] = s->bytes[dir];
 	}
-	e->forward[0] = '\0';
-	if (forward) {
-		strncpy(e->forward, forward, sizeof(e->forward) - 1);
-		e->forward[sizeof(e->forward) - 1] = '\0';
-	}
+	snprintf(e->forward, sizeof(e->forward), "%s", forward ? forward : "");
+}
+
+void ctl_fill_entry(struct ctl_entry *e, struct nat *nat, const struct session *s, uint32_t now_s)
+{
+	const struct table *t = nat_table(nat);
+
+	e->id = table_session_id(t, s);
+	fill_times(e, t, s, now_s);
+	fill_endpoints(e, s, table_address(t, s->ext));
+	fill_rest(e, nat, s, true);
+}
+
+/* What the event says about the session, as a record that is in no table. */
+void ctl_fill_event_entry(struct ctl_entry *e, struct nat *nat, const struct event *ev)
+{
+	const struct table *t = nat_table(nat);
+	int32_t slot = table_address_slot(t, ev->ext_addr);
+	uint32_t then_s = (uint32_t)(ev->time_ms / 1000);
+	int32_t age = (int32_t)(then_s - ev->created_s);
+	const struct session s = {
+		.int_addr = ev->int_addr,
+		.rem_addr = ev->rem_addr,
+		.int_port = ev->int_port,
+		.rem_port = ev->rem_port,
+		.ext_port = ev->ext_port,
+		.ext = slot == TABLE_NONE ? 0 : (uint16_t)slot,
+		.kind = ev->kind,
+		.bytes = {ev->bytes[0], ev->bytes[1]},
+		.packets = {ev->packets[0], ev->packets[1]},
+	};
+
+	memset(e, 0, sizeof(*e));
+	e->id = ev->id;
+	if (ev->type == EVENT_NEW || ev->type == EVENT_UPDATE)
+		e->timeout_s = table_session_timeout(t, &s);
+	e->age_s = ev->created_s != 0 && age > 0 ? (uint32_t)age : 0;
+	fill_endpoints(e, &s, ev->ext_addr);
+	fill_rest(e, nat, &s, slot != TABLE_NONE);
 }
 
 static bool shows(const struct ctl_job *j)

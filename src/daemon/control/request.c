@@ -5,10 +5,12 @@
 #include <stddef.h>
 
 #include "answer.h"
+#include "stream.h"
 
 /* A filter: criteria, and all fields of a filter that has them all. */
 enum {
 	FILTER_MIN = 2,
+	SUBSCRIBE_MIN = 4 + 1 + 1 + 8 + FILTER_MIN,
 	FILTER_MAX = FILTER_MIN + 1 + 4 * 5 + 2 + 2 + 1 + (2 + CTL_NAME_MAX) + 8 + 2 + 2 + 2 + 1 + 5,
 };
 
@@ -17,25 +19,34 @@ static bool parse_filter(struct ctl_reader *body, union ctl_args *args)
 	return ctl_get_filter(body, &args->filter);
 }
 
+static bool parse_subscribe(struct ctl_reader *body, union ctl_args *args)
+{
+	return ctl_get_subscribe(body, &args->subscribe);
+}
+
 static const char *object_to_empty_filter(const union ctl_args *args)
 {
 	return args->filter.criteria == 0 ? "delete needs at least one criterion; flush ends all" : NULL;
 }
 
+#define NO_BODY .min_len = 0, .max_len = 0
+#define FILTER	.min_len = FILTER_MIN, .max_len = FILTER_MAX, .parse = parse_filter
+
 /* clang-format off */
 static const struct ctl_request requests[] = {
-	{CTL_STATUS,   CTL_MAY_READ,   0, 0, "status",   NULL, NULL, ctl_answer_status, NULL},
-	{CTL_LIST,     CTL_MAY_READ,   FILTER_MIN, FILTER_MAX, "list", parse_filter, NULL, NULL, ctl_slice_sessions},
-	{CTL_COUNT,    CTL_MAY_READ,   FILTER_MIN, FILTER_MAX, "count", parse_filter, NULL, NULL, ctl_slice_sessions},
-	{CTL_STATS,    CTL_MAY_READ,   0, 0, "stats",    NULL, NULL, ctl_answer_stats, NULL},
-	{CTL_DELETE,   CTL_MAY_CHANGE, FILTER_MIN, FILTER_MAX, "delete", parse_filter, object_to_empty_filter, NULL,
-	 ctl_slice_sessions},
-	{CTL_FLUSH,    CTL_MAY_CHANGE, 0, 0, "flush",    NULL, NULL, NULL, ctl_slice_sessions},
-	{CTL_MAPPINGS, CTL_MAY_READ,   0, 0, "mappings", NULL, NULL, NULL, ctl_slice_mappings},
-	{CTL_FORWARDS, CTL_MAY_READ,   0, 0, "forwards", NULL, NULL, NULL, ctl_slice_forwards},
-	{CTL_POOLS,    CTL_MAY_READ,   0, 0, "pools",    NULL, NULL, NULL, ctl_slice_pools},
-	{CTL_RELOAD,   CTL_MAY_CHANGE, 0, 0, "reload",   NULL, NULL, ctl_answer_reload, NULL},
-	{CTL_DOCTOR,   CTL_MAY_READ,   0, 0, "doctor",   NULL, NULL, ctl_answer_doctor, NULL},
+	{CTL_STATUS, CTL_MAY_READ, NO_BODY, .name = "status", .answer = ctl_answer_status},
+	{CTL_LIST, CTL_MAY_READ, FILTER, .name = "list", .slice = ctl_slice_sessions},
+	{CTL_COUNT, CTL_MAY_READ, FILTER, .name = "count", .slice = ctl_slice_sessions},
+	{CTL_STATS, CTL_MAY_READ, NO_BODY, .name = "stats", .answer = ctl_answer_stats},
+	{CTL_DELETE, CTL_MAY_CHANGE, FILTER, .name = "delete", .object = object_to_empty_filter, .slice = ctl_slice_sessions},
+	{CTL_FLUSH, CTL_MAY_CHANGE, NO_BODY, .name = "flush", .slice = ctl_slice_sessions},
+	{CTL_MAPPINGS, CTL_MAY_READ, NO_BODY, .name = "mappings", .slice = ctl_slice_mappings},
+	{CTL_FORWARDS, CTL_MAY_READ, NO_BODY, .name = "forwards", .slice = ctl_slice_forwards},
+	{CTL_POOLS, CTL_MAY_READ, NO_BODY, .name = "pools", .slice = ctl_slice_pools},
+	{CTL_RELOAD, CTL_MAY_CHANGE, NO_BODY, .name = "reload", .answer = ctl_answer_reload},
+	{CTL_DOCTOR, CTL_MAY_READ, NO_BODY, .name = "doctor", .answer = ctl_answer_doctor},
+	{CTL_MONITOR, CTL_MAY_READ, .min_len = SUBSCRIBE_MIN, .max_len = SUBSCRIBE_MIN + FILTER_MAX - FILTER_MIN,
+	 .name = "monitor", .parse = parse_subscribe, .begin = ctl_begin_monitor, .slice = ctl_slice_monitor},
 };
 /* clang-format on */
 

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/ctlevent.h"
 #include "common/ctlrecord.h"
 
 struct ctl_env;
@@ -32,6 +33,7 @@ struct ctl_turn {
 
 union ctl_args {
 	struct ctl_filter filter;
+	struct ctl_subscribe subscribe;
 };
 
 enum ctl_permission { CTL_MAY_READ, CTL_MAY_CHANGE };
@@ -45,6 +47,8 @@ struct ctl_request {
 	bool (*parse)(struct ctl_reader *body, union ctl_args *args);
 	/* Why well-formed arguments are refused; NULL: they are not. The pointer may be NULL. */
 	const char *(*object)(const union ctl_args *args);
+	/* Sets a job's place, where that is not 0. May be NULL. */
+	void (*begin)(struct ctl_job *j, const struct ctl_env *env);
 	/* Exactly one of the two: the whole answer, its end included; or the next part of it. */
 	void (*answer)(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w);
 	void (*slice)(struct ctl_job *j, const struct ctl_turn *t);
@@ -57,11 +61,13 @@ struct ctl_job {
 	const struct ctl_request *request; /* NULL: no job */
 	union ctl_args args;
 	bool is_done;
+	bool is_waiting;  /* for events: nothing to do until ctl_client_wake() */
 	uint64_t count;	  /* records that matched so far */
 	uint32_t cursor;  /* sessions: of table_next(); forwards: index */
 	uint64_t address; /* mappings, pools: the lowest outside address still to be looked at */
 	uint8_t class_;	  /* mappings: where to go on within that address */
 	uint32_t port;
+	uint64_t event_cursor, refused_cursor; /* monitor: of events_read() */
 };
 
 /* Has the output room for any record? */

@@ -6,12 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/ctlrecord.h"
 #include "control.h"
 #include "daemon/config/config_text.h"
 #include "doctor.h"
-#include "daemon/base/log.h"
 #include "daemon/base/loop.h"
+#include "metrics.h"
 
 enum { SAMPLE_MS = 1000 };
 
@@ -50,35 +49,32 @@ struct first_warning {
 	char text[160];
 };
 
-static void keep_first(void *ctx, int severity, const char *what, const char *mend)
+static void keep_first(void *ctx, const struct finding *f)
 {
 	struct first_warning *w = ctx;
 
-	(void)mend;
-	if (severity != CTL_CHECK_OK && !*w->text)
-		snprintf(w->text, sizeof(w->text), "%s", what);
+	if (f->severity != FINDING_OK && !*w->text)
+		snprintf(w->text, sizeof(w->text), "%s", f->text);
 }
 
 void status_line(struct control *c, char *out, size_t size)
 {
 	const struct table *t = nat_table(c->nat);
 	struct first_warning warning = {""};
+	struct finding_sink sink;
 
-	doctor_run(c, DOCTOR_QUICK, keep_first, &warning);
+	finding_sink_init(&sink, keep_first, &warning);
+	doctor_run(c, DOCTOR_QUICK, &sink);
 	snprintf(out, size, "%" PRIu32 " sessions, %" PRIu32 " mappings, %" PRIu64 " packets/s%s%s",
 		 table_session_count(t), table_mapping_count(t),
 		 c->status.rate[RATE_OUT_PACKETS] + c->status.rate[RATE_IN_PACKETS], *warning.text ? "; " : "",
 		 warning.text);
 }
 
-static void say_warning(void *ctx, int severity, const char *what, const char *mend)
+static void say_warning(void *ctx, const struct finding *f)
 {
-	char text[512];
-
-	if (severity == CTL_CHECK_OK)
-		return;
-	snprintf(text, sizeof(text), "%s%s%s", what, mend && *mend ? ": " : "", mend ? mend : "");
-	ctl_say_list(ctx, "warnings", text);
+	if (f->severity != FINDING_OK)
+		ctl_say_finding(ctx, f);
 }
 
 static void say_policy(const struct nat_policy *p, struct ctl_sink *sink)
@@ -100,6 +96,7 @@ void status_answer(void *ctx, struct ctl_sink *sink)
 	};
 	struct control *control = ctx;
 	const struct natd_config *c = control->setup->config;
+	struct finding_sink warnings;
 
 	status_sample(control);
 	ctl_say_text(sink, "version", PACKAGE_VERSION);
@@ -111,49 +108,16 @@ void status_answer(void *ctx, struct ctl_sink *sink)
 	for (int i = 0; i < RATE_COUNT; i++)
 		ctl_say_number(sink, names[i], control->status.rate[i]);
 	ctl_say_number(sink, "memory", memory_resident());
-	doctor_run(control, DOCTOR_QUICK, say_warning, sink);
+	finding_sink_init(&warnings, say_warning, sink);
+	doctor_run(control, DOCTOR_QUICK, &warnings);
 }
 
-static void say_table_size(const struct control *c, struct ctl_sink *sink)
+static void say_metric(void *ctx, const struct metric *m)
 {
-	struct table_usage u;
-	uint64_t bytes;
-
-	table_usage(nat_table(c->nat), &u);
-	bytes = u.records_bytes + u.scratch_bytes;
-	ctl_say_counter(sink, "table_bytes", bytes, "bytes of memory that the connection table has touched");
-	ctl_say_counter(sink, "table_bytes_per_session", u.sessions ? bytes / u.sessions : 0,
-			"the same for each session that is in it now");
+	ctl_say_metric(ctx, m);
 }
-
-#ifdef NATD_DEBUG
-/* Every index against every record: too slow for anything but a debug build. */
-static void say_contradictions(const struct control *c, struct ctl_sink *sink)
-{
-	const char *wrong = nat_check(c->nat);
-
-	if (wrong)
-		log_error(SUB_TABLE, "the table contradicts itself: %s", wrong);
-	ctl_say_counter(sink, "table_contradictions", wrong != NULL, "1: the table contradicts itself (debug builds)");
-}
-#else
-static void say_contradictions(const struct control *c, struct ctl_sink *sink)
-{
-	(void)c;
-	(void)sink;
-}
-#endif
 
 void status_answer_stats(void *ctx, struct ctl_sink *sink)
 {
-	struct control *c = ctx;
-	struct io_counters io;
-
-	path_counters(c->path, &io);
-	for (int i = 0; i < IO_COUNTER_COUNT; i++)
-		ctl_say_counter(sink, io_counter_name(i), io.value[i], io_counter_help(i));
-	ctl_say_counter(sink, "control_clients", ctl_server_client_count(c->server), "control clients connected now");
-	ctl_say_counter(sink, "memory_resident", memory_resident(), "bytes of memory that natd holds");
-	say_table_size(c, sink);
-	say_contradictions(c, sink);
+	metrics_daemon(ctx, say_metric, sink);
 }

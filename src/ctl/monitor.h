@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: ISC */
+/* Events as text, for monitor and history. */
+#ifndef NATD_CTL_MONITOR_H
+#define NATD_CTL_MONITOR_H
+
+#include <stdio.h>
+
+#include "common/ctlevent.h"
+#include "options.h"
+
+/* Target: a struct monitor_choice. */
+extern const struct option_set monitor_options;
+
+struct monitor_choice {
+	uint32_t kinds; /* 1 << enum ctl_event_kind */
+	uint64_t count; /* ends after so many; 0: never */
+};
+
+/* One event as conntrack -E prints it, where conntrack knows that kind. `line`: LINE_ bits. */
+void monitor_print_line(FILE *f, const struct ctl_event *e, unsigned line);
+
+#endif

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: ISC
+"""Events: natctl monitor and history, and the readers that natd must not wait for."""
+import json
+import re
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from conftest import NATCTL
+from netlab import Lab
+
+SERVER = Lab.SERVERS[0]
+CLIENT = Lab.CLIENTS[0]
+
+
+class Monitor:
+    """natctl monitor, subscribed. Its lines are read by a thread, unless it is not to be read."""
+
+    def __init__(self, natd, *arguments, read=True):
+        readers = natd.counters()["event_readers"]
+        self.process = subprocess.Popen([NATCTL, "-s", natd.socket, *arguments], stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True)
+        self.lines = []
+        self._changed = threading.Condition()
+        for _ in range(500):
+            if natd.counters()["event_readers"] > readers:
+                break
+            assert self.process.poll() is None, self.process.stderr.read()
+        else:
+            raise AssertionError("no subscription")
+        if read:
+            self.read()
+
+    def read(self):
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            with self._changed:
+                self.lines.append(line.rstrip("\n"))
+                self._changed.notify_all()
+
+    def wait(self, pattern, timeout=10):
+        """The first line that matches, as soon as it is there."""
+        with self._changed:
+            found = self._changed.wait_for(
+                lambda: next((line for line in self.lines if re.search(pattern, line)), None), timeout)
+        assert found, f"no line like {pattern!r}:\n" + "\n".join(self.lines[-50:])
+        return found
+
+    def wait_count(self, pattern, count, timeout=20):
+        with self._changed:
+            assert self._changed.wait_for(
+                lambda: sum(bool(re.search(pattern, line)) for line in self.lines) >= count, timeout), \
+                f"fewer than {count} lines like {pattern!r}:\n" + "\n".join(self.lines[-50:])
+
+    def end(self, how=signal.SIGINT):
+        """Its exit status and what it said on stderr."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        status = self.process.wait(10)
+        return status, self.process.stderr.read()
+
+
+@pytest.fixture
+def natd(request, start_natd):
+    """natd with what the test's `natd` mark adds to the configuration."""
+    mark = request.node.get_closest_marker("natd")
+    return start_natd(mark.kwargs if mark else None)
+
+
+@pytest.fixture
+def monitor(natd):
+    started = []
+
+    def start(*arguments, **options):
+        started.append(Monitor(natd, *arguments, **options))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.process.wait()
+
+
+def send(namespace, port, to=(SERVER, 9)):
+    with namespace.udp(port=port) as sock:
+        sock.sendto(b"x", to)
+
+
+def test_monitor_prints_what_conntrack_prints(lab, natd, monitor, udp_echo):
+    udp_echo()
+    seen = monitor("monitor")
+    with lab.client.udp(port=5353) as sock:
+        sock.sendto(b"hello", (SERVER, 7))
+        sock.recvfrom(100)
+    new = seen.wait(r"\[NEW\]")
+    assert re.fullmatch(rf"    \[NEW\] udp      17 300 src={CLIENT} dst={SERVER} sport=5353 dport=7 \[UNREPLIED\] "
+                        rf"src={SERVER} dst={Lab.OUTSIDE} sport=7 dport=\d+ id=\d+", new)
+    natd.ctl("flush")
+    end = seen.wait(r"\[DESTROY\]")
+    assert re.fullmatch(rf"\[DESTROY\] udp      17 src={CLIENT} dst={SERVER} sport=5353 dport=7 packets=1 bytes=33 "
+                        rf"src={SERVER} dst={Lab.OUTSIDE} sport=7 dport=\d+ packets=1 bytes=\d+ .*id=\d+ reason=flushed",
+                        end)
+    assert re.search(r"id=\d+", new).group() == re.search(r"id=\d+", end).group()
+    assert seen.end() == (0, f"natctl: {len(seen.lines)} flow events have been shown.\n")
+
+
+def test_monitor_follows_tcp_from_syn_to_fin(lab, natd, monitor):
+    seen = monitor("-E", "-o", "timestamp")
+    listener = lab.server.tcp_listener(port=443)
+    with lab.client.socket() as tcp:
+        tcp.connect((SERVER, 443))
+        accepted, _ = listener.accept()
+    accepted.close()
+    listener.close()
+    seen.wait(r"\[NEW\] tcp      6 \d+ SYN_SENT")
+    seen.wait(r"\[UPDATE\] tcp      6 \d+ SYN_RECV")
+    seen.wait(r"\[UPDATE\] tcp      6 \d+ ESTABLISHED .*\[ASSURED\]")
+    line = seen.wait(r"\[UPDATE\] tcp      6 \d+ TIME_WAIT")
+    assert re.match(r"\[\d{10}\.\d{6}\]\t \[UPDATE\]", line)
+
+
+def test_monitor_as_json(lab, natd, monitor):
+    seen = monitor("-j", "monitor", "-e", "NEW,DESTROY,MAPPING", "-c", "4")
+    send(lab.client, 4000)
+    for _ in range(200):
+        if natd.ctl("delete", "-s", CLIENT, check=False).returncode == 0:
+            break
+    assert seen.process.wait(10) == 0
+    events = [json.loads(line) for line in seen.lines]
+    events = {e["event"] + (e["state"] if e["event"] == "MAPPING" else ""): e for e in events}
+    assert set(events) == {"NEW", "DESTROY", "MAPPINGopened", "MAPPINGclosed"}
+    new, end = events["NEW"], events["DESTROY"]
+    assert new["id"] == end["id"] and new["inside"] == {"address": CLIENT, "port": 4000}
+    assert end["reason"] == "deleted" and end["out"]["packets"] == 1
+    assert events["MAPPINGopened"]["outside"] == new["outside"]
+    assert end["time"] >= new["time"] > 1.6e9
+
+
+def test_monitor_shows_only_what_the_filter_matches(lab, natd, monitor):
+    seen = monitor("monitor", "-s", CLIENT, "--sport", "4001")
+    send(lab.clients[1], 4001)
+    send(lab.client, 4000)
+    send(lab.client, 4001)
+    seen.wait("sport=4001")
+    assert [line for line in seen.lines if f"src={CLIENT} " not in line or "sport=4001" not in line] == []
+
+
+def test_history_says_when_and_why(lab, natd):
+    send(lab.client, 4000)
+    for _ in range(200):
+        if natd.ctl("delete", "--sport", "4000", check=False).returncode == 0:
+            break
+    send(lab.client, 4001)
+    for _ in range(200):
+        if natd.ctl("count").stdout == "1\n":
+            break
+    natd.ctl("flush")
+    done = natd.ctl("history")
+    first, last = done.stdout.splitlines()
+    assert re.fullmatch(rf"udp      17 0 src={CLIENT} .* id=\d+ ended=\d reason=deleted", first)
+    assert re.search(r"sport=4001 .* ended=\d reason=flushed$", last)
+    assert done.stderr == "natctl: 2 flow entries have been shown.\n"
+    assert natd.ctl("history", "--sport", "4001").stdout == last + "\n"
+    entry = json.loads(natd.ctl("-j", "history").stdout.splitlines()[0])
+    assert entry["reason"] == "deleted" and entry["ended"] < 10 and entry["inside"]["port"] == 4000
+
+
+@pytest.mark.natd(more='timeouts = { udp = 1; };')
+def test_history_names_the_timeout(lab, natd):
+    send(lab.client, 4000)
+    for _ in range(1000):
+        if "reason=timeout" in natd.ctl("history").stdout:
+            return
+    raise AssertionError(natd.ctl("history").stdout)
+
+
+@pytest.mark.natd(more='limits = { events = 1024; };')
+def test_reader_that_stops_loses_events_and_is_told_how_many(lab, natd, monitor):
+    seen = monitor("monitor", read=False)
+    other = monitor("monitor", "-e", "DESTROY")
+    rounds, sessions = 30, 200
+    for i in range(rounds):
+        with lab.client.udp() as sock:
+            for port in range(sessions):
+                sock.sendto(b"x", (SERVER, 1000 + port))
+        for _ in range(500):
+            if natd.ctl("count").stdout == f"{sessions}\n":
+                break
+        natd.ctl("flush")
+        other.wait_count("DESTROY", (i + 1) * sessions)
+    assert not any("LOST" in line for line in other.lines)
+    seen.read()
+    lost = int(re.search(r"\d+", seen.wait(r"\[LOST\]")).group())
+    assert lost > 0
+    send(lab.client, 4000)
+    seen.wait("sport=4000 ")
+    shown = sum("LOST" not in line for line in seen.lines)
+    lost = sum(int(re.search(r"\d+", line).group()) for line in seen.lines if "LOST" in line)
+    assert shown + lost == 2 * rounds * sessions + 1
+
+
+def test_wrong_usage(natd):
+    for arguments in (("monitor", "-e", "NOVEL"), ("monitor", "-c", "0"), ("monitor", "x"), ("history", "x")):
+        done = natd.ctl(*arguments, check=False)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 2), arguments
+    assert natd.counters()["event_readers"] == 0
+
+
+def test_monitor_ends_with_natd(natd, monitor):
+    seen = monitor("monitor")
+    natd.stop()
+    assert seen.process.wait(10) == 3
