@@ -2,6 +2,7 @@
 /* Writes the corpus of fuzz_state: small tables of every kind of record, as state files; see fuzz_state.c for the
  * first byte. */
 #define _GNU_SOURCE 1
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -72,15 +73,17 @@ static void write_seed(const char *name, size_t cut)
 	remove(raw);
 }
 
-/* As this version of natd leaves it, and as the one before would have. */
-static void write_both(const char *name)
+/* As this version of natd leaves it, and as earlier ones would have. */
+static void write_all(const char *name)
 {
 	char former[64];
 
 	write_seed(name, SIZE_MAX);
-	snprintf(former, sizeof(former), "former-%s", name);
-	former_make(m.nat.table.records);
-	write_seed(former, SIZE_MAX);
+	for (uint32_t layout = 2; layout >= 1; layout--) {
+		snprintf(former, sizeof(former), "layout-%" PRIu32 "-%s", layout, name);
+		former_make(m.nat.table.records, layout);
+		write_seed(former, SIZE_MAX);
+	}
 }
 
 int main(int argc, char **argv)
@@ -92,7 +95,7 @@ int main(int argc, char **argv)
 	directory = argv[1];
 	statefile_memory(&m, SESSIONS, ADDRESSES);
 	open_table();
-	write_both("empty");
+	write_all("empty");
 	t = open_table();
 	for (unsigned i = 0; i < 2 * SESSION_STATE_COUNT; i++)
 		add(t, i,
@@ -100,13 +103,13 @@ int main(int argc, char **argv)
 					  .state = (uint8_t)(1 + i % (SESSION_STATE_COUNT - 1)),
 					  .from_outside = i % 3 == 0});
 	write_seed("cut", 9000);
-	write_both("tcp");
+	write_all("tcp");
 	t = open_table();
 	for (unsigned i = 0; i < 16; i++)
 		add(t, i,
 		    (struct session_spec){
 			    .class_ = (uint8_t)(i % CLASS_COUNT), .state = SESSION_ESTABLISHED, .forward = i % 5 == 0});
-	write_both("classes");
+	write_all("classes");
 	t = open_table();
 	for (unsigned i = 0; i < 12; i++) {
 		struct session *s = add(t, i, (struct session_spec){.class_ = CLASS_UDP, .state = SESSION_SYN_OUT});
@@ -114,7 +117,16 @@ int main(int argc, char **argv)
 		if (i % 3)
 			table_session_close(t, s, SESSION_END_DELETED, NOW_S + i);
 	}
-	write_both("resting");
+	write_all("resting");
+	t = open_table();
+	for (unsigned i = 0; i < 6; i++) {
+		struct session_origin origin = {.forward = "web", .backend = 0x0a080002 + i / 2};
+
+		add(t, i,
+		    (struct session_spec){
+			    .class_ = CLASS_TCP, .state = SESSION_SYN_OUT, .origin = table_origin_intern(t, &origin)});
+	}
+	write_all("origins");
 	statefile_memory_fini(&m);
 	return EXIT_SUCCESS;
 }

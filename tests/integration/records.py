@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: ISC
 """The table's saved records, written down once more: where things lie in the kept memory and in a state file, and how
-they looked in the former layout."""
+they looked in earlier layouts."""
 import os
 import struct
 
 PAGE = 4096
 MASK = (1 << 64) - 1
 MAGIC = 0x656c62617464616e
-ADDRESS, SESSION, COLD, REST = 8, 64, 8, 8  # bytes each
+ADDRESS, SESSION, COLD, REST, ORIGIN, ORIGIN_ID = 8, 64, 8, 8, 128, 4  # bytes each
 HEADER_SUMMED, TOPS = 72, 80
-FORMER_HEADER = 96
+HEADER = {1: 96, 2: 104}
 
 
 def _pages(count):
@@ -80,6 +80,9 @@ def arrays(records):
     at["session"] = at["address"] + _pages(addresses * ADDRESS)
     at["cold"] = at["session"] + _pages(sessions * SESSION)
     at["rest"] = at["cold"] + _pages(sessions * COLD)
+    rests, origins = struct.unpack("=II", records.read(32, 8))
+    at["origin"] = at["rest"] + _pages(rests * REST)
+    at["origin_id"] = at["origin"] + _pages(origins * ORIGIN)
     return at
 
 
@@ -100,15 +103,22 @@ def set_version(records, version, header_bytes):
     records.write(HEADER_SUMMED, struct.pack("=Q", total))
 
 
-def make_former(records):
-    """Turns whole records into ones of layout 1."""
+def make_former(records, layout):
+    """Turns whole records into ones of layout 1 or 2."""
     at = arrays(records)
-    tops = [top & 0xffffffff for top in struct.unpack("=3Q", records.read(TOPS, 24))]
-    session_top, address_top, _ = tops
-    for i in range(address_top):
-        state, = struct.unpack("=I", records.read(at["address"] + i * ADDRESS + 4, 4))
-        records.write(at["address"] + i * ADDRESS + 4, struct.pack("=I", state != 0))
-    for i in range(session_top):
-        records.write(at["cold"] + i * COLD + 6, bytes(2))
-    records.write(TOPS, struct.pack("=3I", *tops) + bytes(12))
-    set_version(records, 1, FORMER_HEADER)
+    tops = [top & 0xffffffff for top in struct.unpack("=4Q", records.read(TOPS, 32))]
+    session_top, address_top, _, origin_top = tops
+    if origin_top > 0:
+        records.write(at["origin"], bytes(origin_top * ORIGIN))
+        records.write(at["origin_id"], bytes(session_top * ORIGIN_ID))
+    sessions, = struct.unpack("=I", records.read(24, 4))
+    records.write(32, struct.pack("=II", sessions, 0))
+    records.write(TOPS + 24, bytes(8))
+    if layout == 1:
+        for i in range(address_top):
+            state, = struct.unpack("=I", records.read(at["address"] + i * ADDRESS + 4, 4))
+            records.write(at["address"] + i * ADDRESS + 4, struct.pack("=I", state != 0))
+        for i in range(session_top):
+            records.write(at["cold"] + i * COLD + 6, bytes(2))
+        records.write(TOPS, struct.pack("=3I", *tops[:3]) + bytes(12))
+    set_version(records, layout, HEADER[layout])

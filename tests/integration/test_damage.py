@@ -147,7 +147,8 @@ def test_damaged_format_is_one_line_and_a_clean_start(lab, start_natd, udp_echo,
 
 # ---- another version ----
 
-def test_former_layout_is_converted(lab, keep_natd, udp_echo):
+@pytest.mark.parametrize("layout", [1, 2])
+def test_former_layout_is_converted(lab, keep_natd, udp_echo, layout):
     """An upgrade: every connection goes on, and the next restart finds nothing to convert."""
     udp_echo()
     natd = keep_natd({"more": 'log = { level = "debug"; };'})
@@ -157,9 +158,9 @@ def test_former_layout_is_converted(lab, keep_natd, udp_echo):
         natd.ctl("delete", "--sport", third.getsockname()[1])
         before, known = identities(natd), translations(natd)
         natd.crash()
-        make_former(Region(natd.manager.kept("table")))
+        make_former(Region(natd.manager.kept("table")), layout)
         natd.start()
-        assert natd.text().count("the table of the previous natd had layout 1: converted") == 1
+        assert natd.text().count(f"the table of the previous natd had layout {layout}: converted") == 1
         natd.wait_log("restored 2 sessions, dropped 0 damaged ones, ended 0 .* 1 ports rest")
         natd.wait_log("the restored table agrees with itself")
         assert (identities(natd), translations(natd)) == (before, known)
@@ -170,7 +171,8 @@ def test_former_layout_is_converted(lab, keep_natd, udp_echo):
         assert (exchange(sock), exchange(other)) == seen
 
 
-def test_former_layout_in_a_file_is_converted(lab, start_natd, udp_echo, tmp_path):
+@pytest.mark.parametrize("layout", [1, 2])
+def test_former_layout_in_a_file_is_converted(lab, start_natd, udp_echo, tmp_path, layout):
     udp_echo()
     state = tmp_path / "state"
     natd = start_natd({"more": 'log = { level = "debug"; };'}, options=("--state", state))
@@ -179,26 +181,26 @@ def test_former_layout_in_a_file_is_converted(lab, start_natd, udp_echo, tmp_pat
         before, known = identities(natd), translations(natd)
         assert natd.stop() == 0
         records = StateFile(state, True)
-        make_former(records)
+        make_former(records, layout)
         records.finish()
         natd.start()
-        assert natd.text().count("the table of the previous natd had layout 1: converted") == 1
+        assert natd.text().count(f"the table of the previous natd had layout {layout}: converted") == 1
         natd.wait_log("the restored table agrees with itself")
         assert (identities(natd), translations(natd)) == (before, known)
         assert (exchange(sock), exchange(other)) == seen
 
 
-@pytest.mark.parametrize("layout", [0, 3, 0x80000000])
+@pytest.mark.parametrize("layout", [0, 4, 0x80000000])
 def test_other_layouts_are_one_clear_line_and_a_clean_start(lab, keep_natd, udp_echo, layout):
     udp_echo()
     natd = keep_natd()
     with lab.client.udp() as sock:
         exchange(sock)
         natd.crash()
-        set_version(Region(natd.manager.kept("table")), layout, 104)
+        set_version(Region(natd.manager.kept("table")), layout, 112)
         natd.start()
         line, = [line for line in natd.text().splitlines() if "empty table" in line]
-        said = "is damaged" if layout == 0 else f"has layout {layout}, this one knows 1 and 2"
+        said = "is damaged" if layout == 0 else f"has layout {layout}, this one knows 1 to 3"
         assert f"the table of the previous natd {said}: starting with an empty table" in line
         assert natd.json("list") == []
         exchange(sock)

@@ -543,7 +543,7 @@ def test_half_a_region_is_another_size(lab, keep_natd, manager, udp_echo):
     manager.put("table", fd)
     os.close(fd)
     natd = keep_natd()
-    assert "has layout 9, this one knows 1 and 2: starting with an empty table" in natd.text()
+    assert "has layout 9, this one knows 1 to 3: starting with an empty table" in natd.text()
     with lab.client.udp() as sock:
         exchange(sock)
 

@@ -125,8 +125,8 @@ static void restart(void)
 	lab->now_ms += 1;
 	lab_advance(lab, 1);
 	model_step(model);
-	if (chance(30)) /* of a process of the former version */
-		former_make(lab->memory.table.records);
+	if (chance(30)) /* of an earlier version */
+		former_make(lab->memory.table.records, chance(50) ? 1 : 2);
 	r = lab_restart(lab);
 	if (r.result != TABLE_RESTORED && model->n_sessions > 0)
 		on_fail("the restart found no table");

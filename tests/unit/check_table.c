@@ -97,24 +97,6 @@ START_TEST(test_expiry_is_called_by_how_far_the_connection_had_come)
 }
 END_TEST
 
-START_TEST(test_session_keeps_the_origin_it_was_opened_with)
-{
-	struct lab l;
-	struct session_spec spec = lab_spec(1, 1000, 1, 40000);
-	struct session *s;
-
-	lab_open(&l, 100, 1);
-	spec.origin = 7;
-	s = lab_session(&l, &spec);
-	ck_assert_uint_eq(table_session_origin(l.t, s), 7);
-	l.now_s += 1000; /* over: the same again may have another one */
-	spec.origin = 0;
-	ck_assert_ptr_eq(lab_session(&l, &spec), s);
-	ck_assert_uint_eq(table_session_origin(l.t, s), 0);
-	lab_close(&l);
-}
-END_TEST
-
 START_TEST(test_clock_a_second_back_ends_nothing)
 {
 	struct lab l;
@@ -518,7 +500,6 @@ static Suite *suite(void)
 	tcase_add_loop_test(tc, test_5382_5_session_lives_exactly_its_timeout, 0,
 			    sizeof(timeouts) / sizeof(timeouts[0]));
 	tcase_add_test(tc, test_expiry_is_called_by_how_far_the_connection_had_come);
-	tcase_add_test(tc, test_session_keeps_the_origin_it_was_opened_with);
 	tcase_add_test(tc, test_clock_a_second_back_ends_nothing);
 	tcase_add_test(tc, test_equal_session_is_refused_while_it_lives_in_either_direction);
 	tcase_add_test(tc, test_session_that_timed_out_gives_way_to_an_equal_one);

@@ -64,11 +64,12 @@ static uint64_t open_one(const struct session_spec *spec)
 START_TEST(test_end_has_its_reason_and_the_totals)
 {
 	struct session_spec spec = lab_spec(1, 1000, 1, 40000);
+	const struct session_origin origin = {.forward = "web"};
 	struct session *s;
 	struct event ev;
 	uint64_t id;
 
-	spec.origin = 3;
+	spec.origin = table_origin_intern(l.t, &origin);
 	id = open_one(&spec);
 	s = table_session_by_id(l.t, id);
 	s->bytes[DIR_OUT] = 1ull << 40;
@@ -88,7 +89,7 @@ START_TEST(test_end_has_its_reason_and_the_totals)
 	ck_assert_uint_eq(ev.ext_port, spec.ext_port);
 	ck_assert_uint_eq(ev.rem_port, spec.rem_port);
 	ck_assert_uint_eq(ev.created_s, LAB_T0);
-	ck_assert_uint_eq(ev.origin, 3);
+	ck_assert_str_eq(table_origin_get(l.t, ev.origin)->forward, "web");
 	ck_assert_uint_eq(ev.kind & SESSION_KIND_CLASS, CLASS_UDP);
 	ck_assert_uint_eq(next_event(EVENT_MAPPING_FREED).ext_port, spec.ext_port);
 	expect_no_more();

@@ -366,8 +366,8 @@ static void op_restart(struct model *m)
 {
 	bool shared[SIZE];
 
-	if (unit_below(3) == 0) /* of a process of the former version */
-		former_make(m->l.memory.records);
+	if (unit_below(3) == 0) /* of an earlier version */
+		former_make(m->l.memory.records, 1 + unit_below(2));
 	lab_restart(&m->l, ADDRESSES);
 	ck_assert_uint_eq(m->l.report.restored, m->n);
 	ck_assert_uint_eq(m->l.report.dropped, 0);

@@ -167,7 +167,7 @@ uint32_t table_session_created_s(const struct table *t, const struct session *s)
 
 uint32_t table_session_origin(const struct table *t, const struct session *s)
 {
-	return t->origins[session_index(t, s)];
+	return origin_id(t, session_index(t, s));
 }
 
 struct session *table_next(struct table *t, uint32_t *cursor, uint32_t budget)

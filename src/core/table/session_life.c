@@ -34,7 +34,7 @@ void session_record(struct table *t, uint32_t i, enum event_type type, uint8_t r
 		return;
 	e->reason = reason;
 	e->kind = s->kind;
-	e->origin = t->origins[i];
+	e->origin = origin_id(t, i);
 	e->id = table_session_id(t, s);
 	memcpy(e->bytes, s->bytes, sizeof(e->bytes));
 	memcpy(e->packets, s->packets, sizeof(e->packets));
@@ -123,7 +123,8 @@ static void write_cold(struct table *t, uint32_t i, const struct session_spec *s
 	cold->created_s = now_s;
 	cold->generation = (uint16_t)(((cold->generation + 1) & COLD_GENERATION) | (is_answered ? COLD_ANSWERED : 0));
 	cold->check = record_check(&t->sessions[i]);
-	t->origins[i] = spec->origin;
+	if (t->origin_top > 0)
+		t->origin_ids[i] = origin_take(t, spec->origin);
 }
 
 /* ---- opening ---- */
@@ -137,6 +138,7 @@ static struct session *reopen(struct table *t, struct session *s, const struct s
 
 	ended(t, i, table_session_expiry(s));
 	session_withdraw(t, i);
+	origin_drop(t, origin_id(t, i));
 	*s = from_spec(spec, now_s);
 	write_cold(t, i, spec, now_s);
 	if (session_is_pooled(s))
@@ -173,6 +175,7 @@ static struct session *open_new(struct table *t, const struct session *fresh, co
 	}
 	*why = DROP_TABLE;
 	session_withdraw(t, i);
+	origin_drop(t, origin_id(t, i));
 	slots_give(&t->session_slots, i);
 	return NULL;
 }
@@ -218,6 +221,7 @@ void table_session_close(struct table *t, struct session *s, enum session_end wh
 	ended(t, i, why);
 	session_unlink(t, i, now_s);
 	session_withdraw(t, i);
+	origin_drop(t, origin_id(t, i));
 	slots_give(&t->session_slots, i);
 	record_top_set(&t->header->session_top, t->session_slots.top);
 	address_settle(t, ext);

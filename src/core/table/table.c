@@ -25,12 +25,16 @@
 
 #include <string.h>
 
-enum { SETTLE_STEPS = 64, TRIM_BYTES = 1 << 20 /* 256 pages: a quarter of a millisecond in the kernel */ };
+enum {
+	SETTLE_STEPS = 64,
+	TRIM_BYTES = 1 << 20,	   /* 256 pages: a quarter of a millisecond in the kernel */
+	SAME_LENGTH_FROM = 131072, /* sessions */
+};
 
 struct layout {
-	uint64_t addresses, sessions, cold, rests, records_end;
+	uint64_t addresses, sessions, cold, rests, origins, origin_ids, records_end;
 	uint64_t buckets[IX_COUNT], session_slots, group_slots, peer_slots, host_slots, address_slots, rest_slots;
-	uint64_t origins, groups, peers, hosts, links, uses, ports, scratch_end;
+	uint64_t origin_uses, groups, peers, hosts, links, uses, ports, scratch_end;
 };
 
 static uint64_t carve(uint64_t *at, uint64_t count, size_t size, uint64_t align)
@@ -41,9 +45,32 @@ static uint64_t carve(uint64_t *at, uint64_t count, size_t size, uint64_t align)
 	return start;
 }
 
-static uint32_t rests_for(uint32_t max_sessions)
+uint32_t table_rests_of_layout_2(uint32_t max_sessions)
 {
 	return max_sessions < 64 ? 64 : max_sessions;
+}
+
+static uint32_t origins_for(uint32_t max_sessions)
+{
+	return max_sessions / 256 < 64 ? 64 : max_sessions / 256;
+}
+
+static uint64_t pages(uint64_t bytes)
+{
+	return (bytes + TABLE_PAGE - 1) & ~(uint64_t)(TABLE_PAGE - 1);
+}
+
+/* In a large table origins and their ids lie where layout 2 had the second half of the rests, so that the records are no
+ * longer than they were: a memfd of that version can be taken over, in place. */
+static uint32_t rests_for(uint32_t max_sessions)
+{
+	uint32_t before = table_rests_of_layout_2(max_sessions);
+	uint64_t others = pages((uint64_t)origins_for(max_sessions) * sizeof(struct origin_record)) +
+			  pages((uint64_t)max_sessions * sizeof(uint32_t));
+
+	if (max_sessions < SAME_LENGTH_FROM)
+		return before;
+	return (uint32_t)((pages((uint64_t)before * sizeof(uint64_t)) - others) / sizeof(uint64_t));
 }
 
 static uint32_t hosts_for(uint32_t max_sessions)
@@ -55,6 +82,8 @@ static uint32_t index_capacity(int ix, uint32_t max_sessions, uint32_t max_addre
 {
 	if (ix == IX_ADDRESS)
 		return max_addresses;
+	if (ix == IX_ORIGIN)
+		return origins_for(max_sessions);
 	return ix == IX_HOST ? hosts_for(max_sessions) : max_sessions;
 }
 
@@ -66,6 +95,8 @@ static void plan_records(struct layout *l, uint32_t max_sessions, uint32_t max_a
 	l->sessions = carve(&at, max_sessions, sizeof(struct session), TABLE_PAGE);
 	l->cold = carve(&at, max_sessions, sizeof(struct session_cold), TABLE_PAGE);
 	l->rests = carve(&at, rests_for(max_sessions), sizeof(uint64_t), TABLE_PAGE);
+	l->origins = carve(&at, origins_for(max_sessions), sizeof(struct origin_record), TABLE_PAGE);
+	l->origin_ids = carve(&at, max_sessions, sizeof(uint32_t), TABLE_PAGE);
 	l->records_end = carve(&at, 0, 1, TABLE_PAGE);
 }
 
@@ -82,7 +113,7 @@ static void plan_scratch(struct layout *l, uint32_t max_sessions, uint32_t max_a
 	l->host_slots = carve(&at, slots_need(hosts_for(max_sessions)), 1, 64);
 	l->address_slots = carve(&at, slots_need(max_addresses), 1, 64);
 	l->rest_slots = carve(&at, slots_need(rests_for(max_sessions)), 1, 64);
-	l->origins = carve(&at, max_sessions, sizeof(uint32_t), 64);
+	l->origin_uses = carve(&at, origins_for(max_sessions), sizeof(struct origin_use), 64);
 	l->groups = carve(&at, max_sessions, sizeof(struct group), 64);
 	l->peers = carve(&at, max_sessions, sizeof(struct peer), 64);
 	l->hosts = carve(&at, hosts_for(max_sessions), sizeof(struct host), 64);
@@ -148,6 +179,16 @@ static uint64_t address_ref_hash(const void *ctx, uint32_t ref)
 	return address_hash(t, t->addresses[ref].address);
 }
 
+static uint64_t origin_ref_hash(const void *ctx, uint32_t ref)
+{
+	return origin_hash(ctx, ref);
+}
+
+static const void *locate_origin(const void *ctx, uint32_t ref)
+{
+	return &((const struct table *)ctx)->origins[ref];
+}
+
 static const void *locate_session(const void *ctx, uint32_t ref)
 {
 	return &((const struct table *)ctx)->sessions[ref];
@@ -191,6 +232,7 @@ static void init_indexes(struct table *t, uint8_t *scratch, const struct layout 
 		[IX_PEER] = {peer_hash, locate_peer, 25},
 		[IX_HOST] = {host_ref_hash, locate_host, 24},
 		[IX_ADDRESS] = {address_ref_hash, locate_address, 24},
+		[IX_ORIGIN] = {origin_ref_hash, locate_origin, 24},
 	};
 
 	for (int ix = 0; ix < IX_COUNT; ix++) {
@@ -219,6 +261,7 @@ bool table_lay_out(struct table *t, const struct table_memory *m)
 
 	t->max_rests = rests_for(t->max_sessions);
 	t->max_hosts = hosts_for(t->max_sessions);
+	t->max_origins = origins_for(t->max_sessions);
 	plan_records(&l, t->max_sessions, t->max_addresses);
 	plan_scratch(&l, t->max_sessions, t->max_addresses);
 	if (m->records_len < l.records_end || m->scratch_len < l.scratch_end ||
@@ -229,7 +272,9 @@ bool table_lay_out(struct table *t, const struct table_memory *m)
 	t->sessions = (struct session *)(void *)(records + l.sessions);
 	t->cold = (struct session_cold *)(void *)(records + l.cold);
 	t->rests = (uint64_t *)(void *)(records + l.rests);
-	t->origins = (uint32_t *)(void *)(scratch + l.origins);
+	t->origins = (struct origin_record *)(void *)(records + l.origins);
+	t->origin_ids = (uint32_t *)(void *)(records + l.origin_ids);
+	t->origin_uses = (struct origin_use *)(void *)(scratch + l.origin_uses);
 	t->groups = (struct group *)(void *)(scratch + l.groups);
 	t->peers = (struct peer *)(void *)(scratch + l.peers);
 	t->hosts = (struct host *)(void *)(scratch + l.hosts);
@@ -237,6 +282,7 @@ bool table_lay_out(struct table *t, const struct table_memory *m)
 	t->uses = (struct address_use *)(void *)(scratch + l.uses);
 	t->ports = (struct port_map *)(void *)(scratch + l.ports);
 	t->rest_first = t->rest_last = RESTS_END;
+	t->unneeded_first = t->unneeded_last = ORIGINS_END;
 	t->counters = t->own_counters;
 	events_init(&t->events, m->events, m->max_events, 1);
 	init_slots(t, scratch, &l);
@@ -327,7 +373,9 @@ void table_usage(const struct table *t, struct table_usage *u)
 	memset(u, 0, sizeof(*u));
 	u->records_bytes = TABLE_PAGE + (uint64_t)t->address_slots.peak * sizeof(struct address_slot) +
 			   (uint64_t)t->session_slots.peak * (sizeof(struct session) + sizeof(struct session_cold)) +
-			   (uint64_t)t->rest_slots.peak * sizeof(uint64_t);
+			   (uint64_t)t->rest_slots.peak * sizeof(uint64_t) +
+			   (uint64_t)t->origin_top * sizeof(struct origin_record) +
+			   (t->origin_top > 0 ? (uint64_t)t->session_slots.peak * sizeof(uint32_t) : 0);
 	u->scratch_bytes = sizeof(*t) + port_maps_touched(t) * sizeof(struct port_map) +
 			   (uint64_t)t->group_slots.peak * sizeof(struct group) +
 			   (uint64_t)t->peer_slots.peak * sizeof(struct peer) +
@@ -347,6 +395,8 @@ void table_usage(const struct table *t, struct table_usage *u)
 	u->resting = t->rest_slots.count;
 	u->longest_probe = stashed > 0 ? 3 : 2;
 	u->long_probes = t->long_probes;
+	u->origins = t->index[IX_ORIGIN].count;
+	u->origins_refused = t->origins_refused;
 }
 
 void table_settle(struct table *t)
@@ -423,23 +473,25 @@ bool table_trim(struct table *t, void (*give_back)(void *ctx, void *start, size_
 	struct trimmer w = {give_back, ctx, TRIM_BYTES, false};
 	struct {
 		struct slots *slots;
-		void *array[2];
-		size_t size[2];
+		void *array[3];
+		size_t size[3];
 	} part[] = {
-		{&t->session_slots, {t->sessions, t->cold}, {sizeof(struct session), sizeof(struct session_cold)}},
+		{&t->session_slots,
+		 {t->sessions, t->cold, t->origin_ids},
+		 {sizeof(struct session), sizeof(struct session_cold), t->origin_top > 0 ? sizeof(uint32_t) : 0}},
 		{&t->rest_slots, {t->rests, t->links}, {sizeof(uint64_t), sizeof(struct rest_link)}},
-		{&t->group_slots, {t->groups, NULL}, {sizeof(struct group), 0}},
-		{&t->peer_slots, {t->peers, NULL}, {sizeof(struct peer), 0}},
-		{&t->host_slots, {t->hosts, NULL}, {sizeof(struct host), 0}},
+		{&t->group_slots, {t->groups}, {sizeof(struct group)}},
+		{&t->peer_slots, {t->peers}, {sizeof(struct peer)}},
+		{&t->host_slots, {t->hosts}, {sizeof(struct host)}},
 	};
 
 	for (int i = 0; i < SETTLE_STEPS; i++)
 		table_settle(t);
 	for (unsigned i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
 		struct slots *s = part[i].slots;
-		uint32_t from = trim_from(&w, part[i].size[0] + part[i].size[1], s->top, s->peak);
+		uint32_t from = trim_from(&w, part[i].size[0] + part[i].size[1] + part[i].size[2], s->top, s->peak);
 
-		for (int k = 0; k < 2 && part[i].size[k] > 0; k++)
+		for (int k = 0; k < 3 && part[i].size[k] > 0; k++)
 			trim(&w, part[i].array[k], part[i].size[k], from, s->peak, s->size);
 		s->peak = from;
 	}

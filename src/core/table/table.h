@@ -24,8 +24,8 @@
 #include "core/packet/packet.h"
 #include "core/policy/policy.h"
 
-/* Of the records, see docs/restart.md. Those of the former layout are converted by table_attach(). */
-enum { TABLE_LAYOUT = 2, TABLE_LAYOUT_FORMER = 1 };
+/* Of the records, see docs/restart.md. table_attach() converts those of the layouts from TABLE_LAYOUT_OLDEST on. */
+enum { TABLE_LAYOUT = 3, TABLE_LAYOUT_OLDEST = 1 };
 
 enum { TABLE_NONE = -1, TABLE_MAX_SESSIONS = (1 << 24) - 1, TABLE_MAX_ADDRESSES = 65535 };
 
@@ -209,7 +209,7 @@ struct session_spec {
 	uint8_t state; /* enum session_state, not SESSION_FREE */
 	bool from_outside;
 	bool forward;	 /* external endpoint of a forward */
-	uint32_t origin; /* which rule made it: table_session_origin(); 0: none */
+	uint32_t origin; /* of table_origin_intern(); 0: none */
 };
 
 /* Opens it (no equal one may exist, in either direction's key). NULL and *why (DROP_SESSIONS_FULL, DROP_TABLE) when it cannot be. The record
@@ -234,6 +234,28 @@ uint64_t table_session_id(const struct table *t, const struct session *s); /* ne
 struct session *table_session_by_id(struct table *t, uint64_t id);
 uint32_t table_session_created_s(const struct table *t, const struct session *s);
 uint32_t table_session_origin(const struct table *t, const struct session *s); /* 0: none */
+
+/* ---- origins: what made a session, by its names in the configuration ---- */
+
+enum { ORIGIN_NAME = 32, ORIGIN_WAY = 16 };
+
+/* Texts end with a NUL; all that is unused, and what follows a NUL, is zero: equal ones are compared as memory. */
+struct session_origin {
+	char forward[ORIGIN_NAME];
+	char rule[ORIGIN_NAME]; /* of the filter */
+	char pair[ORIGIN_NAME]; /* static, one to one */
+	char way[ORIGIN_WAY];	/* out */
+	uint32_t backend;	/* of a balanced forward */
+	uint16_t backend_port;
+	uint16_t spare;
+};
+
+/* The id of this origin, for struct session_spec, which the caller holds until it gives it back. Origins and ids outlive the
+ * process. 0: it is blank, or there is no room: the session has no origin then, and table_usage() counts it. */
+uint32_t table_origin_intern(struct table *t, const struct session_origin *o);
+void table_origin_release(struct table *t, uint32_t id);
+/* NULL: none, or gone. It stays for as long as a session or a holder needs it, and mostly longer: also for ids in events. */
+const struct session_origin *table_origin_get(const struct table *t, uint32_t id);
 
 /* Iteration: start with *cursor 0; NULL at the end. Sessions may be opened and closed in between; each that lives throughout
  * is seen exactly once. Skips at most `budget` empty slots: NULL with *cursor not 0 means "call again". */
@@ -345,6 +367,8 @@ struct table_usage {
 	uint32_t sessions, mappings, hosts, resting;
 	uint32_t longest_probe; /* buckets */
 	uint64_t long_probes;
+	uint32_t origins;	  /* records in use, or kept for the history */
+	uint64_t origins_refused; /* for want of room */
 };
 void table_usage(const struct table *t, struct table_usage *u);
 uint64_t table_long_probes(const struct table *t); /* the last of these, alone and at once */

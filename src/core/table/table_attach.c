@@ -19,14 +19,14 @@ struct attach {
 	uint32_t shift_s;
 };
 
-static uint64_t sum_of(const struct table_header *h)
+uint64_t table_header_sum(const struct table_header *h)
 {
 	uint64_t words[] = {
 		h->magic,
 		(uint64_t)h->version << 32 | h->header_bytes,
 		(uint64_t)h->session_bytes << 32 | h->cold_bytes,
 		(uint64_t)h->max_sessions << 32 | h->max_addresses,
-		(uint64_t)h->max_rests << 32 | h->spare,
+		(uint64_t)h->max_rests << 32 | h->max_origins,
 		h->secret[0],
 		h->secret[1],
 		h->secret[2],
@@ -39,25 +39,26 @@ static uint64_t sum_of(const struct table_header *h)
 	return sum;
 }
 
-struct table_header table_header_for(const struct table *t, const uint64_t secret[4], uint32_t layout,
-				     uint32_t header_bytes)
+struct table_header table_header_new(const struct table *t, const uint64_t secret[4])
 {
 	struct table_header h = {
 		.magic = TABLE_MAGIC,
-		.version = layout,
-		.header_bytes = header_bytes,
+		.version = TABLE_LAYOUT,
+		.header_bytes = sizeof(h),
 		.session_bytes = sizeof(struct session),
 		.cold_bytes = sizeof(struct session_cold),
 		.max_sessions = t->max_sessions,
 		.max_addresses = t->max_addresses,
 		.max_rests = t->max_rests,
+		.max_origins = t->max_origins,
 		.session_top = record_top(0),
 		.address_top = record_top(0),
 		.rest_top = record_top(0),
+		.origin_top = record_top(0),
 	};
 
 	memcpy(h.secret, secret, sizeof(h.secret));
-	h.sum = sum_of(&h);
+	h.sum = table_header_sum(&h);
 	return h;
 }
 
@@ -72,20 +73,16 @@ void table_header_write(struct table_header *to, const struct table_header *h)
 	__atomic_store_n(&to->magic, h->magic, __ATOMIC_RELEASE);
 }
 
-static struct table_header header_ours(const struct table *t, const uint64_t secret[4])
-{
-	return table_header_for(t, secret, TABLE_LAYOUT, sizeof(struct table_header));
-}
-
 /* Is it the header that this process would have written, whatever the secret? */
 static bool header_is_ours(const struct table *t, const struct table_header *found)
 {
-	struct table_header want = header_ours(t, found->secret);
+	struct table_header want = table_header_new(t, found->secret);
 
 	return memcmp(found, &want, offsetof(struct table_header, session_top)) == 0 &&
 	       record_top_is_whole(found->session_top, t->max_sessions) &&
 	       record_top_is_whole(found->address_top, t->max_addresses) &&
-	       record_top_is_whole(found->rest_top, t->max_rests);
+	       record_top_is_whole(found->rest_top, t->max_rests) &&
+	       record_top_is_whole(found->origin_top, t->max_origins);
 }
 
 uint32_t table_layout_of(const void *records, size_t len)
@@ -168,6 +165,8 @@ static void restore(const struct restore *r, uint32_t k)
 
 	if (session_same_noting(t, s, DIR_OUT, h) == NULL && session_same_noting(t, s, DIR_IN, h) == NULL &&
 	    session_link(t, i, h)) {
+		if (t->origin_top > 0)
+			t->origin_ids[i] = origin_take(t, t->origin_ids[i]);
 		r->report->restored++;
 		t->restored++;
 		return;
@@ -220,6 +219,7 @@ static void restore_all(struct table *t, struct table_attach_report *report)
 static void rebuild(struct table *t, const struct attach *a, struct table_attach_report *report)
 {
 	address_restore(t);
+	origin_restore(t);
 	scan(t, a, report);
 	for (int ix = IX_OUT; ix <= IX_PEER; ix++)
 		index_reserve(&t->index[ix], t->session_slots.count);
@@ -251,7 +251,7 @@ struct table *table_attach(const struct table_memory *m, const struct table_para
 		return NULL;
 	table_set_timeouts(t, &p->timeouts, p->port_reuse_s);
 	table_set_mode(t, p->mapping);
-	wanted = header_ours(t, p->secret);
+	wanted = table_header_new(t, p->secret);
 	report->version = t->header->magic == 0 ? TABLE_LAYOUT : t->header->version;
 	if (t->header->magic == 0) {
 		table_header_write(t->header, &wanted);

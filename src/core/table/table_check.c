@@ -9,7 +9,7 @@
 #include "table_private.h"
 
 struct sums {
-	uint64_t groups, holders, peers, sessions, embryos, ports, address;
+	uint64_t groups, holders, peers, sessions, embryos, ports, address, origins;
 	uint32_t solos, embryo_count, unmapped;
 	uint32_t whole[2]; /* sessions entered by their whole key, by enum nat_dir */
 };
@@ -19,7 +19,7 @@ static uint64_t weight(uint32_t kind, uint32_t i)
 	return hash_mix((uint64_t)kind << 32 | i);
 }
 
-enum { W_GROUP, W_HOLDER, W_PEER, W_HOST, W_ADDRESS };
+enum { W_GROUP, W_HOLDER, W_PEER, W_HOST, W_ADDRESS, W_ORIGIN };
 
 /* ---- references in the indexes ---- */
 
@@ -59,10 +59,15 @@ static bool is_address(const void *ctx, uint32_t ref)
 	       t->addresses[ref].state == record_address_state(t->addresses[ref].address);
 }
 
+static bool is_origin(const void *ctx, uint32_t ref)
+{
+	return origin_is_whole(ctx, ref);
+}
+
 static const char *check_parts(const struct table *t)
 {
 	static bool (*const is_valid[IX_COUNT])(const void *ctx, uint32_t ref) = {
-		is_session, is_session, is_mapping, is_mapping, is_peer, is_host, is_address};
+		is_session, is_session, is_mapping, is_mapping, is_peer, is_host, is_address, is_origin};
 	const struct slots *slots[] = {&t->session_slots, &t->group_slots,   &t->peer_slots,
 				       &t->host_slots,	  &t->address_slots, &t->rest_slots};
 	const char *wrong = NULL;
@@ -142,6 +147,14 @@ static const char *check_session(const struct table *t, uint32_t i, struct sums 
 	if (is_embryo) {
 		sums->embryos += weight(W_HOST, (uint32_t)(h - t->hosts));
 		sums->embryo_count++;
+	}
+	if (origin_id(t, i) != 0) {
+		const struct session_origin *o = table_origin_get(t, origin_id(t, i));
+
+		if (o == NULL)
+			return "session of an origin that is none";
+		sums->origins +=
+			weight(W_ORIGIN, (uint32_t)((const struct origin_record *)(const void *)o - t->origins));
 	}
 	if (session_is_pooled(s))
 		return check_mapping_of(t, i, sums);
@@ -358,6 +371,27 @@ static const char *check_rests(const struct table *t)
 	return check_rest_lists(t);
 }
 
+static const char *check_origins(const struct table *t, struct sums *sums)
+{
+	uint32_t listed = 0, unneeded = 0, last = ORIGINS_END;
+
+	for (uint32_t i = 0; i < t->origin_top; i++) {
+		sums->origins -= weight(W_ORIGIN, i) * t->origin_uses[i].sessions;
+		unneeded += t->origin_uses[i].sessions + t->origin_uses[i].held == 0;
+	}
+	for (uint32_t i = t->unneeded_first; i != ORIGINS_END && listed <= unneeded; i = t->origin_uses[i].next) {
+		if (t->origin_uses[i].sessions + t->origin_uses[i].held > 0 || t->origin_uses[i].prev != last)
+			return "list of unneeded origins";
+		last = i;
+		listed++;
+	}
+	if (listed != unneeded || last != t->unneeded_last)
+		return "unneeded origins out of their list";
+	if ((uint32_t)t->header->origin_top < t->origin_top)
+		return "origins above the saved top";
+	return sums->origins == 0 ? NULL : "sessions of an origin miscounted";
+}
+
 const char *table_check(const struct table *t)
 {
 	struct sums sums = {0};
@@ -371,5 +405,7 @@ const char *table_check(const struct table *t)
 		wrong = check_hosts(t, &sums);
 	if (wrong == NULL)
 		wrong = check_ports(t, &sums);
+	if (wrong == NULL)
+		wrong = check_origins(t, &sums);
 	return wrong == NULL ? check_rests(t) : wrong;
 }

@@ -13,6 +13,7 @@
  *   mapping.c       mappings, and which remote addresses they have sessions with
  *   port.c          use of ports, choice of a free one
  *   rest.c          ports that rest after use
+ *   origin.c        what made a session
  *   host.c          inside hosts
  *   address.c       outside addresses
  *
@@ -24,6 +25,8 @@
  *          struct session      [max_sessions]     64 bytes each
  *          struct session_cold [max_sessions]      8 bytes each, with the session's check
  *          uint64_t rests      [max_rests]         8 bytes each, see rest.c
+ *          struct origin_record [max_origins]    128 bytes each, see origin.c
+ *          uint32_t origin ids [max_sessions]      4 bytes each
  *
  * each array on a page of its own. The *_top fields in the header bound what is in use, since reading
  * beyond would allocate memory. Valid at every instruction: a session is one if its state is not
@@ -48,11 +51,11 @@ struct table_header {
 	uint32_t version;
 	uint32_t header_bytes, session_bytes, cold_bytes; /* sizeof each: a build with another layout is foreign */
 	uint32_t max_sessions, max_addresses, max_rests;
-	uint32_t spare;
+	uint32_t max_origins;
 	uint64_t secret[4];
 	uint64_t sum; /* of everything above */
 	/* these change */
-	uint64_t session_top, address_top, rest_top; /* record_top() */
+	uint64_t session_top, address_top, rest_top, origin_top; /* record_top() */
 };
 
 struct address_slot {
@@ -65,6 +68,14 @@ struct session_cold {
 	uint16_t generation; /* low 15 bits; COLD_ANSWERED */
 	uint16_t check;	     /* record_check() */
 };
+
+struct origin_record {
+	struct session_origin what;
+	uint16_t generation;
+	uint16_t spare;
+	uint32_t check; /* 0: no record */
+};
+_Static_assert(sizeof(struct origin_record) == 128, "saved");
 
 enum { COLD_ANSWERED = 0x8000, COLD_GENERATION = 0x7fff };
 
@@ -96,6 +107,12 @@ struct rest_link {
 };
 #define RESTS_END UINT32_MAX
 
+struct origin_use {
+	uint32_t sessions, held;
+	uint32_t next, prev; /* while both are 0: by time; ORIGINS_END */
+};
+#define ORIGINS_END UINT32_MAX
+
 enum { PORT_WORDS = 65536 / 64, PORT_BLOCK = 512, PORT_BLOCKS = 65536 / PORT_BLOCK };
 
 /* Ports of one address and class. */
@@ -114,7 +131,7 @@ struct address_use {
 	uint8_t claimed; /* added since attach and not removed */
 };
 
-enum table_index { IX_OUT, IX_IN, IX_INTERNAL, IX_EXTERNAL, IX_PEER, IX_HOST, IX_ADDRESS, IX_COUNT };
+enum table_index { IX_OUT, IX_IN, IX_INTERNAL, IX_EXTERNAL, IX_PEER, IX_HOST, IX_ADDRESS, IX_ORIGIN, IX_COUNT };
 
 struct table {
 	struct index index[IX_COUNT];
@@ -123,15 +140,17 @@ struct table {
 	uint32_t port_reuse_s;
 	uint32_t now_s;			/* latest time told */
 	uint32_t key_address, key_port; /* masks: which remote fields an internal key has */
-	uint32_t max_sessions, max_addresses, max_rests, max_hosts;
+	uint32_t max_sessions, max_addresses, max_rests, max_hosts, max_origins;
 
 	struct table_header *header;
 	struct address_slot *addresses;
 	struct session *sessions;
 	struct session_cold *cold;
 	uint64_t *rests;
+	struct origin_record *origins;
+	uint32_t *origin_ids; /* of the sessions; not read or written before there was an origin */
 
-	uint32_t *origins; /* of the sessions */
+	struct origin_use *origin_uses;
 	struct group *groups;
 	struct peer *peers;
 	struct host *hosts;
@@ -150,6 +169,9 @@ struct table {
 	uint32_t rest_first, rest_last;
 	uint32_t sweep_at, sweep_host_at;
 	uint64_t long_probes;
+	uint32_t origin_top; /* records that have been used */
+	uint32_t unneeded_first, unneeded_last;
+	uint64_t origins_refused;
 
 	struct events events;
 	uint64_t *counters;			 /* NAT_REASON_COUNT of them: own_counters, or the owner's */
@@ -162,17 +184,18 @@ struct table {
 
 /* Fills the pointers and empties everything in scratch. False: the regions are too small. */
 bool table_lay_out(struct table *t, const struct table_memory *m);
+uint32_t table_rests_of_layout_2(uint32_t max_sessions);
 void table_set_mode(struct table *t, enum nat_mapping_mode mapping);
 void table_settle(struct table *t); /* lets every top come down a bounded step */
 
 /* ---- table_attach.c, table_convert.c ---- */
 
-/* The header that a table of these sizes has in this layout, with nothing in it. */
-struct table_header table_header_for(const struct table *t, const uint64_t secret[4], uint32_t layout,
-				     uint32_t header_bytes);
+/* The header that a table of these sizes has, with nothing in it. */
+struct table_header table_header_new(const struct table *t, const uint64_t secret[4]);
+uint64_t table_header_sum(const struct table_header *h);
 /* The magic goes last, so that a half-written header is a blank one. */
 void table_header_write(struct table_header *to, const struct table_header *h);
-/* Turns the records of a table of these sizes in TABLE_LAYOUT_FORMER into ones of TABLE_LAYOUT, in place. False: they are
+/* Turns the records of a table of these sizes in an earlier layout into ones of TABLE_LAYOUT, in place. False: they are
  * no such records, and not touched. */
 bool table_convert(struct table *t);
 
@@ -367,6 +390,20 @@ void rest_expire(struct table *t, uint32_t now_s, uint32_t budget);
 /* From the records, with their times shifted; how many. */
 uint32_t rest_restore(struct table *t, uint32_t now_s, uint32_t shift_s);
 bool rest_is_valid(const struct table *t, uint64_t word);
+
+/* ---- origin.c ---- */
+
+/* Another session names it: the id, or 0 if that names no origin. */
+uint32_t origin_take(struct table *t, uint32_t id);
+void origin_drop(struct table *t, uint32_t id);
+void origin_restore(struct table *t);
+bool origin_is_whole(const struct table *t, uint32_t i);
+uint64_t origin_hash(const struct table *t, uint32_t i);
+
+static inline uint32_t origin_id(const struct table *t, uint32_t i) /* of session `i` */
+{
+	return t->origin_top > 0 ? t->origin_ids[i] : 0;
+}
 
 /* ---- host.c, address.c ---- */
 

@@ -29,11 +29,11 @@ static uint32_t layout_of(int fd)
 
 static void refuse(uint32_t layout, const char *otherwise)
 {
-	if (layout != 0 && layout != TABLE_LAYOUT && layout != TABLE_LAYOUT_FORMER)
+	if (layout != 0 && (layout < TABLE_LAYOUT_OLDEST || layout > TABLE_LAYOUT))
 		log_warning(SUB_TABLE,
-			    "the table of the previous natd has layout %u, this one knows %d and %d: starting with an "
+			    "the table of the previous natd has layout %u, this one knows %d to %d: starting with an "
 			    "empty table",
-			    layout, TABLE_LAYOUT_FORMER, TABLE_LAYOUT);
+			    layout, TABLE_LAYOUT_OLDEST, TABLE_LAYOUT);
 	else
 		log_warning(SUB_TABLE, "the table of the previous natd %s: starting with an empty table", otherwise);
 }
