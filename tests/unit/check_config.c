@@ -79,8 +79,8 @@ static const struct {
 					      "interfaces = [ \"wg0\" ]; };\n"},
 	/* syntax */
 	{BASE "tun = {\n  mtu = ;\n};",
-	 "f:4: syntax error: look here and just above for a missing quote, \"=\", \";\" or "
-	 "bracket\n"},
+	 "f:4: syntax error: look here and just above for a missing \"=\", \";\", quote or "
+	 "bracket; a setting is NAME = VALUE;\n"},
 	{BASE "tun = { mtu = 1400; mtu = 1500; };",
 	 "f:3: duplicate setting name: this key was set before in the same group; keep one of them\n"},
 	{BASE "log = { };\nlog = { };",
@@ -253,7 +253,8 @@ static const struct {
 	 "f:7: a forward is called \"a\" already (line 6): give each a name of its own\n"},
 	{"", "prefixes = [ \"10.8.0.0/24\" ];",
 	 "forwards = ( { name = \"a\"; protocol = \"tcp\"; port = 1; to = \"10.8.1.1\"; } );",
-	 "f:6: forward \"a\" leads to 10.8.1.1, which is in none of inside.prefixes: add its prefix there, or mend the "
+	 "f:6: forward \"a\" leads to 10.8.1.1, which is in none of inside.prefixes: add its prefix there, or correct "
+	 "the "
 	 "address\n"},
 	{"addresses = \"203.0.113.9\";", "",
 	 "forwards = ( { name = \"a\"; protocol = \"tcp\"; port = 1; to = \"10.8.1.1\"; address = \"203.0.113.10\"; } "
@@ -264,14 +265,24 @@ static const struct {
 	 "rules end at 65534\n"},
 	{"", "",
 	 "forwards = ( { name = \"a\"; protocol = [ \"tcp\", \"udp\" ]; port = \"10-20\"; to = \"10.8.0.1\"; },\n"
-	 "{ name = \"b\"; protocol = \"udp\"; port = \"15-30\"; to = \"10.8.0.1\"; } );",
-	 "f:7: forward \"b\" never gets udp port 15-20: forward \"a\" (line 6) takes it first; choose another port\n"},
+	 "{ name = \"b\"; protocol = \"udp\"; port = \"15-20\"; to = \"10.8.0.1\"; } );",
+	 "f:7: forward \"b\" never gets a connection: forward \"a\" (line 6) takes all its ports first; put it before "
+	 "that one, or choose another port\n"},
 	{"", "",
 	 "forwards = ( { name = \"a\"; protocol = \"tcp\"; port = 10; to = \"10.8.0.1\"; },\n"
 	 "{ name = \"b\"; protocol = \"tcp\"; port = 10; to = \"10.8.0.2\"; address = \"192.0.2.1\"; } );",
-	 "f:7: forward \"b\" never gets tcp port 10: forward \"a\" (line 6) takes it first; put the one with an "
-	 "address "
-	 "first\n"},
+	 "f:7: forward \"b\" never gets a connection: forward \"a\" (line 6) takes all its ports first; put the one "
+	 "with an address first\n"},
+	/* fault 49: several together, one of them for every address */
+	{"addresses = [ \"interface\", \"192.0.2.1\" ];", "",
+	 "forwards = ( { name = \"a\"; protocol = \"tcp\"; port = \"10-14\"; to = \"10.8.0.1\"; },\n"
+	 "{ name = \"b\"; protocol = \"tcp\"; port = \"15-20\"; to = \"10.8.0.2\"; address = \"192.0.2.1\"; },\n"
+	 "{ name = \"c\"; protocol = \"tcp\"; port = \"10-20\"; to = \"10.8.0.2\"; address = \"192.0.2.1\"; } );",
+	 "f:8: forward \"c\" never gets a connection: forward \"a\" (line 6) and others take all its ports first; put "
+	 "the one with an address first\n"},
+	{"addresses = \"masquerade\";", "", "",
+	 "f:2: outside.addresses: \"masquerade\" is not an address: to share the address of outside.interface, write "
+	 "\"interface\"\n"},
 };
 
 START_TEST(test_each_fault_is_told_with_its_line)
@@ -872,11 +883,28 @@ struct draft {
 	unsigned protocols, address, first, last, from; /* from: bits of four neighbouring prefixes; 0: everyone */
 };
 
-static bool hides(const struct draft *a, const struct draft *b)
+/* Does a take packets of b's protocol and port from all senders of b? */
+static bool hides(const struct draft *a, const struct draft *b, unsigned protocol, unsigned port)
 {
-	return (a->protocols & b->protocols) && a->first <= b->last && b->first <= a->last &&
+	return (a->protocols & protocol) && a->first <= port && port <= a->last &&
 	       (a->address == 0 || a->address == b->address) &&
 	       (a->from == 0 || (b->from != 0 && !(b->from & ~a->from)));
+}
+
+/* Is every protocol and port of d[i] hidden by one before it? */
+static bool is_wholly_hidden(const struct draft *d, unsigned i)
+{
+	for (unsigned protocol = 1; protocol <= 2; protocol++) {
+		for (unsigned port = d[i].first; (d[i].protocols & protocol) && port <= d[i].last; port++) {
+			bool hidden = false;
+
+			for (unsigned j = 0; j < i; j++)
+				hidden |= hides(&d[j], &d[i], protocol, port);
+			if (!hidden)
+				return false;
+		}
+	}
+	return true;
 }
 
 static size_t write_forward(char *out, size_t size, const struct draft *d)
@@ -916,12 +944,8 @@ START_TEST(test_hidden_forwards_are_found_as_by_comparing_all)
 		size_t n = (size_t)snprintf(text, sizeof(text), BASE "forwards = (\n");
 
 		for (unsigned i = 0; i < count; i++) {
-			bool is_hidden = false;
-
 			random_draft(&d[i]);
-			for (unsigned j = 0; j < i; j++)
-				is_hidden |= hides(&d[j], &d[i]);
-			hidden += is_hidden;
+			hidden += is_wholly_hidden(d, i);
 			n += write_forward(text + n, sizeof(text) - n, &d[i]);
 			n += (size_t)snprintf(text + n, sizeof(text) - n, i + 1 < count ? ",\n" : "\n);");
 		}
@@ -929,6 +953,63 @@ START_TEST(test_hidden_forwards_are_found_as_by_comparing_all)
 		ck_assert_msg(report.n_errors == hidden, "%u expected\n%s\n%s", hidden, text, problems());
 		config_report_fini(&report);
 	}
+}
+END_TEST
+
+/* Fault 49: "the first that matches takes it", so a general forward behind a narrow one is fine. */
+START_TEST(test_fault_49_a_forward_hidden_in_part_is_no_error)
+{
+	config_free(load_good(BASE "forwards = ( { protocol = \"tcp\"; port = 443; to = \"10.8.0.1\"; },\n"
+				   "{ protocol = [ \"tcp\", \"udp\" ]; port = \"1-65534\"; to = \"10.8.0.2\"; } );"));
+	ck_assert_str_eq(problems(), "");
+}
+END_TEST
+
+static const struct {
+	const char *text;
+	const char *want;
+} foreign[] = {
+	{"\xef\xbb\xbf" BASE, "f:1: a byte order mark (bytes ef bb bf): save the file as UTF-8 without one\n"},
+	{BASE "timeouts =\xc2\xa0{ };", "f:3: a no-break space (bytes c2 a0): replace it by an ordinary space\n"},
+	{BASE "log = { level = \xe2\x80\x9cinfo\xe2\x80\x9d; };",
+	 "f:3: a curly quote (bytes e2 80 9c): replace it by a straight one (\")\n"},
+	{BASE "log = { level = \"info\xe2\x80\x9d; };", "f:3: this string has no end: a quote (\") is missing; curly "
+							"quotes are not quotes here, type straight ones\n"},
+	{BASE "log = { level = 'info'; };", "f:3: a single quote (') begins no string here: use double ones (\")\n"},
+	{BASE "log = \xff;", "f:3: a byte that is not ASCII (byte ff): only strings and comments may hold it\n"},
+	{"# x\n[outside]\ninterface = eth0\n",
+	 "f:2: \"[outside]\" is a section of an ini file: write a group, as in outside = { interface = \"eth0\"; };\n"},
+	{"table ip nat {\n\tchain postrouting {\n",
+	 "f:1: this is the language of nft(8): natd.conf(5) has groups and keys, as in outside = { interface = "
+	 "\"eth0\"; };\n"},
+};
+
+START_TEST(test_fault_49_foreign_bytes_and_languages_are_named)
+{
+	ck_assert_ptr_null(load(foreign[_i].text));
+	ck_assert_str_eq(problems(), foreign[_i].want);
+}
+END_TEST
+
+START_TEST(test_fault_49_any_text_may_stand_in_strings_and_comments)
+{
+	config_free(load_good("# na\xc3\xafve \xe2\x80\x9cquotes\xe2\x80\x9d\n" BASE "/* \xc2\xa0 [x] */"));
+	ck_assert_str_eq(problems(), "");
+}
+END_TEST
+
+START_TEST(test_fault_49_a_forward_to_a_broadcast_address_is_a_warning)
+{
+	config_free(load_good("outside = { interface = \"eth0\"; };\n"
+			      "inside = { prefixes = [ \"10.8.0.0/24\", \"10.9.0.0/31\" ]; };\n"
+			      "forwards = ( { name = \"a\"; protocol = \"udp\"; port = 9; to = \"10.8.0.255\"; },\n"
+			      "{ name = \"b\"; protocol = \"udp\"; port = 10; to = \"10.8.0.0\"; },\n"
+			      "{ name = \"c\"; protocol = \"udp\"; port = 11; to = \"10.9.0.1\"; } );"));
+	ck_assert_str_eq(problems(),
+			 "f:3: warning: forward \"a\" leads to 10.8.0.255, the broadcast address of "
+			 "10.8.0.0/24: name the address of one host\n"
+			 "f:4: warning: forward \"b\" leads to 10.8.0.0, the network address of 10.8.0.0/24: "
+			 "name the address of one host\n");
 }
 END_TEST
 
@@ -988,6 +1069,10 @@ static Suite *suite_config(void)
 	tcase_add_loop_test(t, test_each_fault_is_told_with_its_line, 0, LEN(bad));
 	tcase_add_loop_test(t, test_each_fault_of_addresses_is_told_with_its_line, 0, LEN(bad_addresses));
 	tcase_add_loop_test(t, test_4787_5_what_is_doubtful_is_a_warning, 0, LEN(doubtful));
+	tcase_add_test(t, test_fault_49_a_forward_hidden_in_part_is_no_error);
+	tcase_add_loop_test(t, test_fault_49_foreign_bytes_and_languages_are_named, 0, LEN(foreign));
+	tcase_add_test(t, test_fault_49_any_text_may_stand_in_strings_and_comments);
+	tcase_add_test(t, test_fault_49_a_forward_to_a_broadcast_address_is_a_warning);
 	tcase_add_test(t, test_all_faults_of_a_file_are_told_in_one_run);
 	tcase_add_test(t, test_problems_beyond_the_limit_are_counted);
 	tcase_add_test(t, test_bytes_of_the_file_reach_no_terminal);

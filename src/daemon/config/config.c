@@ -93,7 +93,8 @@ static void report_syntax(struct config_loader *l, const config_t *parsed)
 	const char *advice = "";
 
 	if (strcmp(text, "syntax error") == 0)
-		advice = ": look here and just above for a missing quote, \"=\", \";\" or bracket";
+		advice = ": look here and just above for a missing \"=\", \";\", quote or bracket; "
+			 "a setting is NAME = VALUE;";
 	else if (strcmp(text, "duplicate setting name") == 0)
 		advice = ": this key was set before in the same group; keep one of them";
 	else if (strcmp(text, "mismatched element type in array") == 0)
@@ -108,7 +109,8 @@ static void read_settings(struct config_loader *l, const char *text)
 
 	config_init(&parsed);
 	if (!config_read_string(&parsed, text)) {
-		report_syntax(l, &parsed);
+		if (!config_scan_foreign(l, text))
+			report_syntax(l, &parsed);
 	} else {
 		if (tree_make(l, config_root_setting(&parsed), &root)) {
 			config_keys_read(l, "", &root);

@@ -283,7 +283,7 @@ static void check_forward_addresses(struct config_loader *l, const struct interv
 			loader_error(l, c->forward_lines[i],
 				     "forward \"%s\" leads to %s, which is in none of inside.prefixes: add its prefix "
 				     "there, or "
-				     "mend the address",
+				     "correct the address",
 				     f->name, text_of_address(text, f->to));
 	}
 }
@@ -418,6 +418,28 @@ static void check_forward_ports(struct config_loader *l)
 	}
 }
 
+/* First and last address of a prefix are no hosts', but for /31 and /32 (RFC 3021). */
+static void check_forward_broadcast(struct config_loader *l)
+{
+	const struct natd_config *c = l->c;
+	char text[TEXT_ADDRESS_SIZE];
+	char prefix[TEXT_RANGE_SIZE];
+
+	for (uint32_t i = 0; i < c->n_forwards; i++) {
+		for (uint32_t j = 0; j < c->inside.n_prefixes; j++) {
+			const struct nat_prefix *p = &c->inside.prefixes[j];
+			uint32_t to = c->forwards[i].to;
+
+			if (p->length > 30 || (to != p->address && to != text_prefix_last(p)))
+				continue;
+			loader_warning(l, c->forward_lines[i],
+				       "forward \"%s\" leads to %s, the %s address of %s: name the address of one host",
+				       c->forwards[i].name, text_of_address(text, to),
+				       to == p->address ? "network" : "broadcast", text_of_prefix(prefix, p));
+		}
+	}
+}
+
 static void check_limits(struct config_loader *l)
 {
 	const struct nat_limits *m = &l->c->limits;
@@ -431,9 +453,10 @@ static void check_limits(struct config_loader *l)
 void config_check(struct config_loader *l)
 {
 	static void (*const checks[])(struct config_loader * l) = {
-		check_required,	     check_interfaces, check_lists,	      check_inside_prefixes,
-		check_pool_size,     check_addresses,  check_port_parity,     check_host_ports,
-		check_forward_ports, check_limits,     config_check_overlaps, finish_lists,
+		check_required,	     check_interfaces,	      check_lists,	 check_inside_prefixes,
+		check_pool_size,     check_addresses,	      check_port_parity, check_host_ports,
+		check_forward_ports, check_forward_broadcast, check_limits,	 config_check_overlaps,
+		finish_lists,
 	};
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)

@@ -137,6 +137,8 @@ struct prefix_list config_read_prefixes(struct config_loader *l, const struct co
 
 /* Reports numbers that libconfig would cut to 32 bits, strings and comments without an end, includes. True: none. */
 bool config_scan(struct config_loader *l, const char *text, size_t len);
+/* For a text that libconfig refused: reports the first line in the language of another program. False: none. */
+bool config_scan_foreign(struct config_loader *l, const char *text);
 /* All that only shows when everything is read. */
 void config_check(struct config_loader *l);
 /* The part of it about forwards that hide each other. */

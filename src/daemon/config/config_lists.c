@@ -3,6 +3,7 @@
  * Keys that hold lists: interfaces, outside addresses, port ranges, prefixes. Every entry is read, right
  * or wrong; those that are right are stored together with the line they stand on.
  */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,7 +91,12 @@ static void add_addresses(struct config_loader *l, const struct config_key *k, c
 		return;
 	}
 	if (!text_address_range(v->string, &range, why)) {
-		config_key_refuse(l, k, v, why);
+		/* "masquerade", "auto", "eth0": what others call it */
+		config_key_refuse(l, k, v,
+				  isalpha((unsigned char)v->string[0])
+					  ? "is not an address: to share the address of outside.interface, write "
+					    "\"interface\""
+					  : why);
 		return;
 	}
 	reserved = text_reserved(range.first, range.last);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Forwards that can never take a packet, because an earlier one takes it: the first in file order wins. A
- * forward hides a later one where both mean the same protocol and port, its address is the same or it means
- * every address, and everyone whom the later one allows is allowed by it. Anything less is a choice: a
- * narrow forward before a general one, or one outside port that leads different senders to different hosts.
+ * Forwards that can never take a packet, because earlier ones take all of them: the first in file order wins.
+ * An earlier forward hides a port of a later one where both mean the same protocol, its address is the same
+ * or it means every address, and every source that the later one allows is allowed by it. Only a forward of
+ * which every port and protocol is hidden is an error. Anything less is a choice: a narrow forward before a
+ * general one, or one outside port that leads different senders to different hosts.
  *
- * Every forward is cut into pieces, one for each protocol, sorted by protocol, address and port. Neighbours
- * show what collides on one address; what collides with every address is found in the pieces of address 0,
+ * Every forward is cut into pieces, one for each protocol, sorted by protocol, address and port. The cover of
+ * a piece grows from its first port over the earlier pieces of its own address and of address 0 (every one),
  * each of which knows how far the ones before it reach.
  */
 #include <stdlib.h>
@@ -24,11 +25,24 @@ struct piece {
 	uint8_t class_;
 };
 
+/* What of a piece is hidden, from its first port on. */
+struct cover {
+	uint32_t next;		/* first port that nothing hides; above the piece's last: all are hidden */
+	const struct piece *by; /* hides the first of them; NULL: nothing does */
+	bool by_several;
+};
+
+/* Comparisons in all: thousands of wide forwards on top of each other must not hold up a reload. What is not compared
+ * counts as not hidden. */
+enum { WORK_MAX = 1 << 24 };
+
 struct pieces {
 	struct config_loader *l;
 	struct piece *all;
 	uint32_t n;
-	bool *is_hidden; /* by forward: reported already */
+	uint32_t work;	      /* comparisons left */
+	bool *is_open;	      /* by forward: a piece of it is not hidden, or it was reported */
+	struct cover *hidden; /* by forward */
 };
 
 static int by_place(const void *a, const void *b)
@@ -102,43 +116,6 @@ static bool allows_all_of(const struct nat_forward *earlier, const struct nat_fo
 	return later->n_from > 0;
 }
 
-static void report_hidden(struct pieces *s, const struct piece *earlier, const struct piece *later)
-{
-	const struct natd_config *c = s->l->c;
-	struct nat_range common = {earlier->first > later->first ? earlier->first : later->first,
-				   earlier->last < later->last ? earlier->last : later->last};
-	const char *protocol = later->class_ == CLASS_TCP ? "tcp" : "udp";
-	char ports[TEXT_RANGE_SIZE];
-
-	s->is_hidden[later->forward] = true;
-	loader_error(s->l, c->forward_lines[later->forward],
-		     "forward \"%s\" never gets %s port %s: forward \"%s\" (line %u) takes it first; %s",
-		     c->forwards[later->forward].name, protocol, text_of_ports(ports, common),
-		     c->forwards[earlier->forward].name, c->forward_lines[earlier->forward],
-		     earlier->address == later->address ? "choose another port" : "put the one with an address first");
-}
-
-/* `a` and `b` share a port. */
-static void judge(struct pieces *s, const struct piece *a, const struct piece *b)
-{
-	const struct piece *earlier = a->forward < b->forward ? a : b;
-	const struct piece *later = earlier == a ? b : a;
-	const struct nat_forward *forwards = s->l->c->forwards;
-
-	if (s->is_hidden[later->forward] || (earlier->address != later->address && earlier->address != 0))
-		return;
-	if (allows_all_of(&forwards[earlier->forward], &forwards[later->forward]))
-		report_hidden(s, earlier, later);
-}
-
-static void judge_neighbours(struct pieces *s, uint32_t i)
-{
-	const struct piece *p = &s->all[i];
-
-	for (uint32_t j = i + 1; j < s->n && same_place(p, &s->all[j]) && s->all[j].first <= p->last; j++)
-		judge(s, p, &s->all[j]);
-}
-
 /* Number of pieces that sort before (class, address, port). */
 static uint32_t pieces_before(const struct pieces *s, enum nat_class c, uint32_t address, uint32_t port)
 {
@@ -160,36 +137,107 @@ static uint32_t pieces_before(const struct pieces *s, enum nat_class c, uint32_t
 	return low;
 }
 
-/* Against the pieces that mean every address. */
-static void judge_wildcards(struct pieces *s, uint32_t i)
+/* ---- is all of a piece taken by earlier ones? ---- */
+
+static bool hides(const struct pieces *s, const struct piece *a, const struct piece *p)
 {
-	const struct piece *p = &s->all[i];
-	uint32_t j = pieces_before(s, (enum nat_class)p->class_, 0, (uint32_t)p->last + 1);
+	const struct nat_forward *forwards = s->l->c->forwards;
 
-	while (j-- > 0) {
-		const struct piece *w = &s->all[j];
+	return a->forward < p->forward && allows_all_of(&forwards[a->forward], &forwards[p->forward]);
+}
 
-		if (w->class_ != p->class_ || w->reach < p->first)
-			return;
-		if (w->last >= p->first)
-			judge(s, w, p);
+/* The pieces of one address that may touch p: from the first whose neighbours reach p to the last that begins in it. */
+static uint32_t first_that_reaches(struct pieces *s, const struct piece *p, uint32_t address, uint32_t *end)
+{
+	uint32_t i = pieces_before(s, (enum nat_class)p->class_, address, (uint32_t)p->last + 1);
+
+	*end = i;
+	while (i > 0 && s->all[i - 1].class_ == p->class_ && s->all[i - 1].address == address &&
+	       s->all[i - 1].reach >= p->first && s->work > 0) {
+		i--;
+		s->work--;
+	}
+	return i;
+}
+
+/* Extends the cover by the pieces of one address. True: it grew. */
+static bool extend_cover(struct pieces *s, struct cover *c, const struct piece *p, uint32_t address)
+{
+	uint32_t end;
+	uint32_t start = c->next;
+
+	for (uint32_t i = first_that_reaches(s, p, address, &end); i < end; i++) {
+		const struct piece *a = &s->all[i];
+
+		if (a->first > c->next || a->last < c->next || !hides(s, a, p))
+			continue;
+		c->by_several = c->by != NULL;
+		c->by = c->by ? c->by : a;
+		c->next = (uint32_t)a->last + 1;
+	}
+	return c->next > start;
+}
+
+static struct cover cover_of(struct pieces *s, const struct piece *p)
+{
+	struct cover c = {.next = p->first};
+	bool grows = true;
+
+	while (grows && c.next <= p->last && s->work > 0) {
+		grows = extend_cover(s, &c, p, p->address);
+		if (p->address != 0 && c.next <= p->last)
+			grows |= extend_cover(s, &c, p, 0);
+	}
+	return c;
+}
+
+static void report_hidden(struct pieces *s, const struct piece *p, const struct cover *cover)
+{
+	const struct natd_config *c = s->l->c;
+	const struct piece *by = cover->by;
+
+	loader_error(s->l, c->forward_lines[p->forward],
+		     "forward \"%s\" never gets a connection: forward \"%s\" (line %u)%s all its ports first; %s",
+		     c->forwards[p->forward].name, c->forwards[by->forward].name, c->forward_lines[by->forward],
+		     cover->by_several ? " and others take" : " takes",
+		     by->address == p->address ? "put it before that one, or choose another port"
+					       : "put the one with an address first");
+}
+
+/* A forward is an error where all its pieces are hidden: its part that takes packets is a choice. */
+static void judge(struct pieces *s)
+{
+	for (uint32_t i = 0; i < s->n; i++) {
+		const struct piece *p = &s->all[i];
+		struct cover c = cover_of(s, p);
+
+		if (c.next <= p->last)
+			s->is_open[p->forward] = true;
+		else if (!s->hidden[p->forward].by || c.by->forward < s->hidden[p->forward].by->forward)
+			s->hidden[p->forward] = c;
+	}
+	for (uint32_t i = 0; i < s->n; i++) {
+		const struct piece *p = &s->all[i];
+
+		if (s->is_open[p->forward] || !s->hidden[p->forward].by)
+			continue;
+		report_hidden(s, p, &s->hidden[p->forward]);
+		s->is_open[p->forward] = true; /* once, for both protocols */
 	}
 }
 
 void config_check_overlaps(struct config_loader *l)
 {
-	struct pieces s = {.l = l};
+	struct pieces s = {.l = l, .work = WORK_MAX};
 
 	s.all = loader_alloc(l, 2 * (size_t)l->c->n_forwards, sizeof(*s.all));
-	s.is_hidden = loader_alloc(l, l->c->n_forwards, sizeof(*s.is_hidden));
-	if (s.all && s.is_hidden) {
+	s.is_open = loader_alloc(l, l->c->n_forwards, sizeof(*s.is_open));
+	s.hidden = loader_alloc(l, l->c->n_forwards, sizeof(*s.hidden));
+	if (s.all && s.is_open && s.hidden) {
 		make_pieces(&s);
-		for (uint32_t i = 0; i < s.n && l->report->n_errors < CONFIG_PROBLEMS_MAX; i++) {
-			judge_neighbours(&s, i);
-			if (s.all[i].address != 0)
-				judge_wildcards(&s, i);
-		}
+		judge(&s);
 	}
 	free(s.all);
-	free(s.is_hidden);
+	free(s.is_open);
+	free(s.hidden);
 }

@@ -88,8 +88,8 @@ static void check_inside(struct visit *v)
 		finding_add(v->sink, FINDING_ERROR, "inside-prefixes",
 			    "no inside prefix is known: every packet from inside is refused");
 	} else {
-		finding_add(v->sink, FINDING_OK, "inside-prefixes", "%" PRIu32 " inside prefixes",
-			    v->setup->policy.n_inside);
+		finding_add(v->sink, FINDING_OK, "inside-prefixes", "%" PRIu32 " inside prefix%s",
+			    v->setup->policy.n_inside, v->setup->policy.n_inside == 1 ? "" : "es");
 	}
 }
 
