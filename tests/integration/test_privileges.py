@@ -74,14 +74,15 @@ def _may_run_before_others():
 
 def test_packets_come_before_ordinary_programs(start_natd):
     natd = start_natd({"more": "tun = { queues = 2; };"})
-    expected = -10 if _may_run_before_others() else 0
+    ours = os.getpriority(os.PRIO_PROCESS, 0)  # `nice ./check`: natd keeps a nice value that its starter chose (fault 50)
+    expected = ours or (-10 if _may_run_before_others() else 0)
     assert _nice(natd.pid()) == {expected}
     assert ("running at nice 0" in natd.text()) == (expected == 0)
 
 
 def test_another_nice_value_is_its_starters_choice(start_natd):
     natd = start_natd(prefix=("nice", "-n", "5"))
-    assert _nice(natd.pid()) == {5}
+    assert _nice(natd.pid()) == {min(os.getpriority(os.PRIO_PROCESS, 0) + 5, 19)}
     assert "running at nice 0" not in natd.text()
 
 
