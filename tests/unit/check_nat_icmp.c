@@ -345,6 +345,41 @@ START_TEST(test_redan_forged_too_big_with_wrong_sequence)
 }
 END_TEST
 
+/* The ACK is lost inside, so the client still retransmits what natd saw acknowledged: a path MTU found on the way of the
+ * retransmission must reach it. Also the other way round, from a router inside. */
+START_TEST(test_5508_4_5508_5_error_about_an_acknowledged_segment_passes)
+{
+	uint8_t seen[1500];
+
+	lab_start(lab);
+	uint16_t port = lab_tcp_established(lab, LAB_A, PORT, LAB_S1, SERVER_PORT);
+	bool inbound = _i == 1;
+
+	if (inbound) {
+		LAB_SEND(lab, .proto = 6, .src = LAB_S1, .dst = LAB_EXT, .sport = SERVER_PORT, .dport = port,
+			 .flags = TCP_ACK, .seq = 5001, .ack = 1001, .window = 65535, .payload_len = 1400, .df = true);
+	} else {
+		LAB_SEND(lab, .proto = 6, .src = LAB_A, .dst = LAB_S1, .sport = PORT, .dport = SERVER_PORT,
+			 .flags = TCP_ACK, .seq = 1001, .ack = 5001, .window = 65535, .payload_len = 1400, .df = true);
+	}
+	const struct lab_out *o = lab_one(lab, inbound ? NAT_TO_INSIDE : NAT_TO_OUTSIDE);
+	size_t len = o->len;
+
+	memcpy(seen, o->bytes, len);
+	if (inbound) {
+		LAB_SEND(lab, .proto = 6, .src = LAB_A, .dst = LAB_S1, .sport = PORT, .dport = SERVER_PORT,
+			 .flags = TCP_ACK, .seq = 1001, .ack = 6401, .window = 65535);
+		send_error(LAB_B, LAB_S1, 3, 4, seen, len > 548 ? 548 : len);
+		lab_one(lab, NAT_TO_OUTSIDE);
+		return;
+	}
+	LAB_SEND(lab, .proto = 6, .src = LAB_S1, .dst = LAB_EXT, .sport = SERVER_PORT, .dport = port, .flags = TCP_ACK,
+		 .seq = 5001, .ack = 2401, .window = 65535);
+	send_error(LAB_R, LAB_EXT, 3, 4, seen, len > 548 ? 548 : len);
+	expect_quote(lab_one(lab, NAT_TO_INSIDE), LAB_A, PORT, LAB_S1, SERVER_PORT);
+}
+END_TEST
+
 static const struct {
 	uint16_t mtu;
 	bool passes;
@@ -643,6 +678,7 @@ static Suite *suite(void)
 		{test_5508_3c_bad_quoted_transport_checksum_is_not_judged, 1},
 		{test_cve_2019_5598_outer_destination_differs_from_quoted_source, 1},
 		{test_redan_forged_too_big_with_wrong_sequence, 1},
+		{test_5508_4_5508_5_error_about_an_acknowledged_segment_passes, 2},
 		{test_1191_4_next_hop_mtu_below_68_is_refused, sizeof(mtus) / sizeof(mtus[0])},
 		{test_5508_10c_11_other_types_do_not_cross, 1},
 		{test_5508_3b_options_in_the_quote, 11},

@@ -250,12 +250,36 @@ START_TEST(test_5927_quoted_number_must_be_in_flight)
 	ck_assert(was_sent(&sc, DIR_OUT, 301));
 	ck_assert(was_sent(&sc, DIR_OUT, 900));
 	ck_assert(!was_sent(&sc, DIR_OUT, 902));
-	ck_assert(!was_sent(&sc, DIR_OUT, 299));
+	ck_assert(was_sent(&sc, DIR_OUT, 299)); /* acknowledged, but the ACK may be lost behind natd */
+	ck_assert(was_sent(&sc, DIR_OUT, 301 - 66001));
+	ck_assert(!was_sent(&sc, DIR_OUT, 301 - 66002));
 	ck_assert(!was_sent(&sc, DIR_IN, 12345));
 	ck_assert(was_sent(&sc, DIR_IN, 1));
 	script_send(&sc, &challenge);
 	ck_assert(was_sent(&sc, DIR_OUT, 900));
+	ck_assert(was_sent(&sc, DIR_OUT, 900000)); /* a host that forgot the connection: its SYN is in flight */
 	ck_assert(!was_sent(&sc, DIR_OUT, 900001));
+}
+END_TEST
+
+/* A window larger than the floor: all that may have been in flight when the acknowledgement was sent. */
+START_TEST(test_5927_quoted_number_may_be_a_window_below_the_acknowledgement)
+{
+	static const struct step open[] = {
+		OUT_W(1000, WSCALE + 7, S, 0, 0, 0, R, SYN_OUT),
+		IN_W(1000, WSCALE + 7, SA, 0, 1, 0, RA, SYNACK_IN),
+		OUT(A, 1, 1, 0, R, ESTABLISHED),
+		IN_W(8192, NO_OPTION, A, 1, 1, 0, R, ESTABLISHED),
+		OUT(PA, 1, 1, 1000000, R, ESTABLISHED),
+		IN(A, 1, 1000001, 0, R, ESTABLISHED),
+	};
+	struct script sc = {.base = {0xfffffff0, 5000}, .swapped = _i};
+
+	script_steps(&sc, open, sizeof(open) / sizeof(open[0]));
+	ck_assert(was_sent(&sc, DIR_OUT, 1));
+	ck_assert(was_sent(&sc, DIR_OUT, 1000001 - (8192u << 7)));
+	ck_assert(!was_sent(&sc, DIR_OUT, 1000001 - 2 * (8192u << 7)));
+	ck_assert(!was_sent(&sc, DIR_OUT, 1000002));
 }
 END_TEST
 
@@ -390,6 +414,7 @@ static Suite *forged_suite(void)
 	tcase_add_test(rest, test_answered_is_told_once);
 	tcase_add_test(rest, test_open_starts_afresh);
 	tcase_add_loop_test(rest, test_5927_quoted_number_must_be_in_flight, 0, 2);
+	tcase_add_loop_test(rest, test_5927_quoted_number_may_be_a_window_below_the_acknowledgement, 0, 2);
 	tcase_add_test(rest, test_blind_segments_change_nothing);
 	tcase_add_test(rest, test_any_record_survives_any_segment);
 	tcase_add_test(rest, test_unknown_state_drops_and_stays);

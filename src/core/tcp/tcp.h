@@ -49,8 +49,11 @@ struct tcp_result tcp_track(struct session *s, enum nat_dir dir, const struct pk
 /* Sets state and window of a new session, for the segment that opens it: a SYN without ACK and RST. */
 void tcp_open(struct session *s, enum nat_dir dir, const struct pkt_view *v);
 
-/* May the quoted sequence number belong to what direction `dir` of the session has in flight?
- * (RFC 5927 4.1) True for a side that has not been heard. */
+/* May a host that sent in direction `dir` still act on an error that quotes `seq`? From a window (at least
+ * WINDOW_FLOOR) below the peer's last acknowledgement to the highest number sent: the acknowledgement may be lost
+ * behind natd, then the host still has the segment in flight and judges by its own SND.UNA (RFC 5508 REQ-4,
+ * RFC 5927 4.1). While no SYN is acknowledged: exactly what was sent. A pending SYN's number counts as well. True
+ * for a side that has not been heard. */
 bool tcp_sequence_was_sent(const struct session *s, enum nat_dir dir, uint32_t seq);
 
 /* A window in bytes in one byte: rounded up, at most 12.5 % too large. Monotonic. */

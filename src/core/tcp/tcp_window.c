@@ -113,9 +113,15 @@ bool tcp_answers_pending(const struct session *s, const struct segment *g)
 
 bool tcp_sequence_was_sent(const struct session *s, enum nat_dir dir, uint32_t seq)
 {
-	uint32_t oldest = s->ack[other(dir)] - 1; /* the SYN itself; the byte of a keep-alive */
+	enum nat_dir peer = other(dir);
+	bool opens =
+		session_state(s) <= SESSION_SYN_BOTH; /* nothing was acknowledged: all that was sent is in flight */
+	uint32_t below = opens ? 1 : (uint32_t)slack(window_of(s, peer)) + 1; /* the SYN itself; a keep-alive's byte */
+	uint32_t oldest = s->ack[peer] - below;
 
-	return !heard(s, dir) || seq - oldest <= sent_end(s, dir) - oldest;
+	if (!heard(s, dir) || seq - oldest <= sent_end(s, dir) - oldest)
+		return true;
+	return tcp_syn_pending(s, dir) && seq == s->end[dir] - 1;
 }
 
 int tcp_window_scale(const struct pkt_view *v)
