@@ -83,7 +83,7 @@ static bool apply(struct natd *n, struct setup *s, const struct outcome *o, stru
 		go_back(n);
 		return false;
 	}
-	path_follow_interfaces(&n->path, s->config);
+	path_follow_interfaces(&n->path, s->config, &s->policy);
 	return true;
 }
 
@@ -182,7 +182,7 @@ static void log_say(void *ctx, const char *line)
 /* Only rules or routes can have changed: what is missing is put back. */
 static void repair(struct natd *n)
 {
-	path_follow_interfaces(&n->path, n->setup->config);
+	path_follow_interfaces(&n->path, n->config, &n->setup->policy);
 	if (apply_routing(n, n->setup) < 0)
 		log_error(SUB_ROUTING, "%s", routing_error(n->routing));
 	else if (routing_changes(n->routing) > 0)

@@ -130,7 +130,7 @@ static enum natd_exit start_devices(struct natd *n)
 		log_write(LEVEL_ERROR, SUB_DATA, -r, "cannot open a raw socket to read ICMP");
 		return NATD_EXIT_SYSTEM;
 	}
-	path_follow_interfaces(&n->path, c);
+	path_follow_interfaces(&n->path, c, &n->setup->policy);
 	return NATD_EXIT_OK;
 }
 

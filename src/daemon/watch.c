@@ -53,6 +53,8 @@ static void on_netlink(void *ctx, int fd, unsigned ready)
 	(void)ready;
 	if (r < 0)
 		log_write(LEVEL_WARNING, SUB_NETLINK, -r, "reading changes of interfaces and addresses");
+	if (r != 0)
+		path_forget_ways(&n->path);
 	if (r != 0 && !loop_timer_armed(n->watch.refresh))
 		loop_timer_once(n->watch.refresh, REFRESH_MS);
 }

@@ -113,8 +113,14 @@ struct netlink_way {
 	uint32_t mtu; /* of the route; 0: the interface's */
 	uint8_t type; /* RTN_ */
 };
-/* The way that a packet of the host itself to `address` takes. -ENETUNREACH and the like: none. */
+/* The way that a packet of the host itself to `address` takes. -ENETUNREACH, -EHOSTUNREACH, -EACCES (prohibit),
+ * -EINVAL (blackhole): none. */
 int netlink_way_to(struct netlink *nl, uint32_t address, struct netlink_way *out);
+/* The same with a source address; -EINVAL or -ENETUNREACH also for one that is not the host's. 0: none. */
+int netlink_way_from(struct netlink *nl, uint32_t source, uint32_t address, struct netlink_way *out);
+
+/* The NUD_ state of a neighbour; 0: not in the table; or a negative errno. */
+int netlink_neighbour(struct netlink *nl, int index, uint32_t address);
 
 /* ---- proxy neighbours: the host answers ARP for these addresses ---- */
 

@@ -250,10 +250,17 @@ int netlink_route_delete(struct netlink *nl, const struct netlink_route *r)
 	return 0;
 }
 
+struct way_answer {
+	struct netlink_way way;
+	bool is_learned; /* somebody told the host another MTU than the route's */
+};
+
 static void take_way(void *ctx, const struct nlmsghdr *nlh)
 {
-	struct netlink_way *w = ctx;
+	struct way_answer *answer = ctx;
+	struct netlink_way *w = &answer->way;
 	struct nlbus_attributes as, metrics;
+	const struct rta_cacheinfo *cache;
 	const struct rtmsg *m;
 
 	m = nlbus_read(nlh, RTM_NEWROUTE, sizeof(*m), &as);
@@ -265,20 +272,64 @@ static void take_way(void *ctx, const struct nlmsghdr *nlh)
 	w->via = nlbus_be32(&as, RTA_GATEWAY, 0);
 	w->source = nlbus_be32(&as, RTA_PREFSRC, 0);
 	w->mtu = nlbus_u32(&metrics, RTAX_MTU, 0);
+	cache = as.data[RTA_CACHEINFO];
+	answer->is_learned = cache && as.len[RTA_CACHEINFO] >= sizeof(*cache) && cache->rta_expires != 0;
+}
+
+static int ask_way(struct netlink *nl, uint32_t source, uint32_t address, unsigned flags, struct way_answer *answer)
+{
+	struct rtmsg m = {.rtm_family = AF_INET, .rtm_dst_len = 32, .rtm_src_len = source ? 32 : 0, .rtm_flags = flags};
+	struct nlmsghdr *nlh = nlbus_request(nl, RTM_GETROUTE, NLM_F_ACK, &m, sizeof(m));
+
+	memset(answer, 0, sizeof(*answer));
+	nlbus_put_be32(nlh, RTA_DST, address);
+	if (source)
+		nlbus_put_be32(nlh, RTA_SRC, source);
+	return nlbus_exchange(nl, NLBUS_ROUTE, nlh, take_way, answer);
 }
 
 int netlink_way_to(struct netlink *nl, uint32_t address, struct netlink_way *out)
 {
-	struct rtmsg m = {.rtm_family = AF_INET, .rtm_dst_len = 32};
-	struct nlmsghdr *nlh = nlbus_request(nl, RTM_GETROUTE, NLM_F_ACK, &m, sizeof(m));
-	int rc;
+	return netlink_way_from(nl, 0, address, out);
+}
 
-	memset(out, 0, sizeof(*out));
-	nlbus_put_be32(nlh, RTA_DST, address);
-	rc = nlbus_exchange(nl, NLBUS_ROUTE, nlh, take_way, out);
+/* The answer holds the path MTU that the host learned by ICMP, where it did; the route's own then takes a second question. */
+int netlink_way_from(struct netlink *nl, uint32_t source, uint32_t address, struct netlink_way *out)
+{
+	struct way_answer answer, route;
+	int rc = ask_way(nl, source, address, 0, &answer);
+
+	if (rc == 0 && answer.is_learned)
+		answer.way.mtu = ask_way(nl, source, address, RTM_F_FIB_MATCH, &route) == 0 ? route.way.mtu : 0;
+	*out = answer.way;
 	return rc < 0 ? nlbus_fail(nl, rc, "the way to %u.%u.%u.%u", address >> 24, address >> 16 & 255,
 				   address >> 8 & 255, address & 255)
 		      : 0;
+}
+
+/* ---- neighbours ---- */
+
+static void take_neighbour(void *ctx, const struct nlmsghdr *nlh)
+{
+	struct nlbus_attributes as;
+	const struct ndmsg *m = nlbus_read(nlh, RTM_NEWNEIGH, sizeof(*m), &as);
+
+	if (m)
+		*(int *)ctx = m->ndm_state;
+}
+
+int netlink_neighbour(struct netlink *nl, int index, uint32_t address)
+{
+	struct ndmsg m = {.ndm_family = AF_INET, .ndm_ifindex = index};
+	struct nlmsghdr *nlh = nlbus_request(nl, RTM_GETNEIGH, NLM_F_ACK, &m, sizeof(m));
+	int state = 0;
+	int rc;
+
+	nlbus_put_be32(nlh, NDA_DST, address);
+	rc = nlbus_exchange(nl, NLBUS_ROUTE, nlh, take_neighbour, &state);
+	if (rc == -ENOENT)
+		return 0;
+	return rc < 0 ? nlbus_fail(nl, rc, "looking up a neighbour") : state;
 }
 
 /* ---- proxy neighbours ---- */

@@ -34,6 +34,7 @@ struct dataplane {
 	struct loop *loop;
 	struct nat *nat;
 	struct lane *lane;
+	const struct transit *transit;
 	struct icmpsock *icmp;
 	struct loop_fd *tun_event;
 	struct loop_fd *icmp_event;
@@ -174,7 +175,12 @@ static int start_each(struct dataplane *d)
 	for (; d->n_workers < d->n_queues; d->n_workers++) {
 		struct path_queue *q = &d->queues[d->n_workers];
 		const struct worker_params p = {
-			.lane = {.nat = d->nat, .raw = q->raw, .io = &q->io, .lock = &d->lock},
+			.lane = {.nat = d->nat,
+				 .raw = q->raw,
+				 .ways = q->ways,
+				 .io = &q->io,
+				 .transit = d->transit,
+				 .lock = &d->lock},
 			.tun = &q->tun,
 			.busy_poll_us = d->busy_poll_us,
 			.lost_fd = d->lost_fd,
@@ -247,7 +253,8 @@ void dataplane_add_counters(const struct dataplane *d, struct io_counters *sum)
 
 struct dataplane *dataplane_create(const struct dataplane_params *p)
 {
-	const struct lane_params lane = {.nat = p->nat, .raw = p->raw, .io = p->io};
+	const struct lane_params lane = {
+		.nat = p->nat, .raw = p->raw, .ways = p->ways, .io = p->io, .transit = p->transit};
 	struct dataplane *d = calloc(1, sizeof(*d));
 
 	if (!d)
@@ -255,6 +262,7 @@ struct dataplane *dataplane_create(const struct dataplane_params *p)
 	pthread_mutex_init(&d->lock, NULL);
 	d->loop = p->loop;
 	d->nat = p->nat;
+	d->transit = p->transit;
 	d->tun_lost = p->tun_lost;
 	d->ctx = p->ctx;
 	d->lost_fd = -1;

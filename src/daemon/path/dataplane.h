@@ -27,11 +27,12 @@ enum {
 	DATAPLANE_ROUND_MS = 8000, /* in which each record of the table is visited once: no expiry is later */
 };
 
-/* One queue of the TUN device. With several, each has a way out and counters of its own; with one, `raw` is NULL and those of
+/* One queue of the TUN device. With several, each has a raw socket, ways and counters of its own; with one, they are NULL and those of
  * dataplane_params serve. */
 struct path_queue {
 	struct tun tun; /* fd -1: not open */
 	struct rawsock *raw;
+	struct ways *ways;
 	struct io_counters io;
 };
 
@@ -39,7 +40,9 @@ struct dataplane_params {
 	struct loop *loop;
 	struct nat *nat;
 	struct rawsock *raw;	/* for what the event loop's thread sends */
+	struct ways *ways;	/* likewise */
 	struct io_counters *io; /* for what it reads and writes */
+	const struct transit *transit;
 	/* The device is gone, or reading it failed for good: it is not read any more until dataplane_serve(). */
 	void (*tun_lost)(void *ctx, int err);
 	void *ctx;

@@ -25,8 +25,12 @@ static int set_options(int fd, const char *device)
 	const struct icmp_filter filter = {~(1u << ICMP_ECHOREPLY | 1u << ICMP_TIMESTAMPREPLY |
 					     1u << ICMP_DEST_UNREACH | 1u << ICMP_TIME_EXCEEDED |
 					     1u << ICMP_PARAMETERPROB)};
+	/* This socket never sends, but an error that quotes ICMP changes the path MTU for the socket's sake otherwise. */
+	const int no_path_mtu = IP_PMTUDISC_INTERFACE;
 	int size = RECEIVE_BUFFER;
 
+	if (setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &no_path_mtu, sizeof(no_path_mtu)) < 0)
+		return -errno;
 	/* The filter first: from the moment the device is named, only what we want comes. */
 	if (setsockopt(fd, SOL_RAW, ICMP_FILTER, &filter, sizeof(filter)) < 0 ||
 	    (device && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device) + 1) < 0))

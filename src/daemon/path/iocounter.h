@@ -27,14 +27,19 @@
 	X(IO_SEND_AGAIN,         "send_again",         "not sent: the socket's buffer is full (EAGAIN)")          \
 	X(IO_SEND_NO_BUFFER,     "send_no_buffer",     "not sent: the device's queue is full (ENOBUFS)")          \
 	X(IO_SEND_NO_MEMORY,     "send_no_memory",     "not sent: the kernel is short of memory (ENOMEM)")        \
-	X(IO_SEND_TOO_BIG,       "send_too_big",       "not sent: larger than the device's MTU (EMSGSIZE)")       \
+	X(IO_SEND_TOO_BIG,       "send_too_big",       "not sent: larger than the MTU of the way")       \
 	X(IO_SEND_FORBIDDEN,     "send_forbidden",     "not sent: a firewall or policy forbids it (EPERM)")       \
-	X(IO_SEND_DENIED,        "send_denied",        "not sent: to a broadcast address (EACCES)")               \
+	X(IO_SEND_DENIED,        "send_denied",        "not sent: a route prohibits it, or to a broadcast address (EACCES)")               \
 	X(IO_SEND_NET_UNREACH,   "send_net_unreach",   "not sent: the host has no route (ENETUNREACH)")           \
-	X(IO_SEND_HOST_UNREACH,  "send_host_unreach",  "not sent: the next hop does not answer (EHOSTUNREACH)")   \
+	X(IO_SEND_HOST_UNREACH,  "send_host_unreach",  "not sent: a route says unreachable (EHOSTUNREACH)")   \
 	X(IO_SEND_DOWN,          "send_down",          "not sent: the interface is down (ENETDOWN, ENODEV, ENXIO)") \
-	X(IO_SEND_INVALID,       "send_invalid",       "not sent: the kernel calls packet or address invalid (EINVAL)") \
-	X(IO_SEND_ERROR,         "send_error",         "not sent: another error")
+	X(IO_SEND_INVALID,       "send_invalid",       "not sent: a blackhole route, or packet or address invalid (EINVAL)") \
+	X(IO_SEND_ELSEWHERE,     "send_elsewhere",     "not sent: the way leads to another interface than the packet's side") \
+	X(IO_SEND_UNRESOLVED,    "send_unresolved",    "not sent: the next hop's link address is not known yet")  \
+	X(IO_SEND_ERROR,         "send_error",         "not sent: another error")                                 \
+	X(IO_ERROR_REPORTED,     "errors_reported",    "ICMP errors made about packets that could not be sent")   \
+	X(IO_ERROR_LIMITED,      "errors_limited",     "ICMP errors not made, since their rate is limited")       \
+	X(IO_ERROR_KERNEL,       "errors_kernel",      "ICMP errors of the kernel about natd's packets, to be translated")
 /* clang-format on */
 
 enum io_counter {

@@ -3,13 +3,8 @@
  * One way through natd.
  *
  * Theory of operation. A burst is read packet by packet into one arena, one after the other (slots of
- * 64 KiB each would all fall into the same few cache sets), translated by one nat_batch(), and sent: what is
- * routed by the kernel through the raw socket, what is the host's own by way of the TUN. A super-packet
- * (GSO) is too large for a raw socket: it goes back through the TUN, and the kernel forwards it and
- * cuts it up. So does a packet that must be cut and whose checksum is not filled in yet, and so do
- * datagrams of one flow that a burst holds several of, joined into one (merge.h). The raw batch is flushed
- * before it, so that a flow's order is kept; and since forwarding takes a step of TTL again, it gets one
- * back beforehand.
+ * 64 KiB each would all fall into the same few cache sets), translated by one nat_batch(), and sent by transmit.c. The errors that
+ * sending causes are translated in a second, small batch.
  *
  * With several lanes the translation is guarded by one lock. It is held for the translation alone, about a
  * twentieth of what a packet costs; reading and sending, the other nineteen, happen outside of it. So what nat_batch()
@@ -29,10 +24,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "core/packet/checksum.h"
-#include "core/packet/packet.h"
-#include "daemon/base/log.h"
-#include "merge.h"
+#include "transmit.h"
 
 enum {
 	PACKET_MAX = 65535,
@@ -48,16 +40,16 @@ enum {
 
 struct lane {
 	struct nat *nat;
-	struct rawsock *raw;
+	struct transmit *transmit;
 	pthread_mutex_t *lock;
 	const struct tun *tun;
 	struct io_counters *io;
-	struct merge *merge;
 	uint8_t *arena;
 	uint64_t poll_ns;  /* 0: never polls */
 	uint64_t gap_ns;   /* smoothed */
 	uint64_t empty_ns; /* when packets ran out last */
 	uint32_t n_noted;
+	bool has_own_errors; /* the burst holds ICMP of the kernel's about natd's packets */
 	struct nat_packet packets[LANE_BURST];
 	const struct nat_packet *noted[LANE_BURST]; /* emitted, not sent yet */
 };
@@ -76,95 +68,12 @@ static void unlock(struct lane *l)
 
 /* ---- out ---- */
 
-/* Through the TUN the kernel forwards it, a second time for this packet: that step of TTL is given back. */
-static int forward_parts(struct lane *l, const struct nat_packet *p, const struct iovec *parts, int n)
-{
-	uint8_t *ip = p->data;
-	uint16_t before = load16(ip + 8);
-
-	ip[8]++;
-	store16(ip + 10, checksum_update(load16(ip + 10), checksum_diff16(before, load16(ip + 8))));
-	return tun_write_parts(l->tun, l->io, p, parts, n);
-}
-
-static void forward_by_kernel(struct lane *l, const struct nat_packet *p)
-{
-	const struct iovec part = {p->data, p->len};
-
-	if (l->tun)
-		forward_parts(l, p, &part, 1);
-}
-
-static void send_single(void *ctx, const struct nat_packet *p)
-{
-	rawsock_queue(((struct lane *)ctx)->raw, p, false);
-}
-
-/* Joined datagrams. Not taken only where this kernel does not know such: what the device refuses otherwise is lost,
- * and counted. */
-static bool send_joined(void *ctx, const struct nat_packet *p, const struct iovec *parts, int n)
-{
-	struct lane *l = ctx;
-	int rc;
-
-	rawsock_flush(l->raw);
-	rc = forward_parts(l, p, parts, n);
-	if (rc == -EINVAL) {
-		log_notice(SUB_DATA, "this kernel takes no joined datagrams from %s: sending each by itself",
-			   l->tun->name);
-		return false;
-	}
-	l->io->value[IO_TUN_JOINED] += rc == 0 ? (unsigned)n : 0;
-	return true;
-}
-
-static bool may_merge(const struct lane *l)
-{
-	return l->tun && (l->tun->features & TUN_USO);
-}
-
-/* Can the raw socket not take it? Super-packets; and what must be cut, but only once its checksum is filled in. */
-static bool needs_kernel(const struct nat_packet *p)
-{
-	return p->gso_size != 0 || (p->csum_partial && p->mtu != 0 && p->len > p->mtu);
-}
-
-/* Larger than the way out, which natd did not know. The kernel cuts it if that is allowed. If not, it is lost:
- * the kernel's ICMP error would quote the translated packet, and tell its sender about addresses he must not see. */
-static void on_too_big(void *ctx, const struct nat_packet *p)
-{
-	const unsigned dont_fragment = 0x40;
-
-	if (!(p->data[6] & dont_fragment))
-		forward_by_kernel(ctx, p);
-}
-
-static void send_on(struct lane *l, const struct nat_packet *p, bool owned)
-{
-	if (!needs_kernel(p)) {
-		rawsock_queue(l->raw, p, owned);
-		return;
-	}
-	rawsock_flush(l->raw);
-	forward_by_kernel(l, p);
-}
-
-static void send_packet(struct lane *l, const struct nat_packet *p, bool owned)
-{
-	if (p->to == NAT_TO_HOST) {
-		if (l->tun)
-			tun_write(l->tun, l->io, p);
-	} else if (owned || !may_merge(l) || !merge_add(l->merge, p)) {
-		send_on(l, p, owned);
-	}
-}
-
 static void send_noted(struct lane *l)
 {
 	for (uint32_t i = 0; i < l->n_noted; i++)
-		send_packet(l, l->noted[i], false);
+		transmit_packet(l->transmit, l->noted[i], false);
 	l->n_noted = 0;
-	merge_flush(l->merge);
+	transmit_flush(l->transmit);
 }
 
 static void emit(void *ctx, const struct nat_packet *p, bool owned)
@@ -178,18 +87,39 @@ static void emit(void *ctx, const struct nat_packet *p, bool owned)
 		return;
 	}
 	send_noted(l);
-	send_packet(l, p, true);
+	transmit_packet(l->transmit, p, true);
+}
+
+static void translate_batch(struct lane *l, struct nat_packet *p, uint32_t n, uint64_t now_ms)
+{
+	lock(l);
+	for (uint32_t i = 0; i < n && l->has_own_errors; i++) {
+		if (transmit_is_own_error(&p[i]))
+			transmit_readdress(nat_policy_get(l->nat), &p[i]);
+	}
+	nat_batch(l->nat, now_ms, p, n, emit, l);
+	unlock(l);
+	send_noted(l);
+}
+
+/* The errors that sending caused are translated like any others. None causes a further one. */
+static void report_errors(struct lane *l, uint64_t now_ms)
+{
+	struct nat_packet errors[TRANSMIT_ERRORS];
+	uint32_t n = transmit_take_errors(l->transmit, errors);
+
+	if (n > 0)
+		translate_batch(l, errors, n, now_ms);
 }
 
 static void translate(struct lane *l, uint32_t n, uint64_t now_ms)
 {
 	if (n == 0)
 		return;
-	lock(l);
-	nat_batch(l->nat, now_ms, l->packets, n, emit, l);
-	unlock(l);
-	send_noted(l);
-	rawsock_flush(l->raw);
+	transmit_begin(l->transmit, now_ms);
+	translate_batch(l, l->packets, n, now_ms);
+	l->has_own_errors = false;
+	report_errors(l, now_ms);
 }
 
 /* ---- in ---- */
@@ -197,8 +127,13 @@ static void translate(struct lane *l, uint32_t n, uint64_t now_ms)
 static int read_tun(void *ctx, uint8_t *buffer, size_t room, struct nat_packet *p)
 {
 	struct lane *l = ctx;
+	int r = tun_read(l->tun, l->io, buffer, room, p);
 
-	return tun_read(l->tun, l->io, buffer, room, p);
+	if (r > 0 && transmit_is_own_error(p)) {
+		l->io->value[IO_ERROR_KERNEL]++;
+		l->has_own_errors = true;
+	}
+	return r;
 }
 
 int lane_burst(struct lane *l, lane_read_fn *read, void *ctx, uint64_t now_ms)
@@ -290,11 +225,12 @@ struct nat_stepped lane_step(struct lane *l, uint64_t now_ms, uint32_t budget)
 {
 	struct nat_stepped done;
 
+	transmit_begin(l->transmit, now_ms);
 	lock(l);
 	done = nat_step(l->nat, now_ms, budget, emit, l);
 	unlock(l);
 	send_noted(l);
-	rawsock_flush(l->raw);
+	report_errors(l, now_ms);
 	return done;
 }
 
@@ -302,26 +238,22 @@ struct nat_stepped lane_step(struct lane *l, uint64_t now_ms, uint32_t budget)
 
 struct lane *lane_create(const struct lane_params *p)
 {
+	const struct transmit_params out = {.raw = p->raw, .ways = p->ways, .io = p->io, .transit = p->transit};
 	struct lane *l = calloc(1, sizeof(*l));
-	const struct merge_ways ways = {send_single, send_joined, l};
 
 	if (!l)
 		return NULL;
 	l->arena = mmap(NULL, ARENA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	l->merge = merge_create(&ways);
-	if (l->arena == MAP_FAILED || !l->merge) {
+	if (l->arena == MAP_FAILED || transmit_create(&l->transmit, &out) < 0) {
 		if (l->arena != MAP_FAILED)
 			munmap(l->arena, ARENA);
-		merge_destroy(l->merge);
 		free(l);
 		return NULL;
 	}
 	l->nat = p->nat;
-	l->raw = p->raw;
 	l->io = p->io;
 	l->lock = p->lock;
 	l->gap_ns = GAP_MOST_NS;
-	rawsock_set_too_big(l->raw, on_too_big, l);
 	return l;
 }
 
@@ -329,8 +261,7 @@ void lane_destroy(struct lane *l)
 {
 	if (!l)
 		return;
-	rawsock_set_too_big(l->raw, NULL, NULL);
-	merge_destroy(l->merge);
+	transmit_destroy(l->transmit);
 	munmap(l->arena, ARENA);
 	free(l);
 }
@@ -338,6 +269,7 @@ void lane_destroy(struct lane *l)
 void lane_set_tun(struct lane *l, const struct tun *tun)
 {
 	l->tun = tun;
+	transmit_set_tun(l->transmit, tun);
 }
 
 void lane_set_busy_poll(struct lane *l, uint32_t us)

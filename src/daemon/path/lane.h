@@ -14,6 +14,7 @@
 #include "core/nat/nat.h"
 #include "rawsock.h"
 #include "tun.h"
+#include "ways.h"
 
 enum {
 	LANE_BURST = 64, /* packets translated together */
@@ -25,6 +26,8 @@ struct lane;
 struct lane_params {
 	struct nat *nat;
 	struct rawsock *raw;
+	struct ways *ways;
+	const struct transit *transit;
 	struct io_counters
 		*io; /* of what is read from the TUN and written to it; the caller's thread alone counts here */
 	/* Held around each use of `nat`; NULL: the caller sees to it that nobody else uses it. */

@@ -30,6 +30,13 @@ uint32_t path_queues_wanted(uint32_t configured)
 	return wanted < CONFIG_QUEUES_MAX ? wanted : CONFIG_QUEUES_MAX;
 }
 
+static int open_sockets(struct rawsock **raw, struct ways **ways, struct io_counters *io, const struct transit *t)
+{
+	int r = rawsock_create(raw, io);
+
+	return r < 0 ? r : ways_create(ways, t);
+}
+
 int path_open(struct path *p, uint32_t n_queues)
 {
 	int r = 0;
@@ -42,8 +49,8 @@ int path_open(struct path *p, uint32_t n_queues)
 	for (uint32_t i = 0; i < n_queues; i++)
 		p->queue[i].tun.fd = -1;
 	for (uint32_t i = 0; i < n_queues && n_queues > 1 && r == 0; i++)
-		r = rawsock_create(&p->queue[i].raw, &p->queue[i].io);
-	return r < 0 ? r : rawsock_create(&p->raw, &p->io);
+		r = open_sockets(&p->queue[i].raw, &p->queue[i].ways, &p->queue[i].io, &p->transit);
+	return r < 0 ? r : open_sockets(&p->raw, &p->ways, &p->io, &p->transit);
 }
 
 void path_fini(struct path *p)
@@ -52,8 +59,11 @@ void path_fini(struct path *p)
 	icmpsock_close(&p->icmp);
 	path_close_tun(p);
 	rawsock_destroy(p->raw);
-	for (uint32_t i = 0; i < p->n_queues; i++)
+	ways_destroy(p->ways);
+	for (uint32_t i = 0; i < p->n_queues; i++) {
 		rawsock_destroy(p->queue[i].raw);
+		ways_destroy(p->queue[i].ways);
+	}
 	free(p->queue);
 	path_init(p);
 }
@@ -73,8 +83,14 @@ void path_close_tun(struct path *p)
 
 int path_start(struct path *p, const struct path_start *s)
 {
-	const struct dataplane_params params = {
-		.loop = s->loop, .nat = s->nat, .raw = p->raw, .io = &p->io, .tun_lost = s->tun_lost, .ctx = s->ctx};
+	const struct dataplane_params params = {.loop = s->loop,
+						.nat = s->nat,
+						.raw = p->raw,
+						.ways = p->ways,
+						.io = &p->io,
+						.transit = &p->transit,
+						.tun_lost = s->tun_lost,
+						.ctx = s->ctx};
 	int r;
 
 	assert(!p->dataplane && path_has_tun(p));
@@ -115,12 +131,42 @@ static uint32_t icmp_interfaces(const struct natd_config *c, unsigned out[ICMPSO
 	return n;
 }
 
-void path_follow_interfaces(struct path *p, const struct natd_config *c)
+void path_forget_ways(struct path *p)
+{
+	atomic_fetch_add_explicit(&p->transit.generation, 1, memory_order_release);
+}
+
+int path_set_mark(struct path *p, uint32_t mark)
+{
+	int r = rawsock_set_mark(p->raw, mark);
+
+	for (uint32_t i = 0; i < p->n_queues && p->n_queues > 1 && r == 0; i++)
+		r = rawsock_set_mark(p->queue[i].raw, mark);
+	return r;
+}
+
+static void follow_transit(struct transit *t, const struct natd_config *c, const struct nat_policy *policy)
+{
+	unsigned outside = if_nametoindex(c->outside.interface);
+	bool is_known = outside != 0 || errno == ENODEV; /* else it could not be found out: the previous index stays */
+	bool is_one_armed = false;
+
+	for (uint32_t i = 0; i < c->inside.n_interfaces; i++)
+		is_one_armed = is_one_armed || strcmp(c->inside.interfaces[i], c->outside.interface) == 0;
+	if (is_known)
+		atomic_store(&t->outside, (int)outside);
+	atomic_store(&t->icmp_source, policy->icmp_source);
+	atomic_store(&t->is_one_armed, is_one_armed);
+}
+
+void path_follow_interfaces(struct path *p, const struct natd_config *c, const struct nat_policy *policy)
 {
 	unsigned from[ICMPSOCK_INTERFACES];
 	uint32_t n = icmp_interfaces(c, from);
 	int r;
 
+	follow_transit(&p->transit, c, policy);
+	path_forget_ways(p);
 	if (n == p->n_icmp_from && memcmp(from, p->icmp_from, n * sizeof(from[0])) == 0)
 		return;
 	memcpy(p->icmp_from, from, n * sizeof(from[0]));

@@ -23,9 +23,11 @@ struct path {
 	struct path_queue *queue; /* n_queues, at least one */
 	uint32_t n_queues;
 	struct rawsock *raw;   /* of the event loop's thread */
+	struct ways *ways;     /* likewise */
 	struct io_counters io; /* likewise */
 	struct icmpsock icmp;  /* fd -1: not open */
 	struct dataplane *dataplane;
+	struct transit transit;
 	unsigned icmp_from[ICMPSOCK_INTERFACES]; /* see path_follow_interfaces() */
 	uint32_t n_icmp_from;
 };
@@ -57,8 +59,12 @@ int path_serve(struct path *p);
 /* Stops serving packets; everything stays open. */
 void path_stop(struct path *p);
 
-/* Reads ICMP where the configured interfaces are now. */
-void path_follow_interfaces(struct path *p, const struct natd_config *c);
+/* Follows the host: reads ICMP where the configured interfaces are now, and sends by the outside one. `policy` is in force. */
+void path_follow_interfaces(struct path *p, const struct natd_config *c, const struct nat_policy *policy);
+/* Links, addresses or rules changed: ways are looked up again. */
+void path_forget_ways(struct path *p);
+/* The mark of what the raw sockets send; with CAP_NET_ADMIN. 0 or a negative errno. */
+int path_set_mark(struct path *p, uint32_t mark);
 
 /* What this thread and the workers have counted so far. */
 void path_counters(const struct path *p, struct io_counters *sum);

@@ -23,17 +23,27 @@
 #include "core/packet/packet.h"
 #include "vnet.h"
 
+/* The control message that ties a packet to its interface and source. */
+struct from {
+	union {
+		uint8_t bytes[CMSG_SPACE(sizeof(struct in_pktinfo))];
+		struct cmsghdr align;
+	};
+};
+
 struct rawsock {
 	int fd;
 	uint32_t n; /* packets queued */
 	uint32_t arena_used;
 	struct io_counters *counters;
-	rawsock_too_big_fn *too_big;
-	void *too_big_ctx;
+	rawsock_refused_fn *refused;
+	void *refused_ctx;
+	int outside;
 	struct nat_packet packets[RAWSOCK_BATCH];
 	struct mmsghdr messages[RAWSOCK_BATCH];
 	struct iovec iov[RAWSOCK_BATCH];
 	struct sockaddr_in to[RAWSOCK_BATCH];
+	struct from from[RAWSOCK_BATCH];
 	uint8_t arena[RAWSOCK_ARENA];
 };
 
@@ -45,13 +55,16 @@ static int open_socket(void)
 {
 	/* IPPROTO_RAW implies IP_HDRINCL and receives nothing. */
 	int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
+	/* What somebody tells the host about path MTUs must not count for packets in transit: it can be forged. */
+	const int no_path_mtu = IP_PMTUDISC_INTERFACE;
 	int size = RAWSOCK_SEND_BUFFER;
 	int err;
 
 	if (fd < 0)
 		return -errno;
-	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0 &&
-	    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) < 0) {
+	if (setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &no_path_mtu, sizeof(no_path_mtu)) < 0 ||
+	    (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0 &&
+	     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) < 0)) {
 		err = -errno;
 		close(fd);
 		return err;
@@ -62,9 +75,12 @@ static int open_socket(void)
 /* What is the same for every packet is set once. */
 static void prepare_messages(struct rawsock *r)
 {
-	uint32_t i;
+	for (uint32_t i = 0; i < RAWSOCK_BATCH; i++) {
+		struct cmsghdr *c = &r->from[i].align;
 
-	for (i = 0; i < RAWSOCK_BATCH; i++) {
+		c->cmsg_level = IPPROTO_IP;
+		c->cmsg_type = IP_PKTINFO;
+		c->cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo));
 		r->to[i].sin_family = AF_INET;
 		r->messages[i].msg_hdr = (struct msghdr){
 			.msg_name = &r->to[i],
@@ -103,15 +119,20 @@ void rawsock_destroy(struct rawsock *r)
 	free(r);
 }
 
-void rawsock_set_too_big(struct rawsock *r, rawsock_too_big_fn *fn, void *ctx)
+void rawsock_set_refused(struct rawsock *r, rawsock_refused_fn *fn, void *ctx)
 {
-	r->too_big = fn;
-	r->too_big_ctx = ctx;
+	r->refused = fn;
+	r->refused_ctx = ctx;
 }
 
-int rawsock_fd(const struct rawsock *r)
+int rawsock_set_mark(struct rawsock *r, uint32_t mark)
 {
-	return r->fd;
+	return setsockopt(r->fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0 ? -errno : 0;
+}
+
+void rawsock_set_outside(struct rawsock *r, int index)
+{
+	r->outside = index;
 }
 
 /* ---- sending ---- */
@@ -154,8 +175,8 @@ static uint32_t refused(struct rawsock *r, uint32_t i, int err)
 		return r->n - i;
 	}
 	r->counters->value[send_counter(err)]++;
-	if (err == EMSGSIZE && r->too_big)
-		r->too_big(r->too_big_ctx, &r->packets[i]);
+	if (r->refused)
+		r->refused(r->refused_ctx, &r->packets[i], err);
 	return 1;
 }
 
@@ -194,6 +215,19 @@ static uint8_t *keep_bytes(struct rawsock *r, const struct nat_packet *p, bool o
 	return copy;
 }
 
+static void tie_to_outside(struct rawsock *r, uint32_t i, bool is_tied)
+{
+	struct in_pktinfo info = {.ipi_ifindex = r->outside};
+	struct msghdr *m = &r->messages[i].msg_hdr;
+
+	m->msg_control = is_tied ? r->from[i].bytes : NULL;
+	m->msg_controllen = is_tied ? sizeof(r->from[i].bytes) : 0;
+	if (!is_tied)
+		return;
+	memcpy(&info.ipi_spec_dst.s_addr, (const uint8_t *)r->iov[i].iov_base + 12, sizeof(info.ipi_spec_dst.s_addr));
+	memcpy(CMSG_DATA(&r->from[i].align), &info, sizeof(info));
+}
+
 void rawsock_queue(struct rawsock *r, const struct nat_packet *p, bool owned)
 {
 	uint8_t *bytes;
@@ -211,6 +245,7 @@ void rawsock_queue(struct rawsock *r, const struct nat_packet *p, bool owned)
 	r->packets[i].csum_partial = false;
 	r->iov[i] = (struct iovec){bytes, p->len};
 	memcpy(&r->to[i].sin_addr.s_addr, bytes + 16, sizeof(r->to[i].sin_addr.s_addr));
+	tie_to_outside(r, i, p->to == NAT_TO_OUTSIDE);
 	if (r->n == RAWSOCK_BATCH)
 		rawsock_flush(r);
 }

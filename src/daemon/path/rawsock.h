@@ -21,15 +21,19 @@ enum {
 
 struct rawsock;
 
-/* A packet was larger than the MTU of its way (EMSGSIZE). `p` as it was queued, its bytes valid during the
+/* The kernel refused a packet with `err`, which is counted. `p` as it was queued, its bytes valid during the
  * call; nothing may be queued from within. */
-typedef void rawsock_too_big_fn(void *ctx, const struct nat_packet *p);
+typedef void rawsock_refused_fn(void *ctx, const struct nat_packet *p, int err);
 
 /* *out is the caller's to destroy. 0 or a negative errno (-EPERM: no CAP_NET_RAW). `counters` is borrowed. */
 int rawsock_create(struct rawsock **out, struct io_counters *counters);
 void rawsock_destroy(struct rawsock *r); /* NULL: nothing; what is queued is lost */
-void rawsock_set_too_big(struct rawsock *r, rawsock_too_big_fn *fn, void *ctx);
-int rawsock_fd(const struct rawsock *r); /* borrowed */
+void rawsock_set_refused(struct rawsock *r, rawsock_refused_fn *fn, void *ctx);
+/* The mark of all packets (SO_MARK; needs CAP_NET_ADMIN). 0 or a negative errno. */
+int rawsock_set_mark(struct rawsock *r, uint32_t mark);
+/* The interface, by index, that packets to the outside leave by, with their source as the source of the look-up; 0: any. For
+ * packets queued from now on. */
+void rawsock_set_outside(struct rawsock *r, int index);
 
 /*
  * Queues one packet (len >= 20, gso_size 0); a full batch is sent at once. For `owned` the bytes are copied

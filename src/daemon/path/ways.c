@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Where the kernel would send a packet in transit.
+ *
+ * Theory of operation. A table of WAYS entries, one place for each hash; a collision replaces. An entry is good for WAYS_KEEP_MS,
+ * or until `generation` moves: changes of routes are not followed as events, since a host with a full routing table changes it all
+ * the time. What cannot be looked up now is WAY_UNKNOWN: the packet then goes to the kernel bound to the
+ * outside interface, which is safe, and its successors are looked up.
+ *
+ * The look-up names the source where it is the host's own (the kernel refuses others there), so rules by source count.
+ *
+ * Neighbours. Packets that wait for ARP stay charged to the socket that sent them. So a next hop whose link address is not known
+ * gets WAYS_UNRESOLVED packets a second, enough to have it found; after that the kernel's neighbour table is asked.
+ */
+#include "ways.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/neighbour.h>
+#include <net/if.h>
+#include <stdlib.h>
+
+#include "core/packet/packet.h"
+#include "daemon/kernel/netlink.h"
+
+enum {
+	WAYS = 2048,
+	WAYS_SHIFT = 32 - 11,
+	LINKS = 8,
+	RESOLVED_MS = 2000, /* that long a found neighbour is not asked for again */
+	MISSING_MS = 10,
+	SECOND_MS = 1000,
+	NEIGHBOUR_VALID = NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_PROBE | NUD_STALE | NUD_DELAY,
+};
+
+_Static_assert(WAYS == 1u << (32 - WAYS_SHIFT), "the hash fits the table");
+_Static_assert(sizeof(struct way) == 32, "two in a cache line");
+
+struct link_kind {
+	int index;
+	uint32_t generation;
+	bool has_neighbours;
+};
+
+struct ways {
+	const struct transit *transit;
+	struct netlink *netlink;
+	uint32_t now_ms;
+	uint32_t generation;
+	unsigned lookups; /* left in this burst */
+	struct link_kind links[LINKS];
+	unsigned next_link;
+	struct way unknown;
+	struct way way[WAYS];
+};
+
+int ways_create(struct ways **out, const struct transit *transit)
+{
+	struct ways *w = calloc(1, sizeof(*w));
+	int r;
+
+	*out = NULL;
+	if (!w)
+		return -ENOMEM;
+	w->transit = transit;
+	r = netlink_open(&w->netlink);
+	if (r < 0) {
+		free(w);
+		return r;
+	}
+	*out = w;
+	return 0;
+}
+
+void ways_destroy(struct ways *w)
+{
+	if (!w)
+		return;
+	netlink_close(w->netlink);
+	free(w);
+}
+
+void ways_begin(struct ways *w, uint64_t now_ms)
+{
+	w->now_ms = (uint32_t)now_ms;
+	w->lookups = WAYS_LOOKUPS;
+	/* 0 is an entry that was never filled. */
+	w->generation = atomic_load_explicit(&w->transit->generation, memory_order_acquire) + 1;
+}
+
+static struct way *place_of(const struct ways *w, uint32_t address)
+{
+	union {
+		const struct way *read;
+		struct way *write;
+	} u = {.read = &w->way[(address * 2654435761u) >> WAYS_SHIFT]};
+
+	return u.write;
+}
+
+static bool may_ask(struct ways *w)
+{
+	if (w->lookups == 0)
+		return false;
+	w->lookups--;
+	return true;
+}
+
+/* ---- routes ---- */
+
+static bool has_neighbours(struct ways *w, int index)
+{
+	struct netlink_link link;
+	struct link_kind *k;
+
+	for (unsigned i = 0; i < LINKS; i++) {
+		if (w->links[i].index == index && w->links[i].generation == w->generation)
+			return w->links[i].has_neighbours;
+	}
+	k = &w->links[w->next_link++ % LINKS];
+	*k = (struct link_kind){.index = index, .generation = w->generation};
+	k->has_neighbours = netlink_link_get_index(w->netlink, index, &link) == 0 &&
+			    !(link.flags & (IFF_NOARP | IFF_LOOPBACK | IFF_POINTOPOINT));
+	return k->has_neighbours;
+}
+
+static enum way_state state_of_error(int err)
+{
+	switch (err) {
+	case ENETUNREACH:
+		return WAY_NO_NET;
+	case EHOSTUNREACH:
+		return WAY_NO_HOST;
+	case EACCES:
+		return WAY_PROHIBITED;
+	case EINVAL:
+		return WAY_BLACKHOLE;
+	default:
+		return WAY_UNKNOWN; /* of the look-up, not of the route */
+	}
+}
+
+static enum way_state judge(const struct ways *w, const struct nat_packet *p, int out)
+{
+	int outside = atomic_load_explicit(&w->transit->outside, memory_order_relaxed);
+
+	if (p->to == NAT_TO_OUTSIDE)
+		return out == outside ? WAY_OPEN : WAY_ELSEWHERE;
+	if (out == outside && !atomic_load_explicit(&w->transit->is_one_armed, memory_order_relaxed))
+		return WAY_ELSEWHERE;
+	return WAY_OPEN;
+}
+
+/* The kernel refuses a source that is not the host's own (EINVAL or ENETUNREACH, by version): then the way without it. */
+static int ask_route(struct ways *w, const struct nat_packet *p, uint32_t address, struct netlink_way *found)
+{
+	int r = -EINVAL;
+
+	if (p->to == NAT_TO_OUTSIDE)
+		r = netlink_way_from(w->netlink, load32(p->data + 12), address, found);
+	return r == -EINVAL || r == -ENETUNREACH ? netlink_way_from(w->netlink, 0, address, found) : r;
+}
+
+static void look_up(struct ways *w, const struct nat_packet *p, uint32_t address, struct way *way)
+{
+	struct netlink_way found;
+	bool no_outside =
+		p->to == NAT_TO_OUTSIDE && atomic_load_explicit(&w->transit->outside, memory_order_relaxed) == 0;
+	int r = no_outside ? -ENETUNREACH : ask_route(w, p, address, &found);
+	const struct way before = *way;
+
+	*way = (struct way){.address = address, .looked_ms = w->now_ms, .generation = w->generation};
+	if (r < 0) {
+		way->state = (uint8_t)state_of_error(-r);
+		return;
+	}
+	way->out = found.out;
+	way->mtu = found.mtu > UINT16_MAX ? 0 : (uint16_t)found.mtu;
+	way->state = (uint8_t)judge(w, p, found.out);
+	if (way->state == WAY_OPEN && has_neighbours(w, found.out))
+		way->next_hop = found.via ? found.via : address;
+	if (before.address == address && before.out == way->out && before.next_hop == way->next_hop) {
+		way->asked_ms = before.asked_ms;
+		way->second_ms = before.second_ms;
+		way->sent = before.sent;
+		way->neighbour = before.neighbour;
+	}
+}
+
+static bool is_fresh(const struct ways *w, const struct way *way, uint32_t address)
+{
+	return way->address == address && way->generation == w->generation && w->now_ms - way->looked_ms < WAYS_KEEP_MS;
+}
+
+struct way *ways_find(struct ways *w, const struct nat_packet *p)
+{
+	uint32_t address = load32(p->data + 16);
+	struct way *way = place_of(w, address);
+
+	assert(p->to == NAT_TO_OUTSIDE || p->to == NAT_TO_INSIDE);
+	if (is_fresh(w, way, address))
+		return way;
+	if (may_ask(w)) {
+		look_up(w, p, address, way);
+		return way;
+	}
+	w->unknown = (struct way){.address = address};
+	return &w->unknown;
+}
+
+uint16_t ways_mtu(const struct ways *w, uint32_t address)
+{
+	const struct way *way = place_of(w, address);
+
+	return is_fresh(w, way, address) && way->state == WAY_OPEN ? way->mtu : 0;
+}
+
+/* ---- neighbours ---- */
+
+/* What the last answer says, asked again when it is old: a missing neighbour may come any moment. Without a question left in this
+ * burst the last answer counts. */
+static enum way_neighbour neighbour_of(struct ways *w, struct way *way)
+{
+	uint32_t keep_ms = way->neighbour == NEIGHBOUR_RESOLVED ? RESOLVED_MS : MISSING_MS;
+	int state;
+
+	if (way->neighbour != NEIGHBOUR_NEVER_ASKED && w->now_ms - way->asked_ms < keep_ms)
+		return (enum way_neighbour)way->neighbour;
+	if (may_ask(w)) {
+		state = netlink_neighbour(w->netlink, way->out, way->next_hop);
+		way->neighbour = state > 0 && (state & NEIGHBOUR_VALID) ? NEIGHBOUR_RESOLVED : NEIGHBOUR_MISSING;
+		way->asked_ms = w->now_ms;
+	}
+	return (enum way_neighbour)way->neighbour;
+}
+
+enum way_admission ways_admit(struct ways *w, struct way *way, bool is_large)
+{
+	if (way->state == WAY_UNKNOWN)
+		return ADMIT_TO_RESOLVE;
+	if (way->next_hop == 0 || (way->neighbour == NEIGHBOUR_RESOLVED && w->now_ms - way->asked_ms < RESOLVED_MS))
+		return ADMIT;
+	if (w->now_ms - way->second_ms >= SECOND_MS) {
+		way->second_ms = w->now_ms;
+		way->sent = 0;
+	}
+	if (way->sent < WAYS_UNRESOLVED && !(is_large && way->sent > 0)) {
+		way->sent = is_large ? WAYS_UNRESOLVED : (uint8_t)(way->sent + 1) & 63;
+		return ADMIT_TO_RESOLVE;
+	}
+	switch (neighbour_of(w, way)) {
+	case NEIGHBOUR_RESOLVED:
+		return ADMIT;
+	case NEIGHBOUR_NEVER_ASKED:
+		return ADMIT_TO_RESOLVE;
+	case NEIGHBOUR_MISSING:
+		break;
+	}
+	return ADMIT_NOT;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Where the kernel would send a packet in transit, known before it is sent: by which interface, up to which size, or why not.
+ * A cache over rtnetlink, one for each lane, so no lock; a look-up is one request to the kernel, and a burst makes only a few
+ * (WAYS_LOOKUPS). Addresses in host byte order, times in milliseconds.
+ */
+#ifndef NATD_DAEMON_WAYS_H
+#define NATD_DAEMON_WAYS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/nat/nat.h"
+
+enum {
+	WAYS_LOOKUPS = 16,   /* questions to the kernel in one burst, at most */
+	WAYS_KEEP_MS = 1000, /* then it is looked up again; a change of links, addresses or rules is followed at once */
+	WAYS_UNRESOLVED = 4, /* packets a second to a next hop whose link address is not known */
+};
+
+enum way_state {
+	WAY_UNKNOWN, /* not looked up yet: more destinations at a time than WAYS_LOOKUPS */
+	WAY_OPEN,
+	WAY_NO_NET,	/* no route, or no outside interface */
+	WAY_NO_HOST,	/* an `unreachable` route */
+	WAY_PROHIBITED, /* a `prohibit` route */
+	WAY_BLACKHOLE,
+	WAY_ELSEWHERE, /* by another interface than the packet's direction allows */
+};
+
+enum way_neighbour { NEIGHBOUR_NEVER_ASKED, NEIGHBOUR_RESOLVED, NEIGHBOUR_MISSING };
+
+struct way {
+	uint32_t address;
+	uint32_t next_hop; /* 0: no neighbour has to be found (a tunnel) */
+	uint32_t looked_ms;
+	uint32_t asked_ms;  /* when the kernel was asked for the neighbour */
+	uint32_t second_ms; /* since when `sent` counts */
+	uint32_t generation;
+	int32_t out;
+	uint16_t mtu;	       /* of the route; 0: the interface's */
+	uint8_t state;	       /* enum way_state */
+	uint8_t sent : 6;      /* while the next hop was not known */
+	uint8_t neighbour : 2; /* enum way_neighbour, of the last answer */
+};
+
+/* What all lanes know of the host. Written by the loop's thread, read by all. */
+struct transit {
+	atomic_uint generation;	  /* counts changes of links, addresses and rules */
+	atomic_int outside;	  /* interface index; 0: not there */
+	atomic_uint icmp_source;  /* the gateway's own inside address; 0: none */
+	atomic_bool is_one_armed; /* the outside interface is an inside one as well */
+};
+
+struct ways;
+
+/* 0 or a negative errno. `transit` is borrowed. */
+int ways_create(struct ways **out, const struct transit *transit);
+void ways_destroy(struct ways *w); /* NULL: nothing */
+
+/* A burst begins: it may ask the kernel again. */
+void ways_begin(struct ways *w, uint64_t now_ms);
+
+/* The way of a translated packet. Valid until the next call. */
+struct way *ways_find(struct ways *w, const struct nat_packet *p);
+/* The MTU of a route that is in the cache; 0: not known, or the interface's. */
+uint16_t ways_mtu(const struct ways *w, uint32_t address);
+
+/* May a packet go to the kernel? A host without an answer must not fill the socket's buffer with packets that wait for it. */
+enum way_admission {
+	ADMIT_NOT,
+	ADMIT_TO_RESOLVE, /* its next hop is not known: it goes to have it found */
+	ADMIT,
+};
+/* Asks the kernel for the neighbour if it must and may. `is_large`: a super-packet, of which one a second may wait. */
+enum way_admission ways_admit(struct ways *w, struct way *way, bool is_large);
+
+#endif
