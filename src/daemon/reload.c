@@ -51,13 +51,19 @@ static void say_report(const struct outcome *o, const struct config_report *repo
 
 /* ---- applying ---- */
 
-static int apply_routing(struct natd *n, const struct setup *s)
+int natd_apply_routing(struct natd *n, const struct setup *s)
 {
-	int r;
+	int r, marked = 0;
 
 	privs_raise(&n->sandbox.privs);
 	r = routing_apply(n->routing, s->config, &s->facts, s->steering);
+	if (r == 0)
+		marked = path_set_mark(&n->path, routing_mark(n->routing));
 	privs_lower(&n->sandbox.privs);
+	if (marked < 0)
+		log_write(LEVEL_WARNING, SUB_DATA, -marked,
+			  "cannot mark the packets that natd sends: the kernel's own ICMP errors about them leave "
+			  "untranslated");
 	n->control.is_routed = r == 0;
 	return r;
 }
@@ -65,14 +71,14 @@ static int apply_routing(struct natd *n, const struct setup *s)
 /* Back to the present setup, after `why` kept a new one out. */
 static void go_back(struct natd *n)
 {
-	if (apply_routing(n, n->setup) < 0)
+	if (natd_apply_routing(n, n->setup) < 0)
 		log_error(SUB_ROUTING, "%s", routing_error(n->routing));
 }
 
 /* Puts `s` in the place of the present setup, or leaves everything as it is. */
 static bool apply(struct natd *n, struct setup *s, const struct outcome *o, struct nat_reconfigure_report *report)
 {
-	if (apply_routing(n, s) < 0) {
+	if (natd_apply_routing(n, s) < 0) {
 		say(o, "%s: nothing was changed", routing_error(n->routing));
 		go_back(n);
 		return false;
@@ -83,7 +89,7 @@ static bool apply(struct natd *n, struct setup *s, const struct outcome *o, stru
 		go_back(n);
 		return false;
 	}
-	path_follow_interfaces(&n->path, s->config, &s->policy);
+	path_follow_interfaces(&n->path, &s->facts, &s->policy);
 	return true;
 }
 
@@ -182,8 +188,8 @@ static void log_say(void *ctx, const char *line)
 /* Only rules or routes can have changed: what is missing is put back. */
 static void repair(struct natd *n)
 {
-	path_follow_interfaces(&n->path, n->config, &n->setup->policy);
-	if (apply_routing(n, n->setup) < 0)
+	path_follow_interfaces(&n->path, &n->setup->facts, &n->setup->policy);
+	if (natd_apply_routing(n, n->setup) < 0)
 		log_error(SUB_ROUTING, "%s", routing_error(n->routing));
 	else if (routing_changes(n->routing) > 0)
 		log_notice(SUB_ROUTING, "somebody changed rules, routes or settings of natd: put back %" PRIu32,
@@ -220,6 +226,6 @@ void natd_scan_ports(struct natd *n)
 {
 	if (!path_has_tun(&n->path) || (!setup_scan_ports(n->setup, n->netlink) && n->control.is_routed))
 		return;
-	if (apply_routing(n, n->setup) < 0)
+	if (natd_apply_routing(n, n->setup) < 0)
 		log_error(SUB_ROUTING, "%s", routing_error(n->routing));
 }

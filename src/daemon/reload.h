@@ -10,6 +10,7 @@
 
 struct natd;
 struct nat_reconfigure_report;
+struct setup;
 
 /* Says one line of the outcome: an error, or a warning ("FILE:LINE: warning: ..."). */
 typedef void reload_say_fn(void *ctx, const char *line);
@@ -20,6 +21,9 @@ bool natd_reload(struct natd *n, reload_say_fn *say, void *ctx, struct nat_recon
 
 /* Applies the present configuration to the host as it is now: after netlink reported a change. */
 void natd_refresh(struct natd *n);
+
+/* Makes the host's routing that of `s`, and marks what natd sends. 0 or a negative errno: see routing_error(). */
+int natd_apply_routing(struct natd *n, const struct setup *s);
 
 /* Looks for ports that the host took or gave up, and steers packets accordingly. */
 void natd_scan_ports(struct natd *n);

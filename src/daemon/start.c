@@ -130,7 +130,7 @@ static enum natd_exit start_devices(struct natd *n)
 		log_write(LEVEL_ERROR, SUB_DATA, -r, "cannot open a raw socket to read ICMP");
 		return NATD_EXIT_SYSTEM;
 	}
-	path_follow_interfaces(&n->path, c, &n->setup->policy);
+	path_follow_interfaces(&n->path, &n->setup->facts, &n->setup->policy);
 	return NATD_EXIT_OK;
 }
 
@@ -221,7 +221,6 @@ static enum natd_exit start_routing(struct natd *n)
 {
 	const struct setup *s = n->setup;
 	char path[RUNDIR_PATH_MAX];
-	int r;
 
 	n->routing = routing_create(n->netlink, rundir_beside(s->config->control.socket, "routing", path));
 	if (!n->routing) {
@@ -230,14 +229,10 @@ static enum natd_exit start_routing(struct natd *n)
 	}
 	n->control.netlink = n->netlink;
 	n->control.routing = n->routing;
-	privs_raise(&n->sandbox.privs);
-	r = routing_apply(n->routing, s->config, &s->facts, s->steering);
-	privs_lower(&n->sandbox.privs);
-	if (r < 0) {
+	if (natd_apply_routing(n, s) < 0) {
 		log_error(SUB_ROUTING, "%s", routing_error(n->routing));
 		return NATD_EXIT_SYSTEM;
 	}
-	n->control.is_routed = true;
 	return NATD_EXIT_OK;
 }
 

@@ -227,3 +227,111 @@ def test_rule_by_source_is_followed(lab, start_natd, second, protocol):
                 sock.sendto(b"x", (SERVER, 8000))
                 there.wait(lambda packet: UDP in packet and packet.src == "198.18.0.1")
         assert [packet for packet in wrong.so_far() if SERVER in (packet.src, packet.dst)] == []
+
+
+# ---- fault 1: what the kernel says about natd's packets ----
+
+DEAD = "10.8.0.77"
+FORWARD = {"more": f'forwards = ( {{ name = "dead"; protocol = [ "tcp", "udp" ]; port = 80; to = "{DEAD}:8080"; }} );'}
+REJECTS = [("net-unreachable", 0), ("host-unreachable", 1), ("net-prohibited", 9), ("host-prohibited", 10),
+           ("admin-prohibited", 13)]
+
+
+def rejecting(lab, address, code):
+    """The host's firewall refuses what it sends there."""
+    rules = ("table ip t {\nchain c {\ntype filter hook output priority 0\n"
+             f"ip daddr {address} reject with icmp {code}\n}}\n}}\n")
+    lab.gateway.run("nft", "-f", "-", input=rules)
+
+
+@pytest.mark.parametrize("offload", ["true", "false"])
+def test_dead_inside_host_is_told_outside_by_natd_address(lab, start_natd, offload):
+    """The kernel's 3/1 after ARP: translated back, with no inside address in it."""
+    config = FORWARD["more"] + f"tun = {{ offload = {offload}; }};"
+    start_natd({"more": config})
+    with lab.server.udp() as sock, lab.server.capture() as seen:
+        sock.sendto(b"x" * 20, (Lab.OUTSIDE, 80))
+        error = seen.wait(lambda packet: is_error(packet, 1), timeout=10)
+        assert error.src == Lab.OUTSIDE
+        assert addresses(quote(error)) == (SERVER, Lab.OUTSIDE, sock.getsockname()[1], 80)
+        no_inside_address_in(seen)
+
+
+def test_dead_outside_neighbour_is_told_inside(lab, start_natd):
+    start_natd()
+    with lab.client.udp() as sock, lab.client.capture() as seen:
+        sock.sendto(b"x" * 20, ("203.0.113.99", 9))
+        error = seen.wait(lambda packet: is_error(packet, 1), timeout=10)
+        assert (error.src, error.dst) == (Lab.GATEWAY_INSIDE, CLIENT)
+        assert addresses(quote(error)) == (CLIENT, "203.0.113.99", sock.getsockname()[1], 9)
+
+
+@pytest.mark.parametrize("name, code", REJECTS)
+def test_reject_of_the_firewall_is_told_inside(lab, start_natd, name, code):
+    natd = start_natd()
+    rejecting(lab, SERVER, name)
+    with lab.client.udp() as sock, lab.client.capture() as seen:
+        sock.sendto(b"x" * 20, (SERVER, 9))
+        error = seen.wait(lambda packet: is_error(packet, code))
+        assert (error.src, error.dst) == (Lab.GATEWAY_INSIDE, CLIENT)
+        assert addresses(quote(error)) == (CLIENT, SERVER, sock.getsockname()[1], 9)
+    assert natd.counters()["errors_kernel"] == 1
+
+
+@pytest.mark.parametrize("name, code", REJECTS)
+def test_reject_of_the_firewall_is_told_outside(lab, start_natd, name, code):
+    start_natd(FORWARD)
+    rejecting(lab, DEAD, name)
+    with lab.server.udp() as sock, lab.server.capture() as seen:
+        sock.sendto(b"x" * 20, (Lab.OUTSIDE, 80))
+        error = seen.wait(lambda packet: is_error(packet, code))
+        assert error.src == Lab.OUTSIDE
+        assert addresses(quote(error)) == (SERVER, Lab.OUTSIDE, sock.getsockname()[1], 80)
+        no_inside_address_in(seen)
+
+
+@pytest.mark.parametrize("route, code", [("unreachable", 1), ("prohibit", 13)])
+def test_closed_way_inside_is_told_outside(lab, start_natd, route, code):
+    start_natd(FORWARD)
+    lab.gateway.run("ip", "route", "add", route, f"{DEAD}/32")
+    with lab.server.udp() as sock, lab.server.capture() as seen:
+        sock.sendto(b"x" * 20, (Lab.OUTSIDE, 80))
+        error = seen.wait(lambda packet: is_error(packet, code))
+        assert addresses(quote(error)) == (SERVER, Lab.OUTSIDE, sock.getsockname()[1], 80)
+        no_inside_address_in(seen)
+
+
+def test_smaller_route_inside_is_told_outside(lab, start_natd):
+    start_natd(FORWARD)
+    lab.gateway.run("ip", "route", "add", f"{DEAD}/32", "dev", "lan0", "mtu", "1000")
+    with lab.server.udp() as sock, lab.server.capture() as seen:
+        sends_whole(sock)
+        sock.sendto(some_bytes(1400), (Lab.OUTSIDE, 80))
+        error = seen.wait(lambda packet: is_error(packet, 4))
+        assert error[ICMP].nexthopmtu == 1000
+        assert addresses(quote(error)) == (SERVER, Lab.OUTSIDE, sock.getsockname()[1], 80)
+        no_inside_address_in(seen)
+
+
+# ---- faults 8 and 9 ----
+
+def test_redirect_is_not_followed(lab, start_natd, second):
+    """One that quotes an echo, from the router's address, to a gateway that an attacker chose."""
+    start_natd()
+    lab.gateway.run("ping", "-c1", "-W2", SERVER)
+    quoted = IP(src=Lab.OUTSIDE, dst=SERVER, ttl=60) / ICMP(type=8, id=7, seq=1) / (b"x" * 8)
+    lab.router.send_ip(IP(src=Lab.ROUTER, dst=Lab.OUTSIDE) / ICMP(type=5, code=1, gw="203.0.113.66") / quoted)
+    lab.gateway.run("ping", "-c1", "-W2", SERVER)
+    assert "203.0.113.66" not in lab.gateway.run("ip", "route", "get", SERVER).stdout
+
+
+def test_ttl_255_is_passed_through_the_tun(lab, start_natd):
+    """Of a super-packet of the gateway's own to a pool address: forwarding must not make it 0."""
+    start_natd({"addresses": '[ "203.0.113.40" ]',
+                "more": f'forwards = ( {{ name = "dns"; protocol = "udp"; port = 53; to = "{CLIENT}:5353"; }} );'})
+    with lab.client.udp(port=5353) as receiver, lab.gateway.udp() as sender:
+        sender.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 255)
+        for _ in range(3):  # the first may wait for ARP, in segments
+            sender.setsockopt(SOL_UDP, UDP_SEGMENT, 1000)
+            sender.sendto(some_bytes(10000), ("203.0.113.40", 53))
+            assert b"".join(receiver.recv(65536) for _ in range(10)) == some_bytes(10000)

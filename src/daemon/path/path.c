@@ -4,7 +4,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -118,14 +117,14 @@ void path_stop(struct path *p)
 /* ---- the host ---- */
 
 /* The interfaces by which ICMP for a shared address comes, as they are now; their number. */
-static uint32_t icmp_interfaces(const struct natd_config *c, unsigned out[ICMPSOCK_INTERFACES])
+static uint32_t icmp_interfaces(const struct host_facts *f, unsigned out[ICMPSOCK_INTERFACES])
 {
 	uint32_t n = 0;
 
-	out[n] = if_nametoindex(c->outside.interface);
+	out[n] = (unsigned)f->outside.index;
 	n += out[n] != 0;
-	for (uint32_t i = 0; i < c->inside.n_interfaces && n < ICMPSOCK_INTERFACES; i++) {
-		out[n] = if_nametoindex(c->inside.interfaces[i]);
+	for (uint32_t i = 0; i < f->n_inside && n < ICMPSOCK_INTERFACES; i++) {
+		out[n] = (unsigned)f->inside[i].index;
 		n += out[n] != 0;
 	}
 	return n;
@@ -138,34 +137,36 @@ void path_forget_ways(struct path *p)
 
 int path_set_mark(struct path *p, uint32_t mark)
 {
-	int r = rawsock_set_mark(p->raw, mark);
+	int r = 0;
 
+	if (mark == p->mark)
+		return 0;
+	r = rawsock_set_mark(p->raw, mark);
 	for (uint32_t i = 0; i < p->n_queues && p->n_queues > 1 && r == 0; i++)
 		r = rawsock_set_mark(p->queue[i].raw, mark);
+	if (r == 0)
+		p->mark = mark;
 	return r;
 }
 
-static void follow_transit(struct transit *t, const struct natd_config *c, const struct nat_policy *policy)
+static void follow_transit(struct transit *t, const struct host_facts *f, const struct nat_policy *policy)
 {
-	unsigned outside = if_nametoindex(c->outside.interface);
-	bool is_known = outside != 0 || errno == ENODEV; /* else it could not be found out: the previous index stays */
 	bool is_one_armed = false;
 
-	for (uint32_t i = 0; i < c->inside.n_interfaces; i++)
-		is_one_armed = is_one_armed || strcmp(c->inside.interfaces[i], c->outside.interface) == 0;
-	if (is_known)
-		atomic_store(&t->outside, (int)outside);
+	for (uint32_t i = 0; i < f->n_inside; i++)
+		is_one_armed = is_one_armed || f->inside[i].index == f->outside.index;
+	atomic_store(&t->outside, f->outside.index);
 	atomic_store(&t->icmp_source, policy->icmp_source);
 	atomic_store(&t->is_one_armed, is_one_armed);
 }
 
-void path_follow_interfaces(struct path *p, const struct natd_config *c, const struct nat_policy *policy)
+void path_follow_interfaces(struct path *p, const struct host_facts *facts, const struct nat_policy *policy)
 {
 	unsigned from[ICMPSOCK_INTERFACES];
-	uint32_t n = icmp_interfaces(c, from);
+	uint32_t n = icmp_interfaces(facts, from);
 	int r;
 
-	follow_transit(&p->transit, c, policy);
+	follow_transit(&p->transit, facts, policy);
 	path_forget_ways(p);
 	if (n == p->n_icmp_from && memcmp(from, p->icmp_from, n * sizeof(from[0])) == 0)
 		return;
@@ -174,7 +175,7 @@ void path_follow_interfaces(struct path *p, const struct natd_config *c, const s
 	r = icmpsock_listen(&p->icmp, from, n);
 	if (r < 0)
 		log_write(LEVEL_ERROR, SUB_DATA, -r, "cannot read ICMP on %s: pings and errors are lost",
-			  c->outside.interface);
+			  facts->outside.name);
 }
 
 void path_counters(const struct path *p, struct io_counters *sum)

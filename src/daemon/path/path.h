@@ -15,9 +15,8 @@
 #include "dataplane.h"
 #include "icmpsock.h"
 #include "iocounter.h"
+#include "daemon/setup/build_policy.h"
 #include "rawsock.h"
-
-struct natd_config;
 
 struct path {
 	struct path_queue *queue; /* n_queues, at least one */
@@ -28,6 +27,7 @@ struct path {
 	struct icmpsock icmp;  /* fd -1: not open */
 	struct dataplane *dataplane;
 	struct transit transit;
+	uint32_t mark;				 /* of the raw sockets */
 	unsigned icmp_from[ICMPSOCK_INTERFACES]; /* see path_follow_interfaces() */
 	uint32_t n_icmp_from;
 };
@@ -59,8 +59,8 @@ int path_serve(struct path *p);
 /* Stops serving packets; everything stays open. */
 void path_stop(struct path *p);
 
-/* Follows the host: reads ICMP where the configured interfaces are now, and sends by the outside one. `policy` is in force. */
-void path_follow_interfaces(struct path *p, const struct natd_config *c, const struct nat_policy *policy);
+/* Follows the host: reads ICMP where the interfaces are now, and sends by the outside one. `policy` is in force. */
+void path_follow_interfaces(struct path *p, const struct host_facts *facts, const struct nat_policy *policy);
 /* Links, addresses or rules changed: ways are looked up again. */
 void path_forget_ways(struct path *p);
 /* The mark of what the raw sockets send; with CAP_NET_ADMIN. 0 or a negative errno. */
