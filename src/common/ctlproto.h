@@ -39,7 +39,8 @@ enum ctl_type {
 	CTL_RELOAD = 11,
 	CTL_DOCTOR = 12,
 	CTL_MONITOR = 13,
-	CTL_EXPLAIN = 14,
+	CTL_EXPLAIN = 14, /* reserved */
+	CTL_WHO = 15,
 
 	CTL_R_HELLO = 129,
 	CTL_R_END = 130,   /* the request is done */

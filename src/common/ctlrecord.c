@@ -318,6 +318,22 @@ bool ctl_filter_matches(const struct ctl_filter *f, const struct ctl_entry *e)
 
 /* ---- mappings, forwards, pools ---- */
 
+bool ctl_put_who(struct ctl_writer *w, const struct ctl_who *q)
+{
+	size_t begin = ctl_frame_begin(w, CTL_WHO);
+
+	put_endpoint(w, &q->outside);
+	ctl_put_u8(w, q->protocol);
+	return ctl_frame_end(w, begin);
+}
+
+bool ctl_get_who(struct ctl_reader *r, struct ctl_who *q)
+{
+	q->outside = get_endpoint(r);
+	q->protocol = ctl_get_u8(r);
+	return !r->bad && r->left == 0;
+}
+
 void ctl_put_mapping_body(struct ctl_writer *w, const struct ctl_mapping *m)
 {
 	ctl_put_u8(w, m->protocol);

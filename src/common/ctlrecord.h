@@ -108,6 +108,14 @@ struct ctl_tuple {
 void ctl_entry_tuples(const struct ctl_entry *e, struct ctl_tuple tuple[2]);
 bool ctl_filter_matches(const struct ctl_filter *f, const struct ctl_entry *e);
 
+/* Who: which inside endpoint has this outside endpoint now. Answered with mappings. */
+struct ctl_who {
+	struct ctl_endpoint outside;
+	uint8_t protocol; /* 0: TCP, UDP and ICMP */
+};
+bool ctl_put_who(struct ctl_writer *w, const struct ctl_who *q);
+bool ctl_get_who(struct ctl_reader *r, struct ctl_who *q);
+
 struct ctl_mapping {
 	uint8_t protocol;
 	struct ctl_endpoint inside, outside;

@@ -85,6 +85,8 @@ static void send_request(int fd, const struct client_query *q)
 	ctl_put_hello(&w, &hello);
 	if (q->subscribe)
 		ctl_put_subscribe(&w, q->subscribe);
+	else if (q->who)
+		ctl_put_who(&w, q->who);
 	else
 		ctl_put_request(&w, q->type, q->filter);
 	while (w.len > 0) {

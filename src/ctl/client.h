@@ -15,6 +15,7 @@ struct client_query {
 	enum ctl_type type;
 	const struct ctl_filter *filter;       /* NULL: a request without one */
 	const struct ctl_subscribe *subscribe; /* of CTL_MONITOR */
+	const struct ctl_who *who;	       /* of CTL_WHO */
 	bool is_endless;  /* goes on until SIGINT, however long natd is silent; output is flushed as it comes */
 	const bool *stop; /* set by the record function that wants no more (and returns false); NULL: none does */
 };

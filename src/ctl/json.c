@@ -219,6 +219,24 @@ bool json_print_history(FILE *f, const struct ctl_event *e, uint64_t ended_ago_s
 	return print_line(f, o, ENTRY_MEMBERS + 3);
 }
 
+static json_t *make_time(uint64_t time_us)
+{
+	return time_us ? json_real((double)time_us / 1e6) : json_null();
+}
+
+bool json_print_holder(FILE *f, const struct ctl_mapping *m, uint64_t since_us, uint64_t until_us)
+{
+	json_t *o = json_object();
+	char name[4];
+
+	json_object_set_new(o, "protocol", json_string(names_protocol(m->protocol, name)));
+	json_object_set_new(o, "inside", make_endpoint(&m->inside, m->protocol));
+	json_object_set_new(o, "outside", make_endpoint(&m->outside, m->protocol));
+	json_object_set_new(o, "since", make_time(since_us));
+	json_object_set_new(o, "until", make_time(until_us));
+	return print_line(f, o, 5);
+}
+
 bool json_print_lost(FILE *f, uint64_t count)
 {
 	json_t *o = json_object();
@@ -374,6 +392,12 @@ bool json_print_event(FILE *f, const struct ctl_event *e)
 bool json_print_history(FILE *f, const struct ctl_event *e, uint64_t ended_ago_s)
 {
 	(void)f, (void)e, (void)ended_ago_s;
+	return false;
+}
+
+bool json_print_holder(FILE *f, const struct ctl_mapping *m, uint64_t since_us, uint64_t until_us)
+{
+	(void)f, (void)m, (void)since_us, (void)until_us;
 	return false;
 }
 

@@ -18,6 +18,8 @@ bool json_is_built_in(void);
 bool json_print_entry(FILE *f, const struct ctl_entry *e);
 bool json_print_event(FILE *f, const struct ctl_event *e);
 bool json_print_history(FILE *f, const struct ctl_event *e, uint64_t ended_ago_s);
+/* Times are microseconds since the epoch; 0: not known. */
+bool json_print_holder(FILE *f, const struct ctl_mapping *m, uint64_t since_us, uint64_t until_us);
 bool json_print_lost(FILE *f, uint64_t count);
 bool json_print_mapping(FILE *f, const struct ctl_mapping *m);
 

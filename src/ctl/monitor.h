@@ -10,6 +10,8 @@
 
 /* Target: a struct monitor_choice. */
 extern const struct option_set monitor_options;
+/* Target: a struct who_choice of cmd_who.c. */
+extern const struct option_set who_options;
 
 struct monitor_choice {
 	uint32_t kinds; /* 1 << enum ctl_event_kind */

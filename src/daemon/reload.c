@@ -95,6 +95,16 @@ static bool apply(struct natd *n, struct setup *s, const struct outcome *o, stru
 
 /* ---- a new configuration ---- */
 
+/* For those who watch events. */
+static void record_reload(struct natd *n, const struct nat_reconfigure_report *report)
+{
+	struct event e = {.type = EVENT_CONFIG};
+
+	snprintf(e.text, sizeof(e.text), "reloaded: %" PRIu32 " sessions kept, %" PRIu32 " ended", report->kept,
+		 report->ended);
+	event_append(nat_events(n->nat), &e);
+}
+
 /* What cannot change: a line for each that did, and how many they are. */
 static int refuse_changes(const struct natd_config *old, const struct natd_config *new, const struct outcome *o)
 {
@@ -166,6 +176,7 @@ bool natd_reload(struct natd *n, reload_say_fn *say_line, void *ctx, struct nat_
 		adopt(n, s, config);
 		log_notice(SUB_CONFIG, "configuration reloaded: %" PRIu32 " sessions kept, %" PRIu32 " ended",
 			   report->kept, report->ended);
+		record_reload(n, report);
 	} else {
 		setup_destroy(s);
 		config_free(config);

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -149,6 +150,80 @@ def test_monitor_shows_only_what_the_filter_matches(lab, natd, monitor):
     send(lab.client, 4001)
     seen.wait("sport=4001")
     assert [line for line in seen.lines if f"src={CLIENT} " not in line or "sport=4001" not in line] == []
+
+
+@pytest.mark.natd(more='limits = { sessions_per_host = 2; };')
+def test_refusals_can_be_monitored_and_leave_the_history_alone(lab, natd, monitor):
+    seen = monitor("monitor", "-e", "REFUSED")
+    for port in range(4000, 4010):
+        send(lab.client, port)
+    line = seen.wait("reason=drop_host_sessions")
+    assert line.startswith("[REFUSED] udp      17 ") and " id=" not in line and f"src={CLIENT}" in line
+    natd.ctl("flush")
+    assert len(natd.ctl("history").stdout.splitlines()) == 2
+
+
+def test_unsolicited_packet_is_a_refusal(lab, natd, monitor):
+    seen = monitor("monitor", "-e", "REFUSED")
+    with lab.server.udp(port=9) as sock:
+        sock.sendto(b"x", (Lab.OUTSIDE, 20000))
+    line = seen.wait("reason=drop_unsolicited")
+    assert f"src={SERVER} dst={Lab.OUTSIDE} sport=9 dport=20000 [UNREPLIED]" in line
+
+
+def test_reload_is_an_event(natd, monitor):
+    seen = monitor("monitor", "-e", "CONFIG")
+    natd.ctl("reload")
+    assert seen.wait("CONFIG") == " [CONFIG] reloaded: 0 sessions kept, 0 ended"
+
+
+def outside_port(natd, port):
+    """Of the session of the client's port, as soon as natd has it."""
+    for _ in range(500):
+        for entry in natd.json("list"):
+            if entry["inside"]["port"] == port:
+                return entry["outside"]["port"]
+    raise AssertionError(natd.ctl("list").stdout)
+
+
+def test_who_has_an_outside_endpoint(lab, natd):
+    send(lab.client, 4000)
+    port = outside_port(natd, 4000)
+    endpoint = f"{Lab.OUTSIDE}:{port}"
+    assert natd.ctl("who", endpoint).stdout == f"udp inside={CLIENT}:4000 outside={endpoint}\n"
+    assert natd.ctl("who", endpoint, "udp").returncode == 0
+    assert natd.json("who", endpoint)["inside"] == {"address": CLIENT, "port": 4000}
+    for nobody in ((endpoint, "tcp"), (f"{Lab.OUTSIDE}:{port ^ 1}",), ("192.0.2.1:80",)):
+        done = natd.ctl("who", *nobody, check=False)
+        assert (done.returncode, done.stdout) == (1, "") and "nobody has" in done.stderr, nobody
+
+
+@pytest.mark.natd(more='forwards = ( { name = "game"; protocol = "udp"; port = "500-509"; to = "10.8.0.2:7000"; } );')
+def test_who_knows_forwards(natd):
+    assert natd.ctl("who", f"{Lab.OUTSIDE}:503").stdout == f"udp inside=10.8.0.2:7003 outside={Lab.OUTSIDE}:503\n"
+
+
+def test_who_had_an_outside_endpoint(lab, natd):
+    send(lab.client, 4000)
+    endpoint = f"{Lab.OUTSIDE}:{outside_port(natd, 4000)}"
+    now = int(time.time()) + 1  # ages are whole seconds
+    live = natd.ctl("who", endpoint, "--at", now).stdout
+    assert live.startswith(f"udp inside={CLIENT}:4000 outside={endpoint} since=")
+    natd.ctl("flush")
+    ended = natd.json("history")
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ended["time"] - 0.001))
+    had = natd.ctl("who", endpoint, "--at", at).stdout
+    assert had.startswith(f"udp inside={CLIENT}:4000 ") and " until=" in had
+    done = natd.ctl("who", endpoint, "--at", now - 3600, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.search(r"not known: history begins at \d{4}-\d\d-\d\dT", done.stderr)
+
+
+@pytest.mark.parametrize("arguments", [(), ("10.0.0.1",), ("10.0.0.1:99999",), ("10.0.0.1:1", "gre"),
+                                       ("10.0.0.1:1", "--at", "yesterday"), ("10.0.0.1:1", "udp", "x")])
+def test_who_with_wrong_arguments(natd, arguments):
+    done = natd.ctl("who", *arguments, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
 
 
 def test_history_says_when_and_why(lab, natd):

@@ -82,7 +82,7 @@ static struct talk *talk_new(bool may_change)
 	t->backend = (struct ctl_backend){say_status, say_stats, do_reload, say_doctor, NULL};
 	t->now_ms = t->lab->now_ms;
 	lab_start(t->lab);
-	t->env = (struct ctl_env){t->lab->nat, &t->backend, "0.1-test"};
+	t->env = (struct ctl_env){.nat = t->lab->nat, .backend = &t->backend, .version = "0.1-test"};
 	t->c = ctl_client_create(&t->env, may_change, t->now_ms);
 	ck_assert_ptr_nonnull(t->c);
 	return t;
@@ -784,7 +784,7 @@ END_TEST
 
 START_TEST(test_later_and_unknown_requests_are_refused_and_the_next_is_answered)
 {
-	static const uint8_t types[] = {200, CTL_EXPLAIN, 15, 77, 0, 128, 130, 255};
+	static const uint8_t types[] = {200, CTL_EXPLAIN, 201, 77, 0, 128, 130, 255};
 	struct talk *t = talk_greeted(true);
 	const uint8_t request[] = {0, 0, 0, 1, types[_i]};
 

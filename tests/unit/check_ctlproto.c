@@ -48,6 +48,7 @@ static const struct {
 	{CTL_MAPPINGS, "mappings", false, CTL_MAY_READ}, {CTL_FORWARDS, "forwards", false, CTL_MAY_READ},
 	{CTL_POOLS, "pools", false, CTL_MAY_READ},	 {CTL_RELOAD, "reload", false, CTL_MAY_CHANGE},
 	{CTL_DOCTOR, "doctor", false, CTL_MAY_READ},	 {CTL_MONITOR, "monitor", true, CTL_MAY_READ},
+	{CTL_WHO, "who", false, CTL_MAY_READ},
 };
 
 enum { REQUESTS = sizeof(requests) / sizeof(requests[0]) };
@@ -95,8 +96,13 @@ static struct ctl_filter full_filter(void)
 
 static void put_request(struct ctl_writer *w, enum ctl_type type, const struct ctl_filter *f)
 {
+	const struct ctl_who who = {0};
 	struct ctl_subscribe s = {.kinds = 1};
 
+	if (type == CTL_WHO) {
+		ck_assert(ctl_put_who(w, &who));
+		return;
+	}
 	if (type != CTL_MONITOR) {
 		ck_assert(ctl_put_request(w, type, f));
 		return;

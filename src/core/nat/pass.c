@@ -237,14 +237,42 @@ static enum nat_reason check_before(struct nat *n, struct work *w)
 	return why;
 }
 
+/* For those who watch refusals: the packet's tuple, with what it has of an outside endpoint. */
+static void record_refusal(struct nat *n, const struct work *w, enum nat_reason why)
+{
+	struct event *e;
+
+	if (w->to_host || why == NAT_PASS || !event_is_wanted(n->events, EVENT_REFUSED))
+		return;
+	e = event_claim(n->events, EVENT_REFUSED);
+	if (e == NULL)
+		return;
+	e->reason = (uint8_t)why;
+	e->kind = w->v.class_;
+	if (w->dir == DIR_OUT) {
+		e->int_addr = w->v.src;
+		e->int_port = w->v.sport;
+		e->rem_addr = w->v.dst;
+		e->rem_port = w->v.dport;
+	} else {
+		e->kind |= SESSION_KIND_FROM_OUTSIDE;
+		e->ext_addr = w->v.dst;
+		e->ext_port = w->v.dport;
+		e->rem_addr = w->v.src;
+		e->rem_port = w->v.sport;
+	}
+}
+
 /* Makes the session that policy allows. NULL: w->reason says why, or w->to_host is set. */
 static __attribute__((noinline)) struct session *open_new(struct nat *n, struct work *w)
 {
 	enum nat_reason why = nat_check_addresses(n, w);
 	struct session *s = why == NAT_PASS ? nat_open(n, w, &why) : NULL;
 
-	if (s == NULL)
+	if (s == NULL) {
 		w->reason = (uint8_t)why;
+		record_refusal(n, w, why);
+	}
 	return s;
 }
 

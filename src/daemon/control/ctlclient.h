@@ -61,6 +61,7 @@ struct ctl_env {
 	struct nat *nat;
 	const struct ctl_backend *backend;
 	const char *version;
+	uint64_t started_us; /* since the epoch: no event is older */
 };
 
 struct ctl_client;

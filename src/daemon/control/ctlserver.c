@@ -316,7 +316,8 @@ struct ctl_server *ctl_server_create(const struct ctl_server_params *p)
 	if (!s)
 		return NULL;
 	s->loop = p->loop;
-	s->env = (struct ctl_env){.nat = p->nat, .backend = p->backend, .version = p->version};
+	s->env = (struct ctl_env){
+		.nat = p->nat, .backend = p->backend, .version = p->version, .started_us = ctl_real_now_us()};
 	s->fd = -1;
 	s->timer = loop_timer_add(p->loop, on_tick, s);
 	s->events = loop_timer_add(p->loop, on_events, s);

@@ -6,6 +6,7 @@
 
 #include "answer.h"
 #include "stream.h"
+#include "who.h"
 
 /* A filter: criteria, and all fields of a filter that has them all. */
 enum {
@@ -22,6 +23,11 @@ static bool parse_filter(struct ctl_reader *body, union ctl_args *args)
 static bool parse_subscribe(struct ctl_reader *body, union ctl_args *args)
 {
 	return ctl_get_subscribe(body, &args->subscribe);
+}
+
+static bool parse_who(struct ctl_reader *body, union ctl_args *args)
+{
+	return ctl_get_who(body, &args->who);
 }
 
 static const char *object_to_empty_filter(const union ctl_args *args)
@@ -47,6 +53,7 @@ static const struct ctl_request requests[] = {
 	{CTL_DOCTOR, CTL_MAY_READ, NO_BODY, .name = "doctor", .answer = ctl_answer_doctor},
 	{CTL_MONITOR, CTL_MAY_READ, .min_len = SUBSCRIBE_MIN, .max_len = SUBSCRIBE_MIN + FILTER_MAX - FILTER_MIN,
 	 .name = "monitor", .parse = parse_subscribe, .begin = ctl_begin_monitor, .slice = ctl_slice_monitor},
+	{CTL_WHO, CTL_MAY_READ, .min_len = 7, .max_len = 7, .name = "who", .parse = parse_who, .answer = ctl_answer_who},
 };
 /* clang-format on */
 

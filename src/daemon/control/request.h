@@ -34,6 +34,7 @@ struct ctl_turn {
 union ctl_args {
 	struct ctl_filter filter;
 	struct ctl_subscribe subscribe;
+	struct ctl_who who;
 };
 
 enum ctl_permission { CTL_MAY_READ, CTL_MAY_CHANGE };

@@ -87,7 +87,7 @@ void ctl_fill_event(struct ctl_event *e, struct nat *nat, const struct event *ev
 
 /* ---- the job ---- */
 
-static uint64_t real_now_us(void)
+uint64_t ctl_real_now_us(void)
 {
 	struct timespec ts;
 
@@ -120,7 +120,7 @@ static uint32_t send_events(struct ctl_job *j, const struct ctl_turn *t, const s
 			    uint64_t *cursor, uint32_t max)
 {
 	struct event events[EVENTS_AT_ONCE];
-	uint64_t real_us = real_now_us();
+	uint64_t real_us = ctl_real_now_us();
 	struct ctl_event e;
 	uint64_t lost;
 	uint32_t n = events_read(ring, cursor, events, max < EVENTS_AT_ONCE ? max : EVENTS_AT_ONCE, &lost);

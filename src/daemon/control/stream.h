@@ -23,6 +23,8 @@ void ctl_slice_monitor(struct ctl_job *j, const struct ctl_turn *t);
 /* Sets the cursors to where the subscription begins. */
 void ctl_begin_monitor(struct ctl_job *j, const struct ctl_env *env);
 
+uint64_t ctl_real_now_us(void); /* since the epoch */
+
 /* The types of the core's events (1 << enum event_type) behind these kinds. */
 uint32_t ctl_event_types(uint32_t kinds);
 

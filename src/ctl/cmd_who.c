@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Which inside host has, or at some time had, an outside endpoint. Now: natd looks it up. For a time that has
+ * passed: sessions that are open and were so then, and those that ended since.
+ */
+#define _XOPEN_SOURCE	700 /* strptime() */
+#define _DEFAULT_SOURCE 1   /* timegm() */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "client.h"
+#include "filter.h"
+#include "json.h"
+#include "monitor.h"
+#include "names.h"
+#include "output.h"
+
+struct who_choice {
+	uint64_t at_us; /* since the epoch; 0: now */
+};
+
+struct who {
+	struct natctl *n;
+	struct ctl_who query;
+	uint64_t at_us, now_us;
+	uint64_t found;
+	struct ctl_mapping last; /* what was printed last: an endpoint may have had many sessions */
+};
+
+/* ---- arguments ---- */
+
+static const char *set_at(struct natctl *n, void *target, const char *text)
+{
+	struct who_choice *c = target;
+	struct tm tm = {0};
+	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	uint64_t seconds;
+
+	(void)n;
+	if (end && (*end == '\0' || strcmp(end, "Z") == 0))
+		c->at_us = (uint64_t)timegm(&tm) * 1000000;
+	else if (filter_parse_number(text, UINT64_MAX / 1000000, &seconds) && seconds > 0)
+		c->at_us = seconds * 1000000;
+	else
+		return "is not a time: seconds since the epoch, or 2026-01-31T23:59:59Z (UTC)";
+	return NULL;
+}
+
+static const struct natctl_option rows[] = {
+	{"at", 0, VALUE_NEEDED, "TIME", "at that time: seconds since the epoch, or ISO 8601 (UTC)", set_at},
+};
+
+const struct option_set who_options = {"Time:", rows, sizeof(rows) / sizeof(rows[0])};
+
+static bool parse_endpoint(const char *text, struct ctl_endpoint *e)
+{
+	const char *colon = strrchr(text, ':');
+	char address[32];
+	struct ctl_prefix p;
+	uint64_t port;
+
+	if (!colon || (size_t)(colon - text) >= sizeof(address) || strchr(text, '/'))
+		return false;
+	snprintf(address, sizeof(address), "%.*s", (int)(colon - text), text);
+	if (!filter_parse_prefix(address, &p) || !filter_parse_number(colon + 1, UINT16_MAX, &port))
+		return false;
+	*e = (struct ctl_endpoint){p.address, (uint16_t)port};
+	return true;
+}
+
+static bool parse_arguments(struct who *w, int argc, char **argv)
+{
+	struct who_choice choice = {0};
+	const struct option_use uses[] = {{&who_options, &choice}, {NULL, NULL}};
+	int first = options_parse(w->n, argc, argv, uses);
+	int protocol = 0;
+
+	if (first < 0)
+		return false;
+	if (argc - first < 1 || argc - first > 2 || !parse_endpoint(argv[first], &w->query.outside)) {
+		natctl_complain("%s: needs ADDRESS:PORT and perhaps a protocol", argv[0]);
+		return false;
+	}
+	if (argc - first == 2)
+		protocol = names_protocol_number(argv[first + 1]);
+	if (protocol != 0 && protocol != 1 && protocol != 6 && protocol != 17) {
+		natctl_complain("%s: `%s' is not tcp, udp or icmp", argv[0], argv[first + 1]);
+		return false;
+	}
+	w->query.protocol = (uint8_t)protocol;
+	w->at_us = choice.at_us;
+	return true;
+}
+
+/* ---- answers ---- */
+
+static bool print(struct who *w, const struct ctl_mapping *m, uint64_t since_us, uint64_t until_us)
+{
+	char inside[NAMES_ENDPOINT_MAX];
+	char outside[NAMES_ENDPOINT_MAX];
+
+	if (w->found > 0 && m->protocol == w->last.protocol && m->inside.address == w->last.inside.address &&
+	    m->inside.port == w->last.inside.port)
+		return true;
+	w->last = *m;
+	w->found++;
+	if (w->n->format == FORMAT_JSON) {
+		json_print_holder(stdout, m, since_us, until_us);
+		return output_ok(w->n);
+	}
+	printf("%s inside=%s outside=%s", names_conntrack_protocol(m->protocol),
+	       names_endpoint(inside, &m->inside, m->protocol), names_endpoint(outside, &m->outside, m->protocol));
+	if (since_us)
+		printf(" since=%" PRIu64, since_us / 1000000);
+	if (until_us)
+		printf(" until=%" PRIu64, until_us / 1000000);
+	putchar('\n');
+	return output_ok(w->n);
+}
+
+static bool take_mapping(void *ctx, uint8_t type, struct ctl_reader *body)
+{
+	struct ctl_mapping m;
+
+	if (type != CTL_R_MAPPING)
+		return true;
+	return ctl_get_mapping(body, &m) && print(ctx, &m, 0, 0);
+}
+
+static bool take_session(struct who *w, const struct ctl_entry *e, uint64_t since_us, uint64_t until_us)
+{
+	const struct ctl_mapping m = {.protocol = e->protocol, .inside = e->inside, .outside = e->outside};
+
+	if (e->outside.address != w->query.outside.address || e->outside.port != w->query.outside.port ||
+	    (w->query.protocol != 0 && e->protocol != w->query.protocol) || since_us / 1000000 > w->at_us / 1000000 ||
+	    (until_us != 0 && until_us < w->at_us))
+		return true;
+	return print(w, &m, since_us, until_us);
+}
+
+static bool take_live(void *ctx, uint8_t type, struct ctl_reader *body)
+{
+	struct who *w = ctx;
+	struct ctl_entry e;
+
+	if (type != CTL_R_ENTRY)
+		return true;
+	return ctl_get_entry(body, &e) && take_session(w, &e, w->now_us - (uint64_t)e.age_s * 1000000, 0);
+}
+
+static bool take_ended(void *ctx, uint8_t type, struct ctl_reader *body)
+{
+	static struct ctl_event e;
+	struct who *w = ctx;
+
+	if (type != CTL_R_EVENT)
+		return true;
+	if (!ctl_get_event(body, &e))
+		return false;
+	return e.kind != CTL_EVENT_DESTROY ||
+	       take_session(w, &e.entry, e.time_us - (uint64_t)e.entry.age_s * 1000000, e.time_us);
+}
+
+static bool ignore(void *ctx, uint8_t type, struct ctl_reader *body)
+{
+	(void)ctx, (void)type, (void)body;
+	return true;
+}
+
+/* Sessions of the endpoint that are open: an inside host's have it in the reply, those from outside as destination. */
+static int ask_live(struct who *w)
+{
+	const struct ctl_prefix address = {w->query.outside.address, 32};
+	const struct ctl_filter inner = {.criteria = CTL_BY_REPLY_DST, .reply_dst = address};
+	const struct ctl_filter outer = {.criteria = CTL_BY_ORIG_DST, .orig_dst = address};
+	int rc = client_ask(w->n, CTL_LIST, &inner, take_live, w, NULL);
+
+	return rc == NATCTL_DONE ? client_ask(w->n, CTL_LIST, &outer, take_live, w, NULL) : rc;
+}
+
+static int not_known(uint64_t begin_us)
+{
+	time_t begin = (time_t)(begin_us / 1000000);
+	struct tm tm;
+	char text[32];
+
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&begin, &tm));
+	natctl_complain("not known: history begins at %s", text);
+	return NATCTL_REFUSED;
+}
+
+static int ask_then(struct who *w)
+{
+	const struct ctl_subscribe s = {.kinds = 1 << CTL_EVENT_DESTROY, .start = CTL_START_OLDEST, .until_end = true};
+	const struct client_query begin = {.type = CTL_WHO, .who = &w->query};
+	const struct client_query ended = {.type = CTL_MONITOR, .subscribe = &s};
+	struct ctl_end end = {0};
+	int rc = ask_live(w);
+
+	if (rc == NATCTL_DONE)
+		rc = client_run(w->n, &ended, take_ended, w, NULL);
+	if (rc == NATCTL_DONE && w->found == 0)
+		rc = client_run(w->n, &begin, ignore, NULL, &end);
+	if (rc == NATCTL_DONE && w->found == 0 && w->at_us / 1000000 < end.count2 / 1000000)
+		return not_known(end.count2);
+	return rc;
+}
+
+int command_who(struct natctl *n, int argc, char **argv)
+{
+	struct who w = {.n = n};
+	const struct client_query now = {.type = CTL_WHO, .who = &w.query};
+	struct timespec ts;
+	char text[NAMES_ENDPOINT_MAX];
+	int rc;
+
+	if (!parse_arguments(&w, argc, argv))
+		return NATCTL_USAGE;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	w.now_us = (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+	rc = w.at_us ? ask_then(&w) : client_run(n, &now, take_mapping, &w, NULL);
+	if (!output_finish(n))
+		return NATCTL_REFUSED;
+	if (rc != NATCTL_DONE || w.found > 0)
+		return rc;
+	natctl_complain("nobody has %s", names_endpoint(text, &w.query.outside, 6));
+	return NATCTL_REFUSED;
+}

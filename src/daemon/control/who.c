@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: ISC */
+/* Who has an outside endpoint, see who.h. */
+#include "who.h"
+
+#include "core/base/event.h"
+#include "core/nat/nat.h"
+#include "ctlclient.h"
+#include "entry.h"
+#include "stream.h"
+
+/* Each protocol has one mapping at most, and a forward is announced by the first that matches. */
+static bool put_mapping(const struct ctl_env *env, const struct ctl_who *q, enum nat_class c, struct ctl_writer *w)
+{
+	const struct table *t = nat_table(env->nat);
+	int32_t slot = table_address_slot(t, q->outside.address);
+	struct ctl_mapping wire = {.outside = q->outside};
+	struct mapping m;
+
+	if (slot == TABLE_NONE || !table_port_used(t, c, (uint16_t)slot, q->outside.port) ||
+	    !table_mapping_external(t, c, (uint16_t)slot, q->outside.port, &m))
+		return false;
+	wire.protocol = ctl_wire_protocol(c, m.int_port);
+	wire.inside = (struct ctl_endpoint){m.int_addr, m.int_port};
+	wire.sessions = m.sessions;
+	return ctl_put_mapping(w, &wire);
+}
+
+static bool put_forward(const struct ctl_env *env, const struct ctl_who *q, enum nat_class c, struct ctl_writer *w)
+{
+	const struct nat_policy *p = nat_policy_get(env->nat);
+	struct ctl_mapping wire = {.outside = q->outside, .protocol = ctl_wire_protocol(c, 0)};
+
+	for (uint32_t i = 0; i < p->n_forwards; i++) {
+		const struct nat_forward *f = &p->forwards[i];
+
+		if (!(f->protocols >> c & 1) || q->outside.port < f->ports.first || q->outside.port > f->ports.last ||
+		    (f->address != 0 && f->address != q->outside.address))
+			continue;
+		wire.inside.address = f->to;
+		wire.inside.port = (uint16_t)(f->to_port + (q->outside.port - f->ports.first));
+		return ctl_put_mapping(w, &wire);
+	}
+	return false;
+}
+
+static bool is_own(const struct nat_policy *p, uint32_t address)
+{
+	for (uint32_t i = 0; i < p->n_addresses; i++) {
+		if (address >= p->addresses[i].first && address <= p->addresses[i].last)
+			return true;
+	}
+	return false;
+}
+
+/* The oldest event that is kept; before any was overwritten, the time of the start. */
+static uint64_t history_begin_us(const struct ctl_env *env)
+{
+	const struct event_ring *log = &nat_events(env->nat)->log;
+	uint64_t cursor = events_begin(log), lost;
+	struct event oldest;
+
+	if (cursor == log->first || events_read(log, &cursor, &oldest, 1, &lost) == 0)
+		return env->started_us;
+	return ctl_real_now_us() - (nat_events(env->nat)->now_ms - oldest.time_ms) * 1000;
+}
+
+void ctl_answer_who(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w)
+{
+	const struct ctl_who *q = &args->who;
+	uint64_t count = 0;
+
+	for (int c = CLASS_TCP; c <= CLASS_ICMP && is_own(nat_policy_get(env->nat), q->outside.address); c++) {
+		enum nat_class class_ = (enum nat_class)c;
+
+		if (q->protocol == 0 || q->protocol == ctl_wire_protocol(class_, 0))
+			count += put_forward(env, q, class_, w) || put_mapping(env, q, class_, w);
+	}
+	ctl_put_end(w, count, history_begin_us(env));
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: ISC */
+/* The request "who": the inside endpoints behind an outside endpoint. */
+#ifndef NATD_DAEMON_WHO_H
+#define NATD_DAEMON_WHO_H
+
+#include "request.h"
+
+/* Mappings and forwards that have the endpoint now. The second count of the end is the time (microseconds since the
+ * epoch) at which the history of ended sessions begins. Costs two look-ups a protocol, and one pass over the forwards. */
+void ctl_answer_who(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w);
+
+#endif
