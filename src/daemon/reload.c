@@ -20,6 +20,7 @@
 
 #include "daemon/base/log.h"
 #include "daemon/base/loop.h"
+#include "daemon/setup/facts.h"
 #include "natd.h"
 
 struct outcome {
@@ -199,12 +200,17 @@ static void log_say(void *ctx, const char *line)
 /* Only rules or routes can have changed: what is missing is put back. */
 static void repair(struct natd *n)
 {
+	bool was_routed = n->control.is_routed;
+
 	path_follow_interfaces(&n->path, &n->setup->facts, &n->setup->policy);
-	if (natd_apply_routing(n, n->setup) < 0)
-		log_error(SUB_ROUTING, "%s", routing_error(n->routing));
-	else if (routing_changes(n->routing) > 0)
-		log_notice(SUB_ROUTING, "somebody changed rules, routes or settings of natd: put back %" PRIu32,
+	if (natd_apply_routing(n, n->setup) < 0) {
+		if (was_routed) /* once, not each second */
+			log_error(SUB_ROUTING, "%s", routing_error(n->routing));
+	} else if (routing_changes(n->routing) > 0) {
+		log_notice(SUB_ROUTING,
+			   "another program changed rules, routes or settings that natd relies on: put back %" PRIu32,
 			   routing_changes(n->routing));
+	}
 }
 
 void natd_refresh(struct natd *n)
@@ -233,10 +239,24 @@ void natd_refresh(struct natd *n)
 	config_report_fini(&problems);
 }
 
-void natd_scan_ports(struct natd *n)
+void natd_look(struct natd *n)
 {
-	if (!path_has_tun(&n->path) || (!setup_scan_ports(n->setup, n->netlink) && n->control.is_routed))
+	struct host_facts now;
+	bool is_same;
+
+	if (!path_has_tun(&n->path))
 		return;
-	if (natd_apply_routing(n, n->setup) < 0)
+	if (facts_read(n->netlink, n->config, &now) < 0)
+		return; /* the next look tries again */
+	is_same = setup_facts_equal(&now, &n->setup->facts);
+	facts_fini(&now);
+	if (!is_same) {
+		natd_refresh(n);
+		return;
+	}
+	if (!setup_scan_ports(n->setup, n->netlink)) {
+		repair(n);
+	} else if (natd_apply_routing(n, n->setup) < 0) { /* another gap may be worth a rule of its own */
 		log_error(SUB_ROUTING, "%s", routing_error(n->routing));
+	}
 }

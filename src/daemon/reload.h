@@ -25,7 +25,7 @@ void natd_refresh(struct natd *n);
 /* Makes the host's routing that of `s`, and marks what natd sends. 0 or a negative errno: see routing_error(). */
 int natd_apply_routing(struct natd *n, const struct setup *s);
 
-/* Looks for ports that the host took or gave up, and steers packets accordingly. */
-void natd_scan_ports(struct natd *n);
+/* Once a second: follows what no event reports (an emptied table, the host's sockets) and repairs what natd owns. */
+void natd_look(struct natd *n);
 
 #endif

@@ -16,7 +16,7 @@
 enum {
 	STATUS_MS = 10000,
 	TRIM_MORE_MS = 200,
-	PORTS_MS = 5000,
+	LOOK_MS = 1000,
 	REFRESH_MS = 50,
 	TUN_RETRY_MS = 1000,
 	TELL_AGAIN_MS = 1000
@@ -64,9 +64,10 @@ static void on_refresh(void *ctx)
 	natd_refresh(ctx);
 }
 
-static void on_ports(void *ctx)
+/* What no event tells: an emptied table, sockets of the host, what was written while events were lost. */
+static void on_look(void *ctx)
 {
-	natd_scan_ports(ctx);
+	natd_look(ctx);
 }
 
 static void on_status(void *ctx)
@@ -161,14 +162,14 @@ int watch_signals(struct natd *n)
 static bool make_timers(struct natd *n)
 {
 	n->watch.refresh = loop_timer_add(n->loop, on_refresh, n);
-	n->watch.ports = loop_timer_add(n->loop, on_ports, n);
+	n->watch.look = loop_timer_add(n->loop, on_look, n);
 	n->watch.status = loop_timer_add(n->loop, on_status, n);
 	n->watch.trim = loop_timer_add(n->loop, on_trim, n);
 	n->watch.watchdog = loop_timer_add(n->loop, on_watchdog, n);
 	n->watch.tun = loop_timer_add(n->loop, on_tun_retry, n);
 	n->watch.tell_again = loop_timer_add(n->loop, on_tell_again, n);
 	n->watch.events = loop_fd_add(n->loop, n->events_fd, LOOP_READ, on_netlink, n);
-	return n->watch.refresh && n->watch.ports && n->watch.status && n->watch.trim && n->watch.watchdog &&
+	return n->watch.refresh && n->watch.look && n->watch.status && n->watch.trim && n->watch.watchdog &&
 	       n->watch.tun && n->watch.tell_again && n->watch.events;
 }
 
@@ -178,7 +179,7 @@ int watch_start(struct natd *n)
 
 	if (!make_timers(n))
 		return -ENOMEM;
-	loop_timer_every(n->watch.ports, PORTS_MS);
+	loop_timer_every(n->watch.look, LOOK_MS);
 	loop_timer_every(n->watch.status, STATUS_MS);
 	if (watchdog_ms)
 		loop_timer_every(n->watch.watchdog, watchdog_ms);
@@ -189,7 +190,7 @@ void watch_stop(struct natd *n)
 {
 	loop_fd_remove(n->watch.events);
 	loop_timer_remove(n->watch.refresh);
-	loop_timer_remove(n->watch.ports);
+	loop_timer_remove(n->watch.look);
 	loop_timer_remove(n->watch.status);
 	loop_timer_remove(n->watch.trim);
 	loop_timer_remove(n->watch.watchdog);

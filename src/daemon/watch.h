@@ -16,7 +16,7 @@ struct watch {
 	struct loop_signal *signals[WATCH_SIGNALS];
 	struct loop_fd *events;
 	struct loop_timer *refresh; /* soon after netlink told of a change */
-	struct loop_timer *ports;
+	struct loop_timer *look;
 	struct loop_timer *status;
 	struct loop_timer *trim; /* memory that no session needs any more */
 	struct loop_timer *watchdog;

@@ -256,13 +256,14 @@ START_TEST(test_policy_compiles)
 }
 END_TEST
 
-START_TEST(test_4787_7_outside_network_that_overlaps_an_inside_one_is_refused)
+START_TEST(test_4787_7_outside_network_that_overlaps_an_inside_one_is_warned_of)
 {
 	host.wan[0] = address(0x0a080005, 16);
-	ck_assert(!build("", "", ""));
-	ck_assert_str_eq(problem(),
-			 "f:2: the network of eth0, 10.8.0.0/16, overlaps the inside prefix 10.8.0.0/24: outside and "
-			 "inside must not share addresses (RFC 4787 REQ-7); renumber one of them");
+	ck_assert(build("", "", ""));
+	ck_assert_str_eq(
+		problem(),
+		"f:2: warning: the network of eth0, 10.8.0.0/16, overlaps the inside prefix 10.8.0.0/24: outside "
+		"hosts with those addresses are out of reach (RFC 4787 REQ-7); renumber one of them");
 }
 END_TEST
 
@@ -275,21 +276,23 @@ START_TEST(test_4787_7_pool_that_overlaps_an_inside_network_is_refused)
 }
 END_TEST
 
-START_TEST(test_pool_that_holds_an_address_of_the_host_is_refused)
+START_TEST(test_pool_that_holds_an_address_of_the_host_is_warned_of)
 {
-	ck_assert(!build("addresses = [ \"198.51.100.0/29\" ];", "", ""));
-	ck_assert_str_eq(problem(),
-			 "f:1: outside.addresses: 198.51.100.2 belongs to this host (eth0): leave it out of the pool, "
-			 "or share it by writing \"interface\" instead");
+	ck_assert(build("addresses = [ \"198.51.100.0/29\" ];", "", ""));
+	ck_assert_str_eq(
+		problem(),
+		"f:1: warning: outside.addresses: 198.51.100.2 belongs to this host (eth0): leave it out of the pool, "
+		"or share it by writing \"interface\" instead");
 }
 END_TEST
 
-START_TEST(test_pool_that_holds_a_broadcast_address_is_refused)
+START_TEST(test_pool_that_holds_a_broadcast_address_is_warned_of)
 {
-	ck_assert(!build("addresses = [ \"198.51.100.248/29\" ];", "", ""));
-	ck_assert_str_eq(problem(),
-			 "f:1: outside.addresses: 198.51.100.255 is the broadcast address of a network of this host: "
-			 "leave it out");
+	ck_assert(build("addresses = [ \"198.51.100.248/29\" ];", "", ""));
+	ck_assert_str_eq(
+		problem(),
+		"f:1: warning: outside.addresses: 198.51.100.255 is the broadcast address of a network of this host: "
+		"leave it out");
 }
 END_TEST
 
@@ -386,10 +389,10 @@ static Suite *suite_policy(void)
 	tcase_add_test(t, test_prefix_over_two_interfaces_has_the_smaller_mtu);
 	tcase_add_test(t, test_settings_reach_the_policy);
 	tcase_add_test(t, test_policy_compiles);
-	tcase_add_test(t, test_4787_7_outside_network_that_overlaps_an_inside_one_is_refused);
+	tcase_add_test(t, test_4787_7_outside_network_that_overlaps_an_inside_one_is_warned_of);
 	tcase_add_test(t, test_4787_7_pool_that_overlaps_an_inside_network_is_refused);
-	tcase_add_test(t, test_pool_that_holds_an_address_of_the_host_is_refused);
-	tcase_add_test(t, test_pool_that_holds_a_broadcast_address_is_refused);
+	tcase_add_test(t, test_pool_that_holds_an_address_of_the_host_is_warned_of);
+	tcase_add_test(t, test_pool_that_holds_a_broadcast_address_is_warned_of);
 	tcase_add_test(t, test_missing_addresses_are_warnings);
 	tcase_add_test(t, test_own_32_bit_address_holds_no_inside_host);
 	tcase_add_test(t, test_missing_interfaces_are_warnings);

@@ -22,7 +22,7 @@
 	X(DROP_ICMP_CHECKSUM,     "drop_icmp_checksum",     "wrong checksum of an ICMP error (RFC 5508 REQ-3)")   \
 	/* never forwarded */                                                                                     \
 	X(DROP_MARTIAN_SOURCE,    "drop_martian_source",    "source address that no host may use (0/8, 127/8, 224/3, broadcast)") \
-	X(DROP_MARTIAN_DESTINATION, "drop_martian_destination", "destination that cannot be routed (0/8, 127/8, 240/4)") \
+	X(DROP_MARTIAN_DESTINATION, "drop_martian_destination", "destination that cannot be routed (0/8, 127/8, 169.254/16, 240/4)") \
 	X(DROP_MULTICAST,         "drop_multicast",         "multicast destination")                              \
 	X(DROP_BROADCAST,         "drop_broadcast",         "broadcast destination")                              \
 	X(DROP_LAND,              "drop_land",              "source equals destination")                          \

@@ -187,12 +187,16 @@ static inline bool is_inside(const struct nat *n, uint32_t address)
 	return rules_is_inside(n->rules, address);
 }
 
+enum { LINK_LOCAL = 0xa9fe }; /* 169.254.0.0/16, RFC 3927 */
+
 static enum nat_reason check_to_elsewhere(const struct nat *n, const struct work *w)
 {
 	if (is_inside(n, w->v.dst))
 		return DROP_INSIDE_DESTINATION;
 	if (!is_inside(n, w->v.src))
 		return DROP_INSIDE_SOURCE;
+	if (w->v.dst >> 16 == LINK_LOCAL && !n->policy->link_local)
+		return DROP_MARTIAN_DESTINATION;
 	return rules_is_exempt(n->rules, w->v.dst) ? DROP_EXEMPT : NAT_PASS;
 }
 

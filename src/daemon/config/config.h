@@ -77,6 +77,7 @@ struct config_translation {
 	enum nat_exhausted_icmp exhausted_icmp;
 	bool hairpinning;
 	bool port_parity;
+	bool link_local;
 	int mss_clamp; /* MSS_CLAMP_OFF, MSS_CLAMP_AUTO, or bytes */
 };
 

@@ -95,6 +95,7 @@ static const struct config_key keys[] = {
 	TRUTH("translation", "hairpinning", translation.hairpinning, true),
 	CHOICE("translation", "port_selection", translation.port_selection, PORTS_RANDOM, port_selection),
 	TRUTH("translation", "port_parity", translation.port_parity, false),
+	TRUTH("translation", "link_local", translation.link_local, false),
 	CHOICE("translation", "pooling", translation.pooling, POOLING_PAIRED, pooling),
 	WORD("translation", "mss_clamp", AT(translation.mss_clamp), "\"auto\"", config_set_mss_clamp),
 	CHOICE("translation", "other_protocols", translation.other_protocols, OTHER_TRANSLATE, other_protocols),

@@ -2,8 +2,8 @@
 /*
  * The core's policy from configuration and facts. What the file alone could not tell is checked here:
  * whether outside and inside share addresses (RFC 4787 REQ-7), whether the pool holds an address of the
- * host, whether a forward can work. Only what would translate wrongly is an error; what merely does not
- * work yet, because an address is missing, is a warning, and is built again when the address comes.
+ * host, whether a forward can work. Facts of the host are never errors, since they may
+ * pass by themselves: what they keep from working is a warning, and the policy is built again when they change.
  */
 #include "build_policy.h"
 
@@ -255,7 +255,8 @@ static void check_interfaces_exist(struct builder *b)
 	}
 }
 
-/* RFC 4787 REQ-7: overlapping addresses on both sides cannot be told apart. */
+/* Facts of the host may pass by themselves (an address that moves with VRRP, a network that is about to be renumbered): they
+ * are warnings, and the policy follows when they change. RFC 4787 REQ-7: of overlapping addresses the inside wins. */
 static void check_outside_network(struct builder *b)
 {
 	char text[TEXT_RANGE_SIZE];
@@ -266,12 +267,12 @@ static void check_outside_network(struct builder *b)
 
 		for (uint32_t i = 0; i < b->n_inside; i++) {
 			if (prefixes_touch(&network, &b->s.inside[i]))
-				BUILD_ERROR(b, b->c->inside.line,
-					    "the network of %s, %s, overlaps the inside prefix %s: outside and inside "
-					    "must not share "
-					    "addresses (RFC 4787 REQ-7); renumber one of them",
-					    b->c->outside.interface, text_of_prefix(text, &network),
-					    text_of_prefix(other, &b->s.inside[i]));
+				BUILD_WARNING(
+					b, b->c->inside.line,
+					"the network of %s, %s, overlaps the inside prefix %s: outside hosts with "
+					"those addresses are out of reach (RFC 4787 REQ-7); renumber one of them",
+					b->c->outside.interface, text_of_prefix(text, &network),
+					text_of_prefix(other, &b->s.inside[i]));
 		}
 	}
 }
@@ -304,11 +305,11 @@ static void check_own_addresses(struct builder *b, const struct host_interface *
 
 	for (uint32_t a = 0; a < one->n_addresses; a++) {
 		if (pool_holds(b, one->addresses[a].address))
-			BUILD_ERROR(b, b->c->outside.line,
-				    "outside.addresses: %s belongs to this host (%s): leave it out of the pool, or "
-				    "share it by writing "
-				    "\"interface\" instead",
-				    text_of_address(text, one->addresses[a].address), one->name);
+			BUILD_WARNING(b, b->c->outside.line,
+				      "outside.addresses: %s belongs to this host (%s): leave it out of the pool, or "
+				      "share it by writing "
+				      "\"interface\" instead",
+				      text_of_address(text, one->addresses[a].address), one->name);
 	}
 }
 
@@ -323,10 +324,10 @@ static void check_pool(struct builder *b)
 		uint32_t address = b->s.broadcast[i].address;
 
 		if (pool_holds(b, address))
-			BUILD_ERROR(b, b->c->outside.line,
-				    "outside.addresses: %s is the broadcast address of a network of this host: leave "
-				    "it out",
-				    text_of_address(text, address));
+			BUILD_WARNING(b, b->c->outside.line,
+				      "outside.addresses: %s is the broadcast address of a network of this host: leave "
+				      "it out",
+				      text_of_address(text, address));
 	}
 }
 
@@ -434,6 +435,7 @@ static void set_scalars(const struct builder *b, struct nat_policy *out)
 	out->exhausted_icmp = t->exhausted_icmp;
 	out->hairpinning = t->hairpinning;
 	out->port_parity = t->port_parity;
+	out->link_local = t->link_local;
 	out->mss_clamp = t->mss_clamp;
 	out->outside_mtu = mtu_of(&b->facts->outside);
 	out->tun_mtu = (uint16_t)b->c->tun.mtu;

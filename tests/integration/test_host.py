@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: ISC
+"""A living host: natd repairs what it owns, follows what changes, stays closed when it ends, and is not alone."""
+import contextlib
+import re
+import time
+
+import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.packet import Raw
+
+from netlab import Lab
+
+SERVER = Lab.SERVERS[0]
+CLIENT = Lab.CLIENTS[0]
+
+
+def until(condition, timeout=5):
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def passes(lab):
+    """An exchange of an inside host with the server; False when nothing came back."""
+    with lab.client.udp() as sock:
+        sock.settimeout(0.2)
+        sock.sendto(b"hello", (SERVER, 7))
+        try:
+            return sock.recv(100).split()[0] == Lab.OUTSIDE.encode()
+        except OSError:
+            return False
+
+
+@contextlib.contextmanager
+def no_leak(lab):
+    """In the block the outside wire carries nothing with an inside source; a fence shows that the wire was seen to its end."""
+    with lab.router.capture("up0") as seen:
+        yield
+        lab.gateway.send_ip(IP(src=Lab.OUTSIDE, dst=SERVER) / UDP(sport=1, dport=1) / b"fence of the wire")
+        seen.wait(lambda p: Raw in p and p[Raw].load == b"fence of the wire")
+        assert not [p for p in seen.so_far() if p.src.startswith("10.8.0.")]
+
+
+def send_inside(lab, count=1):
+    for i in range(count):
+        lab.client.send_ip(IP(src=CLIENT, dst=SERVER) / UDP(sport=4000 + i % 100, dport=9) / b"x")
+
+
+def state(lab):
+    """Everything of the gateway's routing that natd touches."""
+    settings = lab.gateway.run("sh", "-c", "cd /proc/sys/net/ipv4; grep . conf/*/forwarding conf/*/rp_filter "
+                               "conf/*/accept_redirects tcp_early_demux udp_early_demux fwmark_reflect").stdout
+    return (lab.gateway.run("ip", "rule").stdout,
+            lab.gateway.run("ip", "route", "show", "table", "all", "proto", "214").stdout, settings)
+
+
+REVOKED = {
+    "ip_forward": ["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.ip_forward=0"],
+    "forwarding of the outside": ["sysctl", "-qw", "net.ipv4.conf.out0.forwarding=0"],
+    "forwarding of the inside": ["sysctl", "-qw", "net.ipv4.conf.lan0.forwarding=0"],
+    "forwarding of the TUN": ["sysctl", "-qw", "net.ipv4.conf.natd0.forwarding=0"],
+    "table translate": ["ip", "route", "flush", "table", "18600"],
+    "table addresses": ["ip", "route", "flush", "table", "18601"],
+    "steering rule": ["ip", "rule", "del", "iif", "out0", "ipproto", "udp", "lookup", "18601"],
+    "translate rule": ["ip", "rule", "del", "iif", "lan0", "lookup", "18600"],
+    "local rule": ["ip", "rule", "del", "pref", "50"],
+    "TUN down": ["ip", "link", "set", "natd0", "down"],
+}
+
+
+@pytest.mark.parametrize("what", REVOKED)
+def test_fault_22_what_is_revoked_is_repaired(lab, natd, udp_echo, what):
+    udp_echo()
+    until(lambda: passes(lab))
+    with no_leak(lab):
+        lab.gateway.run(*REVOKED[what])
+        send_inside(lab, 5)
+        until(lambda: passes(lab))
+    natd.wait_log("put back")
+
+
+def test_repairs_end(lab, natd):
+    """A host that nobody touches is left alone."""
+    with lab.gateway.start("ip", "-4", "-o", "monitor", "rule", "route", stdout=-1, text=True) as monitor:
+        time.sleep(2.5)  # two looks
+        monitor.terminate()
+        assert monitor.stdout.read() == ""
+
+
+@pytest.mark.parametrize("how", ["closed", "restore"])
+@pytest.mark.parametrize("before", [0, 1])
+def test_fault_19_a_stop_is_closed(lab, start_natd, how, before):
+    lab.gateway.sysctl("ipv4/ip_forward", before)
+    was = state(lab)
+    natd = start_natd({"more": f'routing_on_stop = "{how}";'})
+    with no_leak(lab) if how == "closed" or not before else contextlib.nullcontext():
+        send_inside(lab, 50)
+        assert natd.stop() == 0
+        send_inside(lab, 50)
+    if before == 0 or how == "restore":
+        assert state(lab) == was
+    else:
+        assert lab.gateway.sysctl("ipv4/conf/lan0/forwarding") == "0"
+        assert lab.gateway.sysctl("ipv4/conf/out0/forwarding") == "1"
+        assert state(lab)[:2] == was[:2]
+
+
+def test_what_was_left_closed_is_not_taken_for_the_hosts_own(lab, start_natd):
+    lab.gateway.sysctl("ipv4/ip_forward", 1)
+    was = state(lab)
+    natd = start_natd()
+    natd.stop()
+    natd.write_config({"more": 'routing_on_stop = "restore";'})
+    natd.start()
+    natd.stop()
+    assert state(lab) == was
+
+
+PREFIXES_ONLY = """
+outside = { interface = "out0"; };
+inside = { prefixes = [ "10.8.0.0/24" ]; };
+control = { socket = "{socket}"; };
+"""
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_fault_20_prefixes_without_interfaces(lab, start_natd, udp_echo, before):
+    lab.gateway.sysctl("ipv4/ip_forward", before)
+    udp_echo()
+    with no_leak(lab):
+        natd = start_natd(PREFIXES_ONLY)
+        assert passes(lab)
+        with lab.gateway.udp(port=5000) as host, lab.client.udp() as sock:
+            sock.sendto(b"x" * 4000, (Lab.OUTSIDE, 5000))  # in fragments, which natd hands back
+            assert len(host.recv(5000)) == 4000
+        natd.stop()
+        send_inside(lab, 20)
+    assert ("from 10.8.0.0/24 unreachable" in lab.gateway.run("ip", "rule").stdout)
+
+
+def test_fault_18_routing_none_by_the_book(lab, start_natd, udp_echo):
+    """The commands of docs/recipes.md."""
+    udp_echo()
+    lab.gateway.sysctl("ipv4/ip_forward", 1)
+    with no_leak(lab):
+        for command in ["ip rule add pref 200 iif lan0 unreachable",
+                        "ip rule add pref 100 iif lan0 to 10.8.0.0/24 lookup main",
+                        "ip rule add pref 110 iif lan0 lookup 100",
+                        "ip rule add pref 10 iif out0 ipproto tcp dport 16384-32767 lookup 100",
+                        "ip rule add pref 10 iif out0 ipproto udp dport 16384-32767 lookup 100",
+                        "ip rule add pref 20 lookup local", "ip rule del pref 0"]:
+            lab.gateway.run(*command.split())
+        start_natd({"outside": 'ports = "16384-32767";', "more": 'routing = "none";'})
+        lab.gateway.run("ip", "route", "add", "default", "dev", "natd0", "table", "100")
+        assert passes(lab)
+
+
+def test_fault_24_alternative_names(lab, start_natd, udp_echo, http_server):
+    lab.gateway.run("ip", "link", "property", "add", "dev", "out0", "altname", "enp0s3")
+    lab.gateway.run("ip", "link", "property", "add", "dev", "lan0", "altname", "enp0s4")
+    udp_echo()
+    http_server()
+    start_natd("""outside = { interface = "enp0s3"; };
+                  inside = { interfaces = [ "enp0s4" ]; }; control = { socket = "{socket}"; };""")
+    assert passes(lab)
+    page = lab.client.run("curl", "-sS", "--fail", "--max-time", "10", f"http://{SERVER}/whoami").stdout
+    assert page.split()[0] == Lab.OUTSIDE
+
+
+def test_fault_26_a_guest_cannot_play_another_inside_host(lab, start_natd):
+    lab.gateway.run("ip", "link", "add", "guest0", "type", "bridge")
+    lab.gateway.run("ip", "addr", "add", "10.9.0.1/24", "dev", "guest0")
+    lab.gateway.run("ip", "link", "set", "guest0", "up")
+    lab.gateway.run("ip", "link", "set", "lan0p1", "master", "guest0")  # the second client's wire
+    natd = start_natd("""outside = { interface = "out0"; };
+                         inside = { interfaces = [ "lan0", "guest0" ]; }; control = { socket = "{socket}"; };""")
+    lab.clients[1].send_ip(IP(src=CLIENT, dst=SERVER) / UDP(sport=22, dport=9) / b"x")
+    lab.client.send_ip(IP(src=CLIENT, dst=SERVER) / UDP(sport=23, dport=9) / b"x")
+    until(lambda: natd.json("list"))
+    assert [e["inside"]["port"] for e in natd.json("list")] == [23]
+
+
+def test_fault_27_link_local_is_not_translated(lab, start_natd):
+    natd = start_natd()
+    with natd.counted(drop_martian_destination=1):
+        lab.client.send_ip(IP(src=CLIENT, dst="169.254.169.254") / UDP(sport=7, dport=80) / b"x")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_fault_21_two_natds_on_one_host(lab, start_natd, udp_echo, first):
+    """The second has another inside and a pool; both work, and either may stop first."""
+    udp_echo()
+    lab.gateway.run("ip", "link", "add", "guest0", "type", "bridge")
+    lab.gateway.run("ip", "addr", "add", "10.9.0.1/24", "dev", "guest0")
+    lab.gateway.run("ip", "link", "set", "guest0", "up")
+    lab.gateway.run("ip", "link", "set", "lan0p1", "master", "guest0")
+    lab.clients[1].run("ip", "addr", "replace", "10.9.0.2/24", "dev", "eth0")
+    lab.clients[1].run("ip", "addr", "del", f"{Lab.CLIENTS[1]}/24", "dev", "eth0")
+    lab.clients[1].run("ip", "route", "replace", "default", "via", "10.9.0.1")
+    was = lab.gateway.run("ip", "rule").stdout
+    one = start_natd()
+    two = start_natd("""tun = { name = "natd1"; };
+        outside = { interface = "out0"; addresses = [ "203.0.113.16/29" ]; };
+        inside = { interfaces = [ "guest0" ]; }; control = { socket = "{socket}"; };""")
+
+    def both():
+        with lab.clients[1].udp() as sock:
+            sock.settimeout(1)
+            sock.sendto(b"hello", (SERVER, 7))
+            return passes(lab) and sock.recv(100).startswith(b"203.0.113.")
+
+    assert both()
+    time.sleep(1.5)  # they look at the host, and leave each other alone
+    assert both()
+    assert not re.search("put back", one.text() + two.text())
+    [one, two][first].stop()
+    if first == 1:
+        assert passes(lab)
+    [two, one][first].stop()
+    assert lab.gateway.run("ip", "rule").stdout == was
+
+
+def test_fault_23_facts_of_the_host_are_no_errors(lab, start_natd, udp_echo):
+    """The uplink's network holds the inside prefix; the pool holds an address of the host (VRRP)."""
+    udp_echo()
+    lab.gateway.run("ip", "addr", "add", "10.0.0.1/8", "dev", "out0")
+    lab.gateway.run("ip", "addr", "add", "203.0.113.17/32", "dev", "out0")
+    natd = start_natd({"addresses": '[ "203.0.113.16/29" ]'})
+    assert "overlaps the inside prefix" in natd.text() and "belongs to this host" in natd.text()
+    with lab.client.udp() as sock:
+        sock.sendto(b"hello", (SERVER, 7))
+        assert sock.recv(100).startswith(b"203.0.113.")
