@@ -76,10 +76,12 @@ static void step(struct run *r, const uint8_t *bytes)
 		v.more_fragments = true;
 		if (bytes[4] & 0x80)
 			fate.action = FRAGMENT_FATE_DROPPED;
-		if (fragment_first(r->f, &v, &fate, r->now_ms, &why))
+		if (fragment_admit(r->f, &v, r->now_ms, &fate.digest, &why)) {
+			fragment_first(r->f, &v, &fate, r->now_ms);
 			release(r, &v);
-		else
+		} else {
 			require(why != NAT_PASS);
+		}
 		break;
 	case 1:
 		r->died += fragment_sweep(r->f, r->now_ms, bytes[2]);

@@ -127,8 +127,8 @@ START_TEST(test_4963_id_of_a_complete_datagram_is_free_again)
 }
 END_TEST
 
-/* A first fragment that leaves under another id is another datagram on the wire, even of one that lost a piece. */
-START_TEST(test_4963_same_first_under_another_id_starts_again)
+/* A first fragment that is repeated has left already; the others go on under the id of the one that left. */
+START_TEST(test_4963_repeated_first_is_dropped_and_changes_nothing)
 {
 	struct fragment_fate other = fate_for(H1, 7);
 	struct bench b;
@@ -137,43 +137,25 @@ START_TEST(test_4963_same_first_under_another_id_starts_again)
 	bench_open(&b, LIMIT);
 	ck_assert_uint_eq(first(&b, H1, 7, 1480), FOLLOW);
 	ck_assert_uint_eq(later(&b, H1, 7, 2960, 700, false), FOLLOW);
-	ck_assert_uint_eq(first_as(&b, H1, 7, 1480, &other), FOLLOW);
+	ck_assert_uint_eq(first_as(&b, H1, 7, 1480, &other), DROP_FRAGMENT_OVERLAP);
 	ck_assert_uint_eq(later(&b, H1, 7, 1480, 1480, true), FOLLOW);
-	ck_assert_uint_eq(b.fate.id, other.id);
-	ck_assert_uint_eq(later(&b, H1, 7, 2960, 1480, true), FOLLOW); /* longer than the one before: allowed */
-	ck_assert_uint_eq(later(&b, H1, 7, 4440, 700, false), FOLLOW);
+	ck_assert_uint_eq(b.fate.id, 1007);
 	bench_close(&b);
 }
 END_TEST
 
-/* ... with all its time before it. */
-START_TEST(test_datagram_started_again_has_its_full_time)
-{
-	struct fragment_fate other = fate_for(H1, 7);
-	struct bench b;
-
-	other.id++;
-	bench_open(&b, LIMIT);
-	ck_assert_uint_eq(first(&b, H1, 7, 1480), FOLLOW);
-	b.now_ms += TIMEOUT_S * 1000;
-	ck_assert_uint_eq(first_as(&b, H1, 7, 1480, &other), FOLLOW);
-	b.now_ms += TIMEOUT_S * 1000;
-	ck_assert_uint_eq(later(&b, H1, 7, 1480, 1480, true), FOLLOW);
-	bench_close(&b);
-}
-END_TEST
-
-START_TEST(test_last_word_on_a_first_fragment_counts)
+/* One that was refused may be asked again; one that has left may not be taken back. */
+START_TEST(test_first_fragment_that_left_counts)
 {
 	struct fragment_fate dropped = fate_for(H1, 7);
 	struct bench b;
 
 	dropped.action = FRAGMENT_FATE_DROPPED;
 	bench_open(&b, LIMIT);
-	ck_assert_uint_eq(first(&b, H1, 7, 1480), FOLLOW);
 	ck_assert_uint_eq(first_as(&b, H1, 7, 1480, &dropped), FOLLOW);
 	ck_assert_uint_eq(later(&b, H1, 7, 1480, 1480, true), DROP_FRAGMENT_REFUSED);
 	ck_assert_uint_eq(first(&b, H1, 7, 1480), FOLLOW);
+	ck_assert_uint_eq(first_as(&b, H1, 7, 1480, &dropped), DROP_FRAGMENT_OVERLAP);
 	ck_assert_uint_eq(later(&b, H1, 7, 2960, 1480, true), FOLLOW);
 	bench_close(&b);
 }
@@ -259,33 +241,69 @@ START_TEST(test_first_fragment_that_overlaps_poisons)
 }
 END_TEST
 
-START_TEST(test_duplicate_first_passes_if_equal)
-{
-	struct bench b;
-
-	bench_open(&b, LIMIT);
-	ck_assert_uint_eq(first(&b, H1, 7, 1480), FOLLOW);
-	ck_assert_uint_eq(later(&b, H1, 7, 1480, 1480, true), FOLLOW);
-	ck_assert_uint_eq(first(&b, H1, 7, 1480), FOLLOW);
-	ck_assert_uint_eq(later(&b, H1, 7, 1480, 1480, true), FOLLOW);
-	ck_assert_uint_eq(first(&b, H1, 7, 1472), DROP_FRAGMENT_OVERLAP);
-	ck_assert_uint_eq(later(&b, H1, 7, 2960, 1480, true), DROP_FRAGMENT_OVERLAP);
-	bench_close(&b);
-}
-END_TEST
-
-START_TEST(test_exact_duplicates_follow)
+START_TEST(test_exact_duplicates_are_dropped_and_change_nothing)
 {
 	struct bench b;
 
 	bench_open(&b, LIMIT);
 	ck_assert_uint_eq(first(&b, H1, 7, 1480), FOLLOW);
 	for (int i = 0; i < 3; i++) {
-		ck_assert_uint_eq(later(&b, H1, 7, 1480, 1480, true), FOLLOW);
-		ck_assert_uint_eq(later(&b, H1, 7, 4440, 500, false), FOLLOW);
+		unsigned expect = i == 0 ? FOLLOW : DROP_FRAGMENT_OVERLAP;
+
+		ck_assert_uint_eq(later(&b, H1, 7, 1480, 1480, true), expect);
+		ck_assert_uint_eq(later(&b, H1, 7, 4440, 500, false), expect);
+		ck_assert_uint_eq(first(&b, H1, 7, 1480), DROP_FRAGMENT_OVERLAP);
 	}
 	ck_assert_uint_eq(later(&b, H1, 7, 4440, 500, true), DROP_FRAGMENT_ALIGN);
-	ck_assert_uint_eq(later(&b, H1, 7, 4440, 496, true), DROP_FRAGMENT_OVERLAP);
+	ck_assert_uint_eq(later(&b, H1, 7, 2960, 1480, true), FOLLOW);
+	bench_close(&b);
+}
+END_TEST
+
+/* What comes, in order, before and after the fragment of another content: of the datagram nothing passes after it. */
+static const struct {
+	const char *name;
+	unsigned before[4]; /* offsets; 1: none */
+	unsigned conflict;
+	bool held;
+} conflicts[] = {
+	{"a second first one", {0, 1480, 1, 1}, 0, false},
+	{"a second first one, alone", {0, 1, 1, 1}, 0, false},
+	{"a second first one behind held ones", {1480, 2960, 0, 1}, 0, false},
+	{"a second one that had passed", {0, 1480, 1, 1}, 1480, false},
+	{"a second one of those that were held and released", {1480, 2960, 0, 1}, 2960, false},
+	{"a second last one", {0, 4440, 1, 1}, 4440, false},
+	{"a second one of a held", {2960, 1480, 1, 1}, 1480, true},
+	{"a second last one of a held", {4440, 1480, 1, 1}, 4440, true},
+};
+
+static unsigned come(struct bench *b, unsigned offset)
+{
+	if (offset == 0)
+		return first(b, H1, 7, 1480);
+	return later(b, H1, 7, offset, offset == 4440 ? 500 : 1480, offset != 4440);
+}
+
+START_TEST(test_8200_4_5_conflicting_content_kills_the_datagram)
+{
+	struct bench b;
+
+	bench_open(&b, LIMIT);
+	for (unsigned i = 0; i < 4 && conflicts[_i].before[i] != 1; i++) {
+		unsigned got = come(&b, conflicts[_i].before[i]);
+
+		ck_assert_msg(got == FOLLOW || got == HELD, "%s: %u", conflicts[_i].name, got);
+		if (conflicts[_i].before[i] == 0)
+			release(&b);
+	}
+	ck_assert_uint_eq(come(&b, conflicts[_i].conflict), DROP_FRAGMENT_OVERLAP); /* the same: harmless */
+	ck_assert(fragment_held(b.f) == 0 || conflicts[_i].held);
+	b.other = 1;
+	ck_assert_uint_eq(come(&b, conflicts[_i].conflict), DROP_FRAGMENT_OVERLAP);
+	b.other = 0;
+	ck_assert_uint_eq(fragment_held(b.f), 0);
+	ck_assert_uint_eq(come(&b, 0), DROP_FRAGMENT_OVERLAP);
+	ck_assert_uint_eq(later(&b, H1, 7, 7400, 80, true), DROP_FRAGMENT_OVERLAP);
 	bench_close(&b);
 }
 END_TEST
@@ -496,13 +514,13 @@ static Suite *fragment_suite(void)
 	tcase_add_test(follow, test_key_has_all_four_parts);
 	tcase_add_test(follow, test_later_fragments_of_a_dropped_first_are_refused);
 	tcase_add_test(follow, test_4963_id_of_a_complete_datagram_is_free_again);
-	tcase_add_test(follow, test_4963_same_first_under_another_id_starts_again);
-	tcase_add_test(follow, test_datagram_started_again_has_its_full_time);
-	tcase_add_test(follow, test_last_word_on_a_first_fragment_counts);
+	tcase_add_test(follow, test_4963_repeated_first_is_dropped_and_changes_nothing);
+	tcase_add_test(follow, test_first_fragment_that_left_counts);
 	tcase_add_test(overlap, test_overlap_poisons_the_datagram);
 	tcase_add_test(overlap, test_first_fragment_that_overlaps_poisons);
-	tcase_add_test(overlap, test_duplicate_first_passes_if_equal);
-	tcase_add_test(overlap, test_exact_duplicates_follow);
+	tcase_add_loop_test(overlap, test_8200_4_5_conflicting_content_kills_the_datagram, 0,
+			    sizeof(conflicts) / sizeof(conflicts[0]));
+	tcase_add_test(overlap, test_exact_duplicates_are_dropped_and_change_nothing);
 	tcase_add_test(overlap, test_duplicate_must_have_been_one_fragment);
 	tcase_add_test(overlap, test_duplicate_of_a_held_fragment);
 	tcase_add_test(overlap, test_malformed_fragments);

@@ -32,6 +32,7 @@ struct bench {
 	uint8_t packet[BUILD_MAX];
 	struct pkt_view v;
 	uint32_t held, released, died;
+	uint8_t other; /* not 0: the content of the next ones is another */
 };
 
 static inline void bench_open(struct bench *b, uint32_t max_held)
@@ -116,6 +117,7 @@ static inline unsigned offer(struct bench *b)
 static inline unsigned later(struct bench *b, uint32_t src, uint16_t id, unsigned offset, unsigned len, bool more)
 {
 	make(b, src, id, offset, len, more);
+	b->packet[b->v.ihl + len - 1] ^= b->other;
 	return offer(b);
 }
 
@@ -123,11 +125,15 @@ static inline unsigned later(struct bench *b, uint32_t src, uint16_t id, unsigne
 static inline unsigned first_as(struct bench *b, uint32_t src, uint16_t id, unsigned len,
 				const struct fragment_fate *fate)
 {
+	struct fragment_fate admitted = *fate;
 	enum nat_reason why = NAT_PASS;
 	bool pass;
 
 	make(b, src, id, 0, len, true);
-	pass = fragment_first(b->f, &b->v, fate, b->now_ms, &why);
+	b->packet[b->v.ihl + len - 1] ^= b->other;
+	pass = fragment_admit(b->f, &b->v, b->now_ms, &admitted.digest, &why);
+	if (pass)
+		fragment_first(b->f, &b->v, &admitted, b->now_ms);
 	b->died += fragment_sweep(b->f, b->now_ms, 0);
 	bench_check(b);
 	return pass ? FOLLOW : why;

@@ -5,10 +5,14 @@
  *
  * Theory of operation. A record remembers which bytes of its datagram were seen, as ranges that grow together:
  * fragments in order need one, and 16 are enough for any honest disorder. What touches bytes seen
- * before is an overlap (and kills the datagram) unless it is an exact duplicate. Ranges alone cannot tell
- * that, but as long as all fragments but the last have one length and lie at its multiples, as those of
+ * before is an overlap (and kills the datagram) unless it is an exact duplicate, which is dropped. So no byte of a
+ * datagram leaves twice, and its first fragment alone says where the others go. Ranges alone cannot tell a duplicate,
+ * but as long as all fragments but the last have one length and lie at its multiples, as those of
  * one router do, an aligned piece of that length inside a range can only be one that was there before.
  * A datagram cut twice on its way has no such length: its duplicates count as overlaps.
+ *
+ * Content is compared with the held copy, or with a keyed digest of 16 bits: two that differ and have one digest
+ * (1 of 65,536) count as duplicates, and are dropped all the same.
  *
  * A record whose datagram is complete is forgotten at once: IP ids come round within seconds on a fast
  * path (RFC 4963), and the next datagram of that id must not meet it.
@@ -137,21 +141,62 @@ static void note_range(struct record *r, const struct piece *p)
 	}
 }
 
+/* ---- their content ---- */
+
+/* Of the payload, keyed; never 0. */
+static uint16_t digest_of(const struct fragments *f, const struct pkt_view *v)
+{
+	size_t len = (size_t)v->len - v->ihl, at = 0;
+	uint64_t h = f->secret[0] ^ len, word;
+
+	for (; at + sizeof(word) <= len; at += sizeof(word)) {
+		memcpy(&word, v->l4 + at, sizeof(word));
+		h = (h ^ word) * (f->secret[1] | 1);
+	}
+	word = 0;
+	memcpy(&word, v->l4 + at, len - at);
+	h = (h ^ word) * (f->secret[1] | 1);
+	h = (h ^ h >> 32) * (f->secret[1] | 1);
+	return h >> 48 ? (uint16_t)(h >> 48) : 1;
+}
+
+/* Where the piece's digest is kept, or NULL. */
+static uint16_t *digest_place(struct record *r, const struct piece *p)
+{
+	if (p->start == 0)
+		return &r->digests[0];
+	if (r->unit == 0 || p->start % r->unit != 0 || p->start / r->unit >= DIGESTS_MAX)
+		return NULL;
+	return &r->digests[p->start / r->unit];
+}
+
+/* A duplicate by its place, but with other content as far as that is known. */
+static bool is_changed(struct record *r, const struct piece *p, uint16_t digest)
+{
+	const uint16_t *known = digest_place(r, p);
+
+	return known && *known != 0 && *known != digest;
+}
+
 /* A piece whose place is PLACE_NEW. */
-static void note(struct record *r, const struct piece *p)
+static void note(struct record *r, const struct piece *p, uint16_t digest)
 {
 	uint16_t len = (uint16_t)(p->end - p->start);
+	uint16_t *kept;
 
 	note_range(r, p);
 	if (p->start == 0)
 		r->first_end = (uint16_t)p->end;
+	if (p->more && r->unit == 0)
+		r->unit = len;
+	kept = digest_place(r, p);
+	if (kept)
+		*kept = digest;
 	if (!p->more) {
 		r->total = (uint16_t)p->end;
 		r->last_start = (uint16_t)p->start;
 		return;
 	}
-	if (r->unit == 0)
-		r->unit = len;
 	if (len != r->unit || p->start % r->unit != 0)
 		r->irregular = true;
 }
@@ -187,7 +232,7 @@ static enum fragment_verdict hold(struct fragments *f, struct record *r, const s
 	if (!r)
 		r = fragment_store_add(f, v, RECORD_WAITING);
 	fragment_store_hold(f, r, v);
-	note(r, &p);
+	note(r, &p, digest_of(f, v));
 	return FRAGMENT_HELD;
 }
 
@@ -214,19 +259,23 @@ static enum fragment_verdict of_waiting(struct fragments *f, struct record *r, c
 }
 
 /* The first one was seen: NAT_PASS, or why it does not follow. */
-static enum nat_reason of_followed(struct fragments *f, struct record *r, const struct piece *p, enum place place)
+static enum nat_reason of_followed(struct fragments *f, struct record *r, const struct pkt_view *v, enum place place)
 {
-	bool refused = r->kind == RECORD_REFUSED;
+	enum nat_reason why = r->kind == RECORD_REFUSED ? DROP_FRAGMENT_REFUSED : NAT_PASS;
+	struct piece p = piece_of(v);
+	uint16_t digest;
 
 	if (place == PLACE_OVERLAP)
 		return poison(f, r);
 	if (place == PLACE_CROWDED)
 		return DROP_FRAGMENT_FULL;
-	if (place == PLACE_NEW)
-		note(r, p);
+	digest = digest_of(f, v);
+	if (place == PLACE_DUPLICATE)
+		return is_changed(r, &p, digest) ? poison(f, r) : DROP_FRAGMENT_OVERLAP;
+	note(r, &p, digest);
 	if (is_complete(r))
 		fragment_store_remove(f, r);
-	return refused ? DROP_FRAGMENT_REFUSED : NAT_PASS;
+	return why;
 }
 
 enum fragment_verdict fragment_later(struct fragments *f, const struct pkt_view *v, uint64_t now_ms,
@@ -249,39 +298,28 @@ enum fragment_verdict fragment_later(struct fragments *f, const struct pkt_view 
 	if (r->kind == RECORD_WAITING)
 		return of_waiting(f, r, v, place, why);
 	*fate = r->fate;
-	wrong = of_followed(f, r, &p, place);
+	wrong = of_followed(f, r, v, place);
 	return wrong == NAT_PASS ? FRAGMENT_FOLLOW : drop(why, wrong);
 }
 
 /* ---- first fragments ---- */
 
-/* The same datagram once more, as far as it goes: nothing but the first fragment was seen. */
-static void start_again(struct fragments *f, struct record *r)
+/* Its place in a record that exists: NAT_PASS, or why it is dropped. One whose twin was refused is judged again. */
+static enum nat_reason admit_to(struct fragments *f, struct record *r, const struct piece *p, uint16_t digest)
 {
-	fragment_store_drop_held(f, r);
-	r->n_ranges = 0;
-	r->first_end = r->last_start = r->total = r->unit = 0;
-	r->irregular = false;
-}
+	enum place place;
 
-/* Its place in a record that exists; false: poisoned. True with nothing to note for an exact duplicate. */
-static bool admit_first(struct fragments *f, struct record *r, const struct piece *p, const struct fragment_fate *fate)
-{
 	if (r->kind == RECORD_POISONED)
-		return false;
-	if (r->first_end && r->first_end == p->end && fate->id != r->fate.id)
-		start_again(f, r);
-	if (place_of(r, p) == PLACE_OVERLAP) {
-		poison(f, r);
-		return false;
-	}
-	return true;
+		return DROP_FRAGMENT_OVERLAP;
+	place = place_of(r, p);
+	if (place == PLACE_OVERLAP || (place == PLACE_DUPLICATE && is_changed(r, p, digest)))
+		return poison(f, r);
+	return place == PLACE_DUPLICATE && r->kind == RECORD_FOLLOWED ? DROP_FRAGMENT_OVERLAP : NAT_PASS;
 }
 
-bool fragment_first(struct fragments *f, const struct pkt_view *v, const struct fragment_fate *fate, uint64_t now_ms,
+bool fragment_admit(struct fragments *f, const struct pkt_view *v, uint64_t now_ms, uint16_t *digest,
 		    enum nat_reason *why)
 {
-	enum record_kind kind = fate->action == FRAGMENT_FATE_DROPPED ? RECORD_REFUSED : RECORD_FOLLOWED;
 	struct piece p = piece_of(v);
 	struct record *r;
 
@@ -289,21 +327,30 @@ bool fragment_first(struct fragments *f, const struct pkt_view *v, const struct 
 	*why = check_form(v, &p);
 	if (*why != NAT_PASS)
 		return false;
+	*digest = digest_of(f, v);
 	r = fragment_store_find(f, v);
-	if (r && !admit_first(f, r, &p, fate)) {
-		*why = DROP_FRAGMENT_OVERLAP;
-		return false;
-	}
+	if (r)
+		*why = admit_to(f, r, &p, *digest);
+	return *why == NAT_PASS;
+}
+
+void fragment_first(struct fragments *f, const struct pkt_view *v, const struct fragment_fate *fate, uint64_t now_ms)
+{
+	enum record_kind kind = fate->action == FRAGMENT_FATE_DROPPED ? RECORD_REFUSED : RECORD_FOLLOWED;
+	struct piece p = piece_of(v);
+	struct record *r;
+
+	see_time(f, now_ms);
+	r = fragment_store_find(f, v);
 	if (!r)
 		r = fragment_store_add(f, v, kind);
 	else if (r->kind != kind || !r->first_end)
 		fragment_store_set_kind(f, r, kind);
 	if (!r)
-		return true;
+		return;
 	r->fate = *fate;
 	if (!r->first_end)
-		note(r, &p);
-	return true;
+		note(r, &p, fate->digest);
 }
 
 size_t fragment_release(struct fragments *f, const struct pkt_view *v, uint8_t *out)

@@ -33,6 +33,7 @@ struct fragment_fate {
 	uint16_t mtu;	/* of the way out; 0: none known */
 	uint8_t action; /* caller's verdict code, or FRAGMENT_FATE_DROPPED */
 	uint8_t dir;
+	uint16_t digest;     /* fragment_admit()'s: of the bytes as they came */
 	uint64_t session_id; /* for the counters; 0: none */
 };
 
@@ -49,20 +50,24 @@ enum fragment_verdict {
 	FRAGMENT_DROP,	 /* *why */
 };
 
-/* A later fragment. Checks overlap and size against what was seen of the datagram. An exact duplicate
- * follows like the original; while its datagram is held it is dropped (DROP_FRAGMENT_OVERLAP), or, if it
- * differs in content, poisons it. */
+/* A later fragment. Checks overlap and size against what was seen of the datagram. An exact duplicate is
+ * dropped (DROP_FRAGMENT_OVERLAP) and changes nothing; one that differs in content poisons the datagram
+ * (RFC 8200 4.5). */
 enum fragment_verdict fragment_later(struct fragments *f, const struct pkt_view *v, uint64_t now_ms,
 				     struct fragment_fate *fate, enum nat_reason *why);
 
 /*
- * A first fragment was translated (or dropped) as `fate` says; `v` as it came in (its bytes are not
- * looked at). False when the datagram is poisoned (overlap) or a duplicate first differs in length:
- * drop it, *why. An equal first with another fate->id starts the datagram again: on the wire it is a new
- * one. With no room for a record the first fragment passes, later ones will be held and time out.
+ * A first fragment, before it is translated. False, *why: it conflicts with what was seen of its datagram, which is
+ * poisoned, or it is an exact duplicate of one that was translated and left already. *digest is for the fate.
  */
-bool fragment_first(struct fragments *f, const struct pkt_view *v, const struct fragment_fate *fate, uint64_t now_ms,
+bool fragment_admit(struct fragments *f, const struct pkt_view *v, uint64_t now_ms, uint16_t *digest,
 		    enum nat_reason *why);
+
+/*
+ * A first fragment that fragment_admit() let in was translated, or dropped, as `fate` says; `v` as it came in (its
+ * bytes are not read). With no room for a record later ones will be held and time out.
+ */
+void fragment_first(struct fragments *f, const struct pkt_view *v, const struct fragment_fate *fate, uint64_t now_ms);
 
 /* After fragment_first(), whatever the fate: hands out the held fragments of that datagram one by one,
  * lowest offset first. `out` has room for FRAGMENT_MAX_LEN; the length, or 0 when there are no more. `v` is

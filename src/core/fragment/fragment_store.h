@@ -25,7 +25,7 @@
 
 #include "fragment.h"
 
-enum { RANGES_MAX = 16 };
+enum { RANGES_MAX = 16, DIGESTS_MAX = 48 /* 65,535 bytes cut for an MTU of 1,500 make 45 */ };
 
 enum record_kind {
 	RECORD_WAITING,	 /* no first fragment yet; all others are held */
@@ -63,6 +63,7 @@ struct record {
 	bool irregular;	     /* ... they differ, or are not at multiples of it */
 	uint8_t n_ranges;
 	struct range ranges[RANGES_MAX]; /* seen: ascending, with gaps between */
+	uint16_t digests[DIGESTS_MAX];	 /* of the fragments at multiples of `unit`; 0: not known */
 };
 
 struct cell {

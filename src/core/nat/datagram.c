@@ -71,15 +71,22 @@ static struct fragment_fate fate_of(const struct nat *n, const struct work *w, e
 	};
 }
 
-bool nat_fragment_first(struct nat *n, struct work *w, const struct pkt_view *came, enum nat_to to)
+bool nat_fragment_admit(struct nat *n, struct work *w, uint16_t *digest)
 {
-	struct fragment_fate fate = fate_of(n, w, to);
 	enum nat_reason why = NAT_PASS;
 
-	if (fragment_first(n->fragments, came, &fate, n->now_ms, &why))
+	if (fragment_admit(n->fragments, &w->v, n->now_ms, digest, &why))
 		return true;
 	nat_drop(n, w, why);
 	return false;
+}
+
+void nat_fragment_first(struct nat *n, struct work *w, const struct pkt_view *came, uint16_t digest, enum nat_to to)
+{
+	struct fragment_fate fate = fate_of(n, w, to);
+
+	fate.digest = digest;
+	fragment_first(n->fragments, came, &fate, n->now_ms);
 }
 
 /* Those that came before the first one go out behind it. */

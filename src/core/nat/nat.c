@@ -421,10 +421,13 @@ static inline void conclude(struct nat *n, struct work *w, enum nat_reason why)
 static void translate_first_fragment(struct nat *n, struct work *w)
 {
 	struct pkt_view came = w->v;
-	enum nat_reason why = all_passes(n, w);
+	enum nat_reason why;
+	uint16_t digest;
 
-	if (!nat_fragment_first(n, w, &came, why == NAT_PASS ? nat_destination(n, w) : NAT_NOWHERE))
+	if (!nat_fragment_admit(n, w, &digest))
 		return;
+	why = all_passes(n, w);
+	nat_fragment_first(n, w, &came, digest, why == NAT_PASS ? nat_destination(n, w) : NAT_NOWHERE);
 	conclude(n, w, why);
 	nat_fragment_release(n, w, &came);
 }

@@ -140,8 +140,10 @@ void nat_answer_refused(struct nat *n, struct work *w, enum nat_reason why);
 
 /* datagram.c */
 void nat_fragment_later(struct nat *n, struct work *w);
-/* A first fragment has its verdict (NAT_NOWHERE: dropped); true when it may be sent. */
-bool nat_fragment_first(struct nat *n, struct work *w, const struct pkt_view *came, enum nat_to to);
+/* False: a first fragment that conflicts with its datagram, or repeats it, was dropped; nothing else has seen it. */
+bool nat_fragment_admit(struct nat *n, struct work *w, uint16_t *digest);
+/* A first fragment has its verdict (NAT_NOWHERE: dropped). */
+void nat_fragment_first(struct nat *n, struct work *w, const struct pkt_view *came, uint16_t digest, enum nat_to to);
 void nat_fragment_release(struct nat *n, const struct work *w, const struct pkt_view *came);
 
 /* hold.c */
