@@ -56,11 +56,13 @@ int natd_apply_routing(struct natd *n, const struct setup *s)
 {
 	int r, marked = 0;
 
+	loop_pause_guard(n->loop);
 	privs_raise(&n->sandbox.privs);
 	r = routing_apply(n->routing, s->config, &s->facts, s->steering);
 	if (r == 0)
 		marked = path_set_mark(&n->path, routing_mark(n->routing));
 	privs_lower(&n->sandbox.privs);
+	loop_resume_guard(n->loop);
 	if (marked < 0)
 		log_write(LEVEL_WARNING, SUB_DATA, -marked,
 			  "cannot mark the packets that natd sends: the kernel's own ICMP errors about them leave "
@@ -171,7 +173,9 @@ bool natd_reload(struct natd *n, reload_say_fn *say_line, void *ctx, struct nat_
 	sdnotify_begin(&n->persist.service);
 	sdnotify_reloading(&n->persist.service);
 	memset(report, 0, sizeof(*report));
+	loop_pause_guard(n->loop);
 	s = prepare(n, &config, &o);
+	loop_resume_guard(n->loop);
 	ok = s && apply(n, s, &o, report);
 	if (ok) {
 		adopt(n, s, config);
@@ -222,7 +226,9 @@ void natd_refresh(struct natd *n)
 
 	if (!path_has_tun(&n->path)) /* natd_open_tun() is followed by another refresh */
 		return;
+	loop_pause_guard(n->loop);
 	s = setup_create(n->netlink, n->config, &problems);
+	loop_resume_guard(n->loop);
 	if (!s) {
 		say_report(&o, &problems);
 	} else if (setup_facts_equal(&s->facts, &n->setup->facts)) {

@@ -114,6 +114,19 @@ void loop_set_guard(struct loop *l, void (*take)(void *ctx), void (*give)(void *
 	}
 }
 
+void loop_pause_guard(struct loop *l)
+{
+	leave(l);
+}
+
+void loop_resume_guard(struct loop *l)
+{
+	if (!l->take || !l->is_clock_read || l->is_guarded)
+		return;
+	l->take(l->guard_ctx);
+	l->is_guarded = true;
+}
+
 /* What fails comes back from the call, and is told there. */
 static void discard(int severity, const char *message)
 {

@@ -37,6 +37,10 @@ int loop_turn(struct loop *l, bool may_wait);
 /* What the callbacks use together with other threads: `take` is called before a turn's first callback (at once if this is
  * called from one), `give` before the loop waits again. Setting another, or NULL, gives the old one back first. */
 void loop_set_guard(struct loop *l, void (*take)(void *ctx), void (*give)(void *ctx), void *ctx);
+/* Around work of a callback that takes long and needs nothing of what the guard protects: others have it meanwhile. Without
+ * a guard they do nothing. */
+void loop_pause_guard(struct loop *l);
+void loop_resume_guard(struct loop *l);
 
 /* Milliseconds of CLOCK_BOOTTIME (it counts while the machine sleeps, and goes on over a restart of the process),
  * read once a turn: the same value throughout the turn. */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "daemon/base/loop.h"
 #include "daemon/config/config_text.h"
 #include "daemon/kernel/sysctl.h"
 #include "daemon/sandbox/privs.h"
@@ -433,17 +434,25 @@ void doctor_run(struct control *c, enum doctor_depth depth, struct finding_sink 
 	static const struct {
 		void (*check)(struct visit *v);
 		enum doctor_depth depth;
+		bool reads_table;
 	} checks[] = {
-		{check_outside, DOCTOR_QUICK}, {check_inside, DOCTOR_QUICK},	  {check_tun, DOCTOR_QUICK},
-		{check_routing, DOCTOR_QUICK}, {check_way_out, DOCTOR_FULL},	  {check_netfilter, DOCTOR_FULL},
-		{check_usage, DOCTOR_QUICK},   {check_ports, DOCTOR_FULL},	  {check_ephemeral, DOCTOR_FULL},
-		{check_forwards, DOCTOR_FULL}, {check_host_sockets, DOCTOR_FULL}, {check_timeouts, DOCTOR_FULL},
-		{check_rights, DOCTOR_FULL},   {check_config_age, DOCTOR_QUICK},  {check_service, DOCTOR_FULL},
+		{check_outside, DOCTOR_QUICK, false},	  {check_inside, DOCTOR_QUICK, false},
+		{check_tun, DOCTOR_QUICK, false},	  {check_routing, DOCTOR_QUICK, false},
+		{check_way_out, DOCTOR_FULL, false},	  {check_netfilter, DOCTOR_FULL, false},
+		{check_usage, DOCTOR_QUICK, true},	  {check_ports, DOCTOR_FULL, true},
+		{check_ephemeral, DOCTOR_FULL, false},	  {check_forwards, DOCTOR_FULL, false},
+		{check_host_sockets, DOCTOR_FULL, false}, {check_timeouts, DOCTOR_FULL, false},
+		{check_rights, DOCTOR_FULL, false},	  {check_config_age, DOCTOR_QUICK, false},
+		{check_service, DOCTOR_FULL, false},
 	};
 	struct visit v = {.c = c, .config = c->setup->config, .setup = c->setup, .sink = sink};
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(*checks); i++) {
-		if (checks[i].depth <= depth)
-			checks[i].check(&v);
+		if (checks[i].depth > depth)
+			continue;
+		if (!checks[i].reads_table) /* packets need not wait for netlink and files */
+			loop_pause_guard(c->loop);
+		checks[i].check(&v);
+		loop_resume_guard(c->loop);
 	}
 }
