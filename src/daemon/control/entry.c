@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/nat/nat.h"
+#include "core/nat/view.h"
 #include "core/tcp/tcp.h"
 #include "ctlclient.h"
 #include "request.h"
@@ -30,113 +31,73 @@ uint8_t ctl_wire_protocol(enum nat_class c, uint16_t int_port)
 	return (uint8_t)int_port; /* see enum nat_class */
 }
 
-static uint8_t wire_state(const struct session *s)
+static uint8_t wire_state(const struct session_view *v)
 {
-	const char *name = session_class(s) == CLASS_TCP ? tcp_state_name(session_state(s)) : NULL;
+	const char *name = v->class_ == CLASS_TCP ? tcp_state_name((enum session_state)v->state) : NULL;
 	int state = name ? ctl_state_by_name(name) : -1;
 
 	return (uint8_t)(state < 0 ? CTL_STATE_NONE : state);
 }
 
 /* As conntrack has it: pings are never assured, TCP is not before its handshake is through. */
-static bool is_assured(const struct session *s)
+static bool is_assured(const struct session_view *v)
 {
-	uint8_t state = wire_state(s);
+	uint8_t state = wire_state(v);
 
-	if (session_class(s) == CLASS_ICMP || state == CTL_STATE_SYN_SENT || state == CTL_STATE_SYN_SENT2 ||
+	if (v->class_ == CLASS_ICMP || state == CTL_STATE_SYN_SENT || state == CTL_STATE_SYN_SENT2 ||
 	    state == CTL_STATE_SYN_RECV)
 		return false;
-	return nat_session_assured(s);
+	return (v->flags & VIEW_ASSURED) != 0;
 }
 
-static uint8_t wire_flags(const struct session *s)
+static uint8_t wire_flags(const struct session_view *v)
 {
-	bool from_outside = s->kind & SESSION_KIND_FROM_OUTSIDE;
+	bool from_outside = (v->flags & VIEW_FROM_OUTSIDE) != 0;
 	uint8_t flags = from_outside ? CTL_ENTRY_FROM_OUTSIDE : 0;
 
-	if (s->bytes[from_outside ? DIR_OUT : DIR_IN] == 0)
+	if (v->bytes[from_outside ? DIR_OUT : DIR_IN] == 0)
 		return flags;
 	flags |= CTL_ENTRY_REPLIED;
-	if (is_assured(s))
+	if (is_assured(v))
 		flags |= CTL_ENTRY_ASSURED;
 	return flags;
 }
 
-static void fill_times(struct ctl_entry *e, const struct table *t, const struct session *s, uint32_t now_s)
-{
-	uint32_t timeout = table_session_timeout(t, s);
-	int32_t idle = (int32_t)(now_s - s->seen_s); /* modulo 2^32: a time may lie before the boot */
-	int32_t age = (int32_t)(now_s - table_session_created_s(t, s));
-
-	if (idle < 0)
-		idle = 0;
-	e->timeout_s = timeout > (uint32_t)idle ? timeout - (uint32_t)idle : 0;
-	e->age_s = age > 0 ? (uint32_t)age : 0;
-}
-
 /* Protocols without ports use these fields otherwise, see enum nat_class; a ping's id is all that its far end sees. */
-static void fill_endpoints(struct ctl_entry *e, const struct session *s, uint32_t outside)
+static void fill_endpoints(struct ctl_entry *e, const struct session_view *v)
 {
-	e->inside = (struct ctl_endpoint){s->int_addr, s->int_port};
-	e->outside = (struct ctl_endpoint){outside, s->ext_port};
-	e->remote = (struct ctl_endpoint){s->rem_addr, s->rem_port};
-	if (session_class(s) == CLASS_ICMP)
-		e->remote.port = s->ext_port;
-	if (session_class(s) == CLASS_OTHER)
+	e->inside = (struct ctl_endpoint){v->int_addr, v->int_port};
+	e->outside = (struct ctl_endpoint){v->ext_addr, v->ext_port};
+	e->remote = (struct ctl_endpoint){v->rem_addr, v->rem_port};
+	if (v->class_ == CLASS_ICMP)
+		e->remote.port = v->ext_port;
+	if (v->class_ == CLASS_OTHER)
 		e->inside.port = e->outside.port = e->remote.port = 0;
 }
 
-/* All but id, times and endpoints. */
-static void fill_rest(struct ctl_entry *e, const struct nat *nat, const struct session *s, bool has_address)
+static void fill(struct ctl_entry *e, const struct session_view *v)
 {
-	const char *forward = has_address ? nat_forward_name(nat, s) : NULL;
-
-	e->protocol = ctl_wire_protocol(session_class(s), s->int_port);
-	e->state = wire_state(s);
-	e->flags = wire_flags(s);
+	memset(e, 0, sizeof(*e));
+	e->id = v->id;
+	e->timeout_s = v->timeout_s;
+	e->age_s = v->age_s;
+	e->protocol = ctl_wire_protocol((enum nat_class)v->class_, v->int_port);
+	e->state = wire_state(v);
+	e->flags = wire_flags(v);
 	for (int dir = 0; dir < 2; dir++) {
-		e->packets[dir] = s->packets[dir];
-		e->bytes[dir] = s->bytes[dir];
+		e->packets[dir] = v->packets[dir];
+		e->bytes[dir] = v->bytes[dir];
 	}
-	snprintf(e->forward, sizeof(e->forward), "%s", forward ? forward : "");
+	fill_endpoints(e, v);
+	snprintf(e->forward, sizeof(e->forward), "%s", v->origin.forward);
 }
 
-void ctl_fill_entry(struct ctl_entry *e, struct nat *nat, const struct session *s, uint32_t now_s)
-{
-	const struct table *t = nat_table(nat);
-
-	e->id = table_session_id(t, s);
-	fill_times(e, t, s, now_s);
-	fill_endpoints(e, s, table_address(t, s->ext));
-	fill_rest(e, nat, s, true);
-}
-
-/* What the event says about the session, as a record that is in no table. */
 void ctl_fill_event_entry(struct ctl_entry *e, struct nat *nat, const struct event *ev)
 {
-	const struct table *t = nat_table(nat);
-	int32_t slot = table_address_slot(t, ev->ext_addr);
-	uint32_t then_s = (uint32_t)(ev->time_ms / 1000);
-	int32_t age = (int32_t)(then_s - ev->created_s);
-	const struct session s = {
-		.int_addr = ev->int_addr,
-		.rem_addr = ev->rem_addr,
-		.int_port = ev->int_port,
-		.rem_port = ev->rem_port,
-		.ext_port = ev->ext_port,
-		.ext = slot == TABLE_NONE ? 0 : (uint16_t)slot,
-		.kind = ev->kind,
-		.bytes = {ev->bytes[0], ev->bytes[1]},
-		.packets = {ev->packets[0], ev->packets[1]},
-	};
+	struct session_view v;
 
-	memset(e, 0, sizeof(*e));
-	e->id = ev->id;
-	if (ev->type == EVENT_NEW || ev->type == EVENT_UPDATE)
-		e->timeout_s = table_session_timeout(t, &s);
-	e->age_s = ev->created_s != 0 && age > 0 ? (uint32_t)age : 0;
-	fill_endpoints(e, &s, ev->ext_addr);
-	fill_rest(e, nat, &s, slot != TABLE_NONE);
+	nat_view_event(nat, ev, &v);
+	fill(e, &v);
 }
 
 static bool shows(const struct ctl_job *j)
@@ -149,32 +110,27 @@ static bool ends(const struct ctl_job *j)
 	return j->request->type == CTL_DELETE || j->request->type == CTL_FLUSH;
 }
 
-static void visit_session(struct ctl_job *j, const struct ctl_turn *t, struct session *s)
+static void visit_session(struct ctl_job *j, const struct ctl_turn *t, const struct session_view *v)
 {
-	uint32_t now_s = (uint32_t)(t->now_ms / 1000);
-	struct nat *nat = t->env->nat;
 	struct ctl_entry e;
 
-	/* A session whose time is up is gone for packets, though the sweep has not removed it yet. */
-	if (table_session_expired(nat_table(nat), s, now_s))
-		return;
-	ctl_fill_entry(&e, nat, s, now_s);
+	fill(&e, v);
 	if (!ctl_filter_matches(&j->args.filter, &e))
 		return;
 	j->count++;
 	if (shows(j))
 		ctl_put_entry(t->w, &e);
 	if (ends(j))
-		nat_session_delete(nat, s, j->request->type == CTL_FLUSH ? SESSION_END_FLUSHED : SESSION_END_DELETED,
-				   t->now_ms);
+		nat_session_end(t->env->nat, v->id,
+				j->request->type == CTL_FLUSH ? SESSION_END_FLUSHED : SESSION_END_DELETED, t->now_ms);
 }
 
 static void visit_one(struct ctl_job *j, const struct ctl_turn *t)
 {
-	struct session *s = table_session_by_id(nat_table(t->env->nat), j->args.filter.id);
+	struct session_view v;
 
-	if (s)
-		visit_session(j, t, s);
+	if (nat_view_by_id(t->env->nat, j->args.filter.id, t->now_ms, &v))
+		visit_session(j, t, &v);
 	j->is_done = true;
 }
 
@@ -187,10 +143,10 @@ void ctl_slice_sessions(struct ctl_job *j, const struct ctl_turn *t)
 		return;
 	}
 	for (; visits > 0 && ctl_has_room(t->w); visits--) {
-		struct session *s = table_next(nat_table(t->env->nat), &j->cursor, CTL_IDLE_PER_VISIT);
+		struct session_view v;
 
-		if (s) {
-			visit_session(j, t, s);
+		if (nat_view_next(t->env->nat, &j->cursor, CTL_IDLE_PER_VISIT, t->now_ms, &v)) {
+			visit_session(j, t, &v);
 		} else if (j->cursor == 0) {
 			j->is_done = true;
 			return;

@@ -11,7 +11,6 @@
 
 /* The IP protocol of a class; `int_port` is read for CLASS_OTHER only, see enum nat_class. */
 uint8_t ctl_wire_protocol(enum nat_class c, uint16_t int_port);
-void ctl_fill_entry(struct ctl_entry *e, struct nat *nat, const struct session *s, uint32_t now_s);
 /* The session of an event (EVENT_NEW, EVENT_UPDATE, EVENT_DESTROY, EVENT_REFUSED). */
 void ctl_fill_event_entry(struct ctl_entry *e, struct nat *nat, const struct event *ev);
 
