@@ -154,6 +154,7 @@ static void answer_doctor(void *ctx, struct ctl_sink *sink)
 	struct natd *n = ctx;
 	struct finding_sink findings;
 
+	alarms_look(&n->control);
 	finding_sink_init(&findings, say_finding, sink);
 	doctor_run(&n->control, DOCTOR_FULL, &findings);
 }

@@ -171,6 +171,25 @@ def test_unsolicited_packet_is_a_refusal(lab, natd, monitor):
     assert f"src={SERVER} dst={Lab.OUTSIDE} sport=9 dport=20000 [UNREPLIED]" in line
 
 
+@pytest.mark.natd(more='limits = { sessions = 10; }; alarms = { sessions = 50; };')
+def test_alarm_is_raised_and_cleared_once(lab, natd, monitor):
+    seen = monitor("-j", "monitor", "-e", "ALARM")
+    for port in range(4000, 4006):
+        send(lab.clients[port % 2], port)
+    for _ in range(500):
+        warnings = natd.json("status")["warnings"]
+        if any(w["id"] == "sessions" for w in warnings):
+            break
+    warning, = (w for w in warnings if w["id"] == "sessions")
+    assert warning["percent"] >= 50
+    natd.wait_log("alarm sessions: ")
+    natd.ctl("flush")
+    assert not any(w["id"] == "sessions" for w in natd.json("status")["warnings"])
+    seen.wait("cleared")
+    assert [json.loads(line)["state"] for line in seen.lines] == ["raised", "cleared"]
+    assert json.loads(seen.lines[0])["id"] == "sessions"
+
+
 def test_reload_is_an_event(natd, monitor):
     seen = monitor("monitor", "-e", "CONFIG")
     natd.ctl("reload")

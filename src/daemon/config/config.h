@@ -106,6 +106,9 @@ struct natd_config {
 	uint32_t n_forwards;
 	struct nat_timeouts timeouts;
 	struct nat_limits limits;
+	struct {
+		uint32_t ports, sessions; /* percent; 0: no alarm */
+	} alarms;
 	struct config_control control;
 	struct config_log log;
 };

@@ -126,6 +126,9 @@ static const struct config_key keys[] = {
 	{NUMBER("limits", "fragments", limits.fragments, 1, 65536, 4096, "")},
 	{NUMBER("limits", "events", limits.events, 1024, CONFIG_EVENTS_MAX, 65536, "")},
 
+	{NUMBER("alarms", "ports", alarms.ports, 0, 100, 80, " percent")},
+	{NUMBER("alarms", "sessions", alarms.sessions, 0, 100, 80, " percent")},
+
 	WORD("control", "socket", AT(control.socket), "\"" CONFIG_SOCKET_DEFAULT "\"", config_set_socket),
 	WORD("control", "group", AT(control.group), "\"\"", config_set_group),
 	WORD("control", "mode", AT(control.mode), "\"0660\"", config_set_mode),

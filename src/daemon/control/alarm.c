@@ -4,7 +4,9 @@
 
 #include <stdio.h>
 
+#include "control.h"
 #include "core/base/event.h"
+#include "daemon/config/config_text.h"
 #include "daemon/base/log.h"
 #include "stream.h"
 
@@ -43,4 +45,62 @@ void alarm_report(const struct alarm *a, enum alarm_id id, const char *what, str
 		log_warning(SUB_CONTROL, "alarm %s: %s", alarm_name(id), e.text);
 	else
 		log_notice(SUB_CONTROL, "alarm %s is over: %s", alarm_name(id), e.text);
+}
+
+/* ---- what is looked at ---- */
+
+static uint32_t count_ports(const struct nat_range *r, uint32_t n)
+{
+	uint32_t sum = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		sum += (uint32_t)r[i].last - r[i].first + 1;
+	return sum;
+}
+
+struct fullest {
+	uint32_t percent, address;
+};
+
+static void look_at_address(struct fullest *f, const struct table *t, uint32_t address, uint32_t ports)
+{
+	int32_t slot = table_address_slot(t, address);
+
+	for (int c = CLASS_TCP; slot >= 0 && ports > 0 && c <= CLASS_ICMP; c++) {
+		uint64_t used = table_address_ports_used(t, (uint16_t)slot, (enum nat_class)c);
+		uint32_t percent = (uint32_t)(used * 100 / ports);
+
+		if (percent > f->percent)
+			*f = (struct fullest){percent, address};
+	}
+}
+
+static struct fullest fullest_address(const struct control *c)
+{
+	const struct nat_policy *p = nat_policy_get(c->nat);
+	uint32_t shared = count_ports(p->shared_ports, p->n_shared_ports);
+	uint32_t pool = count_ports(p->pool_ports, p->n_pool_ports);
+	struct fullest f = {0, 0};
+
+	for (uint32_t i = 0; i < p->n_addresses; i++) {
+		for (uint64_t a = p->addresses[i].first; a <= p->addresses[i].last; a++)
+			look_at_address(&f, nat_table(c->nat), (uint32_t)a, p->addresses[i].shared ? shared : pool);
+	}
+	return f;
+}
+
+void alarms_look(struct control *c)
+{
+	const struct natd_config *config = c->setup->config;
+	struct events *events = nat_events(c->nat);
+	struct fullest f = fullest_address(c);
+	uint64_t sessions = table_session_count(nat_table(c->nat));
+	uint64_t limit = nat_policy_get(c->nat)->limits.sessions;
+	char what[TEXT_ADDRESS_SIZE + 16], address[TEXT_ADDRESS_SIZE];
+
+	snprintf(what, sizeof(what), "the ports of %s", text_of_address(address, f.address));
+	if (alarm_update(&c->alarms[ALARM_PORTS], f.percent, config->alarms.ports))
+		alarm_report(&c->alarms[ALARM_PORTS], ALARM_PORTS, what, events);
+	if (alarm_update(&c->alarms[ALARM_SESSIONS], (uint32_t)(sessions * 100 / limit), config->alarms.sessions))
+		alarm_report(&c->alarms[ALARM_SESSIONS], ALARM_SESSIONS, "limits.sessions", events);
 }

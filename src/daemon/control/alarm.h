@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct control;
 struct events;
 
 /* One list: the value, and the id in status, events and log. */
@@ -37,5 +38,9 @@ struct alarm {
 bool alarm_update(struct alarm *a, uint32_t percent, uint32_t limit_percent);
 /* Logs the change and appends its event. `what` names the limit ("ports of 203.0.113.1"). */
 void alarm_report(const struct alarm *a, enum alarm_id id, const char *what, struct events *events);
+
+/* Looks at the ports of each address (the fullest counts) and at the sessions, and reports what changed. Costs a few
+ * reads an address. */
+void alarms_look(struct control *c);
 
 #endif

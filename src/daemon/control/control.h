@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "alarm.h"
 #include "ctlserver.h"
 #include "daemon/path/path.h"
 #include "daemon/persist/persist.h"
@@ -20,6 +21,7 @@ struct control {
 	struct ctl_backend backend;
 	struct ctl_server *server; /* owned; NULL before it is made */
 	struct status status;
+	struct alarm alarms[ALARM_COUNT];
 
 	struct loop *loop;
 	struct netlink *netlink;

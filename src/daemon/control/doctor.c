@@ -268,18 +268,21 @@ static void check_host_sockets(struct visit *v)
 
 static void check_usage(struct visit *v)
 {
-	uint64_t sessions = table_session_count(nat_table(v->c->nat));
-	uint64_t limit = v->setup->policy.limits.sessions;
+	const struct alarm *sessions = &v->c->alarms[ALARM_SESSIONS], *ports = &v->c->alarms[ALARM_PORTS];
 
-	if (sessions * 100 >= limit * FULL_PERCENT) {
-		v->sink->percent = (uint32_t)(sessions * 100 / limit);
-		finding_remedy(v->sink, "raise limits.sessions, or set limits.sessions_per_host");
-		finding_add(v->sink, FINDING_WARNING, "sessions", "%" PRIu64 " of %" PRIu64 " sessions are in use",
-			    sessions, limit);
-	} else {
-		finding_add(v->sink, FINDING_OK, "sessions", "%" PRIu64 " of %" PRIu64 " sessions are in use", sessions,
-			    limit);
+	if (ports->is_raised) {
+		v->sink->percent = ports->percent;
+		finding_remedy(v->sink, "widen outside.ports, add addresses, or set limits.ports_per_host");
+		finding_add(v->sink, FINDING_WARNING, "ports", "%" PRIu32 " %% of an address's ports are in use",
+			    ports->percent);
 	}
+	if (sessions->is_raised) {
+		v->sink->percent = sessions->percent;
+		finding_remedy(v->sink, "raise limits.sessions, or set limits.sessions_per_host");
+	}
+	finding_add(v->sink, sessions->is_raised ? FINDING_WARNING : FINDING_OK, "sessions",
+		    "%" PRIu32 " of %" PRIu32 " sessions are in use", table_session_count(nat_table(v->c->nat)),
+		    v->setup->policy.limits.sessions);
 }
 
 static uint32_t count_ports(const struct nat_range *r, uint32_t n)

@@ -64,6 +64,7 @@ void status_line(struct control *c, char *out, size_t size)
 	struct finding_sink sink;
 
 	finding_sink_init(&sink, keep_first, &warning);
+	alarms_look(c);
 	doctor_run(c, DOCTOR_QUICK, &sink);
 	snprintf(out, size, "%" PRIu32 " sessions, %" PRIu32 " mappings, %" PRIu64 " packets/s%s%s",
 		 table_session_count(t), table_mapping_count(t),
@@ -99,6 +100,7 @@ void status_answer(void *ctx, struct ctl_sink *sink)
 	struct finding_sink warnings;
 
 	status_sample(control);
+	alarms_look(control);
 	ctl_say_text(sink, "version", PACKAGE_VERSION);
 	ctl_say_number(sink, "uptime", (loop_now_ms(control->loop) - control->started_ms) / 1000);
 	ctl_say_text(sink, "routing", c->routing == ROUTING_MANAGED ? "managed" : "none");
