@@ -103,10 +103,11 @@ static bool add(const struct build *b)
 
 static struct build datagram(uint16_t sport, size_t len)
 {
-	return (struct build){.proto = 17, .src = SRC, .dst = DST, .sport = sport, .dport = 53, .payload_len = len};
+	return (struct build){
+		.proto = 17, .src = SRC, .dst = DST, .sport = sport, .dport = 53, .payload_len = len, .df = true};
 }
 
-/* Packet i of the input, with its checksum filled in, left unchanged (but for the IP id of segments). */
+/* Packet i of the input, with its checksum filled in, left unchanged (but for the id of segments with DF). */
 static bool left_as(const uint8_t *o, uint32_t i)
 {
 	uint8_t want[ROOM];
@@ -115,9 +116,11 @@ static bool left_as(const uint8_t *o, uint32_t i)
 	memcpy(want, original[i], len);
 	if (packets[i].csum_partial)
 		build_fix(want);
-	store16(want + 4, load16(o + 4));
+	if (want[6] & 0x40)
+		store16(want + 4, load16(o + 4));
 	build_fix_ip(want);
-	return load16(o + 2) == len && memcmp(want + 12, o + 12, len - 12) == 0 && want[8] == o[8] && want[1] == o[1];
+	return load16(o + 2) == len && memcmp(want + 12, o + 12, len - 12) == 0 && want[8] == o[8] && want[1] == o[1] &&
+	       load16(want + 4) == load16(o + 4);
 }
 
 /* Everything left, in order within each flow. */
@@ -144,8 +147,10 @@ START_TEST(test_datagrams_of_one_flow_leave_as_one)
 
 	b.csum_partial = _i & 1;
 	b.df = _i & 2;
-	for (int i = 0; i < 10; i++)
+	for (int i = 0; i < 10; i++) {
+		b.id = (uint16_t)i;
 		ck_assert(add(&b));
+	}
 	merge_flush(merge);
 	ck_assert_uint_eq(n_super, 1);
 	check_all_left();
@@ -276,6 +281,35 @@ START_TEST(test_different_dscp_ttl_or_df_are_not_joined)
 }
 END_TEST
 
+/* Without DF: ids that count up, across 65,535 as well, or ids of two flows of one host that take turns. */
+START_TEST(test_6864_5_3_1_7857_10_ids_without_df_arrive_as_they_were)
+{
+	struct build b = datagram(5000, 20);
+
+	b.df = false;
+	for (int i = 0; i < 12; i++) {
+		b.id = (uint16_t)(65530 + (_i == 0 ? i : 2 * i));
+		add(&b);
+	}
+	merge_flush(merge);
+	ck_assert_uint_eq(n_super, _i == 0);
+	check_all_left();
+}
+END_TEST
+
+START_TEST(test_ttl_255_has_no_room_for_a_step)
+{
+	struct build b = datagram(5000, 20);
+
+	b.ttl = 255;
+	for (int i = 0; i < 6; i++)
+		add(&b);
+	merge_flush(merge);
+	ck_assert_uint_eq(n_super, 0);
+	check_all_left();
+}
+END_TEST
+
 START_TEST(test_a_kernel_that_takes_none_is_not_asked_again)
 {
 	struct build b = datagram(5000, 20);
@@ -326,6 +360,8 @@ static Suite *suite(void)
 	tcase_add_loop_test(tc, test_what_cannot_be_joined_goes_its_own_way_in_order, 0,
 			    sizeof(unjoinable) / sizeof(unjoinable[0]));
 	tcase_add_loop_test(tc, test_different_dscp_ttl_or_df_are_not_joined, 0, 3);
+	tcase_add_loop_test(tc, test_6864_5_3_1_7857_10_ids_without_df_arrive_as_they_were, 0, 2);
+	tcase_add_test(tc, test_ttl_255_has_no_room_for_a_step);
 	tcase_add_test(tc, test_a_kernel_that_takes_none_is_not_asked_again);
 	tcase_add_test(tc, test_random_flows_and_lengths);
 	suite_add_tcase(s, tc);

@@ -8,7 +8,11 @@
  * A super-packet's checksum is left to the kernel, which would repair a wrong one; so datagrams whose
  * checksum is filled in are verified before they are joined, and one that is wrong, or has none, goes its own way.
  *
- * The IP ids of the segments count up from the first one's, as natd's own ids of one flow do.
+ * The kernel counts the IP ids of the segments up from the first one's. So datagrams without DF join only if their ids
+ * count up in the same way: each arrives with the id that it had, and no id is used twice (RFC 6864 4.1, RFC 7857 10).
+ * The ids of datagrams with DF mean nothing (RFC 6864 4.1: atomic).
+ *
+ * The way of super-packets gives a step of TTL back, which 255 has no room for: such datagrams go singly.
  */
 #include "merge.h"
 
@@ -58,7 +62,7 @@ static bool is_plain_datagram(const struct nat_packet *p)
 
 	return p->len > HEADERS && p->gso_size == 0 && ip[0] == 0x45 && ip[9] == IPPROTO_NR_UDP &&
 	       (load16(ip + 6) & 0x3fff) == 0 && load16(ip + 2) == p->len && load16(ip + 24) == p->len - 20 &&
-	       p->mtu != 0 && p->len <= p->mtu && (p->csum_partial || load16(ip + 26) != 0);
+	       ip[8] != 255 && p->mtu != 0 && p->len <= p->mtu && (p->csum_partial || load16(ip + 26) != 0);
 }
 
 static struct group *group_of(struct merge *m, const struct nat_packet *p)
@@ -75,6 +79,13 @@ static bool is_same_flow(const struct nat_packet *a, const struct nat_packet *b)
 	return memcmp(a->data + FLOW_AT, b->data + FLOW_AT, FLOW_LEN) == 0;
 }
 
+static bool has_right_id(const struct group *g, const struct nat_packet *p)
+{
+	bool dont_fragment = (p->data[6] & 0x40) != 0;
+
+	return dont_fragment || load16(p->data + 4) == (uint16_t)(load16(g->p[0].data + 4) + g->n);
+}
+
 static bool may_join(const struct group *g, const struct nat_packet *p)
 {
 	const struct nat_packet *first = &g->p[0];
@@ -82,7 +93,7 @@ static bool may_join(const struct group *g, const struct nat_packet *p)
 	return !g->closed && g->n < MERGE_MOST && p->len <= first->len && g->bytes + p->len <= BYTES_MOST &&
 	       p->csum_partial == first->csum_partial && p->to == first->to && p->mtu == first->mtu &&
 	       p->data[1] == first->data[1] && load16(p->data + 6) == load16(first->data + 6) &&
-	       p->data[8] == first->data[8] && is_same_flow(p, first);
+	       p->data[8] == first->data[8] && has_right_id(g, p) && is_same_flow(p, first);
 }
 
 /* ---- sending a group ---- */
