@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "daemon/config/config.h"
+#include "daemon/sandbox/privs.h"
 #include "natd.h"
 
 #ifndef SYSCONFDIR
@@ -70,16 +71,22 @@ static enum command read_options(int argc, char **argv, struct natd_options *o)
 	return command;
 }
 
-/* The configuration, with every problem told; NULL if it is no good. */
+/* The configuration, after reporting every problem; NULL: it has errors. */
 static struct natd_config *load(const char *path, enum command command)
 {
 	struct config_report report = {0};
 	struct natd_config *config = config_load(path, &report);
 
-	if (command == TEST)
+	if (command == TEST) {
+		if (config)
+			config_check_host(config, PRIVS_USER, &report);
 		config_report_print(&report, stderr);
-	else
+		if (config)
+			printf("%s: the configuration is valid, with %u warning%s\n", path, report.n_problems,
+			       report.n_problems == 1 ? "" : "s");
+	} else {
 		config_report_log(&report);
+	}
 	config_report_fini(&report);
 	return config;
 }

@@ -9,6 +9,7 @@
 
 #include "daemon/control/doctor.h"
 #include "daemon/sandbox/lockdown.h"
+#include "daemon/base/account.h"
 #include "daemon/base/loop.h"
 #include "daemon/kernel/netlink.h"
 #include "reload.h"
@@ -173,9 +174,28 @@ static void answer_stats(void *ctx, struct ctl_sink *sink)
 	status_answer_stats(&n->control, sink);
 }
 
+/* The likely causes, by name; "" for others. */
+static void control_hint(const struct config_control *c, int err, char *hint, size_t size)
+{
+	struct account a;
+
+	hint[0] = '\0';
+	if (err == EADDRINUSE)
+		snprintf(hint, size, "another natd answers there: choose another control.socket");
+	else if (c->group[0] && account_of_group(c->group, &a) == -ENOENT)
+		snprintf(hint, size, "control.group: there is no group \"%s\": make it, or name another", c->group);
+	else if (err == EACCES)
+		snprintf(hint, size,
+			 "the user \"" PRIVS_USER "\" may not write to that directory: choose one that it "
+			 "owns, or one called natd");
+	else if (err == ENOENT)
+		snprintf(hint, size, "natd makes the last directory of control.socket, not those above it");
+}
+
 static enum natd_exit start_control(struct natd *n)
 {
 	const struct config_control *c = &n->setup->config->control;
+	char hint[160];
 	struct ctl_server_params params = {
 		.loop = n->loop, .nat = n->nat, .backend = &n->control.backend, .version = PACKAGE_VERSION};
 	int r;
@@ -193,8 +213,8 @@ static enum natd_exit start_control(struct natd *n)
 		r = rundir_give(c->socket, c->group, &n->sandbox.privs);
 	if (r == 0)
 		return NATD_EXIT_OK;
-	log_error(SUB_CONTROL, "control socket %s: %s%s", c->socket, strerror(-r),
-		  r == -EADDRINUSE ? " (another natd answers there: choose another control.socket)" : "");
+	control_hint(c, -r, hint, sizeof(hint));
+	log_error(SUB_CONTROL, "cannot make the control socket %s: %s", c->socket, hint[0] ? hint : strerror(-r));
 	return NATD_EXIT_SYSTEM;
 }
 

@@ -513,8 +513,32 @@ def test_t_says_everything_and_touches_nothing(lab, tmp_path):
     assert re.search(rf"^{config}:1: .*interfce.*interface", done.stderr, re.MULTILINE), done.stderr
     assert re.search(rf"^{config}:2: .*10\.8\.0\.1/24", done.stderr, re.MULTILINE), done.stderr
     config.write_text('outside = { interface = "out0"; };\ninside = { interfaces = [ "lan0" ]; };\n')
-    assert run_natd(lab, "--test", "--config", config).returncode == 0
+    done = run_natd(lab, "--test", "--config", config)
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"{config}: the configuration is valid") and done.stdout.count("\n") == 1
     assert lab.gateway.network_state() == before
+
+
+def test_fault_48_t_warns_of_what_this_host_does_not_have(lab, tmp_path):
+    config = tmp_path / "natd.conf"
+    config.write_text('outside = { interface = "nowhere0"; };\ninside = { interfaces = [ "lan0", "nowhere1" ]; };\n'
+                      'control = { group = "nosuchgroup"; };\n')
+    done = run_natd(lab, "-t", "-c", config)
+    assert done.returncode == 0
+    for interface, line in (("nowhere0", 1), ("nowhere1", 2)):
+        assert re.search(rf'^{config}:{line}: warning: .*no interface "{interface}"', done.stderr, re.MULTILINE)
+    assert "lan0" not in done.stderr and 'no group "nosuchgroup"' in done.stderr
+
+
+def test_fault_47_a_group_that_does_not_exist_is_named(lab, start_natd):
+    natd = start_natd({"more": ""}, ready=False)
+    with open(natd.config_path, encoding="ascii") as file:
+        text = file.read()
+    natd.write_config(re.sub(r"control = \{", 'control = { group = "nosuchgroup";', text))
+    natd.launch()
+    assert ends(natd) == 3
+    assert 'no group "nosuchgroup"' in natd.text()
+    assert not os.path.exists(natd.socket)
 
 
 def test_missing_configuration_is_1(lab, start_natd):

@@ -152,6 +152,8 @@ struct natd_config *config_load_string(const char *text, size_t len, const char 
 /* Every key at its default, nothing where there is none; NULL when memory is short. */
 struct natd_config *config_defaults(void);
 void config_free(struct natd_config *c); /* NULL: nothing */
+/* Warns of interfaces, the group, and the user for natd to become, that this host does not have. */
+void config_check_host(const struct natd_config *c, const char *user, struct config_report *report);
 
 /* The port ranges in effect for the shared address or for pool addresses: the user's, or the defaults.
  * Borrowed from `c` or constant. */

@@ -31,6 +31,13 @@ static bool is_named_natd(const char *directory)
 	return strcmp(slash ? slash + 1 : directory, "natd") == 0;
 }
 
+static bool may_write(const struct stat *st, const struct privs *p)
+{
+	if (st->st_uid == p->uid)
+		return st->st_mode & S_IWUSR;
+	return st->st_mode & (st->st_gid == p->gid ? S_IWGRP : S_IWOTH);
+}
+
 int rundir_prepare(const char *path, const struct privs *p)
 {
 	char directory[RUNDIR_PATH_MAX];
@@ -48,7 +55,7 @@ int rundir_prepare(const char *path, const struct privs *p)
 	if (lstat(directory, &st) < 0)
 		return -errno;
 	if (!S_ISDIR(st.st_mode) || st.st_uid != 0 || !(is_new || is_named_natd(directory)))
-		return 0;
+		return may_write(&st, p) ? 0 : -EACCES;
 	return lchown(directory, p->uid, p->gid) < 0 ? -errno : 0;
 }
 
