@@ -405,7 +405,7 @@ def table(results, names):
 
 
 def write_into(path, heading, text):
-    """Replaces the block between the two marks of docs/performance.md."""
+    """Replaces the block between the two marks of docs/lab/performance.md."""
     with open(path, encoding="utf-8") as f:
         old = f.read()
     begin, end = f"<!-- bench-net {heading} -->\n", f"<!-- end {heading} -->\n"
@@ -487,7 +487,7 @@ def main():
     p.add_argument("--fill", type=int, default=FEW)
     p.add_argument("--list", action="store_true")
     p.add_argument("--congestion", help="TCP congestion control of the bulk streams: cubic, bbr...; default: the host's")
-    p.add_argument("--write", help="docs/performance.md")
+    p.add_argument("--write", help="docs/lab/performance.md")
     p.add_argument("--mark", default="few", help="the block there to write: few, many, cubic, others")
     a = p.parse_args()
     CONGESTION.extend(["-C", a.congestion] if a.congestion else [])

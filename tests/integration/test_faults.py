@@ -3,7 +3,7 @@
 
 Each test here goes through the calls of libfault.c's functions: all of a reload and of a stop, a sample of the many of
 a start. NATD_FAULTS_ALL=1 takes all of these too, NATD_FAULTS_ALL=2/5 the second fifth of them. What was found stands in
-docs/reliability.md.
+docs/lab/reliability.md.
 """
 import concurrent.futures
 import errno
