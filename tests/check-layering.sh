@@ -65,7 +65,9 @@ check_rooms()
 			echo "$file includes \"$header\": there is no such header"
 			continue
 		fi
-		[ -n "$room" ] && [ "$target" != "$room" ] || continue
+		if [ -z "$room" ] || [ "$target" = "$room" ]; then
+			continue
+		fi
 		below=' '
 		for each in "$@"; do
 			[ "$each" != "$room" ] || break

@@ -33,9 +33,9 @@ enum natctl_format { FORMAT_LINE, FORMAT_TABLE, FORMAT_JSON, FORMAT_SAVE };
 
 /* Parts of a line that -o can add, and those that some lines leave out. */
 enum {
-	LINE_EXTENDED = 1,  /* "ipv4     2 " in front */
-	LINE_MARK = 2,	    /* "mark=0 use=1" before the id */
-	LINE_TIMESTAMP = 4, /* the time in front of an event; a listing has none */
+	LINE_EXTENDED = 1,   /* "ipv4     2 " in front */
+	LINE_MARK = 2,	     /* "mark=0 use=1" before the id */
+	LINE_TIMESTAMP = 4,  /* the time in front of an event; a listing has none */
 	LINE_NO_TIMEOUT = 8, /* of a session that has ended */
 	LINE_NO_COUNTS = 16, /* as conntrack shows events */
 };

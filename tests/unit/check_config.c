@@ -109,9 +109,9 @@ static const struct {
 	{BASE "translaton = { };", "f:3: unknown key \"translaton\": did you mean \"translation\"?\n"},
 	{BASE "log = { mtu = 3; };", "f:3: unknown key \"mtu\" in log: it belongs in tun\n"},
 	{BASE "log = { whatever = 3; };", "f:3: unknown key \"whatever\" in log: there are target, level\n"},
-	{BASE "nonsense = 3;",
-	 "f:3: unknown key \"nonsense\": there are tun, routing, routing_on_stop, routing_table, outside, inside, translation, forwards, "
-	 "timeouts, limits, alarms, control, log\n"},
+	{BASE "nonsense = 3;", "f:3: unknown key \"nonsense\": there are tun, routing, routing_on_stop, routing_table, "
+			       "outside, inside, translation, forwards, "
+			       "timeouts, limits, alarms, control, log\n"},
 	{BASE "forwards = ( { prot = 1; protocol = \"tcp\"; port = 1; to = \"10.0.0.1\"; } );",
 	 "f:3: unknown key \"prot\" in a forward: did you mean \"port\"?\n"},
 	/* types */

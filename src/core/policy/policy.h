@@ -86,7 +86,7 @@ struct nat_policy {
 	enum nat_exhausted_icmp exhausted_icmp;
 	bool hairpinning;
 	bool port_parity;
-	bool link_local; /* translate what is sent to 169.254.0.0/16 (RFC 3927 2.7 forbids it) */
+	bool link_local;      /* translate what is sent to 169.254.0.0/16 (RFC 3927 2.7 forbids it) */
 	int mss_clamp;	      /* MSS_CLAMP_OFF, MSS_CLAMP_AUTO, or bytes */
 	uint16_t outside_mtu; /* of the way outside; 0: not known */
 	uint16_t tun_mtu;     /* of the device that everything comes in by; 0: that of the way outside */
