@@ -40,7 +40,7 @@ static void find_prefix_ways(const struct setup *s, int *out)
 
 	for (uint32_t i = 0; i < s->policy.n_inside; i++) {
 		out[i] = interface_of(f, &s->policy.inside[i]);
-		if (out[i] == 0 && i < f->n_prefix_out)
+		if (i < f->n_prefix_out && out[i] == 0)
 			out[i] = f->prefix_out[i];
 	}
 }
