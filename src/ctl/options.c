@@ -204,7 +204,7 @@ int options_parse(struct natctl *n, int argc, char **argv, const struct option_u
 	while ((option = getopt_long(argc, argv, r.letters, r.longs, NULL)) != -1) {
 		const struct row *row = option == '?' || option == ':' ? NULL : find_row(&r, option);
 
-		if (!row) {
+		if (!row || !row->option) {
 			complain(&r, option, argv);
 			return -1;
 		}

@@ -94,7 +94,7 @@ static void print_plain(const struct sheet *s, FILE *f)
 
 #ifdef HAVE_SMARTCOLS
 
-#include <libsmartcols.h>
+#include <libsmartcols/libsmartcols.h>
 
 static bool fill(struct libscols_table *t, const struct sheet *s)
 {

@@ -213,7 +213,7 @@ static void judge(struct pieces *s)
 
 		if (c.next <= p->last)
 			s->is_open[p->forward] = true;
-		else if (!s->hidden[p->forward].by || c.by->forward < s->hidden[p->forward].by->forward)
+		else if (!s->hidden[p->forward].by || (c.by && c.by->forward < s->hidden[p->forward].by->forward))
 			s->hidden[p->forward] = c;
 	}
 	for (uint32_t i = 0; i < s->n; i++) {

@@ -301,7 +301,9 @@ static bool check_address_ports(struct visit *v, uint32_t address, uint32_t port
 	int32_t slot = table_address_slot(t, address);
 	char text[TEXT_ADDRESS_SIZE];
 
-	for (int c = CLASS_TCP; slot >= 0 && c <= CLASS_ICMP; c++) {
+	if (slot < 0 || ports == 0)
+		return false;
+	for (int c = CLASS_TCP; c <= CLASS_ICMP; c++) {
 		uint64_t used = table_address_ports_used(t, (uint16_t)slot, (enum nat_class)c);
 
 		if (used * 100 < (uint64_t)ports * FULL_PERCENT)

@@ -69,6 +69,9 @@ int routing_setting_apply(struct routing *r, const struct routing_object *o)
 
 	if (rc == 0 && now == o->sysctl.value)
 		return 0;
+	/* Without its original it could not be put back. */
+	if (rc == 0 && o->sysctl.keep && o->sysctl.optional && !sysctl_state_find(&r->state, o->sysctl.name))
+		return 0;
 	if (rc == 0)
 		rc = sysctl_write(o->sysctl.name, o->sysctl.value);
 	if (rc < 0 && is_known && is_good_enough(o->sysctl.name, now))
