@@ -383,7 +383,7 @@ def test_tun_that_is_set_down_comes_up_again(lab, natd):
 def test_rules_that_somebody_deletes_are_put_back(lab, natd):
     before = lab.gateway.run("ip", "rule", "show").stdout
     lab.gateway.run("ip", "rule", "del", "pref", "53")
-    natd.wait_log("somebody changed rules, routes or settings of natd: put back 1")
+    natd.wait_log("another program changed rules, routes or settings that natd relies on: put back 1")
     assert lab.gateway.run("ip", "rule", "show").stdout == before
 
 
