@@ -246,7 +246,7 @@ static void plan_closed(struct builder *b)
 
 	add_route(b, translate_table(b), anywhere, true);
 	for (uint32_t i = 0; i < s->n_inside; i++)
-		add_rule(b, pref, &(struct match){.iif = s->inside[i].name}, NETLINK_UNREACHABLE, 0);
+		add_rule(b, pref, &(struct match){.iif = s->inside[i].name}, NETLINK_BLACKHOLE, 0);
 	for (uint32_t i = 0; s->n_inside == 0 && i < s->n_prefixes; i++)
 		add_rule(b, pref, &(struct match){.from = s->prefixes[i]}, NETLINK_UNREACHABLE, 0);
 	if (!b->in->outside_was_forwarding)

@@ -21,7 +21,7 @@
  *   to <inside>                                   main         not translated
  *   iif INSIDE to <exempt>                        main         not translated
  *   iif INSIDE from <inside>                      translate
- *   iif INSIDE                                    unreachable  other sources; and all, if somebody empties the tables
+ *   iif INSIDE                                    blackhole    other sources; and all, if somebody empties the tables
  *   iif OUTSIDE                                   blackhole    only if the host did not forward before
  *
  *   table "translate": default by the TUN; unreachable, with the worst metric, should the TUN be gone
