@@ -16,7 +16,7 @@
 enum {
 	WAYS_LOOKUPS = 16,   /* questions to the kernel in one burst, at most */
 	WAYS_KEEP_MS = 1000, /* then it is looked up again; a change of links, addresses or rules is followed at once */
-	WAYS_UNRESOLVED = 4, /* packets a second to a next hop whose link address is not known */
+	WAYS_UNRESOLVED = 8, /* packets a second to a next hop whose link address is not known */
 };
 
 enum way_state {
