@@ -24,7 +24,7 @@ expect()
 fresh()
 {
 	rm -rf "$work/src"
-	mkdir -p "$work/src/core" "$work/src/common" "$work/src/daemon" "$work/src/ctl"
+	mkdir -p "$work/src/core" "$work/src/common" "$work/src/daemon" "$work/src/client" "$work/src/ctl"
 }
 
 # plant FILE LINE WORDS: with LINE in src/FILE the check says WORDS.

@@ -104,7 +104,7 @@ check_pure()
 # check_library FILE PATTERN: headers matching PATTERN are included by src/FILE alone.
 check_library()
 {
-	for layer in core common daemon ctl; do
+	for layer in core common daemon client ctl; do
 		includes "$layer"
 	done | grep "<$2" | grep -v "^$root/src/$1 " | while read -r file header; do
 		echo "$file includes $header: only src/$1 may"
@@ -123,10 +123,12 @@ found=$(
 	check_own core
 	check_own common
 	check_own daemon core common
-	check_own ctl common
+	check_own client common
+	check_own ctl common client
 	check_rooms core base packet policy table tcp fragment nat
 	check_rooms daemon base config steering kernel setup routing path persist sandbox control
 	check_rooms common
+	check_rooms client
 	check_rooms ctl
 	# stdlib.h is for calloc and free; that nothing else of it is used shows in the symbols below.
 	# emmintrin.h is the compiler's own (SSE2), no library's.
@@ -140,7 +142,7 @@ found=$(
 	check_library daemon/persist/sdnotify.c 'systemd/'
 	check_library daemon/kernel/netlink.c 'libmnl/'
 	check_library daemon/sandbox/seccomp.c 'seccomp\.h'
-	check_library ctl/json.c 'jansson\.h'
+	check_library client/json.c 'jansson\.h'
 	check_library ctl/sheet.c 'libsmartcols'
 )
 if [ -n "$found" ]; then

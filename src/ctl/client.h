@@ -5,8 +5,8 @@
 #ifndef NATD_CTL_CLIENT_H
 #define NATD_CTL_CLIENT_H
 
+#include "client/exchange.h"
 #include "common/ctlevent.h"
-#include "exchange.h"
 #include "natctl.h"
 
 enum { CLIENT_PATIENCE_S = 60 }; /* natd silent for longer than that counts as no daemon */

@@ -5,10 +5,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "client/json.h"
+#include "client/names.h"
 #include "client.h"
 #include "filter.h"
-#include "json.h"
-#include "names.h"
 #include "natctl.h"
 #include "output.h"
 #include "sheet.h"

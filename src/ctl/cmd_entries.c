@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "client/json.h"
 #include "client.h"
 #include "filter.h"
-#include "json.h"
 #include "natctl.h"
 #include "output.h"
 

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/json.h"
+#include "client/names.h"
 #include "client.h"
 #include "filter.h"
-#include "json.h"
-#include "names.h"
 #include "natctl.h"
 #include "output.h"
 #include "term.h"

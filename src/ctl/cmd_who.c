@@ -11,11 +11,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "client/json.h"
+#include "client/names.h"
 #include "client.h"
 #include "filter.h"
-#include "json.h"
 #include "monitor.h"
-#include "names.h"
 #include "output.h"
 
 struct who_choice {

@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "names.h"
+#include "client/names.h"
 #include "natctl.h"
 
 void natctl_complain(const char *format, ...)

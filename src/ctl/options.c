@@ -8,8 +8,8 @@
 #include <getopt.h>
 #include <string.h>
 
+#include "client/json.h"
 #include "common/spelling.h"
-#include "json.h"
 
 enum { OPTIONS_MAX = 96, FIRST = 256 };
 

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json.h"
-#include "names.h"
+#include "client/json.h"
+#include "client/names.h"
 #include "natctl.h"
 #include "term.h"
 

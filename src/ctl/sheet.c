@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "names.h"
+#include "client/names.h"
 #include "term.h"
 
 struct sheet {

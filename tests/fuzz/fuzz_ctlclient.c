@@ -12,10 +12,10 @@
 #include <string.h>
 
 #include "common/ctlrecord.h"
-#include "ctl/exchange.h"
-#include "ctl/json.h"
+#include "client/exchange.h"
+#include "client/json.h"
 #include "ctl/monitor.h"
-#include "ctl/names.h"
+#include "client/names.h"
 #include "ctl/natctl.h"
 #include "ctl/output.h"
 

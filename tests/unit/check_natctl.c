@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ctl/exchange.h"
+#include "client/exchange.h"
 #include "ctl/filter.h"
-#include "ctl/json.h"
-#include "ctl/names.h"
+#include "client/json.h"
+#include "client/names.h"
 #include "ctl/options.h"
 #include "ctl/output.h"
 #include "ctl/sheet.h"

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "names.h"
-#include "output.h"
 
 enum { ENTRY_MEMBERS = 13 };
 

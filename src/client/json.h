@@ -3,8 +3,8 @@
  * JSON output; the only user of jansson. Without it json_is_built_in() is false, and nothing else may be
  * called. Listings are one object a line; other commands gather one object and print it at the end.
  */
-#ifndef NATD_CTL_JSON_H
-#define NATD_CTL_JSON_H
+#ifndef NATD_CLIENT_JSON_H
+#define NATD_CLIENT_JSON_H
 
 #include <stdbool.h>
 #include <stdio.h>

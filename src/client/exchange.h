@@ -3,8 +3,8 @@
  * The client's side of an exchange, as a thing that is fed what natd sends: no socket, so that tests and
  * fuzzers can play a natd of any kind. One request after one hello.
  */
-#ifndef NATD_CTL_EXCHANGE_H
-#define NATD_CTL_EXCHANGE_H
+#ifndef NATD_CLIENT_EXCHANGE_H
+#define NATD_CLIENT_EXCHANGE_H
 
 #include <stdbool.h>
 #include <stddef.h>

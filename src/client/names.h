@@ -2,8 +2,8 @@
 /*
  * Names of protocols, addresses as text, text made harmless for a terminal.
  */
-#ifndef NATD_CTL_NAMES_H
-#define NATD_CTL_NAMES_H
+#ifndef NATD_CLIENT_NAMES_H
+#define NATD_CLIENT_NAMES_H
 
 #include <stddef.h>
 #include <stdint.h>
