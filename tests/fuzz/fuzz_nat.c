@@ -136,7 +136,11 @@ static void read_policy(struct world *w)
 		.n_forwards = c / 8 % 4,
 		.icmp_source = d & 32 ? 0 : IN(1),
 		.timeouts = {300, 60, 300, 240, 7440, 240, 6, 5, c & 128 ? 120 : 10},
-		.limits = {SESSIONS - (c & 64 ? 16 : 0), d & 64 ? 5 : 0, d & 128 ? 3 : 0, b & 128 ? 2 : 0, FRAGMENTS},
+		.limits = {.sessions = SESSIONS - (c & 64 ? 16 : 0),
+			   .sessions_per_host = d & 64 ? 5 : 0,
+			   .ports_per_host = d & 128 ? 3 : 0,
+			   .new_sessions_per_host = b & 128 ? 2 : 0,
+			   .fragments = FRAGMENTS},
 	};
 	if (p->n_addresses == 0 && !(a & 128))
 		p->n_addresses = 1;
