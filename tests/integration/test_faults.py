@@ -285,16 +285,6 @@ def reloads(natd):
     return natd.ctl("reload", check=False).returncode == 0
 
 
-def differing(lab, expected):
-    """What is not as expected; natd looks at the host each second and puts right what a failed call left."""
-    end = time.monotonic() + 10
-    while True:
-        differ = set(rules(lab)) ^ set(expected)
-        if not differ or time.monotonic() > end:
-            return differ
-        time.sleep(0.1)
-
-
 def test_every_call_of_a_reload_may_fail(lab, counts, faulty, udp_echo):
     udp_echo()
     natd = faulty.start()
@@ -319,7 +309,7 @@ def test_every_call_of_a_reload_may_fail(lab, counts, faulty, udp_echo):
             has = in_force(natd)
             if said and has is not wanted:
                 problems.append(f"{what}: said that it reloaded, and did not")
-            differ = differing(lab, expected[id(has)])
+            differ = set(rules(lab)) ^ set(expected[id(has)])
             if differ:
                 problems.append(f"{what}: the rules are not those of the configuration in force: {sorted(differ)}")
             if udp_exchange(sock) != seen:

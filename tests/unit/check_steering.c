@@ -105,7 +105,7 @@ START_TEST(test_gaps_that_the_host_uses_come_first)
 {
 	struct steering_gap gaps[4];
 
-	ck_assert_uint_eq(steering_gaps(s, SHARED, gaps, 2), 2);
+	ck_assert_int_eq(steering_gaps(s, SHARED, gaps, 2), 2);
 	ck_assert(gaps[0].classes == (1 << CLASS_TCP | 1 << CLASS_UDP) && gaps[0].ports.first == 1 &&
 		  gaps[0].ports.last == 79);
 	ck_assert(gaps[1].classes == (1 << CLASS_TCP | 1 << CLASS_UDP) && gaps[1].ports.first == 32768 &&
@@ -128,7 +128,7 @@ START_TEST(test_gaps_never_hold_a_port_of_natd)
 	policy.n_forwards = 200;
 	steering_destroy(s);
 	s = steering_create(&input);
-	n = steering_gaps(s, SHARED, gaps, 8);
+	n = (uint32_t)steering_gaps(s, SHARED, gaps, 8);
 	ck_assert_uint_eq(n, 8);
 	for (uint32_t i = 0; i < n; i++) {
 		for (uint32_t port = gaps[i].ports.first; port <= gaps[i].ports.last; port++)

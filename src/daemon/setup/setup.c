@@ -2,11 +2,19 @@
 /* Configuration, facts and policy as one value. */
 #include "setup.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "facts.h"
 #include "daemon/base/log.h"
+
+enum {
+	LIST_ATTEMPTS = 2, /* a dump that fails once must not make another steering table */
+	/* The kernel's default, where ip_local_port_range cannot be read. */
+	EPHEMERAL_FIRST = 32768,
+	EPHEMERAL_LAST = 60999,
+};
 
 bool setup_is_shared(const struct setup *s)
 {
@@ -85,7 +93,7 @@ static bool make_steering(struct setup *s, struct netlink *nl)
 		for (uint32_t i = 0; i < s->policy.n_exempt; i++)
 			exempt[i] = leaves_outside(nl, &s->facts, &s->policy.exempt[i]);
 		if (!hostports_ephemeral(&in.ephemeral))
-			in.ephemeral = (struct nat_range){0, 0};
+			in.ephemeral = (struct nat_range){EPHEMERAL_FIRST, EPHEMERAL_LAST};
 		made = steering_create(&in);
 	}
 	free(inside);
@@ -98,28 +106,31 @@ static bool make_steering(struct setup *s, struct netlink *nl)
 	return made != NULL;
 }
 
-/* True when they changed. */
-static bool list_ports(struct setup *s, struct netlink *nl)
+/* 1: they changed; 0: they did not, or the kernel cannot list them; -ENOMEM. */
+static int list_ports(struct setup *s, struct netlink *nl)
 {
-	struct hostports *now = setup_is_shared(s) ? malloc(sizeof(*now)) : NULL;
-	bool changed;
-	int r;
+	struct hostports *now;
+	int r = -EAGAIN;
 
+	if (!setup_is_shared(s))
+		return 0;
+	now = malloc(sizeof(*now));
 	if (!now)
-		return false;
-	r = hostports_list(nl, now);
+		return -ENOMEM;
+	for (int i = 0; i < LIST_ATTEMPTS && r < 0 && r != -ENOENT; i++)
+		r = hostports_list(nl, now);
 	if (r < 0)
 		log_debug(SUB_NETLINK, "ports of the host: %s", netlink_error(nl));
-	changed = r == 0 && !hostports_equal(now, &s->ports);
-	if (changed)
+	r = r == 0 && !hostports_equal(now, &s->ports);
+	if (r == 1)
 		s->ports = *now;
 	free(now);
-	return changed;
+	return r;
 }
 
 bool setup_scan_ports(struct setup *s, struct netlink *nl)
 {
-	return list_ports(s, nl) && make_steering(s, nl);
+	return list_ports(s, nl) > 0 && make_steering(s, nl);
 }
 
 /* ---- the whole ---- */
@@ -140,8 +151,7 @@ struct setup *setup_create(struct netlink *nl, const struct natd_config *config,
 	if (!policy_build(config, &s->facts, &s->policy, &s->storage, report))
 		goto fail;
 	s->config = config;
-	list_ports(s, nl);
-	if (make_steering(s, nl))
+	if (list_ports(s, nl) >= 0 && make_steering(s, nl))
 		return s;
 	config_report_add(report, CONFIG_ERROR, config->file, 0, "out of memory");
 fail:

@@ -140,9 +140,9 @@ struct steering_gap {
 /*
  * The gaps of a shared address that rules leave to the host directly: at most `room`, those first from which the host's own
  * connections start or in which it listens, then the largest. A gap of both protocols counts once. The ports of all other
- * gaps reach the host by way of natd, which hands them back. Sorted by port. Returns their number.
+ * gaps reach the host by way of natd, which hands them back. Sorted by port. Returns their number, or -ENOMEM.
  */
-uint32_t steering_gaps(const struct steering *s, uint32_t address, struct steering_gap *out, uint32_t room);
+int steering_gaps(const struct steering *s, uint32_t address, struct steering_gap *out, uint32_t room);
 
 /* ---- one packet ---- */
 

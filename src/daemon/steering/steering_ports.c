@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The steering table: who owns a port, and which ports the rules can leave to the host. */
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -142,14 +143,14 @@ static bool is_covered(const struct steering_gap *g, const struct steering_gap *
 	return false;
 }
 
-uint32_t steering_gaps(const struct steering *s, uint32_t address, struct steering_gap *out, uint32_t room)
+int steering_gaps(const struct steering *s, uint32_t address, struct steering_gap *out, uint32_t room)
 {
 	struct weighed *all = calloc(3 * GAPS_MAX, sizeof(*all));
 	struct steering_ports tcp, udp;
 	uint32_t n, taken = 0;
 
-	if (!all) /* then everything goes by way of natd */
-		return 0;
+	if (!all)
+		return -ENOMEM;
 	steering_owned(s, CLASS_TCP, address, &tcp);
 	steering_owned(s, CLASS_UDP, address, &udp);
 	n = find_runs(s, TCP | UDP, &tcp, &udp, all);
@@ -163,5 +164,5 @@ uint32_t steering_gaps(const struct steering *s, uint32_t address, struct steeri
 	free(all);
 	if (taken > 0)
 		qsort(out, taken, sizeof(*out), by_port);
-	return taken;
+	return (int)taken;
 }
