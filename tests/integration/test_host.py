@@ -231,3 +231,21 @@ def test_fault_23_facts_of_the_host_are_no_errors(lab, start_natd, udp_echo):
     with lab.client.udp() as sock:
         sock.sendto(b"hello", (SERVER, 7))
         assert sock.recv(100).startswith(b"203.0.113.")
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_fault_28_other_sources_from_inside_are_counted(lab, start_natd, dead):
+    """They reach natd, which counts them; without natd nothing leaves."""
+    natd = start_natd({"addresses": '[ "interface", "203.0.113.40" ]'})
+    strange = [IP(src="10.99.0.7", dst=to) / UDP(sport=7, dport=9) / b"strange" for to in (SERVER, "203.0.113.40")]
+    with no_leak(lab) as _:
+        if dead:
+            natd.process.kill()
+            natd.process.wait()
+            for packet in strange:
+                lab.client.send_ip(packet)
+            send_inside(lab, 5)
+        else:
+            with natd.counted(drop_inside_source=1):  # not the one to the pool, which could pass for an outside one
+                for packet in reversed(strange):
+                    lab.client.send_ip(packet)

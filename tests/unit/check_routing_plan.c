@@ -114,6 +114,7 @@ static bool rule_matches(const struct netlink_rule *r, const struct probe *p)
 static int ask_table(uint32_t number, uint32_t dst, uint32_t n)
 {
 	int result = NOWHERE;
+	uint8_t longest = 0;
 
 	if (number == LOCAL)
 		return dst == SHARED || dst == GATEWAY ? LOCAL : NOWHERE;
@@ -124,9 +125,10 @@ static int ask_table(uint32_t number, uint32_t dst, uint32_t n)
 
 		if (o->kind != ROUTING_ROUTE || o->route.table != number || !prefix_has(&o->route.to, dst))
 			continue;
-		if (!o->route.closed)
-			return NATD;
-		result = REFUSED;
+		if (o->route.to.length < longest || (o->route.to.length == longest && o->route.closed && result))
+			continue;
+		longest = o->route.to.length;
+		result = o->route.closed ? REFUSED : NATD;
 	}
 	return result;
 }
@@ -204,6 +206,7 @@ static const struct {
 	{"inside to the host's port", {"lan0", INSIDE, SHARED, 6, 22}, LOCAL},
 	{"C2-3 inside host plays the remote one", {"lan0", REMOTE, SHARED, 6, 30000}, LOCAL},
 	{"C2-3 the same to the pool", {"lan0", REMOTE, POOL, 6, 80}, REFUSED},
+	{"28 another source is refused and counted by natd", {"lan0", REMOTE, IP(192, 0, 2, 9), 6, 80}, NATD},
 	{"C2-3 the same in a fragment", {"lan0", REMOTE, SHARED, 17, 0}, LOCAL},
 	{"C2-17 inside source from outside", {"eth0", INSIDE, SHARED, 6, 22}, REFUSED},
 	{"C2-17 the same to natd's port", {"eth0", INSIDE_2, SHARED, 17, 30000}, REFUSED},

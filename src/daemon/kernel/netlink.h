@@ -95,7 +95,8 @@ int netlink_rule_delete(struct netlink *nl, const struct netlink_rule *r); /* 0 
 struct netlink_route {
 	uint32_t table;
 	uint32_t metric;
-	int out;	 /* interface index; 0: none, then it is of type unreachable */
+	int out;	 /* interface index; 0: none, then it is of type unreachable or blackhole */
+	bool is_silent;	 /* blackhole: no ICMP error */
 	uint32_t source; /* preferred source address; 0: none. Not reported by netlink_routes() */
 	struct nat_prefix to;
 };

@@ -195,6 +195,7 @@ static void take_route(void *ctx, const struct nlmsghdr *nlh)
 	r.table = nlbus_u32(&as, RTA_TABLE, m->rtm_table);
 	r.metric = nlbus_u32(&as, RTA_PRIORITY, 0);
 	r.out = (int)nlbus_u32(&as, RTA_OIF, 0);
+	r.is_silent = m->rtm_type == RTN_BLACKHOLE;
 	read_prefix(&as, RTA_DST, m->rtm_dst_len, &r.to);
 	if (r.table == d->table)
 		d->is_over = !d->fn(d->ctx, &r);
@@ -219,7 +220,9 @@ static struct nlmsghdr *route_request(struct netlink *nl, uint16_t type, uint16_
 	struct rtmsg m = {.rtm_family = AF_INET,
 			  .rtm_dst_len = r->to.length,
 			  .rtm_protocol = nlbus_protocol(nl),
-			  .rtm_type = r->out ? RTN_UNICAST : RTN_UNREACHABLE,
+			  .rtm_type = r->out	     ? RTN_UNICAST
+				      : r->is_silent ? RTN_BLACKHOLE
+						     : RTN_UNREACHABLE,
 			  .rtm_scope = r->out ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE};
 	struct nlmsghdr *nlh = nlbus_request(nl, type, flags, &m, sizeof(m));
 

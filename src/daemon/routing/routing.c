@@ -200,6 +200,7 @@ static int apply_route(struct routing *r, const struct routing_object *o)
 					    .metric = o->route.closed ? ROUTING_METRIC_CLOSED : ROUTING_METRIC,
 					    .out = o->route.closed ? 0 : r->tun_index,
 					    .source = o->route.source,
+					    .is_silent = o->route.silent,
 					    .to = o->route.to};
 	struct present_route *p = routing_present_route(&r->present, &route);
 

@@ -12,7 +12,7 @@
 
 /* Offsets from the slot's first preference before the `local` rule, and behind it. */
 enum before { ANSWERS, SPOOFED, EXEMPT_ANSWER, DIRECT, HOST, STEER };
-enum behind { POOL_FROM_HOST, PLAIN, TRANSLATE, CLOSED };
+enum behind { POOL_FROM_HOST, PLAIN, TRANSLATE, FOREIGN, OTHERS, CLOSED };
 
 static const struct nat_prefix anywhere;
 
@@ -273,10 +273,17 @@ static void plan_refusals(struct builder *b)
 
 static void plan_pool(struct builder *b, struct nat_prefix pool)
 {
+	struct routing_object scratch, *o;
+
 	for (uint32_t table = address_table(b); table <= pool_table(b); table++) {
 		add_route(b, table, pool, true);
 		add_route(b, table, pool, false);
 	}
+	o = add(b, ROUTING_ROUTE, &scratch);
+	o->route.table = translate_table(b);
+	o->route.to = pool;
+	o->route.closed = true;
+	o->route.silent = true;
 }
 
 /* The two tables. A shared address has no refusal behind its route: without natd it is the host's. */
@@ -290,15 +297,49 @@ static void plan_tables(struct builder *b)
 		add_route(b, address_table(b), (struct nat_prefix){.address = address, .length = 32}, false);
 }
 
+/* Has the interface a pair with that prefix? */
+static bool has_pair(const struct steering *s, uint32_t interface, const struct nat_prefix *prefix)
+{
+	for (uint32_t i = 0; i < s->n_pairs; i++) {
+		const struct steering_pair *p = &s->pairs[i];
+
+		if (p->interface == interface && p->prefix.address == prefix->address &&
+		    p->prefix.length == prefix->length)
+			return true;
+	}
+	return false;
+}
+
+static uint32_t count_foreign(const struct steering *s, uint32_t interface)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < s->n_prefixes; i++)
+		n += !has_pair(s, interface, &s->prefixes[i]);
+	return n;
+}
+
+/* How many rules plan_translate() makes. */
+static uint32_t count_translating(const struct steering *s)
+{
+	uint32_t n = s->n_inside ? s->n_inside : s->n_pairs;
+
+	for (uint32_t i = 0; i < s->n_inside; i++) {
+		if (count_foreign(s, i) > 0)
+			n += s->n_prefixes;
+	}
+	return n;
+}
+
 /* How many gaps fit: the other rules are counted first. */
 static uint32_t gaps_room(const struct builder *b, uint32_t n_shared)
 {
 	const struct steering *s = b->in->steering;
 	uint32_t n_inside = (s->n_inside ? s->n_inside : 1) * s->n_prefixes;
 	uint32_t most = ROUTING_RULES_BASE + ROUTING_RULES_MORE * (n_inside + n_shared);
-	/* answers, the five protocols, local; spoofed, direct, plain; steer, translate; closed */
-	uint32_t others = 7 + 3 * s->n_prefixes + 2 * s->n_pairs + (s->n_inside ? s->n_inside : s->n_prefixes + 1) +
-			  !b->in->outside_was_forwarding;
+	/* answers, the five protocols, local; spoofed, direct, plain; steer; translate and foreign; closed */
+	uint32_t others = 7 + 3 * s->n_prefixes + s->n_pairs + count_translating(s) +
+			  (s->n_inside ? s->n_inside : s->n_prefixes + 1) + !b->in->outside_was_forwarding;
 	uint32_t room = most > others ? (most - others) / (n_shared ? n_shared : 1) : 0;
 
 	return room > ROUTING_GAPS ? ROUTING_GAPS : room;
@@ -307,9 +348,10 @@ static uint32_t gaps_room(const struct builder *b, uint32_t n_shared)
 static void plan_gaps(struct builder *b, uint32_t address, uint32_t room)
 {
 	struct steering_gap gaps[ROUTING_GAPS];
-	uint32_t n = steering_gaps(b->in->steering, address, gaps, room);
+	int n = steering_gaps(b->in->steering, address, gaps, room);
 
-	for (uint32_t i = 0; i < n; i++) {
+	b->failed |= n < 0;
+	for (int i = 0; i < n; i++) {
 		struct match m = {.to = {.address = address, .length = 32}, .dport = gaps[i].ports};
 
 		if (gaps[i].classes == 1 << CLASS_TCP)
@@ -396,6 +438,37 @@ static void plan_exempt(struct builder *b)
 	}
 }
 
+/* A prefix of another interface is refused by the kernel, since natd does not see by which interface a packet came. */
+static void plan_translate_from(struct builder *b, uint32_t interface)
+{
+	const struct steering *s = b->in->steering;
+	struct match m = {.iif = s->inside[interface].name};
+	bool is_tied = count_foreign(s, interface) > 0;
+
+	for (uint32_t i = 0; is_tied && i < s->n_prefixes; i++) {
+		m.from = s->prefixes[i];
+		if (has_pair(s, interface, &m.from))
+			add_lookup(b, behind(b, TRANSLATE), &m, translate_table(b));
+		else
+			add_blackhole(b, behind(b, FOREIGN), &m);
+	}
+	m.from = anywhere;
+	add_lookup(b, behind(b, OTHERS), &m, translate_table(b));
+}
+
+static void plan_translate(struct builder *b)
+{
+	const struct steering *s = b->in->steering;
+
+	for (uint32_t i = 0; i < s->n_inside; i++)
+		plan_translate_from(b, i);
+	for (uint32_t i = 0; s->n_inside == 0 && i < s->n_pairs; i++) {
+		struct match m = pair_match(s, &s->pairs[i]);
+
+		add_lookup(b, behind(b, TRANSLATE), &m, translate_table(b));
+	}
+}
+
 static void plan_inside(struct builder *b)
 {
 	const struct steering *s = b->in->steering;
@@ -405,11 +478,7 @@ static void plan_inside(struct builder *b)
 	for (uint32_t i = 0; i < s->n_prefixes; i++)
 		add_lookup(b, behind(b, PLAIN), &(struct match){.to = s->prefixes[i]}, RT_TABLE_MAIN);
 	plan_exempt(b);
-	for (uint32_t i = 0; i < s->n_pairs; i++) {
-		struct match m = pair_match(s, &s->pairs[i]);
-
-		add_lookup(b, behind(b, TRANSLATE), &m, translate_table(b));
-	}
+	plan_translate(b);
 }
 
 static bool is_onlink(const struct routing_input *in, uint32_t address)

@@ -20,11 +20,14 @@
  *   iif lo                                        pool         with a pool: what the host itself sends there
  *   to <inside>                                   main         not translated
  *   iif INSIDE to <exempt>                        main         not translated
- *   iif INSIDE from <inside>                      translate
- *   iif INSIDE                                    blackhole    other sources; and all, if somebody empties the tables
+ *   iif INSIDE from <inside>                      translate    where another inside interface has a prefix of its own
+ *   iif INSIDE from <inside of another>           blackhole    a guest that plays an inside host of another interface
+ *   iif INSIDE                                    translate    other sources too: natd refuses and counts them
+ *   iif INSIDE                                    blackhole    should another program empty the tables
  *   iif OUTSIDE                                   blackhole    only if the host did not forward before
  *
- *   table "translate": default by the TUN; unreachable, with the worst metric, should the TUN be gone
+ *   table "translate": default by the TUN; unreachable, with the worst metric, should the TUN be gone. The pool's are
+ *   blackholes: inside hosts reach it by "addresses", and a source that is not inside must not pass for an outside one
  *   table "addresses": each shared and pool address by the TUN; the pool's unreachable, should the TUN be gone.
  *   table "pool": the pool alone
  *   table "answers": default by the TUN with the TUN's address as source: natd translates what the kernel says about
@@ -65,11 +68,11 @@ enum {
 	ROUTING_RULES_BASE = 8,
 	ROUTING_RULES_MORE = 4,
 
-	/* Preferences: for each natd six before the `local` rule and four behind it. */
+	/* Preferences: for each natd six before the `local` rule and six behind it. */
 	ROUTING_PREF_FIRST = 1,
 	ROUTING_PREFS_BEFORE = 6, /* the first is the mark's */
 	ROUTING_PREF_LOCAL = ROUTING_PREF_FIRST + ROUTING_PREFS_BEFORE * ROUTING_SLOTS + 1,
-	ROUTING_PREFS_BEHIND = 4,
+	ROUTING_PREFS_BEHIND = 6,
 	ROUTING_PREF_LAST = ROUTING_PREF_LOCAL + ROUTING_PREFS_BEHIND * ROUTING_SLOTS,
 };
 
@@ -107,6 +110,7 @@ struct routing_object {
 			struct nat_prefix to;
 			uint32_t source;
 			bool closed; /* unreachable, with ROUTING_METRIC_CLOSED; else by the TUN */
+			bool silent; /* closed, and without an ICMP error */
 		} route;
 		struct {
 			char name[SYSCTL_NAME_SIZE];

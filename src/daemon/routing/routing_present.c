@@ -179,6 +179,8 @@ static int route_order(const void *a, const void *b)
 		return x->table < y->table ? -1 : 1;
 	if (x->metric != y->metric)
 		return x->metric < y->metric ? -1 : 1;
+	if (x->is_silent != y->is_silent)
+		return x->is_silent ? 1 : -1;
 	return (x->out > y->out) - (x->out < y->out);
 }
 
