@@ -170,6 +170,126 @@ START_TEST(test_4787_1_6_host_that_speaks_again_has_its_mapping_back)
 }
 END_TEST
 
+/* ---- fault 38: a TCP session that is over on the inside is not pinned from outside ---- */
+
+static uint16_t port; /* of the session, outside */
+
+static void tcp(enum nat_dir dir, unsigned flags, uint32_t seq, uint32_t ack, size_t len)
+{
+	if (dir == DIR_OUT)
+		LAB_SEND(lab, .proto = 6, .src = LAB_A, .dst = LAB_S1, .sport = 5000, .dport = 80,
+			 .flags = (uint8_t)flags, .seq = 1001 + seq, .ack = 5001 + ack, .window = 65535,
+			 .payload_len = len);
+	else
+		LAB_SEND(lab, .proto = 6, .src = LAB_S1, .dst = LAB_EXT, .sport = 80, .dport = port,
+			 .flags = (uint8_t)flags, .seq = 5001 + seq, .ack = 1001 + ack, .window = 65535,
+			 .payload_len = len);
+}
+
+/* The ends that inside brings about; after each the session has no more than the time of its state. */
+static const struct {
+	const char *name;
+	uint32_t lasts_s;
+	struct {
+		enum nat_dir dir;
+		unsigned flags;
+		uint32_t seq, ack;
+	} steps[4];
+} ends[] = {
+	{"RST from inside", 240, {{DIR_OUT, TCP_RST, 0, 0}}},
+	{"RST from outside", 240, {{DIR_IN, TCP_RST, 0, 0}}},
+	{"both FINs",
+	 240,
+	 {{DIR_OUT, TCP_FIN | TCP_ACK, 0, 0},
+	  {DIR_IN, TCP_FIN | TCP_ACK, 0, 1},
+	  {DIR_OUT, TCP_ACK, 1, 1},
+	  {DIR_OUT, TCP_ACK, 1, 1}}},
+	{"both FINs, one not acknowledged",
+	 240,
+	 {{DIR_OUT, TCP_FIN | TCP_ACK, 0, 0}, {DIR_IN, TCP_FIN | TCP_ACK, 0, 0}}},
+	{"FIN from inside", 7440, {{DIR_OUT, TCP_FIN | TCP_ACK, 0, 0}, {DIR_IN, TCP_ACK, 0, 1}}},
+	{"FIN from inside, not acknowledged", 7440, {{DIR_OUT, TCP_FIN | TCP_ACK, 0, 0}}},
+};
+
+static void finish(int how)
+{
+	port = lab_tcp_established(lab, LAB_A, 5000, LAB_S1, 80);
+	for (unsigned i = 0; i < 4 && ends[how].steps[i].flags != 0; i++)
+		tcp(ends[how].steps[i].dir, ends[how].steps[i].flags, ends[how].steps[i].seq, ends[how].steps[i].ack,
+		    0);
+}
+
+/* Whatever an outside host sends by itself: SYNs, ACKs, data that counts on, RSTs, FINs; and all of it by turns. */
+static void knock(int with, uint32_t i)
+{
+	switch (with < 5 ? with : (int)(i % 5)) {
+	case 0:
+		tcp(DIR_IN, TCP_SYN, 90000000 + 1000 * i, 0, 0);
+		break;
+	case 1:
+		tcp(DIR_IN, TCP_ACK, 1, 1, 0);
+		break;
+	case 2:
+		tcp(DIR_IN, TCP_ACK | TCP_PSH, 10 * i, 1, 10);
+		break;
+	case 3:
+		tcp(DIR_IN, TCP_RST, 0, 0, 0);
+		break;
+	default:
+		tcp(DIR_IN, TCP_FIN | TCP_ACK, 10 * i, 1, 0);
+	}
+}
+
+START_TEST(test_7857_7_fault_38_finished_session_is_not_pinned_from_outside)
+{
+	enum { WITH = 6, EVERY_S = 60 };
+	int how = _i / WITH, with = _i % WITH;
+	uint32_t lasts_s = ends[how].lasts_s;
+
+	lab_start(lab);
+	finish(how);
+	/* a knock may take it one state further, each of which lasts as long as it is meant to */
+	for (uint32_t at = EVERY_S; at <= lasts_s + 3 * 240; at += EVERY_S) {
+		lab_advance(lab, EVERY_S * 1000);
+		knock(with, at / EVERY_S);
+	}
+	ck_assert_msg(lab_sessions(lab) == 0, "after %s, with %d", ends[how].name, with);
+	ck_assert_uint_eq(table_mapping_count(nat_table(lab->nat)), 0);
+}
+END_TEST
+
+/* ... and what it answers itself goes on as ever: a half-closed download of an hour, a new connection after TIME_WAIT. */
+START_TEST(test_5382_2_half_closed_download_lives_by_its_acks)
+{
+	lab_start(lab);
+	finish(4);
+	for (uint32_t i = 0; i < 6; i++) {
+		lab_advance(lab, 7000000);
+		tcp(DIR_IN, TCP_ACK | TCP_PSH, 10 * i, 1, 10);
+		lab_one(lab, NAT_TO_INSIDE);
+		tcp(DIR_OUT, TCP_ACK, 1, 10 * (i + 1), 0);
+		lab_one(lab, NAT_TO_OUTSIDE);
+	}
+}
+END_TEST
+
+START_TEST(test_5382_2_answered_syn_after_time_wait_lives)
+{
+	lab_start(lab);
+	finish(2);
+	lab_advance(lab, 200000);
+	tcp(DIR_IN, TCP_SYN, 900000, 0, 0);
+	lab_one(lab, NAT_TO_INSIDE);
+	tcp(DIR_OUT, TCP_SYN | TCP_ACK, 700000, 900001, 0);
+	lab_one(lab, NAT_TO_OUTSIDE);
+	lab_advance(lab, 200000);
+	tcp(DIR_IN, TCP_ACK, 900001, 700001, 0);
+	lab_one(lab, NAT_TO_INSIDE);
+	lab_advance(lab, 7000000);
+	ck_assert_uint_eq(lab_sessions(lab), 1);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	const struct {
@@ -182,6 +302,10 @@ static Suite *suite(void)
 		{test_4787_6_answered_sessions_hold_the_mapping, 1},
 		{test_answered_later_holds_the_mapping, 1},
 		{test_4787_1_6_host_that_speaks_again_has_its_mapping_back, 1},
+		{test_7857_7_fault_38_finished_session_is_not_pinned_from_outside,
+		 6 * (int)(sizeof(ends) / sizeof(ends[0]))},
+		{test_5382_2_half_closed_download_lives_by_its_acks, 1},
+		{test_5382_2_answered_syn_after_time_wait_lives, 1},
 	};
 	Suite *s = suite_create("nat_refresh");
 	TCase *tc = tcase_create("refresh");

@@ -352,10 +352,10 @@ SCENARIO(test_5382_5_7857_2_1_closing_begins_with_the_second_fin, HANDSHAKE, P(F
 SCENARIO(test_7857_2_2_rst_lingers_four_minutes, HANDSHAKE, P(R, 1, 0, 0, RESET), WAIT(240, RESET), WAIT(1, FREE))
 
 SCENARIO(test_7857_2_2_data_revives_after_rst, HANDSHAKE, P(R, 1, 0, 0, RESET), WAIT(240, RESET),
-	 O(PA, 1, 1, 10, ESTABLISHED), WAIT(7440, ESTABLISHED), P(A, 1, 11, 0, ESTABLISHED))
+	 O(PA, 1, 1, 10, RESET), P(A, 1, 11, 0, ESTABLISHED), WAIT(7440, ESTABLISHED), P(A, 1, 11, 0, ESTABLISHED))
 
 SCENARIO(test_7857_2_2_data_of_the_sender_of_the_rst_revives_too, HANDSHAKE, O(RA, 1, 1, 0, RESET), WAIT(100, RESET),
-	 O(PA, 1, 1, 10, ESTABLISHED))
+	 O(PA, 1, 1, 10, RESET), P(A, 1, 11, 0, ESTABLISHED))
 
 SCENARIO(test_7857_2_2_a_bare_ack_revives_nothing, HANDSHAKE, P(R, 1, 0, 0, RESET), WAIT(200, RESET),
 	 O(A, 1, 1, 0, RESET), WAIT(41, FREE))
@@ -367,7 +367,8 @@ SCENARIO(test_vpp_session_rst_timeout_7857_2_2, HANDSHAKE, O(PA, 1, 1, 10, ESTAB
 
 /* VPP session_rst_established_timeout: RST long after the last packet; data within four minutes goes on. */
 SCENARIO(test_vpp_session_rst_established_timeout_7857_2_2, HANDSHAKE, WAIT(7000, ESTABLISHED), P(R, 1, 0, 0, RESET),
-	 WAIT(239, RESET), O(PA, 1, 1, 10, ESTABLISHED), WAIT(7440, ESTABLISHED), WAIT(1, FREE))
+	 WAIT(239, RESET), O(PA, 1, 1, 10, RESET), P(PA, 1, 11, 10, ESTABLISHED), WAIT(7440, ESTABLISHED),
+	 WAIT(1, FREE))
 
 SCENARIO(test_5961_3_refused_connection, O(S, 0, 0, 0, SYN_OUT), P_DROP(RA, 0, 7, 0, SYN_OUT, TCP_RST),
 	 P_DROP(R, 1, 0, 0, SYN_OUT, TCP_RST), P(RA, 0, 1, 0, RESET), WAIT(240, RESET), WAIT(1, FREE))
@@ -595,6 +596,9 @@ START_TEST(test_counters_are_exact)
 		 .seq = 1001);
 	LAB_SEND(lab, .proto = 6, .src = LAB_A, .dst = LAB_S1, .sport = SPORT, .dport = WEB_PORT, .flags = TCP_ACK,
 		 .seq = 1001, .ack = 5001, .window = 1000, .payload_len = 5);
+	ck_assert_uint_eq(lab_delta(lab, COUNT_TCP_REVIVED), 0);
+	LAB_SEND(lab, .proto = 6, .src = LAB_S1, .dst = LAB_EXT, .sport = WEB_PORT, .dport = only_session()->ext_port,
+		 .flags = TCP_ACK, .seq = 5001, .ack = 1006, .window = 1000);
 	ck_assert_uint_eq(lab_delta(lab, COUNT_TCP_REVIVED), 1);
 	ck_assert_uint_eq(only_session()->packets[DIR_OUT], 5);
 	ck_assert_uint_eq(only_session()->bytes[DIR_OUT], 40 + 40 + 45 + 40 + 45);

@@ -100,6 +100,23 @@ SCENARIO(test_5382_2_zero_window_from_the_start, OUT(S, 0, 0, 0, R, SYN_OUT),
 	 IN_W(0, NO_OPTION, SA, 0, 1, 0, RA, SYNACK_IN), OUT(A, 1, 1, 0, R, ESTABLISHED),
 	 OUT(A, 1, 1, 1, R, ESTABLISHED), IN(A, 1, 2, 0, R, ESTABLISHED), OUT(PA, 2, 1, 1000, R, ESTABLISHED))
 
+/* The window is full to the byte; the probe, or a FIN, passes natd, or is lost before it: the next ACK starts behind it. */
+SCENARIO(test_9293_ack_behind_the_probe_of_a_full_window, OUT_W(8, NO_OPTION, S, 0, 0, 0, R, SYN_OUT),
+	 IN_W(8, NO_OPTION, SA, 0, 1, 0, RA, SYNACK_IN), OUT_W(8, NO_OPTION, A, 1, 1, 0, R, ESTABLISHED),
+	 OUT_W(8, NO_OPTION, PA, 1, 1, 8, R, ESTABLISHED), OUT_W(8, NO_OPTION, PA, 9, 1, 1, R, ESTABLISHED),
+	 IN_W(8, NO_OPTION, PA, 1, 9, 3, R, ESTABLISHED), OUT_W(8, NO_OPTION, A, 10, 4, 0, R, ESTABLISHED))
+
+SCENARIO(test_9293_ack_behind_a_lost_probe, OUT_W(8, NO_OPTION, S, 0, 0, 0, R, SYN_OUT),
+	 IN_W(8, NO_OPTION, SA, 0, 1, 0, RA, SYNACK_IN), OUT_W(8, NO_OPTION, A, 1, 1, 0, R, ESTABLISHED),
+	 OUT_W(8, NO_OPTION, A, 10, 1, 0, R, ESTABLISHED), OUT_W(8, NO_OPTION, PA, 10, 1, 1, L, ESTABLISHED),
+	 OUT_W(8, NO_OPTION, A, 11, 1, 0, L, ESTABLISHED),
+	 OUT_W(8, NO_OPTION, FA, 10, 1, 0, DROP(TCP_WINDOW), ESTABLISHED))
+
+SCENARIO(test_9293_ack_behind_a_fin_at_a_full_window, OUT_W(8, NO_OPTION, S, 0, 0, 0, R, SYN_OUT),
+	 IN_W(8, NO_OPTION, SA, 0, 1, 0, RA, SYNACK_IN), OUT_W(8, NO_OPTION, A, 1, 1, 0, R, ESTABLISHED),
+	 OUT_W(8, NO_OPTION, FA, 1, 1, 8, R, FIN_OUT), IN_W(8, NO_OPTION, PA, 1, 1, 3, R, FIN_OUT),
+	 OUT_W(8, NO_OPTION, A, 10, 4, 0, R, FIN_OUT))
+
 SCENARIO(test_5382_2_urgent_data, HANDSHAKE, OUT(UA, 1, 1, 1, R, ESTABLISHED), IN(A, 1, 2, 0, R, ESTABLISHED))
 
 SCENARIO(test_5382_2_segments_out_of_order, HANDSHAKE, OUT(PA, 401, 1, 100, R, ESTABLISHED),
@@ -156,6 +173,10 @@ SCENARIO(test_5382_2_half_close_data_goes_on, HANDSHAKE, OUT(FA, 1, 1, 0, R, FIN
 SCENARIO(test_5382_2_fin_with_data_and_retransmitted, HANDSHAKE, OUT(FA, 1, 1, 500, R, FIN_OUT),
 	 OUT(FA, 1, 1, 500, R, FIN_OUT), IN(A, 1, 502, 0, R, FIN_OUT_ACKED), OUT(FA, 1, 1, 500, T, FIN_OUT_ACKED),
 	 IN(FA, 1, 502, 0, R, FIN_BOTH), IN(FA, 1, 502, 0, R, FIN_BOTH), OUT(A, 502, 2, 0, R, TIME_WAIT))
+
+/* The last of the four ACKs rides on a FIN that comes again: the ports are free for a new connection all the same. */
+SCENARIO(test_9293_last_ack_on_a_repeated_fin, HANDSHAKE, OUT(FA, 1, 1, 0, R, FIN_OUT), IN(FA, 1, 2, 0, R, FIN_BOTH),
+	 OUT(FA, 1, 2, 0, T, TIME_WAIT), OUT(S, 90000, 0, 0, R, SYN_OUT))
 
 /* The FIN overtakes the data before it. */
 SCENARIO(test_5382_2_fin_before_its_data, HANDSHAKE, OUT(FA, 501, 1, 0, R, FIN_OUT), IN(A, 1, 1, 0, R, FIN_OUT),
@@ -262,6 +283,9 @@ static Suite *tcp_suite(void)
 	tcase_add_test(data, test_5382_2_keep_alives_of_no_and_one_byte);
 	tcase_add_test(data, test_5382_2_zero_window_probe);
 	tcase_add_test(data, test_5382_2_zero_window_from_the_start);
+	tcase_add_test(data, test_9293_ack_behind_the_probe_of_a_full_window);
+	tcase_add_test(data, test_9293_ack_behind_a_lost_probe);
+	tcase_add_test(data, test_9293_ack_behind_a_fin_at_a_full_window);
 	tcase_add_test(data, test_5382_2_urgent_data);
 	tcase_add_test(data, test_5382_2_segments_out_of_order);
 	tcase_add_test(data, test_packetdrill_ack_loss_stall);
@@ -276,6 +300,7 @@ static Suite *tcp_suite(void)
 	tcase_add_test(closing, test_vpp_tcp_close_late_ack_passes);
 	tcase_add_test(closing, test_5382_2_half_close_data_goes_on);
 	tcase_add_test(closing, test_5382_2_fin_with_data_and_retransmitted);
+	tcase_add_test(closing, test_9293_last_ack_on_a_repeated_fin);
 	tcase_add_test(closing, test_5382_2_fin_before_its_data);
 	tcase_add_test(closing, test_5382_2_fin_at_the_right_edge);
 	tcase_add_test(closing, test_5382_2_fin_completes_the_handshake);

@@ -56,9 +56,23 @@ START_TEST(test_redan_guessed_rst_leaves_the_session_established)
 }
 END_TEST
 
-/* RFC 7857 2.2: the session lingers, data brings it back; an ACK alone may have crossed the RST. */
+/* RFC 7857 2.2: the session lingers, data that the other end takes brings it back; an ACK alone may have crossed the RST. */
 SCENARIO(test_7857_2_2_data_after_an_rst_revives, HANDSHAKE, OUT(RS, 1, 0, 0, R, RESET), IN(A, 1, 1, 0, T, RESET),
-	 IN(PA, 1, 1, 100, RV, ESTABLISHED), OUT(A, 1, 101, 0, R, ESTABLISHED))
+	 IN(PA, 1, 1, 100, R, RESET), OUT(A, 1, 1, 0, T, RESET), OUT(A, 1, 101, 0, RV, ESTABLISHED))
+
+/* ... with an answer that is data itself, and from the side that sent the RST. */
+SCENARIO(test_7857_2_2_data_answered_by_data_revives, HANDSHAKE, IN(RS, 1, 0, 0, R, RESET), IN(PA, 1, 1, 100, R, RESET),
+	 IN(PA, 101, 1, 100, R, RESET), OUT(PA, 1, 101, 9, RV, ESTABLISHED), IN(A, 201, 10, 0, R, ESTABLISHED))
+
+/* The data came before the RST, its ACK after it: proves nothing. */
+SCENARIO(test_7857_2_2_ack_that_crossed_the_rst, HANDSHAKE, IN(PA, 1, 1, 100, R, ESTABLISHED),
+	 IN(RS, 101, 0, 0, R, RESET), OUT(A, 1, 101, 0, T, RESET), IN(PA, 1, 1, 100, R, RESET),
+	 OUT(A, 1, 101, 0, T, RESET))
+
+/* Fault 38: whoever speaks alone after an RST, be it data, keeps nothing. */
+SCENARIO(test_7857_7_data_after_an_rst_that_gets_no_answer, HANDSHAKE, OUT(RS, 1, 1, 0, R, RESET),
+	 IN(PA, 1, 1, 100, R, RESET), IN(PA, 101, 1, 100, R, RESET), IN(PA, 1, 1, 100, R, RESET),
+	 OUT(RS, 1, 0, 0, T, RESET), IN(PA, 201, 1, 10, R, RESET))
 
 SCENARIO(test_7857_2_2_only_data_in_the_window_revives, HANDSHAKE, OUT(RS, 1, 0, 0, R, RESET),
 	 IN(PA, 900000, 1, 100, L, RESET), IN(PA, 1, 900000, 100, L, RESET),
@@ -72,8 +86,9 @@ SCENARIO(test_vpp_session_rst_timeout_syn_reopens, HANDSHAKE, OUT(RS, 1, 0, 0, R
 	 OUT(S, 9000, 0, 0, R, SYN_OUT), IN(SA, 7000, 9001, 0, R, SYNACK_IN), OUT(A, 9001, 7001, 0, R, ESTABLISHED))
 
 SCENARIO(test_7857_2_2_rst_in_every_synchronised_state, HANDSHAKE, OUT(FA, 1, 1, 0, R, FIN_OUT),
-	 IN(RS, 1, 0, 0, R, RESET), IN(PA, 1, 2, 10, RV, ESTABLISHED), IN(FA, 11, 2, 0, R, FIN_IN),
-	 OUT(RS, 2, 0, 0, R, RESET), OUT(PA, 2, 12, 10, RV, ESTABLISHED))
+	 IN(RS, 1, 0, 0, R, RESET), IN(PA, 1, 2, 10, R, RESET), OUT(A, 2, 11, 0, RV, ESTABLISHED),
+	 IN(FA, 11, 2, 0, R, FIN_IN), OUT(RS, 2, 0, 0, R, RESET), OUT(PA, 2, 12, 10, R, RESET),
+	 IN(A, 12, 12, 0, RV, ESTABLISHED))
 
 /* RFC 1337: an RST does not cut TIME_WAIT short. */
 SCENARIO(test_1337_rst_in_time_wait, HANDSHAKE, OUT(FA, 1, 1, 0, R, FIN_OUT), IN(FA, 1, 2, 0, R, FIN_BOTH),
@@ -130,8 +145,8 @@ SCENARIO(test_5961_4_forged_syn_moves_nothing, HANDSHAKE, OUT(PA, 1, 1, 100, R, 
 
 /* All that a forged SYN can do to a closing session: it may keep the name LAST_ACK, whose timeout is the same. */
 SCENARIO(test_5961_4_forged_syn_while_closing, HANDSHAKE, OUT(FA, 1, 1, 0, R, FIN_OUT), IN(FA, 1, 2, 0, R, FIN_BOTH),
-	 IN(S, 900000, 0, 0, T, FIN_BOTH), OUT(A, 2, 2, 0, R, FIN_BOTH), IN(FA, 1, 2, 0, T, FIN_BOTH),
-	 IN(A, 2, 2, 0, R, TIME_WAIT))
+	 IN(S, 900000, 0, 0, T, FIN_BOTH), OUT(A, 2, 2, 0, R, FIN_BOTH), IN(FA, 1, 2, 0, T, TIME_WAIT),
+	 IN(A, 2, 2, 0, T, TIME_WAIT))
 
 /* One inside the window is no new connection. */
 SCENARIO(test_5961_4_syn_in_the_window, HANDSHAKE, OUT(PA, 1, 1, 100, R, ESTABLISHED),
@@ -383,6 +398,9 @@ static Suite *forged_suite(void)
 	tcase_add_test(rst, test_pf_state_fakeack_rst);
 	tcase_add_test(rst, test_redan_guessed_rst_leaves_the_session_established);
 	tcase_add_test(rst, test_7857_2_2_data_after_an_rst_revives);
+	tcase_add_test(rst, test_7857_2_2_data_answered_by_data_revives);
+	tcase_add_test(rst, test_7857_2_2_ack_that_crossed_the_rst);
+	tcase_add_test(rst, test_7857_7_data_after_an_rst_that_gets_no_answer);
 	tcase_add_test(rst, test_7857_2_2_only_data_in_the_window_revives);
 	tcase_add_test(rst, test_7857_2_2_rst_does_not_refresh);
 	tcase_add_test(rst, test_vpp_session_rst_timeout_syn_reopens);

@@ -36,6 +36,8 @@ static const char *genuine(struct model_session *s, enum nat_dir dir, const stru
 	enum nat_dir peer = dir == DIR_OUT ? DIR_IN : DIR_OUT;
 	uint8_t want, had = s->state;
 	bool again = p->seq != t->next[dir] && !(p->flags & TCP_SYN);
+	/* RFC 7857 7 */
+	bool is_alone = dir == DIR_IN && (t->fin[DIR_OUT] || (t->opener == DIR_IN && !t->synced));
 
 	if (!passed)
 		return "a genuine segment was dropped";
@@ -58,8 +60,10 @@ static const char *genuine(struct model_session *s, enum nat_dir dir, const stru
 	s->state = (uint8_t)session_state(real);
 	if (s->state != want)
 		return "state after a genuine segment";
-	if (had != SESSION_TIME_WAIT && !again && real->seen_s != now_s)
+	if (had != SESSION_TIME_WAIT && !again && !(is_alone && want == had) && real->seen_s != now_s)
 		return "a genuine segment did not refresh its session";
+	if (is_alone && want == had && real->seen_s != s->seen_s)
+		return "the outside alone refreshed what inside has closed, or not answered";
 	return NULL;
 }
 
@@ -90,8 +94,8 @@ static const char *possible(uint8_t from, uint8_t to, const struct model_packet 
 		return "open again without a SYN";
 	if ((to == SESSION_FIN_OUT || to == SESSION_FIN_IN) && !(p->flags & TCP_FIN))
 		return "FIN state without a FIN";
-	if (closes(from) && !closes(to) && !(p->flags & TCP_SYN) && p->data == 0)
-		return "came back to life by less than SYN or data";
+	if (closes(from) && !closes(to) && !(p->flags & TCP_SYN) && !(p->flags & TCP_ACK))
+		return "came back to life by less than a SYN or an ACK";
 	return NULL;
 }
 

@@ -103,7 +103,7 @@ static enum nat_reason track_tcp(struct nat *n, struct session *s, struct work *
 
 	if (!(r.effects & TCP_TRANSLATE))
 		return r.reason;
-	if (r.effects & TCP_REFRESH)
+	if ((r.effects & TCP_REFRESH) && tcp_keeps_alive((enum nat_dir)w->dir, before, session_state(s)))
 		s->seen_s = n->now_s;
 	if (!(r.effects & TCP_LIBERAL) && may_answer(s, w, before))
 		table_session_answered(n->table, s);

@@ -47,7 +47,7 @@ enum session_state {
 	SESSION_FIN_IN_ACKED,
 	SESSION_FIN_BOTH,
 	SESSION_TIME_WAIT, /* both FINs acknowledged */
-	SESSION_RESET,	   /* a valid RST passed; data revives it (RFC 7857 2.2) */
+	SESSION_RESET,	   /* a valid RST passed; data that is acknowledged revives it (RFC 7857 2.2) */
 	SESSION_STATE_COUNT
 };
 

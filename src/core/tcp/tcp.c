@@ -187,7 +187,7 @@ static struct tcp_result act_ack(struct session *s, const struct segment *g, uin
 }
 
 /* A FIN counts unless its place has been acknowledged already (a retransmission, or a forgery): then it is an ACK
- * like any other, which may move the window, but refreshes nothing. */
+ * like any other, which may move the numbers and be the last of the four, but refreshes nothing. */
 static struct tcp_result act_fin(struct session *s, const struct segment *g, uint8_t next)
 {
 	bool is_new;
@@ -198,11 +198,10 @@ static struct tcp_result act_fin(struct session *s, const struct segment *g, uin
 		return drop(DROP_TCP_WINDOW);
 	is_new = distance(s->ack[g->peer], g->end) > 0;
 	tcp_advance(s, g);
-	if (!is_new)
-		return pass(0);
-	enter(s, g, next);
+	if (is_new)
+		enter(s, g, next);
 	settle(s);
-	return pass(TCP_REFRESH);
+	return pass(is_new ? TCP_REFRESH : 0);
 }
 
 /* SYN in a synchronised state: the receiver answers with a challenge ACK (RFC 5961 4.2), or, if it has
@@ -248,13 +247,20 @@ static struct tcp_result act_late(struct session *s, const struct segment *g, ui
 	return g->v->tcp_flags & TCP_FIN ? drop(DROP_TCP_WINDOW) : pass(TCP_LIBERAL);
 }
 
-/* Data after an RST: the RST was not heeded (RFC 7857 2.2). A bare ACK proves less, it may have crossed the
- * RST. */
+/* After an RST: once one end has taken data that the other has sent since, the RST was not heeded (RFC 7857 2.2). Neither data
+ * alone nor a bare ACK, which may have crossed the RST, proves that both ends are there. */
 static struct tcp_result act_revive(struct session *s, const struct segment *g, uint8_t next)
 {
-	if (!both_heard(s) || !tcp_segment_fits(s, g) || g->end == g->seq)
+	bool takes_data;
+
+	if (!both_heard(s) || !tcp_segment_fits(s, g))
 		return act_late(s, g, next);
+	takes_data = distance(s->ack[g->me], g->ack) > 0;
+	if (!takes_data && g->end == g->seq)
+		return pass(0);
 	tcp_advance(s, g);
+	if (!takes_data)
+		return pass(TCP_REFRESH);
 	enter(s, g, next);
 	return pass(TCP_REFRESH | TCP_REVIVED);
 }
@@ -292,6 +298,15 @@ static struct tcp_result act_late_rst(struct session *s, const struct segment *g
 	return tcp_sequence_fits(s, g) ? pass(0) : drop(DROP_TCP_RST);
 }
 
+/* What was sent before the RST counts as acknowledged: an ACK of it that comes later has crossed the RST. */
+static void take_as_acknowledged(struct session *s)
+{
+	if (!tcp_syn_pending(s, DIR_OUT))
+		s->ack[DIR_IN] = s->end[DIR_OUT];
+	if (!tcp_syn_pending(s, DIR_IN))
+		s->ack[DIR_OUT] = s->end[DIR_IN];
+}
+
 /* RFC 5961 3.2, seen from the middle: the receiver's next expected number lies between its last
  * acknowledgement and the sender's end. */
 static struct tcp_result act_rst(struct session *s, const struct segment *g, uint8_t next)
@@ -300,6 +315,7 @@ static struct tcp_result act_rst(struct session *s, const struct segment *g, uin
 
 	if (!both_heard(s) || !(g->seq == s->ack[g->peer] || at_end || tcp_answers_pending(s, g)))
 		return act_late_rst(s, g, next);
+	take_as_acknowledged(s);
 	enter(s, g, next);
 	return pass(TCP_REFRESH);
 }

@@ -21,7 +21,7 @@ enum tcp_effect {
 	TCP_TRANSLATE = 1, /* send it on */
 	TCP_REFRESH = 2,   /* it counts as activity: seen_s := now */
 	TCP_ANSWERED = 4,  /* first trusted packet of the answering side; once in a session's life */
-	TCP_REVIVED = 8,   /* data after an RST brought the session back */
+	TCP_REVIVED = 8,   /* data after an RST, and its ACK, brought the session back */
 	TCP_LIBERAL = 16,  /* outside the tracked window, translated all the same, trusted in nothing */
 };
 
@@ -45,6 +45,24 @@ struct tcp_result {
  * Impossible flags: DROP_TCP_FLAGS. A segment its sender cannot send in this state: DROP_TCP_STATE.
  */
 struct tcp_result tcp_track(struct session *s, enum nat_dir dir, const struct pkt_view *v);
+
+/*
+ * Does a segment of direction `dir` that counts as activity (TCP_REFRESH), and led from state `before` to `after`, keep its
+ * session alive? One from inside always does. One from outside does not where it would keep on its own a session that no inside
+ * host has answered, or that its inside host has closed (RFC 7857 7): there only its first step onwards counts.
+ */
+static inline bool tcp_keeps_alive(enum nat_dir dir, enum session_state before, enum session_state after)
+{
+	const unsigned never = 1u << SESSION_SYN_IN | 1u << SESSION_TIME_WAIT;
+	const unsigned once = 1u << SESSION_SYN_BOTH | 1u << SESSION_SYNACK_OUT | 1u << SESSION_FIN_OUT |
+			      1u << SESSION_FIN_OUT_ACKED | 1u << SESSION_FIN_BOTH;
+
+	if (dir == DIR_OUT || before == SESSION_ESTABLISHED)
+		return true;
+	if (before == SESSION_RESET)
+		return after == SESSION_ESTABLISHED; /* it takes what inside has sent since */
+	return !(never >> before & 1) && (after != before || !(once >> before & 1));
+}
 
 /* Sets state and window of a new session, for the segment that opens it: a SYN without ACK and RST. */
 void tcp_open(struct session *s, enum nat_dir dir, const struct pkt_view *v);

@@ -81,13 +81,15 @@ static uint32_t sent_end(const struct session *s, enum nat_dir d)
 	return tcp_syn_pending(s, d) ? s->ack[peer] + window_of(s, peer) : s->end[d];
 }
 
-/* The right edge binds the first byte only: a zero window probe ends one beyond (RFC 9293 3.8.6.1). */
+/* The right edge binds the first byte only: a probe of a full window, or a FIN, ends one beyond it (RFC 9293 3.8.6.1), and
+ * what its sender says next without data starts there, also if the probe itself was lost before natd. */
 bool tcp_sequence_fits(const struct session *s, const struct segment *g)
 {
 	uint32_t acked = s->ack[g->peer];
 	uint32_t window = window_of(s, g->peer);
+	int64_t edge = (int64_t)window + (g->seq == g->end ? 1 : 0);
 
-	return distance(acked, g->seq) <= (int64_t)window && distance(acked, g->end) >= -slack(window);
+	return distance(acked, g->seq) <= edge && distance(acked, g->end) >= -slack(window);
 }
 
 bool tcp_segment_fits(const struct session *s, const struct segment *g)
