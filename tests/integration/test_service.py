@@ -382,7 +382,7 @@ def test_tun_that_is_set_down_comes_up_again(lab, natd):
 
 def test_rules_that_somebody_deletes_are_put_back(lab, natd):
     before = lab.gateway.run("ip", "rule", "show").stdout
-    lab.gateway.run("ip", "rule", "del", "pref", "53")
+    lab.gateway.run("ip", "rule", "del", "pref", "55")
     natd.wait_log("another program changed rules, routes or settings that natd relies on: put back 1")
     assert lab.gateway.run("ip", "rule", "show").stdout == before
 
