@@ -32,7 +32,7 @@ enum {
 };
 
 struct netlink {
-	struct mnl_socket *bus[2]; /* by enum nlbus_id; [NLBUS_DIAG] NULL: the kernel has none */
+	struct mnl_socket *bus[3]; /* by enum nlbus_id; NULL: not opened, or the kernel has none */
 	uint32_t seq;
 	uint8_t protocol; /* natd's mark */
 	char why[96];	  /* the kernel's explanation of the last refusal, or "" */
@@ -81,12 +81,21 @@ int netlink_open(struct netlink **out)
 	return 0;
 }
 
+int netlink_open_filter(struct netlink *nl)
+{
+	if (!nl->bus[NLBUS_FILTER])
+		nl->bus[NLBUS_FILTER] = open_bus(NETLINK_NETFILTER);
+	return nl->bus[NLBUS_FILTER] ? 0 : -errno;
+}
+
 void netlink_close(struct netlink *nl)
 {
 	if (!nl)
 		return;
 	if (nl->bus[NLBUS_DIAG])
 		mnl_socket_close(nl->bus[NLBUS_DIAG]);
+	if (nl->bus[NLBUS_FILTER])
+		mnl_socket_close(nl->bus[NLBUS_FILTER]);
 	mnl_socket_close(nl->bus[NLBUS_ROUTE]);
 	free(nl);
 }
@@ -198,6 +207,30 @@ void nlbus_read_nested(const struct nlbus_attributes *outer, unsigned type, stru
 	memset(as, 0, sizeof(*as));
 	if (outer->data[type])
 		(void)mnl_attr_parse_payload(outer->data[type], outer->len[type], collect, as);
+}
+
+struct elements {
+	nlbus_element_fn *fn;
+	void *ctx;
+};
+
+static int take_element(const struct nlattr *a, void *ctx)
+{
+	const struct elements *e = ctx;
+	struct nlbus_attributes as;
+
+	memset(&as, 0, sizeof(as));
+	(void)mnl_attr_parse_nested(a, collect, &as);
+	e->fn(e->ctx, &as);
+	return MNL_CB_OK;
+}
+
+void nlbus_each_nested(const struct nlbus_attributes *outer, unsigned type, nlbus_element_fn *fn, void *ctx)
+{
+	struct elements e = {fn, ctx};
+
+	if (outer->data[type])
+		(void)mnl_attr_parse_payload(outer->data[type], outer->len[type], take_element, &e);
 }
 
 uint8_t nlbus_u8(const struct nlbus_attributes *as, unsigned type, uint8_t absent)

@@ -28,6 +28,8 @@ struct netlink;
 /* 0 or a negative errno; *out is for netlink_close(). */
 int netlink_open(struct netlink **out);
 void netlink_close(struct netlink *nl); /* NULL: nothing */
+/* For firewall.h, with CAP_NET_ADMIN in effect. 0 or a negative errno. */
+int netlink_open_filter(struct netlink *nl);
 /* What went wrong in the last call that failed: one line. Valid until the next call. */
 const char *netlink_error(const struct netlink *nl);
 /* The mark of the routes and neighbours that the calls below list, add and remove: NETLINK_PROTOCOL at first. */
@@ -119,6 +121,13 @@ struct netlink_way {
 int netlink_way_to(struct netlink *nl, uint32_t address, struct netlink_way *out);
 /* The same with a source address; -EINVAL or -ENETUNREACH also for one that is not the host's. 0: none. */
 int netlink_way_from(struct netlink *nl, uint32_t source, uint32_t address, struct netlink_way *out);
+
+/* The way of a packet that comes in by an interface. As above; -EHOSTUNREACH also where that interface does not forward. */
+struct netlink_flow {
+	int iif;
+	uint32_t source, destination;
+};
+int netlink_way_of(struct netlink *nl, const struct netlink_flow *flow, struct netlink_way *out);
 
 /* The NUD_ state of a neighbour; 0: not in the table; or a negative errno. */
 int netlink_neighbour(struct netlink *nl, int index, uint32_t address);

@@ -310,6 +310,21 @@ int netlink_way_from(struct netlink *nl, uint32_t source, uint32_t address, stru
 		      : 0;
 }
 
+int netlink_way_of(struct netlink *nl, const struct netlink_flow *flow, struct netlink_way *out)
+{
+	struct rtmsg m = {.rtm_family = AF_INET, .rtm_dst_len = 32, .rtm_src_len = 32};
+	struct nlmsghdr *nlh = nlbus_request(nl, RTM_GETROUTE, NLM_F_ACK, &m, sizeof(m));
+	struct way_answer answer = {0};
+	int rc;
+
+	nlbus_put_be32(nlh, RTA_DST, flow->destination);
+	nlbus_put_be32(nlh, RTA_SRC, flow->source);
+	nlbus_put_u32(nlh, RTA_IIF, (uint32_t)flow->iif);
+	rc = nlbus_exchange(nl, NLBUS_ROUTE, nlh, take_way, &answer);
+	*out = answer.way;
+	return rc < 0 ? nlbus_fail(nl, rc, "the way of a packet that comes in") : 0;
+}
+
 /* ---- neighbours ---- */
 
 static void take_neighbour(void *ctx, const struct nlmsghdr *nlh)

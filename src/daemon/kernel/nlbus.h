@@ -13,7 +13,7 @@
 
 #include "netlink.h"
 
-enum nlbus_id { NLBUS_ROUTE, NLBUS_DIAG };
+enum nlbus_id { NLBUS_ROUTE, NLBUS_DIAG, NLBUS_FILTER };
 
 /* ---- requests: one at a time, in the handle's own buffer (1 KiB: ours are far smaller) ---- */
 
@@ -56,6 +56,10 @@ struct nlbus_attributes {
 const void *nlbus_read(const struct nlmsghdr *nlh, uint16_t type, size_t header, struct nlbus_attributes *as);
 /* The attributes within one of them. */
 void nlbus_read_nested(const struct nlbus_attributes *outer, unsigned type, struct nlbus_attributes *as);
+
+/* Calls `fn` with the attributes of each element of a list that one of them holds. */
+typedef void nlbus_element_fn(void *ctx, const struct nlbus_attributes *element);
+void nlbus_each_nested(const struct nlbus_attributes *outer, unsigned type, nlbus_element_fn *fn, void *ctx);
 
 /* `absent` when the attribute is not there or too short. */
 uint8_t nlbus_u8(const struct nlbus_attributes *as, unsigned type, uint8_t absent);

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: ISC */
+/* Firewall chains as a model, and the walk through them. */
+#include "firewall.h"
+
+#include <linux/netfilter.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEPTH_MAX = 16 }; /* as in the kernel */
+
+void firewall_fini(struct firewall *f)
+{
+	free(f->chains);
+	free(f->rules);
+	memset(f, 0, sizeof(*f));
+}
+
+/* Room for one more. */
+static bool grow(struct firewall *f, void **array, uint32_t n, uint32_t *room, size_t size)
+{
+	void *grown;
+
+	if (n < *room)
+		return true;
+	grown = realloc(*array, (*room + 64) * size);
+	if (!grown) {
+		f->is_short = true;
+		return false;
+	}
+	*array = grown;
+	*room += 64;
+	return true;
+}
+
+bool firewall_add_chain(struct firewall *f, const struct firewall_chain *c)
+{
+	void *chains = f->chains;
+
+	if (!grow(f, &chains, f->n_chains, &f->chains_room, sizeof(*c)))
+		return false;
+	f->chains = chains;
+	f->chains[f->n_chains++] = *c;
+	return true;
+}
+
+bool firewall_add_rule(struct firewall *f, const struct firewall_rule *r)
+{
+	void *rules = f->rules;
+
+	if (!grow(f, &rules, f->n_rules, &f->rules_room, sizeof(*r)))
+		return false;
+	f->rules = rules;
+	f->rules[f->n_rules++] = *r;
+	return true;
+}
+
+void firewall_add_test(struct firewall_rule *r, const struct firewall_test *t)
+{
+	if (r->n_tests < FIREWALL_TESTS)
+		r->tests[r->n_tests++] = *t;
+	else
+		r->tests[FIREWALL_TESTS - 1] = (struct firewall_test){.field = FIREWALL_ANYTHING};
+}
+
+const char *firewall_family(uint8_t family)
+{
+	switch (family) {
+	case NFPROTO_IPV4:
+		return "ip";
+	case NFPROTO_INET:
+		return "inet";
+	default:
+		return "other";
+	}
+}
+
+/* ---- one rule ---- */
+
+static bool is_named(const struct firewall_test *t, const char *name)
+{
+	return strncmp(name, t->name, t->length) == 0;
+}
+
+static enum firewall_answer judge_test(const struct firewall_test *t, const struct firewall_packet *p)
+{
+	bool holds = false;
+
+	switch ((enum firewall_field)t->field) {
+	case FIREWALL_IIF:
+		holds = is_named(t, p->iif);
+		break;
+	case FIREWALL_OIF:
+		holds = is_named(t, p->oif);
+		break;
+	case FIREWALL_MARK:
+		holds = t->value == p->mark;
+		break;
+	case FIREWALL_CT_STATE:
+		holds = t->value & p->ct_state;
+		break;
+	case FIREWALL_ANYTHING:
+		return FIREWALL_UNKNOWN;
+	}
+	return holds != t->is_negated ? FIREWALL_YES : FIREWALL_NO;
+}
+
+static enum firewall_answer judge_rule(const struct firewall_rule *r, const struct firewall_packet *p)
+{
+	enum firewall_answer all = FIREWALL_YES;
+
+	for (uint8_t i = 0; i < r->n_tests; i++) {
+		enum firewall_answer one = judge_test(&r->tests[i], p);
+
+		if (one == FIREWALL_NO)
+			return FIREWALL_NO;
+		if (one == FIREWALL_UNKNOWN)
+			all = FIREWALL_UNKNOWN;
+	}
+	return all;
+}
+
+/* ---- the walk ---- */
+
+struct walk {
+	const struct firewall *f;
+	const struct firewall_packet *packet;
+	bool may_pass;
+};
+
+static bool is_in(const struct firewall_rule *r, const struct firewall_chain *like, const char *chain)
+{
+	return r->family == like->family && strcmp(r->table, like->table) == 0 && strcmp(r->chain, chain) == 0;
+}
+
+/* What becomes of the packet in a chain: ACCEPT or DROP for sure, else CONTINUE. Where the chain was entered by a condition that
+ * cannot be judged (`is_sure` false), what it accepts may pass, and what it drops counts for nothing. */
+static enum firewall_verdict walk_chain(struct walk *w, const struct firewall_chain *base, const char *chain,
+					bool is_sure, unsigned depth)
+{
+	if (depth > DEPTH_MAX)
+		return FIREWALL_CONTINUE;
+	for (uint32_t i = 0; i < w->f->n_rules; i++) {
+		const struct firewall_rule *r = &w->f->rules[i];
+		enum firewall_answer holds;
+		enum firewall_verdict inner;
+		bool sure;
+
+		if (!is_in(r, base, chain))
+			continue;
+		holds = judge_rule(r, w->packet);
+		sure = is_sure && holds == FIREWALL_YES;
+		if (holds == FIREWALL_NO || r->verdict == FIREWALL_CONTINUE)
+			continue;
+		w->may_pass |= r->verdict == FIREWALL_OTHER || (!sure && r->verdict == FIREWALL_ACCEPT);
+		if (sure && (r->verdict == FIREWALL_ACCEPT || r->verdict == FIREWALL_DROP))
+			return (enum firewall_verdict)r->verdict;
+		if (holds == FIREWALL_YES &&
+		    (r->verdict == FIREWALL_ACCEPT || r->verdict == FIREWALL_DROP || r->verdict == FIREWALL_RETURN))
+			return FIREWALL_CONTINUE;
+		if (r->verdict != FIREWALL_JUMP && r->verdict != FIREWALL_GOTO)
+			continue;
+		inner = walk_chain(w, base, r->target, sure, depth + 1);
+		if (inner != FIREWALL_CONTINUE || (holds == FIREWALL_YES && r->verdict == FIREWALL_GOTO))
+			return inner;
+	}
+	return FIREWALL_CONTINUE;
+}
+
+struct firewall_result firewall_ask(const struct firewall *f, const struct firewall_chain *base,
+				    const struct firewall_packet *p)
+{
+	struct walk w = {.f = f, .packet = p};
+	enum firewall_verdict v = walk_chain(&w, base, base->name, true, 0);
+
+	return (struct firewall_result){.drops = !w.may_pass &&
+						 (v == FIREWALL_DROP || (v == FIREWALL_CONTINUE && base->drops)),
+					.by_policy = v == FIREWALL_CONTINUE};
+}
+
+bool firewall_has_chain(const struct firewall *f, const struct firewall_chain *like, const char *name)
+{
+	for (uint32_t i = 0; i < f->n_chains; i++) {
+		const struct firewall_chain *c = &f->chains[i];
+
+		if (c->family == like->family && strcmp(c->table, like->table) == 0 && strcmp(c->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Does a rule before it in its chain take the packet out? */
+static bool is_spared(const struct firewall *f, const struct firewall_rule *rule, const struct firewall_packet *p)
+{
+	const struct firewall_chain like = {.family = rule->family};
+
+	for (const struct firewall_rule *r = f->rules; r < rule; r++) {
+		if (r->family == like.family && strcmp(r->table, rule->table) == 0 &&
+		    strcmp(r->chain, rule->chain) == 0 && r->verdict != FIREWALL_CONTINUE &&
+		    r->verdict != FIREWALL_JUMP && judge_rule(r, p) == FIREWALL_YES)
+			return true;
+	}
+	return false;
+}
+
+const struct firewall_rule *firewall_find_nat(const struct firewall *f, const struct firewall_packet *p)
+{
+	for (uint32_t i = 0; i < f->n_rules; i++) {
+		const struct firewall_rule *r = &f->rules[i];
+
+		if (r->translates && judge_rule(r, p) == FIREWALL_YES && !is_spared(f, r, p))
+			return r;
+	}
+	return NULL;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What a firewall of this host would do with natd's packets: the base chains of nftables (iptables-nft makes the same), and
+ * a walk through them. A model of the rules, made once, then asked about packets.
+ *
+ * Most conditions cannot be judged without the packet (an address, a port, a set). So a walk has three answers; "may pass"
+ * is what some condition decides, and is no finding. "Drops" means: whatever the addresses and ports are.
+ */
+#ifndef NATD_DAEMON_FIREWALL_H
+#define NATD_DAEMON_FIREWALL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "netlink.h"
+
+enum { FIREWALL_NAME_SIZE = 64 }; /* longer names of tables and chains are cut off */
+
+/* As in NF_INET_. */
+enum firewall_hook {
+	FIREWALL_PREROUTING,
+	FIREWALL_INPUT,
+	FIREWALL_FORWARD,
+	FIREWALL_OUTPUT,
+	FIREWALL_POSTROUTING,
+	FIREWALL_NO_HOOK
+};
+
+enum firewall_answer { FIREWALL_NO, FIREWALL_YES, FIREWALL_UNKNOWN };
+
+/* Bits of `ct state`, as the kernel has them. */
+enum { FIREWALL_CT_ESTABLISHED = 2, FIREWALL_CT_NEW = 8 };
+
+enum firewall_verdict {
+	FIREWALL_CONTINUE,
+	FIREWALL_ACCEPT,
+	FIREWALL_DROP, /* or reject */
+	FIREWALL_JUMP,
+	FIREWALL_GOTO,
+	FIREWALL_RETURN,
+	FIREWALL_OTHER /* a queue, a verdict map: it may accept */
+};
+
+/* A test of the packet: an interface's name (all of it, or how it begins), the mark, the state of connection tracking. */
+enum firewall_field { FIREWALL_IIF, FIREWALL_OIF, FIREWALL_MARK, FIREWALL_CT_STATE, FIREWALL_ANYTHING };
+
+struct firewall_test {
+	uint8_t field; /* enum firewall_field; FIREWALL_ANYTHING: one that cannot be judged */
+	bool is_negated;
+	uint8_t length; /* of the name: so many bytes are compared, the NUL included if it is not a beginning */
+	char name[NETLINK_IFNAME_SIZE];
+	uint32_t value; /* FIREWALL_MARK; FIREWALL_CT_STATE: one of these bits */
+};
+
+enum { FIREWALL_TESTS = 6 };
+
+struct firewall_rule {
+	uint8_t family; /* NFPROTO_ */
+	char table[FIREWALL_NAME_SIZE], chain[FIREWALL_NAME_SIZE];
+	uint8_t verdict; /* enum firewall_verdict */
+	char target[FIREWALL_NAME_SIZE];
+	bool translates; /* masquerade, snat, dnat, redirect */
+	uint8_t n_tests;
+	struct firewall_test tests[FIREWALL_TESTS]; /* all must hold */
+};
+
+struct firewall_chain {
+	uint8_t family;
+	uint8_t hook; /* enum firewall_hook */
+	bool drops;   /* its policy; base chains */
+	char table[FIREWALL_NAME_SIZE], name[FIREWALL_NAME_SIZE];
+};
+
+/* Start with all zero. */
+struct firewall {
+	struct firewall_chain *chains;
+	uint32_t n_chains, chains_room;
+	struct firewall_rule *rules; /* in the order of each chain */
+	uint32_t n_rules, rules_room;
+	bool is_short; /* memory: not usable */
+};
+
+void firewall_fini(struct firewall *f);
+
+/* For who reads the rules: false when memory is short. */
+bool firewall_add_chain(struct firewall *f, const struct firewall_chain *c);
+bool firewall_add_rule(struct firewall *f, const struct firewall_rule *r);
+/* Adds a test to a rule; the last place of the array stands for all that do not fit. */
+void firewall_add_test(struct firewall_rule *r, const struct firewall_test *t);
+
+struct firewall_packet {
+	const char *iif, *oif; /* "": none */
+	uint32_t mark;
+	uint32_t ct_state; /* one bit */
+};
+
+struct firewall_result {
+	bool drops;	/* every such packet */
+	bool by_policy; /* no rule of the base chain takes it */
+};
+
+struct firewall_result firewall_ask(const struct firewall *f, const struct firewall_chain *base,
+				    const struct firewall_packet *p);
+
+/* Does a table of that base chain's have such a chain? */
+bool firewall_has_chain(const struct firewall *f, const struct firewall_chain *like, const char *name);
+/* A rule that translates every such packet, unless a rule before it does otherwise; NULL: none. */
+const struct firewall_rule *firewall_find_nat(const struct firewall *f, const struct firewall_packet *p);
+
+/* "ip", "inet", "ip6"... */
+const char *firewall_family(uint8_t family);
+
+/*
+ * Reads chains and rules of all tables that IPv4 packets meet. Needs netlink_open_filter(), and CAP_NET_ADMIN in effect. 0 or
+ * a negative errno (-EPROTONOSUPPORT: not opened, or the kernel has no nftables).
+ */
+int netlink_firewall(struct netlink *nl, struct firewall *out);
+/* The number of the ruleset's present generation, which changes with every change; or a negative errno. */
+int64_t netlink_firewall_generation(struct netlink *nl);
+
+#endif

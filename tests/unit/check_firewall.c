@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: ISC */
+/* The walk through a firewall's chains: what drops a packet for sure, what may let it pass, and what is nothing of the kind. */
+#include <check.h>
+#include <linux/netfilter.h>
+#include <string.h>
+
+#include "daemon/kernel/firewall.h"
+#include "unit.h"
+
+static struct firewall firewall;
+static struct firewall_chain base;
+
+static void setup(void)
+{
+	memset(&firewall, 0, sizeof(firewall));
+	base = (struct firewall_chain){
+		.family = NFPROTO_IPV4, .hook = FIREWALL_FORWARD, .drops = true, .table = "filter", .name = "FORWARD"};
+	ck_assert(firewall_add_chain(&firewall, &base));
+}
+
+static void teardown(void)
+{
+	firewall_fini(&firewall);
+}
+
+static struct firewall_test interface(enum firewall_field field, const char *name, bool whole)
+{
+	struct firewall_test t = {.field = (uint8_t)field};
+
+	memcpy(t.name, name, strlen(name));
+	t.length = (uint8_t)(strlen(name) + whole);
+	return t;
+}
+
+static const struct firewall_test unknown = {.field = FIREWALL_ANYTHING};
+
+/* A rule of `chain` with up to two tests. */
+static void rule(const char *chain, enum firewall_verdict verdict, const char *target, const struct firewall_test *a,
+		 const struct firewall_test *b)
+{
+	struct firewall_rule r = {.family = NFPROTO_IPV4, .table = "filter", .verdict = (uint8_t)verdict};
+
+	memcpy(r.chain, chain, strlen(chain));
+	if (target)
+		memcpy(r.target, target, strlen(target));
+	if (a)
+		firewall_add_test(&r, a);
+	if (b)
+		firewall_add_test(&r, b);
+	ck_assert(firewall_add_rule(&firewall, &r));
+}
+
+static struct firewall_result ask(const char *iif, const char *oif)
+{
+	const struct firewall_packet p = {.iif = iif, .oif = oif, .mark = 7, .ct_state = FIREWALL_CT_NEW};
+
+	return firewall_ask(&firewall, &base, &p);
+}
+
+START_TEST(test_policy_decides_where_no_rule_does)
+{
+	ck_assert(ask("lan0", "natd0").drops && ask("lan0", "natd0").by_policy);
+	base.drops = false;
+	ck_assert(!ask("lan0", "natd0").drops);
+}
+END_TEST
+
+START_TEST(test_interfaces_whole_beginning_and_negated)
+{
+	struct firewall_test whole = interface(FIREWALL_OIF, "natd0", true),
+			     part = interface(FIREWALL_IIF, "lan", false);
+	struct firewall_test other = interface(FIREWALL_IIF, "eth0", true);
+
+	rule("FORWARD", FIREWALL_ACCEPT, NULL, &whole, NULL);
+	ck_assert(!ask("lan0", "natd0").drops);
+	ck_assert(ask("lan0", "natd01").drops);
+	rule("FORWARD", FIREWALL_ACCEPT, NULL, &part, NULL);
+	ck_assert(!ask("lan0", "eth0").drops);
+	ck_assert(ask("eth0", "lan0").drops);
+	other.is_negated = true;
+	rule("FORWARD", FIREWALL_ACCEPT, NULL, &other, NULL);
+	ck_assert(!ask("wg0", "eth0").drops);
+}
+END_TEST
+
+START_TEST(test_new_connections_are_not_established)
+{
+	const struct firewall_test established = {.field = FIREWALL_CT_STATE, .value = FIREWALL_CT_ESTABLISHED};
+	const struct firewall_test both = {.field = FIREWALL_CT_STATE,
+					   .value = FIREWALL_CT_ESTABLISHED | FIREWALL_CT_NEW};
+
+	rule("FORWARD", FIREWALL_ACCEPT, NULL, &established, NULL);
+	ck_assert(ask("lan0", "natd0").drops);
+	rule("FORWARD", FIREWALL_ACCEPT, NULL, &both, NULL);
+	ck_assert(!ask("lan0", "natd0").drops);
+}
+END_TEST
+
+/* What depends on addresses may pass; what drops by them is no proof. */
+START_TEST(test_what_cannot_be_judged_is_no_finding)
+{
+	const struct firewall_test docker = interface(FIREWALL_OIF, "docker0", true);
+
+	rule("FORWARD", FIREWALL_ACCEPT, NULL, &unknown, &docker);
+	ck_assert(ask("lan0", "natd0").drops);
+	rule("FORWARD", FIREWALL_DROP, NULL, &unknown, NULL);
+	rule("FORWARD", FIREWALL_ACCEPT, NULL, &unknown, NULL);
+	ck_assert(!ask("lan0", "natd0").drops);
+}
+END_TEST
+
+START_TEST(test_chains_are_entered_and_left)
+{
+	const struct firewall_test lan = interface(FIREWALL_IIF, "lan0", true),
+				   wg = interface(FIREWALL_IIF, "wg0", true);
+
+	rule("FORWARD", FIREWALL_JUMP, "user", NULL, NULL);
+	rule("user", FIREWALL_RETURN, NULL, &lan, NULL);
+	rule("user", FIREWALL_ACCEPT, NULL, NULL, NULL);
+	ck_assert(ask("lan0", "natd0").drops);
+	ck_assert(!ask("wg0", "natd0").drops);
+	rule("FORWARD", FIREWALL_GOTO, "last", &lan, NULL);
+	rule("FORWARD", FIREWALL_ACCEPT, NULL, NULL, NULL);
+	rule("last", FIREWALL_DROP, NULL, &wg, NULL);
+	ck_assert(ask("lan0", "natd0").drops); /* by goto the rest of the chain is left */
+	ck_assert(!ask("eth7", "natd0").drops);
+}
+END_TEST
+
+START_TEST(test_circles_of_chains_end)
+{
+	rule("FORWARD", FIREWALL_JUMP, "a", NULL, NULL);
+	rule("a", FIREWALL_JUMP, "FORWARD", NULL, NULL);
+	ck_assert(ask("lan0", "natd0").drops);
+}
+END_TEST
+
+START_TEST(test_too_many_tests_cannot_be_judged)
+{
+	struct firewall_rule r = {
+		.family = NFPROTO_IPV4, .table = "filter", .chain = "FORWARD", .verdict = FIREWALL_ACCEPT};
+	const struct firewall_test lan = interface(FIREWALL_IIF, "lan0", true);
+
+	for (int i = 0; i <= FIREWALL_TESTS; i++)
+		firewall_add_test(&r, &lan);
+	ck_assert_uint_eq(r.n_tests, FIREWALL_TESTS);
+	ck_assert(firewall_add_rule(&firewall, &r));
+	ck_assert(!ask("lan0", "natd0").drops);
+	ck_assert(ask("wg0", "natd0").drops);
+}
+END_TEST
+
+START_TEST(test_second_translation_unless_spared)
+{
+	struct firewall_rule masquerade = {
+		.family = NFPROTO_IPV4, .table = "nat", .chain = "POSTROUTING", .translates = true};
+	struct firewall_rule accept = {
+		.family = NFPROTO_IPV4, .table = "nat", .chain = "POSTROUTING", .verdict = FIREWALL_ACCEPT};
+	const struct firewall_test mark = {.field = FIREWALL_MARK, .value = 7},
+				   out = interface(FIREWALL_OIF, "eth0", true);
+	const struct firewall_packet p = {.iif = "", .oif = "eth0", .mark = 7, .ct_state = FIREWALL_CT_NEW};
+	const struct firewall_packet q = {.iif = "", .oif = "wg0", .mark = 7, .ct_state = FIREWALL_CT_NEW};
+
+	firewall_add_test(&masquerade, &out);
+	ck_assert(firewall_add_rule(&firewall, &masquerade));
+	ck_assert_ptr_nonnull(firewall_find_nat(&firewall, &p));
+	ck_assert_ptr_null(firewall_find_nat(&firewall, &q));
+	firewall.n_rules = 0;
+	firewall_add_test(&accept, &mark);
+	ck_assert(firewall_add_rule(&firewall, &accept));
+	ck_assert(firewall_add_rule(&firewall, &masquerade));
+	ck_assert_ptr_null(firewall_find_nat(&firewall, &p));
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+	Suite *s = suite_create("firewall");
+	TCase *t = tcase_create("walk");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, test_policy_decides_where_no_rule_does);
+	tcase_add_test(t, test_interfaces_whole_beginning_and_negated);
+	tcase_add_test(t, test_new_connections_are_not_established);
+	tcase_add_test(t, test_what_cannot_be_judged_is_no_finding);
+	tcase_add_test(t, test_chains_are_entered_and_left);
+	tcase_add_test(t, test_circles_of_chains_end);
+	tcase_add_test(t, test_too_many_tests_cannot_be_judged);
+	tcase_add_test(t, test_second_translation_unless_spared);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+int main(void)
+{
+	return unit_main(make_suite);
+}
