@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Commands about what is configured: forwards, pools, reload, doctor.
+ * Commands about what is configured: forwards, pools, reload.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,14 +12,12 @@
 #include "natctl.h"
 #include "output.h"
 #include "sheet.h"
-#include "term.h"
 
 /* What a record function needs: where lines go, or the object that is gathered (JSON). */
 struct gathering {
 	struct natctl *n;
 	struct json_object *object;
 	struct sheet *sheet; /* with -o table, for forwards and pools */
-	unsigned failures;   /* of the doctor */
 };
 
 static void begin(struct gathering *g, struct natctl *n)
@@ -149,60 +147,5 @@ int command_reload(struct natctl *n, int argc, char **argv)
 		json_add_number(g.object, "ended", end.count2);
 	} else if (rc == NATCTL_DONE)
 		printf("reloaded: %" PRIu64 " sessions go on, %" PRIu64 " ended\n", end.count, end.count2);
-	return finish(&g, rc);
-}
-
-/* ---- doctor ---- */
-
-static void print_check(const struct ctl_check *c)
-{
-	static const char *const severities[] = {"ok", "warn", "FAIL"};
-	static const enum term_kind styles[] = {TERM_GREEN, TERM_YELLOW, TERM_RED};
-
-	printf("%s%-4s%s ", term_style(stdout, styles[c->severity]), severities[c->severity],
-	       term_style(stdout, TERM_PLAIN));
-	names_print(stdout, c->what);
-	fputc('\n', stdout);
-	if (!c->mend[0])
-		return;
-	fputs("     -> ", stdout);
-	names_print(stdout, c->mend);
-	fputc('\n', stdout);
-}
-
-static bool take_check(void *ctx, uint8_t type, struct ctl_reader *body)
-{
-	struct gathering *g = ctx;
-	struct ctl_check c;
-
-	if (type != CTL_R_CHECK)
-		return true;
-	if (!ctl_get_check(body, &c))
-		return false;
-	g->failures += c.severity == CTL_CHECK_FAIL;
-	if (g->object)
-		json_add_check(g->object, "checks", &c);
-	else
-		print_check(&c);
-	return output_ok(g->n);
-}
-
-int command_doctor(struct natctl *n, int argc, char **argv)
-{
-	struct gathering g;
-	int rc;
-
-	if (!filter_parse(n, NULL, argc, argv))
-		return NATCTL_USAGE;
-	begin(&g, n);
-	if (g.object)
-		json_add_list(g.object, "checks");
-	rc = client_ask(n, CTL_DOCTOR, NULL, take_check, &g, NULL);
-	if (rc == NATCTL_DONE && g.failures > 0)
-		rc = NATCTL_REFUSED;
-	if (rc == NATCTL_NO_DAEMON)
-		natctl_complain("`natd -t' checks the configuration without a running natd");
-	if (g.object)
-		json_add_bool(g.object, "ok", rc == NATCTL_DONE);
 	return finish(&g, rc);
 }

@@ -13,6 +13,7 @@ static const struct option_set *const filtered[] = {&filter_options, NULL};
 
 static const struct option_set *const monitor_sets[] = {&filter_options, &monitor_options, NULL};
 static const struct option_set *const who_sets[] = {&who_options, NULL};
+static const struct option_set *const doctor_sets[] = {&doctor_options, NULL};
 static const char monitor_details[] = "Ends at SIGINT. Events that natctl was too slow for are counted: [LOST] N.\n";
 
 static const struct natctl_command commands[] = {
@@ -35,7 +36,8 @@ static const struct natctl_command commands[] = {
 	{"who", 0, NULL, "ADDRESS:PORT [PROTO]", "which inside host has, or had, that outside endpoint", NULL, who_sets,
 	 command_who},
 	{"reload", 0, NULL, "", "read the configuration again: all of it or none of it", NULL, NULL, command_reload},
-	{"doctor", 0, NULL, "", "check host and configuration, and say how to fix them", NULL, NULL, command_doctor},
+	{"doctor", 0, NULL, "", "check host and configuration, and say how to fix them", NULL, doctor_sets,
+	 command_doctor},
 	{"help", 0, NULL, "[COMMAND]", "this list, or everything about one command", NULL, NULL, command_help},
 };
 

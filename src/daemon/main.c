@@ -4,9 +4,12 @@
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "daemon/config/config.h"
+#include "daemon/control/doctor.h"
+#include "daemon/setup/forward_check.h"
 #include "daemon/sandbox/privs.h"
 #include "natd.h"
 
@@ -16,25 +19,31 @@
 #define CONFIG_DEFAULT SYSCONFDIR "/natd/natd.conf"
 
 static const char usage[] =
-	"usage: natd [-c FILE] [-f] [-t] [-v]... [-V] [-h] [--state FILE]\n"
+	"usage: natd [-c FILE] [-f] [-t] [-v]... [-V] [-h] [--doctor] [--state FILE]\n"
 	"  -c, --config FILE   read FILE instead of " CONFIG_DEFAULT "\n"
 	"  -f, --foreground    log to stderr\n"
 	"  -t, --test          read the configuration, print every problem, touch nothing\n"
 	"  -v, --verbose       log one level more; may be repeated\n"
+	"      --doctor        look over host and configuration: natctl doctor --offline shows it better\n"
 	"      --state FILE    keep the connection table in FILE from a clean stop to the next start\n"
 	"  -V, --version       print the version\n"
 	"  -h, --help          print this\n";
 
-enum command { RUN, TEST, VERSION, HELP, WRONG };
+enum command { RUN, TEST, LOOK, VERSION, HELP, WRONG };
 
 static enum command read_options(int argc, char **argv, struct natd_options *o)
 {
-	enum { STATE = 256 };
+	enum { STATE = 256, DOCTOR };
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},  {"foreground", no_argument, NULL, 'f'},
-		{"test", no_argument, NULL, 't'},	   {"verbose", no_argument, NULL, 'v'},
-		{"state", required_argument, NULL, STATE}, {"version", no_argument, NULL, 'V'},
-		{"help", no_argument, NULL, 'h'},	   {NULL, 0, NULL, 0},
+		{"config", required_argument, NULL, 'c'},
+		{"foreground", no_argument, NULL, 'f'},
+		{"test", no_argument, NULL, 't'},
+		{"verbose", no_argument, NULL, 'v'},
+		{"state", required_argument, NULL, STATE},
+		{"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},
+		{"doctor", no_argument, NULL, DOCTOR},
+		{NULL, 0, NULL, 0},
 	};
 	enum command command = RUN;
 	int c;
@@ -52,6 +61,9 @@ static enum command read_options(int argc, char **argv, struct natd_options *o)
 			break;
 		case 'v':
 			o->verbosity++;
+			break;
+		case DOCTOR:
+			command = LOOK;
 			break;
 		case STATE:
 			o->state_path = optarg;
@@ -71,6 +83,31 @@ static enum command read_options(int argc, char **argv, struct natd_options *o)
 	return command;
 }
 
+/* Forwards over ports that this host uses now: warnings of -t. */
+static void warn_of_forward(void *ctx, const struct finding *f)
+{
+	config_report_add(ctx, CONFIG_WARNING, "natd", 0, "%s: %s", f->text, f->remedy);
+}
+
+static void check_forwards(const struct natd_config *c, struct config_report *report)
+{
+	struct forward_check check = {.forwards = c->forwards, .n_forwards = c->n_forwards};
+	struct hostports *ports = calloc(1, sizeof(*ports));
+	struct finding_sink sink;
+	struct netlink *nl = NULL;
+
+	finding_sink_init(&sink, warn_of_forward, report);
+	check.ports = ports;
+	if (!hostports_ephemeral(&check.ephemeral))
+		check.ephemeral = (struct nat_range){0, 0};
+	if (ports && c->outside.share_interface_address && netlink_open(&nl) == 0) {
+		(void)hostports_list(nl, ports);
+		forward_check(&check, &sink);
+	}
+	netlink_close(nl);
+	free(ports);
+}
+
 /* The configuration, after reporting every problem; NULL: it has errors. */
 static struct natd_config *load(const char *path, enum command command)
 {
@@ -78,8 +115,10 @@ static struct natd_config *load(const char *path, enum command command)
 	struct natd_config *config = config_load(path, &report);
 
 	if (command == TEST) {
-		if (config)
+		if (config) {
 			config_check_host(config, PRIVS_USER, &report);
+			check_forwards(config, &report);
+		}
 		config_report_print(&report, stderr);
 		if (config)
 			printf("%s: the configuration is valid, with %u warning%s\n", path, report.n_problems,
@@ -89,6 +128,24 @@ static struct natd_config *load(const char *path, enum command command)
 	}
 	config_report_fini(&report);
 	return config;
+}
+
+/* For natctl doctor --offline: a line each, fields apart by tabs. */
+static void print_finding(void *ctx, const struct finding *f)
+{
+	static const char *const severities[] = {
+		[FINDING_OK] = "ok", [FINDING_WARNING] = "warn", [FINDING_ERROR] = "fail"};
+
+	(void)ctx;
+	printf("%s\t%s\t%s\t%s\n", severities[f->severity], f->id, f->text, f->remedy);
+}
+
+static enum natd_exit look(const char *path)
+{
+	struct finding_sink sink;
+
+	finding_sink_init(&sink, print_finding, NULL);
+	return doctor_offline(path, &sink) < 0 ? NATD_EXIT_CONFIG : NATD_EXIT_OK;
 }
 
 /* Whatever became of descriptors 0 to 2: a line for stderr must neither end natd nor land in a socket of its own. */
@@ -138,6 +195,8 @@ int main(int argc, char **argv)
 	case WRONG:
 		fputs(usage, stderr);
 		return NATD_EXIT_USAGE;
+	case LOOK:
+		return look(o.config_path);
 	case RUN:
 	case TEST:
 		break;

@@ -28,6 +28,7 @@ void natd_open_log(const struct natd *n, const struct natd_config *c)
 void natd_set_setup(struct natd *n, struct setup *s, struct natd_config *config)
 {
 	assert(s && s != n->setup && s->config == config);
+	observer_set(n->observer, s, n->routing ? routing_mark(n->routing) : 0);
 	setup_destroy(n->setup);
 	if (config != n->config)
 		config_free(n->config);
@@ -245,6 +246,8 @@ static void stop_table(struct natd *n)
 void natd_stop(struct natd *n)
 {
 	watch_stop(n);
+	observer_stop(n->observer);
+	n->observer = NULL;
 	path_stop(&n->path);
 	stop_routing(n);
 	ctl_server_destroy(n->control.server);
@@ -253,6 +256,7 @@ void natd_stop(struct natd *n)
 	path_fini(&n->path);
 	handover_end(&n->persist.handover);
 	stop_table(n);
+	doctor_forget(&n->control);
 	setup_destroy(n->setup);
 	config_free(n->config);
 	if (n->events_fd >= 0)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "daemon/control/control.h"
+#include "daemon/control/observer.h"
 #include "daemon/path/path.h"
 #include "daemon/persist/persist.h"
 #include "daemon/routing/routing.h"
@@ -36,6 +37,7 @@ struct natd {
 	struct setup *setup; /* made from `config` */
 	struct nat *nat;
 	struct routing *routing;
+	struct observer *observer; /* NULL: could not be started */
 	struct path path;
 	struct persist persist;
 	struct sandbox sandbox;

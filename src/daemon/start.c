@@ -269,6 +269,23 @@ static enum natd_exit start_data(struct natd *n)
 	return NATD_EXIT_OK;
 }
 
+/* Without it natd works as well, and its doctor knows less. */
+static enum natd_exit start_observer(struct natd *n)
+{
+	int r;
+
+	privs_raise(&n->sandbox.privs);
+	r = observer_start(&n->observer, &n->sandbox.privs);
+	privs_lower(&n->sandbox.privs);
+	if (r < 0)
+		log_write(
+			LEVEL_WARNING, SUB_CONTROL, -r,
+			"cannot start the thread that looks at the host: firewalls and the routes of forwards are not "
+			"watched");
+	observer_set(n->observer, n->setup, routing_mark(n->routing));
+	return NATD_EXIT_OK;
+}
+
 static enum natd_exit start_lockdown(struct natd *n)
 {
 	const struct lockdown_paths p = {.config = n->options.config_path,
@@ -295,8 +312,8 @@ static enum natd_exit start_confine(struct natd *n)
 enum natd_exit start_all(struct natd *n)
 {
 	static enum natd_exit (*const steps[])(struct natd *) = {
-		start_rights,  start_filter, start_loop,     start_netlink, start_setup, start_table,	start_devices,
-		start_control, start_drop,   start_lockdown, start_routing, start_data,	 start_confine,
+		start_rights,  start_filter, start_loop,     start_netlink, start_setup, start_table,	 start_devices,
+		start_control, start_drop,   start_lockdown, start_routing, start_data,	 start_observer, start_confine,
 	};
 	enum natd_exit code = NATD_EXIT_OK;
 

@@ -53,8 +53,10 @@ static void on_netlink(void *ctx, int fd, unsigned ready)
 	(void)ready;
 	if (r < 0)
 		log_write(LEVEL_WARNING, SUB_NETLINK, -r, "reading changes of interfaces and addresses");
-	if (r != 0)
+	if (r != 0) {
 		path_forget_ways(&n->path);
+		observer_kick(n->observer);
+	}
 	if (r != 0 && !loop_timer_armed(n->watch.refresh))
 		loop_timer_once(n->watch.refresh, REFRESH_MS);
 }
@@ -67,7 +69,12 @@ static void on_refresh(void *ctx)
 /* What no event tells: an emptied table, sockets of the host, what was written while events were lost. */
 static void on_look(void *ctx)
 {
-	natd_look(ctx);
+	struct natd *n = ctx;
+
+	natd_look(n);
+	observer_take(n->observer, &n->control.observed);
+	status_note_drops(&n->control);
+	doctor_report_changes(&n->control);
 }
 
 static void on_status(void *ctx)

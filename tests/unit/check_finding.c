@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "daemon/base/finding.h"
+#include "daemon/base/findings.h"
 #include "unit.h"
 
 struct seen {
@@ -74,6 +74,44 @@ START_TEST(test_ids_are_words_for_scripts)
 }
 END_TEST
 
+static void add(struct findings *f, enum finding_severity severity, const char *id, const char *text)
+{
+	struct finding_sink s;
+
+	findings_sink(f, &s);
+	finding_remedy(&s, "do it");
+	finding_add(&s, severity, id, "%s", text);
+}
+
+START_TEST(test_lists_are_kept_and_compared)
+{
+	struct findings before = {0}, now = {0};
+	struct seen seen = {0};
+	struct finding_sink s;
+
+	add(&before, FINDING_WARNING, "inside-interface", "lan0 is down");
+	add(&now, FINDING_WARNING, "inside-interface", "lan0 is down");
+	add(&now, FINDING_WARNING, "inside-interface", "lan1 is down");
+	add(&now, FINDING_OK, "clock", "is right");
+	findings_difference(&now, &before, keep, &seen);
+	ck_assert_uint_eq(seen.n, 2);
+	ck_assert_str_eq(seen.text[0], "lan1 is down");
+	ck_assert_str_eq(seen.remedy[0], "do it");
+	seen.n = 0;
+	findings_difference(&before, &now, keep, &seen);
+	ck_assert_uint_eq(seen.n, 0);
+	finding_sink_init(&s, keep, &seen);
+	findings_replay(&now, FINDING_WARNING, &s);
+	ck_assert_uint_eq(seen.n, 2);
+	findings_swap(&before, &now);
+	ck_assert_uint_eq(before.n, 3);
+	findings_clear(&before);
+	ck_assert_uint_eq(before.n, 0);
+	findings_fini(&before);
+	findings_fini(&now);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
 	Suite *s = suite_create("finding");
@@ -82,6 +120,7 @@ static Suite *make_suite(void)
 	tcase_add_test(tc, test_remedy_and_percent_belong_to_one_finding);
 	tcase_add_test(tc, test_long_text_is_cut_off);
 	tcase_add_test(tc, test_ids_are_words_for_scripts);
+	tcase_add_test(tc, test_lists_are_kept_and_compared);
 	suite_add_tcase(s, tc);
 	return s;
 }

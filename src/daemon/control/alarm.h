@@ -25,7 +25,10 @@ enum alarm_id {
 		ALARM_COUNT
 };
 
-enum { ALARM_HYSTERESIS = 5 }; /* percentage points */
+enum {
+	ALARM_HYSTERESIS = 5, /* percentage points */
+	ALARM_FINDING = 0xff, /* an event's reason: a finding, whose id the text begins with ("ID: ...") */
+};
 
 const char *alarm_name(unsigned id); /* "unknown" for what is none */
 

@@ -11,6 +11,7 @@
 
 #include "alarm.h"
 #include "ctlserver.h"
+#include "doctor.h"
 #include "daemon/path/path.h"
 #include "daemon/persist/persist.h"
 #include "daemon/routing/routing.h"
@@ -22,6 +23,9 @@ struct control {
 	struct ctl_server *server; /* owned; NULL before it is made */
 	struct status status;
 	struct alarm alarms[ALARM_COUNT];
+	struct doctor_memory doctor[DOCTOR_FULL + 1];
+	struct findings observed; /* the observer's last list */
+	struct findings reported; /* in log and events */
 
 	struct loop *loop;
 	struct netlink *netlink;

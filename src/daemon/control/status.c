@@ -12,7 +12,7 @@
 #include "daemon/base/loop.h"
 #include "metrics.h"
 
-enum { SAMPLE_MS = 1000 };
+enum { SAMPLE_MS = 1000, RECENT_MS = 60000 };
 
 static uint64_t sum_drops(const uint64_t *counters)
 {
@@ -43,6 +43,25 @@ void status_sample(struct control *control)
 		s->rate[i] = s->sampled_ms ? (now[i] - s->sample[i]) * 1000 / elapsed_ms : 0;
 	memcpy(s->sample, now, sizeof(s->sample));
 	s->sampled_ms = now_ms;
+}
+
+void status_note_drops(struct control *control)
+{
+	const uint64_t *counters = nat_counters(control->nat);
+	struct status *s = &control->status;
+
+	for (int r = NAT_PASS + 1; r < COUNT_OUT_PACKETS; r++) {
+		if (counters[r] > s->seen[r])
+			s->grew_ms[r] = loop_now_ms(control->loop);
+		s->seen[r] = counters[r];
+	}
+}
+
+bool status_has_recent(const struct control *c, enum nat_reason reason)
+{
+	uint64_t at = c->status.grew_ms[reason];
+
+	return at != 0 && loop_now_ms(c->loop) - at < RECENT_MS;
 }
 
 struct first_warning {

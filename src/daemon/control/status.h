@@ -3,8 +3,11 @@
 #ifndef NATD_DAEMON_STATUS_H
 #define NATD_DAEMON_STATUS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "core/base/reason.h"
 
 struct control;
 struct ctl_sink;
@@ -16,10 +19,17 @@ struct status {
 	uint64_t sampled_ms;
 	uint64_t sample[RATE_COUNT];
 	uint64_t rate[RATE_COUNT]; /* a second */
+	/* Per reason: the counter at the last look, and when it last grew (0: never). */
+	uint64_t seen[COUNT_OUT_PACKETS];
+	uint64_t grew_ms[COUNT_OUT_PACKETS];
 };
 
 /* Takes a sample if the last one is a second old. */
 void status_sample(struct control *c);
+/* Notes which counters of drops grew. */
+void status_note_drops(struct control *c);
+/* Did that counter grow within the last minute? */
+bool status_has_recent(const struct control *c, enum nat_reason reason);
 /* One line for the service manager: sessions, ports, packets a second, the first warning. */
 void status_line(struct control *c, char *out, size_t size);
 /* For ctl_backend; `ctx` is the struct control. */

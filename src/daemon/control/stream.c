@@ -55,8 +55,10 @@ static void fill_text(struct ctl_event *e, const struct event *ev)
 {
 	snprintf(e->text, sizeof(e->text), "%.*s", (int)sizeof(ev->text), ev->text);
 	e->has_ended = ev->flags & EVENT_HAS_ENDED;
-	if (e->kind == CTL_EVENT_ALARM)
+	if (e->kind == CTL_EVENT_ALARM && ev->reason != ALARM_FINDING)
 		snprintf(e->reason, sizeof(e->reason), "%s", alarm_name(ev->reason));
+	else if (e->kind == CTL_EVENT_ALARM)
+		snprintf(e->reason, sizeof(e->reason), "%.*s", (int)strcspn(e->text, ":"), e->text);
 }
 
 void ctl_fill_event(struct ctl_event *e, struct nat *nat, const struct event *ev, uint64_t now_ms, uint64_t real_us)

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: ISC */
+/* Shared by the doctor_*.c files and observer.c alone. */
+#ifndef NATD_DAEMON_DOCTOR_PRIVATE_H
+#define NATD_DAEMON_DOCTOR_PRIVATE_H
+
+#include "daemon/kernel/firewall.h"
+#include "daemon/setup/setup.h"
+#include "doctor.h"
+
+/* What a check looks at and reports to. Everything is borrowed. */
+struct visit {
+	const struct control *c; /* NULL: no natd runs */
+	const struct natd_config *config;
+	const struct setup *setup;
+	struct netlink *nl; /* of the calling thread */
+	struct finding_sink *sink;
+	uint32_t mark; /* of natd's packets */
+};
+
+/* The checks that cost a few system calls each. */
+void doctor_host(struct visit *v, enum doctor_depth depth);
+/* Has the host a route to the target of the i-th forward? */
+void doctor_forward_route(struct visit *v, uint32_t i);
+/* Does the firewall drop what natd needs? */
+void doctor_firewall(struct visit *v, const struct firewall *f);
+
+#endif

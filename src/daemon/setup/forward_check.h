@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Forwards that take ports from the host itself: a port on which it listens, or the range of its own connections. A
+ * configured forward wins, so the service is out of reach from outside and connections of the host break. `natd -t`, doctor,
+ * status and log say so.
+ */
+#ifndef NATD_DAEMON_FORWARD_CHECK_H
+#define NATD_DAEMON_FORWARD_CHECK_H
+
+#include "daemon/base/finding.h"
+#include "daemon/kernel/hostports.h"
+
+struct forward_check {
+	const struct nat_forward *forwards;
+	uint32_t n_forwards;
+	uint32_t shared; /* the address in common with the host; 0: not known, then forwards of any address count */
+	const struct hostports *ports;
+	struct nat_range ephemeral;
+};
+
+/* Reports "forward-takes-service" and "forward-takes-ephemeral", a few of each at most. */
+void forward_check(const struct forward_check *c, struct finding_sink *sink);
+
+#endif
