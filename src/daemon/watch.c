@@ -93,7 +93,7 @@ static void on_trim(void *ctx)
 {
 	struct natd *n = ctx;
 
-	if (table_trim(nat_table(n->nat), memory_give_back, &n->persist.memory))
+	if (nat_trim(n->nat, memory_give_back, &n->persist.memory))
 		loop_timer_once(n->watch.trim, TRIM_MORE_MS);
 }
 

@@ -137,7 +137,7 @@ START_TEST(test_4963_repeated_first_is_dropped_and_changes_nothing)
 	bench_open(&b, LIMIT);
 	ck_assert_uint_eq(first(&b, H1, 7, 1480), FOLLOW);
 	ck_assert_uint_eq(later(&b, H1, 7, 2960, 700, false), FOLLOW);
-	ck_assert_uint_eq(first_as(&b, H1, 7, 1480, &other), DROP_FRAGMENT_OVERLAP);
+	ck_assert_uint_eq(first_as(&b, H1, 7, 1480, &other), DROP_FRAGMENT_DUPLICATE);
 	ck_assert_uint_eq(later(&b, H1, 7, 1480, 1480, true), FOLLOW);
 	ck_assert_uint_eq(b.fate.id, 1007);
 	bench_close(&b);
@@ -155,7 +155,7 @@ START_TEST(test_first_fragment_that_left_counts)
 	ck_assert_uint_eq(first_as(&b, H1, 7, 1480, &dropped), FOLLOW);
 	ck_assert_uint_eq(later(&b, H1, 7, 1480, 1480, true), DROP_FRAGMENT_REFUSED);
 	ck_assert_uint_eq(first(&b, H1, 7, 1480), FOLLOW);
-	ck_assert_uint_eq(first_as(&b, H1, 7, 1480, &dropped), DROP_FRAGMENT_OVERLAP);
+	ck_assert_uint_eq(first_as(&b, H1, 7, 1480, &dropped), DROP_FRAGMENT_DUPLICATE);
 	ck_assert_uint_eq(later(&b, H1, 7, 2960, 1480, true), FOLLOW);
 	bench_close(&b);
 }
@@ -248,11 +248,11 @@ START_TEST(test_exact_duplicates_are_dropped_and_change_nothing)
 	bench_open(&b, LIMIT);
 	ck_assert_uint_eq(first(&b, H1, 7, 1480), FOLLOW);
 	for (int i = 0; i < 3; i++) {
-		unsigned expect = i == 0 ? FOLLOW : DROP_FRAGMENT_OVERLAP;
+		unsigned expect = i == 0 ? FOLLOW : DROP_FRAGMENT_DUPLICATE;
 
 		ck_assert_uint_eq(later(&b, H1, 7, 1480, 1480, true), expect);
 		ck_assert_uint_eq(later(&b, H1, 7, 4440, 500, false), expect);
-		ck_assert_uint_eq(first(&b, H1, 7, 1480), DROP_FRAGMENT_OVERLAP);
+		ck_assert_uint_eq(first(&b, H1, 7, 1480), DROP_FRAGMENT_DUPLICATE);
 	}
 	ck_assert_uint_eq(later(&b, H1, 7, 4440, 500, true), DROP_FRAGMENT_ALIGN);
 	ck_assert_uint_eq(later(&b, H1, 7, 2960, 1480, true), FOLLOW);
@@ -296,7 +296,7 @@ START_TEST(test_8200_4_5_conflicting_content_kills_the_datagram)
 		if (conflicts[_i].before[i] == 0)
 			release(&b);
 	}
-	ck_assert_uint_eq(come(&b, conflicts[_i].conflict), DROP_FRAGMENT_OVERLAP); /* the same: harmless */
+	ck_assert_uint_eq(come(&b, conflicts[_i].conflict), DROP_FRAGMENT_DUPLICATE); /* the same: harmless */
 	ck_assert(fragment_held(b.f) == 0 || conflicts[_i].held);
 	b.other = 1;
 	ck_assert_uint_eq(come(&b, conflicts[_i].conflict), DROP_FRAGMENT_OVERLAP);
@@ -324,17 +324,39 @@ END_TEST
 
 START_TEST(test_duplicate_of_a_held_fragment)
 {
+	static const unsigned flips[] = {20, 255, 256, 1000, 1279, 1499};
 	struct bench b;
 
 	bench_open(&b, LIMIT);
 	ck_assert_uint_eq(later(&b, H1, 7, 1480, 1480, true), HELD);
-	ck_assert_uint_eq(later(&b, H1, 7, 1480, 1480, true), DROP_FRAGMENT_OVERLAP);
+	ck_assert_uint_eq(later(&b, H1, 7, 1480, 1480, true), DROP_FRAGMENT_DUPLICATE);
 	ck_assert_uint_eq(fragment_held(b.f), 1); /* the same bytes: only the copy is gone */
 	make(&b, H1, 7, 1480, 1480, true);
-	b.packet[1000] ^= 1;
+	b.packet[flips[_i]] ^= 1;
 	ck_assert_uint_eq(offer(&b), DROP_FRAGMENT_OVERLAP);
 	ck_assert_uint_eq(fragment_held(b.f), 0); /* other bytes: all of it */
 	ck_assert_uint_eq(first(&b, H1, 7, 1480), DROP_FRAGMENT_OVERLAP);
+	bench_close(&b);
+}
+END_TEST
+
+/* Fault 40: a flood of tiny fragments of one datagram, in any order, makes no long list to search. */
+START_TEST(test_fault_40_pieces_of_one_datagram_are_bounded)
+{
+	struct bench b;
+
+	bench_open(&b, 4096);
+	for (unsigned i = 0; i < 400; i++) {
+		unsigned at = 8 + 8 * (_i == 0 ? i : 399 - i);
+
+		ck_assert_uint_eq(later(&b, H1, 7, at, 8, true), i < 256 ? HELD : DROP_FRAGMENT_FULL);
+	}
+	ck_assert_uint_eq(later(&b, H1, 8, 8, 8, true), HELD);
+	ck_assert_uint_eq(later(&b, H1, 7, _i == 0 ? 8 : 8 + 8 * 399, 8, true), DROP_FRAGMENT_DUPLICATE);
+	if (_i == 0) {
+		ck_assert_uint_eq(first(&b, H1, 7, 8), FOLLOW);
+		ck_assert_uint_eq(release(&b), 256);
+	}
 	bench_close(&b);
 }
 END_TEST
@@ -522,7 +544,8 @@ static Suite *fragment_suite(void)
 			    sizeof(conflicts) / sizeof(conflicts[0]));
 	tcase_add_test(overlap, test_exact_duplicates_are_dropped_and_change_nothing);
 	tcase_add_test(overlap, test_duplicate_must_have_been_one_fragment);
-	tcase_add_test(overlap, test_duplicate_of_a_held_fragment);
+	tcase_add_loop_test(overlap, test_duplicate_of_a_held_fragment, 0, 6);
+	tcase_add_loop_test(overlap, test_fault_40_pieces_of_one_datagram_are_bounded, 0, 2);
 	tcase_add_test(overlap, test_malformed_fragments);
 	tcase_add_test(overlap, test_fragment_longer_than_a_cell_is_not_held);
 	tcase_add_test(overlap, test_thousands_of_fragments_in_order_follow);

@@ -328,6 +328,71 @@ START_TEST(test_7857_10_ids_of_one_destination_tell_nothing_about_another)
 }
 END_TEST
 
+static uint16_t id_of(uint32_t from, uint32_t to)
+{
+	LAB_SEND(lab, .proto = 17, .src = from, .dst = to, .sport = PORT, .dport = SERVER_PORT, .payload_len = 8);
+	return lab_one(lab, NAT_TO_OUTSIDE)->v.id;
+}
+
+/* Fault 39: what B sends to V shows in the ids of none of A's destinations. */
+START_TEST(test_7857_10_fault_39_ids_do_not_count_others_datagrams)
+{
+	enum { DESTINATIONS = 6000, DATAGRAMS = 5 };
+	unsigned told = 0;
+
+	lab->skip_check = true;
+	lab_start(lab);
+	for (uint32_t i = 0; i < DESTINATIONS; i++) {
+		uint32_t probe = BUILD_IP(192, 0, 0, 0) + i;
+		uint16_t before = id_of(LAB_A, probe);
+
+		for (unsigned k = 0; k < DATAGRAMS; k++)
+			id_of(LAB_B, LAB_S1);
+		told += (uint16_t)(id_of(LAB_A, probe) - before) == DATAGRAMS + 1;
+	}
+	ck_assert_uint_eq(told, 0);
+}
+END_TEST
+
+/* ... and a scan of many destinations does not make a busy one begin again. */
+START_TEST(test_6864_5_3_1_scan_leaves_a_busy_destination_its_ids)
+{
+	uint16_t last;
+
+	lab->skip_check = true;
+	lab_start(lab);
+	last = id_of(LAB_A, LAB_S1);
+	for (uint32_t i = 0; i < 20000; i++) {
+		uint16_t id;
+
+		id_of(LAB_B, BUILD_IP(192, 0, 0, 0) + i);
+		if (i % 256 != 0)
+			continue;
+		id = id_of(LAB_A, LAB_S1);
+		ck_assert_uint_eq(id, (uint16_t)(last + 1));
+		last = id;
+	}
+}
+END_TEST
+
+/* A super-packet of datagrams stands for as many ids as the kernel makes of it. */
+START_TEST(test_6864_5_3_1_super_packet_takes_an_id_for_each_datagram)
+{
+	uint16_t id;
+
+	lab_start(lab);
+	id = id_of(LAB_A, LAB_S1);
+	lab->gso_size = 1000;
+	lab->csum_partial = true;
+	LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_S1, .sport = PORT, .dport = SERVER_PORT,
+		 .payload_len = 4500);
+	ck_assert_uint_eq(lab_one(lab, NAT_TO_OUTSIDE)->v.id, (uint16_t)(id + 1));
+	lab->gso_size = 0;
+	lab->csum_partial = false;
+	ck_assert_uint_eq(id_of(LAB_A, LAB_S1), (uint16_t)(id + 6));
+}
+END_TEST
+
 START_TEST(test_6864_5_3_1_atomic_datagrams_keep_theirs)
 {
 	lab_start(lab);
@@ -633,6 +698,9 @@ static Suite *suite(void)
 		{test_4787_14_6864_5_3_1_7857_10_same_id_from_two_hosts, 2},
 		{test_6864_5_3_1_ids_of_non_atomic_datagrams_are_unique, 1},
 		{test_7857_10_ids_of_one_destination_tell_nothing_about_another, 1},
+		{test_7857_10_fault_39_ids_do_not_count_others_datagrams, 1},
+		{test_6864_5_3_1_scan_leaves_a_busy_destination_its_ids, 1},
+		{test_6864_5_3_1_super_packet_takes_an_id_for_each_datagram, 1},
 		{test_6864_5_3_1_atomic_datagrams_keep_theirs, 1},
 		{test_pf_fragment_cut_further_4787_13a_14, ORDERS},
 		{test_4787_13_fragments_with_df_are_answered_once, 1},

@@ -528,6 +528,39 @@ START_TEST(test_jool_so_simultaneous_open_from_outside_5382_2a_4)
 }
 END_TEST
 
+/* Fault 40: with the ring full, and wrapped round, each held SYN is still found: no second answer, none for a SYN that the inside
+ * host has answered by its own. */
+START_TEST(test_5382_4_fault_40_each_of_very_many_held_syns_is_found)
+{
+	enum { SYNS = 3000, HELD = 1024, OPENED_EVERY = 50 };
+	const uint32_t first = BUILD_IP(192, 0, 8, 0);
+	uint64_t answers = 0, opened = 0;
+
+	lab->policy.unsolicited = UNSOLICITED_REJECT;
+	lab->skip_check = true;
+	lab_start(lab);
+	uint16_t e = lab_syn_out(lab, LAB_A, SPORT, LAB_S2, WEB_PORT);
+
+	for (uint32_t i = 0; i < 2 * SYNS; i++) { /* each again after a while: a retransmission */
+		uint32_t from = i < SYNS ? i : SYNS - HELD + i % HELD;
+
+		LAB_SEND(lab, .proto = 6, .src = first + from, .dst = LAB_EXT, .sport = WEB_PORT, .dport = e,
+			 .flags = TCP_SYN, .seq = i, .window = 1000);
+		lab_dropped(lab, DROP_FILTERED);
+	}
+	for (uint32_t i = 0; i < SYNS; i += OPENED_EVERY, opened += i >= SYNS - HELD && i < SYNS)
+		ck_assert_uint_eq(lab_syn_out(lab, LAB_A, SPORT, first + i, WEB_PORT), e);
+	for (unsigned i = 0; i < 10; i++) {
+		lab_advance(lab, 1000);
+		for (uint32_t k = 0; k < lab->n_out; k++)
+			ck_assert_uint_ne((lab->out[k].v.dst - first) % OPENED_EVERY, 0);
+		answers += lab_delta(lab, COUNT_ICMP_SENT) + lab_delta(lab, COUNT_ICMP_LIMITED);
+	}
+	ck_assert_uint_ge(opened, 20);
+	ck_assert_uint_eq(answers, HELD - opened);
+}
+END_TEST
+
 /* conntrack_tcp_unreplied: a forward loaded while the outside host still tries takes the next try, and the answer that was
  * due about the first is not sent any more. */
 START_TEST(test_conntrack_tcp_unreplied_forward_takes_the_next_try_5382_4)
@@ -664,6 +697,7 @@ static Suite *suite(void)
 		{test_5382_2_options_pass_untouched, 4},
 		{test_jool_so_answer_between_6_and_8_1_seconds_5382_4, 1},
 		{test_jool_so_simultaneous_open_from_outside_5382_2a_4, 1},
+		{test_5382_4_fault_40_each_of_very_many_held_syns_is_found, 1},
 		{test_conntrack_tcp_unreplied_forward_takes_the_next_try_5382_4, 1},
 		{test_5382_4_stray_segments_are_treated_alike_always, 2},
 		{test_counters_are_exact, 1},

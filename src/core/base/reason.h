@@ -51,10 +51,11 @@
 	X(DROP_ICMP_RATE,         "drop_icmp_rate",         "more than 100 ICMP errors a second about one session (RFC 5508 10)") \
 	/* fragments */                                                                                           \
 	X(DROP_FRAGMENT_TINY,     "drop_fragment_tiny",     "first fragment without a whole transport header, empty one, or TCP at offset 8 (RFC 3128)") \
-	X(DROP_FRAGMENT_OVERLAP,  "drop_fragment_overlap",  "fragments overlap: the datagram is dropped")         \
+	X(DROP_FRAGMENT_OVERLAP,  "drop_fragment_overlap",  "fragments overlap, or two differ: the datagram is dropped") \
+	X(DROP_FRAGMENT_DUPLICATE, "drop_fragment_duplicate", "repeats a fragment of its datagram that came before, which goes on") \
 	X(DROP_FRAGMENT_ALIGN,    "drop_fragment_align",    "fragment with more to follow and a length not divisible by 8") \
 	X(DROP_FRAGMENT_OVERSIZE, "drop_fragment_oversize", "fragments of a datagram beyond 65535 bytes")         \
-	X(DROP_FRAGMENT_FULL,     "drop_fragment_full",     "no room for fragments: see limits.fragments")        \
+	X(DROP_FRAGMENT_FULL,     "drop_fragment_full",     "no room for fragments: see limits.fragments; or a datagram in too many pieces") \
 	X(DROP_FRAGMENT_QUOTA,    "drop_fragment_quota",    "this source holds its share of the fragment memory") \
 	X(DROP_FRAGMENT_TIMEOUT,  "drop_fragment_timeout",  "held fragment whose first one never came")           \
 	X(DROP_FRAGMENT_REFUSED,  "drop_fragment_refused",  "later fragment of a datagram that was dropped")      \

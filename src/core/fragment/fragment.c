@@ -5,7 +5,7 @@
  *
  * Theory of operation. A record remembers which bytes of its datagram were seen, as ranges that grow together:
  * fragments in order need one, and 16 are enough for any honest disorder. What touches bytes seen
- * before is an overlap (and kills the datagram) unless it is an exact duplicate, which is dropped. So no byte of a
+ * before is an overlap (and kills the datagram) unless it is an exact duplicate, which is dropped and does no harm. So no byte of a
  * datagram leaves twice, and its first fragment alone says where the others go. Ranges alone cannot tell a duplicate,
  * but as long as all fragments but the last have one length and lie at its multiples, as those of
  * one router do, an aligned piece of that length inside a range can only be one that was there before.
@@ -224,8 +224,8 @@ static enum nat_reason poison(struct fragments *f, struct record *r)
 static enum fragment_verdict hold(struct fragments *f, struct record *r, const struct pkt_view *v, enum nat_reason *why)
 {
 	struct piece p = piece_of(v);
-	enum nat_reason reason =
-		v->len > FRAGMENT_MAX_LEN ? DROP_FRAGMENT_FULL : fragment_store_make_room(f, v->src, r);
+	bool fits = v->len <= FRAGMENT_MAX_LEN && (!r || r->held < PIECES_MAX);
+	enum nat_reason reason = fits ? fragment_store_make_room(f, v->src, r) : DROP_FRAGMENT_FULL;
 
 	if (reason != NAT_PASS)
 		return drop(why, reason);
@@ -236,18 +236,6 @@ static enum fragment_verdict hold(struct fragments *f, struct record *r, const s
 	return FRAGMENT_HELD;
 }
 
-/* It is held already, bit for bit. */
-static bool is_held(const struct fragments *f, const struct record *r, const struct pkt_view *v)
-{
-	size_t len;
-	const uint8_t *held = fragment_store_peek(f, r, v->frag_offset, &len);
-	size_t ihl = held ? (size_t)(held[0] & 15) * 4 : 0;
-	size_t payload = (size_t)v->len - v->ihl;
-
-	return held && len == ihl + payload && ((held[6] & 0x20) != 0) == v->more_fragments &&
-	       memcmp(held + ihl, v->l4, payload) == 0;
-}
-
 static enum fragment_verdict of_waiting(struct fragments *f, struct record *r, const struct pkt_view *v,
 					enum place place, enum nat_reason *why)
 {
@@ -255,7 +243,7 @@ static enum fragment_verdict of_waiting(struct fragments *f, struct record *r, c
 		return hold(f, r, v, why);
 	if (place == PLACE_CROWDED)
 		return drop(why, DROP_FRAGMENT_FULL);
-	return drop(why, is_held(f, r, v) ? DROP_FRAGMENT_OVERLAP : poison(f, r));
+	return drop(why, fragment_store_holds(f, r, v) ? DROP_FRAGMENT_DUPLICATE : poison(f, r));
 }
 
 /* The first one was seen: NAT_PASS, or why it does not follow. */
@@ -271,7 +259,7 @@ static enum nat_reason of_followed(struct fragments *f, struct record *r, const 
 		return DROP_FRAGMENT_FULL;
 	digest = digest_of(f, v);
 	if (place == PLACE_DUPLICATE)
-		return is_changed(r, &p, digest) ? poison(f, r) : DROP_FRAGMENT_OVERLAP;
+		return is_changed(r, &p, digest) ? poison(f, r) : DROP_FRAGMENT_DUPLICATE;
 	note(r, &p, digest);
 	if (is_complete(r))
 		fragment_store_remove(f, r);
@@ -314,7 +302,7 @@ static enum nat_reason admit_to(struct fragments *f, struct record *r, const str
 	place = place_of(r, p);
 	if (place == PLACE_OVERLAP || (place == PLACE_DUPLICATE && is_changed(r, p, digest)))
 		return poison(f, r);
-	return place == PLACE_DUPLICATE && r->kind == RECORD_FOLLOWED ? DROP_FRAGMENT_OVERLAP : NAT_PASS;
+	return place == PLACE_DUPLICATE && r->kind == RECORD_FOLLOWED ? DROP_FRAGMENT_DUPLICATE : NAT_PASS;
 }
 
 bool fragment_admit(struct fragments *f, const struct pkt_view *v, uint64_t now_ms, uint16_t *digest,
@@ -356,14 +344,11 @@ void fragment_first(struct fragments *f, const struct pkt_view *v, const struct 
 size_t fragment_release(struct fragments *f, const struct pkt_view *v, uint8_t *out)
 {
 	struct record *r = fragment_store_find(f, v);
-	const uint8_t *bytes = NULL;
-	size_t len = 0;
+	size_t len;
 
 	if (!r || r->kind == RECORD_WAITING)
 		return 0;
-	bytes = fragment_store_take(f, r, &len);
-	if (bytes)
-		memcpy(out, bytes, len);
+	len = fragment_store_take(f, r, out);
 	if (is_complete(r))
 		fragment_store_remove(f, r);
 	return len;
@@ -382,4 +367,9 @@ uint32_t fragment_sweep(struct fragments *f, uint64_t now_ms, uint32_t budget)
 	died = f->died;
 	f->died = 0;
 	return died;
+}
+
+bool fragment_trim(struct fragments *f, void (*give_back)(void *ctx, void *start, size_t len), void *ctx)
+{
+	return fragment_store_trim(f, give_back, ctx);
 }

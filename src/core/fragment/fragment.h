@@ -5,7 +5,7 @@
  * protocol, IP id), keyed hash. Overlaps poison the whole datagram (RFC 5722's rule, for IPv4).
  *
  * Memory: `limits.fragments` held fragments at most, of which one source holds at most a quarter of what is
- * free (one at least); datagrams that are merely followed need a small record each, as many as three times
+ * free (one at least), and one datagram 256; a held one takes its length, rounded up to 256 bytes; datagrams that are merely followed need a small record each, as many as three times
  * limits.fragments; the oldest record gives way. Records of datagrams whose first fragment was translated
  * and all others (first one missing, refused, poisoned) never push each other out.
  */
@@ -51,7 +51,7 @@ enum fragment_verdict {
 };
 
 /* A later fragment. Checks overlap and size against what was seen of the datagram. An exact duplicate is
- * dropped (DROP_FRAGMENT_OVERLAP) and changes nothing; one that differs in content poisons the datagram
+ * dropped (DROP_FRAGMENT_DUPLICATE) and changes nothing; one that differs in content poisons the datagram
  * (RFC 8200 4.5). */
 enum fragment_verdict fragment_later(struct fragments *f, const struct pkt_view *v, uint64_t now_ms,
 				     struct fragment_fate *fate, enum nat_reason *why);
@@ -77,6 +77,11 @@ size_t fragment_release(struct fragments *f, const struct pkt_view *v, uint8_t *
 /* Ends what is older than the timeout, at most `budget` records; returns how many held fragments died since
  * the last call, here or before (poisoned, pushed out): to be counted as DROP_FRAGMENT_TIMEOUT. */
 uint32_t fragment_sweep(struct fragments *f, uint64_t now_ms, uint32_t budget);
+
+/* Gives memory that no fragment needs any more back, when no datagram is known: through `give_back`, whose whole pages read as
+ * zero afterwards, or are unchanged. 1 MiB a call or little more, so that no call is a pause. True: there is more, for a later
+ * call. */
+bool fragment_trim(struct fragments *f, void (*give_back)(void *ctx, void *start, size_t len), void *ctx);
 
 uint32_t fragment_held(const struct fragments *f);
 /* Invariants; NULL or what is wrong. */

@@ -13,7 +13,7 @@ enum { RECORDS_PER_CELL = 4, SOURCES_PER_CELL = 16, ALIGNMENT = 64 };
 /* ---- memory ---- */
 
 struct layout {
-	size_t buckets, sources, records, cells, data, end; /* offsets */
+	size_t buckets, sources, records, cells, unit_next, data, end; /* offsets */
 	uint32_t n_buckets, n_sources;
 };
 
@@ -46,7 +46,8 @@ static struct layout lay_out(uint32_t capacity)
 	l.sources = place(&at, l.n_sources, sizeof(uint32_t));
 	l.records = place(&at, (size_t)capacity * RECORDS_PER_CELL, sizeof(struct record));
 	l.cells = place(&at, capacity, sizeof(struct cell));
-	l.data = place(&at, capacity, FRAGMENT_MAX_LEN);
+	l.unit_next = place(&at, (size_t)capacity * UNITS_MOST, sizeof(uint32_t));
+	l.data = place(&at, (size_t)capacity * UNITS_MOST, UNIT_LEN);
 	l.end = at;
 	return l;
 }
@@ -71,6 +72,7 @@ struct fragments *fragment_create(void *memory, uint32_t max_held, uint64_t secr
 	f->sources = (uint32_t *)(void *)(base + l.sources);
 	f->records = (struct record *)(void *)(base + l.records);
 	f->cells = (struct cell *)(void *)(base + l.cells);
+	f->unit_next = (uint32_t *)(void *)(base + l.unit_next);
 	f->data = base + l.data;
 	return f;
 }
@@ -90,9 +92,23 @@ static struct cell *cell_at(const struct fragments *f, uint32_t number)
 	return &f->cells[number - 1];
 }
 
-static uint8_t *data_at(const struct fragments *f, uint32_t number)
+static uint8_t *unit_at(const struct fragments *f, uint32_t number)
 {
-	return f->data + (size_t)(number - 1) * FRAGMENT_MAX_LEN;
+	return f->data + (size_t)(number - 1) * UNIT_LEN;
+}
+
+/* The number of an entry. `next_free`: the one behind the first that was given back, if there is any. */
+static uint32_t pool_take(struct pool *p, uint32_t next_free)
+{
+	uint32_t number = p->free;
+
+	if (number != 0)
+		p->free = next_free;
+	else
+		number = ++p->used;
+	if (p->used > p->peak)
+		p->peak = p->used;
+	return number;
 }
 
 static uint32_t *bucket_of(const struct fragments *f, uint32_t src, uint32_t dst, uint32_t proto_and_id)
@@ -187,12 +203,9 @@ struct record *fragment_store_find(struct fragments *f, const struct pkt_view *v
 
 static struct record *take_record(struct fragments *f)
 {
-	struct record *r;
+	struct pool *p = &f->record_pool;
+	struct record *r = record_at(f, pool_take(p, p->free != 0 ? record_at(f, p->free)->chain : 0));
 
-	if (!f->records_free)
-		return record_at(f, ++f->records_used);
-	r = record_at(f, f->records_free);
-	f->records_free = r->chain;
 	memset(r, 0, sizeof(*r));
 	return r;
 }
@@ -214,6 +227,7 @@ struct record *fragment_store_add(struct fragments *f, const struct pkt_view *v,
 	bucket = bucket_of_record(f, r);
 	r->chain = *bucket;
 	*bucket = number_of(f, r);
+	f->hashes_used = true;
 	list_append(f, r);
 	return r;
 }
@@ -236,8 +250,8 @@ void fragment_store_remove(struct fragments *f, struct record *r)
 		link = &record_at(f, *link)->chain;
 	*link = r->chain;
 	list_remove(f, r);
-	r->chain = f->records_free;
-	f->records_free = number;
+	r->chain = f->record_pool.free;
+	f->record_pool.free = number;
 }
 
 bool fragment_store_expire(struct fragments *f, enum record_list list)
@@ -278,12 +292,41 @@ enum nat_reason fragment_store_make_room(struct fragments *f, uint32_t src, cons
 
 static uint32_t take_cell(struct fragments *f)
 {
-	uint32_t number = f->cells_free;
+	struct pool *p = &f->cell_pool;
 
-	if (!number)
-		return ++f->cells_used;
-	f->cells_free = cell_at(f, number)->next;
-	return number;
+	return pool_take(p, p->free != 0 ? cell_at(f, p->free)->next : 0);
+}
+
+/* Copies bytes into a chain of units: the first one. `len` is not 0. */
+static uint32_t store_bytes(struct fragments *f, const uint8_t *bytes, size_t len)
+{
+	struct pool *p = &f->unit_pool;
+	uint32_t first = 0, *link = &first;
+
+	for (size_t at = 0; at < len; at += UNIT_LEN) {
+		size_t part = len - at < UNIT_LEN ? len - at : UNIT_LEN;
+
+		*link = pool_take(p, p->free != 0 ? f->unit_next[p->free - 1] : 0);
+		memcpy(unit_at(f, *link), bytes + at, part);
+		link = &f->unit_next[*link - 1];
+	}
+	*link = 0;
+	return first;
+}
+
+/* Copies a chain's bytes to `out`, unless that is NULL, and frees its units. */
+static void take_bytes(struct fragments *f, const struct cell *c, uint8_t *out)
+{
+	uint32_t last = c->units;
+
+	for (size_t at = 0; at < c->len; at += UNIT_LEN) {
+		if (out != NULL)
+			memcpy(out + at, unit_at(f, last), c->len - at < UNIT_LEN ? c->len - at : UNIT_LEN);
+		if (f->unit_next[last - 1] != 0)
+			last = f->unit_next[last - 1];
+	}
+	f->unit_next[last - 1] = f->unit_pool.free;
+	f->unit_pool.free = c->units;
 }
 
 /* Sorted by offset. Ascending and descending arrival cost nothing. */
@@ -309,50 +352,110 @@ void fragment_store_hold(struct fragments *f, struct record *r, const struct pkt
 
 	c->start = v->frag_offset;
 	c->len = v->len;
-	memcpy(data_at(f, number), v->ip, v->len);
+	c->units = store_bytes(f, v->ip, v->len);
 	insert_cell(f, r, number);
 	r->held++;
 	f->held++;
 	++*held_by(f, r->src);
 }
 
-const uint8_t *fragment_store_take(struct fragments *f, struct record *r, size_t *len)
+size_t fragment_store_take(struct fragments *f, struct record *r, uint8_t *out)
 {
 	uint32_t number = r->held_first;
 	struct cell *c;
 
 	if (!number)
-		return NULL;
+		return 0;
 	c = cell_at(f, number);
+	take_bytes(f, c, out);
 	r->held_first = c->next;
 	if (!r->held_first)
 		r->held_last = 0;
-	c->next = f->cells_free;
-	f->cells_free = number;
+	c->next = f->cell_pool.free;
+	f->cell_pool.free = number;
 	r->held--;
 	f->held--;
 	--*held_by(f, r->src);
-	*len = c->len;
-	return data_at(f, number);
+	return c->len;
 }
 
-const uint8_t *fragment_store_peek(const struct fragments *f, const struct record *r, uint16_t start, size_t *len)
+static bool is_same_payload(const struct fragments *f, const struct cell *c, const struct pkt_view *v)
 {
-	for (uint32_t i = r->held_first; i != 0; i = cell_at(f, i)->next) {
-		if (cell_at(f, i)->start != start)
-			continue;
-		*len = cell_at(f, i)->len;
-		return data_at(f, i);
+	const uint8_t *held = unit_at(f, c->units); /* the header is in the first unit */
+	size_t ihl = (size_t)(held[0] & 15) * 4, from = ihl;
+	uint32_t unit = c->units;
+
+	if (c->len - ihl != (size_t)v->len - v->ihl || ((held[6] & 0x20) != 0) != v->more_fragments)
+		return false;
+	for (size_t at = 0; at < c->len; at += UNIT_LEN) {
+		size_t end = c->len - at < UNIT_LEN ? c->len - at : UNIT_LEN;
+
+		if (memcmp(unit_at(f, unit) + from, v->l4 + at + from - ihl, end - from) != 0)
+			return false;
+		from = 0;
+		unit = f->unit_next[unit - 1];
 	}
-	return NULL;
+	return true;
+}
+
+bool fragment_store_holds(const struct fragments *f, const struct record *r, const struct pkt_view *v)
+{
+	for (uint32_t i = r->held_first; i != 0; i = cell_at(f, i)->next)
+		if (cell_at(f, i)->start == v->frag_offset)
+			return is_same_payload(f, cell_at(f, i), v);
+	return false;
 }
 
 void fragment_store_drop_held(struct fragments *f, struct record *r)
 {
-	size_t len;
-
-	while (fragment_store_take(f, r, &len))
+	while (fragment_store_take(f, r, NULL) > 0)
 		f->died++;
+}
+
+/* ---- giving memory back ---- */
+
+enum {
+	TRIM_BYTES = 1 << 20,
+	TRIM_KEPT = 64 << 10 /* of each array, so that a few fragments now and then cost no page faults */
+};
+
+struct trimmer {
+	void (*give_back)(void *ctx, void *start, size_t len);
+	void *ctx;
+	size_t left;
+};
+
+/* The end of an array of `peak` entries that are all free; how many may still be resident. */
+static uint32_t trim_array(struct trimmer *t, void *array, size_t size, uint32_t peak)
+{
+	size_t bytes = peak * size, from = bytes > t->left ? bytes - t->left : 0;
+
+	if (bytes <= TRIM_KEPT)
+		return peak;
+	from = from > TRIM_KEPT ? from : TRIM_KEPT;
+	t->give_back(t->ctx, (uint8_t *)array + from, bytes - from);
+	t->left -= bytes - from;
+	return (uint32_t)(from / size);
+}
+
+bool fragment_store_trim(struct fragments *f, void (*give_back)(void *ctx, void *start, size_t len), void *ctx)
+{
+	struct trimmer t = {give_back, ctx, TRIM_BYTES};
+
+	if (f->lists[LIST_FOLLOWED].count + f->lists[LIST_REST].count > 0)
+		return false;
+	f->record_pool.used = f->record_pool.free = 0;
+	f->cell_pool.used = f->cell_pool.free = 0;
+	f->unit_pool.used = f->unit_pool.free = 0;
+	f->unit_pool.peak = trim_array(&t, f->data, UNIT_LEN, f->unit_pool.peak);
+	f->record_pool.peak = trim_array(&t, f->records, sizeof(struct record), f->record_pool.peak);
+	f->cell_pool.peak = trim_array(&t, f->cells, sizeof(struct cell), f->cell_pool.peak);
+	if (t.left > 0 && f->hashes_used) { /* all zero */
+		give_back(ctx, f->buckets, (f->bucket_mask + 1) * sizeof(uint32_t));
+		give_back(ctx, f->sources, (f->source_mask + 1) * sizeof(uint32_t));
+		f->hashes_used = false;
+	}
+	return t.left == 0;
 }
 
 /* ---- self-check ---- */
@@ -378,7 +481,7 @@ static const char *check_cells(const struct fragments *f, const struct record *r
 	uint32_t n = 0, last = 0;
 
 	for (uint32_t i = r->held_first; i != 0; last = i, i = cell_at(f, i)->next) {
-		if (i > f->cells_used || ++n > r->held)
+		if (i > f->cell_pool.used || ++n > r->held)
 			return "held fragments: a loop, or more than counted";
 		if (last && cell_at(f, last)->start >= cell_at(f, i)->start)
 			return "held fragments out of order";
@@ -397,7 +500,7 @@ static bool is_in_bucket(const struct fragments *f, const struct record *r)
 	uint32_t n = 0;
 	uint32_t i = *bucket_of_record(f, r);
 
-	while (i != 0 && record_at(f, i) != r && n++ < f->records_used)
+	while (i != 0 && record_at(f, i) != r && n++ < f->record_pool.used)
 		i = record_at(f, i)->chain;
 	return i != 0 && record_at(f, i) == r;
 }
@@ -426,20 +529,45 @@ static const char *check_list(const struct fragments *f, enum record_list list, 
 	return NULL;
 }
 
+/* Entries that were given back; more than were ever taken: a loop. */
+static uint32_t free_units(const struct fragments *f)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = f->unit_pool.free; i != 0 && n <= f->unit_pool.used; i = f->unit_next[i - 1])
+		n++;
+	return n;
+}
+
+static uint32_t units_of(const struct fragments *f, const struct record *r)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = r->held_first; i != 0; i = cell_at(f, i)->next)
+		n += (cell_at(f, i)->len + UNIT_LEN - 1u) / UNIT_LEN;
+	return n;
+}
+
 static const char *check_free(const struct fragments *f)
 {
-	uint32_t records = 0, cells = 0, held = 0;
+	uint32_t records = 0, cells = 0, held = 0, units = free_units(f);
 
-	for (uint32_t i = f->records_free; i != 0 && records <= f->records_used; i = record_at(f, i)->chain)
+	for (uint32_t i = f->record_pool.free; i != 0 && records <= f->record_pool.used; i = record_at(f, i)->chain)
 		records++;
-	for (uint32_t i = f->cells_free; i != 0 && cells <= f->cells_used; i = cell_at(f, i)->next)
+	for (uint32_t i = f->cell_pool.free; i != 0 && cells <= f->cell_pool.used; i = cell_at(f, i)->next)
 		cells++;
 	for (uint32_t i = 0; i <= f->source_mask; i++)
 		held += f->sources[i];
-	if (records + f->lists[LIST_FOLLOWED].count + f->lists[LIST_REST].count != f->records_used)
+	for (uint32_t i = f->lists[LIST_REST].oldest; i != 0; i = record_at(f, i)->newer)
+		units += units_of(f, record_at(f, i));
+	for (uint32_t i = f->lists[LIST_FOLLOWED].oldest; i != 0; i = record_at(f, i)->newer)
+		units += units_of(f, record_at(f, i));
+	if (records + f->lists[LIST_FOLLOWED].count + f->lists[LIST_REST].count != f->record_pool.used)
 		return "records lost, or in two places";
-	if (cells + f->held != f->cells_used || f->cells_used > f->capacity)
+	if (cells + f->held != f->cell_pool.used || f->cell_pool.used > f->capacity)
 		return "cells lost, or in two places";
+	if (units != f->unit_pool.used)
+		return "units of data lost, or in two places";
 	return held == f->held ? NULL : "held fragments by source do not add up";
 }
 

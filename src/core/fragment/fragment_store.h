@@ -3,14 +3,18 @@
  * Where fragment.c keeps what it knows: one record for each datagram, one cell for each held fragment. For
  * fragment.c alone.
  *
- * Theory of operation. Everything lies in one region: arrays of records, cells and cell data, hash buckets
+ * Theory of operation. Everything lies in one region: arrays of records, cells and units of data, hash buckets
  * of records, and a count of held fragments by (hash of) source. Entries are numbered from 1, so that
- * zeroed memory is empty, and taken lowest first, so that memory is touched as it is needed.
+ * zeroed memory is empty, and taken lowest first, so that memory is touched as it is needed. A held fragment
+ * takes as many units as its bytes need, in a chain.
+ *
+ * When no datagram is known any more, all arrays begin again at their first entry, and fragment_store_trim() gives the pages
+ * behind it back, slice by slice. Records, cells and units are written whole when they are taken: stale bytes do no harm.
  *
  * Each record is in the bucket of its key and in one of two lists, oldest first: LIST_FOLLOWED, at most
  * 3 x capacity, or LIST_REST, at most 1 x capacity. A list that is full loses its oldest record; so what
- * nobody asked for can never push out what is being followed. A record that changes its kind is
- * stamped anew; otherwise its age counts from its first fragment, so both lists are in order of time.
+ * was not asked for can never push out what is being followed. A record that changes its kind gets a
+ * new stamp; otherwise its age counts from its first fragment, so both lists are in order of time.
  *
  * Fairness: a source may hold as many fragments as a quarter of what is free then (one source alone ends
  * at a fifth of all, n sources at n/(n+4)), and always one. When nothing is free, the oldest that wait
@@ -18,14 +22,20 @@
  * for its first one as long as the flood needs to fill the memory once.
  *
  * Invariants are those of fragment_check(). Cost: O(1), but for the place of a held fragment among its
- * datagram's, found along a dense array.
+ * datagram's, of which there are at most PIECES_MAX.
  */
 #ifndef NATD_CORE_FRAGMENT_STORE_H
 #define NATD_CORE_FRAGMENT_STORE_H
 
 #include "fragment.h"
 
-enum { RANGES_MAX = 16, DIGESTS_MAX = 48 /* 65,535 bytes cut for an MTU of 1,500 make 45 */ };
+enum {
+	RANGES_MAX = 16,
+	DIGESTS_MAX = 48, /* 65,535 bytes cut for an MTU of 1,500 make 45 */
+	PIECES_MAX = 256, /* held of one datagram: 65,535 bytes cut for an MTU of 296 make 241 */
+	UNIT_LEN = 256,
+	UNITS_MOST = FRAGMENT_MAX_LEN / UNIT_LEN, /* of one fragment */
+};
 
 enum record_kind {
 	RECORD_WAITING,	 /* no first fragment yet; all others are held */
@@ -69,7 +79,15 @@ struct record {
 struct cell {
 	uint32_t next; /* in the record, or among the free */
 	uint16_t start;
-	uint16_t len; /* of the whole fragment, header included */
+	uint16_t len;	/* of the whole fragment, header included */
+	uint32_t units; /* the first one of its data */
+};
+
+/* An array of entries of one size, numbered from 1. */
+struct pool {
+	uint32_t used; /* ever taken since all were free */
+	uint32_t free; /* head of the chain of those given back */
+	uint32_t peak; /* entries whose pages may be resident */
 };
 
 struct fragments {
@@ -85,15 +103,16 @@ struct fragments {
 		uint32_t newest;
 		uint32_t count;
 	} lists[LIST_COUNT];
-	uint32_t records_used, records_free; /* ever used; head of the free ones */
-	uint32_t cells_used, cells_free;
+	struct pool record_pool, cell_pool, unit_pool;
+	bool hashes_used; /* buckets and sources may be resident */
 	uint32_t bucket_mask;
 	uint32_t source_mask;
 	uint32_t *buckets;
 	uint32_t *sources; /* held fragments by source */
 	struct record *records;
 	struct cell *cells;
-	uint8_t *data; /* FRAGMENT_MAX_LEN for each cell */
+	uint32_t *unit_next; /* in the fragment, or among the free */
+	uint8_t *data;	     /* UNIT_LEN for each unit */
 };
 
 /* The record of v's datagram, or NULL. One whose time is up is removed. */
@@ -118,14 +137,17 @@ enum nat_reason fragment_store_make_room(struct fragments *f, uint32_t src, cons
 /* Copies the fragment to the record. After fragment_store_make_room(). */
 void fragment_store_hold(struct fragments *f, struct record *r, const struct pkt_view *v);
 
-/* Takes the held fragment of the lowest offset out: its bytes and *len, valid until the next call; NULL if
- * there is none. */
-const uint8_t *fragment_store_take(struct fragments *f, struct record *r, size_t *len);
+/* Takes the held fragment of the lowest offset out: copies it to `out`, with room for FRAGMENT_MAX_LEN, unless that is NULL. Its
+ * length; 0 if there is none. */
+size_t fragment_store_take(struct fragments *f, struct record *r, uint8_t *out);
 
-/* The held fragment of that offset, or NULL. */
-const uint8_t *fragment_store_peek(const struct fragments *f, const struct record *r, uint16_t start, size_t *len);
+/* Is this fragment held already: same place, same payload, bit for bit? */
+bool fragment_store_holds(const struct fragments *f, const struct record *r, const struct pkt_view *v);
 
 /* Removes the oldest record of the list if its time is up. */
 bool fragment_store_expire(struct fragments *f, enum record_list list);
+
+/* See fragment_trim(). */
+bool fragment_store_trim(struct fragments *f, void (*give_back)(void *ctx, void *start, size_t len), void *ctx);
 
 #endif

@@ -123,7 +123,7 @@ void nat_icmp_error(struct nat *n, struct work *w)
 		return;
 	}
 	if (w->dir == DIR_OUT)
-		rewrite_ip_id(&w->v, nat_new_id(n, &w->v));
+		rewrite_ip_id(&w->v, nat_new_id(n, &w->v, 1));
 	n->counters[COUNT_ICMP_TRANSLATED]++;
 	nat_send(n, w, nat_destination(n, w));
 }

@@ -87,8 +87,10 @@ static void seed_all(struct nat *n, const uint64_t seed[4])
 	n->prf.key[1] = prf_hash(root, 2);
 	n->id_key[0] = prf_hash(root, 3);
 	n->id_key[1] = prf_hash(root, 4);
-	for (unsigned i = 0; i < ID_COUNTERS; i++)
-		n->ids[i] = (uint16_t)prf_hash(root, 16 + i);
+	n->id_prf.key[0] = prf_hash(root, 5);
+	n->id_prf.key[1] = prf_hash(root, 6);
+	for (unsigned i = 0; i < 4; i++)
+		n->holds.secret[i] = prf_hash(root, 7 + i);
 }
 
 static bool open_parts(struct nat *n, const struct nat_policy *policy, struct table_attach_report *report)
@@ -510,6 +512,11 @@ struct nat_stepped nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat
 	swept = table_sweep(n->table, n->now_s, budget);
 	n->counters[COUNT_PROBE_LONG] = table_long_probes(n->table);
 	return (struct nat_stepped){swept.visited, swept.closed > 0 && swept.visited < round};
+}
+
+bool nat_trim(struct nat *n, void (*give_back)(void *ctx, void *start, size_t len), void *ctx)
+{
+	return table_trim(n->table, give_back, ctx) || fragment_trim(n->fragments, give_back, ctx);
 }
 
 /* ---- looking ---- */

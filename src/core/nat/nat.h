@@ -91,6 +91,9 @@ struct nat_stepped {
  * Call it at least once a second. */
 struct nat_stepped nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat_emit *emit, void *ctx);
 
+/* Gives memory that is not needed any more back: see table_trim() and fragment_trim(). */
+bool nat_trim(struct nat *n, void (*give_back)(void *ctx, void *start, size_t len), void *ctx);
+
 /* ---- looking ---- */
 
 const uint64_t *nat_counters(const struct nat *n); /* NAT_REASON_COUNT values */

@@ -29,7 +29,9 @@
 enum {
 	HOLD_MAX = 1024,  /* unsolicited SYNs waiting for RFC 5382 REQ-4's six seconds */
 	HOLD_QUOTE = 120, /* IP and TCP header with all options */
-	ID_COUNTERS = 1024,
+	HOLD_BUCKETS = 2048,
+	ID_SETS = 512, /* counters of IP ids: ID_WAYS destinations in each */
+	ID_WAYS = 4,
 };
 
 /* An unsolicited SYN from outside, kept as it came (RFC 5382 REQ-4). */
@@ -37,12 +39,23 @@ struct hold {
 	uint64_t due_ms;   /* 0: cancelled */
 	struct pkt_view v; /* of `bytes`, cut to what was kept */
 	uint8_t bytes[HOLD_QUOTE];
+	uint16_t next; /* in its bucket: place in the ring + 1; 0: the last */
 };
 
 struct holds {
 	struct hold ring[HOLD_MAX]; /* in the order of arrival, which is that of due_ms */
+	uint16_t buckets
+		[HOLD_BUCKETS]; /* by a keyed hash of the tuple, youngest first: place in the ring + 1; 0: empty */
+	uint64_t secret[4];
 	uint32_t head;
 	uint32_t count;
+};
+
+/* The next IP id for one destination, see nat_new_id(). */
+struct id_counter {
+	uint32_t tag; /* 0: free */
+	uint16_t next;
+	bool used; /* since its set was searched for a place */
 };
 
 /* What the two passes of a hairpinned packet change, as it was. */
@@ -87,7 +100,8 @@ struct nat {
 	struct events *events; /* the table's */
 	struct icmp_limit icmp_limit;
 	struct icmp_pass_limit icmp_pass;
-	uint16_t ids[ID_COUNTERS];
+	struct id_counter ids[ID_SETS][ID_WAYS];
+	struct prf id_prf;
 	int32_t *slots;	   /* of the outside addresses, by ordinal */
 	bool one_external; /* exactly one range: see external_ordinal() */
 	bool one_inside;
@@ -120,7 +134,8 @@ static inline enum nat_to nat_destination(const struct nat *n, const struct work
 		return NAT_TO_HOST;
 	return w->dir == DIR_OUT ? NAT_TO_OUTSIDE : NAT_TO_INSIDE;
 }
-uint16_t nat_new_id(struct nat *n, const struct pkt_view *v);
+/* The first of `count` IP ids in a row for datagrams with these addresses and protocol. */
+uint16_t nat_new_id(struct nat *n, const struct pkt_view *v, uint32_t count);
 
 /* open.c: sessions that do not exist yet; NULL and *why, or w->to_host set and NAT_PASS */
 struct session *nat_open(struct nat *n, struct work *w, enum nat_reason *why);

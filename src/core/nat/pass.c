@@ -8,16 +8,43 @@
 #include "nat_private.h"
 
 /*
- * A datagram that may be cut somewhere needs an IP id unique per (source, destination, protocol), and
- * several inside hosts now share one source (RFC 6864 5.3.1): natd counts its own, from a place that the secret hides.
+ * A datagram that may be cut somewhere needs an IP id unique per (source, destination, protocol), and several inside hosts now
+ * share one source (RFC 6864 5.3.1): natd counts its own, for each such triple, so that no destination's ids tell how much
+ * others are sent (RFC 7739 5.3). The ids of one triple are consecutive: only such datagrams can be joined (merge.h).
+ * A counter that has to give way begins elsewhere when it is needed again: those in use since the last search of their set stay.
  */
-uint16_t nat_new_id(struct nat *n, const struct pkt_view *v)
+static struct id_counter *new_counter(struct nat *n, struct id_counter *set, uint32_t tag)
+{
+	uint64_t random = prf_next(&n->id_prf);
+	uint32_t way = (uint32_t)(random >> 32) % ID_WAYS;
+
+	for (uint32_t i = 0; i < ID_WAYS && set[way].used; i++) {
+		set[way].used = false;
+		way = (way + 1) % ID_WAYS;
+	}
+	set[way] = (struct id_counter){.tag = tag, .next = (uint16_t)random};
+	return &set[way];
+}
+
+uint16_t nat_new_id(struct nat *n, const struct pkt_view *v, uint32_t count)
 {
 	unsigned __int128 m =
 		(unsigned __int128)(((uint64_t)v->dst << 32 | v->src) ^ n->id_key[0]) * (v->proto ^ n->id_key[1]);
 	uint64_t h = (uint64_t)(m >> 64) ^ (uint64_t)m;
+	struct id_counter *set = n->ids[(h >> 32) % ID_SETS], *c = NULL;
+	uint32_t tag = (uint32_t)h | 1;
+	uint16_t id;
 
-	return (uint16_t)(n->ids[(h >> 16) % ID_COUNTERS]++ + h);
+	for (unsigned i = 0; i < ID_WAYS && c == NULL; i++)
+		if (set[i].tag == tag)
+			c = &set[i];
+	if (c != NULL)
+		c->used = true;
+	else
+		c = new_counter(n, set, tag);
+	id = c->next;
+	c->next = (uint16_t)(c->next + count);
+	return id;
 }
 
 /* ---- fits the way out? ---- */
@@ -222,7 +249,7 @@ static void rewrite_pass(struct nat *n, struct work *w, const struct session *s)
 	}
 	rewrite_source(v, table_address(n->table, s->ext), s->ext_port, w->p->csum_partial);
 	if (!v->dont_fragment || v->frag != FRAG_NONE)
-		rewrite_ip_id(v, nat_new_id(n, v));
+		rewrite_ip_id(v, nat_new_id(n, v, segments_in(w)));
 }
 
 /* What needs no session to be judged. */

@@ -39,7 +39,7 @@ void memory_destroy(struct memory *m);
 int memory_blank(struct memory *m);
 
 /* Gives the whole pages within [start, start + len) back to the system; they read as zero. `ctx` is the struct memory:
- * made for table_trim(). */
+ * made for nat_trim(). */
 void memory_give_back(void *ctx, void *start, size_t len);
 
 /* Resident memory of the process in bytes, 0 if it cannot be told. */
