@@ -323,14 +323,18 @@ void json_add_pool(struct json_object *o, const char *name, const struct ctl_poo
 {
 	static const char *const classes[] = {"tcp", "udp", "icmp"};
 	json_t *used = json_object();
+	json_t *quarantined = json_object();
 	json_t *pool = json_object();
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) {
 		json_object_set_new(used, classes[i], make_number(p->used[i]));
+		json_object_set_new(quarantined, classes[i], make_number(p->quarantined[i]));
+	}
 	json_object_set_new(pool, "address", make_address(p->address));
 	json_object_set_new(pool, "shared", json_boolean(p->shared));
 	json_object_set_new(pool, "ports", make_number(p->ports));
 	json_object_set_new(pool, "used", used);
+	json_object_set_new(pool, "quarantined", quarantined);
 	json_array_append_new(find_list(o, name), pool);
 }
 

@@ -411,6 +411,8 @@ bool ctl_put_pool(struct ctl_writer *w, const struct ctl_pool *p)
 	ctl_put_u32(w, p->ports);
 	for (int i = 0; i < 3; i++)
 		ctl_put_u32(w, p->used[i]);
+	for (int i = 0; i < 3; i++)
+		ctl_put_u32(w, p->quarantined[i]);
 	return ctl_frame_end(w, begin);
 }
 
@@ -421,6 +423,8 @@ bool ctl_get_pool(struct ctl_reader *r, struct ctl_pool *p)
 	p->ports = ctl_get_u32(r);
 	for (int i = 0; i < 3; i++)
 		p->used[i] = ctl_get_u32(r);
+	for (int i = 0; i < 3; i++)
+		p->quarantined[i] = r->left > 0 ? ctl_get_u32(r) : 0;
 	return !r->bad;
 }
 

@@ -142,9 +142,10 @@ bool ctl_get_forward(struct ctl_reader *r, struct ctl_forward *f);
 
 struct ctl_pool {
 	uint32_t address;
-	bool shared;	  /* with the host */
-	uint32_t ports;	  /* that natd may use, for each protocol */
-	uint32_t used[3]; /* mapped or resting: TCP, UDP, ICMP query ids */
+	bool shared;		 /* with the host */
+	uint32_t ports;		 /* that natd may use, for each protocol */
+	uint32_t used[3];	 /* mapped or in quarantine: TCP, UDP, ICMP query ids */
+	uint32_t quarantined[3]; /* those in quarantine; 0 from a natd that does not say it */
 };
 bool ctl_put_pool(struct ctl_writer *w, const struct ctl_pool *p);
 bool ctl_get_pool(struct ctl_reader *r, struct ctl_pool *p);

@@ -348,7 +348,7 @@ END_TEST
 START_TEST(test_mapping_pool_end_and_error_survive_the_wire)
 {
 	const struct ctl_mapping m = {17, {0x0a080003, 5353}, {0xcb007101, 60002}, {0xc0000235, 53}, 9};
-	const struct ctl_pool p = {0xcb007101, true, 20918, {1, 2, 3}};
+	const struct ctl_pool p = {0xcb007101, true, 20918, {7, 8, 9}, {4, 5, 6}};
 	struct ctl_mapping m2;
 	struct ctl_pool p2;
 	struct ctl_end end;
@@ -369,7 +369,8 @@ START_TEST(test_mapping_pool_end_and_error_survive_the_wire)
 	ctl_put_pool(&w, &p);
 	r = (struct ctl_reader){buf + CTL_FRAME_HEAD, w.len - CTL_FRAME_HEAD, false};
 	ck_assert(ctl_get_pool(&r, &p2) && r.left == 0);
-	ck_assert(p2.address == p.address && p2.shared && p2.ports == 20918 && p2.used[2] == 3 && p2.used[0] == 1);
+	ck_assert(p2.address == p.address && p2.shared && p2.ports == 20918 && p2.used[2] == 9 &&
+		  p2.quarantined[0] == 4);
 
 	w = fresh();
 	ctl_put_end(&w, 5, UINT64_MAX);

@@ -231,7 +231,7 @@ START_TEST(test_lines_of_mappings_forwards_and_pools)
 	static struct ctl_forward w = {
 		"game", 3, 0, 27015, 27030, {IP(10, 8, 0, 11), 27015}, 1, {{IP(198, 51, 100, 0), 24}}};
 	static struct ctl_forward box = {"box", 1, IP(203, 0, 113, 9), 22, 22, {IP(10, 8, 0, 12), 22}, 0, {{0, 0}}};
-	const struct ctl_pool p = {IP(203, 0, 113, 1), true, 20918, {1, 2, 3}};
+	const struct ctl_pool p = {IP(203, 0, 113, 1), true, 20918, {1, 2, 3}, {0, 0, 0}};
 	FILE *f = open_text();
 
 	output_mapping_line(f, &m);

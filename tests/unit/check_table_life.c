@@ -61,6 +61,26 @@ static uint64_t open_one(const struct session_spec *spec)
 	return id;
 }
 
+/* Births, changes, a session reopened in its place, deaths, and what a restart finds: lab_check() compares with a scan. */
+START_TEST(test_sessions_are_counted_by_class_and_state)
+{
+	struct session_spec spec = lab_spec(1, 1000, 1, 40000);
+	struct session *s = lab_session(&l, &spec);
+	enum session_state first = session_state(s);
+
+	ck_assert_uint_eq(table_sessions_in(l.t, session_class(s), first), 1);
+	session_set_state(s, SESSION_FIN_OUT);
+	table_session_changed(l.t, s, first);
+	ck_assert_uint_eq(table_sessions_in(l.t, session_class(s), first), 0);
+	ck_assert_uint_eq(table_sessions_in(l.t, session_class(s), SESSION_FIN_OUT), 1);
+	lab_check(&l);
+	table_session_close(l.t, s, SESSION_END_DELETED, l.now_s);
+	ck_assert_uint_eq(table_sessions_in(l.t, (enum nat_class)spec.class_, SESSION_FIN_OUT), 0);
+	ck_assert_uint_eq(table_sessions_in(l.t, CLASS_COUNT, SESSION_FIN_OUT), 0);
+	cursor = events_end(&events->log);
+}
+END_TEST
+
 START_TEST(test_end_has_its_reason_and_the_totals)
 {
 	struct session_spec spec = lab_spec(1, 1000, 1, 40000);
@@ -168,12 +188,13 @@ START_TEST(test_change_of_state_is_recorded_if_wanted)
 	struct session_spec spec = lab_spec(1, 1000, 1, 40000);
 	uint64_t id = open_one(&spec);
 	struct session *s = table_session_by_id(l.t, id);
+	enum session_state before = session_state(s);
 
 	session_set_state(s, SESSION_ESTABLISHED);
-	table_session_changed(l.t, s);
+	table_session_changed(l.t, s, before);
 	ck_assert_uint_eq(next_event(EVENT_UPDATE).kind >> SESSION_KIND_STATE_SHIFT & 15, SESSION_ESTABLISHED);
 	events_want(events, 0);
-	table_session_changed(l.t, s);
+	table_session_changed(l.t, s, session_state(s));
 	table_session_close(l.t, s, SESSION_END_DELETED, l.now_s);
 	expect_end(id, SESSION_END_DELETED); /* the history */
 	expect_no_more();
@@ -219,6 +240,7 @@ static Suite *suite(void)
 	TCase *tc = tcase_create("life");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, test_sessions_are_counted_by_class_and_state);
 	tcase_add_test(tc, test_end_has_its_reason_and_the_totals);
 	tcase_add_test(tc, test_reopening_ends_the_session_before);
 	tcase_add_test(tc, test_stale_twin_ends_when_another_takes_its_key);

@@ -257,6 +257,7 @@ static void op_close(struct model *m)
 
 static void op_packet(struct model *m)
 {
+	enum session_state before;
 	struct model_session *s = &m->s[unit_below(m->n)];
 	struct session_key k = lab_key(s->record, unit_below(2) ? DIR_OUT : DIR_IN);
 
@@ -269,7 +270,9 @@ static void op_packet(struct model *m)
 	if (unit_below(2))
 		return;
 	s->state = (uint8_t)(SESSION_ESTABLISHED + unit_below(SESSION_STATE_COUNT - SESSION_ESTABLISHED));
+	before = session_state(s->record);
 	session_set_state(s->record, (enum session_state)s->state);
+	table_session_changed(m->l.t, s->record, before);
 	table_session_answered(m->l.t, s->record);
 	s->is_answered = true;
 }

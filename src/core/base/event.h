@@ -103,6 +103,7 @@ struct events {
 	uint32_t wanted; /* 1 << enum event_type: what is recorded */
 	uint32_t refused_left;
 	uint64_t refused_at_ms;
+	uint64_t lost; /* overwritten before readers had them, for all readers together; theirs to count */
 };
 
 enum {

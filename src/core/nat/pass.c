@@ -139,7 +139,7 @@ static enum nat_reason track_tcp(struct nat *n, struct session *s, struct work *
 	if (r.effects & TCP_LIBERAL)
 		n->counters[COUNT_TCP_LIBERAL]++;
 	if (session_state(s) != before)
-		table_session_changed(n->table, s);
+		table_session_changed(n->table, s, before);
 	return NAT_PASS;
 }
 
@@ -154,12 +154,14 @@ static enum nat_reason check_icmp_kind(const struct work *w, bool by_opener)
 /* The first answer makes the session ESTABLISHED. */
 static __attribute__((noinline)) void answer_datagram(struct nat *n, struct session *s, const struct work *w)
 {
+	enum session_state before = session_state(s);
+
 	if (s->packets[w->dir] == 0)
 		table_session_answered(n->table, s);
-	if (session_state(s) == SESSION_ESTABLISHED)
+	if (before == SESSION_ESTABLISHED)
 		return;
 	session_set_state(s, SESSION_ESTABLISHED);
-	table_session_changed(n->table, s);
+	table_session_changed(n->table, s, before);
 }
 
 /*

@@ -47,10 +47,32 @@ void session_record(struct table *t, uint32_t i, enum event_type type, uint8_t r
 	e->ext_port = s->ext_port;
 }
 
+static unsigned kind_index(enum nat_class c, enum session_state st)
+{
+	return (unsigned)c | (unsigned)st << SESSION_KIND_STATE_SHIFT;
+}
+
+static void count_kind(struct table *t, const struct session *s, int change)
+{
+	t->in_kind[kind_index(session_class(s), session_state(s))] += (uint32_t)change;
+}
+
+uint32_t table_sessions_in(const struct table *t, enum nat_class c, enum session_state st)
+{
+	return (unsigned)c < CLASS_COUNT && (unsigned)st < SESSION_STATE_COUNT ? t->in_kind[kind_index(c, st)] : 0;
+}
+
+void session_restored(struct table *t, uint32_t i)
+{
+	t->restored++;
+	count_kind(t, &t->sessions[i], 1);
+}
+
 /* The session has been published. */
 static void begun(struct table *t, uint32_t i)
 {
 	t->opened++;
+	count_kind(t, &t->sessions[i], 1);
 	t->counters[COUNT_SESSION_NEW]++;
 	if (event_is_wanted(&t->events, EVENT_NEW))
 		session_record(t, i, EVENT_NEW, 0);
@@ -63,12 +85,15 @@ static void ended(struct table *t, uint32_t i, enum session_end why)
 
 	assert((unsigned)why < SESSION_END_COUNT);
 	t->ended[why]++;
+	count_kind(t, &t->sessions[i], -1);
 	t->counters[is_expiry ? COUNT_SESSION_EXPIRED : COUNT_SESSION_DELETED]++;
 	session_record(t, i, EVENT_DESTROY, (uint8_t)why);
 }
 
-void table_session_changed(struct table *t, const struct session *s)
+void table_session_changed(struct table *t, const struct session *s, enum session_state before)
 {
+	t->in_kind[kind_index(session_class(s), before)]--;
+	count_kind(t, s, 1);
 	if (event_is_wanted(&t->events, EVENT_UPDATE))
 		session_record(t, session_index(t, s), EVENT_UPDATE, 0);
 }

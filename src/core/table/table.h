@@ -75,6 +75,7 @@ enum {
 	SESSION_KIND_CLASS = 0x03,
 	SESSION_KIND_STATE_SHIFT = 2,
 	SESSION_KIND_STATE = 0x3c,
+	SESSION_KINDS = 64,		  /* class and state together */
 	SESSION_KIND_FROM_OUTSIDE = 0x40, /* opened by the remote side */
 	SESSION_KIND_FORWARD = 0x80,	  /* its external endpoint is a forward's: no mapping, no port of the pool */
 };
@@ -223,8 +224,10 @@ enum session_end table_session_expiry(const struct session *s);
 
 /* A session got its first answer. Called once a session, where the state is set. */
 void table_session_answered(struct table *t, struct session *s);
-/* Its state has changed as others see it: records the event. */
-void table_session_changed(struct table *t, const struct session *s);
+/* Its state has changed from `before`, as others see it: counts it where it is now, and records the event. */
+void table_session_changed(struct table *t, const struct session *s, enum session_state before);
+/* Sessions of that class in that state now; kept at each change, never counted. */
+uint32_t table_sessions_in(const struct table *t, enum nat_class c, enum session_state st);
 
 /* Seconds the session may be idle in its state; and whether that time is up (strictly more than the timeout has passed). */
 uint32_t table_session_timeout(const struct table *t, const struct session *s);

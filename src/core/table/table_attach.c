@@ -168,7 +168,7 @@ static void restore(const struct restore *r, uint32_t k)
 		if (t->origin_top > 0)
 			t->origin_ids[i] = origin_take(t, t->origin_ids[i]);
 		r->report->restored++;
-		t->restored++;
+		session_restored(t, i);
 		return;
 	}
 	drop(t, i, r->report);

@@ -8,9 +8,12 @@
  */
 #include "table_private.h"
 
+#include <string.h>
+
 struct sums {
 	uint64_t groups, holders, peers, sessions, embryos, ports, address, origins;
 	uint32_t solos, embryo_count, unmapped;
+	uint32_t in_kind[SESSION_KINDS];
 	uint32_t whole[2]; /* sessions entered by their whole key, by enum nat_dir */
 };
 
@@ -133,6 +136,7 @@ static const char *check_session(const struct table *t, uint32_t i, struct sums 
 
 	if (session_state(s) == SESSION_FREE || session_state(s) >= SESSION_STATE_COUNT)
 		return "used slot without a session";
+	sums->in_kind[s->kind & (SESSION_KINDS - 1)]++;
 	session_hash(t, s, &hashes);
 	if (session_same(t, s, DIR_OUT, &hashes) != s || session_same(t, s, DIR_IN, &hashes) != s)
 		return "session not found by its own key, or two of one key";
@@ -189,6 +193,8 @@ static const char *check_sessions(const struct table *t, struct sums *sums)
 		return "count of sessions without a mapping";
 	if (t->restored + t->opened - all_ended(t) != t->session_slots.count)
 		return "sessions that began or ended uncounted";
+	if (memcmp(t->in_kind, sums->in_kind, sizeof(t->in_kind)) != 0)
+		return "count of sessions by class and state";
 	return sums->embryo_count == t->embryos ? NULL : "count of embryos";
 }
 

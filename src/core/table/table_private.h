@@ -177,6 +177,7 @@ struct table {
 	uint64_t *counters;			 /* NAT_REASON_COUNT of them: own_counters, or the owner's */
 	uint64_t restored, opened;		 /* sessions, since attach */
 	uint64_t ended[SESSION_END_COUNT];	 /* likewise */
+	uint32_t in_kind[SESSION_KINDS];	 /* sessions there are, by class and state */
 	uint64_t own_counters[NAT_REASON_COUNT]; /* until table_count_into() */
 };
 
@@ -305,6 +306,7 @@ static inline bool session_is_embryo(const struct table *t, uint32_t i)
 /* ---- session_life.c ---- */
 
 /* Makes the record a free one, its state first. */
+void session_restored(struct table *t, uint32_t i); /* counts it */
 void session_withdraw(struct table *t, uint32_t i);
 /* Records an event about this session, or its mapping. */
 void session_record(struct table *t, uint32_t i, enum event_type type, uint8_t reason);

@@ -166,8 +166,10 @@ static void put_pool(struct ctl_job *j, struct nat *nat, struct ctl_writer *w, b
 				: range_size(p->pool_ports, p->n_pool_ports),
 	};
 
-	for (int c = CLASS_TCP; slot != TABLE_NONE && c <= CLASS_ICMP; c++)
+	for (int c = CLASS_TCP; slot != TABLE_NONE && c <= CLASS_ICMP; c++) {
 		wire.used[c] = table_address_ports_used(t, (uint16_t)slot, (enum nat_class)c);
+		wire.quarantined[c] = table_address_ports_resting(t, (uint16_t)slot, (enum nat_class)c);
+	}
 	ctl_put_pool(w, &wire);
 	j->count++;
 }

@@ -4,7 +4,9 @@
 
 #include <stddef.h>
 
+#include "common/ctlrecord.h"
 #include "control.h"
+#include "core/tcp/tcp.h"
 #include "daemon/base/log.h"
 
 void metrics_core(const struct nat *nat, metric_fn *take, void *ctx)
@@ -24,7 +26,7 @@ void metrics_core(const struct nat *nat, metric_fn *take, void *ctx)
 	}
 }
 
-/* ---- gauges: read_NAME() for each row of METRIC_GAUGE_LIST ---- */
+/* ---- read_NAME() for each row of METRIC_GAUGE_LIST and METRIC_COUNTER_LIST ---- */
 
 static uint64_t read_control_clients(const struct control *c)
 {
@@ -77,23 +79,116 @@ static uint64_t read_table_bytes_per_session(const struct control *c)
 	return sessions ? read_table_bytes(c) / sessions : 0;
 }
 
+static uint64_t read_alarm_ports(const struct control *c)
+{
+	return c->alarms[ALARM_PORTS].is_raised;
+}
+
+static uint64_t read_alarm_sessions(const struct control *c)
+{
+	return c->alarms[ALARM_SESSIONS].is_raised;
+}
+
+static uint64_t read_events_recorded(const struct control *c)
+{
+	const struct event_ring *log = &nat_events(c->nat)->log;
+
+	return log->next - log->first;
+}
+
+static uint64_t read_events_lost(const struct control *c)
+{
+	return nat_events(c->nat)->lost;
+}
+
+static uint64_t read_events_refused_omitted(const struct control *c)
+{
+	return nat_events(c->nat)->refused.dropped;
+}
+
 static void take_gauges(const struct control *c, metric_fn *take, void *ctx)
 {
 	static const struct {
 		const char *name, *unit, *help;
+		enum metric_type type;
 		uint64_t (*read)(const struct control *c);
 	} gauges[] = {
-#define X(name, unit, help) {#name, unit, help, read_##name},
+#define X(name, unit, help) {#name, unit, help, METRIC_GAUGE, read_##name},
 		METRIC_GAUGE_LIST(X)
+#undef X
+#define X(name, unit, help) {#name, unit, help, METRIC_COUNTER, read_##name},
+			METRIC_COUNTER_LIST(X)
 #undef X
 	};
 
 	for (size_t i = 0; i < sizeof(gauges) / sizeof(*gauges); i++) {
 		const struct metric m = {.name = gauges[i].name,
 					 .help = gauges[i].help,
-					 .type = METRIC_GAUGE,
+					 .type = gauges[i].type,
 					 .unit = gauges[i].unit,
 					 .value = gauges[i].read(c)};
+
+		take(ctx, &m);
+	}
+}
+
+/* ---- sessions by protocol and state, and by the reason of their end ---- */
+
+/* The protocol's state that outsiders see for the table's: of TCP conntrack's, of the others answered or not. */
+static int shown_state(enum nat_class c, enum session_state st)
+{
+	if (c == CLASS_TCP)
+		return ctl_state_by_name(tcp_state_name(st));
+	return st == SESSION_ESTABLISHED ? CTL_STATE_ESTABLISHED : CTL_STATE_SYN_SENT;
+}
+
+static uint64_t sessions_shown_in(const struct table *t, enum nat_class c, int state)
+{
+	uint64_t n = 0;
+
+	for (int st = SESSION_FREE + 1; st < SESSION_STATE_COUNT; st++) {
+		if (shown_state(c, (enum session_state)st) == state)
+			n += table_sessions_in(t, c, (enum session_state)st);
+	}
+	return n;
+}
+
+static void take_sessions(const struct table *t, metric_fn *take, void *ctx)
+{
+	static const struct {
+		const char *name, *help;
+		enum nat_class class_;
+		int state;
+	} states[] = {
+#define X(name, class_, state, help) {#name, help, class_, state},
+		METRIC_STATE_LIST(X)
+#undef X
+	};
+	static const struct {
+		const char *name, *help;
+		enum session_end why;
+	} ends[] = {
+#define X(name, why, help) {#name, help, why},
+		METRIC_ENDED_LIST(X)
+#undef X
+	};
+	_Static_assert(sizeof(ends) / sizeof(*ends) == SESSION_END_COUNT, "a counter for each reason");
+
+	for (size_t i = 0; i < sizeof(states) / sizeof(*states); i++) {
+		const struct metric m = {.name = states[i].name,
+					 .help = states[i].help,
+					 .type = METRIC_GAUGE,
+					 .unit = "",
+					 .value = sessions_shown_in(t, states[i].class_, states[i].state)};
+
+		take(ctx, &m);
+	}
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+		const struct metric m = {.name = ends[i].name,
+					 .help = ends[i].help,
+					 .type = METRIC_COUNTER,
+					 .unit = "",
+					 .value = table_ended(t, ends[i].why)};
 
 		take(ctx, &m);
 	}
@@ -133,5 +228,6 @@ void metrics_daemon(const struct control *c, metric_fn *take, void *ctx)
 		take(ctx, &m);
 	}
 	take_gauges(c, take, ctx);
+	take_sessions(nat_table(c->nat), take, ctx);
 	take_contradictions(c, take, ctx);
 }

@@ -32,7 +32,46 @@ struct metric {
 	X(mappings_open,           "",      "mappings now")                                                        \
 	X(hosts_active,            "",      "inside hosts with sessions now")                                      \
 	X(table_bytes,             "bytes", "bytes of memory that the connection table has touched")               \
-	X(table_bytes_per_session, "bytes", "the same for each session that is in it now")
+	X(table_bytes_per_session, "bytes", "the same for each session that is in it now")                         \
+	X(alarm_ports,             "",      "1: the alarm of alarms.ports is raised")                              \
+	X(alarm_sessions,          "",      "1: the alarm of alarms.sessions is raised")
+
+/* The same for what only grows while natd runs. */
+#define METRIC_COUNTER_LIST(X)                                                                                     \
+	X(events_recorded,         "",      "events recorded: ended sessions, and what readers subscribed to")     \
+	X(events_lost,             "",      "of these, overwritten before a reader had them")                      \
+	X(events_refused_omitted,  "",      "refused openings that no event tells of: more than 256 a second")
+
+/* Sessions that there are now, by protocol and state: class, state of the protocol, help. */
+#define METRIC_STATE_LIST(X)                                                                                       \
+	X(sessions_tcp_syn_sent,    CLASS_TCP,   CTL_STATE_SYN_SENT,    "TCP sessions in SYN_SENT")                \
+	X(sessions_tcp_syn_sent2,   CLASS_TCP,   CTL_STATE_SYN_SENT2,   "TCP sessions in SYN_SENT2")               \
+	X(sessions_tcp_syn_recv,    CLASS_TCP,   CTL_STATE_SYN_RECV,    "TCP sessions in SYN_RECV")                \
+	X(sessions_tcp_established, CLASS_TCP,   CTL_STATE_ESTABLISHED, "TCP sessions in ESTABLISHED")             \
+	X(sessions_tcp_fin_wait,    CLASS_TCP,   CTL_STATE_FIN_WAIT,    "TCP sessions in FIN_WAIT")                \
+	X(sessions_tcp_close_wait,  CLASS_TCP,   CTL_STATE_CLOSE_WAIT,  "TCP sessions in CLOSE_WAIT")              \
+	X(sessions_tcp_last_ack,    CLASS_TCP,   CTL_STATE_LAST_ACK,    "TCP sessions in LAST_ACK")                \
+	X(sessions_tcp_time_wait,   CLASS_TCP,   CTL_STATE_TIME_WAIT,   "TCP sessions in TIME_WAIT")               \
+	X(sessions_tcp_close,       CLASS_TCP,   CTL_STATE_CLOSE,       "TCP sessions in CLOSE")                   \
+	X(sessions_udp_unreplied,   CLASS_UDP,   CTL_STATE_SYN_SENT,    "UDP sessions without an answer")          \
+	X(sessions_udp_replied,     CLASS_UDP,   CTL_STATE_ESTABLISHED, "UDP sessions with packets both ways")     \
+	X(sessions_icmp_unreplied,  CLASS_ICMP,  CTL_STATE_SYN_SENT,    "ICMP sessions without an answer")         \
+	X(sessions_icmp_replied,    CLASS_ICMP,  CTL_STATE_ESTABLISHED, "ICMP sessions with packets both ways")    \
+	X(sessions_other_unreplied, CLASS_OTHER, CTL_STATE_SYN_SENT,    "sessions of other protocols without an answer") \
+	X(sessions_other_replied,   CLASS_OTHER, CTL_STATE_ESTABLISHED, "sessions of other protocols with packets both ways")
+
+/* Sessions that have ended since the start, by reason. */
+#define METRIC_ENDED_LIST(X)                                                                                       \
+	X(sessions_ended_timeout,      SESSION_END_TIMEOUT,      "sessions ended: idle for too long")              \
+	X(sessions_ended_closed,       SESSION_END_CLOSED,       "sessions ended: closed by FINs")                 \
+	X(sessions_ended_reset,        SESSION_END_RESET,        "sessions ended: by an RST")                      \
+	X(sessions_ended_deleted,      SESSION_END_DELETED,      "sessions ended: by natctl delete")               \
+	X(sessions_ended_flushed,      SESSION_END_FLUSHED,      "sessions ended: by natctl flush")                \
+	X(sessions_ended_reload,       SESSION_END_RELOAD,       "sessions ended: a new configuration forbids them") \
+	X(sessions_ended_address_lost, SESSION_END_ADDRESS_LOST, "sessions ended: their outside address is gone")  \
+	X(sessions_ended_filtered,     SESSION_END_FILTERED,     "sessions ended: a filter rule forbids them")     \
+	X(sessions_ended_backend_down, SESSION_END_BACKEND_DOWN, "sessions ended: their backend is down")          \
+	X(sessions_ended_replaced,     SESSION_END_REPLACED,     "sessions ended: they gave way to another one")
 /* clang-format on */
 
 typedef void metric_fn(void *ctx, const struct metric *m);

@@ -127,8 +127,10 @@ static uint32_t send_events(struct ctl_job *j, const struct ctl_turn *t, const s
 	uint64_t lost;
 	uint32_t n = events_read(ring, cursor, events, max < EVENTS_AT_ONCE ? max : EVENTS_AT_ONCE, &lost);
 
-	if (lost > 0 && !j->args.subscribe.until_end)
+	if (lost > 0 && !j->args.subscribe.until_end) {
+		nat_events(t->env->nat)->lost += lost;
 		ctl_put_lost(t->w, lost);
+	}
 	for (uint32_t i = 0; i < n; i++) {
 		ctl_fill_event(&e, t->env->nat, &events[i], t->now_ms, real_us);
 		if (!is_wanted(&j->args.subscribe, &e))
