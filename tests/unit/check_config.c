@@ -111,7 +111,7 @@ static const struct {
 	{BASE "log = { whatever = 3; };", "f:3: unknown key \"whatever\" in log: there are target, level\n"},
 	{BASE "nonsense = 3;", "f:3: unknown key \"nonsense\": there are tun, routing, routing_on_stop, routing_table, "
 			       "outside, inside, translation, forwards, "
-			       "timeouts, limits, alarms, control, log\n"},
+			       "timeouts, limits, alarms, control, log, web\n"},
 	{BASE "forwards = ( { prot = 1; protocol = \"tcp\"; port = 1; to = \"10.0.0.1\"; } );",
 	 "f:3: unknown key \"prot\" in a forward: did you mean \"port\"?\n"},
 	/* types */

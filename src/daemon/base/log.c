@@ -56,7 +56,9 @@ static struct {
 	uint32_t diverted;	 /* lines that went to stderr, since the target did not take them */
 	bool has_journal_prefix; /* stderr leads to the journal: begin lines with their priority */
 	struct bucket buckets[BUCKETS];
-} log_state = {.target = LOG_TO_STDERR, .level = LEVEL_INFO, .socket = -1, .stderr_fd = STDERR_FILENO};
+	const char *program;
+} log_state = {
+	.program = "natd", .target = LOG_TO_STDERR, .level = LEVEL_INFO, .socket = -1, .stderr_fd = STDERR_FILENO};
 
 /* Workers write as well, though rarely. */
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -115,6 +117,11 @@ const char *log_subsystem_name(enum log_subsystem sub)
 void log_set_level(enum log_level level)
 {
 	log_state.level = level;
+}
+
+void log_set_program(const char *name)
+{
+	log_state.program = name;
 }
 
 bool log_wants(enum log_level level)
@@ -245,9 +252,9 @@ static bool put_stderr(const struct message *m)
 	else if (m->is_plain)
 		n = snprintf(line, sizeof(line), "%s\n", m->text);
 	else if (m->level == LEVEL_DEBUG)
-		n = snprintf(line, sizeof(line), "natd: %s: %s\n", subsystem_names[m->sub], m->text);
+		n = snprintf(line, sizeof(line), "%s: %s: %s\n", log_state.program, subsystem_names[m->sub], m->text);
 	else
-		n = snprintf(line, sizeof(line), "natd: %s%s%s\n", level, *level ? ": " : "", m->text);
+		n = snprintf(line, sizeof(line), "%s: %s%s%s\n", log_state.program, level, *level ? ": " : "", m->text);
 	return put_text(line, n);
 }
 
@@ -272,8 +279,8 @@ static bool put_datagram(const char *data, int n)
 static bool put_syslog(const struct message *m)
 {
 	char line[LINE_MAX_BYTES];
-	int n = snprintf(line, sizeof(line), "<%d>natd[%d]: %s", FACILITY_DAEMON | priorities[m->level], (int)getpid(),
-			 m->text);
+	int n = snprintf(line, sizeof(line), "<%d>%s[%d]: %s", FACILITY_DAEMON | priorities[m->level],
+			 log_state.program, (int)getpid(), m->text);
 
 	return put_datagram(line, n);
 }
@@ -282,8 +289,8 @@ static bool put_journal(const struct message *m)
 {
 	char data[LINE_MAX_BYTES];
 	int n = snprintf(data, sizeof(data),
-			 "MESSAGE=%s\nPRIORITY=%d\nSYSLOG_FACILITY=3\nSYSLOG_IDENTIFIER=natd\nNATD_SUBSYSTEM=%s\n",
-			 m->text, priorities[m->level], subsystem_names[m->sub]);
+			 "MESSAGE=%s\nPRIORITY=%d\nSYSLOG_FACILITY=3\nSYSLOG_IDENTIFIER=%s\nNATD_SUBSYSTEM=%s\n",
+			 m->text, priorities[m->level], log_state.program, subsystem_names[m->sub]);
 
 	if (m->err)
 		n += snprintf(data + n, sizeof(data) - (size_t)n, "ERRNO=%d\nNATD_CAUSE=%s\n", m->err,

@@ -45,6 +45,8 @@ enum log_subsystem {
  * a stderr that nobody reads need SIGPIPE ignored. */
 void log_open(enum log_target target);
 void log_set_level(enum log_level level);
+/* Names the program in each line: static text; "natd" unless set. */
+void log_set_program(const char *name);
 bool log_wants(enum log_level level); /* to spare the work of making a message that nobody reads */
 
 /* "error" ... "debug"; "auto" ... "journal"; "main" ... "table". Never NULL within range. */

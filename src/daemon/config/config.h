@@ -31,6 +31,7 @@ enum {
 	CONFIG_FORWARDS_MAX = 65534,
 	CONFIG_FILE_MAX = 16 << 20, /* bytes */
 	CONFIG_PROBLEMS_MAX = 200,  /* kept in one report */
+	CONFIG_LISTEN_MAX = 16,
 };
 
 enum config_routing { ROUTING_MANAGED, ROUTING_NONE };
@@ -87,6 +88,18 @@ struct config_control {
 	uint32_t mode;			 /* 0..0777 */
 };
 
+/* Of natd-web. */
+struct config_listener {
+	uint8_t address[16]; /* network byte order; IPv4: the first four */
+	uint16_t port;
+	bool is_ipv6;
+};
+
+struct config_web {
+	struct config_listener listen[CONFIG_LISTEN_MAX]; /* no duplicates */
+	uint32_t n_listen;				  /* at least 1 */
+};
+
 struct config_log {
 	enum log_target target;
 	enum log_level level;
@@ -111,7 +124,11 @@ struct natd_config {
 	} alarms;
 	struct config_control control;
 	struct config_log log;
+	struct config_web web;
 };
+
+/* Does only this host reach it? */
+bool config_listener_is_loopback(const struct config_listener *l);
 
 /* ---- problems ---- */
 

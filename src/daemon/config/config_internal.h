@@ -13,6 +13,7 @@
  *   config_overlap.c  forwards that hide forwards
  *   config_report.c   the list of problems
  *   config_text.c     words to values
+ *   config_web.c      where natd-web listens
  */
 #ifndef NATD_DAEMON_CONFIG_INTERNAL_H
 #define NATD_DAEMON_CONFIG_INTERNAL_H
@@ -117,9 +118,13 @@ config_set_fn config_set_addresses, config_set_ports, config_set_interfaces, con
 config_set_fn config_set_forwards;
 config_set_fn config_set_forward_name, config_set_forward_protocol, config_set_forward_address;
 config_set_fn config_set_forward_port, config_set_forward_to, config_set_forward_from;
+config_set_fn config_set_listen;
 
 /* The entries of a list; a single value counts as a list of itself. */
 const struct value *config_list_entries(const struct value *v, uint32_t *n);
+
+/* Reports a list without entries. */
+bool config_list_is_empty(struct config_loader *l, const struct config_key *k, const struct value *v);
 
 /* A number or a string as one range of ports. False: reported. */
 bool config_read_ports(struct config_loader *l, const struct config_key *k, const struct value *v,

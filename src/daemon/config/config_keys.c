@@ -135,6 +135,8 @@ static const struct config_key keys[] = {
 
 	CHOICE("log", "target", log.target, LOG_TO_AUTO, log_targets),
 	CHOICE("log", "level", log.level, LEVEL_INFO, log_levels),
+
+	LIST("web", "listen", "[ \"127.0.0.1:9642\" ]", config_set_listen),
 };
 /* clang-format on */
 

@@ -20,7 +20,7 @@ const struct value *config_list_entries(const struct value *v, uint32_t *n)
 	return v->children;
 }
 
-static bool is_empty(struct config_loader *l, const struct config_key *k, const struct value *v)
+bool config_list_is_empty(struct config_loader *l, const struct config_key *k, const struct value *v)
 {
 	char path[64];
 
@@ -67,7 +67,7 @@ void config_set_interfaces(struct config_loader *l, const struct config_key *k, 
 
 	if (in->line == 0)
 		in->line = v->line;
-	if (is_empty(l, k, v))
+	if (config_list_is_empty(l, k, v))
 		return;
 	in->interfaces = loader_alloc(l, n, sizeof(*in->interfaces));
 	l->interface_lines = loader_alloc(l, n, sizeof(*l->interface_lines));
@@ -115,7 +115,7 @@ void config_set_addresses(struct config_loader *l, const struct config_key *k, c
 	uint32_t n;
 	const struct value *entry = config_list_entries(v, &n);
 
-	if (is_empty(l, k, v))
+	if (config_list_is_empty(l, k, v))
 		return;
 	out->share_interface_address = false;
 	out->pool = loader_alloc(l, n, sizeof(*out->pool));
@@ -148,7 +148,7 @@ void config_set_ports(struct config_loader *l, const struct config_key *k, const
 	uint32_t n;
 	const struct value *entry = config_list_entries(v, &n);
 
-	if (is_empty(l, k, v))
+	if (config_list_is_empty(l, k, v))
 		return;
 	out->ports_given = true;
 	out->ports = loader_alloc(l, n, sizeof(*out->ports));
@@ -187,7 +187,7 @@ void config_set_prefixes(struct config_loader *l, const struct config_key *k, co
 	struct prefix_list list;
 
 	l->c->inside.line = v->line;
-	if (is_empty(l, k, v))
+	if (config_list_is_empty(l, k, v))
 		return;
 	list = config_read_prefixes(l, k, v);
 	l->c->inside.prefixes = list.prefixes;

@@ -189,4 +189,6 @@ void config_keys_defaults(struct natd_config *c)
 			set_default_word(c, k);
 	}
 	c->outside.share_interface_address = true; /* the list's default */
+	c->web.listen[0] = (struct config_listener){.address = {127, 0, 0, 1}, .port = 9642};
+	c->web.n_listen = 1;
 }

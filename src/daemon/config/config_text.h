@@ -13,7 +13,9 @@
 
 #include "core/policy/policy.h"
 
-enum { TEXT_WHY_SIZE = 160, TEXT_ADDRESS_SIZE = 16, TEXT_RANGE_SIZE = 2 * TEXT_ADDRESS_SIZE };
+struct config_listener;
+
+enum { TEXT_WHY_SIZE = 160, TEXT_ADDRESS_SIZE = 16, TEXT_RANGE_SIZE = 2 * TEXT_ADDRESS_SIZE, TEXT_LISTENER_SIZE = 64 };
 
 /* "192.0.2.1"; no leading zeros, no short forms. */
 bool text_address(const char *s, uint32_t *address, char why[TEXT_WHY_SIZE]);
@@ -29,6 +31,10 @@ bool text_endpoint(const char *s, uint32_t *address, uint16_t *port, char why[TE
 bool text_interface(const char *s, char why[TEXT_WHY_SIZE]);
 /* Three or four octal digits, at most 0777. */
 bool text_mode(const char *s, uint32_t *mode, char why[TEXT_WHY_SIZE]);
+
+/* "127.0.0.1:9642" or "[::1]:9642", and back. */
+bool text_listener(const char *s, struct config_listener *out, char why[TEXT_WHY_SIZE]);
+const char *text_of_listener(char out[TEXT_LISTENER_SIZE], const struct config_listener *l);
 
 /* The block that first..last touches and no host may use ("127.0.0.0/8 (loopback)"), or NULL. */
 const char *text_reserved(uint32_t first, uint32_t last);

@@ -8,6 +8,7 @@
 #include "control.h"
 #include "core/tcp/tcp.h"
 #include "daemon/base/log.h"
+#include "daemon/base/loop.h"
 
 void metrics_core(const struct nat *nat, metric_fn *take, void *ctx)
 {
@@ -77,6 +78,11 @@ static uint64_t read_table_bytes_per_session(const struct control *c)
 	uint64_t sessions = read_sessions_open(c);
 
 	return sessions ? read_table_bytes(c) / sessions : 0;
+}
+
+static uint64_t read_uptime(const struct control *c)
+{
+	return (loop_now_ms(c->loop) - c->started_ms) / 1000;
 }
 
 static uint64_t read_alarm_ports(const struct control *c)

@@ -33,6 +33,7 @@ struct metric {
 	X(hosts_active,            "",      "inside hosts with sessions now")                                      \
 	X(table_bytes,             "bytes", "bytes of memory that the connection table has touched")               \
 	X(table_bytes_per_session, "bytes", "the same for each session that is in it now")                         \
+	X(uptime,                  "seconds", "since natd was started")                                            \
 	X(alarm_ports,             "",      "1: the alarm of alarms.ports is raised")                              \
 	X(alarm_sessions,          "",      "1: the alarm of alarms.sessions is raised")
 
