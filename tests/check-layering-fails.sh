@@ -24,7 +24,7 @@ expect()
 fresh()
 {
 	rm -rf "$work/src"
-	mkdir -p "$work/src/core" "$work/src/common" "$work/src/daemon" "$work/src/client" "$work/src/ctl"
+	mkdir -p "$work/src/core" "$work/src/common" "$work/src/daemon" "$work/src/client" "$work/src/ctl" "$work/src/web"
 }
 
 # plant FILE LINE WORDS: with LINE in src/FILE the check says WORDS.
@@ -75,6 +75,8 @@ plant common/planted.c '# include <time.h>' 'includes <time.h>'
 plant common/planted.c '#include "core/nat.h"' 'includes "core/nat.h"'
 plant ctl/planted.c '#include "core/nat.h"' 'includes "core/nat.h"'
 plant ctl/planted.c '#include "daemon/log.h"' 'includes "daemon/log.h"'
+plant client/planted.c '#include "ctl/natctl.h"' 'includes "ctl/natctl.h"'
+plant web/planted.c '#include "core/nat/nat.h"' 'includes "core/nat/nat.h"'
 plant daemon/planted.c '#include "ctl/json.h"' 'includes "ctl/json.h"'
 plant daemon/planted.c '#include <libconfig.h>' 'includes <libconfig.h>'
 plant daemon/planted.c '#include <event2/event.h>' 'includes <event2/event.h>'

@@ -101,12 +101,12 @@ check_pure()
 	done
 }
 
-# check_library FILE PATTERN: headers matching PATTERN are included by src/FILE alone.
+# check_library FILES PATTERN: headers matching PATTERN are included by those src/FILES (an extended regular expression) alone.
 check_library()
 {
-	for layer in core common daemon client ctl; do
+	for layer in core common daemon client ctl web; do
 		includes "$layer"
-	done | grep "<$2" | grep -v "^$root/src/$1 " | while read -r file header; do
+	done | grep "<$2" | grep -Ev "^$root/src/($1) " | while read -r file header; do
 		echo "$file includes $header: only src/$1 may"
 	done
 }
@@ -125,10 +125,12 @@ found=$(
 	check_own daemon core common
 	check_own client common
 	check_own ctl common client
+	check_own web common client daemon
 	check_rooms core base packet policy table tcp fragment nat
 	check_rooms daemon base config steering kernel setup routing path persist sandbox control
 	check_rooms common
 	check_rooms client
+	check_rooms web page
 	check_rooms ctl
 	# stdlib.h is for calloc and free; that nothing else of it is used shows in the symbols below.
 	# emmintrin.h is the compiler's own (SSE2), no library's.
@@ -137,11 +139,11 @@ found=$(
 	# shellcheck disable=SC2086
 	check_pure common $pure strings.h
 	check_library daemon/config/config.c 'libconfig\.h'
-	check_library daemon/base/loop.c 'event2\{0,1\}[./]'
+	check_library 'daemon/base/loop.c|client/(link|query).c|web/[a-z]+.c' 'event2\{0,1\}[./]'
 	check_library daemon/sandbox/privs.c 'sys/capability\.h'
 	check_library daemon/persist/sdnotify.c 'systemd/'
 	check_library daemon/kernel/netlink.c 'libmnl/'
-	check_library daemon/sandbox/seccomp.c 'seccomp\.h'
+	check_library 'daemon/sandbox/seccomp.c|client/calls.c' 'seccomp\.h'
 	check_library client/json.c 'jansson\.h'
 	check_library ctl/sheet.c 'libsmartcols'
 )

@@ -8,7 +8,7 @@ work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
 status=0
 
-mkdir -p "$work/src/core" "$work/src/common" "$work/src/daemon" "$work/src/client" "$work/src/ctl" "$work/tests/unit" "$work/man" "$work/.ci"
+mkdir -p "$work/src/core" "$work/src/common" "$work/src/daemon" "$work/src/client" "$work/src/ctl" "$work/src/web" "$work/tests/unit" "$work/man" "$work/.ci"
 cp "$(dirname "$lint")/check-layering.sh" "$work/tests"
 cp "$(dirname "$lint")/../.clang-format" "$(dirname "$lint")/../.clang-tidy" "$work"
 cd "$work" || exit 99

@@ -362,6 +362,16 @@ void json_add_warning(struct json_object *o, const struct ctl_check *c)
 	json_array_append_new(find_list(o, "warnings"), warning);
 }
 
+void json_add_item(struct json_object *o, const struct ctl_item *i)
+{
+	if (i->kind == CTL_ITEM_NUMBER)
+		json_add_number(o, i->name, i->number);
+	else if (i->kind == CTL_ITEM_TEXT)
+		json_add_text(o, i->name, i->text);
+	else
+		json_add_element(o, i->name, i->text);
+}
+
 bool json_print(FILE *f, struct json_object *o)
 {
 	return print_line(f, root(o), json_object_size(root(o)));
@@ -464,6 +474,11 @@ void json_add_check(struct json_object *o, const char *name, const struct ctl_ch
 void json_add_warning(struct json_object *o, const struct ctl_check *c)
 {
 	(void)o, (void)c;
+}
+
+void json_add_item(struct json_object *o, const struct ctl_item *i)
+{
+	(void)o, (void)i;
 }
 
 bool json_print(FILE *f, struct json_object *o)

@@ -37,6 +37,7 @@ void json_add_forward(struct json_object *o, const char *name, const struct ctl_
 void json_add_pool(struct json_object *o, const char *name, const struct ctl_pool *p);
 void json_add_check(struct json_object *o, const char *name, const struct ctl_check *c);
 void json_add_warning(struct json_object *o, const struct ctl_check *c); /* to "warnings" */
+void json_add_item(struct json_object *o, const struct ctl_item *i);	 /* of a status */
 /* Prints it on one line and frees it. */
 bool json_print(FILE *f, struct json_object *o);
 /* Frees it unprinted. NULL: nothing. */

@@ -27,16 +27,6 @@ struct status {
 
 /* ---- gathering ---- */
 
-static void add_json(struct json_object *o, const struct ctl_item *i)
-{
-	if (i->kind == CTL_ITEM_NUMBER)
-		json_add_number(o, i->name, i->number);
-	else if (i->kind == CTL_ITEM_TEXT)
-		json_add_text(o, i->name, i->text);
-	else
-		json_add_element(o, i->name, i->text);
-}
-
 /* Without JSON a warning is kept as an element of the list "warnings". */
 static bool take_warning(struct status *s, struct ctl_reader *body)
 {
@@ -67,7 +57,7 @@ static bool take_item(void *ctx, uint8_t type, struct ctl_reader *body)
 	if (!ctl_get_item(body, i))
 		return false;
 	if (s->object)
-		add_json(s->object, i);
+		json_add_item(s->object, i);
 	else
 		s->count++;
 	return true;

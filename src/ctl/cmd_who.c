@@ -3,8 +3,6 @@
  * Which inside host has, or at some time had, an outside endpoint. Now: natd looks it up. For a time that has
  * passed: sessions that are open and were so then, and those that ended since.
  */
-#define _XOPEN_SOURCE	700 /* strptime() */
-#define _DEFAULT_SOURCE 1   /* timegm() */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +11,7 @@
 
 #include "client/json.h"
 #include "client/names.h"
+#include "client/who.h"
 #include "client.h"
 #include "filter.h"
 #include "monitor.h"
@@ -35,18 +34,11 @@ struct who {
 static const char *set_at(struct natctl *n, void *target, const char *text)
 {
 	struct who_choice *c = target;
-	struct tm tm = {0};
-	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-	uint64_t seconds;
 
 	(void)n;
-	if (end && (*end == '\0' || strcmp(end, "Z") == 0))
-		c->at_us = (uint64_t)timegm(&tm) * 1000000;
-	else if (filter_parse_number(text, UINT64_MAX / 1000000, &seconds) && seconds > 0)
-		c->at_us = seconds * 1000000;
-	else
-		return "is not a time: seconds since the epoch, or 2026-01-31T23:59:59Z (UTC)";
-	return NULL;
+	if (who_parse_time(text, &c->at_us))
+		return NULL;
+	return "is not a time: seconds since the epoch, or 2026-01-31T23:59:59Z (UTC)";
 }
 
 static const struct natctl_option rows[] = {
@@ -54,22 +46,6 @@ static const struct natctl_option rows[] = {
 };
 
 const struct option_set who_options = {"Time:", rows, sizeof(rows) / sizeof(rows[0])};
-
-static bool parse_endpoint(const char *text, struct ctl_endpoint *e)
-{
-	const char *colon = strrchr(text, ':');
-	char address[32];
-	struct ctl_prefix p;
-	uint64_t port;
-
-	if (!colon || (size_t)(colon - text) >= sizeof(address) || strchr(text, '/'))
-		return false;
-	snprintf(address, sizeof(address), "%.*s", (int)(colon - text), text);
-	if (!filter_parse_prefix(address, &p) || !filter_parse_number(colon + 1, UINT16_MAX, &port))
-		return false;
-	*e = (struct ctl_endpoint){p.address, (uint16_t)port};
-	return true;
-}
 
 static bool parse_arguments(struct who *w, int argc, char **argv)
 {
@@ -80,7 +56,7 @@ static bool parse_arguments(struct who *w, int argc, char **argv)
 
 	if (first < 0)
 		return false;
-	if (argc - first < 1 || argc - first > 2 || !parse_endpoint(argv[first], &w->query.outside)) {
+	if (argc - first < 1 || argc - first > 2 || !who_parse_endpoint(argv[first], &w->query.outside)) {
 		natctl_complain("%s: needs ADDRESS:PORT and perhaps a protocol", argv[0]);
 		return false;
 	}
@@ -134,9 +110,7 @@ static bool take_session(struct who *w, const struct ctl_entry *e, uint64_t sinc
 {
 	const struct ctl_mapping m = {.protocol = e->protocol, .inside = e->inside, .outside = e->outside};
 
-	if (e->outside.address != w->query.outside.address || e->outside.port != w->query.outside.port ||
-	    (w->query.protocol != 0 && e->protocol != w->query.protocol) || since_us / 1000000 > w->at_us / 1000000 ||
-	    (until_us != 0 && until_us < w->at_us))
+	if (!who_held(&w->query, w->at_us, e, since_us, until_us))
 		return true;
 	return print(w, &m, since_us, until_us);
 }

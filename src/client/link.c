@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: ISC */
+/* Subscriptions that last, see link.h. A new connection is a new query. */
+#include "link.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+
+struct link {
+	struct event_base *base;
+	const char *path;
+	const struct link_calls *calls;
+	struct ctl_subscribe subscribe;
+	struct query *query; /* NULL: between two attempts */
+	struct event *retry;
+	uint32_t wait_ms; /* before the next attempt */
+	bool is_up;
+};
+
+static void change(struct link *l, bool is_up, const char *why)
+{
+	if (l->is_up == is_up)
+		return;
+	l->is_up = is_up;
+	l->calls->on_change(l->calls->ctx, is_up, why);
+}
+
+static void retry_later(struct link *l)
+{
+	const struct timeval wait = {l->wait_ms / 1000, l->wait_ms % 1000 * 1000};
+
+	event_add(l->retry, &wait);
+	l->wait_ms = l->wait_ms * 2 < LINK_RETRY_MAX_MS ? l->wait_ms * 2 : LINK_RETRY_MAX_MS;
+}
+
+static bool on_record(void *ctx, uint8_t type, struct ctl_reader *body)
+{
+	struct link *l = ctx;
+
+	return l->calls->on_record(l->calls->ctx, type, body);
+}
+
+static void on_greeting(void *ctx)
+{
+	struct link *l = ctx;
+
+	l->wait_ms = LINK_RETRY_MIN_MS;
+	change(l, true, "");
+}
+
+static void on_end(void *ctx, const struct query_result *r)
+{
+	struct link *l = ctx;
+
+	l->query = NULL;
+	change(l, false, r->outcome == QUERY_STOPPED ? "an event is not understood" : r->text);
+	retry_later(l);
+}
+
+static void attempt(evutil_socket_t fd, short what, void *ctx)
+{
+	struct link *l = ctx;
+	const struct query_call call = {
+		.type = CTL_MONITOR,
+		.subscribe = &l->subscribe,
+		.on_record = on_record,
+		.on_greeting = on_greeting,
+		.on_end = on_end,
+		.ctx = l,
+	};
+
+	(void)fd, (void)what;
+	l->query = query_start(l->base, l->path, &call);
+	if (!l->query)
+		retry_later(l);
+}
+
+struct link *link_open(struct event_base *base, const char *path, const struct ctl_subscribe *subscribe,
+		       const struct link_calls *calls)
+{
+	struct link *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->base = base;
+	l->path = path;
+	l->calls = calls;
+	l->subscribe = *subscribe;
+	l->wait_ms = LINK_RETRY_MIN_MS;
+	l->retry = event_new(base, -1, 0, attempt, l);
+	if (!l->retry) {
+		free(l);
+		return NULL;
+	}
+	event_active(l->retry, EV_TIMEOUT, 0);
+	return l;
+}
+
+void link_resume_at(struct link *l, uint64_t sequence)
+{
+	l->subscribe.start = CTL_START_SEQUENCE;
+	l->subscribe.sequence = sequence;
+}
+
+void link_close(struct link *l)
+{
+	if (!l)
+		return;
+	query_cancel(l->query);
+	event_free(l->retry);
+	free(l);
+}

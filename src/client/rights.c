@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Giving up rights, see program.h. By system calls: a program without any capability needs no library to say so.
+ *
+ * Landlock handles all file rights of its first version and outgoing TCP connections where the kernel knows those; no rule
+ * gives any back. Connecting to natd's UNIX socket is none of its rights.
+ */
+#define _GNU_SOURCE 1 /* setgroups(), syscall() */
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <stdint.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "program.h"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_SANITIZER 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) && !defined(HAS_SANITIZER)
+#define HAS_SANITIZER 1
+#endif
+#ifndef HAS_SANITIZER
+#define HAS_SANITIZER 0
+#endif
+#ifdef NATD_COVERAGE /* the counts are written at the end */
+#define WRITES_FILES 1
+#else
+#define WRITES_FILES HAS_SANITIZER
+#endif
+
+enum { LANDLOCK_CREATE = 444, LANDLOCK_RESTRICT = 446, LANDLOCK_VERSION = 1 };
+
+static int drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[2] = {{0}};
+
+	for (unsigned long c = 0; prctl(PR_CAPBSET_READ, c, 0L, 0L, 0L) >= 0; c++) {
+		/* Refused without CAP_SETPCAP; then no-new-privileges alone keeps the bounding set out of reach. */
+		if (prctl(PR_CAPBSET_DROP, c, 0L, 0L, 0L) < 0)
+			break;
+	}
+	prctl(PR_CAP_AMBIENT, (long)PR_CAP_AMBIENT_CLEAR_ALL, 0L, 0L, 0L);
+	return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
+}
+
+static int close_doors(void)
+{
+	const struct rlimit none = {0, 0};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) < 0)
+		return -errno;
+	setrlimit(RLIMIT_CORE, &none);
+	/* The leak check of AddressSanitizer traces its own process. */
+	if (!HAS_SANITIZER && prctl(PR_SET_DUMPABLE, 0L, 0L, 0L, 0L) < 0)
+		return -errno;
+	return 0;
+}
+
+static int leave_files(void)
+{
+	long abi = WRITES_FILES ? 0 : syscall(LANDLOCK_CREATE, NULL, 0, LANDLOCK_VERSION);
+	const uint64_t handled[2] = {(UINT64_C(1) << 13) - 1, abi >= 4 ? UINT64_C(1) << 1 : 0};
+	int r, fd;
+
+	if (abi < 1)
+		return 0; /* this kernel has none */
+	fd = (int)syscall(LANDLOCK_CREATE, handled, abi >= 4 ? sizeof(handled) : sizeof(handled[0]), 0);
+	if (fd < 0)
+		return -errno;
+	r = syscall(LANDLOCK_RESTRICT, fd, 0) < 0 ? -errno : 0;
+	close(fd);
+	return r;
+}
+
+int program_drop_rights(const gid_t *groups, size_t n, const char **what)
+{
+	int r = 0;
+
+	*what = "taking on natd's group";
+	if (geteuid() == 0 && setgroups(n, groups) < 0 && errno != EPERM)
+		return -errno;
+	*what = "forbidding new privileges";
+	r = close_doors();
+	if (r < 0)
+		return r;
+	*what = "giving up capabilities";
+	r = drop_capabilities();
+	if (r < 0)
+		return r;
+	*what = "giving up files (Landlock)";
+	return leave_files();
+}

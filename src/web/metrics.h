@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * natd's figures as text for Prometheus: OpenMetrics 1.0 or the text format 0.0.4. Pure but for the stream.
+ *
+ * Names follow Prometheus: natd_ in front, base units, _total behind counters. Counters of natctl stats that differ by their
+ * reason alone are one metric with the counter's name as label `reason`; every other one, those of later natds too, becomes a
+ * metric of its own.
+ */
+#ifndef NATD_WEB_METRICS_H
+#define NATD_WEB_METRICS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/ctlrecord.h"
+#include "web.h"
+
+struct metrics {
+	bool is_openmetrics;
+	bool is_up;	     /* else there is nothing but natd-web's own */
+	const char *version; /* of natd */
+	const struct ctl_counter *counters;
+	size_t n_counters;
+	const struct ctl_pool *pools;
+	size_t n_pools;
+	const struct ctl_pool *others; /* the sum of those beyond WEB_ADDRESSES_MAX; NULL: there are none */
+	const struct web_stats *web;
+	uint32_t clients;
+};
+
+void metrics_write(FILE *f, const struct metrics *m);
+
+/* Does this Accept header (NULL: there is none) ask for OpenMetrics, at least as much as for plain text? */
+bool metrics_wants_openmetrics(const char *accept);
+
+#endif

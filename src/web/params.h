@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: ISC */
+/* The query of a request: `limit`, `soft`, `endpoint`, `at`, `hosts` and the filter, by natctl's names (orig-src, dport...). */
+#ifndef NATD_WEB_PARAMS_H
+#define NATD_WEB_PARAMS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/ctlrecord.h"
+
+/* Which of them a path takes. */
+enum {
+	PARAM_LIMIT = 1,
+	PARAM_FILTER = 2,
+	PARAM_ENDPOINT = 4, /* with `protocol` and `at` */
+	PARAM_SINCE = 8,
+	PARAM_HOSTS = 16,
+};
+
+struct params {
+	struct ctl_filter filter;
+	struct ctl_who who; /* of the endpoint */
+	uint64_t at_us;	    /* since the epoch; 0: now */
+	uint64_t since;	    /* samples: those with a higher number */
+	uint32_t limit;	    /* records */
+	bool is_soft;	    /* natd's absence is no error of the request: status 200 */
+	uint32_t hosts;	    /* busiest hosts in /metrics */
+	char wrong[160];    /* why it is refused: one line */
+};
+
+/* `query`: behind the "?", as it came; NULL: none. False: p->wrong. */
+bool params_parse(struct params *p, const char *query, unsigned takes);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Looks at natd every WEB_SAMPLE_MS and keeps the rates of the last minutes, so that the page has its curves as soon as it
+ * opens. Also what other parts want to know of natd between requests.
+ */
+#ifndef NATD_WEB_SAMPLER_H
+#define NATD_WEB_SAMPLER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct task;
+struct web;
+
+/* Sets web->sampler and begins. False: short of memory. */
+bool sampler_open(struct web *web);
+void sampler_close(struct web *web);
+
+/* /api/rates: the samples after number `since`, as columns. */
+void sampler_answer(struct task *t);
+
+/* The number of the newest event that was seen, 0: none; it is forgotten when natd goes away. */
+struct sampler;
+uint64_t sampler_last_event(const struct sampler *s);
+void sampler_note_event(struct sampler *s, uint64_t sequence);
+void sampler_forget_events(struct sampler *s);
+
+#endif
