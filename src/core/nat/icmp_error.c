@@ -179,8 +179,9 @@ void nat_answer(struct nat *n, struct work *w, uint8_t type, uint8_t code, uint1
 static bool is_about_resources(enum nat_reason why)
 {
 	return why == DROP_NO_ADDRESS || why == DROP_NO_PORT || why == DROP_SESSIONS_FULL ||
-	       why == DROP_HOST_SESSIONS || why == DROP_HOST_PORTS || why == DROP_HOST_SHARE || why == DROP_HOST_RATE ||
-	       why == DROP_EXPIRED_EMBRYO || why == DROP_TABLE || why == DROP_OTHER_BUSY;
+	       why == DROP_HOST_SESSIONS || why == DROP_HOST_PORTS || why == DROP_HOST_BLOCKS ||
+	       why == DROP_HOST_SHARE || why == DROP_HOST_RATE || why == DROP_EXPIRED_EMBRYO || why == DROP_TABLE ||
+	       why == DROP_OTHER_BUSY;
 }
 
 void nat_answer_refused(struct nat *n, struct work *w, enum nat_reason why)

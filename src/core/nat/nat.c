@@ -57,6 +57,7 @@ bool nat_use_rules(struct nat *n, struct rules *r)
 	n->slots = slots;
 	n->rules = r;
 	n->policy = rules_policy(r);
+	n->is_allotted = false;
 	n->min_inside_mtu = min_inside_mtu(n->policy);
 	cache_edges(n);
 	fragment_set_limit(n->fragments, n->policy->limits.fragments, n->policy->timeouts.fragment);
@@ -68,9 +69,26 @@ bool nat_use_rules(struct nat *n, struct rules *r)
 
 int32_t nat_claim_slot(struct nat *n, uint32_t ordinal)
 {
-	if (n->slots[ordinal] == TABLE_NONE)
-		n->slots[ordinal] = table_address_add(n->table, rules_address_at(n->rules, ordinal));
+	uint32_t address;
+
+	if (n->slots[ordinal] != TABLE_NONE)
+		return n->slots[ordinal];
+	address = rules_address_at(n->rules, ordinal);
+	n->slots[ordinal] = table_address_add(n->table, address);
+	if (n->slots[ordinal] != TABLE_NONE && n->is_allotted)
+		table_cut_address(n->table, (uint16_t)n->slots[ordinal], rules_address_cut(n->rules, address));
 	return n->slots[ordinal];
+}
+
+static enum allocation_cut cut_of(const void *ctx, uint32_t address)
+{
+	return rules_address_cut(ctx, address);
+}
+
+void nat_use_allocation(struct nat *n)
+{
+	table_set_allocation(n->table, rules_allocation(n->rules), cut_of, n->rules);
+	n->is_allotted = true;
 }
 
 void nat_claim_slots(struct nat *n)
@@ -115,6 +133,7 @@ static bool open_parts(struct nat *n, const struct nat_policy *policy, struct ta
 		rules_destroy(r);
 		return false;
 	}
+	nat_use_allocation(n);
 	return true;
 }
 
@@ -326,14 +345,14 @@ static inline void count_sent(struct nat *n, const struct work *w, enum nat_to t
 		n->counters[COUNT_HAIRPIN]++;
 }
 
-struct cut {
+struct pieces {
 	struct nat *n;
 	struct nat_packet piece;
 };
 
 static void emit_piece(void *ctx, uint8_t *data, size_t len)
 {
-	struct cut *c = ctx;
+	struct pieces *c = ctx;
 
 	c->piece.data = data;
 	c->piece.len = (uint32_t)len;
@@ -343,7 +362,7 @@ static void emit_piece(void *ctx, uint8_t *data, size_t len)
 /* RFC 791 and RFC 4787 REQ-13a: what is too large and may be cut is cut, first piece first. */
 static __attribute__((noinline)) void cut_and_emit(struct nat *n, struct work *w)
 {
-	struct cut c = {.n = n, .piece = *w->p};
+	struct pieces c = {.n = n, .piece = *w->p};
 
 	c.piece.gso_size = 0;
 	c.piece.csum_partial = false;

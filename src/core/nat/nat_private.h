@@ -94,7 +94,8 @@ struct nat {
 	struct prf prf;
 	uint64_t id_key[2];
 	uint64_t counters[NAT_REASON_COUNT];
-	bool is_judged; /* every session is one that the rules in force allow: none is of another natd's rules */
+	bool is_allotted; /* the table knows the rules' allocation */
+	bool is_judged;	  /* every session is one that the rules in force allow: none is of another natd's rules */
 	bool (*port_in_use)(void *ctx, enum nat_class c, uint32_t address, uint16_t port);
 	void *port_ctx;
 	struct events *events; /* the table's */
@@ -119,7 +120,8 @@ bool nat_use_rules(struct nat *n, struct rules *r); /* takes them over; false: m
 /* The table's slot for the outside address of that ordinal, claimed now if there was no room for it before; TABLE_NONE: there is
  * none still. */
 int32_t nat_claim_slot(struct nat *n, uint32_t ordinal);
-void nat_claim_slots(struct nat *n); /* the same for all of them */
+void nat_claim_slots(struct nat *n);	/* the same for all of them */
+void nat_use_allocation(struct nat *n); /* the table hands out ports as the rules say from now on */
 void nat_drop(struct nat *n, struct work *w, enum nat_reason why);
 void nat_send(struct nat *n, struct work *w, enum nat_to to);
 enum nat_reason nat_check_addresses(const struct nat *n, const struct work *w);

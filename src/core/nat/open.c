@@ -155,6 +155,14 @@ static enum nat_reason check_port_share(const struct nat *n, const struct host *
 	return check_share(n, h->embryos, h->ports, total, used < total ? total - used : 0);
 }
 
+/* How many blocks a host may be given. */
+static uint32_t blocks_of(const struct nat *n)
+{
+	const struct nat_blocks *b = &n->policy->blocks;
+
+	return n->policy->allocation == ALLOCATION_DETERMINISTIC ? b->overflow : b->per_host;
+}
+
 /* But for what decides whether a port is usable: see port_may_be_taken(). */
 static struct port_request port_request(const struct nat *n, const struct work *w, uint16_t ext)
 {
@@ -166,6 +174,8 @@ static struct port_request port_request(const struct nat *n, const struct work *
 		.like = w->v.sport,
 		.prefer = n->policy->port_selection == PORTS_PRESERVE ? w->v.sport : 0,
 		.may_recycle = may_recycle(n, (enum nat_class)w->v.class_),
+		.host = w->v.src,
+		.blocks_max = blocks_of(n),
 	};
 
 	rq.ranges = rules_port_ranges(n->rules, table_address(n->table, ext), &rq.n_ranges);
@@ -177,16 +187,17 @@ static enum nat_reason take_port(struct nat *n, const struct work *w, const stru
 {
 	struct guard g = {.n = n, .c = (enum nat_class)w->v.class_, .address = table_address(n->table, e->ext)};
 	struct port_request rq = port_request(n, w, e->ext);
-	enum nat_reason why = check_port_share(n, h, &rq);
+	/* a block's ports are its host's alone, and the table shares out the blocks */
+	enum nat_reason why = n->policy->allocation == ALLOCATION_PORT ? check_port_share(n, h, &rq) : NAT_PASS;
 	bool recycled = false;
 
 	if (why != NAT_PASS)
 		return why;
 	rq.usable = port_may_be_taken;
 	rq.ctx = &g;
-	e->port = table_port_take(n->table, &rq, random, n->now_s, &recycled);
-	if (e->port == 0)
-		return DROP_NO_PORT;
+	why = table_port_allot(n->table, &rq, random, n->now_s, &e->port, &recycled);
+	if (why != NAT_PASS)
+		return why;
 	e->taken = true;
 	n->counters[COUNT_PORT_RECYCLED] += recycled;
 	return NAT_PASS;
@@ -231,9 +242,14 @@ static bool is_paired(const struct nat *n)
 }
 
 /* Ordinal of the address that the host is paired with; -1: none. */
-static int32_t partner(const struct nat *n, const struct host *h)
+static int32_t partner(const struct nat *n, uint32_t address, const struct host *h)
 {
-	if (!is_paired(n) || h == NULL || h->sessions == 0)
+	uint32_t outside, number;
+
+	if (n->policy->allocation == ALLOCATION_DETERMINISTIC &&
+	    allocation_share(rules_allocation(n->rules), address, &outside, &number))
+		return rules_address_find(n->rules, outside);
+	if (!is_paired(n) || h == NULL || (h->sessions == 0 && h->blocks == 0))
 		return -1;
 	return rules_address_find(n->rules, table_address(n->table, h->ext));
 }
@@ -266,7 +282,7 @@ static enum nat_reason take_address(struct nat *n, struct work *w, const struct 
 {
 	enum { TRIES = 64 };
 	uint32_t count = rules_address_count(n->rules), start;
-	int32_t paired = partner(n, h);
+	int32_t paired = partner(n, w->v.src, h);
 	uint64_t random = draw(n, w);
 	enum nat_reason why = DROP_NO_ADDRESS;
 
@@ -292,7 +308,7 @@ void nat_open_prefetch(struct nat *n, struct work *w)
 	    rules_address_count(n->rules) == 0 || table_probe_joins(n->table, &w->probe))
 		return;
 	draw(n, w);
-	ordinal = partner(n, table_host(n->table, w->v.src, false));
+	ordinal = partner(n, w->v.src, table_host(n->table, w->v.src, false));
 	slot = n->slots[ordinal >= 0 ? (uint32_t)ordinal : first_address(n, w->v.src, w->random)];
 	if (slot == TABLE_NONE)
 		return;

@@ -40,7 +40,7 @@ static bool is_allowed(const struct nat *n, const struct session *s, enum sessio
 		return forward_still_leads(n, s, external);
 	if (c == CLASS_OTHER)
 		return n->policy->other_protocols == OTHER_TRANSLATE;
-	return rules_port_usable(n->rules, c, external, s->ext_port);
+	return rules_port_usable(n->rules, c, external, s->ext_port) && table_port_fits(n->table, s);
 }
 
 static void judge_sessions(struct nat *n, struct nat_reconfigure_report *report)
@@ -90,6 +90,7 @@ bool nat_reconfigure(struct nat *n, const struct nat_policy *policy, uint64_t no
 	n->now_ms = n->events->now_ms = now_ms;
 	n->now_s = (uint32_t)(now_ms / 1000);
 	table_set_timeouts(n->table, &n->policy->timeouts, n->policy->timeouts.port_reuse);
+	nat_use_allocation(n);
 	if (n->is_judged && rules_allow_the_same(old, r))
 		report->kept = table_session_count(n->table);
 	else

@@ -25,6 +25,7 @@ enum nat_filtering { /* RFC 4787 5 */
 
 enum nat_unsolicited { UNSOLICITED_DROP, UNSOLICITED_REJECT, UNSOLICITED_HOST };
 enum nat_port_selection { PORTS_RANDOM, PORTS_PRESERVE };
+enum nat_allocation { ALLOCATION_PORT, ALLOCATION_BLOCK, ALLOCATION_DETERMINISTIC };
 enum nat_pooling { POOLING_PAIRED, POOLING_ARBITRARY };
 enum nat_other_protocols { OTHER_TRANSLATE, OTHER_DROP };
 enum nat_exhausted_icmp { EXHAUSTED_HOST_UNREACHABLE, EXHAUSTED_ADMIN_PROHIBITED, EXHAUSTED_NONE };
@@ -76,12 +77,20 @@ struct nat_limits {
 	uint32_t events; /* kept for history and slow readers; of the start: a reload does not change it */
 };
 
+struct nat_blocks {
+	uint32_t size;	   /* ports a block, ALLOCATION_BLOCK */
+	uint32_t per_host; /* most blocks of one inside host, ALLOCATION_BLOCK */
+	uint32_t overflow; /* the same beyond its fixed block, ALLOCATION_DETERMINISTIC */
+};
+
 struct nat_policy {
 	enum nat_mapping_mode mapping;
 	enum nat_filtering filtering;
 	enum nat_unsolicited unsolicited;
 	enum nat_port_selection port_selection;
 	enum nat_pooling pooling;
+	enum nat_allocation allocation;
+	struct nat_blocks blocks;
 	enum nat_other_protocols other_protocols;
 	enum nat_exhausted_icmp exhausted_icmp;
 	bool hairpinning;

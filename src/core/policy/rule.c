@@ -44,6 +44,7 @@ struct rules {
 	uint32_t n_addresses;	  /* in all ranges together */
 	struct span_index *index[INDEX_COUNT];
 	void *copies[COPY_COUNT];
+	struct allocation *allocation;
 };
 
 static uint64_t endpoint_key(enum nat_class c, uint32_t address, uint16_t port)
@@ -219,7 +220,8 @@ struct rules *rules_create(const struct nat_policy *p)
 
 	if (!r)
 		return NULL;
-	if (copy_lists(r, p) && copy_forwards(r, p) && count_addresses(r) &&
+	r->allocation = allocation_create(p);
+	if (r->allocation && copy_lists(r, p) && copy_forwards(r, p) && count_addresses(r) &&
 	    index_prefixes(r, INDEX_INSIDE, p->inside, p->n_inside) &&
 	    index_prefixes(r, INDEX_EXEMPT, p->exempt, p->n_exempt) &&
 	    index_prefixes(r, INDEX_BROADCAST, p->broadcast, p->n_broadcast) &&
@@ -239,6 +241,7 @@ void rules_destroy(struct rules *r)
 		span_index_destroy(r->index[i]);
 	for (size_t i = 0; i < COPY_COUNT; i++)
 		free(r->copies[i]);
+	allocation_destroy(r->allocation);
 	free(r);
 }
 
@@ -297,7 +300,7 @@ bool rules_allow_the_same(const struct rules *a, const struct rules *b)
 {
 	const struct nat_policy *p = &a->policy, *q = &b->policy;
 
-	return p->other_protocols == q->other_protocols &&
+	return p->other_protocols == q->other_protocols && allocation_equals(a->allocation, b->allocation) &&
 	       same_prefixes(p->inside, p->n_inside, q->inside, q->n_inside) &&
 	       same_prefixes(p->exempt, p->n_exempt, q->exempt, q->n_exempt) &&
 	       same_prefixes(p->broadcast, p->n_broadcast, q->broadcast, q->n_broadcast) && same_addresses(p, q) &&
@@ -410,6 +413,19 @@ const struct nat_range *rules_port_ranges(const struct rules *r, uint32_t addres
 	}
 	*n = r->policy.n_pool_ports;
 	return r->policy.pool_ports;
+}
+
+const struct allocation *rules_allocation(const struct rules *r)
+{
+	return r->allocation;
+}
+
+enum allocation_cut rules_address_cut(const struct rules *r, uint32_t address)
+{
+	int32_t i = address_range(r, address);
+	enum allocation_cut which = i >= 0 && r->policy.addresses[i].shared ? CUT_SHARED : CUT_POOL;
+
+	return i >= 0 && r->allocation->cut[which].size > 0 ? which : CUT_NONE;
 }
 
 static bool class_has_forwards(enum nat_class c)

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "allocation.h"
 #include "policy.h"
 
 struct rules;
@@ -45,6 +46,10 @@ bool rules_port_is_forwarded(const struct rules *r, enum nat_class c, uint32_t a
 
 /* The port ranges for an address (shared or pool). */
 const struct nat_range *rules_port_ranges(const struct rules *r, uint32_t address, uint32_t *n);
+
+/* How ports are handed out; with the cut of an address (enum allocation_cut). */
+const struct allocation *rules_allocation(const struct rules *r);
+enum allocation_cut rules_address_cut(const struct rules *r, uint32_t address);
 
 /* The two below are O(1) in the number of forwards but for those that share one outside endpoint. */
 

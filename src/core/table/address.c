@@ -60,6 +60,7 @@ void address_settle(struct table *t, uint16_t slot)
 	if (u->claimed || u->sessions > 0 || u->used[CLASS_TCP] > 0 || u->used[CLASS_UDP] > 0 ||
 	    u->used[CLASS_ICMP] > 0)
 		return;
+	t->uses[slot].n_blocks = t->uses[slot].free_blocks = 0;
 	t->addresses[slot].state = ADDRESS_FREE;
 	index_remove(&t->index[IX_ADDRESS], address_hash(t, t->addresses[slot].address), slot);
 	slots_give(&t->address_slots, slot);

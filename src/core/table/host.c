@@ -77,7 +77,7 @@ void host_sweep(struct table *t, uint32_t budget)
 	uint32_t end = budget < top - at ? at + budget : top;
 
 	for (uint32_t i = slots_next(&t->host_slots, at, end); i < end; i = slots_next(&t->host_slots, i + 1, end)) {
-		if (t->hosts[i].sessions > 0)
+		if (t->hosts[i].sessions > 0 || t->hosts[i].blocks > 0)
 			continue;
 		index_remove(&t->index[IX_HOST], host_hash(t, t->hosts[i].address), i);
 		if (t->recent_host == &t->hosts[i])

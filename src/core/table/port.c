@@ -52,12 +52,16 @@ void port_occupy(struct table *t, unsigned class_, uint16_t ext, uint16_t port)
 	port_set(port_map(t, class_, ext), port);
 	t->uses[ext].used[class_]++;
 	t->uses[ext].touched |= (uint8_t)(1u << class_);
+	if (t->blocks_top > 0)
+		block_count_used(t, ext, port);
 }
 
 void port_free(struct table *t, unsigned class_, uint16_t ext, uint16_t port)
 {
 	port_clear(port_map(t, class_, ext), port);
 	t->uses[ext].used[class_]--;
+	if (t->blocks_top > 0)
+		block_count_free(t, ext, port);
 }
 
 /* ---- ranges ---- */
@@ -300,21 +304,22 @@ static uint16_t choose_by_preference(struct choice *c)
 	return port != 0 ? port : choose_free(c, &d);
 }
 
-/* The port that has rested longest. One whose rest is over, though not yet noticed, is no exception to anything. */
-static uint16_t choose_resting(struct choice *c, bool *recycled)
+/* The port that has rested longest of those in a list. One whose rest is over, though not yet noticed, is no exception to
+ * anything. */
+static uint16_t choose_from(struct choice *c, const struct rest_list *list, bool *recycled)
 {
-	uint32_t at = c->map->oldest, before = 0;
+	uint32_t at = list->oldest, before = 0;
 
 	for (int i = 0; i < TABLE_PORT_ASKS && at != 0 && may_ask(c); i++) {
 		bool is_over = rest_is_over(c->t, at - 1, c->now_s);
-		uint16_t port = rest_get(c->t, at - 1).port;
+		struct rest r = rest_get(c->t, at - 1);
 
 		if (!is_over && !c->rq->may_recycle)
 			return 0;
-		if (in_ranges(c->rq, port) && accept(c, port)) {
-			rest_cut(c->t, at - 1, before);
+		if (r.class_ == c->rq->class_ && in_ranges(c->rq, r.port) && accept(c, r.port)) {
+			rest_end(c->t, at - 1, before);
 			*recycled = !is_over;
-			return port;
+			return r.port;
 		}
 		before = at;
 		at = c->t->links[at - 1].later;
@@ -322,32 +327,61 @@ static uint16_t choose_resting(struct choice *c, bool *recycled)
 	return 0;
 }
 
-uint16_t table_port_take(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s,
-			 bool *recycled)
+static const struct rest_list *list_of_range(const struct choice *c, uint32_t i)
+{
+	const struct block *b = block_of(c->t, c->rq->ext, c->rq->ranges[i].first);
+
+	return b != NULL ? &b->rests : &c->map->rests;
+}
+
+/* A range is a block of its own then, and each has a list: the one whose first rest is the oldest comes first. */
+static uint16_t choose_resting(struct choice *c, bool *recycled)
+{
+	uint32_t oldest = 0;
+	uint16_t port;
+
+	if (c->t->blocks_top == 0)
+		return choose_from(c, &c->map->rests, recycled);
+	for (uint32_t i = 1; i < c->rq->n_ranges; i++) {
+		uint32_t at = list_of_range(c, i)->oldest, least = list_of_range(c, oldest)->oldest;
+
+		if (at != 0 && (least == 0 || rest_age(c->t, at - 1, c->now_s) > rest_age(c->t, least - 1, c->now_s)))
+			oldest = i;
+	}
+	port = c->rq->n_ranges > 0 ? choose_from(c, list_of_range(c, oldest), recycled) : 0;
+	for (uint32_t i = 0; port == 0 && i < c->rq->n_ranges; i++)
+		port = choose_from(c, list_of_range(c, i), recycled);
+	return port;
+}
+
+bool port_prepare(struct table *t, const struct port_request *rq, uint32_t now_s)
+{
+	if (rq->class_ >= TABLE_CLASSES || !address_is_used(t, rq->ext))
+		return false;
+	t->now_s = now_s;
+	rest_expire(t, now_s, EXPIRE_BEFORE);
+	return address_is_used(t, rq->ext); /* unclaimed, and that may have been its last use */
+}
+
+uint16_t port_choose(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s, bool *recycled)
 {
 	struct choice c = {.t = t, .rq = rq, .random = random, .now_s = now_s};
 	uint16_t port;
 	uint32_t refused;
 
-	*recycled = false;
-	if (rq->class_ >= TABLE_CLASSES || !address_is_used(t, rq->ext))
-		return 0;
-	t->now_s = now_s;
-	rest_expire(t, now_s, EXPIRE_BEFORE);
-	if (!address_is_used(t, rq->ext)) /* unclaimed, and that was its last use */
-		return 0;
 	c.map = port_map(t, rq->class_, rq->ext);
 	if (rq->prefer != 0 && in_ranges(rq, rq->prefer) && try_port(&c, rq->prefer))
 		port = rq->prefer;
 	else
 		port = choose_by_preference(&c);
 	refused = c.refused;
-	if (port == 0)
-		port = choose_resting(&c, recycled);
+	if (port != 0)
+		port_occupy(t, rq->class_, rq->ext, port);
+	else
+		port = choose_resting(&c, recycled); /* it stays marked as used, and so its block stays the host's */
 	while (refused > 0)
 		port_clear(c.map, c.refusal[--refused]);
 	if (port != 0) {
-		port_occupy(t, rq->class_, rq->ext, port);
 		t->pending++;
 		/* A port that was free has no mapping, so nobody need look. */
 		index_note_missed(&t->index[IX_EXTERNAL], mapping_key_external(t, rq->class_, rq->ext, port));
@@ -355,7 +389,15 @@ uint16_t table_port_take(struct table *t, const struct port_request *rq, uint64_
 	return port;
 }
 
-void table_port_prefetch(const struct table *t, const struct port_request *rq, uint64_t random)
+uint16_t table_port_take(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s,
+			 bool *recycled)
+{
+	*recycled = false;
+	return port_prepare(t, rq, now_s) ? port_choose(t, rq, random, now_s, recycled) : 0;
+}
+
+/* A hint for the port that this choice will most likely begin with. */
+void port_prefetch(const struct table *t, const struct port_request *rq, uint64_t random)
 {
 	const struct demand d = first_demand(rq);
 	uint32_t n = width(&d);

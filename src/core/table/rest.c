@@ -38,7 +38,7 @@ struct rest rest_get(const struct table *t, uint32_t i)
 	};
 }
 
-static uint32_t age(const struct table *t, uint32_t i, uint32_t now_s)
+uint32_t rest_age(const struct table *t, uint32_t i, uint32_t now_s)
 {
 	uint32_t a = (now_s - rest_get(t, i).since_s) & ((1u << REST_TIME_BITS) - 1);
 
@@ -47,7 +47,33 @@ static uint32_t age(const struct table *t, uint32_t i, uint32_t now_s)
 
 bool rest_is_over(const struct table *t, uint32_t i, uint32_t now_s)
 {
-	return age(t, i, now_s) > t->port_reuse_s;
+	return rest_age(t, i, now_s) > t->port_reuse_s;
+}
+
+struct rest_list *rest_list(struct table *t, const struct rest *r)
+{
+	struct block *b = block_of(t, r->ext, r->port);
+
+	return b != NULL ? &b->rests : &port_map(t, r->class_, r->ext)->rests;
+}
+
+static void append_to_list(struct table *t, uint32_t i, struct rest_list *l)
+{
+	t->links[i].later = 0;
+	if (l->newest == 0)
+		l->oldest = i + 1;
+	else
+		t->links[l->newest - 1].later = i + 1;
+	l->newest = i + 1;
+}
+
+void rest_relist(struct table *t)
+{
+	for (uint32_t i = t->rest_first; i != RESTS_END; i = t->links[i].next) {
+		struct rest r = rest_get(t, i);
+
+		append_to_list(t, i, rest_list(t, &r));
+	}
 }
 
 /* At the end of both lists. */
@@ -62,54 +88,65 @@ static void append(struct table *t, uint32_t i)
 	else
 		t->links[t->rest_last].next = i;
 	t->rest_last = i;
-	if (m->newest == 0)
-		m->oldest = i + 1;
-	else
-		t->links[m->newest - 1].later = i + 1;
-	m->newest = i + 1;
+	append_to_list(t, i, rest_list(t, &r));
 	m->resting[r.port / 64] |= port_bit(r.port);
 	m->n_resting++;
 }
 
-void rest_begin(struct table *t, const struct rest *r)
+uint32_t rest_slot(struct table *t)
 {
-	struct rest now = *r;
-	uint32_t i;
+	uint32_t i = slots_take(&t->rest_slots);
 
-	if (t->port_reuse_s == 0) {
-		port_free(t, r->class_, r->ext, r->port);
-		return;
-	}
-	i = slots_take(&t->rest_slots);
-	if (i == SLOTS_NONE) { /* as many rest as can: the oldest has rested longest */
+	if (i == SLOTS_NONE && t->rest_first != RESTS_END) { /* as many rest as can: the oldest has rested longest */
 		uint16_t ext = rest_get(t, t->rest_first).ext;
 
 		rest_cut(t, t->rest_first, 0);
 		address_settle(t, ext);
 		i = slots_take(&t->rest_slots);
 	}
-	record_top_raise(&t->header->rest_top, i + 1);
+	if (i != SLOTS_NONE)
+		record_top_raise(&t->header->rest_top, i + 1);
+	return i;
+}
+
+void rest_begin(struct table *t, const struct rest *r)
+{
+	struct rest now = *r;
+	uint32_t i = t->port_reuse_s == 0 ? SLOTS_NONE : rest_slot(t);
+
+	if (i == SLOTS_NONE) {
+		port_free(t, r->class_, r->ext, r->port);
+		return;
+	}
 	now.since_s &= (1u << REST_TIME_BITS) - 1;
 	__atomic_store_n(&t->rests[i], pack(&now), __ATOMIC_RELEASE);
 	append(t, i);
 }
 
-void rest_cut(struct table *t, uint32_t i, uint32_t before)
+void rest_end(struct table *t, uint32_t i, uint32_t before)
 {
 	struct rest r = rest_get(t, i);
 	struct port_map *m = port_map(t, r.class_, r.ext);
+	struct rest_list *list = rest_list(t, &r);
 	struct rest_link *l = &t->links[i];
 
 	*(l->prev == RESTS_END ? &t->rest_first : &t->links[l->prev].next) = l->next;
 	*(l->next == RESTS_END ? &t->rest_last : &t->links[l->next].prev) = l->prev;
-	*(before == 0 ? &m->oldest : &t->links[before - 1].later) = l->later;
+	*(before == 0 ? &list->oldest : &t->links[before - 1].later) = l->later;
 	if (l->later == 0)
-		m->newest = before;
+		list->newest = before;
 	m->resting[r.port / 64] &= ~port_bit(r.port);
 	m->n_resting--;
 	t->rests[i] = 0;
 	slots_give(&t->rest_slots, i);
 	record_top_set(&t->header->rest_top, t->rest_slots.top);
+}
+
+void rest_cut(struct table *t, uint32_t i, uint32_t before)
+{
+	struct rest r = rest_get(t, i);
+
+	rest_end(t, i, before);
 	port_free(t, r.class_, r.ext, r.port);
 }
 
@@ -144,7 +181,7 @@ static uint32_t sort_pass(struct table *t, uint32_t first, uint32_t now_s, unsig
 	for (unsigned d = 0; d < RADIX; d++)
 		head[d] = RESTS_END;
 	for (uint32_t i = first; i != RESTS_END; i = t->links[i].next) {
-		unsigned d = age(t, i, now_s) >> shift & (RADIX - 1);
+		unsigned d = rest_age(t, i, now_s) >> shift & (RADIX - 1);
 
 		if (head[d] == RESTS_END)
 			head[d] = i;
@@ -177,6 +214,12 @@ uint32_t rest_restore(struct table *t, uint32_t now_s, uint32_t shift_s)
 	for (uint32_t i = top; i-- > 0;) {
 		struct rest r = rest_get(t, i);
 
+		if (block_record_is(t->rests[i])) {
+			t->rests[i] = block_record_shift(t->rests[i], shift_s);
+			slots_mark(&t->rest_slots, i);
+			t->block_records++;
+			continue;
+		}
 		if (!rest_is_valid(t, t->rests[i])) {
 			if (t->rests[i] != 0)
 				t->rests[i] = 0;
@@ -195,5 +238,5 @@ uint32_t rest_restore(struct table *t, uint32_t now_s, uint32_t shift_s)
 		next = t->links[i].next;
 		append(t, i);
 	}
-	return t->rest_slots.count;
+	return t->rest_slots.count - t->block_records;
 }

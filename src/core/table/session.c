@@ -89,8 +89,9 @@ static void count_in(struct table *t, uint32_t i, struct host *h, enum mapping_j
 	const struct session *s = &t->sessions[i];
 
 	/* The first session pairs the host with an outside address; a forward's leaves that to the first one
-	 * of another kind. */
-	if (h->sessions == 0 || ((joined == JOIN_NEW || session_class(s) == CLASS_OTHER) && h->ports == 0))
+	 * of another kind. Blocks hold it. */
+	if (h->blocks == 0 &&
+	    (h->sessions == 0 || ((joined == JOIN_NEW || session_class(s) == CLASS_OTHER) && h->ports == 0)))
 		h->ext = s->ext;
 	h->sessions++;
 	h->embryos += session_is_embryo(t, i);

@@ -34,7 +34,7 @@ enum {
 struct layout {
 	uint64_t addresses, sessions, cold, rests, origins, origin_ids, records_end;
 	uint64_t buckets[IX_COUNT], session_slots, group_slots, peer_slots, host_slots, address_slots, rest_slots;
-	uint64_t origin_uses, groups, peers, hosts, links, uses, ports, scratch_end;
+	uint64_t origin_uses, groups, peers, hosts, links, uses, ports, blocks, scratch_end;
 };
 
 static uint64_t carve(uint64_t *at, uint64_t count, size_t size, uint64_t align)
@@ -76,6 +76,12 @@ static uint32_t rests_for(uint32_t max_sessions)
 static uint32_t hosts_for(uint32_t max_sessions)
 {
 	return max_sessions + 1024 < TABLE_MAX_SESSIONS ? max_sessions + 1024 : TABLE_MAX_SESSIONS;
+}
+
+/* Enough for 256 of each address, and for the smallest ones where there are few addresses. */
+static uint32_t blocks_for(uint32_t max_addresses)
+{
+	return max_addresses * 256 + 4 * CUT_BLOCKS_MAX;
 }
 
 static uint32_t index_capacity(int ix, uint32_t max_sessions, uint32_t max_addresses)
@@ -120,6 +126,7 @@ static void plan_scratch(struct layout *l, uint32_t max_sessions, uint32_t max_a
 	l->links = carve(&at, rests_for(max_sessions), sizeof(struct rest_link), 64);
 	l->uses = carve(&at, max_addresses, sizeof(struct address_use), 64);
 	l->ports = carve(&at, (uint64_t)max_addresses * TABLE_CLASSES, sizeof(struct port_map), 64);
+	l->blocks = carve(&at, blocks_for(max_addresses), sizeof(struct block), 64);
 	l->scratch_end = carve(&at, 0, 1, TABLE_PAGE);
 }
 
@@ -262,6 +269,7 @@ bool table_lay_out(struct table *t, const struct table_memory *m)
 	t->max_rests = rests_for(t->max_sessions);
 	t->max_hosts = hosts_for(t->max_sessions);
 	t->max_origins = origins_for(t->max_sessions);
+	t->max_blocks = blocks_for(t->max_addresses);
 	plan_records(&l, t->max_sessions, t->max_addresses);
 	plan_scratch(&l, t->max_sessions, t->max_addresses);
 	if (m->records_len < l.records_end || m->scratch_len < l.scratch_end ||
@@ -281,6 +289,7 @@ bool table_lay_out(struct table *t, const struct table_memory *m)
 	t->links = (struct rest_link *)(void *)(scratch + l.links);
 	t->uses = (struct address_use *)(void *)(scratch + l.uses);
 	t->ports = (struct port_map *)(void *)(scratch + l.ports);
+	t->blocks = (struct block *)(void *)(scratch + l.blocks);
 	t->rest_first = t->rest_last = RESTS_END;
 	t->unneeded_first = t->unneeded_last = ORIGINS_END;
 	t->counters = t->own_counters;
@@ -382,6 +391,7 @@ void table_usage(const struct table *t, struct table_usage *u)
 			   (uint64_t)t->host_slots.peak * sizeof(struct host) +
 			   (uint64_t)t->rest_slots.peak * sizeof(struct rest_link) +
 			   (uint64_t)t->address_slots.peak * sizeof(struct address_use) +
+			   (uint64_t)t->blocks_top * sizeof(struct block) +
 			   ((uint64_t)t->session_slots.peak + t->group_slots.peak + t->peer_slots.peak +
 			    t->host_slots.peak + t->rest_slots.peak) /
 				   8;
@@ -392,7 +402,7 @@ void table_usage(const struct table *t, struct table_usage *u)
 	u->sessions = t->session_slots.count;
 	u->mappings = t->mappings;
 	u->hosts = t->host_slots.count;
-	u->resting = t->rest_slots.count;
+	u->resting = t->rest_slots.count - t->block_records;
 	u->longest_probe = stashed > 0 ? 3 : 2;
 	u->long_probes = t->long_probes;
 	u->origins = t->index[IX_ORIGIN].count;

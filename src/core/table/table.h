@@ -22,6 +22,7 @@
 
 #include "core/base/event.h"
 #include "core/packet/packet.h"
+#include "core/policy/allocation.h"
 #include "core/policy/policy.h"
 
 /* Of the records, see docs/restart.md. table_attach() converts those of the layouts from TABLE_LAYOUT_OLDEST on. */
@@ -306,6 +307,8 @@ uint32_t table_mapping_count(const struct table *t);
 
 struct port_request {
 	uint16_t ext;
+	uint32_t host;			/* inside address; table_port_allot() looks at it, and at blocks_max */
+	uint32_t blocks_max;		/* the host may be given blocks up to that number */
 	uint8_t class_;			/* CLASS_TCP, CLASS_UDP, CLASS_ICMP (query ids) */
 	const struct nat_range *ranges; /* ascending, disjoint */
 	uint32_t n_ranges;
@@ -328,11 +331,42 @@ enum { TABLE_PORT_ASKS = 64 };
  * *recycled is set when it was resting. For ICMP 0 is a valid id: it is never chosen. */
 uint16_t table_port_take(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s,
 			 bool *recycled);
-/* A hint: asks for the memory that the same call of table_port_take(), and the opening after it, will most likely read. */
+/* The same where ports are handed out as table_set_allocation() says: with blocks, a port of the host's own ones, or of one more
+ * block (`ranges` is not looked at then). NAT_PASS and *port, or DROP_NO_PORT, DROP_HOST_BLOCKS, DROP_HOST_SHARE. A host that has a
+ * record only, see table_host(). */
+enum nat_reason table_port_allot(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s,
+				 uint16_t *port, bool *recycled);
+/* A hint: asks for the memory that the same call of table_port_allot(), and the opening after it, will most likely read. */
 void table_port_prefetch(const struct table *t, const struct port_request *rq, uint64_t random);
 /* Gives back a port taken for a mapping that was not opened after all. No rest. */
 void table_port_release(struct table *t, enum nat_class c, uint16_t ext, uint16_t port);
 bool table_port_used(const struct table *t, enum nat_class c, uint16_t ext, uint16_t port); /* mapped or resting */
+
+/* ---- blocks of ports ---- */
+
+/* How ports are handed out from now on; `a` is borrowed until the next call. `cut_of` says which cut an address has. Where that
+ * differs from before, blocks are laid out again: each is its owner's by arithmetic, or that of the first session found in it, or as
+ * the records say. Sessions of others stay in it; see table_port_fits(). Slow path only. */
+void table_set_allocation(struct table *t, const struct allocation *a,
+			  enum allocation_cut (*cut_of)(const void *ctx, uint32_t address), const void *ctx);
+/* Cuts an address that was added since. */
+void table_cut_address(struct table *t, uint16_t slot, enum allocation_cut cut);
+/* Is the session's port one that its host could have been given? */
+bool table_port_fits(const struct table *t, const struct session *s);
+
+struct block_view {
+	uint32_t host; /* inside address */
+	uint16_t ext;
+	struct nat_range ports;
+	uint32_t used; /* of all classes together; resting ones too */
+	uint32_t since_s;
+	bool is_fixed; /* its host's by arithmetic */
+};
+/* The next block in use that has a host: start with *cursor 0. False: at the end *cursor is 0 again, otherwise call again. Looks
+ * at `budget` blocks at most. */
+bool table_block_next(const struct table *t, uint32_t *cursor, uint32_t budget, struct block_view *v);
+/* The block that holds this port, if a host has it. */
+bool table_block_at(const struct table *t, uint16_t slot, uint16_t port, struct block_view *v);
 
 /* ---- inside hosts ---- */
 
@@ -341,14 +375,16 @@ struct host {
 	uint32_t sessions;
 	uint32_t embryos; /* sessions never answered */
 	uint32_t ports;	  /* mappings with a port of the pool */
-	uint16_t ext;	  /* paired outside address slot; valid while sessions > 0 */
+	uint16_t ext;	  /* paired outside address slot; valid while sessions or blocks > 0 */
 	uint16_t spare;
 	uint32_t rate_ms; /* token bucket for new sessions: see open.c */
 	uint32_t rate_tokens;
+	uint32_t blocks;      /* that it was given, the fixed one not counted */
+	uint32_t first_block; /* the table's */
 };
 
 /* The host's record, made if `create` and room; NULL otherwise. A record made lives until the next table_sweep() that finds it
- * without sessions; valid until the next table call. */
+ * without sessions and blocks; valid until the next table call. */
 struct host *table_host(struct table *t, uint32_t address, bool create);
 uint32_t table_host_count(const struct table *t);
 uint32_t table_embryo_count(const struct table *t);

@@ -327,34 +327,116 @@ static const char *check_ports(const struct table *t, struct sums *sums)
 	}
 	if (sums->address != 0)
 		return "sessions of an address miscounted";
-	if (resting != t->rest_slots.count)
+	if (resting != t->rest_slots.count - t->block_records)
 		return "count of resting ports";
 	return used == t->mappings + resting + t->pending ? NULL : "used ports that nothing uses";
 }
 
-/* The rests of each address and class, by their own lists. */
+static const char *check_rest_list(const struct table *t, const struct rest_list *l, uint32_t *n)
+{
+	uint32_t last = 0;
+
+	for (uint32_t at = l->oldest; at != 0 && *n <= t->rest_slots.count; at = t->links[at - 1].later) {
+		struct rest r = rest_get(t, at - 1);
+		const struct block *b = block_of(t, r.ext, r.port);
+
+		if (l != (b != NULL ? &b->rests : &port_map(t, r.class_, r.ext)->rests))
+			return "rest in another's list";
+		last = at;
+		++*n;
+	}
+	return last == l->newest ? NULL : "end of a list of resting ports";
+}
+
+/* The rests of each address and class, or block, by their own lists. */
 static const char *check_rest_lists(const struct table *t)
 {
 	uint32_t n = 0, top = t->address_slots.top;
+	const char *wrong = NULL;
 
-	for (uint32_t i = 0; i < top * TABLE_CLASSES; i++) {
-		const struct port_map *m = &t->ports[i];
-		uint32_t last = 0;
-
-		if ((t->uses[i / TABLE_CLASSES].touched >> i % TABLE_CLASSES & 1) == 0)
-			continue;
-		for (uint32_t at = m->oldest; at != 0 && n <= t->rest_slots.count; at = t->links[at - 1].later) {
-			struct rest r = rest_get(t, at - 1);
-
-			if (port_map(t, r.class_, r.ext) != m)
-				return "rest in another's list";
-			last = at;
-			n++;
-		}
-		if (last != m->newest)
-			return "end of a list of resting ports";
+	for (uint32_t i = 0; i < top * TABLE_CLASSES && wrong == NULL; i++) {
+		if (t->uses[i / TABLE_CLASSES].touched >> i % TABLE_CLASSES & 1)
+			wrong = check_rest_list(t, &t->ports[i].rests, &n);
 	}
-	return n == t->rest_slots.count ? NULL : "resting ports out of the lists of their addresses";
+	for (uint32_t i = 0; i < t->blocks_top && wrong == NULL; i++) {
+		if (t->uses[t->blocks[i].ext].n_blocks > 0)
+			wrong = check_rest_list(t, &t->blocks[i].rests, &n);
+	}
+	if (wrong != NULL)
+		return wrong;
+	return n == t->rest_slots.count - t->block_records ? NULL : "resting ports out of the lists of their addresses";
+}
+
+/* What is used of each block, who has it, and that its host leads to it. */
+static const char *check_block(const struct table *t, const struct block *b, uint32_t *free_blocks, uint32_t *linked)
+{
+	struct nat_range ports = block_ports(t, b);
+	uint32_t used = 0;
+
+	for (uint32_t port = ports.first; port <= ports.last; port++) {
+		for (unsigned c = 0; c < TABLE_CLASSES; c++)
+			used += (t->uses[b->ext].touched >> c & 1) &&
+				port_is_used(port_map(t, c, b->ext), (uint16_t)port);
+	}
+	if (used != b->used)
+		return "used ports of a block miscounted";
+	if (block_is_fixed(t, b))
+		return b->host == 0 ? NULL : "fixed block that was given";
+	*free_blocks += b->used == 0 && b->host == 0;
+	*linked += b->host != 0;
+	if (b->host != 0 && b->used == 0)
+		return "block that should have come back";
+	if (b->record != 0 && (b->host == 0 || !block_record_is(t->rests[b->record - 1])))
+		return "record of a block";
+	return NULL;
+}
+
+static const char *check_host_blocks(const struct table *t, uint32_t *linked)
+{
+	uint32_t top = t->host_slots.top;
+
+	for (uint32_t i = slots_next(&t->host_slots, 0, top); i < top; i = slots_next(&t->host_slots, i + 1, top)) {
+		const struct host *h = &t->hosts[i];
+		uint32_t n = 0, before = 0;
+
+		for (uint32_t at = h->first_block; at != 0; at = t->blocks[at - 1].next, n++) {
+			if (at <= before || at > t->blocks_top || t->blocks[at - 1].host != h->address)
+				return "list of a host's blocks";
+			before = at;
+		}
+		if (n != h->blocks)
+			return "blocks of a host miscounted";
+		*linked -= n;
+	}
+	return NULL;
+}
+
+static const char *check_blocks(const struct table *t)
+{
+	uint32_t linked = 0, top = t->address_slots.top, records = 0;
+	const char *wrong = NULL;
+
+	for (uint32_t i = slots_next(&t->address_slots, 0, top); i < top;
+	     i = slots_next(&t->address_slots, i + 1, top)) {
+		const struct address_use *u = &t->uses[i];
+		uint32_t free_blocks = 0;
+
+		for (uint32_t k = 0; k < u->n_blocks && wrong == NULL; k++)
+			wrong = check_block(t, &t->blocks[u->first_block + k], &free_blocks, &linked);
+		if (wrong != NULL)
+			return wrong;
+		if (free_blocks != u->free_blocks)
+			return "free blocks of an address miscounted";
+	}
+	for (uint32_t i = slots_next(&t->rest_slots, 0, t->rest_slots.top); i < t->rest_slots.top;
+	     i = slots_next(&t->rest_slots, i + 1, t->rest_slots.top))
+		records += block_record_is(t->rests[i]);
+	if (records != t->block_records)
+		return "records of blocks miscounted";
+	wrong = check_host_blocks(t, &linked);
+	if (wrong == NULL && linked != 0)
+		wrong = "block that its host does not lead to";
+	return wrong;
 }
 
 static const char *check_rests(const struct table *t)
@@ -364,7 +446,8 @@ static const char *check_rests(const struct table *t)
 	for (uint32_t i = t->rest_first; i != RESTS_END; prev = i, i = t->links[i].next, n++) {
 		struct rest r = rest_get(t, i);
 
-		if (n >= t->rest_slots.count || !slots_used(&t->rest_slots, i) || t->links[i].prev != prev)
+		if (n >= t->rest_slots.count - t->block_records || !slots_used(&t->rest_slots, i) ||
+		    t->links[i].prev != prev)
 			return "list of resting ports";
 		if (r.class_ >= TABLE_CLASSES || !address_is_used(t, r.ext) ||
 		    !port_is_resting(port_map(t, r.class_, r.ext), r.port))
@@ -372,7 +455,7 @@ static const char *check_rests(const struct table *t)
 	}
 	if ((uint32_t)t->header->rest_top < t->rest_slots.top)
 		return "rests above the saved top";
-	if (n != t->rest_slots.count || prev != t->rest_last)
+	if (n != t->rest_slots.count - t->block_records || prev != t->rest_last)
 		return "resting ports out of their list";
 	return check_rest_lists(t);
 }
@@ -411,6 +494,8 @@ const char *table_check(const struct table *t)
 		wrong = check_hosts(t, &sums);
 	if (wrong == NULL)
 		wrong = check_ports(t, &sums);
+	if (wrong == NULL)
+		wrong = check_blocks(t);
 	if (wrong == NULL)
 		wrong = check_origins(t, &sums);
 	return wrong == NULL ? check_rests(t) : wrong;

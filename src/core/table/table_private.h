@@ -13,6 +13,9 @@
  *   mapping.c       mappings, and which remote addresses they have sessions with
  *   port.c          use of ports, choice of a free one
  *   rest.c          ports that rest after use
+ *   block.c         blocks of ports: who has them, what of them is in use
+ *   block_record.c  their records
+ *   allot.c         which ports a host may draw from; allot_block.c, allot_fixed.c
  *   origin.c        what made a session
  *   host.c          inside hosts
  *   address.c       outside addresses
@@ -24,7 +27,7 @@
  *   4096   struct address_slot [max_addresses]
  *          struct session      [max_sessions]     64 bytes each
  *          struct session_cold [max_sessions]      8 bytes each, with the session's check
- *          uint64_t rests      [max_rests]         8 bytes each, see rest.c
+ *          uint64_t rests      [max_rests]         8 bytes each, see rest.c and block_record.c
  *          struct origin_record [max_origins]    128 bytes each, see origin.c
  *          uint32_t origin ids [max_sessions]      4 bytes each
  *
@@ -37,6 +40,7 @@
 #define NATD_CORE_TABLE_PRIVATE_H
 
 #include "core/base/hash.h"
+#include "core/policy/allocation.h"
 #include "index.h"
 #include "record.h"
 #include "slots.h"
@@ -103,7 +107,7 @@ struct peer {
 
 struct rest_link {
 	uint32_t next, prev; /* by time, all; RESTS_END */
-	uint32_t later;	     /* by time, of the same address and class */
+	uint32_t later;	     /* by time, of the same struct rest_list, +1; of a block's first record: its second, +1 */
 };
 #define RESTS_END UINT32_MAX
 
@@ -115,20 +119,39 @@ struct origin_use {
 
 enum { PORT_WORDS = 65536 / 64, PORT_BLOCK = 512, PORT_BLOCKS = 65536 / PORT_BLOCK };
 
+struct rest_list { /* by time; rests, +1; 0: none */
+	uint32_t oldest, newest;
+};
+
+/* A block of ports of one address, for all classes. A free one is all zero but for its place. */
+struct block {
+	uint32_t host; /* inside address; 0: none */
+	uint32_t since_s;
+	uint32_t used;	 /* ports of it that are marked as used, of all classes */
+	uint32_t next;	 /* block of the same host, +1; ascending. Fixed ones are in no such list */
+	uint32_t record; /* slot of its first record, +1; 0: none */
+	struct rest_list rests;
+	uint16_t ext, number;
+};
+_Static_assert(sizeof(struct block) == 32, "two a cache line");
+
 /* Ports of one address and class. */
 struct port_map {
 	uint64_t used[PORT_WORDS];	/* mapped, taken for a mapping to come, or resting */
 	uint16_t taken[PORT_BLOCKS][2]; /* used ones of each block: even, odd */
 	uint64_t resting[PORT_WORDS];	/* a subset of used; pages that stay untouched while nothing rests */
-	uint32_t oldest, newest;	/* rests, +1; 0: none */
+	struct rest_list rests;		/* of the ports that are in no block */
 	uint32_t n_resting;
 } __attribute__((aligned(64)));
 
 struct address_use {
 	uint32_t sessions; /* of any kind */
 	uint32_t used[TABLE_CLASSES];
-	uint8_t touched; /* bit c: the port map of class c may not be all zero pages */
-	uint8_t claimed; /* added since attach and not removed */
+	uint8_t touched;		/* bit c: the port map of class c may not be all zero pages */
+	uint8_t claimed;		/* added since attach and not removed */
+	uint8_t cut;			/* enum allocation_cut */
+	uint32_t first_block, n_blocks; /* n_blocks 0: not cut */
+	uint32_t free_blocks;		/* that may be given to any host */
 };
 
 enum table_index { IX_OUT, IX_IN, IX_INTERNAL, IX_EXTERNAL, IX_PEER, IX_HOST, IX_ADDRESS, IX_ORIGIN, IX_COUNT };
@@ -140,7 +163,7 @@ struct table {
 	uint32_t port_reuse_s;
 	uint32_t now_s;			/* latest time told */
 	uint32_t key_address, key_port; /* masks: which remote fields an internal key has */
-	uint32_t max_sessions, max_addresses, max_rests, max_hosts, max_origins;
+	uint32_t max_sessions, max_addresses, max_rests, max_hosts, max_origins, max_blocks;
 
 	struct table_header *header;
 	struct address_slot *addresses;
@@ -157,7 +180,12 @@ struct table {
 	struct host *recent_host; /* NULL, or one in use: see host.c */
 	struct rest_link *links;
 	struct address_use *uses;
-	struct port_map *ports; /* [max_addresses][TABLE_CLASSES] */
+	struct port_map *ports;		     /* [max_addresses][TABLE_CLASSES] */
+	const struct allocation *allocation; /* NULL before the first table_set_allocation() */
+	struct block *blocks;
+	uint32_t blocks_top;	/* blocks that are laid out; 0: ports come one by one */
+	uint32_t block_records; /* entries of `rests` that are no rests */
+	uint32_t cut_record;	/* slot of the one that says by which cut, +1 */
 	struct slots session_slots, group_slots, peer_slots, host_slots, address_slots, rest_slots;
 
 	uint32_t mappings;
@@ -347,6 +375,49 @@ uint64_t mapping_hash_internal(const struct table *t, uint32_t ref);
 uint64_t mapping_hash_external(const struct table *t, uint32_t ref);
 uint64_t mapping_hash_peer(const struct table *t, uint32_t ref);
 
+/* ---- block.c ---- */
+
+static inline bool block_is_fixed(const struct table *t, const struct block *b)
+{
+	return b->number < t->allocation->fixed;
+}
+
+/* The block that holds this port, or NULL. */
+static inline struct block *block_of(const struct table *t, uint16_t ext, uint16_t port)
+{
+	const struct address_use *u = &t->uses[ext];
+	int32_t number;
+
+	if (t->blocks_top == 0 || u->n_blocks == 0)
+		return NULL;
+	number = cut_number(&t->allocation->cut[u->cut], port);
+	return number < 0 ? NULL : &t->blocks[u->first_block + (uint32_t)number];
+}
+
+struct nat_range block_ports(const struct table *t, const struct block *b);
+/* One port more or less in use. The last one gives the block back. */
+void block_count_used(struct table *t, uint16_t ext, uint16_t port);
+void block_count_free(struct table *t, uint16_t ext, uint16_t port);
+/* A free block of the address, drawn at random, is the host's from now on; NULL: there is none. */
+struct block *block_give(struct table *t, struct host *h, uint16_t ext, uint64_t *random);
+/* Gives back a block that no port is used of. */
+void block_release(struct table *t, struct block *b);
+void block_link(struct table *t, struct host *h, struct block *b);
+
+/* ---- block_record.c ---- */
+
+/* Saves who has the block. */
+void block_record_write(struct table *t, struct block *b);
+void block_record_clear(struct table *t, struct block *b);
+/* Takes up the records found at attach, by the blocks as they are laid out now, and writes those that are missing. */
+void block_records_restore(struct table *t);
+/* Were the records made by the same cut? */
+bool block_records_fit(const struct table *t);
+void block_records_clear(struct table *t);
+/* At attach: is this entry of `rests` a record of these, and which times has it? */
+bool block_record_is(uint64_t word);
+uint64_t block_record_shift(uint64_t word, uint32_t by_s);
+
 /* ---- port.c, rest.c ---- */
 
 static inline struct port_map *port_map(const struct table *t, unsigned class_, uint16_t ext)
@@ -376,6 +447,12 @@ void port_clear(struct port_map *m, uint16_t port);
 void port_occupy(struct table *t, unsigned class_, uint16_t ext, uint16_t port);
 void port_free(struct table *t, unsigned class_, uint16_t ext, uint16_t port);
 
+/* A port as table_port_take() chooses it, without ending what rests before. */
+uint16_t port_choose(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s, bool *recycled);
+void port_prefetch(const struct table *t, const struct port_request *rq, uint64_t random);
+/* Ends what rests, within a small budget. False: the address is none any more. */
+bool port_prepare(struct table *t, const struct port_request *rq, uint32_t now_s);
+
 struct rest {
 	uint32_t since_s; /* modulo 2^29 */
 	uint16_t port, ext;
@@ -384,9 +461,16 @@ struct rest {
 
 /* The used port starts its rest; or is free at once where there is no rest. */
 void rest_begin(struct table *t, const struct rest *r);
-/* Ends a rest: its port is free. `before`: the rest before it in the list of its address and class, +1; 0: none. */
+/* Ends a rest; its port stays marked as used. `before`: the rest before it in its struct rest_list, +1; 0: none. */
+void rest_end(struct table *t, uint32_t i, uint32_t before);
+/* The same, and the port is free. */
 void rest_cut(struct table *t, uint32_t i, uint32_t before);
 struct rest rest_get(const struct table *t, uint32_t i);
+struct rest_list *rest_list(struct table *t, const struct rest *r); /* the one that it belongs to */
+void rest_relist(struct table *t); /* after blocks were laid out anew: builds all of these lists */
+/* A free slot in `rests`, if need be that of the oldest rest; SLOTS_NONE: only records of blocks are there. */
+uint32_t rest_slot(struct table *t);
+uint32_t rest_age(const struct table *t, uint32_t i, uint32_t now_s);
 bool rest_is_over(const struct table *t, uint32_t i, uint32_t now_s);
 void rest_expire(struct table *t, uint32_t now_s, uint32_t budget);
 /* From the records, with their times shifted; how many. */

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Which port an inside host gets.
+ *
+ * Theory of operation. Where ports come one by one, that is a choice from the ranges of the address. Otherwise it is the same
+ * choice, at random (RFC 6056), from those parts of them that are the host's: its blocks. If none of their ports is free, the
+ * host is given one more block, as far as its limits go; after that a port of its own comes out of quarantine early, under the
+ * conditions of RFC 6888 REQ-8. So one function chooses ports, and a kind of allocation says from which: allot_private.h.
+ */
+#include "allot_private.h"
+
+#include <assert.h>
+
+enum { KEPT_PART = 8 };
+
+static const struct allot_kind *kind_of(const struct table *t)
+{
+	static const struct allot_kind *const kinds[] = {
+		[ALLOCATION_PORT] = NULL,
+		[ALLOCATION_BLOCK] = &allot_block,
+		[ALLOCATION_DETERMINISTIC] = &allot_fixed,
+	};
+
+	return t->blocks_top > 0 ? kinds[t->allocation->kind] : NULL;
+}
+
+uint32_t allot_given(const struct table *t, const struct port_request *rq, struct nat_range *out, uint32_t n)
+{
+	const struct host *h = host_find(t, rq->host);
+	uint32_t at = h != NULL ? h->first_block : 0;
+
+	for (; at != 0 && n < ALLOT_RANGES; at = t->blocks[at - 1].next) {
+		if (t->blocks[at - 1].ext == rq->ext)
+			out[n++] = block_ports(t, &t->blocks[at - 1]);
+	}
+	return n;
+}
+
+enum nat_reason allot_fair(const struct table *t, const struct port_request *rq, const struct host *h)
+{
+	const struct address_use *u = &t->uses[rq->ext];
+	uint32_t total = u->n_blocks - t->allocation->fixed;
+
+	if (h->blocks == 0 || t->host_slots.count < 2 || u->free_blocks == 0)
+		return NAT_PASS;
+	return u->free_blocks <= total / KEPT_PART && h->blocks >= u->free_blocks ? DROP_HOST_SHARE : NAT_PASS;
+}
+
+/* A port of one more block. */
+static enum nat_reason grow(struct table *t, const struct allot_kind *kind, const struct port_request *rq,
+			    uint64_t random, uint32_t now_s, uint16_t *port)
+{
+	struct host *h = host_find(t, rq->host);
+	struct port_request one = *rq;
+	struct nat_range range;
+	struct block *b;
+	bool recycled = false;
+	enum nat_reason why = h == NULL ? DROP_TABLE : kind->may_grow(t, rq, h);
+
+	if (why != NAT_PASS)
+		return why;
+	b = block_give(t, h, rq->ext, &random);
+	if (b == NULL)
+		return DROP_NO_PORT;
+	range = block_ports(t, b);
+	one.ranges = &range;
+	one.n_ranges = 1;
+	*port = port_choose(t, &one, random, now_s, &recycled);
+	if (*port != 0)
+		return NAT_PASS;
+	if (b->used == 0) /* each of its ports is a forward's, or the host's own */
+		block_release(t, b);
+	return DROP_NO_PORT;
+}
+
+enum nat_reason table_port_allot(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s,
+				 uint16_t *port, bool *recycled)
+{
+	struct nat_range ranges[ALLOT_RANGES];
+	struct port_request own = *rq;
+	const struct allot_kind *kind;
+	enum nat_reason why = DROP_NO_PORT;
+
+	*recycled = false;
+	*port = 0;
+	if (!port_prepare(t, rq, now_s))
+		return DROP_NO_PORT;
+	kind = kind_of(t);
+	if (kind == NULL) {
+		*port = port_choose(t, rq, random, now_s, recycled);
+		return *port != 0 ? NAT_PASS : DROP_NO_PORT;
+	}
+	own.ranges = ranges;
+	own.n_ranges = kind->ranges(t, rq, ranges);
+	own.may_recycle = false;
+	if (own.n_ranges > 0)
+		*port = port_choose(t, &own, random, now_s, recycled);
+	if (*port == 0)
+		why = grow(t, kind, rq, random, now_s, port);
+	if (*port == 0 && rq->may_recycle && own.n_ranges > 0) {
+		own.may_recycle = true;
+		*port = port_choose(t, &own, random, now_s, recycled);
+	}
+	return *port != 0 ? NAT_PASS : why;
+}
+
+void table_port_prefetch(const struct table *t, const struct port_request *rq, uint64_t random)
+{
+	const struct allot_kind *kind = kind_of(t);
+	struct nat_range ranges[ALLOT_RANGES];
+	struct port_request own = *rq;
+
+	if (rq->class_ >= TABLE_CLASSES || !address_is_used(t, rq->ext))
+		return;
+	if (kind != NULL) {
+		own.ranges = ranges;
+		own.n_ranges = kind->ranges(t, rq, ranges);
+	}
+	port_prefetch(t, &own, random);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: ISC */
+/* Deterministic allocation (RFC 7422): a host has one block by arithmetic, and perhaps some of the overflow. */
+#include "allot_private.h"
+
+static uint32_t ranges(const struct table *t, const struct port_request *rq, struct nat_range out[ALLOT_RANGES])
+{
+	const struct address_use *u = &t->uses[rq->ext];
+	uint32_t outside, number, n = 0;
+
+	if (u->n_blocks > 0 && allocation_share(t->allocation, rq->host, &outside, &number) &&
+	    outside == t->addresses[rq->ext].address)
+		out[n++] = cut_block(&t->allocation->cut[u->cut], number);
+	return allot_given(t, rq, out, n);
+}
+
+static enum nat_reason may_grow(const struct table *t, const struct port_request *rq, const struct host *h)
+{
+	return h->blocks >= rq->blocks_max ? DROP_HOST_BLOCKS : allot_fair(t, rq, h);
+}
+
+const struct allot_kind allot_fixed = {ranges, may_grow};

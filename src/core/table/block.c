@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Blocks of ports: who has each, and how much of it is in use.
+ *
+ * Theory of operation. Each address that is cut has its blocks side by side, in the order of their numbers; a port leads to
+ * its block by arithmetic. A block counts the ports of it that are marked as used (mapped, taken for a mapping to come, in
+ * quarantine), all classes together: so it comes back by itself when its last port has left quarantine. A host's record leads
+ * to its blocks, and lives as long as it has any. Fixed blocks belong to a host by arithmetic (allocation.h): nothing is
+ * written down about them but their use.
+ *
+ * When the cuts change, all of this is built again, from the port maps, the sessions and the records of blocks
+ * (block_record.c). A block in use whose owner nothing tells is no host's, until the last port of it is free.
+ */
+#include "table_private.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { PROBES = 8, UNIT = 64 /* bits of a word of a port map */ };
+
+struct nat_range block_ports(const struct table *t, const struct block *b)
+{
+	return cut_block(&t->allocation->cut[t->uses[b->ext].cut], b->number);
+}
+
+static uint32_t owner(const struct table *t, const struct block *b)
+{
+	if (block_is_fixed(t, b))
+		return allocation_owner(t->allocation, t->addresses[b->ext].address, b->number);
+	return b->host;
+}
+
+static bool is_free(const struct block *b)
+{
+	return b->host == 0 && b->used == 0;
+}
+
+static uint32_t index_of(const struct table *t, const struct block *b)
+{
+	return (uint32_t)(b - t->blocks);
+}
+
+/* ---- given and given back ---- */
+
+static void record_event(struct table *t, const struct block *b, enum event_type type)
+{
+	struct event *e = event_is_wanted(&t->events, type) ? event_claim(&t->events, type) : NULL;
+	struct nat_range ports = block_ports(t, b);
+
+	if (e == NULL)
+		return;
+	e->int_addr = b->host;
+	e->ext_addr = t->addresses[b->ext].address;
+	e->ext_port = ports.first;
+	e->rem_port = ports.last;
+	e->created_s = b->since_s;
+}
+
+/* Where the list of the host leads to this block, or would. */
+static uint32_t *place_in_list(struct table *t, struct host *h, uint32_t i)
+{
+	uint32_t *at = &h->first_block;
+
+	while (*at != 0 && *at - 1 < i)
+		at = &t->blocks[*at - 1].next;
+	return at;
+}
+
+void block_link(struct table *t, struct host *h, struct block *b)
+{
+	uint32_t i = index_of(t, b), *at = place_in_list(t, h, i);
+
+	assert(b->host == 0 && !block_is_fixed(t, b));
+	b->next = *at;
+	*at = i + 1;
+	b->host = h->address;
+	h->blocks++;
+	if (h->sessions == 0)
+		h->ext = b->ext;
+}
+
+static void unlink_block(struct table *t, struct block *b)
+{
+	struct host *h = host_find(t, b->host);
+	uint32_t *at;
+
+	assert(h != NULL && h->blocks > 0);
+	at = place_in_list(t, h, index_of(t, b));
+	assert(*at == index_of(t, b) + 1);
+	*at = b->next;
+	h->blocks--;
+	b->next = 0;
+	b->host = 0;
+}
+
+/* Each free one is equally likely. */
+static struct block *draw_free(struct table *t, uint16_t ext, uint64_t *random)
+{
+	const struct address_use *u = &t->uses[ext];
+	struct block *all = &t->blocks[u->first_block];
+	uint32_t fixed = t->allocation->fixed, n = u->n_blocks - fixed, rank;
+
+	for (int i = 0; i < PROBES; i++) {
+		*random = hash_mix(*random);
+		rank = fixed + (uint32_t)((*random >> 32) * n >> 32);
+		if (is_free(&all[rank]))
+			return &all[rank];
+	}
+	rank = (uint32_t)((*random & UINT32_MAX) * u->free_blocks >> 32);
+	for (uint32_t i = fixed; i < u->n_blocks; i++) {
+		if (is_free(&all[i]) && rank-- == 0)
+			return &all[i];
+	}
+	assert(!"free blocks miscounted");
+	return NULL;
+}
+
+struct block *block_give(struct table *t, struct host *h, uint16_t ext, uint64_t *random)
+{
+	struct block *b;
+
+	if (t->uses[ext].n_blocks == 0 || t->uses[ext].free_blocks == 0)
+		return NULL;
+	b = draw_free(t, ext, random);
+	block_link(t, h, b);
+	h->ext = ext;
+	t->uses[ext].free_blocks--;
+	b->since_s = t->now_s;
+	block_record_write(t, b);
+	t->counters[COUNT_BLOCK_NEW]++;
+	record_event(t, b, EVENT_BLOCK_NEW);
+	return b;
+}
+
+void block_release(struct table *t, struct block *b)
+{
+	assert(b->used == 0);
+	if (block_is_fixed(t, b))
+		return;
+	t->uses[b->ext].free_blocks++;
+	if (b->host == 0)
+		return;
+	t->counters[COUNT_BLOCK_FREED]++;
+	record_event(t, b, EVENT_BLOCK_FREED);
+	block_record_clear(t, b);
+	unlink_block(t, b);
+}
+
+void block_count_used(struct table *t, uint16_t ext, uint16_t port)
+{
+	struct block *b = block_of(t, ext, port);
+
+	if (b == NULL)
+		return;
+	if (b->used++ == 0 && b->host == 0) { /* a fixed one, or a mapping that came back with the records */
+		b->since_s = t->now_s;
+		t->uses[ext].free_blocks -= !block_is_fixed(t, b);
+	}
+}
+
+void block_count_free(struct table *t, uint16_t ext, uint16_t port)
+{
+	struct block *b = block_of(t, ext, port);
+
+	if (b == NULL)
+		return;
+	assert(b->used > 0);
+	if (--b->used == 0)
+		block_release(t, b);
+}
+
+/* ---- building it again ---- */
+
+static void relist(struct table *t)
+{
+	for (uint32_t i = 0; i < t->address_slots.top * TABLE_CLASSES; i++) {
+		if (t->uses[i / TABLE_CLASSES].touched >> i % TABLE_CLASSES & 1)
+			t->ports[i].rests = (struct rest_list){0, 0};
+	}
+	for (uint32_t i = 0; i < t->blocks_top; i++)
+		t->blocks[i].rests = (struct rest_list){0, 0};
+	rest_relist(t);
+}
+
+static void forget_blocks(struct table *t)
+{
+	uint32_t top = t->host_slots.top;
+
+	for (uint32_t i = 0; i < t->blocks_top; i++) {
+		struct block *b = &t->blocks[i];
+
+		if (b->host == 0)
+			continue;
+		t->counters[COUNT_BLOCK_FREED]++;
+		record_event(t, b, EVENT_BLOCK_FREED);
+	}
+	memset(t->blocks, 0, t->blocks_top * sizeof(*t->blocks));
+	t->blocks_top = 0;
+	for (uint32_t i = 0; i < t->address_slots.top; i++)
+		t->uses[i].n_blocks = t->uses[i].free_blocks = 0;
+	for (uint32_t i = slots_next(&t->host_slots, 0, top); i < top; i = slots_next(&t->host_slots, i + 1, top))
+		t->hosts[i].blocks = t->hosts[i].first_block = 0;
+}
+
+static uint32_t used_in(const struct port_map *m, const struct nat_range *r)
+{
+	uint32_t n = 0;
+
+	for (uint32_t at = r->first; at <= r->last; at = (at | (UNIT - 1)) + 1) {
+		uint64_t bits = m->used[at / UNIT] & UINT64_MAX << at % UNIT;
+
+		if (r->last / UNIT == at / UNIT)
+			bits &= UINT64_MAX >> (UNIT - 1 - r->last % UNIT);
+		n += (uint32_t)__builtin_popcountll(bits);
+	}
+	return n;
+}
+
+static void count_used(struct table *t, struct block *b)
+{
+	struct nat_range ports = block_ports(t, b);
+
+	for (unsigned c = 0; c < TABLE_CLASSES; c++) {
+		if (t->uses[b->ext].touched >> c & 1)
+			b->used += used_in(port_map(t, c, b->ext), &ports);
+	}
+	b->since_s = t->now_s;
+	t->uses[b->ext].free_blocks += !block_is_fixed(t, b) && b->used == 0;
+}
+
+/* An address whose blocks have no room stays without any: it gives no ports. */
+static void lay_out(struct table *t, uint16_t ext, enum allocation_cut cut)
+{
+	struct address_use *u = &t->uses[ext];
+	uint32_t n = cut == CUT_NONE ? 0 : t->allocation->cut[cut].blocks;
+
+	u->cut = (uint8_t)cut;
+	u->n_blocks = u->free_blocks = 0;
+	if (n > t->max_blocks - t->blocks_top)
+		return;
+	u->first_block = t->blocks_top;
+	u->n_blocks = n;
+	t->blocks_top += n;
+	for (uint32_t i = 0; i < n; i++) {
+		struct block *b = &t->blocks[u->first_block + i];
+
+		*b = (struct block){.ext = ext, .number = (uint16_t)i};
+		count_used(t, b);
+	}
+}
+
+static uint32_t most_blocks(const struct allocation *a)
+{
+	return a->kind == ALLOCATION_BLOCK ? a->blocks.per_host : a->blocks.overflow;
+}
+
+/* A block in use without an owner becomes that of a session in it. Where the cut has changed, its limits hold, and a host has
+ * blocks on one address only. */
+static void claim_by_sessions(struct table *t, bool is_limited)
+{
+	uint32_t top = t->session_slots.top;
+
+	for (uint32_t i = slots_next(&t->session_slots, 0, top); i < top;
+	     i = slots_next(&t->session_slots, i + 1, top)) {
+		const struct session *s = &t->sessions[i];
+		struct block *b = session_is_pooled(s) ? block_of(t, s->ext, s->ext_port) : NULL;
+		struct host *h;
+
+		if (b == NULL || b->host != 0 || block_is_fixed(t, b))
+			continue;
+		h = host_find(t, s->int_addr);
+		if (h == NULL || (is_limited && (h->ext != s->ext || h->blocks >= most_blocks(t->allocation))))
+			continue;
+		block_link(t, h, b);
+		if (!is_limited)
+			continue;
+		t->counters[COUNT_BLOCK_NEW]++;
+		record_event(t, b, EVENT_BLOCK_NEW);
+	}
+}
+
+static bool has_used_ports(const struct address_use *u)
+{
+	return u->used[CLASS_TCP] + u->used[CLASS_UDP] + u->used[CLASS_ICMP] > 0;
+}
+
+void table_cut_address(struct table *t, uint16_t slot, enum allocation_cut cut)
+{
+	if (!address_is_used(t, slot) || t->allocation == NULL || t->uses[slot].n_blocks > 0 || cut == CUT_NONE)
+		return;
+	lay_out(t, slot, cut);
+	if (has_used_ports(&t->uses[slot])) /* of the time before it was an address of the policy again */
+		relist(t);
+}
+
+/* False: an address is cut otherwise than before. Those that were added since are cut. */
+static bool keeps_cuts(struct table *t, enum allocation_cut (*cut_of)(const void *ctx, uint32_t address),
+		       const void *ctx)
+{
+	uint32_t top = t->address_slots.top;
+
+	for (uint32_t i = slots_next(&t->address_slots, 0, top); i < top;
+	     i = slots_next(&t->address_slots, i + 1, top)) {
+		enum allocation_cut cut = cut_of(ctx, t->addresses[i].address);
+
+		if (cut ==
+		    CUT_NONE) /* no address of the policy any more: it keeps its blocks until its last port is free */
+			continue;
+		if (t->uses[i].n_blocks == 0)
+			table_cut_address(t, (uint16_t)i, cut);
+		if (t->uses[i].n_blocks == 0 || t->uses[i].cut != cut)
+			return false;
+	}
+	return true;
+}
+
+void table_set_allocation(struct table *t, const struct allocation *a,
+			  enum allocation_cut (*cut_of)(const void *ctx, uint32_t address), const void *ctx)
+{
+	bool is_first = t->allocation == NULL, is_same = !is_first && allocation_equals(t->allocation, a);
+	uint32_t top = t->address_slots.top;
+
+	if (!is_same)
+		forget_blocks(t);
+	t->allocation = a;
+	if (is_same && (a->kind == ALLOCATION_PORT || keeps_cuts(t, cut_of, ctx)))
+		return;
+	if (is_same)
+		forget_blocks(t);
+	if (is_first ? !block_records_fit(t) : !is_same)
+		block_records_clear(t);
+	for (uint32_t i = slots_next(&t->address_slots, 0, top); i < top && a->kind != ALLOCATION_PORT;
+	     i = slots_next(&t->address_slots, i + 1, top))
+		lay_out(t, (uint16_t)i, cut_of(ctx, t->addresses[i].address));
+	if (t->blocks_top > 0) {
+		claim_by_sessions(t, t->block_records == 0);
+		block_records_restore(t);
+	}
+	relist(t);
+}
+
+bool table_port_fits(const struct table *t, const struct session *s)
+{
+	const struct block *b;
+
+	if (t->blocks_top == 0 || !session_is_pooled(s))
+		return true;
+	b = block_of(t, s->ext, s->ext_port);
+	return b != NULL && owner(t, b) == s->int_addr;
+}
+
+/* ---- for others ---- */
+
+static bool view(const struct table *t, const struct block *b, struct block_view *v)
+{
+	*v = (struct block_view){
+		.host = owner(t, b),
+		.ext = b->ext,
+		.ports = block_ports(t, b),
+		.used = b->used,
+		.since_s = b->since_s,
+		.is_fixed = block_is_fixed(t, b),
+	};
+	return v->host != 0;
+}
+
+bool table_block_next(const struct table *t, uint32_t *cursor, uint32_t budget, struct block_view *v)
+{
+	uint32_t i = *cursor, end = budget < t->blocks_top - i ? i + budget : t->blocks_top;
+
+	for (; i < end; i++) {
+		const struct block *b = &t->blocks[i];
+
+		if (b->used > 0 && t->uses[b->ext].n_blocks > 0 && view(t, b, v)) {
+			*cursor = i + 1;
+			return true;
+		}
+	}
+	*cursor = end < t->blocks_top ? end : 0;
+	return false;
+}
+
+bool table_block_at(const struct table *t, uint16_t slot, uint16_t port, struct block_view *v)
+{
+	const struct block *b = slot < t->max_addresses ? block_of(t, slot, port) : NULL;
+
+	return b != NULL && view(t, b, v);
+}
