@@ -236,6 +236,38 @@ bool json_print_holder(FILE *f, const struct ctl_mapping *m, uint64_t since_us, 
 	return print_line(f, o, 5);
 }
 
+bool json_print_block(FILE *f, const struct ctl_block *b, uint64_t since_s)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "host", make_address(b->inside));
+	json_object_set_new(o, "outside", make_address(b->outside));
+	json_object_set_new(o, "first", make_number(b->first));
+	json_object_set_new(o, "last", make_number(b->last));
+	json_object_set_new(o, "used", make_number(b->used));
+	json_object_set_new(o, "since", make_number(since_s));
+	json_object_set_new(o, "fixed", json_boolean(b->is_fixed));
+	return print_line(f, o, 7);
+}
+
+bool json_print_block_holder(FILE *f, const struct ctl_block *b, const struct ctl_who *q, uint64_t since_us)
+{
+	json_t *o = json_object(), *inside = json_object(), *block = json_object();
+	char name[4];
+
+	json_object_set_new(inside, "address", make_address(b->inside));
+	json_object_set_new(inside, "port", json_null());
+	json_object_set_new(block, "first", make_number(b->first));
+	json_object_set_new(block, "last", make_number(b->last));
+	json_object_set_new(o, "protocol", q->protocol ? json_string(names_protocol(q->protocol, name)) : json_null());
+	json_object_set_new(o, "inside", inside);
+	json_object_set_new(o, "outside", make_endpoint(&q->outside, 6));
+	json_object_set_new(o, "since", make_time(since_us));
+	json_object_set_new(o, "until", json_null());
+	json_object_set_new(o, "block", block);
+	return print_line(f, o, 6);
+}
+
 bool json_print_lost(FILE *f, uint64_t count)
 {
 	json_t *o = json_object();
@@ -411,6 +443,18 @@ bool json_print_history(FILE *f, const struct ctl_event *e, uint64_t ended_ago_s
 bool json_print_holder(FILE *f, const struct ctl_mapping *m, uint64_t since_us, uint64_t until_us)
 {
 	(void)f, (void)m, (void)since_us, (void)until_us;
+	return false;
+}
+
+bool json_print_block(FILE *f, const struct ctl_block *b, uint64_t since_s)
+{
+	(void)f, (void)b, (void)since_s;
+	return false;
+}
+
+bool json_print_block_holder(FILE *f, const struct ctl_block *b, const struct ctl_who *q, uint64_t since_us)
+{
+	(void)f, (void)b, (void)q, (void)since_us;
 	return false;
 }
 

@@ -41,6 +41,7 @@ enum ctl_type {
 	CTL_MONITOR = 13,
 	CTL_EXPLAIN = 14, /* reserved */
 	CTL_WHO = 15,
+	CTL_BLOCKS = 20,
 
 	CTL_R_HELLO = 129,
 	CTL_R_END = 130,   /* the request is done */
@@ -55,6 +56,7 @@ enum ctl_type {
 	CTL_R_LINE = 139,  /* one line for people: the outcome of a reload */
 	CTL_R_EVENT = 140,
 	CTL_R_LOST = 141, /* events that were overwritten before they could be sent */
+	CTL_R_BLOCK = 148,
 };
 
 enum ctl_error_code {

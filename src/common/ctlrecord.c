@@ -454,6 +454,32 @@ bool ctl_get_counter(struct ctl_reader *r, struct ctl_counter *c)
 	return !r->bad;
 }
 
+bool ctl_put_block(struct ctl_writer *w, const struct ctl_block *b)
+{
+	size_t begin = ctl_frame_begin(w, CTL_R_BLOCK);
+
+	ctl_put_u32(w, b->inside);
+	ctl_put_u32(w, b->outside);
+	ctl_put_u16(w, b->first);
+	ctl_put_u16(w, b->last);
+	ctl_put_u32(w, b->used);
+	ctl_put_u32(w, b->age_s);
+	ctl_put_u8(w, b->is_fixed);
+	return ctl_frame_end(w, begin);
+}
+
+bool ctl_get_block(struct ctl_reader *r, struct ctl_block *b)
+{
+	b->inside = ctl_get_u32(r);
+	b->outside = ctl_get_u32(r);
+	b->first = ctl_get_u16(r);
+	b->last = ctl_get_u16(r);
+	b->used = ctl_get_u32(r);
+	b->age_s = ctl_get_u32(r);
+	b->is_fixed = ctl_get_u8(r) != 0;
+	return !r->bad && b->first <= b->last;
+}
+
 static size_t begin_item(struct ctl_writer *w, enum ctl_item_kind kind, const char *name)
 {
 	struct ctl_item i;

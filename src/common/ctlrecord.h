@@ -108,7 +108,8 @@ struct ctl_tuple {
 void ctl_entry_tuples(const struct ctl_entry *e, struct ctl_tuple tuple[2]);
 bool ctl_filter_matches(const struct ctl_filter *f, const struct ctl_entry *e);
 
-/* Who: which inside endpoint has this outside endpoint now. Answered with mappings. */
+/* Who: which inside endpoint has this outside endpoint now. Answered with mappings, and
+ * with the block that the port lies in. */
 struct ctl_who {
 	struct ctl_endpoint outside;
 	uint8_t protocol; /* 0: TCP, UDP and ICMP */
@@ -125,6 +126,17 @@ struct ctl_mapping {
 void ctl_put_mapping_body(struct ctl_writer *w, const struct ctl_mapping *m);
 bool ctl_put_mapping(struct ctl_writer *w, const struct ctl_mapping *m);
 bool ctl_get_mapping(struct ctl_reader *r, struct ctl_mapping *m);
+
+/* A block of ports and the host that has it. */
+struct ctl_block {
+	uint32_t inside, outside;
+	uint16_t first, last;
+	uint32_t used; /* ports in use, of all protocols together; those in quarantine too */
+	uint32_t age_s;
+	bool is_fixed; /* its host's by arithmetic, at all times */
+};
+bool ctl_put_block(struct ctl_writer *w, const struct ctl_block *b);
+bool ctl_get_block(struct ctl_reader *r, struct ctl_block *b);
 
 enum { CTL_FORWARD_TCP = 1, CTL_FORWARD_UDP = 2 };
 

@@ -15,16 +15,21 @@
 #include "client.h"
 #include "filter.h"
 #include "monitor.h"
+#include "offline.h"
 #include "output.h"
 
 struct who_choice {
-	uint64_t at_us; /* since the epoch; 0: now */
+	uint64_t at_us;	    /* since the epoch; 0: now */
+	const char *config; /* file; NULL: natd is asked */
 };
 
 struct who {
 	struct natctl *n;
 	struct ctl_who query;
 	uint64_t at_us, now_us;
+	const char *config;
+	struct ctl_block block; /* that the endpoint lies in */
+	bool has_block;
 	uint64_t found;
 	struct ctl_mapping last; /* what was printed last: an endpoint may have had many sessions */
 };
@@ -41,11 +46,22 @@ static const char *set_at(struct natctl *n, void *target, const char *text)
 	return "is not a time: seconds since the epoch, or 2026-01-31T23:59:59Z (UTC)";
 }
 
+static const char *set_config(struct natctl *n, void *target, const char *text)
+{
+	struct who_choice *c = target;
+
+	(void)n;
+	c->config = text;
+	return NULL;
+}
+
 static const struct natctl_option rows[] = {
 	{"at", 0, VALUE_NEEDED, "TIME", "at that time: seconds since the epoch, or ISO 8601 (UTC)", set_at},
+	{"config", 0, VALUE_NEEDED, "FILE", "deterministic allocation: by this natd.conf, without a daemon",
+	 set_config},
 };
 
-const struct option_set who_options = {"Time:", rows, sizeof(rows) / sizeof(rows[0])};
+const struct option_set who_options = {"Time and source:", rows, sizeof(rows) / sizeof(rows[0])};
 
 static bool parse_arguments(struct who *w, int argc, char **argv)
 {
@@ -68,6 +84,7 @@ static bool parse_arguments(struct who *w, int argc, char **argv)
 	}
 	w->query.protocol = (uint8_t)protocol;
 	w->at_us = choice.at_us;
+	w->config = choice.config;
 	return true;
 }
 
@@ -97,10 +114,46 @@ static bool print(struct who *w, const struct ctl_mapping *m, uint64_t since_us,
 	return output_ok(w->n);
 }
 
+/* Where no mapping answers: any port of a block is its host's. */
+static void print_block(struct who *w)
+{
+	const struct ctl_block *b = &w->block;
+	uint64_t since_us = b->is_fixed || b->age_s == 0 ? 0 : w->now_us - (uint64_t)b->age_s * 1000000;
+	char inside[NAMES_ADDRESS_MAX];
+	char outside[NAMES_ENDPOINT_MAX];
+
+	w->found++;
+	if (w->n->format == FORMAT_JSON) {
+		json_print_block_holder(stdout, b, &w->query, since_us);
+		return;
+	}
+	printf("%s inside=%s outside=%s block=%u-%u",
+	       w->query.protocol ? names_conntrack_protocol(w->query.protocol) : "any",
+	       names_address(inside, b->inside), names_endpoint(outside, &w->query.outside, 6), b->first, b->last);
+	if (since_us)
+		printf(" since=%" PRIu64, since_us / 1000000);
+	putchar('\n');
+}
+
+static bool keep_block(struct who *w, struct ctl_reader *body)
+{
+	struct ctl_block b;
+
+	if (!ctl_get_block(body, &b))
+		return false;
+	if (w->at_us == 0 || b.is_fixed || w->now_us - (uint64_t)b.age_s * 1000000 <= w->at_us) {
+		w->block = b;
+		w->has_block = true;
+	}
+	return true;
+}
+
 static bool take_mapping(void *ctx, uint8_t type, struct ctl_reader *body)
 {
 	struct ctl_mapping m;
 
+	if (type == CTL_R_BLOCK)
+		return keep_block(ctx, body);
 	if (type != CTL_R_MAPPING)
 		return true;
 	return ctl_get_mapping(body, &m) && print(ctx, &m, 0, 0);
@@ -138,10 +191,9 @@ static bool take_ended(void *ctx, uint8_t type, struct ctl_reader *body)
 	       take_session(w, &e.entry, e.time_us - (uint64_t)e.entry.age_s * 1000000, e.time_us);
 }
 
-static bool ignore(void *ctx, uint8_t type, struct ctl_reader *body)
+static bool take_block(void *ctx, uint8_t type, struct ctl_reader *body)
 {
-	(void)ctx, (void)type, (void)body;
-	return true;
+	return type != CTL_R_BLOCK || keep_block(ctx, body);
 }
 
 /* Sessions of the endpoint that are open: an inside host's have it in the reply, those from outside as destination. */
@@ -177,10 +229,29 @@ static int ask_then(struct who *w)
 	if (rc == NATCTL_DONE)
 		rc = client_run(w->n, &ended, take_ended, w, NULL);
 	if (rc == NATCTL_DONE && w->found == 0)
-		rc = client_run(w->n, &begin, ignore, NULL, &end);
-	if (rc == NATCTL_DONE && w->found == 0 && w->at_us / 1000000 < end.count2 / 1000000)
+		rc = client_run(w->n, &begin, take_block, w, &end);
+	if (rc == NATCTL_DONE && w->found == 0 && !w->has_block && w->at_us / 1000000 < end.count2 / 1000000)
 		return not_known(end.count2);
 	return rc;
+}
+
+/* By arithmetic, for any time at which the file was in force. */
+static int ask_file(struct who *w)
+{
+	switch (offline_who(w->config, &w->query.outside, &w->block)) {
+	case OFFLINE_FOUND:
+		w->has_block = true;
+		break;
+	case OFFLINE_NOBODY:
+		break;
+	case OFFLINE_NOT_KNOWN:
+		natctl_complain("not known by %s alone: the port was given, not computed; ask natd or its log",
+				w->config);
+		return NATCTL_REFUSED;
+	case OFFLINE_WRONG:
+		return NATCTL_REFUSED;
+	}
+	return NATCTL_DONE;
 }
 
 int command_who(struct natctl *n, int argc, char **argv)
@@ -195,7 +266,12 @@ int command_who(struct natctl *n, int argc, char **argv)
 		return NATCTL_USAGE;
 	clock_gettime(CLOCK_REALTIME, &ts);
 	w.now_us = (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-	rc = w.at_us ? ask_then(&w) : client_run(n, &now, take_mapping, &w, NULL);
+	if (w.config)
+		rc = ask_file(&w);
+	else
+		rc = w.at_us ? ask_then(&w) : client_run(n, &now, take_mapping, &w, NULL);
+	if (rc == NATCTL_DONE && w.found == 0 && w.has_block)
+		print_block(&w);
 	if (!output_finish(n))
 		return NATCTL_REFUSED;
 	if (rc != NATCTL_DONE || w.found > 0)

@@ -30,6 +30,8 @@ static const struct natctl_command commands[] = {
 	{"mappings", 0, NULL, "", "which inside endpoint has which outside endpoint", NULL, NULL, command_mappings},
 	{"forwards", 0, NULL, "", "ports forwarded to inside hosts", NULL, NULL, command_forwards},
 	{"pools", 0, NULL, "", "outside addresses, and how many of their ports are in use", NULL, NULL, command_pools},
+	{"blocks", 0, NULL, "", "blocks of ports in use, and the inside hosts that have them", NULL, NULL,
+	 command_blocks},
 	{"monitor", 'E', "event", "[FILTER]", "sessions as they come, change state and go", monitor_details,
 	 monitor_sets, command_monitor},
 	{"history", 0, NULL, "[FILTER]", "sessions that ended lately, and why", NULL, filtered, command_history},

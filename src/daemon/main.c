@@ -112,6 +112,7 @@ static void check_forwards(const struct natd_config *c, struct config_report *re
 static struct natd_config *load(const char *path, enum command command)
 {
 	struct config_report report = {0};
+	char text[160];
 	struct natd_config *config = config_load(path, &report);
 
 	if (command == TEST) {
@@ -120,6 +121,10 @@ static struct natd_config *load(const char *path, enum command command)
 			check_forwards(config, &report);
 		}
 		config_report_print(&report, stderr);
+		if (config && config->translation.allocation != ALLOCATION_PORT) {
+			config_allocation_text(config, text, sizeof(text));
+			printf("%s: %s\n", path, text);
+		}
 		if (config)
 			printf("%s: the configuration is valid, with %u warning%s\n", path, report.n_problems,
 			       report.n_problems == 1 ? "" : "s");

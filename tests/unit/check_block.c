@@ -304,6 +304,27 @@ START_TEST(test_last_blocks_are_for_hosts_that_have_none)
 }
 END_TEST
 
+START_TEST(test_class_has_limits_of_its_own)
+{
+	static const struct nat_prefix gold[] = {{.address = LAB_B, .length = 32}};
+	static const struct nat_host_class classes[] = {
+		{"gold", gold, 1, {HOST_LIMIT_AS_ALL, HOST_LIMIT_AS_ALL, 0, PER_HOST + 1}}};
+	struct lab *l = block_lab();
+
+	l->policy.classes = classes;
+	l->policy.n_classes = 1;
+	l->policy.limits.sessions_per_host = SIZE * PER_HOST + 5;
+	lab_start(l);
+	fill(l, LAB_A, SIZE * PER_HOST);
+	LAB_SEND(l, .proto = 17, .src = LAB_A, .dst = LAB_S1, .sport = 9, .dport = 53);
+	lab_dropped_with_icmp(l, DROP_HOST_BLOCKS, 3, 1);
+	fill(l, LAB_B, SIZE * PER_HOST + 5);
+	LAB_SEND(l, .proto = 17, .src = LAB_B, .dst = LAB_S1, .sport = 9, .dport = 53);
+	ck_assert_uint_eq(lab_delta(l, DROP_HOST_SESSIONS), 1);
+	lab_free(l);
+}
+END_TEST
+
 /* ---- restart and reload ---- */
 
 START_TEST(test_blocks_survive_a_restart)
@@ -358,7 +379,7 @@ END_TEST
 /* Whatever happens to a record of a block: no session is lost, and what remains agrees with itself. */
 START_TEST(test_damaged_records_of_blocks_cost_no_session)
 {
-	for (int round = 0; round < 300; round++) {
+	for (int round = 0; round < 60; round++) {
 		struct lab *l = started();
 		struct table *t;
 		uint32_t sessions, top;
@@ -695,6 +716,7 @@ static Suite *suite(void)
 		test_block_without_a_usable_port_goes_back,
 		test_host_goes_to_an_address_with_free_blocks,
 		test_last_blocks_are_for_hosts_that_have_none,
+		test_class_has_limits_of_its_own,
 		test_blocks_survive_a_restart,
 		test_restart_without_records_of_blocks_goes_by_the_sessions,
 		test_damaged_records_of_blocks_cost_no_session,

@@ -110,8 +110,41 @@ static const struct {
 	{BASE "log = { mtu = 3; };", "f:3: unknown key \"mtu\" in log: it belongs in tun\n"},
 	{BASE "log = { whatever = 3; };", "f:3: unknown key \"whatever\" in log: there are target, level\n"},
 	{BASE "nonsense = 3;", "f:3: unknown key \"nonsense\": there are tun, routing, routing_on_stop, routing_table, "
-			       "outside, inside, translation, forwards, "
-			       "timeouts, limits, alarms, control, log, web\n"},
+			       "outside, inside, translation, blocks, forwards, "
+			       "timeouts, limits, classes, alarms, control, log, web\n"},
+	/* allocation and classes */
+	{BASE "translation = { allocation = \"deterministic\"; };",
+	 "f:1: outside.addresses: \"interface\" does not go with deterministic allocation: name the addresses "
+	 "themselves\n"
+	 "f:3: translation.allocation: \"deterministic\" needs inside.prefixes, not those that the interfaces happen "
+	 "to "
+	 "have\n"},
+	{BASE "translation = { allocation = \"block\"; pooling = \"arbitrary\"; };",
+	 "f:3: translation.pooling: \"arbitrary\" does not go with translation.allocation = \"block\": a host's blocks "
+	 "are "
+	 "on one address\n"},
+	{BASE "translation = { allocation = \"block\"; };\nblocks = { size = 31; per_host = 63; };",
+	 "f:4: blocks.size is 31: it must be between 32 and 32768 ports\n"
+	 "f:4: blocks.per_host is 63: it must be between 1 and 62\n"},
+	{BASE "translation = { allocation = \"block\"; };\nblocks = { size = 20000; };",
+	 "f:4: blocks.size: no range of outside.ports has 20000 ports: choose a smaller size, or wider ranges\n"},
+	{"outside = { interface = \"eth0\"; addresses = \"203.0.113.0/26\"; };\n"
+	 "inside = { prefixes = \"100.64.0.0/12\"; };\n"
+	 "translation = { allocation = \"deterministic\"; };",
+	 "f:3: translation.allocation: 1048576 inside addresses on 64 outside addresses are 16384 hosts on the 64512 "
+	 "ports "
+	 "of each, fewer than 32 ports a host: add outside addresses, or name smaller inside.prefixes\n"},
+	{BASE "classes = ( { } );",
+	 "f:3: this class has no prefixes: name its inside hosts, prefixes = [ \"10.8.0.0/28\" ];\n"},
+	{BASE "classes = ( { prefixes = [ \"10.8.0.1/24\" ]; name = \"a b\"; blocks_per_host = 63; limit = 1; } );",
+	 "f:3: class.prefixes: \"10.8.0.1/24\" has host bits set: the prefix of that length is 10.8.0.0/24\n"
+	 "f:3: class.name: \"a b\" must have 1 to 31 letters, digits, \"-\", \"_\" and \".\"\n"
+	 "f:3: class.blocks_per_host is 63: it must be between 0 and 62\n"
+	 "f:3: unknown key \"limit\" in a class: there are name, prefixes, sessions_per_host, ports_per_host, "
+	 "new_sessions_per_host, blocks_per_host\n"},
+	{BASE "classes = 3;", "f:3: classes must be a list in brackets, not a whole number\n"},
+	{BASE "classes = ( 3 );",
+	 "f:3: a class must be a group in braces, not a whole number: write { prefixes = [ ... ]; ... }\n"},
 	{BASE "forwards = ( { prot = 1; protocol = \"tcp\"; port = 1; to = \"10.0.0.1\"; } );",
 	 "f:3: unknown key \"prot\" in a forward: did you mean \"port\"?\n"},
 	/* types */
@@ -619,6 +652,50 @@ END_TEST
 
 /* ---- values ---- */
 
+START_TEST(test_allocation_in_one_line)
+{
+	static const struct {
+		const char *config, *want;
+	} files[] = {
+		{BASE, "allocation: ports one by one"},
+		{BASE "translation = { allocation = \"block\"; };",
+		 "allocation: blocks of 512 ports, 40 blocks an address, at most 4 a host"},
+		{"outside = { interface = \"eth0\"; addresses = \"203.0.113.0/26\"; };\n"
+		 "inside = { prefixes = \"100.64.0.0/18\"; };\ntranslation = { allocation = \"deterministic\"; };",
+		 "allocation: deterministic, 252 ports a host, 256 hosts an address"},
+		{"outside = { interface = \"eth0\"; addresses = \"203.0.113.0/26\"; };\nblocks = { overflow = 2; };\n"
+		 "inside = { prefixes = \"100.64.0.0/18\"; };\ntranslation = { allocation = \"deterministic\"; };",
+		 "allocation: deterministic, 224 ports a host, 256 hosts an address, 32 blocks an address for "
+		 "overflow"},
+	};
+	struct natd_config *c = config_load_string(files[_i].config, strlen(files[_i].config), "f", &report);
+	char text[160];
+
+	ck_assert_msg(c != NULL, "%s", problems());
+	config_allocation_text(c, text, sizeof(text));
+	ck_assert_str_eq(text, files[_i].want);
+	config_free(c);
+}
+END_TEST
+
+START_TEST(test_classes)
+{
+	const char *text = BASE "classes = ( { name = \"gold\"; prefixes = [ \"10.0.0.0/24\", \"10.0.2.0/24\" ]; "
+				"sessions_per_host = 0; blocks_per_host = 8; }, { prefixes = \"10.0.1.0/24\"; } );";
+	struct natd_config *c = config_load_string(text, strlen(text), "f", &report);
+
+	ck_assert_msg(c != NULL, "%s", problems());
+	ck_assert_uint_eq(c->n_classes, 2);
+	ck_assert_str_eq(c->classes[0].name, "gold");
+	ck_assert_uint_eq(c->classes[0].n_prefixes, 2);
+	ck_assert_uint_eq(c->classes[0].limits.sessions, 0);
+	ck_assert_uint_eq(c->classes[0].limits.blocks, 8);
+	ck_assert_uint_eq(c->classes[0].limits.ports, HOST_LIMIT_AS_ALL);
+	ck_assert_uint_eq(c->classes[1].limits.blocks, HOST_LIMIT_AS_ALL);
+	config_free(c);
+}
+END_TEST
+
 START_TEST(test_defaults)
 {
 	struct natd_config *c = config_defaults();
@@ -803,6 +880,9 @@ static void check_words(const struct config_key *k)
 	int64_t stored;
 
 	for (const struct config_choice *c = k->choices; c->word; c++) {
+		if (strcmp(c->word, "deterministic") ==
+		    0) /* needs prefixes and addresses: test_allocation_in_one_line */
+			continue;
 		snprintf(value, sizeof(value), "\"%s\"", c->word);
 		ck_assert_msg(accepts(k, value, &stored), "%s = %s\n%s", k->name, value, problems());
 		ck_assert_int_eq(stored, c->value);
@@ -1083,6 +1163,8 @@ static Suite *suite_config(void)
 	tcase_add_loop_test(t, test_shipped_file_loads_without_a_word, 0, LEN(shipped));
 	tcase_add_test(t, test_example_names_every_key_at_its_default);
 	tcase_add_test(t, test_manual_page_names_every_key_with_its_default);
+	tcase_add_loop_test(t, test_allocation_in_one_line, 0, 4);
+	tcase_add_test(t, test_classes);
 	tcase_add_test(t, test_defaults);
 	tcase_add_test(t, test_every_key_reaches_its_field);
 	tcase_add_test(t, test_every_number_word_and_truth_value_goes_round);

@@ -48,7 +48,7 @@ static enum nat_reason check_opener(const struct nat *n, const struct work *w)
 /* A bucket that holds one second's worth. The record is new when rate_ms is 0. */
 static bool rate_take(struct nat *n, struct host *h)
 {
-	uint32_t limit = n->policy->limits.new_sessions_per_host;
+	uint32_t limit = rules_host_limits(n->rules, h->address)->new_sessions;
 	uint32_t now = (uint32_t)n->now_ms | 1;
 	uint32_t elapsed = now - h->rate_ms;
 	uint64_t fresh;
@@ -86,12 +86,12 @@ static enum nat_reason check_share(const struct nat *n, uint32_t embryos, uint32
 static enum nat_reason check_limits(struct nat *n, struct host *h)
 {
 	const struct nat_limits *l = &n->policy->limits;
-	uint32_t used = table_session_count(n->table);
+	uint32_t used = table_session_count(n->table), most = rules_host_limits(n->rules, h->address)->sessions;
 	enum nat_reason why;
 
 	if (used >= l->sessions)
 		return DROP_SESSIONS_FULL;
-	if (l->sessions_per_host != 0 && h->sessions >= l->sessions_per_host)
+	if (most != 0 && h->sessions >= most)
 		return DROP_HOST_SESSIONS;
 	why = check_share(n, h->embryos, h->sessions, l->sessions, l->sessions - used);
 	if (why != NAT_PASS)
@@ -155,14 +155,6 @@ static enum nat_reason check_port_share(const struct nat *n, const struct host *
 	return check_share(n, h->embryos, h->ports, total, used < total ? total - used : 0);
 }
 
-/* How many blocks a host may be given. */
-static uint32_t blocks_of(const struct nat *n)
-{
-	const struct nat_blocks *b = &n->policy->blocks;
-
-	return n->policy->allocation == ALLOCATION_DETERMINISTIC ? b->overflow : b->per_host;
-}
-
 /* But for what decides whether a port is usable: see port_may_be_taken(). */
 static struct port_request port_request(const struct nat *n, const struct work *w, uint16_t ext)
 {
@@ -175,7 +167,7 @@ static struct port_request port_request(const struct nat *n, const struct work *
 		.prefer = n->policy->port_selection == PORTS_PRESERVE ? w->v.sport : 0,
 		.may_recycle = may_recycle(n, (enum nat_class)w->v.class_),
 		.host = w->v.src,
-		.blocks_max = blocks_of(n),
+		.blocks_max = rules_host_limits(n->rules, w->v.src)->blocks,
 	};
 
 	rq.ranges = rules_port_ranges(n->rules, table_address(n->table, ext), &rq.n_ranges);
@@ -355,7 +347,7 @@ static bool find_mapping(const struct nat *n, const struct work *w, struct endpo
 /* RFC 4787 REQ-1: the mapping that is there, else a new one within the host's share of ports. */
 static enum nat_reason choose_endpoint(struct nat *n, struct work *w, const struct host *h, struct endpoint *e)
 {
-	uint32_t limit = n->policy->limits.ports_per_host;
+	uint32_t limit = rules_host_limits(n->rules, w->v.src)->ports;
 
 	if (find_mapping(n, w, e) || find_forward(n, w, h, e))
 		return NAT_PASS;

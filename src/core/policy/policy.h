@@ -83,6 +83,24 @@ struct nat_blocks {
 	uint32_t overflow; /* the same beyond its fixed block, ALLOCATION_DETERMINISTIC */
 };
 
+/* Limits of each inside host; 0: none, but for blocks. */
+struct nat_host_limits {
+	uint32_t sessions;
+	uint32_t ports;
+	uint32_t new_sessions; /* a second */
+	uint32_t blocks;       /* that it may be given: of all, or of the overflow */
+};
+
+#define HOST_LIMIT_AS_ALL UINT32_MAX /* in a class: as for the hosts that are in none */
+
+/* Inside hosts with limits of their own. */
+struct nat_host_class {
+	char name[NAT_FORWARD_NAME_MAX + 1];
+	const struct nat_prefix *prefixes;
+	uint32_t n_prefixes;
+	struct nat_host_limits limits;
+};
+
 struct nat_policy {
 	enum nat_mapping_mode mapping;
 	enum nat_filtering filtering;
@@ -116,6 +134,8 @@ struct nat_policy {
 	uint32_t n_pool_ports;
 	const struct nat_forward *forwards; /* in file order: the first that matches wins */
 	uint32_t n_forwards;
+	const struct nat_host_class *classes; /* in file order: the first that holds a host is its class */
+	uint32_t n_classes;
 	uint32_t
 		icmp_source; /* what natd's own ICMP errors to inside hosts come from (an inside address of the host); 0: an outside address */
 

@@ -22,6 +22,7 @@ enum index_name {
 	INDEX_INBOUND,	/* class, outside address, port -> forwards */
 	INDEX_OUTBOUND, /* class, inside address, port -> forwards */
 	INDEX_FROM,	/* forward, remote address -> anything: it is allowed */
+	INDEX_CLASSES,	/* inside address -> classes */
 	INDEX_COUNT
 };
 
@@ -35,6 +36,8 @@ enum copy_name {
 	COPY_FORWARDS,
 	COPY_FROM, /* the lists of all forwards, one behind the other */
 	COPY_BASES,
+	COPY_CLASSES,
+	COPY_CLASS_PREFIXES, /* the lists of all classes, one behind the other */
 	COPY_COUNT
 };
 
@@ -45,6 +48,7 @@ struct rules {
 	struct span_index *index[INDEX_COUNT];
 	void *copies[COPY_COUNT];
 	struct allocation *allocation;
+	struct nat_host_limits limits; /* of hosts in no class */
 };
 
 static uint64_t endpoint_key(enum nat_class c, uint32_t address, uint16_t port)
@@ -111,6 +115,44 @@ static bool copy_forwards(struct rules *r, const struct nat_policy *p)
 	return true;
 }
 
+static uint32_t limit_of(uint32_t own, uint32_t all)
+{
+	return own == HOST_LIMIT_AS_ALL ? all : own;
+}
+
+static bool copy_classes(struct rules *r, const struct nat_policy *p)
+{
+	struct nat_host_class *classes = copy_array(r, COPY_CLASSES, p->classes, p->n_classes, sizeof(*p->classes));
+	struct nat_prefix *prefixes;
+	size_t total = 0;
+
+	r->limits = (struct nat_host_limits){
+		.sessions = p->limits.sessions_per_host,
+		.ports = p->limits.ports_per_host,
+		.new_sessions = p->limits.new_sessions_per_host,
+		.blocks = p->allocation == ALLOCATION_DETERMINISTIC ? p->blocks.overflow : p->blocks.per_host,
+	};
+	for (uint32_t i = 0; i < p->n_classes; i++)
+		total += p->classes[i].n_prefixes;
+	prefixes = calloc(total + 1, sizeof(*prefixes));
+	r->copies[COPY_CLASS_PREFIXES] = prefixes;
+	if (!classes || !prefixes)
+		return false;
+	for (uint32_t i = 0; i < p->n_classes; i++) {
+		struct nat_host_limits *own = &classes[i].limits;
+
+		memcpy(prefixes, p->classes[i].prefixes, classes[i].n_prefixes * sizeof(*prefixes));
+		classes[i].prefixes = prefixes;
+		prefixes += classes[i].n_prefixes;
+		own->sessions = limit_of(own->sessions, r->limits.sessions);
+		own->ports = limit_of(own->ports, r->limits.ports);
+		own->new_sessions = limit_of(own->new_sessions, r->limits.new_sessions);
+		own->blocks = limit_of(own->blocks, r->limits.blocks);
+	}
+	r->policy.classes = classes;
+	return true;
+}
+
 static bool count_addresses(struct rules *r)
 {
 	uint32_t *bases = calloc((size_t)r->policy.n_addresses + 1, sizeof(*bases));
@@ -139,6 +181,30 @@ static bool index_prefixes(struct rules *r, enum index_name which, const struct 
 	r->index[which] = span_index_create(spans, n);
 	free(spans);
 	return r->index[which] != NULL;
+}
+
+static bool index_classes(struct rules *r)
+{
+	const struct nat_policy *p = &r->policy;
+	struct span *spans;
+	size_t total = 0;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < p->n_classes; i++)
+		total += p->classes[i].n_prefixes;
+	spans = calloc(total + 1, sizeof(*spans));
+	if (!spans)
+		return false;
+	for (uint32_t i = 0; i < p->n_classes; i++) {
+		for (uint32_t k = 0; k < p->classes[i].n_prefixes; k++) {
+			const struct nat_prefix *own = &p->classes[i].prefixes[k];
+
+			spans[n++] = (struct span){own->address, prefix_last(own), i};
+		}
+	}
+	r->index[INDEX_CLASSES] = span_index_create(spans, n);
+	free(spans);
+	return r->index[INDEX_CLASSES] != NULL;
 }
 
 static bool index_ports(struct rules *r, enum index_name which, const struct nat_range *ports, uint32_t n)
@@ -221,8 +287,8 @@ struct rules *rules_create(const struct nat_policy *p)
 	if (!r)
 		return NULL;
 	r->allocation = allocation_create(p);
-	if (r->allocation && copy_lists(r, p) && copy_forwards(r, p) && count_addresses(r) &&
-	    index_prefixes(r, INDEX_INSIDE, p->inside, p->n_inside) &&
+	if (r->allocation && copy_lists(r, p) && copy_forwards(r, p) && copy_classes(r, p) && index_classes(r) &&
+	    count_addresses(r) && index_prefixes(r, INDEX_INSIDE, p->inside, p->n_inside) &&
 	    index_prefixes(r, INDEX_EXEMPT, p->exempt, p->n_exempt) &&
 	    index_prefixes(r, INDEX_BROADCAST, p->broadcast, p->n_broadcast) &&
 	    index_ports(r, INDEX_SHARED_PORTS, p->shared_ports, p->n_shared_ports) &&
@@ -329,6 +395,17 @@ bool rules_is_exempt(const struct rules *r, uint32_t address)
 bool rules_is_broadcast(const struct rules *r, uint32_t address)
 {
 	return index_holds(r, INDEX_BROADCAST, address);
+}
+
+const struct nat_host_limits *rules_host_limits(const struct rules *r, uint32_t address)
+{
+	const uint32_t *found;
+	uint32_t n;
+
+	if (r->policy.n_classes == 0)
+		return &r->limits;
+	found = span_index_find(r->index[INDEX_CLASSES], address, &n);
+	return n > 0 ? &r->policy.classes[found[0]].limits : &r->limits;
 }
 
 uint16_t rules_inside_mtu(const struct rules *r, uint32_t address)

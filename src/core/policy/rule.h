@@ -28,6 +28,9 @@ bool rules_is_inside(const struct rules *r, uint32_t address);
 bool rules_is_exempt(const struct rules *r, uint32_t address);
 bool rules_is_broadcast(const struct rules *r, uint32_t address);
 
+/* The limits of this inside host: its class's, or those of all. */
+const struct nat_host_limits *rules_host_limits(const struct rules *r, uint32_t address);
+
 /* MTU of the inside interface towards `address`; 0: not known. */
 uint16_t rules_inside_mtu(const struct rules *r, uint32_t address);
 

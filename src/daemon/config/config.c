@@ -138,6 +138,9 @@ void config_free(struct natd_config *c)
 		return;
 	for (uint32_t i = 0; i < c->n_forwards; i++)
 		free((void *)(uintptr_t)c->forwards[i].from); /* const for readers, but this is its owner */
+	for (uint32_t i = 0; i < c->n_classes; i++)
+		free((void *)(uintptr_t)c->classes[i].prefixes);
+	free(c->classes);
 	free(c->forwards);
 	free(c->forward_lines);
 	free(c->outside.pool);

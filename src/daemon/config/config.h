@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "core/policy/allocation.h"
 #include "core/policy/policy.h"
 #include "daemon/base/log.h"
 
@@ -29,6 +30,8 @@ enum {
 	CONFIG_EVENTS_MAX = 16777215,
 	CONFIG_ADDRESSES_MAX = 65534, /* outside addresses in all, the shared one included */
 	CONFIG_FORWARDS_MAX = 65534,
+	CONFIG_CLASSES_MAX = 1024,
+	CONFIG_BLOCKS_MAX = 62,	    /* of one host */
 	CONFIG_FILE_MAX = 16 << 20, /* bytes */
 	CONFIG_PROBLEMS_MAX = 200,  /* kept in one report */
 	CONFIG_LISTEN_MAX = 16,
@@ -74,6 +77,7 @@ struct config_translation {
 	enum nat_filtering filtering;
 	enum nat_port_selection port_selection;
 	enum nat_pooling pooling;
+	enum nat_allocation allocation;
 	enum nat_other_protocols other_protocols;
 	enum nat_exhausted_icmp exhausted_icmp;
 	bool hairpinning;
@@ -114,9 +118,12 @@ struct natd_config {
 	struct config_outside outside;
 	struct config_inside inside;
 	struct config_translation translation;
+	struct nat_blocks blocks;
 	struct nat_forward *forwards; /* file order; every name set and unique; `from` arrays owned too */
 	uint32_t *forward_lines;      /* n_forwards of them */
 	uint32_t n_forwards;
+	struct nat_host_class *classes; /* file order; `prefixes` arrays owned too */
+	uint32_t n_classes;
 	struct nat_timeouts timeouts;
 	struct nat_limits limits;
 	struct {
@@ -175,5 +182,10 @@ void config_check_host(const struct natd_config *c, const char *user, struct con
 /* The port ranges in effect for the shared address or for pool addresses: the user's, or the defaults.
  * Borrowed from `c` or constant. */
 const struct nat_range *config_port_ranges(const struct natd_config *c, bool shared, uint32_t *n);
+
+/* How ports are handed out, for allocation_destroy(); NULL: memory is short. Borrows nothing. */
+struct allocation *config_allocation(const struct natd_config *c);
+/* What that comes to, in one line: "allocation: ..."; as snprintf(). */
+int config_allocation_text(const struct natd_config *c, char *out, size_t size);
 
 #endif

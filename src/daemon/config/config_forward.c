@@ -3,7 +3,6 @@
  * Forwards, one after the other. The keys of one are read into a draft in whatever order they stand; only
  * then it shows whether they make a forward. What others it may collide with is config_check.c's matter.
  */
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,21 +38,14 @@ static void refuse(struct config_loader *l, const struct config_key *k, const st
 
 void config_set_forward_name(struct config_loader *l, const struct config_key *k, const struct value *v)
 {
-	size_t n;
-
 	if (!expect_string(l, k, v))
 		return;
-	n = strlen(v->string);
-	for (size_t i = 0; i < n; i++) {
-		if (!isalnum((unsigned char)v->string[i]) && !strchr("-_.", v->string[i])) {
-			refuse(l, k, v, "must consist of letters, digits, \"-\", \"_\" and \".\"");
-			return;
-		}
-	}
-	if (n == 0 || n > NAT_FORWARD_NAME_MAX)
+	if (strspn(v->string, TEXT_NAME_CHARACTERS) != strlen(v->string))
+		refuse(l, k, v, "must consist of letters, digits, \"-\", \"_\" and \".\"");
+	else if (!text_name(v->string))
 		refuse(l, k, v, "must have 1 to 31 characters");
 	else
-		memcpy(l->draft->f.name, v->string, n + 1);
+		memcpy(l->draft->f.name, v->string, strlen(v->string) + 1);
 }
 
 static void add_protocol(struct config_loader *l, const struct config_key *k, const struct value *v)

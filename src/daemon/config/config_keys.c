@@ -28,6 +28,8 @@ static const struct config_choice filtering[] = {{"endpoint-independent", FILTER
 static const struct config_choice port_selection[] = {
 	{"random", PORTS_RANDOM}, {"preserve", PORTS_PRESERVE}, {NULL, 0}};
 static const struct config_choice pooling[] = {{"paired", POOLING_PAIRED}, {"arbitrary", POOLING_ARBITRARY}, {NULL, 0}};
+static const struct config_choice allocation[] = {
+	{"port", ALLOCATION_PORT}, {"block", ALLOCATION_BLOCK}, {"deterministic", ALLOCATION_DETERMINISTIC}, {NULL, 0}};
 static const struct config_choice other_protocols[] = {{"translate", OTHER_TRANSLATE}, {"drop", OTHER_DROP}, {NULL, 0}};
 static const struct config_choice exhausted_icmp[] = {{"host-unreachable", EXHAUSTED_HOST_UNREACHABLE},
 						      {"administratively-prohibited", EXHAUSTED_ADMIN_PROHIBITED},
@@ -64,6 +66,11 @@ enum { DAY = 86400 };
 	{                                                                                                  \
 		.group = (g), .name = (n), .type = TYPE_STRING, .set = (f), .offset = (where), .text = (d) \
 	}
+#define CLASS_LIMIT(n, f, lo, hi)                                                                    \
+	{                                                                                            \
+		.group = "classes", .name = (n), .type = TYPE_STRING, .set = config_set_class_limit, \
+		.offset = offsetof(struct nat_host_limits, f), .min = (lo), .max = (hi), .text = ""  \
+	}
 #define LIST(g, n, d, f)                                                              \
 	{                                                                             \
 		.group = (g), .name = (n), .type = TYPE_LIST, .set = (f), .text = (d) \
@@ -97,9 +104,14 @@ static const struct config_key keys[] = {
 	TRUTH("translation", "port_parity", translation.port_parity, false),
 	TRUTH("translation", "link_local", translation.link_local, false),
 	CHOICE("translation", "pooling", translation.pooling, POOLING_PAIRED, pooling),
+	CHOICE("translation", "allocation", translation.allocation, ALLOCATION_PORT, allocation),
 	WORD("translation", "mss_clamp", AT(translation.mss_clamp), "\"auto\"", config_set_mss_clamp),
 	CHOICE("translation", "other_protocols", translation.other_protocols, OTHER_TRANSLATE, other_protocols),
 	CHOICE("translation", "exhausted_icmp", translation.exhausted_icmp, EXHAUSTED_HOST_UNREACHABLE, exhausted_icmp),
+
+	{NUMBER("blocks", "size", blocks.size, BLOCK_SIZE_LEAST, 32768, 512, " ports")},
+	{NUMBER("blocks", "per_host", blocks.per_host, 1, CONFIG_BLOCKS_MAX, 4, "")},
+	{NUMBER("blocks", "overflow", blocks.overflow, 0, CONFIG_BLOCKS_MAX, 0, "")},
 
 	LIST("", "forwards", "( )", config_set_forwards),
 	WORD("forwards", "name", 0, "", config_set_forward_name),
@@ -126,6 +138,14 @@ static const struct config_key keys[] = {
 	{NUMBER("limits", "fragments", limits.fragments, 1, 65536, 4096, "")},
 	{NUMBER("limits", "events", limits.events, 1024, CONFIG_EVENTS_MAX, 65536, "")},
 
+	LIST("", "classes", "( )", config_set_classes),
+	WORD("classes", "name", 0, "", config_set_class_name),
+	LIST("classes", "prefixes", "", config_set_class_prefixes),
+	CLASS_LIMIT("sessions_per_host", sessions, 0, CONFIG_SESSIONS_MAX),
+	CLASS_LIMIT("ports_per_host", ports, 0, CONFIG_SESSIONS_MAX),
+	CLASS_LIMIT("new_sessions_per_host", new_sessions, 0, 1000000),
+	CLASS_LIMIT("blocks_per_host", blocks, 0, CONFIG_BLOCKS_MAX),
+
 	{NUMBER("alarms", "ports", alarms.ports, 0, 100, 80, " percent")},
 	{NUMBER("alarms", "sessions", alarms.sessions, 0, 100, 80, " percent")},
 
@@ -150,11 +170,25 @@ const struct config_key *config_keys(size_t *n)
 	return keys;
 }
 
+/* Lists of groups, and what one of them is called. */
+static const struct {
+	const char *list, *one;
+} lists[] = {{"forwards", "forward"}, {"classes", "class"}};
+
+static const char *one_of_list(const char *group)
+{
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		if (strcmp(lists[i].list, group) == 0)
+			return lists[i].one;
+	}
+	return NULL;
+}
+
 static bool is_group(const char *name)
 {
 	for (size_t i = 0; i < KEYS; i++) {
 		if (name[0] && strcmp(keys[i].group, name) == 0)
-			return strcmp(name, "forwards") != 0;
+			return one_of_list(name) == NULL;
 	}
 	return false;
 }
@@ -201,8 +235,10 @@ uint32_t loader_line(const struct config_loader *l, const char *group, const cha
 
 const char *config_key_path(const struct config_key *k, char *out, size_t size)
 {
-	if (strcmp(k->group, "forwards") == 0)
-		snprintf(out, size, "forward.%s", k->name);
+	const char *one = one_of_list(k->group);
+
+	if (one)
+		snprintf(out, size, "%s.%s", one, k->name);
 	else
 		snprintf(out, size, "%s%s%s", k->group, k->group[0] ? "." : "", k->name);
 	return out;
@@ -276,8 +312,8 @@ static void report_unknown(struct config_loader *l, const char *group, const str
 	char names[256];
 	char place[64] = "";
 
-	if (strcmp(group, "forwards") == 0)
-		snprintf(place, sizeof(place), " in a forward");
+	if (one_of_list(group))
+		snprintf(place, sizeof(place), " in a %s", one_of_list(group));
 	else if (group[0])
 		snprintf(place, sizeof(place), " in %s", group);
 	list_names(group, names, sizeof(names));

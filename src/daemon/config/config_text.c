@@ -239,3 +239,10 @@ const char *text_of_ports(char out[TEXT_RANGE_SIZE], struct nat_range r)
 	snprintf(out, TEXT_RANGE_SIZE, r.first == r.last ? "%u" : "%u-%u", r.first, r.last);
 	return out;
 }
+
+bool text_name(const char *text)
+{
+	size_t n = strlen(text);
+
+	return n > 0 && n <= NAT_FORWARD_NAME_MAX && strspn(text, TEXT_NAME_CHARACTERS) == n;
+}

@@ -49,4 +49,9 @@ const char *text_of_ports(char out[TEXT_RANGE_SIZE], struct nat_range r);
 /* First and last address of a prefix are p->address and this. */
 uint32_t text_prefix_last(const struct nat_prefix *p);
 
+#define TEXT_NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+
+/* A name of the administrator's choice: 1 to NAT_FORWARD_NAME_MAX of these characters. */
+bool text_name(const char *text);
+
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Listings of what is not a session: mappings, forwards, pools (theory: request.h). Mappings are found by their
+ * Listings of what is not a session: mappings, forwards, pools, blocks (theory: request.h). Mappings are found by their
  * external port, which makes them unique; mappings and pools go on at an outside address, forwards at an index.
  */
 #include <assert.h>
@@ -10,6 +10,7 @@
 #include "entry.h"
 #include "ctlclient.h"
 #include "request.h"
+#include "who.h"
 
 /* ---- outside addresses in ascending order ---- */
 
@@ -189,5 +190,25 @@ void ctl_slice_pools(struct ctl_job *j, const struct ctl_turn *t)
 		}
 		put_pool(j, nat, w, r->shared);
 		j->address++;
+	}
+}
+
+/* ---- blocks ---- */
+
+void ctl_slice_blocks(struct ctl_job *j, const struct ctl_turn *t)
+{
+	uint32_t visits = t->visits;
+
+	for (; visits > 0 && ctl_has_room(t->w); visits--) {
+		struct block_view v;
+
+		if (table_block_next(nat_table(t->env->nat), &j->cursor, CTL_IDLE_PER_VISIT, &v)) {
+			ctl_put_block_view(t->w, t->env->nat, &v, t->now_ms);
+			j->count++;
+		}
+		if (j->cursor == 0) {
+			j->is_done = true;
+			return;
+		}
 	}
 }

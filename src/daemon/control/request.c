@@ -49,6 +49,7 @@ static const struct ctl_request requests[] = {
 	{CTL_MAPPINGS, CTL_MAY_READ, NO_BODY, .name = "mappings", .slice = ctl_slice_mappings},
 	{CTL_FORWARDS, CTL_MAY_READ, NO_BODY, .name = "forwards", .slice = ctl_slice_forwards},
 	{CTL_POOLS, CTL_MAY_READ, NO_BODY, .name = "pools", .slice = ctl_slice_pools},
+	{CTL_BLOCKS, CTL_MAY_READ, NO_BODY, .name = "blocks", .slice = ctl_slice_blocks},
 	{CTL_RELOAD, CTL_MAY_CHANGE, NO_BODY, .name = "reload", .answer = ctl_answer_reload},
 	{CTL_DOCTOR, CTL_MAY_READ, NO_BODY, .name = "doctor", .answer = ctl_answer_doctor},
 	{CTL_MONITOR, CTL_MAY_READ, .min_len = SUBSCRIBE_MIN, .max_len = SUBSCRIBE_MIN + FILTER_MAX - FILTER_MIN,

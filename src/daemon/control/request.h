@@ -82,5 +82,6 @@ void ctl_slice_sessions(struct ctl_job *j, const struct ctl_turn *t);
 void ctl_slice_mappings(struct ctl_job *j, const struct ctl_turn *t);
 void ctl_slice_forwards(struct ctl_job *j, const struct ctl_turn *t);
 void ctl_slice_pools(struct ctl_job *j, const struct ctl_turn *t);
+void ctl_slice_blocks(struct ctl_job *j, const struct ctl_turn *t);
 
 #endif

@@ -43,6 +43,34 @@ static bool put_forward(const struct ctl_env *env, const struct ctl_who *q, enum
 	return false;
 }
 
+void ctl_put_block_view(struct ctl_writer *w, struct nat *nat, const struct block_view *v, uint64_t now_ms)
+{
+	int32_t age_s = (int32_t)((uint32_t)(now_ms / 1000) - v->since_s);
+	const struct ctl_block wire = {
+		.inside = v->host,
+		.outside = table_address(nat_table(nat), v->ext),
+		.first = v->ports.first,
+		.last = v->ports.last,
+		.used = v->used,
+		.age_s = age_s > 0 ? (uint32_t)age_s : 0,
+		.is_fixed = v->is_fixed,
+	};
+
+	ctl_put_block(w, &wire);
+}
+
+static bool put_block(const struct ctl_env *env, const struct ctl_who *q, struct ctl_writer *w)
+{
+	const struct table *t = nat_table(env->nat);
+	int32_t slot = table_address_slot(t, q->outside.address);
+	struct block_view v;
+
+	if (slot == TABLE_NONE || !table_block_at(t, (uint16_t)slot, q->outside.port, &v))
+		return false;
+	ctl_put_block_view(w, env->nat, &v, nat_events(env->nat)->now_ms);
+	return true;
+}
+
 static bool is_own(const struct nat_policy *p, uint32_t address)
 {
 	for (uint32_t i = 0; i < p->n_addresses; i++) {
@@ -75,5 +103,7 @@ void ctl_answer_who(const struct ctl_env *env, const union ctl_args *args, struc
 		if (q->protocol == 0 || q->protocol == ctl_wire_protocol(class_, 0))
 			count += put_forward(env, q, class_, w) || put_mapping(env, q, class_, w);
 	}
+	if (is_own(nat_policy_get(env->nat), q->outside.address))
+		count += put_block(env, q, w);
 	ctl_put_end(w, count, history_begin_us(env));
 }

@@ -413,6 +413,8 @@ static void set_lists(const struct builder *b, struct nat_policy *out)
 	out->pool_ports = config_port_ranges(b->c, false, &out->n_pool_ports);
 	out->forwards = b->c->forwards;
 	out->n_forwards = b->c->n_forwards;
+	out->classes = b->c->classes;
+	out->n_classes = b->c->n_classes;
 }
 
 /* With routing = "none" the administrator's rules may bring every protocol to natd. */
@@ -431,6 +433,8 @@ static void set_scalars(const struct builder *b, struct nat_policy *out)
 	out->unsolicited = b->c->outside.unsolicited;
 	out->port_selection = t->port_selection;
 	out->pooling = t->pooling;
+	out->allocation = t->allocation;
+	out->blocks = b->c->blocks;
 	out->other_protocols = t->other_protocols;
 	out->exhausted_icmp = t->exhausted_icmp;
 	out->hairpinning = t->hairpinning;

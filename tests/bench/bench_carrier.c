@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A provider's table: many inside hosts on few outside addresses, by kind of allocation.
+ *
+ *	bench_carrier [KIND [SESSIONS [HOSTS ADDRESSES SIZE PER_HOST]]]
+ *
+ * KIND is port, block or deterministic. Opens the sessions through the whole core, in batches, each host the same number;
+ * asks who has an endpoint; restarts over the same records; closes nothing. Prints what it did and what CPU time the slow steps
+ * took. To count instructions: `perf stat -e instructions:u`, or valgrind --tool=callgrind, once with the sessions and once
+ * with none.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "build.h"
+#include "core/nat/nat.h"
+
+enum { BATCH = 64, PACKET = 64, QUESTIONS = 100000 };
+
+struct bench {
+	struct nat *nat;
+	struct nat_memory memory;
+	struct nat_policy policy;
+	struct nat_prefix inside;
+	struct nat_address_range pool;
+	struct nat_range ports;
+	uint64_t now_ms;
+	uint64_t emitted;
+	uint32_t hosts, addresses;
+	uint8_t bytes[BATCH][PACKET];
+	struct nat_packet packets[BATCH];
+};
+
+static double cpu_seconds(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts); /* others may be at work on this machine */
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static void *zeroed(size_t len)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED) {
+		perror("bench_carrier");
+		exit(1);
+	}
+	return p;
+}
+
+static void count(void *ctx, const struct nat_packet *p, bool owned)
+{
+	struct bench *b = ctx;
+
+	(void)owned;
+	b->emitted += p->to == NAT_TO_OUTSIDE;
+}
+
+static void attach(struct bench *b)
+{
+	static const uint64_t seed[4] = {1, 2, 3, 4};
+	struct table_attach_report report;
+
+	b->nat = nat_create(&b->memory, &b->policy, seed, b->now_ms, &report);
+	if (b->nat == NULL) {
+		fprintf(stderr, "bench_carrier: no table\n");
+		exit(1);
+	}
+	if (report.result == TABLE_RESTORED)
+		printf("restored %" PRIu32 ", dropped %" PRIu32 "\n", report.restored, report.dropped);
+}
+
+static void start(struct bench *b, uint32_t sessions)
+{
+	b->inside = (struct nat_prefix){.address = BUILD_IP(100, 64, 0, 0), .length = 18};
+	b->pool = (struct nat_address_range){BUILD_IP(203, 0, 113, 0), BUILD_IP(203, 0, 113, 0) + b->addresses - 1,
+					     false};
+	b->ports = (struct nat_range){1024, 65535};
+	b->policy.filtering = FILTERING_ADDRESS_DEPENDENT;
+	b->policy.inside = &b->inside;
+	b->policy.n_inside = 1;
+	b->policy.addresses = &b->pool;
+	b->policy.n_addresses = 1;
+	b->policy.pool_ports = &b->ports;
+	b->policy.n_pool_ports = 1;
+	b->policy.timeouts = (struct nat_timeouts){300, 60, 300, 240, 7440, 240, 6, 5, 120};
+	b->policy.limits = (struct nat_limits){.sessions = sessions + 4096, .fragments = 64};
+	b->memory.max_sessions = sessions + 4096;
+	b->memory.max_addresses = b->addresses;
+	b->memory.max_fragments = 64;
+	nat_memory_need(&b->memory);
+	b->memory.table.records = zeroed(b->memory.table.records_len);
+	b->memory.table.scratch = zeroed(b->memory.table.scratch_len);
+	b->memory.fragments = zeroed(b->memory.fragments_len);
+	b->now_ms = 1000000;
+	attach(b);
+}
+
+/* Session i: host i modulo hosts, its next port. */
+static void open_all(struct bench *b, uint32_t sessions)
+{
+	for (uint32_t i = 0; i < sessions; i += BATCH) {
+		uint32_t n = sessions - i < BATCH ? sessions - i : BATCH;
+
+		for (uint32_t k = 0; k < n; k++) {
+			uint32_t host = (i + k) % b->hosts, nth = (i + k) / b->hosts;
+			const struct build packet = {.proto = 17,
+						     .src = b->inside.address + 1 + host,
+						     .dst = BUILD_IP(198, 51, 100, 1) + nth % 32,
+						     .sport = (uint16_t)(2000 + nth),
+						     .dport = 443};
+
+			b->packets[k] = (struct nat_packet){.data = b->bytes[k],
+							    .len = (uint32_t)build_packet(b->bytes[k], &packet)};
+		}
+		nat_batch(b->nat, b->now_ms, b->packets, n, count, b);
+	}
+}
+
+static void ask_who(const struct bench *b)
+{
+	const struct table *t = nat_table(b->nat);
+	double began = cpu_seconds();
+	uint32_t found = 0;
+
+	for (uint32_t i = 0; i < QUESTIONS; i++) {
+		int32_t slot = table_address_slot(t, b->pool.first + i % b->addresses);
+		uint16_t port = (uint16_t)(1024 + i * 40503u % 64512);
+		struct mapping m;
+		struct block_view v;
+
+		found += slot != TABLE_NONE && (table_mapping_external(t, CLASS_UDP, (uint16_t)slot, port, &m) ||
+						table_block_at(t, (uint16_t)slot, port, &v));
+	}
+	printf("who: %.2f us of CPU time a question, %.1f %% answered\n", (cpu_seconds() - began) * 1e6 / QUESTIONS,
+	       100.0 * found / QUESTIONS);
+}
+
+static void restart(struct bench *b)
+{
+	double began = cpu_seconds();
+	struct nat_reconfigure_report report;
+
+	nat_destroy(b->nat);
+	munmap(b->memory.table.scratch, b->memory.table.scratch_len);
+	b->memory.table.scratch = zeroed(b->memory.table.scratch_len);
+	attach(b);
+	nat_reconfigure(b->nat, &b->policy, b->now_ms, &report);
+	printf("restart: %.2f s of CPU time, %" PRIu32 " sessions ended\n", cpu_seconds() - began, report.ended);
+}
+
+static void report(const struct bench *b)
+{
+	const uint64_t *c = nat_counters(b->nat);
+	struct table_usage u;
+
+	table_usage(nat_table(b->nat), &u);
+	printf("sessions %" PRIu32 ", hosts %" PRIu32 ", blocks given %" PRIu64 ", refused %" PRIu64 "\n", u.sessions,
+	       u.hosts, c[COUNT_BLOCK_NEW],
+	       c[DROP_HOST_BLOCKS] + c[DROP_NO_PORT] + c[DROP_HOST_SHARE] + c[DROP_EXPIRED_EMBRYO]);
+	printf("memory: %.1f bytes a session\n",
+	       (double)(u.records_bytes + u.scratch_bytes) / (u.sessions ? u.sessions : 1));
+}
+
+static uint32_t argument(int argc, char **argv, int i, uint32_t standard)
+{
+	return argc > i ? (uint32_t)strtoul(argv[i], NULL, 10) : standard;
+}
+
+static void run(enum nat_allocation kind, int argc, char **argv)
+{
+	static const char *const kinds[] = {"port", "block", "deterministic"};
+	struct bench *b = zeroed(sizeof(*b));
+	uint32_t sessions = argument(argc, argv, 2, 4000000);
+
+	b->policy.allocation = kind;
+	b->hosts = argument(argc, argv, 3, 10000);
+	b->addresses = argument(argc, argv, 4, 64);
+	b->policy.blocks.size = argument(argc, argv, 5, 128);
+	b->policy.blocks.per_host = argument(argc, argv, 6, 4);
+	start(b, sessions);
+	open_all(b, sessions);
+	printf("allocation %s\n", kinds[kind]);
+	report(b);
+	ask_who(b);
+	if (sessions > 0)
+		restart(b);
+	nat_destroy(b->nat);
+	munmap(b->memory.table.records, b->memory.table.records_len);
+	munmap(b->memory.table.scratch, b->memory.table.scratch_len);
+	munmap(b->memory.fragments, b->memory.fragments_len);
+	munmap(b, sizeof(*b));
+}
+
+/* Without KIND: each in turn. */
+int main(int argc, char **argv)
+{
+	bool all = argc < 2;
+
+	if (all || strcmp(argv[1], "port") == 0)
+		run(ALLOCATION_PORT, argc, argv);
+	if (all || strcmp(argv[1], "block") == 0)
+		run(ALLOCATION_BLOCK, argc, argv);
+	if (all || strcmp(argv[1], "deterministic") == 0)
+		run(ALLOCATION_DETERMINISTIC, argc, argv);
+	return 0;
+}

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: ISC
+"""Ports in blocks and deterministic ports, as an administrator sees them: natctl, reload, restart, natd -t."""
+import json
+import subprocess
+
+from conftest import NATCTL, NATD
+from netlab import Lab
+from test_events import Monitor
+
+SERVER = Lab.SERVERS[0]
+POOL = "203.0.113.64"
+BLOCK = {"addresses": f'[ "{POOL}" ]',
+         "more": 'translation = { allocation = "block"; }; blocks = { size = 64; per_host = 2; }; '
+                 'timeouts = { udp = 3600; port_reuse = 1; };'}
+
+
+def send(client, ports):
+    client.run("python3", "-c", "import socket, sys\n"
+               "for port in range(int(sys.argv[2]), int(sys.argv[3])):\n"
+               "    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+               "    s.bind(('', port))\n"
+               "    s.sendto(b'x', (sys.argv[1], 9))\n", SERVER, str(ports.start), str(ports.stop))
+
+
+def blocks(natd):
+    return [json.loads(line) for line in natd.ctl("-j", "blocks").stdout.splitlines()]
+
+
+def test_blocks_are_given_listed_found_and_given_back(lab, start_natd):
+    natd = start_natd(BLOCK)
+    monitor = Monitor(natd, "monitor", "-e", "BLOCK")
+    send(lab.client, range(5000, 5065))
+    assert len(monitor.wait(r"\[BLOCK\] opened host=10\.8\.0\.2").split()) == 5
+    monitor.wait_count(r"opened", 2)
+    first, second = blocks(natd)
+    assert first["host"] == second["host"] == Lab.CLIENTS[0]
+    assert sorted((first["used"], second["used"])) == [1, 64]
+    assert first["last"] - first["first"] == 63
+    assert f"host={Lab.CLIENTS[0]} outside={POOL} ports={first['first']}-{first['last']}" in natd.ctl("blocks").stdout
+    free = min((first, second), key=lambda block: block["used"])
+    used = {entry["outside"]["port"] for entry in natd.json("list", "-p", "udp")}
+    port = next(port for port in range(free["first"], free["last"] + 1) if port not in used)
+    assert f"any inside={Lab.CLIENTS[0]} " in natd.ctl("who", f"{POOL}:{port}").stdout
+    natd.ctl("reload")
+    assert len(blocks(natd)) == 2
+    natd.ctl("flush")
+    monitor.wait_count(r"closed", 2)
+    assert blocks(natd) == []
+    assert natd.counters()["blocks_given"] == natd.counters()["blocks_freed"] == 2
+    monitor.end()
+
+
+def test_blocks_outlive_a_restart(lab, start_natd, tmp_path):
+    options = ("--state", tmp_path / "state")
+    natd = start_natd(BLOCK, options=options)
+    send(lab.client, range(5000, 5003))
+    send(lab.clients[1], range(5000, 5003))
+    before = sorted((block["host"], block["first"], block["used"]) for block in blocks(natd))
+    assert len(before) == 2
+    natd.close()
+    natd = start_natd(BLOCK, options=options)
+    assert sorted((block["host"], block["first"], block["used"]) for block in blocks(natd)) == before
+
+
+def test_deterministic_ports_are_known_from_the_file_alone(lab, start_natd):
+    natd = start_natd({"addresses": f'[ "{POOL}/30" ]',
+                       "more": 'translation = { allocation = "deterministic"; };'})
+    send(lab.client, range(5000, 5003))
+    send(lab.clients[1], range(5000, 5003))
+    file = natd.config_path
+    for entry in natd.json("list", "-p", "udp"):
+        outside = f"{entry['outside']['address']}:{entry['outside']['port']}"
+        assert f"inside={entry['inside']['address']}:" in natd.ctl("who", outside).stdout
+        found = subprocess.run([NATCTL, "-j", "who", outside, "--config", file], capture_output=True, text=True,
+                               check=True).stdout
+        assert json.loads(found)["inside"]["address"] == entry["inside"]["address"]
+    said = subprocess.run([NATD, "-t", "-c", file], capture_output=True, text=True, check=True).stdout
+    assert "allocation: deterministic, 1008 ports a host, 64 hosts an address" in said
+    wrong = subprocess.run([NATCTL, "who", f"{POOL}:80", "--config", file], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 1
