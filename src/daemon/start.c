@@ -79,8 +79,8 @@ static enum natd_exit start_setup(struct natd *n)
 
 	config_report_log(&report);
 	config_report_fini(&report);
-	if (!s)
-		return NATD_EXIT_CONFIG;
+	if (!s) /* the file is good: it is the host, which may change */
+		return NATD_EXIT_SYSTEM;
 	natd_set_setup(n, s, n->config);
 	return NATD_EXIT_OK;
 }

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: ISC
 """A living host: natd repairs what it owns, follows what changes, stays closed when it ends, and is not alone."""
 import contextlib
+import json
+import os
 import re
 import time
 
 import pytest
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import ICMP, IP, UDP
 from scapy.packet import Raw
 
 from netlab import Lab
@@ -139,21 +141,60 @@ def test_fault_20_prefixes_without_interfaces(lab, start_natd, udp_echo, before)
     assert ("from 10.8.0.0/24 unreachable" in lab.gateway.run("ip", "rule").stdout)
 
 
+BOOK = os.path.join(os.path.dirname(os.path.realpath(__file__)), "../../docs/recipes.md")
+
+
+def book(heading):
+    """The commands of a recipe: those before natd starts, and those after."""
+    with open(BOOK, encoding="utf-8") as text:
+        part = text.read().split(f"## {heading}\n")[1].split("\n## ")[0]
+    lines = [line.split("#")[0].strip() for line in part.split("```")[1].splitlines()]
+    at = next(i for i, line in enumerate(lines) if line.startswith("natd "))
+    return [line for line in lines[:at] if line], [line for line in lines[at + 1:] if line]
+
+
 def test_fault_18_routing_none_by_the_book(lab, start_natd, udp_echo):
-    """The commands of docs/recipes.md."""
+    """The commands of docs/recipes.md. Nothing leaves untranslated, and the kernel's errors show no inside address."""
     udp_echo()
+    before, after = book('routing = "none": the commands')
     lab.gateway.sysctl("ipv4/ip_forward", 1)
     with no_leak(lab):
-        for command in ["ip rule add pref 200 iif lan0 unreachable",
-                        "ip rule add pref 100 iif lan0 to 10.8.0.0/24 lookup main",
-                        "ip rule add pref 110 iif lan0 lookup 100",
-                        "ip rule add pref 10 iif out0 ipproto tcp dport 16384-32767 lookup 100",
-                        "ip rule add pref 10 iif out0 ipproto udp dport 16384-32767 lookup 100",
-                        "ip rule add pref 20 lookup local", "ip rule del pref 0"]:
+        for command in before:
             lab.gateway.run(*command.split())
-        start_natd({"outside": 'ports = "16384-32767";', "more": 'routing = "none";'})
-        lab.gateway.run("ip", "route", "add", "default", "dev", "natd0", "table", "100")
+        natd = start_natd({"outside": 'ports = "16384-32767";', "more": 'routing = "none"; '
+                           'forwards = ( { name = "dead"; protocol = "udp"; port = 20000; to = "10.8.0.77:80"; } );'})
+        for command in after:
+            lab.gateway.run(*command.split())
         assert passes(lab)
+        found = json.loads(natd.ctl("-j", "doctor", check=False).stdout)["checks"]
+        assert [c["id"] for c in found if c["severity"] == "fail"] == []
+        with lab.server.udp() as sock, lab.server.capture() as seen:
+            sock.sendto(b"x" * 20, (Lab.OUTSIDE, 20000))
+            error = seen.wait(lambda p: ICMP in p and p[ICMP].type == 3, timeout=10)
+            assert error.src == Lab.OUTSIDE and b"\x0a\x08\x00" not in bytes(error)
+
+
+def read_only():
+    return ("unshare", "--mount", "--propagation", "private", "sh", "-c",
+            'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec "$@"', "sh")
+
+
+def test_fault_25_read_only_settings(lab, start_natd, udp_echo):
+    """The remedy is possible, and enough."""
+    natd = start_natd(ready=False, prefix=read_only())
+    natd.launch()
+    assert natd.process.wait(10) == 3
+    natd._reader.join(5)
+    name, value = re.search(r"set net\.(ipv4\.conf\.default\.accept_local)=(1)", natd.text()).groups()
+    lab.gateway.sysctl(name.replace(".", "/"), value)
+    lab.gateway.sysctl("ipv4/conf/default/rp_filter", 2)
+    lab.gateway.sysctl("ipv4/ip_forward", 1)
+    udp_echo()
+    natd.start()
+    assert passes(lab)
+    settings = {c["what"].split()[0] for c in json.loads(natd.ctl("-j", "doctor", check=False).stdout)["checks"]
+                if c["id"] == "settings"}
+    assert settings == {"net.ipv4.fwmark_reflect", "net.ipv4.tcp_early_demux", "net.ipv4.udp_early_demux"}
 
 
 def test_fault_24_alternative_names(lab, start_natd, udp_echo, http_server):

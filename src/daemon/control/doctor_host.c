@@ -170,6 +170,33 @@ static void check_rp_filter(struct visit *v)
 		    v->config->tun.name);
 }
 
+/* Fault 25: what natd sets where it may, and the administrator elsewhere (routing = "none", a read-only /proc/sys). */
+static void check_settings(struct visit *v)
+{
+	static const struct {
+		const char *name, *tail, *harm;
+		int32_t wanted;
+	} rows[] = {
+		{"net/ipv4/fwmark_reflect", "fwmark_reflect",
+		 "the kernel's own ICMP errors can show inside addresses outside", 1},
+		{"net/ipv4/tcp_early_demux", "tcp_early_demux",
+		 "a connected socket of the host takes packets before natd", 0},
+		{"net/ipv4/udp_early_demux", "udp_early_demux",
+		 "a connected socket of the host takes packets before natd", 0},
+	};
+	int32_t value;
+
+	if (!v->c && v->config->routing == ROUTING_MANAGED)
+		return;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (sysctl_read(rows[i].name, &value) < 0 || value == rows[i].wanted)
+			continue;
+		finding_remedy(v->sink, "sysctl -w net.ipv4.%s=%d", rows[i].tail, (int)rows[i].wanted);
+		finding_add(v->sink, FINDING_WARNING, "settings", "net.ipv4.%s is %d: %s", rows[i].tail, (int)value,
+			    rows[i].harm);
+	}
+}
+
 /* An inside host's address on the interface that is not the gateway's own; 0: none. */
 static uint32_t host_on(const struct host_interface *i)
 {
@@ -392,13 +419,11 @@ void doctor_host(struct visit *v, enum doctor_depth depth)
 		void (*check)(struct visit *v);
 		enum doctor_depth depth;
 	} checks[] = {
-		{check_outside, DOCTOR_QUICK},	     {check_inside, DOCTOR_QUICK},
-		{check_forwarding, DOCTOR_QUICK},    {check_rp_filter, DOCTOR_QUICK},
-		{check_own_rules, DOCTOR_QUICK},     {check_way_out, DOCTOR_FULL},
-		{check_private, DOCTOR_FULL},	     {check_mtu, DOCTOR_QUICK},
-		{check_ipv6, DOCTOR_FULL},	     {check_conntrack, DOCTOR_QUICK},
-		{check_clock, DOCTOR_QUICK},	     {check_ephemeral, DOCTOR_FULL},
-		{check_forward_ports, DOCTOR_QUICK}, {check_host_sockets, DOCTOR_FULL},
+		{check_outside, DOCTOR_QUICK},	 {check_inside, DOCTOR_QUICK},	      {check_forwarding, DOCTOR_QUICK},
+		{check_rp_filter, DOCTOR_QUICK}, {check_settings, DOCTOR_QUICK},      {check_own_rules, DOCTOR_QUICK},
+		{check_way_out, DOCTOR_FULL},	 {check_private, DOCTOR_FULL},	      {check_mtu, DOCTOR_QUICK},
+		{check_ipv6, DOCTOR_FULL},	 {check_conntrack, DOCTOR_QUICK},     {check_clock, DOCTOR_QUICK},
+		{check_ephemeral, DOCTOR_FULL},	 {check_forward_ports, DOCTOR_QUICK}, {check_host_sockets, DOCTOR_FULL},
 		{check_timeouts, DOCTOR_FULL},
 	};
 

@@ -144,6 +144,28 @@ static bool holds_hosts(const struct host_address *a, const struct nat_prefix *n
 	return (a->length < 32 || a->peer != a->address) && !text_reserved(network->address, text_prefix_last(network));
 }
 
+/* An interface's address may pass, so this is no error: nothing there is inside until it does. The configuration's own
+ * prefixes are compared when it is read. */
+static bool is_of_pool(struct builder *b, const struct host_interface *one, const struct nat_prefix *network)
+{
+	const struct config_outside *out = &b->c->outside;
+	char text[TEXT_RANGE_SIZE];
+	char other[TEXT_RANGE_SIZE];
+
+	for (uint32_t r = 0; r < out->n_pool; r++) {
+		if (out->pool[r].first > text_prefix_last(network) || out->pool[r].last < network->address)
+			continue;
+		BUILD_WARNING(
+			b, out->line,
+			"outside.addresses: %s overlaps %s of the inside interface %s, which is left out: outside "
+			"and inside must not share addresses (RFC 4787 REQ-7)",
+			text_of_addresses(text, out->pool[r].first, out->pool[r].last), text_of_prefix(other, network),
+			one->name);
+		return true;
+	}
+	return false;
+}
+
 static void derive_prefixes(struct builder *b)
 {
 	for (uint32_t i = 0; i < b->facts->n_inside; i++) {
@@ -152,7 +174,7 @@ static void derive_prefixes(struct builder *b)
 		for (uint32_t a = 0; a < one->n_addresses; a++) {
 			struct nat_prefix network = network_of(&one->addresses[a]);
 
-			if (holds_hosts(&one->addresses[a], &network))
+			if (holds_hosts(&one->addresses[a], &network) && !is_of_pool(b, one, &network))
 				merge_prefix(b, &network);
 		}
 	}
@@ -273,28 +295,6 @@ static void check_outside_network(struct builder *b)
 					"those addresses are out of reach (RFC 4787 REQ-7); renumber one of them",
 					b->c->outside.interface, text_of_prefix(text, &network),
 					text_of_prefix(other, &b->s.inside[i]));
-		}
-	}
-}
-
-/* The configuration's own prefixes are compared when it is read. */
-static void check_pool_and_inside(struct builder *b)
-{
-	const struct config_outside *out = &b->c->outside;
-	char text[TEXT_RANGE_SIZE];
-	char other[TEXT_RANGE_SIZE];
-
-	for (uint32_t i = 0; b->c->inside.n_prefixes == 0 && i < b->n_inside; i++) {
-		const struct nat_prefix *p = &b->s.inside[i];
-
-		for (uint32_t r = 0; r < out->n_pool; r++) {
-			if (out->pool[r].first <= text_prefix_last(p) && out->pool[r].last >= p->address)
-				BUILD_ERROR(b, out->line,
-					    "outside.addresses: %s overlaps %s of an inside interface: outside and "
-					    "inside must not share "
-					    "addresses (RFC 4787 REQ-7)",
-					    text_of_addresses(text, out->pool[r].first, out->pool[r].last),
-					    text_of_prefix(other, p));
 		}
 	}
 }
@@ -455,8 +455,8 @@ bool policy_build(const struct natd_config *c, const struct host_facts *facts, s
 		  struct policy_storage *s, struct config_report *report)
 {
 	static void (*const steps[])(struct builder * b) = {
-		check_interfaces_exist, build_inside, build_addresses, build_broadcast, check_outside_network,
-		check_pool_and_inside,	check_pool,   check_exempt,    check_forwards,
+		check_interfaces_exist, build_inside, build_addresses, build_broadcast,
+		check_outside_network,	check_pool,   check_exempt,    check_forwards,
 	};
 	struct builder b = {.c = c, .facts = facts, .report = report, .errors_before = report->n_errors};
 
