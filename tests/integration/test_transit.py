@@ -187,6 +187,56 @@ def test_hosts_that_do_not_answer_hold_up_nobody(lab, start_natd):
     assert counters["send_unresolved"] > 0
 
 
+def test_first_datagram_in_many_fragments_arrives_whole(lab, start_natd):
+    """All its fragments wait for ARP together."""
+    natd = start_natd()
+    client, server = udp_pair(lab)
+    with client, server:
+        client.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, 0)
+        data = some_bytes(60000)
+        client.sendto(data, (SERVER, 9000))
+        assert server.recv(65536) == data
+    assert natd.counters()["send_unresolved"] == 0
+
+
+def test_datagrams_in_fragments_to_hosts_that_do_not_answer_hold_up_nobody(lab, start_natd):
+    natd = start_natd()
+    client, server = udp_pair(lab)
+    other = lab.clients[1].udp()
+    with client, server, other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
+        for number in range(20):
+            for last in range(100, 140):
+                with contextlib.suppress(OSError):
+                    other.sendto(bytes(40000), (f"203.0.113.{last}", 9))
+            client.sendto(struct.pack("!I", number), (SERVER, 9000))
+            assert struct.unpack("!I", server.recv(100)) == (number,)
+    counters = natd.counters()
+    assert counters["send_again"] == 0
+    assert counters["send_unresolved"] > 0
+
+
+# ---- the errors of the kernel that are about what it forwards to natd: 11/0; it never sends 5 ----
+
+@pytest.mark.parametrize("offload", ["true", "false"])
+@pytest.mark.parametrize("side", ["inside", "outside"])
+def test_time_exceeded_shows_each_side_its_own_addresses(lab, start_natd, side, offload):
+    """TTL 1, in one piece and in a super-packet's worth; and no redirect goes anywhere."""
+    start_natd({"more": FORWARD["more"].replace(DEAD, CLIENT) + f"tun = {{ offload = {offload}; }};"})
+    sender, to = (lab.client, (SERVER, 9)) if side == "inside" else (lab.server, (Lab.OUTSIDE, 80))
+    hops = 1 if side == "inside" else 2  # the router is one of them
+    with sender.udp() as sock, sender.capture() as seen, lab.server.capture() as outside:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
+        for size in (20, 1400):
+            sock.sendto(some_bytes(size), to)
+            error = seen.wait(lambda packet, size=size: is_error(packet, 0, kind=11) and quote(packet).len == size + 28)
+            assert error.src == (Lab.GATEWAY_INSIDE if side == "inside" else Lab.OUTSIDE)
+            own = sock.getsockname()[1]
+            assert quote(error).dport == to[1] and quote(error).sport == own and quote(error).dst == to[0]
+        no_inside_address_in(outside)
+        assert not [packet for packet in seen.so_far() if ICMP in packet and packet[ICMP].type == 5]
+
+
 # ---- faults 6 and 7: source and interface ----
 
 @pytest.fixture

@@ -393,7 +393,7 @@ static void send_open(struct transmit *t, const struct nat_packet *p, struct way
 
 	if (obey_mtu(t, p, way))
 		return;
-	admission = ways_admit(t->ways, way, p->gso_size != 0);
+	admission = ways_admit(t->ways, way, p);
 	if (admission == ADMIT_NOT) /* the kernel reports 3/1 about those that wait */
 		t->io->value[IO_SEND_UNRESOLVED]++;
 	else if (owned || !may_merge(t, way) || !merge_add(t->merge, p))

@@ -10,7 +10,9 @@
  * The look-up names the source where it is the host's own (the kernel refuses others there), so rules by source count.
  *
  * Neighbours. Packets that wait for ARP stay charged to the socket that sent them. So a next hop whose link address is not known
- * gets WAYS_UNRESOLVED packets a second, enough to have it found; after that the kernel's neighbour table is asked.
+ * gets WAYS_UNRESOLVED packets a second, enough to have it found; after that the kernel's neighbour table is asked. The fragments
+ * of one datagram go together, whatever their number, since a part of them is worth nothing: the first of them that comes takes
+ * all that is left of the second, and the others of its kind follow it.
  */
 #include "ways.h"
 
@@ -29,6 +31,7 @@ enum {
 	LINKS = 8,
 	RESOLVED_MS = 2000, /* that long a found neighbour is not asked for again */
 	MISSING_MS = 10,
+	DATAGRAMS = 16, /* whose fragments may follow, at a time */
 	SECOND_MS = 1000,
 	NEIGHBOUR_VALID = NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_PROBE | NUD_STALE | NUD_DELAY,
 };
@@ -51,6 +54,7 @@ struct ways {
 	struct link_kind links[LINKS];
 	unsigned next_link;
 	struct way unknown;
+	uint64_t datagram[DATAGRAMS]; /* keys, see datagram_key(); 0: none */
 	struct way way[WAYS];
 };
 
@@ -234,7 +238,34 @@ static enum way_neighbour neighbour_of(struct ways *w, struct way *way)
 	return (enum way_neighbour)way->neighbour;
 }
 
-enum way_admission ways_admit(struct ways *w, struct way *way, bool is_large)
+/* What the fragments of one datagram have in common, mixed; 0: no fragment. */
+static uint64_t datagram_key(const struct nat_packet *p)
+{
+	const uint8_t *ip = p->data;
+	uint64_t addresses = (uint64_t)load32(ip + 12) << 32 | load32(ip + 16);
+
+	if ((load16(ip + 6) & 0x3fff) == 0) /* neither MF nor an offset */
+		return 0;
+	return (addresses ^ ((uint64_t)ip[9] << 16 | load16(ip + 4)) * 0x9e3779b97f4a7c15u) | 1;
+}
+
+/* A packet to a next hop that is not known. True: it goes to have it found. */
+static bool spend_question(struct ways *w, struct way *way, const struct nat_packet *p, bool is_large)
+{
+	uint64_t key = datagram_key(p);
+	uint64_t *place = &w->datagram[(key >> 32 ^ key >> 8) % DATAGRAMS];
+
+	if (key != 0 && *place == key)
+		return true;
+	if (way->sent >= WAYS_UNRESOLVED || (is_large && way->sent > 0))
+		return false;
+	if (key != 0)
+		*place = key;
+	way->sent = is_large || key != 0 ? WAYS_UNRESOLVED : (uint8_t)(way->sent + 1) & 63;
+	return true;
+}
+
+enum way_admission ways_admit(struct ways *w, struct way *way, const struct nat_packet *p)
 {
 	if (way->state == WAY_UNKNOWN)
 		return ADMIT_TO_RESOLVE;
@@ -244,10 +275,8 @@ enum way_admission ways_admit(struct ways *w, struct way *way, bool is_large)
 		way->second_ms = w->now_ms;
 		way->sent = 0;
 	}
-	if (way->sent < WAYS_UNRESOLVED && !(is_large && way->sent > 0)) {
-		way->sent = is_large ? WAYS_UNRESOLVED : (uint8_t)(way->sent + 1) & 63;
+	if (spend_question(w, way, p, p->gso_size != 0))
 		return ADMIT_TO_RESOLVE;
-	}
 	switch (neighbour_of(w, way)) {
 	case NEIGHBOUR_RESOLVED:
 		return ADMIT;

@@ -16,7 +16,8 @@
 enum {
 	WAYS_LOOKUPS = 16,   /* questions to the kernel in one burst, at most */
 	WAYS_KEEP_MS = 1000, /* then it is looked up again; a change of links, addresses or rules is followed at once */
-	WAYS_UNRESOLVED = 8, /* packets a second to a next hop whose link address is not known */
+	WAYS_UNRESOLVED =
+		4, /* packets a second to a next hop whose link address is not known; datagrams count as one */
 };
 
 enum way_state {
@@ -73,7 +74,7 @@ enum way_admission {
 	ADMIT_TO_RESOLVE, /* its next hop is not known: it goes to have it found */
 	ADMIT,
 };
-/* Asks the kernel for the neighbour if it must and may. `is_large`: a super-packet, of which one a second may wait. */
-enum way_admission ways_admit(struct ways *w, struct way *way, bool is_large);
+/* Asks the kernel for the neighbour if it must and may. Of super-packets, and of datagrams in fragments, one a second may wait. */
+enum way_admission ways_admit(struct ways *w, struct way *way, const struct nat_packet *p);
 
 #endif
