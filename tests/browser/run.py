@@ -140,7 +140,7 @@ class Traffic:
         socks, turn = [], 0
         while self.go:
             turn += 1
-            sock = (self.lab.client, self.lab.client2)[turn % 2].udp()
+            sock = self.lab.clients[turn % 2].udp()
             for _ in range(20 + 30 * (turn % 7)):
                 sock.sendto(b"x" * 1200, ("198.51.100.10", 7))
             with self.lab.server.socket(kind=2) as stray:

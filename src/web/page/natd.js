@@ -3,7 +3,7 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-const WINDOW_S = 600, FAST_MS = 2000, SLOW_MS = 5000;
+const WINDOWS_S = [60, 120, 300, 600], WINDOW_S = 600, FAST_MS = 2000, SLOW_MS = 5000;
 
 const REASONS = {
   "timeout": "neither side sent anything for as long as the timeouts allow",
@@ -26,8 +26,10 @@ function scaled(value, unit) {
   return [value.toFixed(digits), steps[i] + unit];
 }
 const short = (value, unit) => scaled(value, unit).join("\u202f");
-const bits = (bytes) => short(bytes * 8, "bit/s");
+const bits = (n) => short(n, "bit/s");
 const bytes = (n) => short(n, "B");
+// Small numbers of packets in full: nobody says kilopackets.
+const packets = (n) => n < 1e6 ? `${count(n)}\u202fpackets/s` : `${scaled(n, "").join("\u202f")}\u202fpackets/s`;
 const count = (n) => Math.round(n).toString().replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f");
 
 function duration(s) {
@@ -108,7 +110,7 @@ class Chart {
   }
   point(x) {
     if (!this.samples.length) return;
-    const t = this.end - (this.right - x) / (this.right - this.left) * WINDOW_S * 1000;
+    const t = this.end - (this.right - x) / (this.right - this.left) * this.window * 1000;
     let best = 0;
     this.samples.forEach((s, i) => { if (Math.abs(s.time - t) < Math.abs(this.samples[best].time - t)) best = i; });
     this.select(best);
@@ -130,17 +132,22 @@ class Chart {
     const em = parseFloat(getComputedStyle(document.documentElement).fontSize);
     this.left = 4.6 * em; this.right = width - 4; this.top = .5 * em; this.bottom = height - 1.4 * em;
     this.end = this.samples.length ? this.samples[this.samples.length - 1].time : Date.now();
+    const span = this.samples.length ? (this.end - this.samples[0].time) / 1000 : 0;
+    this.window = WINDOWS_S.find((s) => s >= span - 3) || WINDOW_S; // grows with what is known
     const values = this.samples.flatMap((s) => this.series.map((x) => s[x.key] ?? 0));
     const top = niceTop(Math.max(0, ...values), this.floor);
-    const x = (t) => this.right - (this.end - t) / (WINDOW_S * 1000) * (this.right - this.left);
+    const x = (t) => this.right - (this.end - t) / (this.window * 1000) * (this.right - this.left);
     const y = (v) => this.bottom - v / top * (this.bottom - this.top);
     const parts = [];
     for (const f of [0, .5, 1]) {
       parts.push(svg("line", { class: f ? "rule" : "base", x1: this.left, x2: this.right, y1: y(f * top), y2: y(f * top) }));
-      parts.push(svg("text", { x: this.left - .5 * em, y: y(f * top) + .25 * em, "text-anchor": "end" }, this.format(f * top)));
+      parts.push(svg("text", { x: this.left - .5 * em, y: y(f * top) + .25 * em, "text-anchor": "end" }, this.format(f * top).replace(/\.0+(?!\d)|(\.\d*?)0+(?!\d)/, "$1")));
     }
-    for (const [minutes, anchor] of [[10, "start"], [5, "middle"], [0, "end"]])
-      parts.push(svg("text", { x: x(this.end - minutes * 60000), y: height - .1 * em, "text-anchor": anchor }, minutes ? `−${minutes} min` : "now"));
+    for (const [part, anchor] of [[1, "start"], [.5, "middle"], [0, "end"]]) {
+      const ago = this.window * part;
+      const label = ago === 0 ? "now" : ago % 60 ? `−${ago} s` : `−${ago / 60} min`;
+      parts.push(svg("text", { x: x(this.end - ago * 1000), y: height - .1 * em, "text-anchor": anchor }, label));
+    }
     for (const s of this.series) parts.push(...this.curve(s, x, y));
     if (this.at !== null && this.samples[this.at]) {
       const at = x(this.samples[this.at].time);
@@ -159,7 +166,7 @@ class Chart {
     const runs = [];
     let run = null;
     for (const p of this.samples) {
-      if (p[s.key] === null || p.time < this.end - WINDOW_S * 1000) { run = null; continue; }
+      if (p[s.key] === null || p.time < this.end - this.window * 1000) { run = null; continue; }
       if (!run) runs.push(run = []);
       run.push([x(p.time).toFixed(1), y(p[s.key]).toFixed(1)]);
     }
@@ -179,7 +186,7 @@ class Chart {
 }
 
 const charts = [
-  new Chart("chart-traffic", [{ key: "out_bytes", label: "out", style: "out" }, { key: "in_bytes", label: "in", style: "in" }], bits, 125),
+  new Chart("chart-traffic", [{ key: "out_bits", label: "out", style: "out" }, { key: "in_bits", label: "in", style: "in" }], bits, 1000),
   new Chart("chart-sessions", [{ key: "opened", label: "opened", style: "opened" }, { key: "ended", label: "ended", style: "ended" }], (v) => short(v, "/s"), 10),
   new Chart("chart-drops", [{ key: "drops", label: "dropped", style: "bad" }], (v) => short(v, "/s"), 10),
 ];
@@ -191,17 +198,22 @@ let samples = [], lastSample = 0, stats = null, statsAt = 0, limit = 0;
 function addSamples(rates) {
   const columns = rates.columns;
   if (rates.last < lastSample) { samples = []; }
-  for (const row of rates.samples) samples.push(Object.fromEntries(row.map((v, i) => [columns[i], v])));
+  for (const row of rates.samples) {
+    const s = Object.fromEntries(row.map((v, i) => [columns[i], v]));
+    s.out_bits = s.out_bytes === null ? null : s.out_bytes * 8;
+    s.in_bits = s.in_bytes === null ? null : s.in_bytes * 8;
+    samples.push(s);
+  }
   const begin = samples.length ? samples[samples.length - 1].time - WINDOW_S * 1000 : 0;
   samples = samples.filter((s) => s.time >= begin);
   lastSample = rates.last;
   for (const c of charts) c.update(samples);
   const now = samples[samples.length - 1];
   if (!now || now.out_bytes === null) return;
-  figure("out-bits", now.out_bytes * 8, "bit/s");
-  figure("in-bits", now.in_bytes * 8, "bit/s");
-  setText("out-packets", short(now.out_packets, "packets/s"));
-  setText("in-packets", short(now.in_packets, "packets/s"));
+  figure("out-bits", now.out_bits, "bit/s");
+  figure("in-bits", now.in_bits, "bit/s");
+  setText("out-packets", packets(now.out_packets));
+  setText("in-packets", packets(now.in_packets));
   figure("sessions", now.sessions, "");
   figure("host-count", now.hosts, "");
   figure("drop-rate", now.drops, "/s");
@@ -312,7 +324,7 @@ function showHosts(list) {
 
 // ---- the clockwork ----
 
-let awaySince = null, hasHosts = true;
+let awaySince = null, hasHosts = false;
 
 function showState(isUp, why) {
   if (isUp) awaySince = null;
