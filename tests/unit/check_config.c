@@ -147,6 +147,19 @@ static const struct {
 	 "f:3: a class must be a group in braces, not a whole number: write { prefixes = [ ... ]; ... }\n"},
 	{BASE "forwards = ( { prot = 1; protocol = \"tcp\"; port = 1; to = \"10.0.0.1\"; } );",
 	 "f:3: unknown key \"prot\" in a forward: did you mean \"port\"?\n"},
+	/* natd-web */
+	{BASE "web = { listen = [ \"localhost:9642\" ]; };",
+	 "f:3: web.listen: \"localhost:9642\" does not begin with an address of this host (names are not looked up)\n"},
+	{BASE "web = { listen = [ \"::1:9642\" ]; };", "f:3: web.listen: \"::1:9642\" is not ADDRESS:PORT: write "
+						       "\"127.0.0.1:9642\", or an IPv6 address as \"[::1]:9642\"\n"},
+	{BASE "web = { listen = [ \"127.0.0.1:0\" ]; };",
+	 "f:3: web.listen: \"127.0.0.1:0\" does not end in a port: 1 to 65535\n"},
+	{BASE "web = { listen = [ \"[::1]:65536\" ]; };",
+	 "f:3: web.listen: \"[::1]:65536\" does not end in a port: 1 to 65535\n"},
+	{BASE "web = { listen = [ \"127.0.0.1:80\", \"127.0.0.1:80\" ]; };",
+	 "f:3: web.listen: \"127.0.0.1:80\" is named twice\n"},
+	{BASE "web = { listen = [ ]; };",
+	 "f:3: web.listen is empty: name at least one, or leave the key out for its default\n"},
 	/* types */
 	{BASE "tun = 5;", "f:3: tun must be a group in braces, not a whole number: write tun = { ... };\n"},
 	{BASE "tun = { offload = 1; };", "f:3: tun.offload must be true or false, not a whole number\n"},

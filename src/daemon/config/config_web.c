@@ -87,7 +87,10 @@ bool config_listener_is_loopback(const struct config_listener *l)
 static bool has_listener(const struct config_web *w, const struct config_listener *l)
 {
 	for (uint32_t i = 0; i < w->n_listen; i++) {
-		if (memcmp(&w->listen[i], l, sizeof(*l)) == 0)
+		const struct config_listener *other = &w->listen[i];
+
+		if (other->is_ipv6 == l->is_ipv6 && other->port == l->port &&
+		    memcmp(other->address, l->address, sizeof(l->address)) == 0)
 			return true;
 	}
 	return false;

@@ -326,12 +326,13 @@ function showHosts(list) {
 
 let awaySince = null, hasHosts = false;
 
-function showState(isUp, why) {
+function showState(isUp, why, detail = "") {
   if (isUp) awaySince = null;
   else awaySince = awaySince || new Date();
   document.body.classList.toggle("stale", !isUp);
   $("state").className = `state ${isUp ? "up" : "away"}`;
-  setText("state-text", isUp ? "live" : `${why}, since ${awaySince.toLocaleTimeString()}`);
+  setText("state-text", isUp ? "live" : `${why} since ${awaySince.toLocaleTimeString()}`);
+  $("state").title = isUp ? "" : detail;
 }
 
 let isUp = false;
@@ -341,7 +342,7 @@ async function fast() {
     const wasUp = isUp;
     addSamples(rates);
     isUp = rates.up;
-    showState(isUp, `natd is away (${rates.natd.error || "no answer"})`);
+    showState(isUp, "natd is away", rates.natd.error);
     if (isUp) showStats(await ask("/api/stats"));
     if (isUp && !wasUp) slow();
   } catch (error) {
