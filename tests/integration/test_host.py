@@ -4,12 +4,16 @@ import contextlib
 import json
 import os
 import re
+import shutil
+import subprocess
+import threading
 import time
 
 import pytest
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.packet import Raw
 
+from conftest import NATCTL
 from netlab import Lab
 
 SERVER = Lab.SERVERS[0]
@@ -290,3 +294,91 @@ def test_fault_28_other_sources_from_inside_are_counted(lab, start_natd, dead):
             with natd.counted(drop_inside_source=1):  # not the one to the pool, which could pass for an outside one
                 for packet in reversed(strange):
                     lab.client.send_ip(packet)
+
+
+@contextlib.contextmanager
+def traffic(lab):
+    """An inside host that sends all the time."""
+    stop = threading.Event()
+    sock = lab.client.udp()
+
+    def send():
+        while not stop.wait(0.001):
+            with contextlib.suppress(OSError):
+                sock.sendto(b"x", (SERVER, 9))
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        sock.close()
+
+
+def test_nothing_leaves_untranslated_at_any_moment(lab, start_natd):
+    """Start, reloads to and fro, a crash, the start after it, and the stop, with packets all the time."""
+    natd = start_natd(ready=False)
+    with no_leak(lab), traffic(lab):
+        natd.start()
+        lab.gateway.sysctl("ipv4/ip_forward", 1)  # as if it had always been
+        for config in ({"addresses": '[ "interface", "203.0.113.40" ]'}, {"outside": 'ports = "20000-30000";'}, {}):
+            natd.write_config(config)
+            natd.ctl("reload")
+        natd.process.kill()
+        natd.process.wait()
+        time.sleep(0.2)
+        natd.start()
+        assert natd.stop() == 0
+        time.sleep(0.2)
+
+
+# ---- docs/recipes.md ----
+
+def test_recipe_from_masquerade(lab, start_natd, udp_echo):
+    udp_echo()
+    lab.gateway.sysctl("ipv4/ip_forward", 1)
+    lab.gateway.run("nft", "-f", "-", input="table ip nat {\nchain post {\ntype nat hook postrouting priority 100\n"
+                    'oifname "out0" masquerade\n}\n}\n')
+    assert passes(lab)
+    natd = start_natd(ready=False)
+    found = lab.gateway.run(NATCTL, "-j", "doctor", "--offline", "-c", natd.config_path, check=False).stdout
+    assert "other-nat" in [c["id"] for c in json.loads(found)["checks"]]
+    natd.start()
+    lab.gateway.run("nft", "delete", "table", "ip", "nat")
+    assert passes(lab)
+    assert natd.json("list")
+
+
+@pytest.mark.skipif(not shutil.which("wireguard-go"), reason="no wireguard-go")
+def test_recipe_wireguard_on_a_vps(lab, start_natd, udp_echo, tmp_path):
+    """The traveller is the server, the internet is the second server; the gateway has one interface and the tunnel."""
+    traveller, internet = lab.server, Lab.SERVERS[1]
+    keys = {}
+    for name in ("gateway", "traveller"):
+        private = subprocess.run(["wg", "genkey"], capture_output=True, check=True).stdout
+        public = subprocess.run(["wg", "pubkey"], input=private, capture_output=True, check=True).stdout
+        (tmp_path / name).write_bytes(private)
+        keys[name] = public.decode().strip()
+    for space, name, device in ((lab.gateway, "gateway", "wg0"), (traveller, "traveller", "wg1")):
+        space.start("wireguard-go", "-f", device, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(lambda device=device: os.path.exists(f"/run/wireguard/{device}.sock"))
+        space.run("wg", "set", device, "private-key", tmp_path / name)
+    lab.gateway.run("wg", "set", "wg0", "listen-port", "51820", "peer", keys["traveller"], "allowed-ips", "10.9.0.2/32")
+    lab.gateway.run("ip", "addr", "add", "10.9.0.1/24", "dev", "wg0")
+    lab.gateway.run("ip", "link", "set", "wg0", "mtu", "1420", "up")
+    traveller.run("wg", "set", "wg1", "peer", keys["gateway"], "endpoint", f"{Lab.OUTSIDE}:51820", "allowed-ips", "0.0.0.0/0")
+    traveller.run("ip", "addr", "add", "10.9.0.2/24", "dev", "wg1")
+    traveller.run("ip", "link", "set", "wg1", "mtu", "1420", "up")
+    traveller.run("ip", "route", "add", f"{internet}/32", "dev", "wg1")
+    udp_echo(lab.servers[1])
+    natd = start_natd("""outside = { interface = "out0"; };
+        inside = { interfaces = [ "wg0" ]; }; control = { socket = "{socket}"; };""")
+    with traveller.udp() as sock:
+        sock.sendto(b"hello", (internet, 7))
+        assert sock.recv(100).split()[0] == Lab.OUTSIDE.encode()
+    assert [c["id"] for c in json.loads(natd.ctl("-j", "doctor", check=False).stdout)["checks"]
+            if c["severity"] == "fail"] == []
+    for space, device in ((lab.gateway, "wg0"), (traveller, "wg1")):
+        space.run("ip", "link", "del", device)  # which ends wireguard-go

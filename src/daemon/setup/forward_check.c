@@ -70,8 +70,15 @@ static void check_ephemeral(const struct forward_check *c, struct finding_sink *
 
 		/* Single ports in it are common, and the kernel's choice of one of them is rare. */
 		if (!is_of_host(c, f) || f->ports.first == f->ports.last || f->ports.first > c->ephemeral.last ||
-		    f->ports.last < c->ephemeral.first || hostports_is_reserved(&f->ports) || n++ >= SHOWN)
+		    f->ports.last < c->ephemeral.first)
 			continue;
+		if (n >= SHOWN) { /* without reading the file for each of thousands */
+			n++;
+			continue;
+		}
+		if (hostports_is_reserved(&f->ports))
+			continue;
+		n++;
 		finding_remedy(sink,
 			       "sysctl -w net.ipv4.ip_local_reserved_ports=%s, or move net.ipv4.ip_local_port_range",
 			       text_of_ports(own, f->ports));
