@@ -80,7 +80,7 @@ static void start(struct bench *b, uint32_t sessions)
 {
 	b->inside = (struct nat_prefix){.address = BUILD_IP(100, 64, 0, 0), .length = 18};
 	b->pool = (struct nat_address_range){BUILD_IP(203, 0, 113, 0), BUILD_IP(203, 0, 113, 0) + b->addresses - 1,
-					     false};
+					     false, 0};
 	b->ports = (struct nat_range){1024, 65535};
 	b->policy.filtering = FILTERING_ADDRESS_DEPENDENT;
 	b->policy.inside = &b->inside;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Ports in blocks and deterministic ports, as an administrator sees them: natctl, reload, restart, natd -t."""
 import json
+import socket
 import subprocess
 
 from conftest import NATCTL, NATD
@@ -78,3 +79,21 @@ def test_deterministic_ports_are_known_from_the_file_alone(lab, start_natd):
     assert "allocation: deterministic, 1008 ports a host, 64 hosts an address" in said
     wrong = subprocess.run([NATCTL, "who", f"{POOL}:80", "--config", file], capture_output=True, text=True, check=False)
     assert wrong.returncode == 1
+
+
+def test_static_pair_keeps_ports_and_lets_anyone_in(lab, start_natd):
+    natd = start_natd({"more": f'static = ( {{ inside = "{Lab.CLIENTS[0]}"; outside = "{POOL}"; }} );'})
+    lab.router.run("ip", "route", "add", f"{POOL}/32", "via", Lab.OUTSIDE)
+    with lab.client.socket(socket.SOCK_DGRAM) as inside, lab.server.socket(socket.SOCK_DGRAM) as outside:
+        inside.settimeout(5)
+        outside.settimeout(5)
+        inside.bind(("", 88))
+        outside.bind((SERVER, 99))
+        outside.sendto(b"in", (POOL, 88))
+        assert inside.recvfrom(9) == (b"in", (SERVER, 99))
+        inside.sendto(b"out", (SERVER, 99))
+        assert outside.recvfrom(9) == (b"out", (POOL, 88))
+    lab.server.run("ping", "-c", "1", "-W", "5", POOL)
+    lab.client.run("ping", "-c", "1", "-W", "5", SERVER)
+    assert POOL not in natd.ctl("pools").stdout
+    assert f"inside={Lab.CLIENTS[0]}:1234" in natd.ctl("who", f"{POOL}:1234", "tcp").stdout

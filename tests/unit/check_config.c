@@ -111,7 +111,7 @@ static const struct {
 	{BASE "log = { whatever = 3; };", "f:3: unknown key \"whatever\" in log: there are target, level\n"},
 	{BASE "nonsense = 3;", "f:3: unknown key \"nonsense\": there are tun, routing, routing_on_stop, routing_table, "
 			       "outside, inside, translation, blocks, forwards, "
-			       "timeouts, limits, classes, alarms, control, log, web\n"},
+			       "timeouts, limits, static, classes, alarms, control, log, web\n"},
 	/* allocation and classes */
 	{BASE "translation = { allocation = \"deterministic\"; };",
 	 "f:1: outside.addresses: \"interface\" does not go with deterministic allocation: name the addresses "
@@ -142,6 +142,29 @@ static const struct {
 	 "f:3: class.blocks_per_host is 63: it must be between 0 and 62\n"
 	 "f:3: unknown key \"limit\" in a class: there are name, prefixes, sessions_per_host, ports_per_host, "
 	 "new_sessions_per_host, blocks_per_host\n"},
+	{BASE
+	 "static = ( { inside = \"10.8.0.0/28\"; outside = \"203.0.113.0/29\"; }, { outside = \"203.0.113.1\"; } );",
+	 "f:3: this static has prefixes of different lengths, /28 inside and /29 outside: each inside host needs an "
+	 "address of its own\n"
+	 "f:3: this static has no inside: it needs both sides, inside = \"10.8.0.16/28\"; outside = "
+	 "\"203.0.113.48/28\";\n"},
+	{"outside = { interface = \"eth0\"; addresses = [ \"203.0.113.5\" ]; };\n"
+	 "inside = { prefixes = [ \"10.8.0.0/24\" ]; };\n"
+	 "static = ( { inside = \"10.8.0.0/29\"; outside = \"203.0.113.0/29\"; },\n"
+	 "{ inside = \"10.8.0.4\"; outside = \"10.8.0.200\"; },\n"
+	 "{ inside = \"10.9.0.4\"; outside = \"203.0.113.7\"; } );\n"
+	 "forwards = ( { name = \"a\"; protocol = \"tcp\"; port = 1; to = \"10.8.0.9\"; address = \"203.0.113.5\"; } "
+	 ");",
+	 "f:3: static.outside: 203.0.113.0/29 overlaps 203.0.113.5 of outside.addresses: an address is in the pool or "
+	 "in a "
+	 "pair\n"
+	 "f:4: static.inside: 10.8.0.4/32 overlaps 10.8.0.0/29 (line 3): a host has one pair\n"
+	 "f:4: static.outside: 10.8.0.200/32 overlaps 10.8.0.0/24 of inside.prefixes: outside and inside must not "
+	 "share "
+	 "addresses (RFC 4787 REQ-7)\n"
+	 "f:5: static.outside: 203.0.113.7/32 overlaps 203.0.113.0/29 (line 3): an address has one pair\n"
+	 "f:5: static.inside: 10.9.0.4/32 is in none of inside.prefixes: add its prefix there\n"
+	 "f:6: forward \"a\": 203.0.113.5 is the outside address of a static pair (line 3), which takes every port\n"},
 	{BASE "classes = 3;", "f:3: classes must be a list in brackets, not a whole number\n"},
 	{BASE "classes = ( 3 );",
 	 "f:3: a class must be a group in braces, not a whole number: write { prefixes = [ ... ]; ... }\n"},

@@ -563,7 +563,7 @@ const char *nat_forward_name(const struct nat *n, const struct session *s)
 	uint16_t to_port;
 	int32_t i;
 
-	if (!(s->kind & SESSION_KIND_FORWARD))
+	if (!(s->kind & SESSION_KIND_FORWARD) || rules_static_inside(n->rules, external) != 0)
 		return NULL;
 	i = rules_forward_inbound(n->rules, session_class(s), external, s->ext_port, s->rem_addr, &to, &to_port);
 	if (i < 0)

@@ -243,13 +243,14 @@ static int32_t partner(const struct nat *n, uint32_t address, const struct host 
 		return rules_address_find(n->rules, outside);
 	if (!is_paired(n) || h == NULL || (h->sessions == 0 && h->blocks == 0))
 		return -1;
-	return rules_address_find(n->rules, table_address(n->table, h->ext));
+	address = table_address(n->table, h->ext);
+	return rules_static_inside(n->rules, address) == 0 ? rules_address_find(n->rules, address) : -1;
 }
 
-/* An ordinal, by random bits: uneven by less than count / 2^32. There are some. */
+/* A number among those that natd chooses from, by random bits: uneven by less than count / 2^32. There are some. */
 static uint32_t any_address(const struct nat *n, uint64_t random)
 {
-	return (uint32_t)((random >> 32) * rules_address_count(n->rules) >> 32);
+	return (uint32_t)((random >> 32) * rules_pool_count(n->rules) >> 32);
 }
 
 /* Where a host that has none begins. */
@@ -273,7 +274,7 @@ static uint64_t draw(struct nat *n, struct work *w)
 static enum nat_reason take_address(struct nat *n, struct work *w, const struct host *h, struct endpoint *e)
 {
 	enum { TRIES = 64 };
-	uint32_t count = rules_address_count(n->rules), start;
+	uint32_t count = rules_pool_count(n->rules), start, at;
 	int32_t paired = partner(n, w->v.src, h);
 	uint64_t random = draw(n, w);
 	enum nat_reason why = DROP_NO_ADDRESS;
@@ -284,7 +285,8 @@ static enum nat_reason take_address(struct nat *n, struct work *w, const struct 
 		return DROP_NO_ADDRESS;
 	start = first_address(n, w->v.src, random);
 	for (uint32_t i = 0; i < count && i < TRIES; i++) {
-		why = take_on(n, w, h, e, start + i < count ? start + i : start + i - count, random);
+		at = start + i < count ? start + i : start + i - count;
+		why = take_on(n, w, h, e, rules_pool_ordinal(n->rules, at), random);
 		if (why == NAT_PASS)
 			break;
 	}
@@ -297,11 +299,13 @@ void nat_open_prefetch(struct nat *n, struct work *w)
 	int32_t ordinal, slot;
 
 	if (w->dir != DIR_OUT || w->v.class_ == CLASS_OTHER || check_opener(n, w) != NAT_PASS ||
-	    rules_address_count(n->rules) == 0 || table_probe_joins(n->table, &w->probe))
+	    rules_pool_count(n->rules) == 0 || table_probe_joins(n->table, &w->probe))
 		return;
 	draw(n, w);
 	ordinal = partner(n, w->v.src, table_host(n->table, w->v.src, false));
-	slot = n->slots[ordinal >= 0 ? (uint32_t)ordinal : first_address(n, w->v.src, w->random)];
+	if (ordinal < 0)
+		ordinal = (int32_t)rules_pool_ordinal(n->rules, first_address(n, w->v.src, w->random));
+	slot = n->slots[ordinal];
 	if (slot == TABLE_NONE)
 		return;
 	rq = port_request(n, w, (uint16_t)slot);
@@ -320,13 +324,29 @@ static bool find_forward(struct nat *n, const struct work *w, const struct host 
 		return false;
 	if (address == 0 && h->sessions > 0 && rules_address_find(n->rules, table_address(n->table, h->ext)) >= 0)
 		address = table_address(n->table, h->ext);
-	else if (address == 0 && rules_address_count(n->rules) > 0)
-		address = rules_address_at(n->rules, any_address(n, prf_hash(n->id_key, w->v.src)));
+	else if (address == 0 && rules_pool_count(n->rules) > 0)
+		address = rules_address_at(n->rules,
+					   rules_pool_ordinal(n->rules, any_address(n, prf_hash(n->id_key, w->v.src))));
 	ordinal = rules_address_find(n->rules, address);
 	slot = ordinal < 0 ? TABLE_NONE : nat_claim_slot(n, (uint32_t)ordinal);
 	if (slot == TABLE_NONE)
 		return false;
 	e->ext = (uint16_t)slot;
+	e->forward = true;
+	return true;
+}
+
+/* A host of a static pair has an address to itself: every port is kept. */
+static bool find_static(struct nat *n, const struct work *w, struct endpoint *e)
+{
+	uint32_t outside = rules_static_outside(n->rules, w->v.src);
+	int32_t ordinal = outside == 0 ? -1 : rules_address_find(n->rules, outside);
+	int32_t slot = ordinal < 0 ? TABLE_NONE : nat_claim_slot(n, (uint32_t)ordinal);
+
+	if (slot == TABLE_NONE)
+		return false;
+	e->ext = (uint16_t)slot;
+	e->port = w->probe.key.local_port;
 	e->forward = true;
 	return true;
 }
@@ -349,7 +369,7 @@ static enum nat_reason choose_endpoint(struct nat *n, struct work *w, const stru
 {
 	uint32_t limit = rules_host_limits(n->rules, w->v.src)->ports;
 
-	if (find_mapping(n, w, e) || find_forward(n, w, h, e))
+	if (find_static(n, w, e) || find_mapping(n, w, e) || find_forward(n, w, h, e))
 		return NAT_PASS;
 	if (limit != 0 && h->ports >= limit && w->v.class_ != CLASS_OTHER)
 		return DROP_HOST_PORTS;
@@ -533,9 +553,12 @@ static bool open_forward(struct nat *n, struct work *w, struct session **s, enum
 
 static struct session *open_inbound(struct nat *n, struct work *w, enum nat_reason *why)
 {
+	uint32_t inside = rules_static_inside(n->rules, w->v.dst);
 	struct session *s;
 	struct mapping m;
 
+	if (inside != 0) /* anyone may open, on every port */
+		return open_towards(n, w, inside, w->probe.key.local_port, true, why);
 	if (open_forward(n, w, &s, why))
 		return s;
 	if (w->v.class_ == CLASS_ICMP || w->v.class_ == CLASS_OTHER ||

@@ -36,6 +36,9 @@ static bool is_allowed(const struct nat *n, const struct session *s, enum sessio
 	if (rules_is_exempt(n->rules, s->rem_addr) || rules_is_inside(n->rules, s->rem_addr) ||
 	    rules_is_broadcast(n->rules, s->rem_addr))
 		return false;
+	if (rules_static_inside(n->rules, external) != 0)
+		return (s->kind & SESSION_KIND_FORWARD) && rules_static_inside(n->rules, external) == s->int_addr &&
+		       s->ext_port == s->int_port;
 	if (s->kind & SESSION_KIND_FORWARD)
 		return forward_still_leads(n, s, external);
 	if (c == CLASS_OTHER)

@@ -46,7 +46,8 @@ struct nat_range {
 struct nat_address_range {
 	uint32_t first;
 	uint32_t last;
-	bool shared; /* the host's own address: its ports and ICMP are shared with the host's stack */
+	bool shared;	 /* the host's own address: its ports and ICMP are shared with the host's stack */
+	uint32_t inside; /* static, one to one: the inside address of the first, the others follow in step; 0: none */
 };
 
 enum { NAT_FORWARD_NAME_MAX = 31 };

@@ -23,6 +23,7 @@ enum index_name {
 	INDEX_OUTBOUND, /* class, inside address, port -> forwards */
 	INDEX_FROM,	/* forward, remote address -> anything: it is allowed */
 	INDEX_CLASSES,	/* inside address -> classes */
+	INDEX_STATIC,	/* inside address -> ranges of outside addresses */
 	INDEX_COUNT
 };
 
@@ -36,15 +37,23 @@ enum copy_name {
 	COPY_FORWARDS,
 	COPY_FROM, /* the lists of all forwards, one behind the other */
 	COPY_BASES,
+	COPY_POOLS,
 	COPY_CLASSES,
 	COPY_CLASS_PREFIXES, /* the lists of all classes, one behind the other */
 	COPY_COUNT
+};
+
+struct pool {
+	uint32_t base; /* number of its first address, static ones not counted */
+	uint32_t ordinal;
 };
 
 struct rules {
 	struct nat_policy policy; /* its pointers lead into copies[] */
 	const uint32_t *bases;	  /* ordinal of the first address of each range */
 	uint32_t n_addresses;	  /* in all ranges together */
+	const struct pool *pools; /* the ranges that are no static pairs */
+	uint32_t n_pools, n_pool_addresses;
 	struct span_index *index[INDEX_COUNT];
 	void *copies[COPY_COUNT];
 	struct allocation *allocation;
@@ -168,6 +177,45 @@ static bool count_addresses(struct rules *r)
 	return true;
 }
 
+static bool count_pools(struct rules *r)
+{
+	struct pool *pools = calloc((size_t)r->policy.n_addresses + 1, sizeof(*pools));
+
+	r->copies[COPY_POOLS] = pools;
+	r->pools = pools;
+	if (!pools)
+		return false;
+	for (uint32_t i = 0; i < r->policy.n_addresses; i++) {
+		const struct nat_address_range *range = &r->policy.addresses[i];
+
+		if (range->inside != 0)
+			continue;
+		pools[r->n_pools++] = (struct pool){r->n_pool_addresses, r->bases[i]};
+		r->n_pool_addresses += range->last - range->first + 1;
+	}
+	return true;
+}
+
+static bool index_static(struct rules *r)
+{
+	const struct nat_policy *p = &r->policy;
+	struct span *spans = calloc((size_t)p->n_addresses + 1, sizeof(*spans));
+	uint32_t n = 0;
+
+	if (!spans)
+		return false;
+	for (uint32_t i = 0; i < p->n_addresses; i++) {
+		const struct nat_address_range *range = &p->addresses[i];
+
+		if (range->inside != 0)
+			spans[n++] =
+				(struct span){range->inside, (uint64_t)range->inside + (range->last - range->first), i};
+	}
+	r->index[INDEX_STATIC] = span_index_create(spans, n);
+	free(spans);
+	return r->index[INDEX_STATIC] != NULL;
+}
+
 /* ---- compiling ---- */
 
 static bool index_prefixes(struct rules *r, enum index_name which, const struct nat_prefix *p, uint32_t n)
@@ -288,7 +336,8 @@ struct rules *rules_create(const struct nat_policy *p)
 		return NULL;
 	r->allocation = allocation_create(p);
 	if (r->allocation && copy_lists(r, p) && copy_forwards(r, p) && copy_classes(r, p) && index_classes(r) &&
-	    count_addresses(r) && index_prefixes(r, INDEX_INSIDE, p->inside, p->n_inside) &&
+	    count_addresses(r) && count_pools(r) && index_static(r) &&
+	    index_prefixes(r, INDEX_INSIDE, p->inside, p->n_inside) &&
 	    index_prefixes(r, INDEX_EXEMPT, p->exempt, p->n_exempt) &&
 	    index_prefixes(r, INDEX_BROADCAST, p->broadcast, p->n_broadcast) &&
 	    index_ports(r, INDEX_SHARED_PORTS, p->shared_ports, p->n_shared_ports) &&
@@ -341,7 +390,7 @@ static bool same_addresses(const struct nat_policy *p, const struct nat_policy *
 	for (uint32_t i = 0; p->n_addresses == q->n_addresses && i < p->n_addresses; i++) {
 		const struct nat_address_range *a = &p->addresses[i], *b = &q->addresses[i];
 
-		if (a->first != b->first || a->last != b->last || a->shared != b->shared)
+		if (a->first != b->first || a->last != b->last || a->shared != b->shared || a->inside != b->inside)
 			return false;
 	}
 	return p->n_addresses == q->n_addresses;
@@ -473,6 +522,35 @@ uint32_t rules_address_at(const struct rules *r, uint32_t ordinal)
 	return r->policy.addresses[i].first + (ordinal - r->bases[i]);
 }
 
+uint32_t rules_pool_count(const struct rules *r)
+{
+	return r->n_pool_addresses;
+}
+
+uint32_t rules_pool_ordinal(const struct rules *r, uint32_t k)
+{
+	int32_t i = last_not_above(&r->pools->base, sizeof(*r->pools), r->n_pools, k);
+
+	return i < 0 ? 0 : r->pools[i].ordinal + (k - r->pools[i].base);
+}
+
+uint32_t rules_static_inside(const struct rules *r, uint32_t outside)
+{
+	int32_t i = address_range(r, outside);
+
+	if (i < 0 || r->policy.addresses[i].inside == 0)
+		return 0;
+	return r->policy.addresses[i].inside + (outside - r->policy.addresses[i].first);
+}
+
+uint32_t rules_static_outside(const struct rules *r, uint32_t inside)
+{
+	uint32_t n;
+	const uint32_t *found = span_index_find(r->index[INDEX_STATIC], inside, &n);
+
+	return n == 0 ? 0 : r->policy.addresses[found[0]].first + (inside - r->policy.addresses[found[0]].inside);
+}
+
 bool rules_address_is_shared(const struct rules *r, uint32_t address)
 {
 	int32_t i = address_range(r, address);
@@ -502,7 +580,7 @@ enum allocation_cut rules_address_cut(const struct rules *r, uint32_t address)
 	int32_t i = address_range(r, address);
 	enum allocation_cut which = i >= 0 && r->policy.addresses[i].shared ? CUT_SHARED : CUT_POOL;
 
-	return i >= 0 && r->allocation->cut[which].size > 0 ? which : CUT_NONE;
+	return i >= 0 && r->policy.addresses[i].inside == 0 && r->allocation->cut[which].size > 0 ? which : CUT_NONE;
 }
 
 static bool class_has_forwards(enum nat_class c)
@@ -521,7 +599,7 @@ bool rules_port_usable(const struct rules *r, enum nat_class c, uint32_t address
 {
 	int32_t i = address_range(r, address);
 
-	if (i < 0)
+	if (i < 0 || r->policy.addresses[i].inside != 0)
 		return false;
 	if (c == CLASS_OTHER)
 		return true; /* a protocol number, not a port */

@@ -38,6 +38,12 @@ uint16_t rules_inside_mtu(const struct rules *r, uint32_t address);
 int32_t rules_address_find(const struct rules *r, uint32_t address);
 uint32_t rules_address_count(const struct rules *r);
 uint32_t rules_address_at(const struct rules *r, uint32_t ordinal); /* 0 beyond the count */
+/* Those that natd chooses from, all but the static ones: how many, and the ordinal of the k-th. */
+uint32_t rules_pool_count(const struct rules *r);
+uint32_t rules_pool_ordinal(const struct rules *r, uint32_t k);
+/* The other side of a static pair; 0: the address has none. */
+uint32_t rules_static_inside(const struct rules *r, uint32_t outside);
+uint32_t rules_static_outside(const struct rules *r, uint32_t inside);
 bool rules_address_is_shared(const struct rules *r, uint32_t address);
 
 /* May natd use `port` of `address` for mappings of its own choice (configured ranges, minus every

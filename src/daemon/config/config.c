@@ -141,6 +141,7 @@ void config_free(struct natd_config *c)
 	for (uint32_t i = 0; i < c->n_classes; i++)
 		free((void *)(uintptr_t)c->classes[i].prefixes);
 	free(c->classes);
+	free(c->statics);
 	free(c->forwards);
 	free(c->forward_lines);
 	free(c->outside.pool);

@@ -31,6 +31,7 @@ enum {
 	CONFIG_ADDRESSES_MAX = 65534, /* outside addresses in all, the shared one included */
 	CONFIG_FORWARDS_MAX = 65534,
 	CONFIG_CLASSES_MAX = 1024,
+	CONFIG_STATICS_MAX = 1024,
 	CONFIG_BLOCKS_MAX = 62,	    /* of one host */
 	CONFIG_FILE_MAX = 16 << 20, /* bytes */
 	CONFIG_PROBLEMS_MAX = 200,  /* kept in one report */
@@ -86,6 +87,12 @@ struct config_translation {
 	int mss_clamp; /* MSS_CLAMP_OFF, MSS_CLAMP_AUTO, or bytes */
 };
 
+struct config_static {			     /* one to one; prefixes of the same length */
+	char name[NAT_FORWARD_NAME_MAX + 1]; /* "": none */
+	uint32_t line;
+	struct nat_prefix inside, outside;
+};
+
 struct config_control {
 	char socket[CONFIG_SOCKET_SIZE]; /* absolute */
 	char group[CONFIG_GROUP_SIZE];	 /* "": natd's own */
@@ -124,6 +131,8 @@ struct natd_config {
 	uint32_t n_forwards;
 	struct nat_host_class *classes; /* file order; `prefixes` arrays owned too */
 	uint32_t n_classes;
+	struct config_static *statics;
+	uint32_t n_statics;
 	struct nat_timeouts timeouts;
 	struct nat_limits limits;
 	struct {

@@ -453,10 +453,10 @@ static void check_limits(struct config_loader *l)
 void config_check(struct config_loader *l)
 {
 	static void (*const checks[])(struct config_loader * l) = {
-		check_required,	     check_interfaces,	      check_lists,	 check_inside_prefixes,
-		check_pool_size,     check_addresses,	      check_port_parity, check_host_ports,
-		check_forward_ports, check_forward_broadcast, check_limits,	 config_check_overlaps,
-		finish_lists,	     config_check_allocation,
+		check_required,	     check_interfaces,	      check_lists,	   check_inside_prefixes,
+		check_pool_size,     check_addresses,	      check_port_parity,   check_host_ports,
+		check_forward_ports, check_forward_broadcast, check_limits,	   config_check_overlaps,
+		finish_lists,	     config_check_allocation, config_check_static,
 	};
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)

@@ -11,6 +11,7 @@
  *   config_forward.c  one forward after the other
  *   config_check.c    what contradicts what
  *   config_class.c    one class of inside hosts after the other
+ *   config_static.c   static pairs
  *   config_allocation.c  blocks and deterministic allocation
  *   config_overlap.c  forwards that hide forwards
  *   config_report.c   the list of problems
@@ -46,6 +47,7 @@ enum { CONFIG_KEYS_MAX = 128 };
 struct config_key;
 struct forward_draft;
 struct class_draft;
+struct static_draft;
 
 struct config_loader {
 	struct natd_config *c;
@@ -58,8 +60,9 @@ struct config_loader {
 	uint32_t *interface_lines;
 	uint32_t *prefix_lines;
 	uint32_t *exempt_lines;
-	struct forward_draft *draft;	 /* the forward being read */
-	struct class_draft *class_draft; /* the class being read */
+	struct forward_draft *draft;	   /* the forward being read */
+	struct class_draft *class_draft;   /* the class being read */
+	struct static_draft *static_draft; /* the static pair being read */
 };
 
 void loader_error(struct config_loader *l, uint32_t line, const char *format, ...)
@@ -84,7 +87,7 @@ struct config_choice {
 typedef void config_set_fn(struct config_loader *l, const struct config_key *k, const struct value *v);
 
 struct config_key {
-	const char *group; /* "": at the top; "forwards", "classes": in each of the list */
+	const char *group; /* "": at the top; "forwards", "classes", "static": in each of the list */
 	const char *name;
 	enum config_type type;
 	config_set_fn *set;
@@ -119,7 +122,8 @@ void config_key_refuse(struct config_loader *l, const struct config_key *k, cons
 config_set_fn config_set_truth, config_set_number, config_set_choice, config_set_interface;
 config_set_fn config_set_outside_interface, config_set_mss_clamp, config_set_socket, config_set_group, config_set_mode;
 config_set_fn config_set_addresses, config_set_ports, config_set_interfaces, config_set_prefixes, config_set_exempt;
-config_set_fn config_set_forwards, config_set_classes;
+config_set_fn config_set_forwards, config_set_classes, config_set_static;
+config_set_fn config_set_static_name, config_set_static_inside, config_set_static_outside;
 config_set_fn config_set_class_name, config_set_class_prefixes, config_set_class_limit;
 config_set_fn config_set_forward_name, config_set_forward_protocol, config_set_forward_address;
 config_set_fn config_set_forward_port, config_set_forward_to, config_set_forward_from;
@@ -151,6 +155,8 @@ bool config_scan(struct config_loader *l, const char *text, size_t len);
 bool config_scan_foreign(struct config_loader *l, const char *text);
 /* All that only shows when everything is read. */
 void config_check(struct config_loader *l);
+/* The part of it about static pairs. */
+void config_check_static(struct config_loader *l);
 /* The part of it about allocation; the lists are sorted. */
 void config_check_allocation(struct config_loader *l);
 /* The part of it about forwards that hide each other. */

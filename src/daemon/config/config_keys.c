@@ -138,6 +138,11 @@ static const struct config_key keys[] = {
 	{NUMBER("limits", "fragments", limits.fragments, 1, 65536, 4096, "")},
 	{NUMBER("limits", "events", limits.events, 1024, CONFIG_EVENTS_MAX, 65536, "")},
 
+	LIST("", "static", "( )", config_set_static),
+	WORD("static", "name", 0, "", config_set_static_name),
+	WORD("static", "inside", 0, "", config_set_static_inside),
+	WORD("static", "outside", 0, "", config_set_static_outside),
+
 	LIST("", "classes", "( )", config_set_classes),
 	WORD("classes", "name", 0, "", config_set_class_name),
 	LIST("classes", "prefixes", "", config_set_class_prefixes),
@@ -173,7 +178,7 @@ const struct config_key *config_keys(size_t *n)
 /* Lists of groups, and what one of them is called. */
 static const struct {
 	const char *list, *one;
-} lists[] = {{"forwards", "forward"}, {"classes", "class"}};
+} lists[] = {{"forwards", "forward"}, {"classes", "class"}, {"static", "static"}};
 
 static const char *one_of_list(const char *group)
 {

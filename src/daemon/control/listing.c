@@ -188,7 +188,8 @@ void ctl_slice_pools(struct ctl_job *j, const struct ctl_turn *t)
 			j->is_done = true;
 			return;
 		}
-		put_pool(j, nat, w, r->shared);
+		if (r->inside == 0) /* a static pair takes nothing from a pool */
+			put_pool(j, nat, w, r->shared);
 		j->address++;
 	}
 }

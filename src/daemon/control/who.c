@@ -71,6 +71,24 @@ static bool put_block(const struct ctl_env *env, const struct ctl_who *q, struct
 	return true;
 }
 
+/* A static pair has every port of the address. */
+static bool put_static(const struct ctl_env *env, const struct ctl_who *q, enum nat_class c, struct ctl_writer *w)
+{
+	const struct nat_policy *p = nat_policy_get(env->nat);
+	struct ctl_mapping wire = {.outside = q->outside, .protocol = ctl_wire_protocol(c, 0)};
+
+	for (uint32_t i = 0; i < p->n_addresses; i++) {
+		const struct nat_address_range *r = &p->addresses[i];
+
+		if (r->inside == 0 || q->outside.address < r->first || q->outside.address > r->last)
+			continue;
+		wire.inside.address = r->inside + (q->outside.address - r->first);
+		wire.inside.port = q->outside.port;
+		return ctl_put_mapping(w, &wire);
+	}
+	return false;
+}
+
 static bool is_own(const struct nat_policy *p, uint32_t address)
 {
 	for (uint32_t i = 0; i < p->n_addresses; i++) {
@@ -101,7 +119,8 @@ void ctl_answer_who(const struct ctl_env *env, const union ctl_args *args, struc
 		enum nat_class class_ = (enum nat_class)c;
 
 		if (q->protocol == 0 || q->protocol == ctl_wire_protocol(class_, 0))
-			count += put_forward(env, q, class_, w) || put_mapping(env, q, class_, w);
+			count += put_static(env, q, class_, w) || put_forward(env, q, class_, w) ||
+				 put_mapping(env, q, class_, w);
 	}
 	if (is_own(nat_policy_get(env->nat), q->outside.address))
 		count += put_block(env, q, w);

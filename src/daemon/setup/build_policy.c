@@ -198,13 +198,35 @@ static void build_inside(struct builder *b)
 /* ---- outside addresses ---- */
 
 /* Keeps the list sorted. */
-static void add_shared_address(struct builder *b, uint32_t address)
+static void add_address_range(struct builder *b, const struct nat_address_range *range)
 {
 	uint32_t at = b->n_addresses++;
 
-	for (; at > 0 && b->s.addresses[at - 1].first > address; at--)
+	for (; at > 0 && b->s.addresses[at - 1].first > range->first; at--)
 		b->s.addresses[at] = b->s.addresses[at - 1];
-	b->s.addresses[at] = (struct nat_address_range){.first = address, .last = address, .shared = true};
+	b->s.addresses[at] = *range;
+}
+
+static const struct config_static *static_of(const struct builder *b, uint32_t outside)
+{
+	for (uint32_t i = 0; i < b->c->n_statics; i++) {
+		const struct config_static *s = &b->c->statics[i];
+
+		if (outside >= s->outside.address && outside <= text_prefix_last(&s->outside))
+			return s;
+	}
+	return NULL;
+}
+
+static void add_statics(struct builder *b)
+{
+	for (uint32_t i = 0; i < b->c->n_statics; i++) {
+		const struct config_static *s = &b->c->statics[i];
+
+		add_address_range(b, &(struct nat_address_range){.first = s->outside.address,
+								 .last = text_prefix_last(&s->outside),
+								 .inside = s->inside.address});
+	}
 }
 
 static void build_addresses(struct builder *b)
@@ -214,10 +236,17 @@ static void build_addresses(struct builder *b)
 
 	for (; b->n_addresses < out->n_pool; b->n_addresses++)
 		b->s.addresses[b->n_addresses] = out->pool[b->n_addresses];
+	add_statics(b);
 	if (!out->share_interface_address)
 		return;
-	if (own)
-		add_shared_address(b, own->address);
+	if (own && static_of(b, own->address))
+		BUILD_ERROR(b, static_of(b, own->address)->line,
+			    "static.outside holds the address of %s, which natd shares with the host: leave it out, or "
+			    "name "
+			    "pool addresses in outside.addresses",
+			    out->interface);
+	else if (own)
+		add_address_range(b, &(struct nat_address_range){own->address, own->address, true, 0});
 	else
 		BUILD_WARNING(b, out->line, "%s has no IPv4 address yet, so there is none to share", out->interface);
 }
@@ -310,6 +339,12 @@ static void check_own_addresses(struct builder *b, const struct host_interface *
 				      "share it by writing "
 				      "\"interface\" instead",
 				      text_of_address(text, one->addresses[a].address), one->name);
+		if (static_of(b, one->addresses[a].address))
+			BUILD_WARNING(b, static_of(b, one->addresses[a].address)->line,
+				      "static.outside: %s belongs to this host (%s), which then gets none of its "
+				      "packets: leave "
+				      "it out of the pair",
+				      text_of_address(text, one->addresses[a].address), one->name);
 	}
 }
 
@@ -392,7 +427,7 @@ static bool allocate(struct builder *b)
 
 	b->s.inside = calloc((size_t)n_inside + 1, sizeof(*b->s.inside));
 	b->s.broadcast = calloc((size_t)n_broadcast + 1, sizeof(*b->s.broadcast));
-	b->s.addresses = calloc((size_t)b->c->outside.n_pool + 1, sizeof(*b->s.addresses));
+	b->s.addresses = calloc((size_t)b->c->outside.n_pool + b->c->n_statics + 1, sizeof(*b->s.addresses));
 	if (b->s.inside && b->s.broadcast && b->s.addresses)
 		return true;
 	BUILD_ERROR(b, 0, "out of memory");
