@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: ISC
 """Ports in blocks and deterministic ports, as an administrator sees them: natctl, reload, restart, natd -t."""
 import json
-import socket
 import subprocess
 
 from conftest import NATCTL, NATD
@@ -84,11 +83,7 @@ def test_deterministic_ports_are_known_from_the_file_alone(lab, start_natd):
 def test_static_pair_keeps_ports_and_lets_anyone_in(lab, start_natd):
     natd = start_natd({"more": f'static = ( {{ inside = "{Lab.CLIENTS[0]}"; outside = "{POOL}"; }} );'})
     lab.router.run("ip", "route", "add", f"{POOL}/32", "via", Lab.OUTSIDE)
-    with lab.client.socket(socket.SOCK_DGRAM) as inside, lab.server.socket(socket.SOCK_DGRAM) as outside:
-        inside.settimeout(5)
-        outside.settimeout(5)
-        inside.bind(("", 88))
-        outside.bind((SERVER, 99))
+    with lab.client.udp(port=88) as inside, lab.server.udp(SERVER, 99) as outside:
         outside.sendto(b"in", (POOL, 88))
         assert inside.recvfrom(9) == (b"in", (SERVER, 99))
         inside.sendto(b"out", (SERVER, 99))

@@ -158,12 +158,12 @@ static const struct {
 	 "f:3: static.outside: 203.0.113.0/29 overlaps 203.0.113.5 of outside.addresses: an address is in the pool or "
 	 "in a "
 	 "pair\n"
-	 "f:4: static.inside: 10.8.0.4/32 overlaps 10.8.0.0/29 (line 3): a host has one pair\n"
-	 "f:4: static.outside: 10.8.0.200/32 overlaps 10.8.0.0/24 of inside.prefixes: outside and inside must not "
+	 "f:4: static.inside: 10.8.0.4 overlaps 10.8.0.0/29 (line 3): a host has one pair\n"
+	 "f:4: static.outside: 10.8.0.200 overlaps 10.8.0.0/24 of inside.prefixes: outside and inside must not "
 	 "share "
 	 "addresses (RFC 4787 REQ-7)\n"
-	 "f:5: static.outside: 203.0.113.7/32 overlaps 203.0.113.0/29 (line 3): an address has one pair\n"
-	 "f:5: static.inside: 10.9.0.4/32 is in none of inside.prefixes: add its prefix there\n"
+	 "f:5: static.outside: 203.0.113.7 overlaps 203.0.113.0/29 (line 3): an address has one pair\n"
+	 "f:5: static.inside: 10.9.0.4 is in none of inside.prefixes: add its prefix there\n"
 	 "f:6: forward \"a\": 203.0.113.5 is the outside address of a static pair (line 3), which takes every port\n"},
 	{BASE "classes = 3;", "f:3: classes must be a list in brackets, not a whole number\n"},
 	{BASE "classes = ( 3 );",

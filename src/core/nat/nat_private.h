@@ -79,6 +79,9 @@ struct work {
 	struct table_probe probe; /* with the key of the next pass */
 	struct origin origin;	  /* of a hairpinned one */
 	uint64_t random;	  /* drawn ahead for the choice of address and port; 0: not yet */
+	/* with it, where ports are deterministic: what the arithmetic says */
+	int32_t share_ordinal; /* of the outside address; -1: nothing */
+	uint32_t share;	       /* block */
 };
 
 struct nat {

@@ -156,7 +156,7 @@ static enum nat_reason check_port_share(const struct nat *n, const struct host *
 }
 
 /* But for what decides whether a port is usable: see port_may_be_taken(). */
-static struct port_request port_request(const struct nat *n, const struct work *w, uint16_t ext)
+static struct port_request port_request(const struct nat *n, const struct work *w, const struct host *h, uint16_t ext)
 {
 	struct port_request rq = {
 		.ext = ext,
@@ -166,11 +166,13 @@ static struct port_request port_request(const struct nat *n, const struct work *
 		.like = w->v.sport,
 		.prefer = n->policy->port_selection == PORTS_PRESERVE ? w->v.sport : 0,
 		.may_recycle = may_recycle(n, (enum nat_class)w->v.class_),
-		.host = w->v.src,
+		.host = h,
+		.share = w->share,
 		.blocks_max = rules_host_limits(n->rules, w->v.src)->blocks,
 	};
 
-	rq.ranges = rules_port_ranges(n->rules, table_address(n->table, ext), &rq.n_ranges);
+	if (n->policy->allocation == ALLOCATION_PORT) /* else they are the host's blocks */
+		rq.ranges = rules_port_ranges(n->rules, table_address(n->table, ext), &rq.n_ranges);
 	return rq;
 }
 
@@ -178,7 +180,7 @@ static enum nat_reason take_port(struct nat *n, const struct work *w, const stru
 				 uint64_t random)
 {
 	struct guard g = {.n = n, .c = (enum nat_class)w->v.class_, .address = table_address(n->table, e->ext)};
-	struct port_request rq = port_request(n, w, e->ext);
+	struct port_request rq = port_request(n, w, h, e->ext);
 	/* a block's ports are its host's alone, and the table shares out the blocks */
 	enum nat_reason why = n->policy->allocation == ALLOCATION_PORT ? check_port_share(n, h, &rq) : NAT_PASS;
 	bool recycled = false;
@@ -234,13 +236,10 @@ static bool is_paired(const struct nat *n)
 }
 
 /* Ordinal of the address that the host is paired with; -1: none. */
-static int32_t partner(const struct nat *n, uint32_t address, const struct host *h)
+static int32_t partner(const struct nat *n, const struct host *h)
 {
-	uint32_t outside, number;
+	uint32_t address;
 
-	if (n->policy->allocation == ALLOCATION_DETERMINISTIC &&
-	    allocation_share(rules_allocation(n->rules), address, &outside, &number))
-		return rules_address_find(n->rules, outside);
 	if (!is_paired(n) || h == NULL || (h->sessions == 0 && h->blocks == 0))
 		return -1;
 	address = table_address(n->table, h->ext);
@@ -259,11 +258,24 @@ static uint32_t first_address(const struct nat *n, uint32_t host, uint64_t rando
 	return any_address(n, is_paired(n) ? prf_hash(n->id_key, host) : random);
 }
 
+static void find_share(const struct nat *n, struct work *w)
+{
+	uint32_t outside;
+
+	w->share_ordinal = -1;
+	w->share = UINT32_MAX;
+	if (n->policy->allocation == ALLOCATION_DETERMINISTIC &&
+	    allocation_share(rules_allocation(n->rules), w->v.src, &outside, &w->share))
+		w->share_ordinal = (int32_t)rules_pool_ordinal(n->rules, outside);
+}
+
 /* Enough for both address and port: nobody can tell one from the other. */
 static uint64_t draw(struct nat *n, struct work *w)
 {
-	if (w->random == 0)
-		w->random = prf_next(&n->prf);
+	if (w->random != 0)
+		return w->random;
+	w->random = prf_next(&n->prf);
+	find_share(n, w);
 	return w->random;
 }
 
@@ -275,8 +287,8 @@ static enum nat_reason take_address(struct nat *n, struct work *w, const struct 
 {
 	enum { TRIES = 64 };
 	uint32_t count = rules_pool_count(n->rules), start, at;
-	int32_t paired = partner(n, w->v.src, h);
 	uint64_t random = draw(n, w);
+	int32_t paired = w->share_ordinal >= 0 ? w->share_ordinal : partner(n, h);
 	enum nat_reason why = DROP_NO_ADDRESS;
 
 	if (paired >= 0)
@@ -295,6 +307,7 @@ static enum nat_reason take_address(struct nat *n, struct work *w, const struct 
 
 void nat_open_prefetch(struct nat *n, struct work *w)
 {
+	const struct host *h = NULL;
 	struct port_request rq;
 	int32_t ordinal, slot;
 
@@ -302,13 +315,17 @@ void nat_open_prefetch(struct nat *n, struct work *w)
 	    rules_pool_count(n->rules) == 0 || table_probe_joins(n->table, &w->probe))
 		return;
 	draw(n, w);
-	ordinal = partner(n, w->v.src, table_host(n->table, w->v.src, false));
+	ordinal = w->share_ordinal;
+	if (ordinal < 0) {
+		h = table_host(n->table, w->v.src, false);
+		ordinal = partner(n, h);
+	}
 	if (ordinal < 0)
 		ordinal = (int32_t)rules_pool_ordinal(n->rules, first_address(n, w->v.src, w->random));
 	slot = n->slots[ordinal];
 	if (slot == TABLE_NONE)
 		return;
-	rq = port_request(n, w, (uint16_t)slot);
+	rq = port_request(n, w, h, (uint16_t)slot);
 	table_port_prefetch(n->table, &rq, w->random);
 }
 

@@ -212,7 +212,7 @@ bool allocation_share(const struct allocation *a, uint32_t inside, uint32_t *out
 	if (s == NULL || a->n_outside == 0 || !allocation_fits(a))
 		return false;
 	host = s->base + (inside - s->first);
-	*outside = address_at(a->pools, a->n_pools, host % a->n_outside);
+	*outside = host % a->n_outside;
 	*number = host / a->n_outside;
 	return true;
 }

@@ -43,7 +43,8 @@ uint64_t allocation_fingerprint(const struct allocation *a);
 /* The most hosts that share one address, and how many of its blocks are for overflow. */
 uint32_t allocation_reserve(const struct allocation *a);
 
-/* Deterministic: the outside address and block of an inside address. False: it is in no prefix. */
+/* Deterministic: the number of the outside address of an inside one, in ascending order, and its block. False: the inside
+ * address is in no prefix. */
 bool allocation_share(const struct allocation *a, uint32_t inside, uint32_t *outside, uint32_t *number);
 /* The other way round: the inside address that has this block by arithmetic; 0: none. */
 uint32_t allocation_owner(const struct allocation *a, uint32_t outside, uint32_t number);

@@ -26,8 +26,7 @@ static const struct allot_kind *kind_of(const struct table *t)
 
 uint32_t allot_given(const struct table *t, const struct port_request *rq, struct nat_range *out, uint32_t n)
 {
-	const struct host *h = host_find(t, rq->host);
-	uint32_t at = h != NULL ? h->first_block : 0;
+	uint32_t at = rq->host != NULL ? rq->host->first_block : 0;
 
 	for (; at != 0 && n < ALLOT_RANGES; at = t->blocks[at - 1].next) {
 		if (t->blocks[at - 1].ext == rq->ext)
@@ -50,7 +49,7 @@ enum nat_reason allot_fair(const struct table *t, const struct port_request *rq,
 static enum nat_reason grow(struct table *t, const struct allot_kind *kind, const struct port_request *rq,
 			    uint64_t random, uint32_t now_s, uint16_t *port)
 {
-	struct host *h = host_find(t, rq->host);
+	struct host *h = rq->host != NULL ? host_find(t, rq->host->address) : NULL;
 	struct port_request one = *rq;
 	struct nat_range range;
 	struct block *b;

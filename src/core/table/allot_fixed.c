@@ -5,11 +5,10 @@
 static uint32_t ranges(const struct table *t, const struct port_request *rq, struct nat_range out[ALLOT_RANGES])
 {
 	const struct address_use *u = &t->uses[rq->ext];
-	uint32_t outside, number, n = 0;
+	uint32_t n = 0;
 
-	if (u->n_blocks > 0 && allocation_share(t->allocation, rq->host, &outside, &number) &&
-	    outside == t->addresses[rq->ext].address)
-		out[n++] = cut_block(&t->allocation->cut[u->cut], number);
+	if (rq->share < u->n_blocks)
+		out[n++] = cut_block(&t->allocation->cut[u->cut], rq->share);
 	return allot_given(t, rq, out, n);
 }
 

@@ -307,9 +307,10 @@ uint32_t table_mapping_count(const struct table *t);
 
 struct port_request {
 	uint16_t ext;
-	uint32_t host;			/* inside address; table_port_allot() looks at it, and at blocks_max */
-	uint32_t blocks_max;		/* the host may be given blocks up to that number */
-	uint8_t class_;			/* CLASS_TCP, CLASS_UDP, CLASS_ICMP (query ids) */
+	const struct host *host; /* table_port_allot() looks at it, and at the next two; NULL: it has no record yet */
+	uint32_t share;		 /* number of the block that is the host's by arithmetic */
+	uint32_t blocks_max;	 /* the host may be given blocks up to that number */
+	uint8_t class_;		 /* CLASS_TCP, CLASS_UDP, CLASS_ICMP (query ids) */
 	const struct nat_range *ranges; /* ascending, disjoint */
 	uint32_t n_ranges;
 	uint16_t prefer; /* PORTS_PRESERVE: this one if it is free; 0: none */
