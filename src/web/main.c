@@ -338,5 +338,5 @@ int main(int argc, char **argv)
 	log_open(o.is_foreground ? LOG_TO_STDERR : c->log.target);
 	code = run(&o, c);
 	config_free(c);
-	return code;
+	return (int)code;
 }

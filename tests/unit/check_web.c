@@ -224,8 +224,8 @@ START_TEST(test_hosts_that_a_foreign_page_can_have_are_not_ours)
 					      "[::1",
 					      "[]",
 					      "127.0.0.1@evil",
-					      "1234567890123456789012345678901234567890"
-					      "1234567890123456789012345678901234567890"};
+					      ("1234567890123456789012345678901234567890"
+					       "1234567890123456789012345678901234567890")};
 
 	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
 		ck_assert_msg(http_host_is_ours(ours[i]), "%s", ours[i]);
