@@ -7,7 +7,10 @@
 #
 # shellcheck disable=SC2317
 
-[ $# -gt 0 ] || set -- ./natd ./natctl
+if [ $# -eq 0 ]; then
+	set -- ./natd ./natctl
+	[ ! -f ./natd-web ] || set -- "$@" ./natd-web
+fi
 failed=0
 
 skip()
