@@ -27,7 +27,7 @@
 #include "web.h"
 
 static const struct http_route routes[] = {
-	{"/metrics", PARAM_HOSTS, scrape_start},
+	{"/metrics", 0, scrape_start},
 	{"/api/status", 0, api_status},
 	{"/api/stats", 0, api_stats},
 	{"/api/pools", PARAM_LIMIT, api_pools},
