@@ -130,6 +130,32 @@ bool json_print_mapping(FILE *f, const struct ctl_mapping *m)
 	return print_line(f, make_mapping(m), 5);
 }
 
+static json_t *make_moved(const struct ctl_host *h, int dir)
+{
+	json_t *o = json_object();
+	bool has_rates = h->interval_ms > 0;
+
+	json_object_set_new(o, "packets", make_number(h->packets[dir]));
+	json_object_set_new(o, "bytes", make_number(h->bytes[dir]));
+	json_object_set_new(o, "packets_rate", has_rates ? make_number(h->packets_rate[dir]) : json_null());
+	json_object_set_new(o, "bytes_rate", has_rates ? make_number(h->bytes_rate[dir]) : json_null());
+	return o;
+}
+
+bool json_print_host(FILE *f, const struct ctl_host *h)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "address", make_address(h->address));
+	json_object_set_new(o, "outside", make_address(h->outside));
+	json_object_set_new(o, "sessions", make_number(h->sessions));
+	json_object_set_new(o, "ports", make_number(h->ports));
+	json_object_set_new(o, "blocks", make_number(h->blocks));
+	json_object_set_new(o, "out", make_moved(h, 0));
+	json_object_set_new(o, "in", make_moved(h, 1));
+	return print_line(f, o, 7);
+}
+
 static json_t *make_entry(const struct ctl_entry *e)
 {
 	json_t *o = json_object();
@@ -467,6 +493,12 @@ bool json_print_lost(FILE *f, uint64_t count)
 bool json_print_mapping(FILE *f, const struct ctl_mapping *m)
 {
 	(void)f, (void)m;
+	return false;
+}
+
+bool json_print_host(FILE *f, const struct ctl_host *h)
+{
+	(void)f, (void)h;
 	return false;
 }
 

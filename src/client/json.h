@@ -25,6 +25,7 @@ bool json_print_holder(FILE *f, const struct ctl_mapping *m, uint64_t since_us, 
 bool json_print_block_holder(FILE *f, const struct ctl_block *b, const struct ctl_who *q, uint64_t since_us);
 bool json_print_lost(FILE *f, uint64_t count);
 bool json_print_mapping(FILE *f, const struct ctl_mapping *m);
+bool json_print_host(FILE *f, const struct ctl_host *h);
 
 /* An object in the making. Once memory is short everything is ignored, and json_print() is false. */
 struct json_object;

@@ -41,6 +41,9 @@ enum ctl_type {
 	CTL_MONITOR = 13,
 	CTL_EXPLAIN = 14, /* reserved */
 	CTL_WHO = 15,
+	CTL_HOSTS = 16,
+	CTL_CAPTURE = 17,
+	CTL_STUN = 18,
 	CTL_BLOCKS = 20,
 
 	CTL_R_HELLO = 129,
@@ -56,6 +59,9 @@ enum ctl_type {
 	CTL_R_LINE = 139,  /* one line for people: the outcome of a reload */
 	CTL_R_EVENT = 140,
 	CTL_R_LOST = 141, /* events that were overwritten before they could be sent */
+	CTL_R_HOST = 142,
+	CTL_R_PACKET = 143, /* of a capture */
+	CTL_R_STUN = 144,   /* an answer to a STUN datagram */
 	CTL_R_BLOCK = 148,
 };
 

@@ -87,6 +87,8 @@ static void send_request(int fd, const struct client_query *q)
 		ctl_put_subscribe(&w, q->subscribe);
 	else if (q->who)
 		ctl_put_who(&w, q->who);
+	else if (q->hosts)
+		ctl_put_hosts(&w, q->hosts);
 	else
 		ctl_put_request(&w, q->type, q->filter);
 	while (w.len > 0) {

@@ -6,12 +6,14 @@
 
 #include "common/spelling.h"
 #include "filter.h"
+#include "hosts.h"
 #include "monitor.h"
 #include "natctl.h"
 
 static const struct option_set *const filtered[] = {&filter_options, NULL};
 
 static const struct option_set *const monitor_sets[] = {&filter_options, &monitor_options, NULL};
+static const struct option_set *const hosts_sets[] = {&filter_options, &hosts_options, NULL};
 static const struct option_set *const who_sets[] = {&who_options, NULL};
 static const struct option_set *const doctor_sets[] = {&doctor_options, NULL};
 static const char monitor_details[] = "Ends at SIGINT. Events that natctl was too slow for are counted: [LOST] N.\n";
@@ -37,6 +39,9 @@ static const struct natctl_command commands[] = {
 	{"history", 0, NULL, "[FILTER]", "sessions that ended lately, and why", NULL, filtered, command_history},
 	{"who", 0, NULL, "ADDRESS:PORT [PROTO]", "which inside host has, or had, that outside endpoint", NULL, who_sets,
 	 command_who},
+	{"hosts", 0, NULL, "[FILTER]", "inside hosts: what each has, and how much it moves",
+	 "Of the criteria -s (the host) and -q (its outside address) fit. The first time rates take a second.\n",
+	 hosts_sets, command_hosts},
 	{"reload", 0, NULL, "", "read the configuration again: all of it or none of it", NULL, NULL, command_reload},
 	{"doctor", 0, NULL, "", "check host and configuration, and say how to fix them", NULL, doctor_sets,
 	 command_doctor},

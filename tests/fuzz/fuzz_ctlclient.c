@@ -14,6 +14,7 @@
 #include "common/ctlrecord.h"
 #include "client/exchange.h"
 #include "client/json.h"
+#include "ctl/hosts.h"
 #include "ctl/monitor.h"
 #include "client/names.h"
 #include "ctl/natctl.h"
@@ -97,6 +98,17 @@ static bool print_pool(FILE *f, struct ctl_reader *body)
 	return true;
 }
 
+static bool print_host(FILE *f, struct ctl_reader *body)
+{
+	struct ctl_host h;
+
+	if (!ctl_get_host(body, &h))
+		return false;
+	hosts_print_line(f, &h);
+	hosts_print_row(f, &h);
+	return true;
+}
+
 static bool print_words(FILE *f, uint8_t type, struct ctl_reader *body)
 {
 	static struct ctl_item item;
@@ -135,6 +147,8 @@ static bool print_text(FILE *f, uint8_t type, struct ctl_reader *body)
 		return print_forward(f, body);
 	case CTL_R_POOL:
 		return print_pool(f, body);
+	case CTL_R_HOST:
+		return print_host(f, body);
 	default:
 		return print_words(f, type, body);
 	}
@@ -162,11 +176,14 @@ static void print_json(FILE *f, uint8_t type, struct ctl_reader *body)
 	struct json_object *o;
 	struct ctl_mapping m;
 	struct ctl_entry e;
+	struct ctl_host h;
 
 	if (type == CTL_R_ENTRY && ctl_get_entry(body, &e))
 		MUST(json_print_entry(f, &e));
 	else if (type == CTL_R_MAPPING && ctl_get_mapping(body, &m))
 		MUST(json_print_mapping(f, &m));
+	else if (type == CTL_R_HOST && ctl_get_host(body, &h))
+		MUST(json_print_host(f, &h));
 	else {
 		o = json_create();
 		add_json(o, type, body);

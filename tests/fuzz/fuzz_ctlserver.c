@@ -16,6 +16,7 @@
 #include "core/nat/nat.h"
 #include "daemon/base/finding.h"
 #include "daemon/control/ctlclient.h"
+#include "daemon/control/survey.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -144,7 +145,7 @@ static void drain(struct ctl_client *c, size_t most)
 	reply_len += len;
 	ctl_client_sent(c, len, NOW_MS);
 	while ((used = ctl_frame_next(reply + at, reply_len - at, CTL_RECORD_MAX, &f)) > 0) {
-		MUST(f.type >= CTL_R_HELLO && f.type <= CTL_R_LINE);
+		MUST(f.type >= CTL_R_HELLO && f.type <= CTL_R_STUN);
 		at += (size_t)used;
 	}
 	MUST(used == 0);
@@ -154,7 +155,11 @@ static void drain(struct ctl_client *c, size_t most)
 
 static void step(struct ctl_client *c, uint32_t visits, size_t taken)
 {
-	ctl_client_run(c, visits, NOW_MS);
+	static uint64_t now_ms = NOW_MS;
+
+	now_ms += 50; /* rates need time */
+	ctl_client_wake(c);
+	ctl_client_run(c, visits, now_ms);
 	MUST(!ctl_client_check(c));
 	drain(c, taken);
 	MUST(!ctl_client_check(c));
@@ -193,7 +198,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct ctl_backend backend = {say_something, say_something, reload, say_something, NULL};
 	static struct nat *nat; /* lives as long as the fuzzer */
-	struct ctl_env env = {.backend = &backend, .version = "fuzz"};
+	struct survey survey = {0};
+	struct ctl_env env = {.backend = &backend, .version = "fuzz", .survey = &survey};
 	struct ctl_client *c;
 	uint32_t sessions;
 
@@ -208,6 +214,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	reply_len = 0;
 	play(c, data, data + CHOICES, size - CHOICES);
 	ctl_client_destroy(c);
+	survey_free(&survey, nat);
 	MUST((data[0] & 1) || table_session_count(nat_table(nat)) == sessions);
 	return 0;
 }

@@ -136,9 +136,9 @@ class Natd:
         return done
 
     def json(self, *arguments):
-        """What natctl -j prints: one object, or for list, mappings and monitor a list of them."""
+        """What natctl -j prints: one object, or for list, mappings and hosts a list of them."""
         text = self.ctl("-j", *arguments).stdout
-        if arguments[0] in ("list", "mappings"):
+        if arguments[0] in ("list", "mappings", "hosts"):
             return [json.loads(line) for line in text.splitlines()]
         return json.loads(text)
 

@@ -12,6 +12,7 @@
 #include "daemon/control/ctlclient.h"
 #include "daemon/control/metrics.h"
 #include "daemon/control/stream.h"
+#include "daemon/control/survey.h"
 #include "natlab.h"
 #include "unit.h"
 
@@ -22,6 +23,7 @@ struct talk {
 	struct ctl_client *c;
 	struct ctl_backend backend;
 	struct ctl_env env;
+	struct survey survey;
 	uint64_t now_ms;
 	size_t reply_len;
 	size_t next; /* where the reader stands */
@@ -82,7 +84,8 @@ static struct talk *talk_new(bool may_change)
 	t->backend = (struct ctl_backend){say_status, say_stats, do_reload, say_doctor, NULL};
 	t->now_ms = t->lab->now_ms;
 	lab_start(t->lab);
-	t->env = (struct ctl_env){.nat = t->lab->nat, .backend = &t->backend, .version = "0.1-test"};
+	t->env = (struct ctl_env){
+		.nat = t->lab->nat, .backend = &t->backend, .version = "0.1-test", .survey = &t->survey};
 	t->c = ctl_client_create(&t->env, may_change, t->now_ms);
 	ck_assert_ptr_nonnull(t->c);
 	return t;
@@ -91,6 +94,7 @@ static struct talk *talk_new(bool may_change)
 static void talk_free(struct talk *t)
 {
 	ctl_client_destroy(t->c);
+	survey_free(&t->survey, t->lab->nat);
 	lab_free(t->lab);
 	free(t);
 }
@@ -952,6 +956,176 @@ START_TEST(test_sequence_number_continues_a_subscription)
 }
 END_TEST
 
+/* ---- hosts ---- */
+
+static void ask_hosts(struct talk *t, const struct ctl_hosts *q)
+{
+	uint8_t bytes[CTL_REQUEST_MAX];
+	struct ctl_writer w = {.buf = bytes, .size = sizeof(bytes)};
+
+	ck_assert(ctl_put_hosts(&w, q));
+	say(t, bytes, w.len, SIZE_MAX);
+}
+
+static struct ctl_host expect_host(struct talk *t)
+{
+	struct ctl_frame f = expect(t, CTL_R_HOST);
+	struct ctl_host h;
+
+	ck_assert(ctl_get_host(&f.body, &h));
+	return h;
+}
+
+/* Later, as the server's timer tells. */
+static void pass_ms(struct talk *t, uint64_t ms)
+{
+	t->now_ms += ms;
+	survey_tick(&t->survey, t->lab->nat, t->now_ms);
+	ctl_client_wake(t->c);
+	settle(t);
+}
+
+START_TEST(test_hosts_show_what_each_has_and_moved)
+{
+	const struct ctl_hosts q = {0};
+	struct talk *t = talk_greeted(false);
+	struct ctl_host h;
+
+	make_sessions(t, 3); /* one of each of three hosts */
+	lab_udp_out(t->lab, LAB_A, 9000, LAB_S1, 53);
+	ask_hosts(t, &q);
+	h = expect_host(t);
+	ck_assert_uint_eq(h.address, LAB_A);
+	ck_assert_uint_eq(h.sessions, 2);
+	ck_assert_uint_eq(h.ports, 2);
+	ck_assert_uint_eq(h.packets[0], 2);
+	ck_assert_uint_gt(h.bytes[0], 0);
+	ck_assert_uint_eq(h.packets[1], 0);
+	ck_assert_uint_eq(h.interval_ms, 0);
+	ck_assert_uint_eq(expect_host(t).address, LAB_A + 1);
+	ck_assert_uint_eq(expect_host(t).address, LAB_A + 2);
+	ck_assert_uint_eq(expect_end(t).count, 3);
+	talk_free(t);
+}
+END_TEST
+
+START_TEST(test_hosts_by_source_and_outside_address)
+{
+	struct ctl_hosts q = {.filter = {.criteria = CTL_BY_ORIG_SRC, .orig_src = {LAB_A + 1, 32}}};
+	struct talk *t = talk_greeted(false);
+
+	make_sessions(t, 3);
+	ask_hosts(t, &q);
+	ck_assert_uint_eq(expect_host(t).address, LAB_A + 1);
+	ck_assert_uint_eq(expect_end(t).count, 1);
+	q.filter = (struct ctl_filter){.criteria = CTL_BY_REPLY_DST, .reply_dst = {LAB_S1, 32}};
+	ask_hosts(t, &q);
+	ck_assert_uint_eq(expect_end(t).count, 0);
+	q.filter = (struct ctl_filter){.criteria = CTL_BY_DPORT, .dport = 53};
+	ask_hosts(t, &q);
+	expect_error(t, CTL_E_FAILED, false);
+	talk_free(t);
+}
+END_TEST
+
+START_TEST(test_rates_are_measured_over_a_second_if_they_are_wanted)
+{
+	const struct ctl_hosts q = {.wants_rates = true};
+	struct talk *t = talk_greeted(false);
+	struct ctl_host h;
+
+	make_sessions(t, 1);
+	ask_hosts(t, &q);
+	ck_assert_uint_eq(t->next, t->reply_len);
+	ck_assert_ptr_null(ctl_client_overdue(t->c, t->now_ms + CTL_IDLE_MS + 1));
+	lab_udp_out(t->lab, LAB_A, 5000, LAB_S1, 53);
+	lab_udp_out(t->lab, LAB_A + 1, 5000, LAB_S1, 53); /* one that was not there before */
+	pass_ms(t, 500);
+	ck_assert_uint_eq(t->next, t->reply_len);
+	pass_ms(t, 1500);
+	h = expect_host(t);
+	ck_assert_uint_eq(h.interval_ms, 2000);
+	ck_assert_uint_eq(h.packets[0], 2);
+	ck_assert_uint_eq(h.packets_rate[0], 0); /* half a packet a second */
+	ck_assert_uint_eq(h.bytes_rate[0], h.bytes[0] / 4);
+	h = expect_host(t);
+	ck_assert_uint_eq(h.bytes_rate[0], h.bytes[0] / 2);
+	ck_assert_uint_eq(expect_end(t).count, 2);
+	talk_free(t);
+}
+END_TEST
+
+START_TEST(test_clients_share_a_pass_while_it_is_fresh_and_its_memory_goes_later)
+{
+	const struct ctl_hosts q = {0};
+	struct talk *t = talk_greeted(false);
+	const struct host_sum *sums;
+
+	make_sessions(t, 1);
+	ask_hosts(t, &q);
+	sums = t->survey.now.sums;
+	ck_assert_ptr_nonnull(sums);
+	pass_ms(t, SURVEY_FRESH_MS - 1);
+	ask_hosts(t, &q);
+	ck_assert_ptr_eq(t->survey.now.sums, sums);
+	pass_ms(t, 1);
+	ask_hosts(t, &q);
+	ck_assert_ptr_eq(t->survey.before.sums, sums);
+	pass_ms(t, SURVEY_OLD_MS + 1);
+	ck_assert_ptr_null(t->survey.now.sums);
+	ck_assert_ptr_null(t->survey.before.sums);
+	talk_free(t);
+}
+END_TEST
+
+START_TEST(test_busiest_hosts_come_highest_first)
+{
+	static const uint32_t sessions[] = {3, 9, 1, 7, 5, 8};
+	const struct ctl_hosts q = {.order = CTL_ORDER_SESSIONS, .limit = 4};
+	struct talk *t = talk_greeted(false);
+
+	for (uint32_t h = 0; h < 6; h++) {
+		for (uint32_t i = 0; i < sessions[h]; i++)
+			lab_udp_out(t->lab, LAB_A + h, (uint16_t)(5000 + i), LAB_S1, 53);
+	}
+	ask_hosts(t, &q);
+	ck_assert_uint_eq(expect_host(t).sessions, 9);
+	ck_assert_uint_eq(expect_host(t).sessions, 8);
+	ck_assert_uint_eq(expect_host(t).sessions, 7);
+	ck_assert_uint_eq(expect_host(t).sessions, 5);
+	ck_assert_uint_eq(expect_end(t).count, 4);
+	talk_free(t);
+}
+END_TEST
+
+START_TEST(test_client_that_goes_in_the_middle_of_a_pass_leaves_it_to_the_next)
+{
+	const struct ctl_hosts q = {0};
+	struct talk *t = talk_greeted(false);
+	uint8_t bytes[CTL_REQUEST_MAX];
+	struct ctl_writer w = {.buf = bytes, .size = sizeof(bytes)};
+	size_t room;
+
+	make_sessions(t, 60);
+	ctl_put_hosts(&w, &q);
+	memcpy(ctl_client_space(t->c, &room), bytes, w.len);
+	ctl_client_fed(t->c, w.len, t->now_ms);
+	ctl_client_run(t->c, 10, t->now_ms);
+	ck_assert(t->survey.is_running);
+	ctl_client_destroy(t->c);
+	t->c = ctl_client_create(&t->env, false, t->now_ms);
+	t->reply_len = t->next = 0;
+	greet(t);
+	expect(t, CTL_R_HELLO);
+	pass_ms(t, 5000);
+	ask_hosts(t, &q);
+	ck_assert_uint_eq(expect_host(t).packets[0], 20);
+	expect_host(t), expect_host(t);
+	ck_assert_uint_eq(expect_end(t).count, 3);
+	talk_free(t);
+}
+END_TEST
+
 START_TEST(test_delete_without_criteria_is_refused)
 {
 	struct talk *t = talk_greeted(true);
@@ -1133,6 +1307,12 @@ static void add_abuse(TCase *t)
 	tcase_add_test(t, test_client_that_renounced_changes_is_refused_them);
 	tcase_add_test(t, test_hello_with_an_unknown_flag_ends_the_connection);
 	tcase_add_test(t, test_who_may_only_read_changes_nothing);
+	tcase_add_test(t, test_hosts_show_what_each_has_and_moved);
+	tcase_add_test(t, test_hosts_by_source_and_outside_address);
+	tcase_add_test(t, test_rates_are_measured_over_a_second_if_they_are_wanted);
+	tcase_add_test(t, test_clients_share_a_pass_while_it_is_fresh_and_its_memory_goes_later);
+	tcase_add_test(t, test_busiest_hosts_come_highest_first);
+	tcase_add_test(t, test_client_that_goes_in_the_middle_of_a_pass_leaves_it_to_the_next);
 	tcase_add_test(t, test_subscriber_gets_events_as_they_come);
 	tcase_add_test(t, test_subscriber_may_wait_for_ever_and_ends_with_its_input);
 	tcase_add_test(t, test_history_ends_where_the_ring_does);

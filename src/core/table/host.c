@@ -44,6 +44,8 @@ static struct host *add(struct table *t, uint32_t address, uint64_t hash)
 	h = &t->hosts[i];
 	memset(h, 0, sizeof(*h));
 	h->address = address;
+	h->number = ++t->hosts_made;
+	survey_host_began(t, i);
 	if (index_insert(&t->index[IX_HOST], hash, i))
 		return h;
 	slots_give(&t->host_slots, i);
@@ -90,6 +92,11 @@ void host_sweep(struct table *t, uint32_t budget)
 uint32_t table_host_count(const struct table *t)
 {
 	return t->host_slots.count;
+}
+
+uint32_t table_host_top(const struct table *t)
+{
+	return t->host_slots.top;
 }
 
 uint32_t table_embryo_count(const struct table *t)

@@ -134,6 +134,7 @@ void session_unlink(struct table *t, uint32_t i, uint32_t now_s)
 	t->uses[s->ext].sessions--;
 	if (h == NULL)
 		return;
+	survey_session_ended(t, i, h);
 	h->sessions--;
 	h->embryos -= session_is_embryo(t, i);
 	h->ports -= ended;

@@ -162,6 +162,8 @@ static struct session *reopen(struct table *t, struct session *s, const struct s
 	struct host *h = host_find(t, s->int_addr);
 
 	ended(t, i, table_session_expiry(s));
+	if (h != NULL)
+		survey_session_ended(t, i, h);
 	session_withdraw(t, i);
 	origin_drop(t, origin_id(t, i));
 	*s = from_spec(spec, now_s);

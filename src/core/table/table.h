@@ -371,6 +371,10 @@ bool table_block_at(const struct table *t, uint16_t slot, uint16_t port, struct 
 
 /* ---- inside hosts ---- */
 
+struct host_totals {
+	uint64_t packets[2], bytes[2]; /* by enum nat_dir */
+};
+
 struct host {
 	uint32_t address;
 	uint32_t sessions;
@@ -380,8 +384,10 @@ struct host {
 	uint16_t spare;
 	uint32_t rate_ms; /* token bucket for new sessions: see open.c */
 	uint32_t rate_tokens;
-	uint32_t blocks;      /* that it was given, the fixed one not counted */
-	uint32_t first_block; /* the table's */
+	uint32_t blocks;	  /* that it was given, the fixed one not counted */
+	uint32_t first_block;	  /* the table's */
+	uint32_t number;	  /* of the record: a host that went and came again has another */
+	struct host_totals ended; /* of its sessions that have ended, since the record was made */
 };
 
 /* The host's record, made if `create` and room; NULL otherwise. A record made lives until the next table_sweep() that finds it
@@ -389,6 +395,29 @@ struct host {
 struct host *table_host(struct table *t, uint32_t address, bool create);
 uint32_t table_host_count(const struct table *t);
 uint32_t table_embryo_count(const struct table *t);
+
+/* A survey: what each host has moved, in sessions that have ended and in those that are open. See survey.c. */
+struct host_sum {
+	struct host_totals totals;
+	uint32_t address, number; /* 0: no host had this slot */
+};
+/* `sums`: of the host slots from 0 up, `n` at most table_host_top(), zeroed; borrowed until table_survey_end(). Hosts in higher
+ * slots are left out. One at a time. */
+void table_survey_begin(struct table *t, struct host_sum *sums, uint32_t n);
+/* Goes on with at most `budget` records. False: the sums are final. */
+bool table_survey_step(struct table *t, uint32_t budget);
+void table_survey_end(struct table *t); /* also of one that is not final; without one nothing happens */
+uint32_t table_host_top(const struct table *t);
+
+struct host_view {
+	uint32_t slot;		  /* its sum's place */
+	uint32_t address, number; /* as in its sum */
+	uint32_t outside;
+	uint32_t sessions, ports, blocks;
+};
+/* The next host that has sessions: start with *cursor 0. False: at the end *cursor is 0 again, otherwise call again. Looks at
+ * `budget` empty slots at most. */
+bool table_host_next(const struct table *t, uint32_t *cursor, uint32_t budget, struct host_view *v);
 
 /* ---- events and counts ---- */
 

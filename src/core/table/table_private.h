@@ -18,6 +18,7 @@
  *   allot.c         which ports a host may draw from; allot_block.c, allot_fixed.c
  *   origin.c        what made a session
  *   host.c          inside hosts
+ *   survey.c        what each of them has moved
  *   address.c       outside addresses
  *
  * Records (saved; layout version TABLE_LAYOUT; native byte order, little-endian machines only read
@@ -154,6 +155,13 @@ struct address_use {
 	uint32_t free_blocks;		/* that may be given to any host */
 };
 
+struct survey {
+	struct host_sum *sums; /* borrowed */
+	uint32_t n;	       /* of them; 0: there is no survey */
+	uint32_t session_at;   /* sessions below have been passed; UINT32_MAX: all */
+	uint32_t host_at;      /* sums below are final */
+};
+
 enum table_index { IX_OUT, IX_IN, IX_INTERNAL, IX_EXTERNAL, IX_PEER, IX_HOST, IX_ADDRESS, IX_ORIGIN, IX_COUNT };
 
 struct table {
@@ -192,6 +200,7 @@ struct table {
 	uint32_t unlisted; /* mappings that the internal index does not lead to: see mapping.c */
 	uint32_t unmapped; /* sessions that have no mapping: those of forwards and of class OTHER */
 	uint32_t embryos;
+	uint32_t hosts_made;
 	uint32_t entries; /* sessions entered so far, modulo 2^32 */
 	uint32_t pending; /* ports taken, mapping not opened yet */
 	uint32_t rest_first, rest_last;
@@ -201,6 +210,7 @@ struct table {
 	uint32_t unneeded_first, unneeded_last;
 	uint64_t origins_refused;
 
+	struct survey survey;
 	struct events events;
 	uint64_t *counters;			 /* NAT_REASON_COUNT of them: own_counters, or the owner's */
 	uint64_t restored, opened;		 /* sessions, since attach */
@@ -491,12 +501,15 @@ static inline uint32_t origin_id(const struct table *t, uint32_t i) /* of sessio
 	return t->origin_top > 0 ? t->origin_ids[i] : 0;
 }
 
-/* ---- host.c, address.c ---- */
+/* ---- host.c, survey.c, address.c ---- */
 
 struct host *host_find(const struct table *t, uint32_t address);
 struct host *host_find_hashed(const struct table *t, uint32_t address, uint64_t hash); /* by the index alone */
 struct host *host_make(struct table *t, uint32_t address);			       /* finds it, or makes it */
 uint64_t host_hash(const struct table *t, uint32_t address);
+/* For survey.c: session `i` of that host is about to end; the slot has a new host. */
+void survey_session_ended(struct table *t, uint32_t i, struct host *h);
+void survey_host_began(struct table *t, uint32_t host);
 void host_sweep(struct table *t, uint32_t budget);
 uint64_t address_hash(const struct table *t, uint32_t address);
 void address_settle(struct table *t, uint16_t slot); /* gives an unclaimed slot up if nothing uses it */

@@ -240,10 +240,13 @@ static void run_job(struct ctl_client *c, uint32_t visits, uint64_t now_ms)
 	if (!c->job.is_done)
 		c->job.request->slice(&c->job, &turn);
 	put_back(c, &w);
-	if (!c->job.is_done)
+	if (!c->job.is_done && !c->job.failure)
 		return;
 	w = writer(c, 0);
-	ctl_put_end(&w, c->job.count, 0);
+	if (c->job.failure)
+		ctl_put_error(&w, CTL_E_FAILED, c->job.failure);
+	else
+		ctl_put_end(&w, c->job.count, 0);
 	put_back(c, &w);
 	c->job.request = NULL;
 	c->input_ms = now_ms;

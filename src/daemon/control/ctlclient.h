@@ -18,6 +18,7 @@ struct nat;
 struct nat_reconfigure_report;
 struct ctl_sink;
 struct finding;
+struct survey;
 struct metric;
 
 enum {
@@ -61,6 +62,7 @@ struct ctl_env {
 	struct nat *nat;
 	const struct ctl_backend *backend;
 	const char *version;
+	struct survey *survey;
 	uint64_t started_us; /* since the epoch: no event is older */
 };
 
@@ -84,7 +86,7 @@ bool ctl_client_has_work(const struct ctl_client *c); /* ctl_client_run() would 
 
 /* The kinds of events (1 << enum ctl_event_kind) that it has subscribed to; 0: none. */
 uint32_t ctl_client_event_kinds(const struct ctl_client *c);
-/* There may be new events: a subscription that has sent all of them goes on. */
+/* There may be new events, or time has passed: a job that waits goes on. */
 void ctl_client_wake(struct ctl_client *c);
 
 /* Output that waits; and that `n` bytes of it went out. */

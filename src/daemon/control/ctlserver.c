@@ -27,6 +27,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/loop.h"
 #include "stream.h"
+#include "survey.h"
 
 enum { ACCEPTS_PER_TURN = 8, VISITS_MIN = 32, TICK_MS = 1000, EVENTS_MS = 20 };
 
@@ -52,6 +53,7 @@ struct ctl_server {
 	struct loop_timer *events; /* runs while somebody has subscribed */
 	uint32_t event_kinds;	   /* that somebody has subscribed to */
 	uint64_t seen_log, seen_refused;
+	struct survey survey;
 };
 
 /* ---- events ---- */
@@ -300,11 +302,15 @@ static void on_tick(void *ctx)
 		const char *why = ctl_client_overdue(c->client, now_ms);
 
 		next = c->next;
-		if (!why)
+		if (!why) {
+			ctl_client_wake(c->client);
+			loop_fd_set(c->watch, wanted_events(c));
 			continue;
+		}
 		log_debug(SUB_CONTROL, "client dropped: it %s, uid = %u", why, (unsigned)c->uid);
 		drop(c);
 	}
+	survey_tick(&s->survey, s->env.nat, now_ms);
 	if (s->watch)
 		loop_fd_set(s->watch, LOOP_READ);
 }
@@ -317,7 +323,12 @@ struct ctl_server *ctl_server_create(const struct ctl_server_params *p)
 		return NULL;
 	s->loop = p->loop;
 	s->env = (struct ctl_env){
-		.nat = p->nat, .backend = p->backend, .version = p->version, .started_us = ctl_real_now_us()};
+		.nat = p->nat,
+		.backend = p->backend,
+		.version = p->version,
+		.survey = &s->survey,
+		.started_us = ctl_real_now_us(),
+	};
 	s->fd = -1;
 	s->timer = loop_timer_add(p->loop, on_tick, s);
 	s->events = loop_timer_add(p->loop, on_events, s);
@@ -356,6 +367,7 @@ void ctl_server_destroy(struct ctl_server *s)
 		drop(c);
 	}
 	stop_listening(s);
+	survey_free(&s->survey, s->env.nat);
 	loop_timer_remove(s->timer);
 	loop_timer_remove(s->events);
 	free(s);

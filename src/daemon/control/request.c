@@ -6,6 +6,7 @@
 
 #include "answer.h"
 #include "stream.h"
+#include "survey.h"
 #include "who.h"
 
 /* A filter: criteria, and all fields of a filter that has them all. */
@@ -28,6 +29,11 @@ static bool parse_subscribe(struct ctl_reader *body, union ctl_args *args)
 static bool parse_who(struct ctl_reader *body, union ctl_args *args)
 {
 	return ctl_get_who(body, &args->who);
+}
+
+static bool parse_hosts(struct ctl_reader *body, union ctl_args *args)
+{
+	return ctl_get_hosts(body, &args->hosts);
 }
 
 static const char *object_to_empty_filter(const union ctl_args *args)
@@ -55,6 +61,8 @@ static const struct ctl_request requests[] = {
 	{CTL_MONITOR, CTL_MAY_READ, .min_len = SUBSCRIBE_MIN, .max_len = SUBSCRIBE_MIN + FILTER_MAX - FILTER_MIN,
 	 .name = "monitor", .parse = parse_subscribe, .begin = ctl_begin_monitor, .slice = ctl_slice_monitor},
 	{CTL_WHO, CTL_MAY_READ, .min_len = 7, .max_len = 7, .name = "who", .parse = parse_who, .answer = ctl_answer_who},
+	{CTL_HOSTS, CTL_MAY_READ, .min_len = 3 + FILTER_MIN, .max_len = 3 + FILTER_MAX, .name = "hosts",
+	 .parse = parse_hosts, .object = ctl_object_to_hosts, .slice = ctl_slice_hosts},
 };
 /* clang-format on */
 

@@ -35,6 +35,7 @@ union ctl_args {
 	struct ctl_filter filter;
 	struct ctl_subscribe subscribe;
 	struct ctl_who who;
+	struct ctl_hosts hosts;
 };
 
 enum ctl_permission { CTL_MAY_READ, CTL_MAY_CHANGE };
@@ -62,13 +63,17 @@ struct ctl_job {
 	const struct ctl_request *request; /* NULL: no job */
 	union ctl_args args;
 	bool is_done;
-	bool is_waiting;  /* for events: nothing to do until ctl_client_wake() */
+	bool is_waiting;  /* for events or time: nothing to do until ctl_client_wake() */
 	uint64_t count;	  /* records that matched so far */
 	uint32_t cursor;  /* sessions: of table_next(); forwards: index */
 	uint64_t address; /* mappings, pools: the lowest outside address still to be looked at */
 	uint8_t class_;	  /* mappings: where to go on within that address */
 	uint32_t port;
 	uint64_t event_cursor, refused_cursor; /* monitor: of events_read() */
+	const char *failure;		       /* ends it with an error; NULL: none */
+	bool is_begun, is_at_end;	       /* hosts: the sums are there; all hosts were looked at */
+	uint32_t n_highest;		       /* hosts in order: the highest so far */
+	struct ctl_host highest[CTL_HOSTS_MAX];
 };
 
 /* Has the output room for any record? */

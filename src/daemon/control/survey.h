@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What each inside host has moved, and how fast: for natctl hosts and top and for exporters.
+ *
+ * Nothing is counted per host while packets pass. When a client asks, one pass over the table sums it up (theory:
+ * core/table/survey.c), a slice at a time, and all who ask at that time share it. Its result serves for SURVEY_FRESH_MS;
+ * rates are the difference to the pass before, if that is not older than SURVEY_OLD_MS. Memory: 80 bytes a host, and
+ * none once nobody has asked for SURVEY_OLD_MS.
+ */
+#ifndef NATD_DAEMON_SURVEY_H
+#define NATD_DAEMON_SURVEY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/nat/nat.h"
+#include "request.h"
+
+enum { SURVEY_FRESH_MS = 1000, SURVEY_OLD_MS = 60000 };
+
+struct survey_pass {
+	struct host_sum *sums; /* owned; NULL: none */
+	uint32_t n;
+	uint64_t begun_ms;
+};
+
+struct survey {
+	struct survey_pass now, before;
+	bool is_running; /* `now` is being made */
+	uint64_t used_ms;
+};
+
+/* Zeroed is empty. */
+void survey_free(struct survey *s, struct nat *nat);
+/* Gives its memory back once it is old. Call it every second or so. */
+void survey_tick(struct survey *s, struct nat *nat, uint64_t now_ms);
+
+/* For the table of requests. */
+const char *ctl_object_to_hosts(const union ctl_args *args);
+void ctl_slice_hosts(struct ctl_job *j, const struct ctl_turn *t);
+
+#endif
