@@ -147,6 +147,7 @@ found=$(
 	check_library 'daemon/sandbox/seccomp.c|client/calls.c' 'seccomp\.h'
 	check_library client/json.c 'jansson\.h'
 	check_library ctl/sheet.c 'libsmartcols'
+	check_library ctl/top_screen.c 'curses\.h'
 )
 if [ -n "$found" ]; then
 	echo "$found" | report

@@ -39,8 +39,10 @@ static void wait_for_interrupt(int fd)
 
 /* ---- the socket ---- */
 
-static int fail_connect(const char *path)
+static int fail_connect(const char *path, bool is_quiet)
 {
+	if (is_quiet)
+		return -1;
 	if (errno == ENOENT || errno == ECONNREFUSED)
 		natctl_complain("no natd answers at %s: is it running? (systemctl status natd)", path);
 	else if (errno == EACCES)
@@ -51,24 +53,24 @@ static int fail_connect(const char *path)
 	return -1;
 }
 
-static int open_socket(const char *path)
+static int open_socket(const char *path, bool is_quiet)
 {
-	const struct timeval patience = {.tv_sec = CLIENT_PATIENCE_S};
+	const struct timeval patience = {.tv_sec = is_quiet ? CLIENT_QUIET_PATIENCE_S : CLIENT_PATIENCE_S};
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	int fd;
 
 	if (strlen(path) >= sizeof(sun.sun_path)) {
 		errno = ENAMETOOLONG;
-		return fail_connect(path);
+		return fail_connect(path, is_quiet);
 	}
 	strcpy(sun.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return fail_connect(path);
+		return fail_connect(path, is_quiet);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (connect(fd, (const struct sockaddr *)&sun, sizeof(sun)) < 0) {
-		fail_connect(path);
+		fail_connect(path, is_quiet);
 		close(fd);
 		return -1;
 	}
@@ -115,6 +117,8 @@ static bool receive_answer(int fd, struct exchange *e, const struct client_query
 			continue;
 		if (n <= 0 && interrupted)
 			break;
+		if (n <= 0 && q->is_quiet)
+			return false;
 		if (n <= 0) {
 			natctl_complain("%s: natd %s", path,
 					n == 0		  ? "hung up in the middle of its answer"
@@ -139,13 +143,14 @@ static int judge(const struct exchange *e, const struct client_query *q, struct 
 			*end = e->end;
 		return NATCTL_DONE;
 	case EXCHANGE_REFUSED:
-		natctl_complain("%s", e->error.text);
+		if (!q->is_quiet)
+			natctl_complain("%s", e->error.text);
 		return NATCTL_REFUSED;
 	case EXCHANGE_MORE:
 	case EXCHANGE_BROKEN:
 		break;
 	}
-	if (!ferror(stdout))
+	if (!ferror(stdout) && !q->is_quiet)
 		natctl_complain("natd's answer is not understood: are natd and natctl of one version?");
 	return NATCTL_REFUSED;
 }
@@ -154,7 +159,7 @@ int client_run(const struct natctl *n, const struct client_query *q, exchange_fn
 	       struct ctl_end *end)
 {
 	struct exchange e;
-	int fd = open_socket(n->socket);
+	int fd = open_socket(n->socket, q->is_quiet);
 	bool answered;
 
 	if (fd < 0)

@@ -9,7 +9,8 @@
 #include "common/ctlevent.h"
 #include "natctl.h"
 
-enum { CLIENT_PATIENCE_S = 60 }; /* natd silent for longer than that counts as no daemon */
+/* natd silent for longer than that counts as no daemon */
+enum { CLIENT_PATIENCE_S = 60, CLIENT_QUIET_PATIENCE_S = 2 };
 
 struct client_query {
 	enum ctl_type type;
@@ -17,6 +18,7 @@ struct client_query {
 	const struct ctl_subscribe *subscribe; /* of CTL_MONITOR */
 	const struct ctl_who *who;	       /* of CTL_WHO */
 	const struct ctl_hosts *hosts;	       /* of CTL_HOSTS */
+	bool is_quiet;	  /* says nothing about a natd that does not answer, and waits two seconds for it */
 	bool is_endless;  /* goes on until SIGINT, however long natd is silent; output is flushed as it comes */
 	const bool *stop; /* set by the record function that wants no more (and returns false); NULL: none does */
 };

@@ -9,11 +9,13 @@
 #include "hosts.h"
 #include "monitor.h"
 #include "natctl.h"
+#include "top_options.h"
 
 static const struct option_set *const filtered[] = {&filter_options, NULL};
 
 static const struct option_set *const monitor_sets[] = {&filter_options, &monitor_options, NULL};
 static const struct option_set *const hosts_sets[] = {&filter_options, &hosts_options, NULL};
+static const struct option_set *const top_sets[] = {&top_options, NULL};
 static const struct option_set *const who_sets[] = {&who_options, NULL};
 static const struct option_set *const doctor_sets[] = {&doctor_options, NULL};
 static const char monitor_details[] = "Ends at SIGINT. Events that natctl was too slow for are counted: [LOST] N.\n";
@@ -42,6 +44,8 @@ static const struct natctl_command commands[] = {
 	{"hosts", 0, NULL, "[FILTER]", "inside hosts: what each has, and how much it moves",
 	 "Of the criteria -s (the host) and -q (its outside address) fit. The first time rates take a second.\n",
 	 hosts_sets, command_hosts},
+	{"top", 0, NULL, "", "a live screen: rates, use, what is dropped and why, the busiest hosts",
+	 "Its last line names the keys. Without a terminal: natctl top -b -n 1.\n", top_sets, command_top},
 	{"reload", 0, NULL, "", "read the configuration again: all of it or none of it", NULL, NULL, command_reload},
 	{"doctor", 0, NULL, "", "check host and configuration, and say how to fix them", NULL, doctor_sets,
 	 command_doctor},

@@ -51,6 +51,17 @@ static void show_set(const struct option_set *set)
 	}
 }
 
+static bool has_letter(const struct natctl_command *c, char letter)
+{
+	for (const struct option_set *const *set = c->options; set && *set; set++) {
+		for (size_t i = 0; i < (*set)->n; i++) {
+			if ((*set)->options[i].letter == letter)
+				return true;
+		}
+	}
+	return false;
+}
+
 int help_command(const struct natctl_command *c)
 {
 	printf("natctl %s%s%s\n", c->name, c->usage[0] ? " " : "", c->usage);
@@ -63,7 +74,8 @@ int help_command(const struct natctl_command *c)
 		printf("\n%s", c->details);
 	for (const struct option_set *const *set = c->options; set && *set; set++)
 		show_set(*set);
-	show_set(&output_options);
+	if (!has_letter(c, 'o'))
+		show_set(&output_options);
 	printf("\n%sMore: man natctl\n", exit_codes);
 	return finish();
 }

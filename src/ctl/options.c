@@ -136,9 +136,9 @@ static const struct row *find_row(const struct run *r, int option)
 {
 	if (option >= FIRST)
 		return &r->rows[option - FIRST];
-	for (unsigned i = 0; i < r->n; i++) {
-		if (r->rows[i].option->letter == option)
-			return &r->rows[i];
+	for (unsigned i = r->n; i > 0; i--) { /* a command's own letters win over the output options */
+		if (r->rows[i - 1].option->letter == option)
+			return &r->rows[i - 1];
 	}
 	return NULL;
 }

@@ -16,6 +16,7 @@
 #include "ctl/output.h"
 #include "ctl/sheet.h"
 #include "ctl/term.h"
+#include "ctl/top.h"
 #include "unit.h"
 
 static char complaint[2048];
@@ -524,6 +525,74 @@ START_TEST(test_output_lists)
 END_TEST
 
 /* A pipe and a file get no colours and no width (fmemopen has no descriptor at all). */
+static struct top_sample sample_at(uint64_t ms)
+{
+	struct top_sample s = {.is_there = true, .time_ms = ms, .version = "1.0", .n_hosts = 40};
+
+	for (unsigned i = 0; i < 20; i++) {
+		snprintf(s.counters[i].name, sizeof(s.counters[i].name), "drop_%u", i);
+		s.counters[i].value = 100 + i * ms / 1000;
+	}
+	s.n_counters = 20;
+	for (unsigned i = 0; i < s.n_hosts; i++)
+		s.hosts[i] =
+			(struct ctl_host){.address = IP(10, 8, 0, 1) + i, .outside = IP(203, 0, 113, 1), .sessions = i};
+	return s;
+}
+
+static bool page_has(const struct top_page *p, const char *part)
+{
+	for (unsigned i = 0; i < p->n; i++) {
+		if (strstr(p->line[i].text, part))
+			return true;
+	}
+	return false;
+}
+
+START_TEST(test_top_fits_every_screen)
+{
+	static const unsigned sizes[][2] = {{24, 80}, {60, 200}, {1, 1}, {5, 20}, {0, 0}, {1000, 1000}};
+	const struct top_sample first = sample_at(0), now = sample_at(2000);
+	const struct top_choice choice = {.order = CTL_ORDER_RATE, .delay_s = 1, .has_keys = true};
+	static struct top_page p;
+
+	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		p.rows = sizes[i][0];
+		p.columns = sizes[i][1];
+		top_compose(&p, &now, &first, &first, &choice);
+		ck_assert_uint_le(p.n, sizes[i][0] > 0 ? sizes[i][0] : 1);
+		for (unsigned k = 0; k < p.n; k++)
+			ck_assert_uint_le(strlen(p.line[k].text), sizes[i][1]);
+	}
+	p.rows = 24;
+	p.columns = 80;
+	top_compose(&p, &now, &first, &first, &choice);
+	ck_assert_uint_eq(p.n, 24);
+	ck_assert_ptr_nonnull(strstr(p.line[23].text, "q quit"));
+	ck_assert(page_has(&p, "10.8.0.1"));
+}
+END_TEST
+
+START_TEST(test_top_shows_the_most_frequent_drops_first)
+{
+	const struct top_sample first = sample_at(0), before = sample_at(1000), now = sample_at(3000);
+	const struct top_choice choice = {.order = CTL_ORDER_RATE, .delay_s = 1};
+	static struct top_page p;
+	unsigned i = 0;
+
+	p.rows = 40;
+	p.columns = 80;
+	top_compose(&p, &now, &before, &first, &choice);
+	while (i < p.n && strncmp(p.line[i].text, "DROPPED", 7) != 0)
+		i++;
+	ck_assert_str_eq(p.line[i + 1].text, "drop_19                            19.0             57");
+	ck_assert_str_eq(p.line[i + 8].text, "drop_12                            12.0             36");
+	ck_assert(!page_has(&p, "drop_11 "));
+	top_compose(&p, &first, NULL, &first, &choice);
+	ck_assert(page_has(&p, "nothing"));
+}
+END_TEST
+
 START_TEST(test_fault_43_nothing_but_text_without_a_terminal)
 {
 	FILE *f = open_text();
@@ -718,6 +787,8 @@ static void add_output(TCase *t)
 	tcase_add_test(t, test_lines_of_mappings_forwards_and_pools);
 	tcase_add_test(t, test_nothing_foreign_reaches_a_terminal);
 	tcase_add_test(t, test_fault_42_save_and_extended_are_conntracks);
+	tcase_add_test(t, test_top_fits_every_screen);
+	tcase_add_test(t, test_top_shows_the_most_frequent_drops_first);
 	tcase_add_test(t, test_fault_43_nothing_but_text_without_a_terminal);
 	tcase_add_test(t, test_json_objects);
 	tcase_add_loop_test(t, test_numbers_for_eyes, 0, 8);
