@@ -195,10 +195,16 @@ bool natd_reload(struct natd *n, reload_say_fn *say_line, void *ctx, struct nat_
 
 /* ---- a changed host ---- */
 
-static void log_say(void *ctx, const char *line)
+void reload_log_line(void *ctx, const char *line)
 {
+	static const char mark[] = ": warning: ";
+	const char *at = strstr(line, mark);
+
 	(void)ctx;
-	log_warning(SUB_CONFIG, "%s", line);
+	if (at)
+		log_warning(SUB_CONFIG, "%.*s: %s", (int)(at - line), line, at + sizeof(mark) - 1);
+	else
+		log_error(SUB_CONFIG, "%s", line);
 }
 
 /* Only rules or routes can have changed: what is missing is put back. */
@@ -219,7 +225,7 @@ static void repair(struct natd *n)
 
 void natd_refresh(struct natd *n)
 {
-	const struct outcome o = {log_say, NULL};
+	const struct outcome o = {reload_log_line, NULL};
 	struct nat_reconfigure_report report;
 	struct config_report problems = {0};
 	struct setup *s;

@@ -14,6 +14,8 @@ struct setup;
 
 /* Says one line of the outcome: an error, or a warning ("FILE:LINE: warning: ..."). */
 typedef void reload_say_fn(void *ctx, const char *line);
+/* One of these: into the log, at the level that its mark says. */
+void reload_log_line(void *ctx, const char *line);
 
 /* Reads the configuration again and applies it. True and *report; false after at least one line of error. Tells
  * the service manager before and after. */

@@ -22,18 +22,12 @@ enum {
 	TELL_AGAIN_MS = 1000
 };
 
-static void log_line(void *ctx, const char *line)
-{
-	(void)ctx;
-	log_warning(SUB_CONFIG, "%s", line);
-}
-
 static void on_reload_signal(void *ctx, int signo)
 {
 	struct nat_reconfigure_report report;
 
 	(void)signo;
-	natd_reload(ctx, log_line, NULL, &report);
+	natd_reload(ctx, reload_log_line, NULL, &report);
 }
 
 static void on_stop_signal(void *ctx, int signo)
