@@ -46,6 +46,15 @@ static void check_tun(struct visit *v)
 	}
 }
 
+static void check_tun_queue(struct visit *v)
+{
+	if (!status_queue_lost_lately(v->c))
+		return;
+	finding_remedy(v->sink, "give natd more processor time, or more tun.queues: packets come faster than it reads");
+	finding_add(v->sink, FINDING_WARNING, "tun-queue",
+		    "packets were lost in the queue of %s before natd could read them", v->config->tun.name);
+}
+
 static void check_routing(struct visit *v)
 {
 	if (!v->c->is_routed) {
@@ -242,11 +251,11 @@ static void run(struct control *c, enum doctor_depth depth, struct finding_sink 
 		enum doctor_depth depth;
 		bool reads_table;
 	} checks[] = {
-		{check_tun, DOCTOR_QUICK, false},    {check_routing, DOCTOR_QUICK, false},
-		{check_usage, DOCTOR_QUICK, true},   {check_ports, DOCTOR_FULL, true},
-		{check_drops, DOCTOR_QUICK, true},   {check_old_iptables, DOCTOR_FULL, false},
-		{check_rights, DOCTOR_FULL, false},  {check_config_age, DOCTOR_QUICK, false},
-		{check_service, DOCTOR_FULL, false},
+		{check_tun, DOCTOR_QUICK, false},	  {check_tun_queue, DOCTOR_QUICK, true},
+		{check_routing, DOCTOR_QUICK, false},	  {check_usage, DOCTOR_QUICK, true},
+		{check_ports, DOCTOR_FULL, true},	  {check_drops, DOCTOR_QUICK, true},
+		{check_old_iptables, DOCTOR_FULL, false}, {check_rights, DOCTOR_FULL, false},
+		{check_config_age, DOCTOR_QUICK, false},  {check_service, DOCTOR_FULL, false},
 	};
 	struct visit v = {.c = c,
 			  .config = c->setup->config,
@@ -256,6 +265,7 @@ static void run(struct control *c, enum doctor_depth depth, struct finding_sink 
 			  .mark = routing_mark(c->routing)};
 
 	loop_pause_guard(c->loop); /* packets need not wait for netlink and files */
+	status_look_at_queue(c);
 	doctor_host(&v, depth);
 	loop_resume_guard(c->loop);
 	for (size_t i = 0; i < sizeof(checks) / sizeof(*checks); i++) {

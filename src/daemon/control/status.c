@@ -64,6 +64,25 @@ bool status_has_recent(const struct control *c, enum nat_reason reason)
 	return at != 0 && loop_now_ms(c->loop) - at < RECENT_MS;
 }
 
+void status_look_at_queue(struct control *c)
+{
+	struct status *s = &c->status;
+	struct netlink_link link;
+
+	if (!path_has_tun(c->path) || netlink_link_get(c->netlink, c->setup->config->tun.name, &link) < 0)
+		return;
+	if (link.tx_dropped > s->tun_dropped)
+		s->tun_dropped_ms = loop_now_ms(c->loop);
+	s->tun_dropped = link.tx_dropped; /* less than before: of another device */
+}
+
+bool status_queue_lost_lately(const struct control *c)
+{
+	uint64_t at = c->status.tun_dropped_ms;
+
+	return at != 0 && loop_now_ms(c->loop) - at < RECENT_MS;
+}
+
 struct first_warning {
 	char text[160];
 };
@@ -128,6 +147,8 @@ void status_answer(void *ctx, struct ctl_sink *sink)
 	say_policy(&control->setup->policy, sink);
 	for (int i = 0; i < RATE_COUNT; i++)
 		ctl_say_number(sink, names[i], control->status.rate[i]);
+	status_look_at_queue(control);
+	ctl_say_number(sink, "tun_queue_dropped", control->status.tun_dropped);
 	ctl_say_number(sink, "memory", memory_resident());
 	finding_sink_init(&warnings, say_warning, sink);
 	doctor_run(control, DOCTOR_QUICK, &warnings);
@@ -140,5 +161,6 @@ static void say_metric(void *ctx, const struct metric *m)
 
 void status_answer_stats(void *ctx, struct ctl_sink *sink)
 {
+	status_look_at_queue(ctx);
 	metrics_daemon(ctx, say_metric, sink);
 }

@@ -22,8 +22,15 @@ struct status {
 	/* Per reason: the counter at the last look, and when it last grew (0: never). */
 	uint64_t seen[COUNT_OUT_PACKETS];
 	uint64_t grew_ms[COUNT_OUT_PACKETS];
+	/* Packets that the kernel dropped in the TUN's own queue, since the device was made. */
+	uint64_t tun_dropped;
+	uint64_t tun_dropped_ms; /* when there were new ones; 0: never */
 };
 
+/* Reads what the TUN's queue has lost. */
+void status_look_at_queue(struct control *c);
+/* Some of it within the last minute? */
+bool status_queue_lost_lately(const struct control *c);
 /* Takes a sample if the last one is a second old. */
 void status_sample(struct control *c);
 /* Notes which counters of drops grew. */

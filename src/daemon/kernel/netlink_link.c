@@ -7,6 +7,7 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -30,6 +31,11 @@ static void take_link(void *ctx, const struct nlmsghdr *nlh)
 	out->mtu = nlbus_u32(&as, IFLA_MTU, 0);
 	out->queue_len = nlbus_u32(&as, IFLA_TXQLEN, 0);
 	nlbus_name(&as, IFLA_IFNAME, out->name);
+	if (as.len[IFLA_STATS64] < offsetof(struct rtnl_link_stats64, tx_dropped) + sizeof(uint64_t))
+		return;
+	memcpy(&out->tx_dropped,
+	       (const uint8_t *)as.data[IFLA_STATS64] + offsetof(struct rtnl_link_stats64, tx_dropped),
+	       sizeof(out->tx_dropped));
 }
 
 static int link_get(struct netlink *nl, uint16_t attribute, const char *name, int index, struct netlink_link *out)
