@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -11,11 +12,12 @@
 
 #include "daemon/base/log.h"
 #include "daemon/base/loop.h"
+#include "daemon/config/config_text.h"
 #include "daemon/kernel/netlink.h"
 #include "daemon/persist/state.h"
 #include "start.h"
 
-enum { RESTORE_ATTEMPTS = 3 };
+enum { RESTORE_ATTEMPTS = 3, FORWARDS_SHOWN = 16 };
 
 void natd_open_log(const struct natd *n, const struct natd_config *c)
 {
@@ -157,8 +159,31 @@ void natd_tell_manager(struct natd *n)
 		watch_tell_again(n);
 }
 
+/* At level info: natd -v. Of very many forwards the first ones, the rest is in `natctl forwards'. */
+static void introduce(const struct natd *n)
+{
+	const struct nat_policy *p = &n->setup->policy;
+	const struct natd_config *c = n->setup->config;
+	char text[TEXT_RANGE_SIZE];
+
+	log_info(SUB_MAIN,
+		 "natd " PACKAGE_VERSION ", configuration %s: up to %" PRIu32 " sessions, %" PRIu32 " forward%s",
+		 n->options.config_path, p->limits.sessions, p->n_forwards, p->n_forwards == 1 ? "" : "s");
+	for (uint32_t i = 0; i < p->n_addresses; i++)
+		log_info(SUB_MAIN, "outside: %s%s on %s",
+			 text_of_addresses(text, p->addresses[i].first, p->addresses[i].last),
+			 p->addresses[i].shared ? " (shared with the host)" : "", c->outside.interface);
+	for (uint32_t i = 0; i < p->n_inside; i++)
+		log_info(SUB_MAIN, "inside: %s", text_of_prefix(text, &p->inside[i]));
+	for (uint32_t i = 0; i < p->n_forwards && i < FORWARDS_SHOWN; i++)
+		log_info(SUB_MAIN, "forward %s: port %s",
+			 p->forwards[i].name[0] ? p->forwards[i].name : "without a name",
+			 text_of_ports(text, p->forwards[i].ports));
+}
+
 static void announce(struct natd *n)
 {
+	introduce(n);
 	sdnotify_ready(&n->persist.service);
 	natd_tell_manager(n);
 	if (n->options.is_foreground)

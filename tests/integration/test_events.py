@@ -296,6 +296,9 @@ def test_reader_that_stops_loses_events_and_is_told_how_many(lab, natd, monitor)
     seen.wait("sport=4000 ")
     shown = sum("LOST" not in line for line in seen.lines)
     lost = sum(int(re.search(r"\d+", line).group()) for line in seen.lines if "LOST" in line)
+    assert natd.counters()["events_lost"] == lost
+    natd.ctl("status")
+    natd.wait_log(rf"^natd: warning: alarm events: {lost} events lost by slow readers$")
     assert shown + lost == 2 * rounds * sessions + 1
 
 

@@ -30,7 +30,7 @@ def module_lab():
 
 @pytest.fixture(scope="module", name="natd")
 def module_natd(lab):
-    one = Natd(lab.gateway, {})
+    one = Natd(lab.gateway, {"more": "timeouts = { udp = 60; };"}, options=["-v"])
     one.start()
     yield one
     one.close()
@@ -46,6 +46,36 @@ def exchange(lab, client, port, payload=100, times=1):
             far.sendto(b"y" * payload, sender)
             near.settimeout(5)
             near.recv(2000)
+
+
+# ---- log, counters, warnings ----
+
+def test_fault_46_start_says_version_addresses_and_prefixes(natd):
+    for pattern in (r"natd \d\S*, configuration \S+: up to 1048576 sessions, 0 forwards$",
+                    rf"outside: {Lab.OUTSIDE} \(shared with the host\) on out0$", rf"inside: {Lab.INSIDE}$"):
+        natd.wait_log(pattern)
+
+
+def test_fault_52_packets_lost_in_the_tuns_queue_are_counted_and_warned_of(lab, natd):
+    assert natd.counters()["tun_queue_dropped"] == 0
+    natd.send_signal(signal.SIGSTOP)
+    try:
+        with lab.client.udp(port=4202) as sock:
+            for _ in range(30000):
+                sock.sendto(b"x", (SERVER, 9))
+    finally:
+        natd.send_signal(signal.SIGCONT)
+    lost = natd.counters()["tun_queue_dropped"]
+    assert lost > 0
+    status = natd.json("status")
+    assert status["tun_queue_dropped"] >= lost
+    assert [w["id"] for w in status["warnings"]].count("tun-queue") == 1
+
+
+def test_warning_at_a_reload_is_marked_once(natd):
+    natd.send_signal(signal.SIGHUP)
+    line = natd.wait_log(r"timeouts\.udp is 60")
+    assert line.count("warning") == 1, line
 
 
 # ---- hosts ----

@@ -31,6 +31,20 @@ START_TEST(test_alarm_that_is_off_is_never_raised)
 }
 END_TEST
 
+START_TEST(test_alarm_of_losses_is_cleared_a_minute_after_the_last_one)
+{
+	struct alarm a = {0};
+	struct alarm_watch w = {0};
+
+	ck_assert(!alarm_update_by_count(&a, &w, 0, 1000));
+	ck_assert(alarm_update_by_count(&a, &w, 5, 2000) && a.is_raised);
+	ck_assert(!alarm_update_by_count(&a, &w, 5, 2000 + ALARM_CALM_MS - 1) && a.is_raised);
+	ck_assert(!alarm_update_by_count(&a, &w, 6, 2000 + ALARM_CALM_MS - 1));
+	ck_assert(!alarm_update_by_count(&a, &w, 6, 2000 + ALARM_CALM_MS));
+	ck_assert(alarm_update_by_count(&a, &w, 6, 2000 + 2 * ALARM_CALM_MS) && !a.is_raised);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
 	Suite *s = suite_create("alarm");
@@ -38,6 +52,7 @@ static Suite *make_suite(void)
 
 	tcase_add_test(tc, test_alarm_is_cleared_well_below_its_percentage_only);
 	tcase_add_test(tc, test_alarm_that_is_off_is_never_raised);
+	tcase_add_test(tc, test_alarm_of_losses_is_cleared_a_minute_after_the_last_one);
 	suite_add_tcase(s, tc);
 	return s;
 }

@@ -2,12 +2,14 @@
 /* Alarms, see alarm.h. */
 #include "alarm.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "control.h"
 #include "core/base/event.h"
 #include "daemon/config/config_text.h"
 #include "daemon/base/log.h"
+#include "daemon/base/loop.h"
 #include "stream.h"
 
 static const char *const names[ALARM_COUNT] = {
@@ -35,16 +37,35 @@ bool alarm_update(struct alarm *a, uint32_t percent, uint32_t limit_percent)
 	return a->is_raised != was_raised;
 }
 
-void alarm_report(const struct alarm *a, enum alarm_id id, const char *what, struct events *events)
+bool alarm_update_by_count(struct alarm *a, struct alarm_watch *w, uint64_t count, uint64_t now_ms)
+{
+	bool was_raised = a->is_raised;
+
+	if (count > w->count)
+		w->last_ms = now_ms;
+	w->count = count;
+	a->is_raised = w->last_ms != 0 && now_ms - w->last_ms < ALARM_CALM_MS;
+	return a->is_raised != was_raised;
+}
+
+void alarm_report(const struct alarm *a, enum alarm_id id, const char *text, struct events *events)
 {
 	struct event e = {.type = EVENT_ALARM, .reason = (uint8_t)id, .flags = a->is_raised ? 0 : EVENT_HAS_ENDED};
 
-	snprintf(e.text, sizeof(e.text), "%u %% of %s in use", (unsigned)a->percent, what);
+	snprintf(e.text, sizeof(e.text), "%s", text);
 	event_append(events, &e);
 	if (a->is_raised)
-		log_warning(SUB_CONTROL, "alarm %s: %s", alarm_name(id), e.text);
+		log_warning(SUB_CONTROL, "alarm %s: %s", alarm_name(id), text);
 	else
-		log_notice(SUB_CONTROL, "alarm %s is over: %s", alarm_name(id), e.text);
+		log_notice(SUB_CONTROL, "alarm %s is over: %s", alarm_name(id), text);
+}
+
+static void report_use(const struct alarm *a, enum alarm_id id, const char *what, struct events *events)
+{
+	char text[96];
+
+	snprintf(text, sizeof(text), "%u %% of %s in use", (unsigned)a->percent, what);
+	alarm_report(a, id, text, events);
 }
 
 /* ---- what is looked at ---- */
@@ -89,6 +110,18 @@ static struct fullest fullest_address(const struct control *c)
 	return f;
 }
 
+static void look_at_events(struct control *c)
+{
+	struct alarm *a = &c->alarms[ALARM_EVENTS];
+	uint64_t lost = nat_events(c->nat)->lost;
+	char text[96];
+
+	if (!alarm_update_by_count(a, &c->events_lost, lost, loop_now_ms(c->loop)))
+		return;
+	snprintf(text, sizeof(text), "%" PRIu64 " events lost by slow readers", lost);
+	alarm_report(a, ALARM_EVENTS, text, nat_events(c->nat));
+}
+
 void alarms_look(struct control *c)
 {
 	const struct natd_config *config = c->setup->config;
@@ -100,7 +133,8 @@ void alarms_look(struct control *c)
 
 	snprintf(what, sizeof(what), "the ports of %s", text_of_address(address, f.address));
 	if (alarm_update(&c->alarms[ALARM_PORTS], f.percent, config->alarms.ports))
-		alarm_report(&c->alarms[ALARM_PORTS], ALARM_PORTS, what, events);
+		report_use(&c->alarms[ALARM_PORTS], ALARM_PORTS, what, events);
 	if (alarm_update(&c->alarms[ALARM_SESSIONS], (uint32_t)(sessions * 100 / limit), config->alarms.sessions))
-		alarm_report(&c->alarms[ALARM_SESSIONS], ALARM_SESSIONS, "limits.sessions", events);
+		report_use(&c->alarms[ALARM_SESSIONS], ALARM_SESSIONS, "limits.sessions", events);
+	look_at_events(c);
 }

@@ -16,7 +16,8 @@ struct events;
 /* One list: the value, and the id in status, events and log. */
 #define ALARM_LIST(X)                                                           \
 	X(ALARM_PORTS, "ports")	      /* of one outside address and protocol */ \
-	X(ALARM_SESSIONS, "sessions") /* of limits.sessions */
+	X(ALARM_SESSIONS, "sessions") /* of limits.sessions */                  \
+	X(ALARM_EVENTS, "events")     /* a reader lost some in the last minute */
 
 enum alarm_id {
 #define X(id, name) id,
@@ -39,8 +40,15 @@ struct alarm {
 
 /* Looks at the use of a limit, `limit_percent` (0: no alarm) of which raises it. True: its state changed. */
 bool alarm_update(struct alarm *a, uint32_t percent, uint32_t limit_percent);
-/* Logs the change and appends its event. `what` names the limit ("ports of 203.0.113.1"). */
-void alarm_report(const struct alarm *a, enum alarm_id id, const char *what, struct events *events);
+/* The same for something that happens or not; cleared ALARM_CALM_MS after the last time. */
+struct alarm_watch {
+	uint64_t count;	  /* at the last look */
+	uint64_t last_ms; /* when it had grown; 0: never */
+};
+enum { ALARM_CALM_MS = 60000 };
+bool alarm_update_by_count(struct alarm *a, struct alarm_watch *w, uint64_t count, uint64_t now_ms);
+/* Logs the change and appends its event. `text` says it all ("83 % of the ports of 203.0.113.1 in use"). */
+void alarm_report(const struct alarm *a, enum alarm_id id, const char *text, struct events *events);
 
 /* Looks at the ports of each address (the fullest counts) and at the sessions, and reports what changed. Costs a few
  * reads an address. */

@@ -23,6 +23,7 @@ struct control {
 	struct ctl_server *server; /* owned; NULL before it is made */
 	struct status status;
 	struct alarm alarms[ALARM_COUNT];
+	struct alarm_watch events_lost;
 	struct doctor_memory doctor[DOCTOR_FULL + 1];
 	struct findings observed; /* the observer's last list */
 	struct findings reported; /* in log and events */

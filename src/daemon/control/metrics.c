@@ -95,11 +95,21 @@ static uint64_t read_alarm_sessions(const struct control *c)
 	return c->alarms[ALARM_SESSIONS].is_raised;
 }
 
+static uint64_t read_alarm_events(const struct control *c)
+{
+	return c->alarms[ALARM_EVENTS].is_raised;
+}
+
 static uint64_t read_events_recorded(const struct control *c)
 {
 	const struct event_ring *log = &nat_events(c->nat)->log;
 
 	return log->next - log->first;
+}
+
+static uint64_t read_tun_queue_dropped(const struct control *c)
+{
+	return c->status.tun_dropped;
 }
 
 static uint64_t read_events_lost(const struct control *c)

@@ -35,12 +35,14 @@ struct metric {
 	X(table_bytes_per_session, "bytes", "the same for each session that is in it now")                         \
 	X(uptime,                  "seconds", "since natd was started")                                            \
 	X(alarm_ports,             "",      "1: the alarm of alarms.ports is raised")                              \
-	X(alarm_sessions,          "",      "1: the alarm of alarms.sessions is raised")
+	X(alarm_sessions,          "",      "1: the alarm of alarms.sessions is raised")                           \
+	X(alarm_events,            "",      "1: readers lost events in the last minute")
 
 /* The same for what only grows while natd runs. */
 #define METRIC_COUNTER_LIST(X)                                                                                     \
 	X(events_recorded,         "",      "events recorded: ended sessions, and what readers subscribed to")     \
 	X(events_lost,             "",      "of these, overwritten before a reader had them")                      \
+	X(tun_queue_dropped,       "",      "packets that the TUN's queue lost before natd read them, since it was made") \
 	X(events_refused_omitted,  "",      "refused openings that no event tells of: more than 256 a second")
 
 /* Sessions that there are now, by protocol and state: class, state of the protocol, help. */
