@@ -49,6 +49,7 @@ static const struct {
 	{CTL_POOLS, "pools", false, CTL_MAY_READ},	 {CTL_RELOAD, "reload", false, CTL_MAY_CHANGE},
 	{CTL_DOCTOR, "doctor", false, CTL_MAY_READ},	 {CTL_MONITOR, "monitor", true, CTL_MAY_READ},
 	{CTL_WHO, "who", false, CTL_MAY_READ},		 {CTL_HOSTS, "hosts", true, CTL_MAY_READ},
+	{CTL_BLOCKS, "blocks", false, CTL_MAY_READ},
 };
 
 enum { REQUESTS = sizeof(requests) / sizeof(requests[0]) };
