@@ -42,7 +42,7 @@ enum ctl_type {
 	CTL_EXPLAIN = 14, /* reserved */
 	CTL_WHO = 15,
 	CTL_HOSTS = 16,
-	CTL_CAPTURE = 17,
+	CTL_CAPTURE = 17, /* reserved, as is the next */
 	CTL_STUN = 18,
 	CTL_BLOCKS = 20,
 
@@ -60,7 +60,7 @@ enum ctl_type {
 	CTL_R_EVENT = 140,
 	CTL_R_LOST = 141, /* events that were overwritten before they could be sent */
 	CTL_R_HOST = 142,
-	CTL_R_PACKET = 143, /* of a capture */
+	CTL_R_PACKET = 143, /* reserved, as is the next: of a capture */
 	CTL_R_STUN = 144,   /* an answer to a STUN datagram */
 	CTL_R_BLOCK = 148,
 };
