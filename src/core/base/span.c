@@ -10,40 +10,14 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "sort.h"
+
 struct span_index {
 	uint32_t n_edges;
 	uint64_t *edges;   /* ascending */
 	uint32_t *offsets; /* n_edges + 1 */
 	uint32_t *items;
 };
-
-static void sift_down(uint64_t *a, size_t root, size_t n)
-{
-	for (size_t child; (child = 2 * root + 1) < n; root = child) {
-		uint64_t held = a[root];
-
-		if (child + 1 < n && a[child] < a[child + 1])
-			child++;
-		if (held >= a[child])
-			return;
-		a[root] = a[child];
-		a[child] = held;
-	}
-}
-
-/* Heap sort: the core calls no library, and this one has no bad case. */
-static void sort_keys(uint64_t *a, size_t n)
-{
-	for (size_t i = n / 2; i-- > 0;)
-		sift_down(a, i, n);
-	for (size_t i = n; i-- > 1;) {
-		uint64_t top = a[0];
-
-		a[0] = a[i];
-		a[i] = top;
-		sift_down(a, 0, i);
-	}
-}
 
 static uint32_t drop_repeats(uint64_t *a, size_t n)
 {
@@ -79,7 +53,7 @@ static void find_edges(struct span_index *x, const struct span *spans, uint32_t 
 		x->edges[2 * i] = spans[i].first;
 		x->edges[2 * i + 1] = spans[i].last + 1;
 	}
-	sort_keys(x->edges, 2 * (size_t)n);
+	sort_words(x->edges, 2 * (size_t)n);
 	x->n_edges = drop_repeats(x->edges, 2 * (size_t)n);
 }
 

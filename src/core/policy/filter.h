@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The filter: who may open a session. Rules in file order; the first that matches decides. The compiled filter is
+ * immutable, and its cost does not grow with the number of rules as that of a walk does: see filter.c.
+ *
+ * Addresses and ports are in host byte order, ranges inclusive.
+ */
+#ifndef NATD_CORE_FILTER_H
+#define NATD_CORE_FILTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "policy.h"
+
+enum filter_action { FILTER_ACCEPT, FILTER_DROP, FILTER_REJECT };
+
+/* Bits: a rule may hold for both. */
+enum filter_direction { FILTER_OUT = 1, FILTER_IN = 2 };
+
+enum {
+	FILTER_RULES_MAX = 65535,
+	FILTER_ANY = UINT16_MAX, /* as a list: every address */
+	FILTER_NONE = -1,	 /* as a rule or a forward: none */
+};
+
+struct filter_span {
+	uint32_t first;
+	uint32_t last;
+};
+
+/* A set, or the prefixes of one rule, which may overlap and come in any order. */
+struct filter_list {
+	const struct filter_span *spans;
+	uint32_t n;
+};
+
+/* A token bucket for each source address; per_second 0: no limit. */
+struct filter_limit {
+	uint32_t per_second;
+	uint32_t burst;
+};
+
+struct filter_rule {
+	char name[NAT_FORWARD_NAME_MAX + 1]; /* "" where the file gives none */
+	uint8_t directions;		     /* of enum filter_direction */
+	uint8_t action;			     /* of enum filter_action */
+	bool log;
+	uint32_t protocols[8];	       /* a bit a protocol number; all zero: any */
+	uint32_t icmp_types[8];	       /* a bit a type, of ICMP alone; all zero: any */
+	const struct nat_range *ports; /* of the destination; only TCP and UDP match */
+	uint32_t n_ports;	       /* 0: any, and protocols without ports match too */
+	uint16_t from, to;	       /* numbers of lists, or FILTER_ANY */
+	uint16_t via;	 /* list that holds the inside host (an inside interface's prefixes), or FILTER_ANY */
+	int32_t forward; /* number of the forward that the packet came in by, or FILTER_NONE: any or none */
+	struct filter_limit limit;
+};
+
+struct filter_config {
+	const struct filter_list *lists;
+	uint32_t n_lists; /* below FILTER_ANY */
+	const struct filter_rule *rules;
+	uint32_t n_rules;
+};
+
+/* An opening as the rules see it: inwards after translation, so `to` and `port` are the inside host's. */
+struct filter_packet {
+	uint8_t direction; /* one of enum filter_direction */
+	uint8_t protocol;
+	uint8_t icmp_type; /* of ICMP alone */
+	bool has_ports;
+	uint16_t port; /* of the destination */
+	uint32_t from, to;
+	int32_t forward; /* FILTER_NONE: by none */
+};
+
+struct filter;
+
+/* Copies what it needs. NULL when memory is short. The caller has checked the numbers of lists. */
+struct filter *filter_create(const struct filter_config *c);
+void filter_destroy(struct filter *f); /* NULL: nothing */
+
+/* The first rule that matches, from rule number `begin` on; FILTER_NONE: none does. */
+int32_t filter_match(const struct filter *f, const struct filter_packet *p, uint32_t begin);
+
+uint32_t filter_rule_count(const struct filter *f);
+/* The compiled copy: its `ports` is NULL and its lists are numbers alone. Valid until filter_destroy(). */
+const struct filter_rule *filter_rule(const struct filter *f, uint32_t i);
+
+/* Of a configuration: the first rule before rule `i` that matches everything rule `i` can match and has no limit, so that
+ * rule `i` never decides; FILTER_NONE: none is seen (a union of several rules is not looked for). */
+int32_t filter_hidden_by(const struct filter_config *c, uint32_t i);
+
+/* Bytes that the compiled filter occupies. */
+uint64_t filter_bytes(const struct filter *f);
+
+#endif
