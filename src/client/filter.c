@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/protocol.h"
 #include "names.h"
 
 bool filter_parse_number(const char *text, uint64_t max, uint64_t *value)
@@ -62,7 +63,7 @@ static bool claim(struct ctl_filter *f, unsigned bit)
 static const char *set_protocol(struct natctl *n, void *target, const char *text)
 {
 	struct ctl_filter *f = target;
-	int number = names_protocol_number(text);
+	int number = protocol_number(text);
 
 	(void)n;
 	if (!claim(f, CTL_BY_PROTOCOL))

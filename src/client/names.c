@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/*
- * Names and text forms. The protocol table is conntrack's, and below it some more that a NAT meets: no
- * look-up in /etc/protocols, so that the same line comes out on every machine.
- */
+/* Names and text forms. */
 #include "names.h"
 
 #include <stdlib.h>
@@ -10,57 +7,23 @@
 #include <strings.h>
 
 #include "common/ctlrecord.h"
-
-static const struct {
-	uint8_t number;
-	char name[9];
-} protocols[] = {
-	{6, "tcp"},	  {17, "udp"},	  {1, "icmp"},	   {132, "sctp"}, {47, "gre"},	 {33, "dccp"},
-	{136, "udplite"}, {58, "icmpv6"}, {2, "igmp"},	   {4, "ipip"},	  {41, "ipv6"},	 {50, "esp"},
-	{51, "ah"},	  {89, "ospf"},	  {108, "ipcomp"}, {112, "vrrp"}, {115, "l2tp"},
-};
-
-enum { CONNTRACK_KNOWS = 8, PROTOCOLS = sizeof(protocols) / sizeof(protocols[0]) };
-
-static const char *find_name(uint8_t number, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (protocols[i].number == number)
-			return protocols[i].name;
-	}
-	return NULL;
-}
+#include "common/protocol.h"
 
 const char *names_conntrack_protocol(uint8_t number)
 {
-	const char *name = find_name(number, CONNTRACK_KNOWS);
+	const char *name = protocol_conntrack_name(number);
 
 	return name ? name : "unknown";
 }
 
 const char *names_protocol(uint8_t number, char buf[4])
 {
-	const char *name = find_name(number, PROTOCOLS);
+	const char *name = protocol_name(number);
 
 	if (name)
 		return name;
 	snprintf(buf, 4, "%hhu", number);
 	return buf;
-}
-
-int names_protocol_number(const char *text)
-{
-	char *end;
-	unsigned long number;
-
-	for (size_t i = 0; i < PROTOCOLS; i++) {
-		if (strcasecmp(protocols[i].name, text) == 0)
-			return protocols[i].number;
-	}
-	if (text[0] < '0' || text[0] > '9' || strlen(text) > 3)
-		return -1;
-	number = strtoul(text, &end, 10);
-	return *end == '\0' && number <= UINT8_MAX ? (int)number : -1;
 }
 
 char *names_address(char buf[NAMES_ADDRESS_MAX], uint32_t address)

@@ -15,8 +15,6 @@ enum { NAMES_ADDRESS_MAX = 16, NAMES_ENDPOINT_MAX = 28 };
 const char *names_conntrack_protocol(uint8_t number);
 /* More of them, for JSON and tables; the number in decimal for the rest. */
 const char *names_protocol(uint8_t number, char buf[4]);
-/* A name, whatever the case, or a number; -1: neither. */
-int names_protocol_number(const char *text);
 
 /* "192.0.2.1" into `buf`, which is returned. */
 char *names_address(char buf[NAMES_ADDRESS_MAX], uint32_t address);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/protocol.h"
 #include "client/json.h"
 #include "client/names.h"
 #include "client/who.h"
@@ -77,7 +78,7 @@ static bool parse_arguments(struct who *w, int argc, char **argv)
 		return false;
 	}
 	if (argc - first == 2)
-		protocol = names_protocol_number(argv[first + 1]);
+		protocol = protocol_number(argv[first + 1]);
 	if (protocol != 0 && protocol != 1 && protocol != 6 && protocol != 17) {
 		natctl_complain("%s: `%s' is not tcp, udp or icmp", argv[0], argv[first + 1]);
 		return false;

@@ -111,7 +111,7 @@ static const struct {
 	{BASE "log = { whatever = 3; };", "f:3: unknown key \"whatever\" in log: there are target, level\n"},
 	{BASE "nonsense = 3;", "f:3: unknown key \"nonsense\": there are tun, routing, routing_on_stop, routing_table, "
 			       "outside, inside, translation, blocks, forwards, "
-			       "timeouts, limits, static, classes, alarms, control, log, web\n"},
+			       "filter, sets, timeouts, limits, static, classes, alarms, control, log, web\n"},
 	/* allocation and classes */
 	{BASE "translation = { allocation = \"deterministic\"; };",
 	 "f:1: outside.addresses: \"interface\" does not go with deterministic allocation: name the addresses "
@@ -316,6 +316,47 @@ static const struct {
 	 "f:6: forward.from is empty, so nobody could use it: leave the key out to allow everyone\n"},
 	{"", "", "forwards = ( { protocol = \"tcp\"; port = \"100-200\"; to = \"10.8.0.1:65436\"; } );",
 	 "f:6: this forward leads 101 ports to port 65436 and up, beyond 65535: begin at 65435 or below\n"},
+	/* the filter */
+	{"", "", "filter = ( { } );",
+	 "f:6: this rule has no action: add action = \"accept\";, or \"drop\" or \"reject\"\n"},
+	{"", "", "filter = ( { action = \"deny\"; } );",
+	 "f:6: rule.action: \"deny\" is not known: choose \"accept\", \"drop\", \"reject\"\n"},
+	{"", "", "filter = ( { action = \"drop\"; port = 25; } );",
+	 "f:6: rule.port needs protocol = \"tcp\", \"udp\" or both: others have no ports\n"},
+	{"", "", "filter = ( { action = \"drop\"; protocol = [ \"tcp\", \"gre\" ]; port = 25; } );",
+	 "f:6: rule.port needs protocol = \"tcp\", \"udp\" or both: others have no ports\n"},
+	{"", "", "filter = ( { action = \"drop\"; protocol = \"tcp\"; icmp_type = 8; } );",
+	 "f:6: rule.icmp_type needs protocol = \"icmp\"\n"},
+	{"", "", "filter = ( { action = \"drop\"; protocol = ( 256, \"tpc\" ); icmp_type = \"ping\"; } );",
+	 "f:6: rule.protocol: 256 is no protocol: write \"tcp\", \"udp\", \"icmp\"..., or its number\n"
+	 "f:6: rule.protocol: \"tpc\" is no protocol: write \"tcp\", \"udp\", \"icmp\"..., or its number\n"
+	 "f:6: rule.icmp_type: \"ping\" is no ICMP type: write a name, such as \"echo-request\", or a number from 0 to "
+	 "255\n"},
+	{"", "", "filter = ( { action = \"drop\"; from = [ \"@nope\", \"10.8.0.1/24\" ]; to = [ ]; } );",
+	 "f:6: rule.from: \"@nope\" names no set that was read: define it in sets, as in sets = ( { name = \"office\"; "
+	 "prefixes = [ \"198.51.100.0/24\" ]; } );\n"
+	 "f:6: rule.from: \"10.8.0.1/24\" has host bits set: the prefix of that length is 10.8.0.0/24\n"
+	 "f:6: rule.to is empty, so the rule could never match: leave the key out for every address\n"},
+	{"", "", "filter = ( { action = \"drop\"; forward = \"web\"; interface = \"eth9\"; limit = \"5\"; } );",
+	 "f:6: rule.forward: \"web\" is the name of no forward\n"
+	 "f:6: rule.interface: \"eth9\" is not one of inside.interfaces: a rule's interface is the one of the inside "
+	 "host\n"
+	 "f:6: rule.limit: \"5\" is not a limit: write \"50/s\" or \"50/s burst 100\", with numbers from 1 to "
+	 "1000000\n"},
+	{"", "",
+	 "filter = ( { action = \"drop\"; name = \"a\"; protocol = 6; },\n{ action = \"accept\"; name = \"a\"; } );",
+	 "f:7: a rule is called \"a\" already (line 6): give each a name of its own\n"},
+	{"", "", "filter = ( { action = \"drop\"; prot = 6; }, 7 );",
+	 "f:6: unknown key \"prot\" in a rule: did you mean \"port\"?\n"
+	 "f:6: a rule must be a group in braces, not a whole number: write { action = \"drop\"; ... }\n"},
+	{"", "",
+	 "sets = ( { }, { name = \"a\"; prefixes = [ \"1.2.3.4\" ]; file = \"x\"; },\n{ name = \"b\"; file = \"../x\"; "
+	 "} );",
+	 "f:6: this set has no name: add name = \"office\";, so that rules can say \"@office\"\n"
+	 "f:6: this set needs either file or prefixes: file = \"bad.txt\"; or prefixes = [ \"192.0.2.0/24\" ];\n"
+	 "f:6: this set needs either file or prefixes: file = \"bad.txt\"; or prefixes = [ \"192.0.2.0/24\" ];\n"
+	 "f:7: set.file: \"../x\" is not below the directory of f, and a running natd can read nothing else: put it "
+	 "there\n"},
 	{"", "",
 	 "forwards = ( { name = \"a\"; protocol = \"tcp\"; port = 1; to = \"10.8.0.1\"; },\n"
 	 "{ name = \"a\"; protocol = \"tcp\"; port = 2; to = \"10.8.0.1\"; } );",
@@ -626,6 +667,9 @@ START_TEST(test_example_names_every_key_at_its_default)
 		else if (sscanf(line, "%63[a-z_] = %1[{(]", group, value) == 2 && value[0] == '(')
 			row("", group);
 		else if (isspace((unsigned char)line[0]) && sscanf(line, " %63[a-z_] = %255[^;\n];", name, value) == 2)
+			check_default(row(group, name), value);
+		else if (sscanf(line, "    # %63[a-z_] = %255[^;\n];", name, value) ==
+			 2) /* one that excludes another */
 			check_default(row(group, name), value);
 	}
 	fclose(f);
@@ -944,6 +988,102 @@ START_TEST(test_every_number_word_and_truth_value_goes_round)
 }
 END_TEST
 
+START_TEST(test_rules_and_sets_are_read_whatever_their_order)
+{
+	struct natd_config *c = load_good(
+		BASE
+		"filter = ( { action = \"reject\"; direction = \"out\"; protocol = ( \"tcp\", 17 ); port = ( 25, "
+		"\"465-587\" ]; "
+		"from = [ \"10.8.0.0/24\", \"@two\" ]; to = \"@one\"; interface = \"wg0\"; log = true; },"
+		"{ name = \"x\"; action = \"accept\"; direction = \"in\"; forward = \"web\"; limit = \"50/s burst "
+		"100\"; },"
+		"{ action = \"drop\"; protocol = \"icmp\"; icmp_type = ( \"echo-request\", 13 ); limit = \"7/s\"; } );"
+		"sets = ( { name = \"one\"; prefixes = [ \"192.0.2.0/25\", \"192.0.2.128/25\", \"1.2.3.4\" ]; },"
+		"{ name = \"two\"; prefixes = \"10.8.1.0/24\"; } );"
+		"forwards = ( { name = \"web\"; protocol = \"tcp\"; port = 80; to = \"10.8.0.2\"; } );");
+	const struct config_filter *f = &c->filter;
+	const struct filter_rule *r = f->rules;
+
+	ck_assert(f->n_rules == 3 && f->n_sets == 2 && f->n_lists == 3);
+	/* sorted, and what adjoins is one span */
+	ck_assert(f->lists[0].n == 2 && f->lists[0].spans[0].first == 0x01020304 &&
+		  f->lists[0].spans[1].first == 0xc0000200 && f->lists[0].spans[1].last == 0xc00002ff);
+	ck_assert_str_eq(r[0].name, "rule-1");
+	ck_assert(r[0].action == FILTER_REJECT && r[0].directions == FILTER_OUT && r[0].log && r[0].to == 0 &&
+		  r[0].from == 2);
+	ck_assert(r[0].protocols[0] == (1u << 6 | 1u << 17) && r[0].n_ports == 2 && r[0].ports[1].last == 587);
+	ck_assert(f->lists[2].n == 1 && f->lists[2].spans[0].first == 0x0a080000 &&
+		  f->lists[2].spans[0].last == 0x0a0801ff);
+	ck_assert_str_eq(f->interfaces[0], "wg0");
+	ck_assert_str_eq(r[1].name, "x");
+	ck_assert(r[1].action == FILTER_ACCEPT && r[1].directions == FILTER_IN && r[1].forward == 0 &&
+		  r[1].limit.per_second == 50 && r[1].limit.burst == 100 && r[1].from == FILTER_ANY);
+	ck_assert(r[2].directions == (FILTER_OUT | FILTER_IN) && r[2].icmp_types[0] == (1u << 8 | 1u << 13) &&
+		  r[2].limit.burst == 7 && r[2].forward == FILTER_NONE && f->interfaces[2][0] == '\0');
+	config_free(c);
+}
+END_TEST
+
+START_TEST(test_a_rule_that_never_decides_is_warned_of)
+{
+	struct natd_config *c =
+		load_good(BASE "filter = ( { name = \"all\"; action = \"drop\"; protocol = \"tcp\"; },\n"
+			       "{ action = \"accept\"; protocol = \"tcp\"; port = 22; } );");
+
+	ck_assert_str_eq(problems(),
+			 "f:4: warning: rule \"rule-2\" never decides: rule \"all\" (line 3) matches all that it "
+			 "does; put it before that one, or remove it\n");
+	config_free(c);
+}
+END_TEST
+
+/* A configuration with a set in a file, below a directory of its own. */
+static struct natd_config *load_with_set(const char *set_text)
+{
+	char directory[] = "/tmp/natd-set-XXXXXX", conf[64], set[64];
+	struct natd_config *c;
+	FILE *f;
+
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	snprintf(conf, sizeof(conf), "%s/natd.conf", directory);
+	snprintf(set, sizeof(set), "%s/bad.txt", directory);
+	f = fopen(conf, "w");
+	ck_assert_ptr_nonnull(f);
+	fprintf(f, "%s", BASE "sets = ( { name = \"bad\"; file = \"bad.txt\"; } );\n");
+	ck_assert_int_eq(fclose(f), 0);
+	f = fopen(set, "w");
+	ck_assert_ptr_nonnull(f);
+	fprintf(f, "%s", set_text);
+	ck_assert_int_eq(fclose(f), 0);
+	config_report_fini(&report);
+	c = config_load(conf, &report);
+	unlink(conf);
+	unlink(set);
+	rmdir(directory);
+	return c;
+}
+
+START_TEST(test_a_set_is_read_from_a_file)
+{
+	struct natd_config *c = load_with_set("# bad hosts\n\n192.0.2.1\n  198.51.100.0/24  # a network\r\n192.0.2.0");
+
+	ck_assert_msg(c != NULL, "%s", problems());
+	ck_assert(c->filter.n_sets == 1 && c->filter.lists[0].n == 2 &&
+		  c->filter.lists[0].spans[0].first == 0xc0000200 && c->filter.lists[0].spans[0].last == 0xc0000201);
+	config_free(c);
+}
+END_TEST
+
+START_TEST(test_a_bad_line_of_a_set_is_named)
+{
+	struct natd_config *c = load_with_set("192.0.2.1\n192.0.2.1/24\nexample.org\n");
+
+	ck_assert_ptr_null(c);
+	ck_assert_ptr_nonnull(strstr(problems(), "/bad.txt:2: \"192.0.2.1/24\" has host bits set"));
+	ck_assert_ptr_nonnull(strstr(problems(), "/bad.txt:3: \"example.org\" is not a prefix"));
+}
+END_TEST
+
 START_TEST(test_words_of_mss_clamp)
 {
 	struct natd_config *c = load_good(BASE "translation = { mss_clamp = \"off\"; };");
@@ -1204,6 +1344,10 @@ static Suite *suite_config(void)
 	tcase_add_test(t, test_defaults);
 	tcase_add_test(t, test_every_key_reaches_its_field);
 	tcase_add_test(t, test_every_number_word_and_truth_value_goes_round);
+	tcase_add_test(t, test_rules_and_sets_are_read_whatever_their_order);
+	tcase_add_test(t, test_a_rule_that_never_decides_is_warned_of);
+	tcase_add_test(t, test_a_set_is_read_from_a_file);
+	tcase_add_test(t, test_a_bad_line_of_a_set_is_named);
 	tcase_add_test(t, test_words_of_mss_clamp);
 	tcase_add_test(t, test_shared_ports_end_where_the_kernels_rules_do);
 	tcase_add_test(t, test_last_port_that_a_range_may_lead_to);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/protocol.h"
 #include "client/exchange.h"
 #include "ctl/filter.h"
 #include "client/json.h"
@@ -331,13 +332,13 @@ START_TEST(test_protocol_names)
 	for (int i = 0; i < 256; i++) {
 		const char *name = names_protocol((uint8_t)i, buf);
 
-		ck_assert_int_eq(names_protocol_number(name), i);
+		ck_assert_int_eq(protocol_number(name), i);
 	}
-	ck_assert_int_eq(names_protocol_number("TCP"), 6);
-	ck_assert_int_eq(names_protocol_number("256"), -1);
-	ck_assert_int_eq(names_protocol_number("1x"), -1);
-	ck_assert_int_eq(names_protocol_number("-1"), -1);
-	ck_assert_int_eq(names_protocol_number(""), -1);
+	ck_assert_int_eq(protocol_number("TCP"), 6);
+	ck_assert_int_eq(protocol_number("256"), -1);
+	ck_assert_int_eq(protocol_number("1x"), -1);
+	ck_assert_int_eq(protocol_number("-1"), -1);
+	ck_assert_int_eq(protocol_number(""), -1);
 	ck_assert_str_eq(names_conntrack_protocol(2), "unknown");
 }
 END_TEST

@@ -19,7 +19,7 @@ enum filter_action { FILTER_ACCEPT, FILTER_DROP, FILTER_REJECT };
 enum filter_direction { FILTER_OUT = 1, FILTER_IN = 2 };
 
 enum {
-	FILTER_RULES_MAX = 65535,
+
 	FILTER_ANY = UINT16_MAX, /* as a list: every address */
 	FILTER_NONE = -1,	 /* as a rule or a forward: none */
 };
@@ -86,6 +86,9 @@ int32_t filter_match(const struct filter *f, const struct filter_packet *p, uint
 uint32_t filter_rule_count(const struct filter *f);
 /* The compiled copy: its `ports` is NULL and its lists are numbers alone. Valid until filter_destroy(). */
 const struct filter_rule *filter_rule(const struct filter *f, uint32_t i);
+
+/* Sorts spans in place and joins those that overlap or adjoin; returns their new number. `words`: scratch of n words. */
+uint32_t filter_spans_join(struct filter_span *spans, uint32_t n, uint64_t *words);
 
 /* Of a configuration: the first rule before rule `i` that matches everything rule `i` can match and has no limit, so that
  * rule `i` never decides; FILTER_NONE: none is seen (a union of several rules is not looked for). */

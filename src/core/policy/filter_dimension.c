@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* See filter_dimension.h for the theory of operation. */
+
 #include "filter_dimension.h"
 
 #include <assert.h>

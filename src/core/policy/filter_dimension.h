@@ -50,7 +50,4 @@ const uint64_t *filter_dimension_chunk(const struct filter_dimension *d, uint32_
 
 uint64_t filter_dimension_bytes(const struct filter_dimension *d);
 
-/* Sorts spans in place and joins those that overlap or adjoin; returns their new number. `words`: scratch of n words. */
-uint32_t filter_spans_join(struct filter_span *spans, uint32_t n, uint64_t *words);
-
 #endif

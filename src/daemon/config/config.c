@@ -132,6 +132,20 @@ struct natd_config *config_defaults(void)
 	return c;
 }
 
+/* The lists and ports are const for readers, but this is their owner. */
+static void filter_free(struct config_filter *f)
+{
+	for (uint32_t i = 0; i < f->n_lists; i++)
+		free((void *)(uintptr_t)f->lists[i].spans);
+	for (uint32_t i = 0; i < f->n_rules; i++)
+		free((void *)(uintptr_t)f->rules[i].ports);
+	free(f->lists);
+	free(f->set_names);
+	free(f->rules);
+	free(f->lines);
+	free(f->interfaces);
+}
+
 void config_free(struct natd_config *c)
 {
 	if (!c)
@@ -144,6 +158,7 @@ void config_free(struct natd_config *c)
 	free(c->statics);
 	free(c->forwards);
 	free(c->forward_lines);
+	filter_free(&c->filter);
 	free(c->outside.pool);
 	free(c->outside.ports);
 	free(c->outside.shared_ports);

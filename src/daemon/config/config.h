@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "core/policy/allocation.h"
+#include "core/policy/filter.h"
 #include "core/policy/policy.h"
 #include "daemon/base/log.h"
 
@@ -34,8 +35,11 @@ enum {
 	CONFIG_STATICS_MAX = 1024,
 	CONFIG_BLOCKS_MAX = 62,	    /* of one host */
 	CONFIG_FILE_MAX = 16 << 20, /* bytes */
-	CONFIG_PROBLEMS_MAX = 200,  /* kept in one report */
 	CONFIG_LISTEN_MAX = 16,
+	CONFIG_SETS_MAX = 1024,
+	CONFIG_RULES_MAX = 20000,	 /* each may add three lists, whose numbers have 16 bits */
+	CONFIG_SET_FILE_MAX = 128 << 20, /* bytes */
+	CONFIG_PROBLEMS_MAX = 200,	 /* kept in one report */
 };
 
 enum config_routing { ROUTING_MANAGED, ROUTING_NONE };
@@ -116,6 +120,18 @@ struct config_log {
 	enum log_level level;
 };
 
+/* Lists: the sets in file order, then one for each from or to that is no single set. */
+struct config_filter {
+	struct filter_list *lists; /* spans owned, sorted, disjoint */
+	uint32_t n_lists;
+	char (*set_names)[NAT_FORWARD_NAME_MAX + 1];
+	uint32_t n_sets;
+	struct filter_rule *rules; /* file order; `ports` owned; `via` is FILTER_ANY: policy_build() fills it in */
+	uint32_t *lines;	   /* of each rule */
+	char (*interfaces)[CONFIG_IFNAME_SIZE]; /* of each rule; "": any */
+	uint32_t n_rules;
+};
+
 struct natd_config {
 	char *file; /* the name it was loaded under; NULL: defaults */
 	struct config_tun tun;
@@ -133,6 +149,7 @@ struct natd_config {
 	uint32_t n_classes;
 	struct config_static *statics;
 	uint32_t n_statics;
+	struct config_filter filter;
 	struct nat_timeouts timeouts;
 	struct nat_limits limits;
 	struct {

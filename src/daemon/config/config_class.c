@@ -18,7 +18,7 @@ void config_set_class_name(struct config_loader *l, const struct config_key *k, 
 	if (!config_key_expect(l, k, v, VALUE_STRING)) {
 		l->class_draft->failed = true;
 	} else if (!text_name(v->string)) {
-		config_key_refuse(l, k, v, "must have 1 to 31 letters, digits, \"-\", \"_\" and \".\"");
+		config_key_refuse(l, k, v, TEXT_NAME_FAULT);
 		l->class_draft->failed = true;
 	} else {
 		memcpy(l->class_draft->c.name, v->string, strlen(v->string) + 1);

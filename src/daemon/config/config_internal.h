@@ -9,6 +9,8 @@
  *   config_scalars.c  keys with a single value, and all defaults
  *   config_lists.c    interfaces, addresses, ports, prefixes
  *   config_forward.c  one forward after the other
+ *   config_set.c      sets of prefixes, from the file or from files of their own
+ *   config_filter.c   one rule after the other
  *   config_check.c    what contradicts what
  *   config_class.c    one class of inside hosts after the other
  *   config_static.c   static pairs
@@ -48,6 +50,8 @@ struct config_key;
 struct forward_draft;
 struct class_draft;
 struct static_draft;
+struct rule_draft;
+struct set_draft;
 
 struct config_loader {
 	struct natd_config *c;
@@ -63,6 +67,9 @@ struct config_loader {
 	struct forward_draft *draft;	   /* the forward being read */
 	struct class_draft *class_draft;   /* the class being read */
 	struct static_draft *static_draft; /* the static pair being read */
+	struct rule_draft *rule;     /* likewise below */
+	struct set_draft *set;
+	const struct value *filter, *sets; /* read when all the rest is: rules name sets and forwards */
 };
 
 void loader_error(struct config_loader *l, uint32_t line, const char *format, ...)
@@ -128,6 +135,11 @@ config_set_fn config_set_class_name, config_set_class_prefixes, config_set_class
 config_set_fn config_set_forward_name, config_set_forward_protocol, config_set_forward_address;
 config_set_fn config_set_forward_port, config_set_forward_to, config_set_forward_from;
 config_set_fn config_set_listen;
+config_set_fn config_set_filter, config_set_sets;
+config_set_fn config_set_rule_name, config_set_rule_action, config_set_rule_direction, config_set_rule_protocol;
+config_set_fn config_set_rule_from, config_set_rule_to, config_set_rule_port, config_set_rule_icmp_type;
+config_set_fn config_set_rule_forward, config_set_rule_interface, config_set_rule_limit, config_set_rule_log;
+config_set_fn config_set_set_name, config_set_set_file, config_set_set_prefixes;
 
 /* The entries of a list; a single value counts as a list of itself. */
 const struct value *config_list_entries(const struct value *v, uint32_t *n);
@@ -161,6 +173,12 @@ void config_check_static(struct config_loader *l);
 void config_check_allocation(struct config_loader *l);
 /* The part of it about forwards that hide each other. */
 void config_check_overlaps(struct config_loader *l);
+
+/* The sets, then the rules that name them. */
+void config_read_sets(struct config_loader *l);
+void config_read_filter(struct config_loader *l);
+/* The number of the set of that name; -1: there is none. */
+int config_find_set(const struct config_filter *f, const char *name);
 
 void config_report_sort(struct config_report *r);
 

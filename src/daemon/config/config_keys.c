@@ -121,6 +121,25 @@ static const struct config_key keys[] = {
 	WORD("forwards", "to", 0, "", config_set_forward_to),
 	LIST("forwards", "from", "", config_set_forward_from),
 
+	LIST("", "filter", "( )", config_set_filter),
+	WORD("filter", "name", 0, "", config_set_rule_name),
+	WORD("filter", "action", 0, "", config_set_rule_action),
+	WORD("filter", "direction", 0, "", config_set_rule_direction),
+	LIST("filter", "protocol", "", config_set_rule_protocol),
+	LIST("filter", "from", "", config_set_rule_from),
+	LIST("filter", "to", "", config_set_rule_to),
+	LIST("filter", "port", "", config_set_rule_port),
+	LIST("filter", "icmp_type", "", config_set_rule_icmp_type),
+	WORD("filter", "forward", 0, "", config_set_rule_forward),
+	WORD("filter", "interface", 0, "", config_set_rule_interface),
+	WORD("filter", "limit", 0, "", config_set_rule_limit),
+	WORD("filter", "log", 0, "", config_set_rule_log),
+
+	LIST("", "sets", "( )", config_set_sets),
+	WORD("sets", "name", 0, "", config_set_set_name),
+	WORD("sets", "file", 0, "", config_set_set_file),
+	LIST("sets", "prefixes", "", config_set_set_prefixes),
+
 	{SECONDS("udp", udp, 1, 365 * DAY, 300), ADVISED(120, "RFC 4787 REQ-5")},
 	{SECONDS("icmp", icmp, 1, 365 * DAY, 60), ADVISED(60, "RFC 5508 REQ-2")},
 	{SECONDS("other", other, 1, 365 * DAY, 300)},
@@ -178,7 +197,7 @@ const struct config_key *config_keys(size_t *n)
 /* Lists of groups, and what one of them is called. */
 static const struct {
 	const char *list, *one;
-} lists[] = {{"forwards", "forward"}, {"classes", "class"}, {"static", "static"}};
+} lists[] = {{"forwards", "forward"}, {"classes", "class"}, {"static", "static"}, {"filter", "rule"}, {"sets", "set"}};
 
 static const char *one_of_list(const char *group)
 {

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Names of IP protocols. The table is conntrack's, and behind it some more that a NAT meets; /etc/protocols is not
+ * read, so that the same file and the same line mean the same on every machine.
+ */
+#ifndef NATD_COMMON_PROTOCOL_H
+#define NATD_COMMON_PROTOCOL_H
+
+#include <stdint.h>
+
+/* NULL: the protocol has no name here. */
+const char *protocol_name(uint8_t number);
+/* The same, but only for those that conntrack names. */
+const char *protocol_conntrack_name(uint8_t number);
+/* A name in any case, or a number from 0 to 255; -1: neither. */
+int protocol_number(const char *text);
+
+#endif

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Sets of prefixes, which rules name as "@NAME": given in natd.conf, or one prefix a line in a file of their own in the
+ * directory of natd.conf or below it, since a running natd can read nothing else.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config_internal.h"
+#include "config_text.h"
+
+struct set_draft {
+	char name[NAT_FORWARD_NAME_MAX + 1];
+	const char *file; /* of the tree */
+	struct filter_span *spans;
+	uint32_t n, room;
+	bool has_prefixes;
+	bool failed;
+};
+
+static bool add_span(struct config_loader *l, const struct nat_prefix *p)
+{
+	struct set_draft *s = l->set;
+
+	if (s->n == s->room) {
+		uint32_t room = s->room ? 2 * s->room : 64;
+		struct filter_span *more = realloc(s->spans, room * sizeof(*more));
+
+		if (more == NULL) {
+			loader_error(l, 0, "out of memory");
+			s->failed = true;
+			return false;
+		}
+		s->spans = more;
+		s->room = room;
+	}
+	s->spans[s->n++] = (struct filter_span){p->address, text_prefix_last(p)};
+	return true;
+}
+
+/* ---- keys ---- */
+
+void config_set_set_name(struct config_loader *l, const struct config_key *k, const struct value *v)
+{
+	bool is_string = config_key_expect(l, k, v, VALUE_STRING);
+
+	l->set->failed |= !is_string || !text_name(v->string);
+	if (is_string && text_name(v->string))
+		memcpy(l->set->name, v->string, strlen(v->string) + 1);
+	else if (is_string)
+		config_key_refuse(l, k, v, TEXT_NAME_FAULT);
+}
+
+void config_set_set_file(struct config_loader *l, const struct config_key *k, const struct value *v)
+{
+	if (config_key_expect(l, k, v, VALUE_STRING))
+		l->set->file = v->string;
+	else
+		l->set->failed = true;
+}
+
+void config_set_set_prefixes(struct config_loader *l, const struct config_key *k, const struct value *v)
+{
+	struct prefix_list list = config_read_prefixes(l, k, v);
+	uint32_t n;
+
+	config_list_entries(v, &n);
+	l->set->has_prefixes = true;
+	l->set->failed |= list.n != n;
+	for (uint32_t i = 0; i < list.n && add_span(l, &list.prefixes[i]); i++)
+		;
+	free(list.prefixes);
+	free(list.lines);
+}
+
+/* ---- files ---- */
+
+/* "DIRECTORY/" of natd.conf, or "" for the present one. */
+static size_t directory_length(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? (size_t)(slash - path) + 1 : 0;
+}
+
+/* The path of a set's file, for free(); NULL: reported. Its directory is natd.conf's, or one below it. */
+static char *set_path(struct config_loader *l, const struct value *v)
+{
+	size_t base = directory_length(l->file), size = base + strlen(l->set->file) + 1;
+	bool is_absolute = l->set->file[0] == '/';
+	const char *below = is_absolute ? l->set->file + base : l->set->file;
+	char *path;
+
+	if ((is_absolute && (base == 0 || strncmp(l->set->file, l->file, base) != 0)) || strstr(below, "..")) {
+		loader_error(
+			l, v->line,
+			"set.file: \"%s\" is not below the directory of %s, and a running natd can read nothing else: "
+			"put it there",
+			l->set->file, l->file);
+		return NULL;
+	}
+	path = loader_alloc(l, size, 1);
+	if (path)
+		snprintf(path, size, "%.*s%s", is_absolute ? 0 : (int)base, l->file, l->set->file);
+	return path;
+}
+
+/* One line of the file, without its comment and the spaces around. */
+static char *trim(char *line)
+{
+	size_t n = strcspn(line, "#\r\n");
+
+	while (n > 0 && isspace((unsigned char)line[n - 1]))
+		n--;
+	line[n] = '\0';
+	while (isspace((unsigned char)*line))
+		line++;
+	return line;
+}
+
+static void read_line(struct config_loader *l, const char *path, uint32_t number, char *line)
+{
+	char *text = trim(line), why[TEXT_WHY_SIZE];
+	struct nat_prefix p;
+
+	if (*text == '\0')
+		return;
+	if (text_prefix(text, &p, why)) {
+		add_span(l, &p);
+		return;
+	}
+	config_report_add(l->report, CONFIG_ERROR, path, number, "\"%s\" %s", text, why);
+	l->set->failed = true;
+}
+
+static void read_file(struct config_loader *l, const char *path, FILE *f)
+{
+	char *line = NULL;
+	size_t room = 0, total = 0;
+	ssize_t n;
+
+	for (uint32_t number = 1; (n = getline(&line, &room, f)) >= 0; number++) {
+		total += (size_t)n;
+		if (total > CONFIG_SET_FILE_MAX) {
+			config_report_add(l->report, CONFIG_ERROR, path, 0,
+					  "is too large: a set's file has at most %d bytes", CONFIG_SET_FILE_MAX);
+			l->set->failed = true;
+			break;
+		}
+		if (memchr(line, '\0', (size_t)n)) {
+			config_report_add(l->report, CONFIG_ERROR, path, number,
+					  "a NUL byte is in this line: is it a text file?");
+			l->set->failed = true;
+			break;
+		}
+		read_line(l, path, number, line);
+	}
+	if (ferror(f)) {
+		config_report_add(l->report, CONFIG_ERROR, path, 0, "cannot be read: %s", strerror(errno));
+		l->set->failed = true;
+	}
+	free(line);
+}
+
+static void read_set_file(struct config_loader *l, const struct value *v)
+{
+	char *path = set_path(l, v);
+	FILE *f = path ? fopen(path, "re") : NULL;
+
+	if (f)
+		read_file(l, path, f);
+	else if (path)
+		config_report_add(l->report, CONFIG_ERROR, l->file, v->line, "set.file: %s cannot be read: %s", path,
+				  strerror(errno));
+	if (f)
+		fclose(f);
+	else
+		l->set->failed = true;
+	free(path);
+}
+
+/* ---- a whole set ---- */
+
+int config_find_set(const struct config_filter *f, const char *name)
+{
+	for (uint32_t i = 0; i < f->n_sets; i++) {
+		if (strcmp(f->set_names[i], name) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+static void check_set(struct config_loader *l, const struct value *v)
+{
+	struct set_draft *s = l->set;
+
+	if (s->name[0] == '\0' && !s->failed) {
+		loader_error(l, v->line,
+			     "this set has no name: add name = \"office\";, so that rules can say \"@office\"");
+		s->failed = true;
+	}
+	if (s->name[0] && config_find_set(&l->c->filter, s->name) >= 0) {
+		loader_error(l, v->line, "a set is called \"%s\" already: give each a name of its own", s->name);
+		s->failed = true;
+	}
+	if ((s->file != NULL) == s->has_prefixes) {
+		loader_error(l, v->line,
+			     "this set needs either file or prefixes: file = \"bad.txt\"; or prefixes = [ "
+			     "\"192.0.2.0/24\" ];");
+		s->failed = true;
+	}
+}
+
+static void keep_set(struct config_loader *l)
+{
+	struct config_filter *f = &l->c->filter;
+	struct set_draft *s = l->set;
+	uint64_t *words = loader_alloc(l, s->n, sizeof(*words));
+
+	if (words == NULL)
+		return;
+	s->n = filter_spans_join(s->spans, s->n, words);
+	free(words);
+	memcpy(f->set_names[f->n_sets++], s->name, sizeof(s->name));
+	f->lists[f->n_lists++] = (struct filter_list){s->spans, s->n};
+	s->spans = NULL;
+}
+
+static void read_set(struct config_loader *l, const struct value *v)
+{
+	struct set_draft draft = {0};
+
+	if (v->kind != VALUE_GROUP) {
+		loader_error(l, v->line, "a set must be a group in braces, not %s: write { name = \"office\"; ... }",
+			     value_kind_name(v->kind));
+		return;
+	}
+	l->set = &draft;
+	config_keys_read(l, "sets", v);
+	check_set(l, v);
+	if (!draft.failed && draft.file)
+		read_set_file(l, v);
+	if (!draft.failed)
+		keep_set(l);
+	free(draft.spans);
+	l->set = NULL;
+}
+
+void config_set_sets(struct config_loader *l, const struct config_key *k, const struct value *v)
+{
+	if (config_key_expect(l, k, v, VALUE_LIST))
+		l->sets = v;
+}
+
+void config_read_sets(struct config_loader *l)
+{
+	struct config_filter *f = &l->c->filter;
+	uint32_t n = l->sets ? l->sets->n_children : 0, rules = l->filter ? l->filter->n_children : 0;
+
+	if (n > CONFIG_SETS_MAX || rules > CONFIG_RULES_MAX) {
+		loader_error(l, n > CONFIG_SETS_MAX ? l->sets->line : l->filter->line,
+			     "there can be %d sets and %d rules, not %u and %u", CONFIG_SETS_MAX, CONFIG_RULES_MAX, n,
+			     rules);
+		l->filter = NULL;
+		return;
+	}
+	/* Each rule may add a list for its `from` and its `to`. */
+	f->lists = loader_alloc(l, n + 2 * (size_t)rules, sizeof(*f->lists));
+	f->set_names = loader_alloc(l, n, sizeof(*f->set_names));
+	for (uint32_t i = 0; f->lists && f->set_names && i < n; i++)
+		read_set(l, &l->sets->children[i]);
+}
