@@ -993,7 +993,7 @@ START_TEST(test_rules_and_sets_are_read_whatever_their_order)
 	struct natd_config *c = load_good(
 		BASE
 		"filter = ( { action = \"reject\"; direction = \"out\"; protocol = ( \"tcp\", 17 ); port = ( 25, "
-		"\"465-587\" ]; "
+		"\"465-587\" ); "
 		"from = [ \"10.8.0.0/24\", \"@two\" ]; to = \"@one\"; interface = \"wg0\"; log = true; },"
 		"{ name = \"x\"; action = \"accept\"; direction = \"in\"; forward = \"web\"; limit = \"50/s burst "
 		"100\"; },"
