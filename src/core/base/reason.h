@@ -70,6 +70,8 @@
 	X(DROP_HOST_RATE,         "drop_host_rate",         "limits.new_sessions_per_host reached by this inside host") \
 	X(DROP_TABLE,             "drop_table",             "the table has no room for the entry, or could not tell it from another one") \
 	/* policy */                                                                                              \
+	X(DROP_RULE,              "drop_rule",              "a filter rule with action \"drop\": see natctl rules")  \
+	X(DROP_RULE_REJECT,       "drop_rule_reject",       "a filter rule with action \"reject\": see natctl rules") \
 	X(DROP_HAIRPIN_OFF,       "drop_hairpin_off",       "inside to an outside address of natd, and hairpinning is off") \
 	X(DROP_HAIRPIN_LOOP,      "drop_hairpin_loop",      "to a forward that leads to an outside address of natd itself") \
 	X(DROP_OTHER_PROTOCOL,    "drop_other_protocol",    "neither TCP, UDP nor ICMP, and other_protocols is \"drop\"") \
@@ -94,6 +96,7 @@
 	X(COUNT_BLOCK_FREED,      "blocks_freed",           "blocks of ports that came back")                     \
 	X(COUNT_PORT_RECYCLED,    "ports_recycled",         "ports taken out of their rest early because none was left") \
 	X(COUNT_ICMP_SENT,        "icmp_sent",              "ICMP errors that natd sent itself")                  \
+	X(COUNT_RESET_SENT,       "resets_sent",            "TCP resets that natd sent itself")                   \
 	X(COUNT_ICMP_LIMITED,     "icmp_limited",           "ICMP errors not sent because of the rate limit")     \
 	X(COUNT_ICMP_TRANSLATED,  "icmp_errors",            "ICMP errors translated and passed on")               \
 	X(COUNT_FRAGMENT_HELD,    "fragments_held",         "fragments held until their first one came")          \

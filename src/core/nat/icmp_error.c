@@ -10,6 +10,7 @@
  */
 #include <string.h>
 
+#include "core/packet/reset.h"
 #include "nat_private.h"
 
 enum { MTU_LEAST = 68 /* RFC 791: every host takes it; a smaller next-hop MTU is an attack */ };
@@ -172,6 +173,23 @@ void nat_answer(struct nat *n, struct work *w, uint8_t type, uint8_t code, uint1
 	out.data = bytes;
 	out.len = (uint32_t)icmp_build(bytes, &w->v, &e);
 	n->counters[COUNT_ICMP_SENT]++;
+	n->emit(n->emit_ctx, &out, true);
+}
+
+/* Under the same limit as ICMP errors: both answer a packet that may be forged. */
+void nat_answer_reset(struct nat *n, struct work *w)
+{
+	struct nat_packet out = {.to = w->from_inside ? NAT_TO_INSIDE : NAT_TO_OUTSIDE};
+	uint8_t bytes[TCP_RESET_LEN];
+
+	nat_restore(w);
+	if (!icmp_limit_take(&n->icmp_limit, prf_hash(n->id_key, w->v.src), n->now_ms, prf_next(&n->prf))) {
+		n->counters[COUNT_ICMP_LIMITED]++;
+		return;
+	}
+	out.data = bytes;
+	out.len = (uint32_t)tcp_reset_build(bytes, &w->v);
+	n->counters[COUNT_RESET_SENT]++;
 	n->emit(n->emit_ctx, &out, true);
 }
 

@@ -51,8 +51,10 @@ bool nat_use_rules(struct nat *n, struct rules *r)
 	uint32_t count = rules_address_count(r);
 	int32_t *slots = calloc(count > 0 ? count : 1, sizeof(*slots));
 
-	if (slots == NULL)
+	if (slots == NULL || !admission_use(&n->admission, rules_filter(r))) {
+		free(slots);
 		return false;
+	}
 	free(n->slots);
 	n->slots = slots;
 	n->rules = r;
@@ -152,6 +154,7 @@ struct nat *nat_create(const struct nat_memory *m, const struct nat_policy *poli
 	if (!open_parts(n, policy, report)) {
 		if (n->table != NULL)
 			table_detach(n->table);
+		admission_clear(&n->admission);
 		free(n);
 		return NULL;
 	}
@@ -167,6 +170,7 @@ void nat_destroy(struct nat *n)
 		return;
 	table_detach(n->table);
 	rules_destroy(n->rules);
+	admission_clear(&n->admission);
 	free(n->slots);
 	free(n);
 }

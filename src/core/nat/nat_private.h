@@ -18,6 +18,7 @@
 #ifndef NATD_CORE_NAT_PRIVATE_H
 #define NATD_CORE_NAT_PRIVATE_H
 
+#include "admit.h"
 #include "core/fragment/fragment.h"
 #include "core/packet/icmp.h"
 #include "nat.h"
@@ -102,6 +103,7 @@ struct nat {
 	bool (*port_in_use)(void *ctx, enum nat_class c, uint32_t address, uint16_t port);
 	void *port_ctx;
 	struct events *events; /* the table's */
+	struct admission admission;
 	struct icmp_limit icmp_limit;
 	struct icmp_pass_limit icmp_pass;
 	struct id_counter ids[ID_SETS][ID_WAYS];
@@ -155,6 +157,8 @@ void nat_icmp_error(struct nat *n, struct work *w);
 void nat_restore(struct work *w);
 /* Answers the sender of `w` (restored to what it sent) with an ICMP error, if one may be sent. */
 void nat_answer(struct nat *n, struct work *w, uint8_t type, uint8_t code, uint16_t mtu);
+/* Refuses `w`, a TCP segment other than RST (restored to what its sender sent), by a reset to its sender. */
+void nat_answer_reset(struct nat *n, struct work *w);
 /* The error that RFC 6888 REQ-11 or RFC 5508 REQ-8 wants for `why`, if it is about resources or policy. */
 void nat_answer_refused(struct nat *n, struct work *w, enum nat_reason why);
 

@@ -43,6 +43,67 @@ static enum nat_reason check_opener(const struct nat *n, const struct work *w)
 	return NAT_PASS;
 }
 
+/* ---- does the filter let it in? ---- */
+
+static struct filter_packet asked_outbound(const struct work *w)
+{
+	return (struct filter_packet){
+		.direction = FILTER_OUT,
+		.protocol = w->v.proto,
+		.icmp_type = w->v.icmp_type,
+		.has_ports = w->v.class_ == CLASS_TCP || w->v.class_ == CLASS_UDP,
+		.port = w->v.dport,
+		.from = w->v.src,
+		.to = w->v.dst,
+		.forward = FILTER_NONE,
+	};
+}
+
+/* As the inside host will see it. */
+static struct filter_packet asked_inbound(const struct work *w, uint32_t to, uint16_t to_port, int32_t forward)
+{
+	struct filter_packet p = asked_outbound(w);
+
+	p.direction = FILTER_IN;
+	p.to = to;
+	p.port = to_port;
+	p.forward = forward;
+	return p;
+}
+
+/* The rule that decides, in *rule. What it refuses is charged to it and answered here; what it lets in is charged when the
+ * session is open. */
+static enum nat_reason check_filter(struct nat *n, struct work *w, const struct filter_packet *asked, int32_t *rule)
+{
+	enum nat_reason why;
+
+	*rule = admission_find(&n->admission, asked, n->id_key, n->now_ms);
+	why = admission_verdict(&n->admission, *rule);
+	if (why == NAT_PASS)
+		return NAT_PASS;
+	admission_charge(&n->admission, *rule, asked, w->v.sport, w->v.len, n->id_key, n->now_ms);
+	if (why == DROP_RULE_REJECT && w->v.kind == PKT_TCP)
+		nat_answer_reset(n, w);
+	else if (why == DROP_RULE_REJECT)
+		nat_answer(n, w, ICMP_UNREACH, ICMP_UNREACH_ADMIN, 0);
+	return why;
+}
+
+/* Held until the session has it: for table_origin_release(). 0 where no rule decided: its forward is found by its endpoint. */
+static uint32_t origin_of(struct nat *n, int32_t rule, int32_t forward)
+{
+	struct session_origin o = {0};
+
+	_Static_assert(sizeof(o.rule) == sizeof(((struct filter_rule *)0)->name), "names of rules fit");
+	_Static_assert(sizeof(o.forward) == sizeof(((struct nat_forward *)0)->name), "names of forwards fit");
+	if (rule == FILTER_NONE)
+		return 0;
+	memcpy(o.rule, filter_rule(n->admission.filter, (uint32_t)rule)->name, sizeof(o.rule));
+	if (forward >= 0)
+		memcpy(o.forward, n->policy->forwards[forward].name, sizeof(o.forward));
+	return table_origin_intern(n->table, &o);
+}
+
 /* ---- may it have one more? ---- */
 
 /* A bucket that holds one second's worth. The record is new when rate_ms is 0. */
@@ -104,8 +165,8 @@ static enum nat_reason check_limits(struct nat *n, struct host *h)
 struct endpoint {
 	uint16_t ext;
 	uint16_t port;
-	bool forward;
-	bool taken; /* a port taken for this session: to be released if it is not opened */
+	int32_t forward; /* its number, or FILTER_NONE */
+	bool taken;	 /* a port taken for this session: to be released if it is not opened */
 };
 
 struct guard {
@@ -337,7 +398,10 @@ static bool find_forward(struct nat *n, const struct work *w, const struct host 
 
 	if (w->v.class_ != CLASS_TCP && w->v.class_ != CLASS_UDP)
 		return false;
-	if (rules_forward_outbound(n->rules, (enum nat_class)w->v.class_, w->v.src, w->v.sport, &address, &e->port) < 0)
+	int32_t forward =
+		rules_forward_outbound(n->rules, (enum nat_class)w->v.class_, w->v.src, w->v.sport, &address, &e->port);
+
+	if (forward < 0)
 		return false;
 	if (address == 0 && h->sessions > 0 && rules_address_find(n->rules, table_address(n->table, h->ext)) >= 0)
 		address = table_address(n->table, h->ext);
@@ -349,7 +413,7 @@ static bool find_forward(struct nat *n, const struct work *w, const struct host 
 	if (slot == TABLE_NONE)
 		return false;
 	e->ext = (uint16_t)slot;
-	e->forward = true;
+	e->forward = forward;
 	return true;
 }
 
@@ -410,6 +474,20 @@ static struct session *open_session(struct nat *n, struct work *w, const struct 
 	return s;
 }
 
+/* Opens the session that `rule` lets in, by forward number `forward` or none. */
+static struct session *open_by(struct nat *n, struct work *w, struct session_spec *spec,
+			       const struct filter_packet *asked, int32_t rule, int32_t forward, enum nat_reason *why)
+{
+	struct session *s;
+
+	spec->origin = origin_of(n, rule, forward);
+	s = open_session(n, w, spec, why);
+	if (s != NULL)
+		admission_charge(&n->admission, rule, asked, w->v.sport, w->v.len, n->id_key, n->now_ms);
+	table_origin_release(n->table, spec->origin);
+	return s;
+}
+
 static uint8_t first_state(enum nat_dir dir)
 {
 	return dir == DIR_OUT ? SESSION_SYN_OUT : SESSION_SYN_IN;
@@ -449,15 +527,19 @@ static enum nat_reason check_hairpin(const struct nat *n, struct work *w)
 
 static struct session *open_outbound(struct nat *n, struct work *w, enum nat_reason *why)
 {
-	struct endpoint e = {0};
+	struct endpoint e = {.forward = FILTER_NONE};
+	struct filter_packet asked = asked_outbound(w);
 	struct session_spec spec;
 	struct session *s;
 	struct host *h;
+	int32_t rule;
 
 	*why = check_hairpin(n, w);
 	if (*why != NAT_PASS || w->to_host)
 		return NULL;
 	*why = check_opener(n, w);
+	if (*why == NAT_PASS)
+		*why = check_filter(n, w, &asked, &rule);
 	if (*why != NAT_PASS)
 		return NULL;
 	h = table_host(n->table, w->v.src, true);
@@ -475,9 +557,9 @@ static struct session *open_outbound(struct nat *n, struct work *w, enum nat_rea
 		.ext_port = e.port,
 		.class_ = w->v.class_,
 		.state = first_state(DIR_OUT),
-		.forward = e.forward,
+		.forward = e.forward != FILTER_NONE,
 	};
-	s = open_session(n, w, &spec, why);
+	s = open_by(n, w, &spec, &asked, rule, e.forward, why);
 	if (s == NULL && e.taken)
 		table_port_release(n->table, (enum nat_class)w->v.class_, e.ext, e.port);
 	return s;
@@ -524,7 +606,7 @@ static bool filter_allows(const struct nat *n, const struct work *w, const struc
 	return false;
 }
 
-static struct session *open_towards(struct nat *n, struct work *w, uint32_t to, uint16_t to_port, bool forward,
+static struct session *open_towards(struct nat *n, struct work *w, uint32_t to, uint16_t to_port, int32_t forward,
 				    enum nat_reason *why)
 {
 	struct session_spec spec = {
@@ -537,14 +619,18 @@ static struct session *open_towards(struct nat *n, struct work *w, uint32_t to, 
 		.class_ = w->v.class_,
 		.state = first_state(DIR_IN),
 		.from_outside = true,
-		.forward = forward,
+		.forward = forward != FILTER_NONE,
 	};
+	struct filter_packet asked = asked_inbound(w, to, to_port, forward);
+	int32_t rule;
 	struct host *h = table_host(n->table, to, true);
 
 	*why = check_opener(n, w);
 	if (*why == NAT_PASS)
+		*why = check_filter(n, w, &asked, &rule);
+	if (*why == NAT_PASS)
 		*why = h == NULL ? DROP_TABLE : check_limits(n, h);
-	return *why == NAT_PASS ? open_session(n, w, &spec, why) : NULL;
+	return *why == NAT_PASS ? open_by(n, w, &spec, &asked, rule, forward, why) : NULL;
 }
 
 /* True when a forward has the say about this packet; *s is its session, or NULL with *why. */
@@ -564,7 +650,7 @@ static bool open_forward(struct nat *n, struct work *w, struct session **s, enum
 	if (i >= 0 && nat_external_slot(n, to) != TABLE_NONE) /* the address changed under the configuration */
 		*why = DROP_HAIRPIN_LOOP;
 	else if (i >= 0)
-		*s = open_towards(n, w, to, to_port, true, why);
+		*s = open_towards(n, w, to, to_port, i, why);
 	return true;
 }
 
@@ -589,7 +675,7 @@ static struct session *open_inbound(struct nat *n, struct work *w, enum nat_reas
 		*why = refuse(n, w, DROP_FILTERED);
 		return NULL;
 	}
-	return open_towards(n, w, m.int_addr, m.int_port, false, why);
+	return open_towards(n, w, m.int_addr, m.int_port, FILTER_NONE, why);
 }
 
 struct session *nat_open(struct nat *n, struct work *w, enum nat_reason *why)

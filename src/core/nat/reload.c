@@ -21,8 +21,51 @@ static bool forward_still_leads(const struct nat *n, const struct session *s, ui
 	       (address == 0 || address == external) && port == s->ext_port;
 }
 
-/* False, and *why it ends, if the rules in force forbid it. */
-static bool is_allowed(const struct nat *n, const struct session *s, enum session_end *why)
+static uint8_t protocol_of(const struct session *s)
+{
+	static const uint8_t numbers[] = {[CLASS_TCP] = 6, [CLASS_UDP] = 17, [CLASS_ICMP] = 1};
+	enum nat_class c = session_class(s);
+
+	return c == CLASS_OTHER ? (uint8_t)s->int_port : numbers[c];
+}
+
+/* The opening of a session, as the filter saw it. */
+static struct filter_packet opening_of(const struct nat *n, const struct session *s)
+{
+	enum { ECHO_REQUEST = 8 }; /* the table does not keep the type of a query: nearly all are echoes */
+	enum nat_class c = session_class(s);
+	bool in = s->kind & SESSION_KIND_FROM_OUTSIDE;
+	struct filter_packet p = {
+		.direction = in ? FILTER_IN : FILTER_OUT,
+		.protocol = protocol_of(s),
+		.icmp_type = c == CLASS_ICMP ? ECHO_REQUEST : 0,
+		.has_ports = c == CLASS_TCP || c == CLASS_UDP,
+		.port = in ? s->int_port : s->rem_port,
+		.from = in ? s->rem_addr : s->int_addr,
+		.to = in ? s->int_addr : s->rem_addr,
+		.forward = FILTER_NONE,
+	};
+	uint32_t to;
+	uint16_t port;
+
+	if (in && s->kind & SESSION_KIND_FORWARD)
+		p.forward = rules_forward_inbound(n->rules, c, table_address(n->table, s->ext), s->ext_port,
+						  s->rem_addr, &to, &port);
+	return p;
+}
+
+static bool filter_allows(const struct nat *n, const struct session *s)
+{
+	struct filter_packet p;
+
+	if (n->admission.filter == NULL)
+		return true;
+	p = opening_of(n, s);
+	return admission_verdict(&n->admission, admission_find_session(&n->admission, &p)) == NAT_PASS;
+}
+
+/* False, and *why it ends, if the rules in force no longer lead to it. */
+static bool is_led_to(const struct nat *n, const struct session *s, enum session_end *why)
 {
 	uint32_t external = table_address(n->table, s->ext);
 	enum nat_class c = session_class(s);
@@ -44,6 +87,14 @@ static bool is_allowed(const struct nat *n, const struct session *s, enum sessio
 	if (c == CLASS_OTHER)
 		return n->policy->other_protocols == OTHER_TRANSLATE;
 	return rules_port_usable(n->rules, c, external, s->ext_port) && table_port_fits(n->table, s);
+}
+
+static bool is_allowed(const struct nat *n, const struct session *s, enum session_end *why)
+{
+	if (!is_led_to(n, s, why))
+		return false;
+	*why = SESSION_END_FILTERED;
+	return filter_allows(n, s);
 }
 
 static void judge_sessions(struct nat *n, struct nat_reconfigure_report *report)

@@ -101,6 +101,7 @@ struct nat_host_class {
 	uint32_t n_prefixes;
 	struct nat_host_limits limits;
 };
+struct filter_config;
 
 struct nat_policy {
 	enum nat_mapping_mode mapping;
@@ -137,6 +138,7 @@ struct nat_policy {
 	uint32_t n_forwards;
 	const struct nat_host_class *classes; /* in file order: the first that holds a host is its class */
 	uint32_t n_classes;
+	const struct filter_config *filter; /* filter.h; NULL: no rules */
 	uint32_t
 		icmp_source; /* what natd's own ICMP errors to inside hosts come from (an inside address of the host); 0: an outside address */
 

@@ -55,6 +55,7 @@ struct rules {
 	const struct pool *pools; /* the ranges that are no static pairs */
 	uint32_t n_pools, n_pool_addresses;
 	struct span_index *index[INDEX_COUNT];
+	struct filter *filter; /* NULL: no rules */
 	void *copies[COPY_COUNT];
 	struct allocation *allocation;
 	struct nat_host_limits limits; /* of hosts in no class */
@@ -328,6 +329,16 @@ static bool index_from(struct rules *r)
 	return r->index[INDEX_FROM] != NULL;
 }
 
+/* The policy's own copy has no use for the configuration of the filter. */
+static bool compile_filter(struct rules *r, const struct nat_policy *p)
+{
+	r->policy.filter = NULL;
+	if (p->filter == NULL || p->filter->n_rules == 0)
+		return true;
+	r->filter = filter_create(p->filter);
+	return r->filter != NULL;
+}
+
 struct rules *rules_create(const struct nat_policy *p)
 {
 	struct rules *r = calloc(1, sizeof(*r));
@@ -342,7 +353,7 @@ struct rules *rules_create(const struct nat_policy *p)
 	    index_prefixes(r, INDEX_BROADCAST, p->broadcast, p->n_broadcast) &&
 	    index_ports(r, INDEX_SHARED_PORTS, p->shared_ports, p->n_shared_ports) &&
 	    index_ports(r, INDEX_POOL_PORTS, p->pool_ports, p->n_pool_ports) && index_forwards(r, INDEX_INBOUND) &&
-	    index_forwards(r, INDEX_OUTBOUND) && index_from(r))
+	    index_forwards(r, INDEX_OUTBOUND) && index_from(r) && compile_filter(r, p))
 		return r;
 	rules_destroy(r);
 	return NULL;
@@ -357,10 +368,16 @@ void rules_destroy(struct rules *r)
 	for (size_t i = 0; i < COPY_COUNT; i++)
 		free(r->copies[i]);
 	allocation_destroy(r->allocation);
+	filter_destroy(r->filter);
 	free(r);
 }
 
 /* ---- questions about addresses ---- */
+
+const struct filter *rules_filter(const struct rules *r)
+{
+	return r->filter;
+}
 
 const struct nat_policy *rules_policy(const struct rules *r)
 {
@@ -415,7 +432,9 @@ bool rules_allow_the_same(const struct rules *a, const struct rules *b)
 {
 	const struct nat_policy *p = &a->policy, *q = &b->policy;
 
-	return p->other_protocols == q->other_protocols && allocation_equals(a->allocation, b->allocation) &&
+	/* Filters are not compared: where there is one, sessions are judged. */
+	return a->filter == NULL && b->filter == NULL && p->other_protocols == q->other_protocols &&
+	       allocation_equals(a->allocation, b->allocation) &&
 	       same_prefixes(p->inside, p->n_inside, q->inside, q->n_inside) &&
 	       same_prefixes(p->exempt, p->n_exempt, q->exempt, q->n_exempt) &&
 	       same_prefixes(p->broadcast, p->n_broadcast, q->broadcast, q->n_broadcast) && same_addresses(p, q) &&

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "allocation.h"
+#include "filter.h"
 #include "policy.h"
 
 struct rules;
@@ -77,5 +78,8 @@ int32_t rules_forward_inbound(const struct rules *r, enum nat_class c, uint32_t 
  */
 int32_t rules_forward_outbound(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port, uint32_t *ext,
 			       uint16_t *ext_port);
+
+/* The compiled filter (borrowed); NULL: there are no rules. */
+const struct filter *rules_filter(const struct rules *r);
 
 #endif

@@ -118,6 +118,16 @@ void origin_drop(struct table *t, uint32_t id)
 		count(t, i, false, -1);
 }
 
+void origin_count(struct table *t, uint32_t id, const struct session *s)
+{
+	uint32_t i = number_of(t, id);
+
+	if (i == INDEX_NONE)
+		return;
+	t->origin_uses[i].ended.packets += s->packets[DIR_OUT] + s->packets[DIR_IN];
+	t->origin_uses[i].ended.bytes += s->bytes[DIR_OUT] + s->bytes[DIR_IN];
+}
+
 /* ---- for the owner ---- */
 
 static uint32_t find(const struct table *t, const struct session_origin *o, uint64_t hash)
@@ -160,6 +170,7 @@ static uint32_t add(struct table *t, const struct session_origin *o, uint64_t ha
 	if (i == INDEX_NONE)
 		return INDEX_NONE;
 	t->origins[i].what = *o;
+	t->origin_uses[i].ended = (struct traffic){0};
 	t->origins[i].generation = (uint16_t)((t->origins[i].generation + 1) & ID_GENERATION_MASK);
 	if (!index_insert(&t->index[IX_ORIGIN], hash, i))
 		return INDEX_NONE;
@@ -199,6 +210,17 @@ const struct session_origin *table_origin_get(const struct table *t, uint32_t id
 	uint32_t i = number_of(t, id);
 
 	return i == INDEX_NONE ? NULL : &t->origins[i].what;
+}
+
+const struct session_origin *table_origin_next(const struct table *t, uint32_t *cursor, struct traffic *ended)
+{
+	for (uint32_t i = (*cursor)++; i < t->origin_top; i = (*cursor)++) {
+		if (t->origins[i].check == 0)
+			continue;
+		*ended = t->origin_uses[i].ended;
+		return &t->origins[i].what;
+	}
+	return NULL;
 }
 
 /* ---- after a restart ---- */

@@ -164,6 +164,7 @@ static struct session *reopen(struct table *t, struct session *s, const struct s
 	ended(t, i, table_session_expiry(s));
 	if (h != NULL)
 		survey_session_ended(t, i, h);
+	origin_count(t, origin_id(t, i), s);
 	session_withdraw(t, i);
 	origin_drop(t, origin_id(t, i));
 	*s = from_spec(spec, now_s);
@@ -246,6 +247,7 @@ void table_session_close(struct table *t, struct session *s, enum session_end wh
 	if (session_state(s) == SESSION_FREE)
 		return;
 	ended(t, i, why);
+	origin_count(t, origin_id(t, i), s);
 	session_unlink(t, i, now_s);
 	session_withdraw(t, i);
 	origin_drop(t, origin_id(t, i));

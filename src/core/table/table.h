@@ -254,12 +254,19 @@ struct session_origin {
 	uint16_t spare;
 };
 
+/* Packets and bytes, both directions together. */
+struct traffic {
+	uint64_t packets, bytes;
+};
+
 /* The id of this origin, for struct session_spec, which the caller holds until it gives it back. Origins and ids outlive the
  * process. 0: it is blank, or there is no room: the session has no origin then, and table_usage() counts it. */
 uint32_t table_origin_intern(struct table *t, const struct session_origin *o);
 void table_origin_release(struct table *t, uint32_t id);
 /* NULL: none, or gone. It stays for as long as a session or a holder needs it, and mostly longer: also for ids in events. */
 const struct session_origin *table_origin_get(const struct table *t, uint32_t id);
+/* The next origin after *cursor, 0 at first, and what its ended sessions carried since this process began; NULL at the end. */
+const struct session_origin *table_origin_next(const struct table *t, uint32_t *cursor, struct traffic *ended);
 
 /* Iteration: start with *cursor 0; NULL at the end. Sessions may be opened and closed in between; each that lives throughout
  * is seen exactly once. Skips at most `budget` empty slots: NULL with *cursor not 0 means "call again". */

@@ -114,7 +114,8 @@ struct rest_link {
 
 struct origin_use {
 	uint32_t sessions, held;
-	uint32_t next, prev; /* while both are 0: by time; ORIGINS_END */
+	uint32_t next, prev;  /* while both are 0: by time; ORIGINS_END */
+	struct traffic ended; /* of its sessions that have ended, as long as the record has this place */
 };
 #define ORIGINS_END UINT32_MAX
 
@@ -492,6 +493,8 @@ bool rest_is_valid(const struct table *t, uint64_t word);
 /* Another session names it: the id, or 0 if that names no origin. */
 uint32_t origin_take(struct table *t, uint32_t id);
 void origin_drop(struct table *t, uint32_t id);
+/* What this session carried counts for its origin: it ends. */
+void origin_count(struct table *t, uint32_t id, const struct session *s);
 void origin_restore(struct table *t);
 bool origin_is_whole(const struct table *t, uint32_t i);
 uint64_t origin_hash(const struct table *t, uint32_t i);

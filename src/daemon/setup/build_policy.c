@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "build_filter.h"
 #include "daemon/config/config_text.h"
 #include "daemon/steering/steering.h"
 
@@ -428,7 +429,7 @@ static bool allocate(struct builder *b)
 	b->s.inside = calloc((size_t)n_inside + 1, sizeof(*b->s.inside));
 	b->s.broadcast = calloc((size_t)n_broadcast + 1, sizeof(*b->s.broadcast));
 	b->s.addresses = calloc((size_t)b->c->outside.n_pool + b->c->n_statics + 1, sizeof(*b->s.addresses));
-	if (b->s.inside && b->s.broadcast && b->s.addresses)
+	if (b->s.inside && b->s.broadcast && b->s.addresses && filter_build(b->c, b->facts, &b->s))
 		return true;
 	BUILD_ERROR(b, 0, "out of memory");
 	return false;
@@ -505,6 +506,7 @@ bool policy_build(const struct natd_config *c, const struct host_facts *facts, s
 	set_scalars(&b, out);
 	set_lists(&b, out);
 	set_refused(&b, out);
+	out->filter = s->filter;
 	return report->n_errors == b.errors_before;
 }
 
@@ -513,5 +515,6 @@ void policy_storage_fini(struct policy_storage *s)
 	free(s->inside);
 	free(s->broadcast);
 	free(s->addresses);
+	filter_build_fini(s);
 	memset(s, 0, sizeof(*s));
 }

@@ -44,6 +44,11 @@ struct policy_storage {
 	struct nat_prefix *inside;
 	struct nat_prefix *broadcast;
 	struct nat_address_range *addresses;
+	struct filter_config *filter; /* NULL: no rules */
+	struct filter_list *filter_lists;
+	struct filter_rule *filter_rules;
+	struct filter_span **filter_spans; /* of each of inside.interfaces */
+	uint32_t n_filter_spans;
 };
 
 /*

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: ISC */
+/* See admit.h for the theory of operation. */
+#include "admit.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/hash.h"
+#include "core/base/prf.h"
+#include "core/base/sort.h"
+
+enum { WAYS = 4, MILLI = 1000 };
+
+/* ---- counters over a reload ---- */
+
+static uint64_t name_hash(const char *name)
+{
+	uint64_t h = 0;
+
+	for (; *name; name++)
+		h = hash_mix(h ^ (uint8_t)*name);
+	return h;
+}
+
+/* Names by hash: the upper bits of the hash, and the number of the rule below them. */
+enum { NUMBER_BITS = 16 };
+
+static uint64_t *names_sorted(const struct filter *f)
+{
+	uint32_t n = filter_rule_count(f);
+	uint64_t *words = calloc((size_t)n + 1, sizeof(*words));
+
+	for (uint32_t i = 0; words != NULL && i < n; i++)
+		words[i] = name_hash(filter_rule(f, i)->name) >> NUMBER_BITS << NUMBER_BITS | i;
+	if (words != NULL)
+		sort_words(words, n);
+	return words;
+}
+
+int32_t admission_by_name(const struct admission *a, const char *name)
+{
+	uint64_t wanted = name_hash(name) >> NUMBER_BITS << NUMBER_BITS;
+	uint32_t low = 0, high = a->n_rules;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (a->names[middle] < wanted)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < a->n_rules && a->names[low] >> NUMBER_BITS == wanted >> NUMBER_BITS; low++) {
+		uint32_t i = (uint32_t)a->names[low] & ((1u << NUMBER_BITS) - 1);
+
+		if (strcmp(filter_rule(a->filter, i)->name, name) == 0)
+			return (int32_t)i;
+	}
+	return FILTER_NONE;
+}
+
+static void carry_counts(const struct admission *from, struct admission *to)
+{
+	for (uint32_t i = 0; i < to->n_rules; i++) {
+		int32_t before = admission_by_name(from, filter_rule(to->filter, i)->name);
+
+		if (before != FILTER_NONE)
+			to->counts[i] = from->counts[before];
+	}
+}
+
+static void free_arrays(struct admission *a)
+{
+	free(a->counts);
+	free(a->names);
+	free(a->survey);
+	free(a->sums);
+}
+
+/* The arrays of a filter that has rules. False: memory short. */
+static bool make_arrays(struct admission *a)
+{
+	a->counts = calloc(a->n_rules, sizeof(*a->counts));
+	a->survey = calloc(a->n_rules, sizeof(*a->survey));
+	a->sums = calloc(a->n_rules, sizeof(*a->sums));
+	a->names = names_sorted(a->filter);
+	return a->counts != NULL && a->survey != NULL && a->sums != NULL && a->names != NULL;
+}
+
+bool admission_use(struct admission *a, const struct filter *f)
+{
+	struct admission *fresh = calloc(1, sizeof(*fresh));
+
+	if (fresh == NULL)
+		return false;
+	fresh->filter = f;
+	fresh->n_rules = f != NULL ? filter_rule_count(f) : 0;
+	fresh->log_lost = a->log_lost;
+	assert(fresh->n_rules < 1u << NUMBER_BITS);
+	if (fresh->n_rules > 0 && !make_arrays(fresh)) {
+		free_arrays(fresh);
+		free(fresh);
+		return false;
+	}
+	carry_counts(a, fresh);
+	free_arrays(a);
+	/* Numbers of rules have changed: buckets and what was to be logged go, too. */
+	*a = *fresh;
+	free(fresh);
+	return true;
+}
+
+void admission_clear(struct admission *a)
+{
+	free_arrays(a);
+	memset(a, 0, sizeof(*a));
+}
+
+/* ---- limits ---- */
+
+static uint64_t owner_of(int32_t rule, uint32_t source)
+{
+	return (uint64_t)(rule + 1) << 32 | source;
+}
+
+static uint32_t set_of(uint64_t owner, const uint64_t key[2])
+{
+	return (uint32_t)prf_hash(key, owner) % (FILTER_BUCKETS / WAYS) * WAYS;
+}
+
+/* Thousandths of an opening that the bucket holds now. */
+static uint32_t level(const struct filter_bucket *b, const struct filter_limit *l, uint32_t now_ms)
+{
+	uint64_t most = (uint64_t)l->burst * MILLI;
+	uint64_t now = b->milli + (uint64_t)(now_ms - b->used_ms) * l->per_second;
+
+	return (uint32_t)(now > most ? most : now);
+}
+
+/* The bucket of this owner, or NULL. */
+static const struct filter_bucket *find_bucket(const struct admission *a, uint64_t owner, const uint64_t key[2])
+{
+	const struct filter_bucket *set = &a->buckets[set_of(owner, key)];
+
+	for (unsigned i = 0; i < WAYS; i++) {
+		if (set[i].owner == owner)
+			return &set[i];
+	}
+	return NULL;
+}
+
+static bool has_token(const struct admission *a, int32_t rule, uint32_t source, const uint64_t key[2], uint32_t now_ms)
+{
+	const struct filter_limit *l = &filter_rule(a->filter, (uint32_t)rule)->limit;
+	const struct filter_bucket *b;
+
+	if (l->per_second == 0)
+		return true;
+	b = find_bucket(a, owner_of(rule, source), key);
+	return b == NULL || level(b, l, now_ms) >= MILLI;
+}
+
+static void take_token(struct admission *a, int32_t rule, uint32_t source, const uint64_t key[2], uint32_t now_ms)
+{
+	const struct filter_limit *l = &filter_rule(a->filter, (uint32_t)rule)->limit;
+	uint64_t owner = owner_of(rule, source);
+	struct filter_bucket *set = &a->buckets[set_of(owner, key)], *b = set;
+	uint32_t now;
+
+	for (unsigned i = 0; i < WAYS && b->owner != owner; i++) {
+		if (set[i].owner == owner || set[i].owner == 0 || now_ms - set[i].used_ms > now_ms - b->used_ms)
+			b = &set[i];
+	}
+	now = b->owner == owner ? level(b, l, now_ms) : l->burst * MILLI;
+	assert(now >= MILLI);
+	*b = (struct filter_bucket){owner, now_ms, now - MILLI};
+}
+
+/* ---- decisions ---- */
+
+int32_t admission_find(const struct admission *a, const struct filter_packet *p, const uint64_t key[2], uint64_t now_ms)
+{
+	int32_t rule = FILTER_NONE;
+	uint32_t begin = 0;
+
+	if (a->filter == NULL)
+		return FILTER_NONE;
+	do {
+		rule = filter_match(a->filter, p, begin);
+		begin = (uint32_t)rule + 1;
+	} while (rule != FILTER_NONE && !has_token(a, rule, p->from, key, (uint32_t)now_ms));
+	return rule;
+}
+
+int32_t admission_find_session(const struct admission *a, const struct filter_packet *p)
+{
+	int32_t rule = FILTER_NONE;
+	uint32_t begin = 0;
+
+	if (a->filter == NULL)
+		return FILTER_NONE;
+	do {
+		rule = filter_match(a->filter, p, begin);
+		begin = (uint32_t)rule + 1;
+	} while (rule != FILTER_NONE && filter_rule(a->filter, (uint32_t)rule)->limit.per_second != 0 &&
+		 filter_rule(a->filter, (uint32_t)rule)->action != FILTER_ACCEPT);
+	return rule;
+}
+
+static void note(struct admission *a, int32_t rule, const struct filter_packet *p, uint16_t sport)
+{
+	if (!filter_rule(a->filter, (uint32_t)rule)->log)
+		return;
+	if (a->n_log == FILTER_LOG_MAX) {
+		a->log_lost++;
+		return;
+	}
+	a->log[a->n_log++] = (struct filter_log){(uint32_t)rule, *p, sport};
+}
+
+void admission_charge(struct admission *a, int32_t rule, const struct filter_packet *p, uint16_t sport, uint32_t bytes,
+		      const uint64_t key[2], uint64_t now_ms)
+{
+	const struct filter_rule *r;
+
+	if (rule == FILTER_NONE)
+		return;
+	r = filter_rule(a->filter, (uint32_t)rule);
+	if (r->limit.per_second != 0)
+		take_token(a, rule, p->from, key, (uint32_t)now_ms);
+	note(a, rule, p, sport);
+	if (r->action == FILTER_ACCEPT) {
+		a->counts[rule].sessions++; /* its packets are the session's */
+		return;
+	}
+	a->counts[rule].refused++;
+	a->counts[rule].packets++;
+	a->counts[rule].bytes += bytes;
+}
+
+enum nat_reason admission_verdict(const struct admission *a, int32_t rule)
+{
+	static const enum nat_reason verdicts[] = {
+		[FILTER_ACCEPT] = NAT_PASS, [FILTER_DROP] = DROP_RULE, [FILTER_REJECT] = DROP_RULE_REJECT};
+
+	return rule == FILTER_NONE ? NAT_PASS : verdicts[filter_rule(a->filter, (uint32_t)rule)->action];
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The filter at work: judges openings, keeps the limits by source, counts what each rule decided.
+ *
+ * Theory of operation. The compiled filter (core/policy/filter.h) is immutable and belongs to the rules in force. What
+ * changes with packets stands here: the counters of each rule, the buckets of its limit, and a short list of decisions
+ * that a rule wants logged, which the daemon takes away. A session that a rule let in names it in its origin, so that
+ * what the session carried is counted for the rule when it ends, and a listing can add those that live.
+ *
+ * Buckets: a rule's limit is by source address. FILTER_BUCKETS of them are shared by all rules, in sets of four by a keyed
+ * hash; a source without a bucket takes the one of its set that was used least lately. More sources at a time than there
+ * are buckets get more than their limit, never less.
+ */
+#ifndef NATD_CORE_ADMIT_H
+#define NATD_CORE_ADMIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/reason.h"
+#include "core/policy/filter.h"
+#include "core/table/table.h"
+
+enum {
+	FILTER_BUCKETS = 4096,
+	FILTER_LOG_MAX = 64, /* decisions kept for the daemon; it takes them away each second */
+};
+
+struct filter_count {
+	uint64_t sessions; /* that it let in */
+	uint64_t refused;  /* openings that it dropped or rejected */
+	uint64_t packets;  /* in those; what sessions carry is theirs */
+	uint64_t bytes;
+};
+
+struct filter_bucket {
+	uint64_t owner; /* rule and source; 0: free */
+	uint32_t used_ms;
+	uint32_t milli; /* thousandths of an opening, at used_ms */
+};
+
+struct filter_log {
+	uint32_t rule;
+	struct filter_packet packet;
+	uint16_t sport;
+};
+
+struct admission {
+	const struct filter *filter; /* of the rules in force; NULL: no rules */
+	struct filter_count *counts; /* of each rule */
+	uint32_t n_rules;
+	uint64_t *names;	/* of the rules, sorted by hash */
+	struct traffic *survey; /* of rule_view.c: the sums in the making, and those of the last complete survey */
+	struct traffic *sums;
+	uint32_t survey_cursor;
+	bool survey_runs;
+	struct filter_bucket buckets[FILTER_BUCKETS];
+	struct filter_log log[FILTER_LOG_MAX];
+	uint32_t n_log, log_taken;
+	uint64_t log_lost; /* decisions to be logged for which there was no room, since the start */
+};
+
+/* Takes over the filter, borrowed, NULL for none; rules of the same name keep their counters. False: memory short, nothing changed. */
+bool admission_use(struct admission *a, const struct filter *f);
+void admission_clear(struct admission *a);
+
+/* The rule that decides about `p`; FILTER_NONE: none does. Changes nothing. `key`: of the hash of the buckets. */
+int32_t admission_find(const struct admission *a, const struct filter_packet *p, const uint64_t key[2],
+		       uint64_t now_ms);
+/* The same for a session that lives: limits are about openings, so a rule with one lets in whom it let in before. */
+int32_t admission_find_session(const struct admission *a, const struct filter_packet *p);
+
+/* A packet of `bytes` was decided by `rule`: takes from its limit, counts, notes it for the log. */
+void admission_charge(struct admission *a, int32_t rule, const struct filter_packet *p, uint16_t sport, uint32_t bytes,
+		      const uint64_t key[2], uint64_t now_ms);
+
+/* The rule of that name; FILTER_NONE: there is none. */
+int32_t admission_by_name(const struct admission *a, const char *name);
+
+/* What the decision means: NAT_PASS, DROP_RULE or DROP_RULE_REJECT. */
+enum nat_reason admission_verdict(const struct admission *a, int32_t rule);
+
+#endif
