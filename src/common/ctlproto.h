@@ -45,6 +45,7 @@ enum ctl_type {
 	CTL_CAPTURE = 17, /* reserved, as is the next */
 	CTL_STUN = 18,
 	CTL_BLOCKS = 20,
+	CTL_RULES = 24,
 
 	CTL_R_HELLO = 129,
 	CTL_R_END = 130,   /* the request is done */
@@ -58,6 +59,7 @@ enum ctl_type {
 	CTL_R_CHECK = 138, /* one finding of the doctor */
 	CTL_R_LINE = 139,  /* one line for people: the outcome of a reload */
 	CTL_R_EVENT = 140,
+	CTL_R_RULE = 152,
 	CTL_R_LOST = 141, /* events that were overwritten before they could be sent */
 	CTL_R_HOST = 142,
 	CTL_R_PACKET = 143, /* reserved, as is the next: of a capture */

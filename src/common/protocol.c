@@ -2,7 +2,6 @@
 #include "protocol.h"
 
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -38,15 +37,16 @@ const char *protocol_conntrack_name(uint8_t number)
 
 int protocol_number(const char *text)
 {
-	char *end;
-	unsigned long number;
+	unsigned number = 0;
 
 	for (size_t i = 0; i < PROTOCOLS; i++) {
 		if (strcasecmp(protocols[i].name, text) == 0)
 			return protocols[i].number;
 	}
-	if (text[0] < '0' || text[0] > '9' || strlen(text) > 3)
-		return -1;
-	number = strtoul(text, &end, 10);
-	return *end == '\0' && number <= UINT8_MAX ? (int)number : -1;
+	for (const char *p = text; *p; p++) {
+		if (*p < '0' || *p > '9' || number > UINT8_MAX)
+			return -1;
+		number = 10 * number + (unsigned)(*p - '0');
+	}
+	return text[0] != '\0' && number <= UINT8_MAX ? (int)number : -1;
 }

@@ -36,6 +36,7 @@ static const struct natctl_command commands[] = {
 	{"pools", 0, NULL, "", "outside addresses, and how many of their ports are in use", NULL, NULL, command_pools},
 	{"blocks", 0, NULL, "", "blocks of ports in use, and the inside hosts that have them", NULL, NULL,
 	 command_blocks},
+	{"rules", 0, NULL, "", "filter rules in order, and what each has decided", NULL, NULL, command_rules},
 	{"monitor", 'E', "event", "[FILTER]", "sessions as they come, change state and go", monitor_details,
 	 monitor_sets, command_monitor},
 	{"history", 0, NULL, "[FILTER]", "sessions that ended lately, and why", NULL, filtered, command_history},

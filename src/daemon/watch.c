@@ -9,6 +9,7 @@
 
 #include "daemon/base/log.h"
 #include "daemon/base/loop.h"
+#include "daemon/control/rules.h"
 #include "natd.h"
 #include "daemon/kernel/netlink.h"
 #include "reload.h"
@@ -68,6 +69,7 @@ static void on_look(void *ctx)
 	natd_look(n);
 	observer_take(n->observer, &n->control.observed);
 	status_note_drops(&n->control);
+	rules_log(n->nat, &n->control.rule_log_lost);
 	doctor_report_changes(&n->control);
 }
 

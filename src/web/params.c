@@ -9,6 +9,7 @@
 
 #include "client/filter.h"
 #include "client/names.h"
+#include "common/protocol.h"
 #include "client/who.h"
 #include "web.h"
 
@@ -53,7 +54,7 @@ static bool read_who(struct params *p, const char *name, const char *value)
 	if (strcmp(name, "at") == 0)
 		return who_parse_time(value, &p->at_us) ||
 		       refuse(p, name, value, "is neither seconds since the epoch nor 2026-01-31T23:59:59Z");
-	protocol = names_protocol_number(value);
+	protocol = protocol_number(value);
 	if (protocol != 1 && protocol != 6 && protocol != 17)
 		return refuse(p, name, value, "is not tcp, udp or icmp");
 	p->who.protocol = (uint8_t)protocol;

@@ -138,7 +138,7 @@ class Natd:
     def json(self, *arguments):
         """What natctl -j prints: one object, or for list, mappings and hosts a list of them."""
         text = self.ctl("-j", *arguments).stdout
-        if arguments[0] in ("list", "mappings", "hosts"):
+        if arguments[0] in ("list", "mappings", "hosts", "rules"):
             return [json.loads(line) for line in text.splitlines()]
         return json.loads(text)
 

@@ -9,6 +9,7 @@
 
 #include "common/ctlevent.h"
 #include "common/ctlrecord.h"
+#include "common/ctlrule.h"
 #include "daemon/control/request.h"
 #include "unit.h"
 
@@ -49,7 +50,7 @@ static const struct {
 	{CTL_POOLS, "pools", false, CTL_MAY_READ},	 {CTL_RELOAD, "reload", false, CTL_MAY_CHANGE},
 	{CTL_DOCTOR, "doctor", false, CTL_MAY_READ},	 {CTL_MONITOR, "monitor", true, CTL_MAY_READ},
 	{CTL_WHO, "who", false, CTL_MAY_READ},		 {CTL_HOSTS, "hosts", true, CTL_MAY_READ},
-	{CTL_BLOCKS, "blocks", false, CTL_MAY_READ},
+	{CTL_BLOCKS, "blocks", false, CTL_MAY_READ},	 {CTL_RULES, "rules", false, CTL_MAY_READ},
 };
 
 enum { REQUESTS = sizeof(requests) / sizeof(requests[0]) };
@@ -349,6 +350,26 @@ START_TEST(test_a_cut_or_prolonged_entry)
 	}
 	/* Replies may grow at their end within a version. */
 	ck_assert(ctl_get_entry(&(struct ctl_reader){buf + CTL_FRAME_HEAD, w.len, false}, &got));
+}
+END_TEST
+
+START_TEST(test_a_rule_survives_the_wire)
+{
+	struct ctl_writer w = fresh();
+	const struct ctl_rule rule = {7, "no-smtp", CTL_RULE_REJECT, CTL_RULE_OUT, true, 1, 2, 3, UINT64_MAX};
+	struct ctl_rule back;
+	struct ctl_reader r;
+
+	ck_assert(ctl_put_rule(&w, &rule));
+	r = (struct ctl_reader){buf + CTL_FRAME_HEAD, w.len - CTL_FRAME_HEAD, false};
+	ck_assert(ctl_get_rule(&r, &back) && r.left == 0);
+	ck_assert_str_eq(back.name, rule.name);
+	ck_assert(back.number == 7 && back.action == CTL_RULE_REJECT && back.directions == CTL_RULE_OUT && back.log);
+	ck_assert(back.sessions == 1 && back.refused == 2 && back.packets == 3 && back.bytes == UINT64_MAX);
+	/* an action that there is not */
+	buf[CTL_FRAME_HEAD + 4 + 2 + 7] = CTL_RULE_ACTIONS;
+	r = (struct ctl_reader){buf + CTL_FRAME_HEAD, w.len - CTL_FRAME_HEAD, false};
+	ck_assert(!ctl_get_rule(&r, &back));
 }
 END_TEST
 
@@ -825,6 +846,7 @@ static Suite *make(void)
 	tcase_add_test(t, test_a_frame_without_room_leaves_no_trace);
 	tcase_add_test(t, test_entries_survive_the_wire);
 	tcase_add_test(t, test_a_cut_or_prolonged_entry);
+	tcase_add_test(t, test_a_rule_survives_the_wire);
 	tcase_add_test(t, test_mapping_pool_end_and_error_survive_the_wire);
 	tcase_add_test(t, test_host_survives_the_wire);
 	tcase_add_test(t, test_order_of_hosts_needs_a_limit);

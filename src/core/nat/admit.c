@@ -38,7 +38,7 @@ static uint64_t *names_sorted(const struct filter *f)
 	return words;
 }
 
-int32_t admission_by_name(const struct admission *a, const char *name)
+int32_t admission_by_name(const struct admission *a, const char name[RULE_NAME])
 {
 	uint64_t wanted = name_hash(name) >> NUMBER_BITS << NUMBER_BITS;
 	uint32_t low = 0, high = a->n_rules;
@@ -54,7 +54,7 @@ int32_t admission_by_name(const struct admission *a, const char *name)
 	for (; low < a->n_rules && a->names[low] >> NUMBER_BITS == wanted >> NUMBER_BITS; low++) {
 		uint32_t i = (uint32_t)a->names[low] & ((1u << NUMBER_BITS) - 1);
 
-		if (strcmp(filter_rule(a->filter, i)->name, name) == 0)
+		if (memcmp(filter_rule(a->filter, i)->name, name, RULE_NAME) == 0)
 			return (int32_t)i;
 	}
 	return FILTER_NONE;

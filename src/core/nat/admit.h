@@ -74,8 +74,9 @@ int32_t admission_find_session(const struct admission *a, const struct filter_pa
 void admission_charge(struct admission *a, int32_t rule, const struct filter_packet *p, uint16_t sport, uint32_t bytes,
 		      const uint64_t key[2], uint64_t now_ms);
 
-/* The rule of that name; FILTER_NONE: there is none. */
-int32_t admission_by_name(const struct admission *a, const char *name);
+/* The rule of that name, all of whose bytes count; FILTER_NONE: there is none. */
+enum { RULE_NAME = NAT_FORWARD_NAME_MAX + 1 };
+int32_t admission_by_name(const struct admission *a, const char name[RULE_NAME]);
 
 /* What the decision means: NAT_PASS, DROP_RULE or DROP_RULE_REJECT. */
 enum nat_reason admission_verdict(const struct admission *a, int32_t rule);

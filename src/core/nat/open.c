@@ -165,8 +165,9 @@ static enum nat_reason check_limits(struct nat *n, struct host *h)
 struct endpoint {
 	uint16_t ext;
 	uint16_t port;
-	int32_t forward; /* its number, or FILTER_NONE */
-	bool taken;	 /* a port taken for this session: to be released if it is not opened */
+	bool forward;
+	int32_t number; /* of the forward, or FILTER_NONE */
+	bool taken;	/* a port taken for this session: to be released if it is not opened */
 };
 
 struct guard {
@@ -413,7 +414,8 @@ static bool find_forward(struct nat *n, const struct work *w, const struct host 
 	if (slot == TABLE_NONE)
 		return false;
 	e->ext = (uint16_t)slot;
-	e->forward = forward;
+	e->forward = true;
+	e->number = forward;
 	return true;
 }
 
@@ -527,7 +529,7 @@ static enum nat_reason check_hairpin(const struct nat *n, struct work *w)
 
 static struct session *open_outbound(struct nat *n, struct work *w, enum nat_reason *why)
 {
-	struct endpoint e = {.forward = FILTER_NONE};
+	struct endpoint e = {.number = FILTER_NONE};
 	struct filter_packet asked = asked_outbound(w);
 	struct session_spec spec;
 	struct session *s;
@@ -557,9 +559,9 @@ static struct session *open_outbound(struct nat *n, struct work *w, enum nat_rea
 		.ext_port = e.port,
 		.class_ = w->v.class_,
 		.state = first_state(DIR_OUT),
-		.forward = e.forward != FILTER_NONE,
+		.forward = e.forward,
 	};
-	s = open_by(n, w, &spec, &asked, rule, e.forward, why);
+	s = open_by(n, w, &spec, &asked, rule, e.number, why);
 	if (s == NULL && e.taken)
 		table_port_release(n->table, (enum nat_class)w->v.class_, e.ext, e.port);
 	return s;
@@ -606,8 +608,8 @@ static bool filter_allows(const struct nat *n, const struct work *w, const struc
 	return false;
 }
 
-static struct session *open_towards(struct nat *n, struct work *w, uint32_t to, uint16_t to_port, int32_t forward,
-				    enum nat_reason *why)
+static struct session *open_towards(struct nat *n, struct work *w, uint32_t to, uint16_t to_port, bool forward,
+				    int32_t number, enum nat_reason *why)
 {
 	struct session_spec spec = {
 		.int_addr = to,
@@ -619,9 +621,9 @@ static struct session *open_towards(struct nat *n, struct work *w, uint32_t to, 
 		.class_ = w->v.class_,
 		.state = first_state(DIR_IN),
 		.from_outside = true,
-		.forward = forward != FILTER_NONE,
+		.forward = forward,
 	};
-	struct filter_packet asked = asked_inbound(w, to, to_port, forward);
+	struct filter_packet asked = asked_inbound(w, to, to_port, number);
 	int32_t rule;
 	struct host *h = table_host(n->table, to, true);
 
@@ -630,7 +632,7 @@ static struct session *open_towards(struct nat *n, struct work *w, uint32_t to, 
 		*why = check_filter(n, w, &asked, &rule);
 	if (*why == NAT_PASS)
 		*why = h == NULL ? DROP_TABLE : check_limits(n, h);
-	return *why == NAT_PASS ? open_by(n, w, &spec, &asked, rule, forward, why) : NULL;
+	return *why == NAT_PASS ? open_by(n, w, &spec, &asked, rule, number, why) : NULL;
 }
 
 /* True when a forward has the say about this packet; *s is its session, or NULL with *why. */
@@ -650,7 +652,7 @@ static bool open_forward(struct nat *n, struct work *w, struct session **s, enum
 	if (i >= 0 && nat_external_slot(n, to) != TABLE_NONE) /* the address changed under the configuration */
 		*why = DROP_HAIRPIN_LOOP;
 	else if (i >= 0)
-		*s = open_towards(n, w, to, to_port, i, why);
+		*s = open_towards(n, w, to, to_port, true, i, why);
 	return true;
 }
 
@@ -661,7 +663,7 @@ static struct session *open_inbound(struct nat *n, struct work *w, enum nat_reas
 	struct mapping m;
 
 	if (inside != 0) /* anyone may open, on every port */
-		return open_towards(n, w, inside, w->probe.key.local_port, true, why);
+		return open_towards(n, w, inside, w->probe.key.local_port, true, FILTER_NONE, why);
 	if (open_forward(n, w, &s, why))
 		return s;
 	if (w->v.class_ == CLASS_ICMP || w->v.class_ == CLASS_OTHER ||
@@ -675,7 +677,7 @@ static struct session *open_inbound(struct nat *n, struct work *w, enum nat_reas
 		*why = refuse(n, w, DROP_FILTERED);
 		return NULL;
 	}
-	return open_towards(n, w, m.int_addr, m.int_port, FILTER_NONE, why);
+	return open_towards(n, w, m.int_addr, m.int_port, false, FILTER_NONE, why);
 }
 
 struct session *nat_open(struct nat *n, struct work *w, enum nat_reason *why)

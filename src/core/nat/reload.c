@@ -51,6 +51,8 @@ static struct filter_packet opening_of(const struct nat *n, const struct session
 	if (in && s->kind & SESSION_KIND_FORWARD)
 		p.forward = rules_forward_inbound(n->rules, c, table_address(n->table, s->ext), s->ext_port,
 						  s->rem_addr, &to, &port);
+	if (p.forward < 0) /* of a static pair */
+		p.forward = FILTER_NONE;
 	return p;
 }
 

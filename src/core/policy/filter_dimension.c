@@ -122,9 +122,12 @@ static bool make_room(void *array, uint32_t n, uint32_t *room, size_t size)
 	if (n < *room)
 		return true;
 	memcpy(&old, array, sizeof(old));
-	bigger = realloc(old, wanted * size);
+	bigger = calloc(wanted, size);
 	if (bigger == NULL)
 		return false;
+	if (n > 0)
+		memcpy(bigger, old, n * size);
+	free(old);
 	memcpy(array, &bigger, sizeof(bigger));
 	*room = wanted;
 	return true;

@@ -38,7 +38,8 @@ struct control {
 	const char *config_path;
 	uint64_t config_loaded_s; /* CLOCK_REALTIME */
 	uint64_t started_ms;
-	bool is_routed; /* routing is in place, as far as the last attempt shows */
+	uint64_t rule_log_lost; /* of rules_log() */
+	bool is_routed;		/* routing is in place, as far as the last attempt shows */
 };
 
 #endif

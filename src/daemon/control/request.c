@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "answer.h"
+#include "rules.h"
 #include "stream.h"
 #include "survey.h"
 #include "who.h"
@@ -56,6 +57,7 @@ static const struct ctl_request requests[] = {
 	{CTL_FORWARDS, CTL_MAY_READ, NO_BODY, .name = "forwards", .slice = ctl_slice_forwards},
 	{CTL_POOLS, CTL_MAY_READ, NO_BODY, .name = "pools", .slice = ctl_slice_pools},
 	{CTL_BLOCKS, CTL_MAY_READ, NO_BODY, .name = "blocks", .slice = ctl_slice_blocks},
+	{CTL_RULES, CTL_MAY_READ, NO_BODY, .name = "rules", .begin = ctl_begin_rules, .slice = ctl_slice_rules},
 	{CTL_RELOAD, CTL_MAY_CHANGE, NO_BODY, .name = "reload", .answer = ctl_answer_reload},
 	{CTL_DOCTOR, CTL_MAY_READ, NO_BODY, .name = "doctor", .answer = ctl_answer_doctor},
 	{CTL_MONITOR, CTL_MAY_READ, .min_len = SUBSCRIBE_MIN, .max_len = SUBSCRIBE_MIN + FILTER_MAX - FILTER_MIN,
