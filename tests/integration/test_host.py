@@ -296,6 +296,28 @@ def test_fault_28_other_sources_from_inside_are_counted(lab, start_natd, dead):
                     lab.client.send_ip(packet)
 
 
+def test_fault_37_an_inside_host_does_not_play_the_outside(lab, start_natd, udp_echo):
+    """ICMP to the shared address that the first client sends with an outside source does not reach the second one."""
+    natd = start_natd()
+    udp_echo()
+    lab.gateway.run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.lan0.rp_filter=0")
+    with lab.clients[1].udp(port=6000) as sock:
+        sock.settimeout(5)
+        sock.sendto(b"hello", (SERVER, 7))
+        sock.recv(100)
+    lab.clients[1].run("ping", "-c1", "-W5", SERVER)
+    outside = {e["protocol"]: e["outside"]["port"] for e in natd.json("list")}
+    sent = IP(src=Lab.OUTSIDE, dst=SERVER) / UDP(sport=outside["udp"], dport=7) / b"hello"
+    forged = [ICMP(type=3, code=4, nexthopmtu=600) / sent, ICMP(type=3, code=1) / sent,
+              ICMP(type=0, id=outside["icmp"], seq=1) / b"forged"]
+    with lab.clients[1].capture() as seen:
+        with natd.counted(icmp_foreign=3):
+            for message in forged:
+                lab.client.send_ip(IP(src=SERVER, dst=Lab.OUTSIDE) / message)
+        lab.router.send_ip(IP(src=SERVER, dst=Lab.OUTSIDE) / ICMP(type=3, code=0) / sent)
+        assert seen.wait(lambda p: ICMP in p)[ICMP].code == 0
+
+
 @contextlib.contextmanager
 def traffic(lab):
     """An inside host that sends all the time."""

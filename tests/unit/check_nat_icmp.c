@@ -276,6 +276,31 @@ START_TEST(test_5508_5_error_from_inside_without_session_never_leaks)
 }
 END_TEST
 
+/* Fault 37: A says that B's port is closed. A router between natd and B may say what a router can say (RFC 5508 REQ-5). */
+START_TEST(test_1122_3_2_2_1_fault_37_only_a_host_speaks_for_its_ports)
+{
+	static const uint8_t codes[] = {2, 3, 1, 0, 5, 13};
+	uint8_t seen[200];
+
+	lab_start(lab);
+	uint16_t e = lab_udp_out(lab, LAB_B, 6000, LAB_S1, 7);
+
+	LAB_SEND(lab, .proto = 17, .src = LAB_S1, .dst = LAB_EXT, .sport = 7, .dport = e, .payload_len = 20);
+	size_t len = lab_one(lab, NAT_TO_INSIDE)->len;
+
+	memcpy(seen, lab->out[0].bytes, len);
+	for (unsigned i = 0; i < sizeof(codes); i++) {
+		send_error(LAB_A, LAB_S1, 3, codes[i], seen, len);
+		if (i < 2)
+			lab_dropped(lab, DROP_ICMP_SOURCE);
+		else
+			ck_assert_uint_eq(lab_one(lab, NAT_TO_OUTSIDE)->v.src, LAB_EXT);
+		send_error(LAB_B, LAB_S1, 3, codes[i], seen, len);
+		lab_one(lab, NAT_TO_OUTSIDE);
+	}
+}
+END_TEST
+
 START_TEST(test_5508_3_bad_icmp_checksum)
 {
 	uint8_t seen[200], p[300];
@@ -673,6 +698,7 @@ static Suite *suite(void)
 		{test_5508_10_flood_of_errors_about_one_session, 1},
 		{test_5508_4_error_without_session, 1},
 		{test_5508_5_error_from_inside_without_session_never_leaks, 1},
+		{test_1122_3_2_2_1_fault_37_only_a_host_speaks_for_its_ports, 1},
 		{test_5508_3_bad_icmp_checksum, 1},
 		{test_5508_3a_bad_checksum_of_the_quoted_header, 1},
 		{test_5508_3c_bad_quoted_transport_checksum_is_not_judged, 1},

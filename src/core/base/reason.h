@@ -47,6 +47,7 @@
 	X(DROP_ICMP_QUOTE_CHECKSUM, "drop_icmp_quote_checksum", "wrong IP header checksum in the quoted packet")  \
 	X(DROP_ICMP_QUOTE_ADDRESS, "drop_icmp_quote_address", "outer destination differs from the quoted source (CVE-2019-5598)") \
 	X(DROP_ICMP_QUOTE_SEQUENCE, "drop_icmp_quote_sequence", "quoted TCP sequence number was never sent: forged") \
+	X(DROP_ICMP_SOURCE, "drop_icmp_source", "port or protocol unreachable about a session of another inside host") \
 	X(DROP_ICMP_MTU,          "drop_icmp_mtu",          "fragmentation needed with an MTU below 68")          \
 	X(DROP_ICMP_RATE,         "drop_icmp_rate",         "more than 100 ICMP errors a second about one session (RFC 5508 10)") \
 	/* fragments */                                                                                           \

@@ -34,11 +34,20 @@ static void quote_key(const struct nat *n, const struct pkt_view *q, enum nat_di
 	}
 }
 
+/* What a host alone can say about itself (RFC 1122 3.2.2.1). The other errors may come from a router inside (RFC 5508 REQ-5). */
+static bool is_for_its_host(const struct pkt_view *v)
+{
+	return v->icmp_type == ICMP_UNREACH &&
+	       (v->icmp_code == ICMP_UNREACH_PROTOCOL || v->icmp_code == ICMP_UNREACH_PORT);
+}
+
 static enum nat_reason check_error(const struct session *s, const struct work *w, const struct pkt_view *q)
 {
 	const struct pkt_view *v = &w->v;
 	enum nat_dir sender = w->dir == DIR_OUT ? DIR_IN : DIR_OUT;
 
+	if (w->dir == DIR_OUT && v->src != s->int_addr && is_for_its_host(v))
+		return DROP_ICMP_SOURCE;
 	if (q->class_ == CLASS_TCP && !tcp_sequence_was_sent(s, sender, q->tcp_seq))
 		return DROP_ICMP_QUOTE_SEQUENCE;
 	if (v->icmp_type == ICMP_UNREACH && v->icmp_code == ICMP_UNREACH_NEEDFRAG) {

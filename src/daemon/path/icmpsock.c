@@ -27,9 +27,11 @@ static int set_options(int fd, const char *device)
 					     1u << ICMP_PARAMETERPROB)};
 	/* This socket never sends, but an error that quotes ICMP changes the path MTU for the socket's sake otherwise. */
 	const int no_path_mtu = IP_PMTUDISC_INTERFACE;
+	const int on = 1; /* each packet comes with the interface that it came in by */
 	int size = RECEIVE_BUFFER;
 
-	if (setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &no_path_mtu, sizeof(no_path_mtu)) < 0)
+	if (setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &no_path_mtu, sizeof(no_path_mtu)) < 0 ||
+	    setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) < 0)
 		return -errno;
 	/* The filter first: from the moment the device is named, only what we want comes. */
 	if (setsockopt(fd, SOL_RAW, ICMP_FILTER, &filter, sizeof(filter)) < 0 ||
@@ -44,12 +46,13 @@ int icmpsock_open(struct icmpsock *s, const char *device, struct io_counters *co
 	int rc;
 
 	s->counters = counters;
+	s->outside = 0;
 	s->fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ICMP);
 	if (s->fd < 0)
 		return -errno;
 	rc = set_options(s->fd, device);
 	if (rc == 0 && !device)
-		rc = icmpsock_listen(s, NULL, 0);
+		rc = icmpsock_listen(s, NULL, 0, 0);
 	if (rc < 0)
 		icmpsock_close(s);
 	return rc;
@@ -77,7 +80,7 @@ int icmpsock_adopt(struct icmpsock *s, int fd, struct io_counters *counters)
 	return rc;
 }
 
-int icmpsock_listen(struct icmpsock *s, const unsigned *index, uint32_t n)
+int icmpsock_listen(struct icmpsock *s, const unsigned *index, uint32_t n, unsigned outside)
 {
 	struct sock_filter code[ICMPSOCK_INTERFACES + 3];
 	struct sock_fprog program = {.filter = code};
@@ -90,6 +93,7 @@ int icmpsock_listen(struct icmpsock *s, const unsigned *index, uint32_t n)
 	code[1 + n] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
 	code[2 + n] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
 	program.len = (unsigned short)(n + 3);
+	s->outside = outside;
 	return setsockopt(s->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
 }
 
@@ -113,6 +117,31 @@ static bool is_shared(const struct nat_policy *policy, uint32_t address)
 	return false;
 }
 
+static bool is_inside(const struct nat_policy *policy, uint32_t address)
+{
+	for (uint32_t i = 0; i < policy->n_inside; i++) {
+		const struct nat_prefix *p = &policy->inside[i];
+
+		if (p->length == 0 || (address ^ p->address) >> (32 - p->length) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The index of the interface by which it came in; 0: not told. */
+static unsigned interface_of(struct msghdr *m)
+{
+	struct in_pktinfo info;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		if (c->cmsg_level != IPPROTO_IP || c->cmsg_type != IP_PKTINFO)
+			continue;
+		memcpy(&info, CMSG_DATA(c), sizeof(info));
+		return (unsigned)info.ipi_ifindex;
+	}
+	return 0;
+}
+
 static int read_failed(struct icmpsock *s)
 {
 	if (errno == EAGAIN || errno == EINTR)
@@ -124,13 +153,23 @@ static int read_failed(struct icmpsock *s)
 int icmpsock_read(struct icmpsock *s, const struct nat_policy *policy, uint8_t *buffer, size_t room,
 		  struct nat_packet *p)
 {
-	ssize_t n = recv(s->fd, buffer, room, 0);
+	union {
+		struct cmsghdr align;
+		uint8_t bytes[CMSG_SPACE(sizeof(struct in_pktinfo))];
+	} control;
+	struct iovec v = {buffer, room};
+	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(s->fd, &m, 0);
 
 	if (n < 0)
 		return read_failed(s);
 	s->counters->value[IO_ICMP_READ]++;
 	if (n < 28 || !is_shared(policy, load32(buffer + 16))) { /* IP and ICMP header */
 		s->counters->value[IO_ICMP_IGNORED]++;
+		return -EBADMSG;
+	}
+	if (s->outside != 0 && interface_of(&m) != s->outside && !is_inside(policy, load32(buffer + 12))) {
+		s->counters->value[IO_ICMP_FOREIGN]++;
 		return -EBADMSG;
 	}
 	*p = (struct nat_packet){.data = buffer, .len = (uint32_t)n, .source = NAT_FROM_ICMP};

@@ -15,7 +15,8 @@
 #include "iocounter.h"
 
 struct icmpsock {
-	int fd; /* owned; for the event loop to wait on */
+	int fd;		  /* owned; for the event loop to wait on */
+	unsigned outside; /* index of the outside interface; 0: not known */
 	struct io_counters *counters;
 };
 
@@ -30,13 +31,14 @@ void icmpsock_close(struct icmpsock *s);
 enum { ICMPSOCK_INTERFACES = 64 };
 
 /* From now on only what came in by one of these `n` interfaces (by index; at most ICMPSOCK_INTERFACES; 0: none at all) is
- * read. Needs no privilege, so natd can follow an interface that is made anew. For a socket opened without a device. 0 or
- * a negative errno. */
-int icmpsock_listen(struct icmpsock *s, const unsigned *index, uint32_t n);
+ * read; `outside`: which of them is the outside one. Needs no privilege, so natd can follow an interface that was recreated. For
+ * a socket opened without a device. 0 or a negative errno. */
+int icmpsock_listen(struct icmpsock *s, const unsigned *index, uint32_t n, unsigned outside);
 
 /*
  * Reads one packet, with its IP header, into `room` bytes at `buffer` (65535 are always enough); fills
- * p->data, len, gso_size, csum_partial and source (NAT_FROM_ICMP). Takes only packets to a shared address of `policy`.
+ * p->data, len, gso_size, csum_partial and source (NAT_FROM_ICMP). Takes only packets to a shared address of `policy`, and by
+ * another interface than the outside one only from inside hosts: else an inside host could speak for outside ones.
  * 1: a packet; 0: none there; -EBADMSG: one that is not for natd: go on reading; else a negative errno.
  */
 int icmpsock_read(struct icmpsock *s, const struct nat_policy *policy, uint8_t *buffer, size_t room,

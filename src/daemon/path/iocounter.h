@@ -22,6 +22,7 @@
 	X(IO_TUN_JOINED,         "tun_joined",         "datagrams sent as parts of super-packets (USO)")          \
 	X(IO_ICMP_READ,          "icmp_read",          "packets read from the ICMP socket")                       \
 	X(IO_ICMP_IGNORED,       "icmp_ignored",       "of these, not to a shared address")                       \
+	X(IO_ICMP_FOREIGN,       "icmp_foreign",       "of these, from inside with a source that is not inside: dropped") \
 	X(IO_ICMP_READ_ERROR,    "icmp_read_error",    "failed reads from the ICMP socket")                       \
 	X(IO_SEND,               "send_packets",       "packets sent by the raw socket")                          \
 	X(IO_SEND_AGAIN,         "send_again",         "not sent: the socket's buffer is full (EAGAIN)")          \
