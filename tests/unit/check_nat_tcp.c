@@ -603,6 +603,95 @@ START_TEST(test_5382_4_stray_segments_are_treated_alike_always)
 }
 END_TEST
 
+/* ---- fault 30: the outside address is lost ---- */
+
+static void lose_the_address(void)
+{
+	lab->addresses[0].first = lab->addresses[0].last = LAB_EXT2;
+	lab_reload(lab);
+	ck_assert_uint_eq(lab->n_out, 0);
+	lab_advance(lab, 1000);
+}
+
+/* The inside host learns it by an RST where it expects the next byte. */
+START_TEST(test_fault_30_open_connection_is_reset_when_its_address_is_lost)
+{
+	lab_start(lab);
+	uint16_t e = lab_tcp_established(lab, LAB_A, SPORT, LAB_S1, WEB_PORT);
+
+	LAB_SEND(lab, .proto = 6, .src = LAB_S1, .dst = LAB_EXT, .sport = WEB_PORT, .dport = e, .flags = TCP_ACK,
+		 .seq = 5001, .ack = 1001, .window = 1000, .payload_len = 500);
+	LAB_SEND(lab, .proto = 6, .src = LAB_A, .dst = LAB_S1, .sport = SPORT, .dport = WEB_PORT, .flags = TCP_ACK,
+		 .seq = 1001, .ack = 5301, .window = 1000, .payload_len = 7);
+	lose_the_address();
+	ck_assert_uint_eq(lab_delta(lab, COUNT_RESET_SENT), 1);
+	ck_assert_uint_eq(lab->n_out, 1);
+	const struct lab_out *o = &lab->out[0];
+
+	ck_assert_int_eq(o->to, NAT_TO_INSIDE);
+	ck_assert(o->v.src == LAB_S1 && o->v.dst == LAB_A && o->v.sport == WEB_PORT && o->v.dport == SPORT);
+	ck_assert_uint_eq(o->v.tcp_flags, TCP_RST | TCP_ACK);
+	ck_assert_uint_eq(o->v.tcp_seq, 5301); /* what A said last that it expects */
+	ck_assert_uint_eq(o->v.tcp_ack, 1008);
+	lab_advance(lab, 5000);
+	ck_assert_uint_eq(lab->n_out, 0);
+	ck_assert_uint_eq(lab_sessions(lab), 0);
+}
+END_TEST
+
+START_TEST(test_fault_30_opening_connection_is_reset_by_the_ack_of_its_syn)
+{
+	lab_start(lab);
+	lab_syn_out(lab, LAB_A, SPORT, LAB_S1, WEB_PORT);
+	lose_the_address();
+	ck_assert_uint_eq(lab->n_out, 1);
+	ck_assert_uint_eq(lab->out[0].v.tcp_flags, TCP_RST | TCP_ACK);
+	ck_assert_uint_eq(lab->out[0].v.tcp_ack, 1001);
+}
+END_TEST
+
+/* One that is over, UDP, and what a reload ends for another reason get none. */
+START_TEST(test_fault_30_only_open_connections_without_their_address)
+{
+	lab_start(lab);
+	uint16_t e = lab_tcp_established(lab, LAB_A, SPORT, LAB_S1, WEB_PORT);
+
+	lab_udp_out(lab, LAB_A, 5000, LAB_S1, 7);
+	if (_i == 0) {
+		LAB_SEND(lab, .proto = 6, .src = LAB_S1, .dst = LAB_EXT, .sport = WEB_PORT, .dport = e,
+			 .flags = TCP_RST, .seq = 5001);
+		lose_the_address();
+	} else {
+		lab->policy.inside = &(struct nat_prefix){.address = BUILD_IP(10, 99, 0, 0), .length = 16};
+		lab->policy.n_inside = 1;
+		lab_reload(lab);
+		lab_advance(lab, 1000);
+	}
+	ck_assert_uint_eq(lab->n_out, 0);
+	ck_assert_uint_eq(lab_sessions(lab), 0);
+}
+END_TEST
+
+/* Very many, which takes several steps: each exactly once. */
+START_TEST(test_fault_30_each_of_very_many_is_reset_once)
+{
+	enum { MANY = 1000 };
+	static uint8_t seen[MANY];
+
+	memset(seen, 0, sizeof(seen));
+	lab->skip_check = true;
+	lab_start(lab);
+	for (uint16_t i = 0; i < MANY; i++)
+		lab_syn_out(lab, LAB_A, (uint16_t)(2000 + i), LAB_S1, WEB_PORT);
+	lose_the_address();
+	ck_assert_uint_eq(lab->n_out, MANY);
+	for (uint32_t i = 0; i < lab->n_out; i++)
+		ck_assert_uint_eq(seen[lab->out[i].v.dport - 2000]++, 0);
+	lab_advance(lab, 5000);
+	ck_assert_uint_eq(lab->n_out, 0);
+}
+END_TEST
+
 /* ---- counted exactly ---- */
 
 START_TEST(test_counters_are_exact)
@@ -700,6 +789,10 @@ static Suite *suite(void)
 		{test_5382_4_fault_40_each_of_very_many_held_syns_is_found, 1},
 		{test_conntrack_tcp_unreplied_forward_takes_the_next_try_5382_4, 1},
 		{test_5382_4_stray_segments_are_treated_alike_always, 2},
+		{test_fault_30_open_connection_is_reset_when_its_address_is_lost, 1},
+		{test_fault_30_opening_connection_is_reset_by_the_ack_of_its_syn, 1},
+		{test_fault_30_only_open_connections_without_their_address, 2},
+		{test_fault_30_each_of_very_many_is_reset_once, 1},
 		{test_counters_are_exact, 1},
 	};
 	Suite *s = suite_create("nat_tcp");

@@ -114,6 +114,105 @@ START_TEST(test_view_of_its_end_says_the_same_as_the_session_did)
 }
 END_TEST
 
+/* ---- fault 41: [ASSURED] as conntrack means it ---- */
+
+static bool is_assured(void)
+{
+	struct session_view v;
+	uint32_t cursor = 0;
+
+	ck_assert(nat_view_next(lab->nat, &cursor, UINT32_MAX, lab->now_ms, &v));
+	return (v.flags & VIEW_ASSURED) != 0;
+}
+
+static void udp(bool out, uint16_t port)
+{
+	if (out)
+		LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_S1, .sport = 5000, .dport = 7, .payload_len = 8);
+	else
+		LAB_SEND(lab, .proto = 17, .src = LAB_S1, .dst = LAB_EXT, .sport = 7, .dport = port, .payload_len = 8);
+}
+
+/* A question and its answer, however late; a stream. */
+START_TEST(test_fault_41_udp_is_assured_as_a_stream)
+{
+	uint16_t port = lab_udp_out(lab, LAB_A, 5000, LAB_S1, 7);
+
+	udp(false, port);
+	ck_assert(!is_assured());
+	udp(true, port);
+	ck_assert(!is_assured()); /* too early */
+	lab_advance(lab, 3000);
+	ck_assert(!is_assured());
+	udp(_i != 0, port);
+	ck_assert(is_assured());
+	lab_restart(lab);
+	ck_assert(is_assured());
+}
+END_TEST
+
+START_TEST(test_fault_41_late_answer_makes_no_stream)
+{
+	uint16_t port = lab_udp_out(lab, LAB_A, 5000, LAB_S1, 7);
+
+	lab_advance(lab, 5000);
+	udp(true, port);
+	ck_assert(!is_assured());
+	lab_advance(lab, 1000);
+	udp(false, port);
+	ck_assert(!is_assured());
+	udp(_i != 0, port);
+	ck_assert(is_assured());
+}
+END_TEST
+
+START_TEST(test_fault_41_ping_is_never_assured)
+{
+	uint16_t id = lab_echo_out(lab, LAB_A, 77, LAB_S1);
+
+	for (int i = 0; i < 3; i++) {
+		LAB_SEND(lab, .proto = 1, .src = LAB_S1, .dst = LAB_EXT, .icmp_type = 0, .sport = id, .dport = id);
+		ck_assert(!is_assured());
+		lab_advance(lab, 3000);
+		lab_echo_out(lab, LAB_A, 77, LAB_S1);
+	}
+}
+END_TEST
+
+static void tcp(bool out, uint16_t port, unsigned flags, uint32_t seq, uint32_t ack)
+{
+	if (out)
+		LAB_SEND(lab, .proto = 6, .src = LAB_A, .dst = LAB_S1, .sport = 5000, .dport = 80,
+			 .flags = (uint8_t)flags, .seq = seq, .ack = ack, .window = 1000);
+	else
+		LAB_SEND(lab, .proto = 6, .src = LAB_S1, .dst = LAB_EXT, .sport = 80, .dport = port,
+			 .flags = (uint8_t)flags, .seq = seq, .ack = ack, .window = 1000);
+}
+
+START_TEST(test_fault_41_tcp_is_assured_after_its_handshake)
+{
+	uint16_t port = lab_syn_out(lab, LAB_A, 5000, LAB_S1, 80); /* seq 1000 */
+
+	ck_assert(!is_assured());
+	if (_i == 0) { /* refused */
+		tcp(false, port, TCP_RST | TCP_ACK, 0, 1001);
+		ck_assert(!is_assured());
+		return;
+	}
+	tcp(false, port, TCP_SYN | TCP_ACK, 5000, 1001);
+	ck_assert(!is_assured());
+	if (_i == 1) { /* half-open scan */
+		tcp(true, port, TCP_RST, 1001, 0);
+		ck_assert(!is_assured());
+		return;
+	}
+	tcp(true, port, TCP_ACK, 1001, 5001);
+	ck_assert(is_assured());
+	tcp(_i == 2, port, TCP_RST, _i == 2 ? 1001 : 5001, 0);
+	ck_assert(is_assured());
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("view");
@@ -123,6 +222,10 @@ static Suite *suite(void)
 	tcase_add_test(tc, test_view_says_what_the_record_says);
 	tcase_add_test(tc, test_session_whose_time_is_up_has_no_view);
 	tcase_add_test(tc, test_view_of_its_end_says_the_same_as_the_session_did);
+	tcase_add_loop_test(tc, test_fault_41_udp_is_assured_as_a_stream, 0, 2);
+	tcase_add_loop_test(tc, test_fault_41_late_answer_makes_no_stream, 0, 2);
+	tcase_add_test(tc, test_fault_41_ping_is_never_assured);
+	tcase_add_loop_test(tc, test_fault_41_tcp_is_assured_after_its_handshake, 0, 4);
 	suite_add_tcase(s, tc);
 	return s;
 }

@@ -63,7 +63,7 @@ enum event_type {
 
 const char *event_type_name(enum event_type t); /* "unknown" for what is none */
 
-enum { EVENT_TEXT = 56 };
+enum { EVENT_TEXT = 56, EVENT_ASSURED = 1 /* see table_session_assured() */ };
 
 struct event {
 	uint64_t seq;	  /* set by the ring */
@@ -71,7 +71,7 @@ struct event {
 	uint8_t type;	  /* enum event_type */
 	uint8_t reason; /* DESTROY: enum session_end; REFUSED: enum nat_reason; of the daemon's own types: its choice */
 	uint8_t kind;	/* of sessions: struct session's */
-	uint8_t flags;	/* of the daemon's own types: its choice */
+	uint8_t flags;	/* of sessions: EVENT_ASSURED; of the daemon's own types: its choice */
 	uint32_t origin; /* of sessions: table_origin_get(); 0: none */
 	union {
 		struct { /* sessions, mappings, blocks, refusals (these have no id and no totals) */

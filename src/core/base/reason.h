@@ -98,6 +98,7 @@
 	X(COUNT_PORT_RECYCLED,    "ports_recycled",         "ports taken out of their rest early because none was left") \
 	X(COUNT_ICMP_SENT,        "icmp_sent",              "ICMP errors that natd sent itself")                  \
 	X(COUNT_RESET_SENT,       "resets_sent",            "TCP resets that natd sent itself")                   \
+	X(COUNT_RESET_LEFT_OUT,   "resets_left_out",        "TCP resets about a lost outside address, not sent for want of memory") \
 	X(COUNT_ICMP_LIMITED,     "icmp_limited",           "ICMP errors not sent because of the rate limit")     \
 	X(COUNT_ICMP_TRANSLATED,  "icmp_errors",            "ICMP errors translated and passed on")               \
 	X(COUNT_FRAGMENT_HELD,    "fragments_held",         "fragments held until their first one came")          \

@@ -169,6 +169,7 @@ void nat_destroy(struct nat *n)
 	if (n == NULL)
 		return;
 	table_detach(n->table);
+	nat_reset_free(n);
 	rules_destroy(n->rules);
 	admission_clear(&n->admission);
 	free(n->slots);
@@ -525,6 +526,7 @@ struct nat_stepped nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat
 {
 	uint32_t round = table_sweep_round(n->table);
 	struct table_swept swept;
+	bool resets_left;
 
 	n->now_ms = n->events->now_ms = now_ms;
 	n->now_s = (uint32_t)(now_ms / 1000);
@@ -532,9 +534,10 @@ struct nat_stepped nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat
 	n->emit_ctx = ctx;
 	n->counters[DROP_FRAGMENT_TIMEOUT] += fragment_sweep(n->fragments, now_ms, budget);
 	nat_hold_step(n);
+	resets_left = nat_reset_step(n);
 	swept = table_sweep(n->table, n->now_s, budget);
 	n->counters[COUNT_PROBE_LONG] = table_long_probes(n->table);
-	return (struct nat_stepped){swept.visited, swept.closed > 0 && swept.visited < round};
+	return (struct nat_stepped){swept.visited, resets_left || (swept.closed > 0 && swept.visited < round)};
 }
 
 bool nat_trim(struct nat *n, void (*give_back)(void *ctx, void *start, size_t len), void *ctx)
@@ -573,11 +576,6 @@ const char *nat_forward_name(const struct nat *n, const struct session *s)
 	if (i < 0)
 		i = rules_forward_outbound(n->rules, session_class(s), s->int_addr, s->int_port, &to, &to_port);
 	return i < 0 ? NULL : n->policy->forwards[i].name;
-}
-
-bool nat_session_assured(const struct session *s)
-{
-	return s->packets[DIR_OUT] != 0 && s->packets[DIR_IN] != 0;
 }
 
 void nat_session_delete(struct nat *n, struct session *s, enum session_end why, uint64_t now_ms)

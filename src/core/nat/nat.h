@@ -85,9 +85,10 @@ void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t co
 
 struct nat_stepped {
 	uint32_t visited; /* records of sessions: fewer than the budget when many of them were over */
-	bool more;	  /* some were over, and not all have been seen: there may be more to do now */
+	bool more;	  /* there may be more to do now: more sessions that are over, more RSTs to send */
 };
-/* Time passes: ends sessions, held fragments, SYN holds (which may emit ICMP), within a budget of records (see table_sweep()).
+/* Time passes: ends sessions, held fragments, SYN holds (which may emit ICMP), sends the RSTs that nat_reconfigure() left to
+ * be sent (to inside hosts whose outside address is gone), within a budget of records (see table_sweep()).
  * Call it at least once a second. */
 struct nat_stepped nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat_emit *emit, void *ctx);
 
@@ -100,7 +101,6 @@ const uint64_t *nat_counters(const struct nat *n); /* NAT_REASON_COUNT values */
 struct table *nat_table(struct nat *n);		   /* for listings; change nothing through it but by the calls below */
 const struct nat_policy *nat_policy_get(const struct nat *n);
 const char *nat_forward_name(const struct nat *n, const struct session *s); /* NULL: none made it */
-bool nat_session_assured(const struct session *s);			    /* seen from both sides */
 
 /* Ends one session for that reason. */
 void nat_session_delete(struct nat *n, struct session *s, enum session_end why, uint64_t now_ms);

@@ -52,6 +52,19 @@ struct holds {
 	uint32_t count;
 };
 
+/* An RST to an inside host that is still to be sent: see reset.c. */
+struct reset {
+	uint32_t src, dst;
+	uint16_t sport, dport;
+	uint32_t seq, ack;
+};
+
+struct resets {
+	struct reset *list;
+	uint32_t count, room;
+	uint32_t sent; /* of them */
+};
+
 /* The next IP id for one destination, see nat_new_id(). */
 struct id_counter {
 	uint32_t tag; /* 0: free */
@@ -115,6 +128,7 @@ struct nat {
 	uint32_t inside_first, inside_mask;
 	uint16_t min_inside_mtu; /* of the known ones; 0: none known */
 	struct holds holds;
+	struct resets resets;
 	struct work work[NAT_BATCH_MAX];
 	struct table_probe *probes[NAT_BATCH_MAX]; /* of those that have a key */
 	uint8_t scratch[FRAGMENT_MAX_LEN];
@@ -174,5 +188,12 @@ void nat_fragment_release(struct nat *n, const struct work *w, const struct pkt_
 void nat_hold_add(struct nat *n, const struct work *w);
 void nat_hold_cancel(struct nat *n, const struct session *s); /* the one that `s` answers, if any */
 void nat_hold_step(struct nat *n);
+
+/* reset.c */
+/* An RST will tell the inside host of this TCP session that it is over. Only while reconfiguring, since it allocates. False: no
+ * memory for it. */
+bool nat_reset_later(struct nat *n, const struct session *s);
+bool nat_reset_step(struct nat *n); /* sends some of them; true: there are more */
+void nat_reset_free(struct nat *n);
 
 #endif

@@ -156,8 +156,10 @@ static __attribute__((noinline)) void answer_datagram(struct nat *n, struct sess
 {
 	enum session_state before = session_state(s);
 
-	if (s->packets[w->dir] == 0)
+	if (s->packets[w->dir] == 0) {
 		table_session_answered(n->table, s);
+		s->end[0] = s->packets[!w->dir];
+	}
 	if (before == SESSION_ESTABLISHED)
 		return;
 	session_set_state(s, SESSION_ESTABLISHED);

@@ -111,6 +111,8 @@ static void judge_sessions(struct nat *n, struct nat_reconfigure_report *report)
 			continue;
 		}
 		report->ended++;
+		if (why == SESSION_END_ADDRESS_LOST && !nat_reset_later(n, s))
+			n->counters[COUNT_RESET_LEFT_OUT]++;
 		nat_session_delete(n, s, why, n->now_ms);
 	}
 }

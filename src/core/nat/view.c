@@ -6,11 +6,10 @@
 
 #include "nat_private.h"
 
-static uint8_t flags_of(const struct session *s)
+static uint8_t flags_of(const struct session *s, bool is_assured)
 {
 	return (uint8_t)((s->kind & SESSION_KIND_FROM_OUTSIDE ? VIEW_FROM_OUTSIDE : 0) |
-			 (s->kind & SESSION_KIND_FORWARD ? VIEW_FORWARD : 0) |
-			 (nat_session_assured(s) ? VIEW_ASSURED : 0));
+			 (s->kind & SESSION_KIND_FORWARD ? VIEW_FORWARD : 0) | (is_assured ? VIEW_ASSURED : 0));
 }
 
 /* Modulo 2^32: a time may lie before the boot, or, by a clock read earlier, in the future. */
@@ -31,7 +30,6 @@ static void fill(const struct nat *n, const struct session *s, bool external, ui
 		.version = SESSION_VIEW_VERSION,
 		.class_ = (uint8_t)session_class(s),
 		.state = (uint8_t)session_state(s),
-		.flags = flags_of(s),
 		.scale = s->scale,
 		.window = {s->window[0], s->window[1]},
 		.int_addr = s->int_addr,
@@ -57,6 +55,7 @@ static bool view(const struct nat *n, const struct session *s, uint64_t now_ms, 
 	if (s == NULL || table_session_expired(n->table, s, now_s))
 		return false; /* gone for packets, though the sweep has not removed it yet */
 	fill(n, s, true, table_session_origin(n->table, s), v);
+	v->flags = flags_of(s, table_session_assured(n->table, s));
 	timeout = table_session_timeout(n->table, s);
 	v->id = table_session_id(n->table, s);
 	v->ext_addr = table_address(n->table, s->ext);
@@ -92,6 +91,7 @@ void nat_view_event(struct nat *n, const struct event *ev, struct session_view *
 	};
 
 	fill(n, &s, slot != TABLE_NONE, ev->origin, v);
+	v->flags = flags_of(&s, (ev->flags & EVENT_ASSURED) != 0);
 	v->id = ev->id;
 	v->ext_addr = ev->ext_addr;
 	if (ev->type == EVENT_NEW || ev->type == EVENT_UPDATE)

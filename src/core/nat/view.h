@@ -14,7 +14,7 @@ enum { SESSION_VIEW_VERSION = 1 };
 enum {
 	VIEW_FROM_OUTSIDE = 1, /* opened by the remote side */
 	VIEW_FORWARD = 2,      /* its outside endpoint is a forward's */
-	VIEW_ASSURED = 4,      /* packets both ways */
+	VIEW_ASSURED = 4,      /* table_session_assured() */
 };
 
 struct session_view {

@@ -23,6 +23,38 @@ enum session_end table_session_expiry(const struct session *s)
 	return st >= SESSION_FIN_OUT && st <= SESSION_TIME_WAIT ? SESSION_END_CLOSED : SESSION_END_TIMEOUT;
 }
 
+/* Its handshake is through. After an RST that is no longer in the state: more came than a SYN, its answer and the RST. */
+static bool is_tcp_assured(const struct session *s, enum nat_dir opener)
+{
+	enum session_state st = session_state(s);
+	bool both_heard = (s->scale & 15) != 15 && s->scale >> 4 != 15;
+
+	if (st == SESSION_RESET)
+		return both_heard && (s->packets[opener] > 2 || s->packets[!opener] > 1);
+	return st >= SESSION_ESTABLISHED;
+}
+
+bool table_session_assured(const struct table *t, const struct session *s)
+{
+	enum { GRE = 47, SCTP = 132, STREAM_S = 2 };
+	enum nat_dir opener = s->kind & SESSION_KIND_FROM_OUTSIDE ? DIR_IN : DIR_OUT;
+	uint32_t sent = s->packets[opener], answers = s->packets[!opener];
+
+	switch (session_class(s)) {
+	case CLASS_TCP:
+		return is_tcp_assured(s, opener);
+	case CLASS_UDP:
+		return answers > 0 && (answers > 1 || sent > s->end[0]) &&
+		       s->seen_s - table_session_created_s(t, s) > STREAM_S;
+	case CLASS_OTHER:
+		return answers > (s->int_port == SCTP) && (s->int_port == GRE || s->int_port == SCTP);
+	case CLASS_ICMP:
+	case CLASS_COUNT:
+		break;
+	}
+	return false;
+}
+
 /* ---- counting and recording ---- */
 
 void session_record(struct table *t, uint32_t i, enum event_type type, uint8_t reason)
@@ -34,6 +66,7 @@ void session_record(struct table *t, uint32_t i, enum event_type type, uint8_t r
 		return;
 	e->reason = reason;
 	e->kind = s->kind;
+	e->flags = table_session_assured(t, s) ? EVENT_ASSURED : 0;
 	e->origin = origin_id(t, i);
 	e->id = table_session_id(t, s);
 	memcpy(e->bytes, s->bytes, sizeof(e->bytes));

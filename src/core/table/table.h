@@ -68,8 +68,10 @@ struct session {
 	uint32_t seen_s; /* (rw) time of the last packet that refreshed it */
 	uint64_t bytes[2];   /* (rw) IP total lengths */
 	uint32_t packets[2]; /* (rw) */
-	uint32_t end[2];     /* (rw) TCP: highest sequence number + length sent in that direction */
-	uint32_t ack[2];     /* (rw) TCP: highest acknowledgement sent in that direction */
+	uint32_t end
+		[2]; /* (rw) TCP: highest sequence number + length sent in that direction. UDP: [0] is how many packets its
+			    opener had sent when the first answer came */
+	uint32_t ack[2]; /* (rw) TCP: highest acknowledgement sent in that direction */
 };
 
 enum {
@@ -222,6 +224,10 @@ struct session *table_session_open(struct table *t, const struct session_spec *s
 void table_session_close(struct table *t, struct session *s, enum session_end why, uint32_t now_s);
 /* Why a session whose time is up has ended: how far its state had come. */
 enum session_end table_session_expiry(const struct session *s);
+
+/* As conntrack means it: TCP once its handshake is through; UDP when, after its first answer, a packet came more than two seconds
+ * after the first one; GRE once answered, SCTP at its second answer; nothing else. */
+bool table_session_assured(const struct table *t, const struct session *s);
 
 /* A session got its first answer. Called once a session, where the state is set. */
 void table_session_answered(struct table *t, struct session *s);

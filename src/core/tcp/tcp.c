@@ -394,6 +394,15 @@ void tcp_open(struct session *s, enum nat_dir dir, const struct pkt_view *v)
 	enter(s, &g, SYN_MINE);
 }
 
+bool tcp_can_reset_inside(const struct session *s)
+{
+	enum session_state st = session_state(s);
+
+	if (st == SESSION_SYN_OUT)
+		return heard(s, DIR_OUT);
+	return both_heard(s) && st != SESSION_TIME_WAIT && st != SESSION_RESET;
+}
+
 const char *tcp_state_name(enum session_state st)
 {
 	static const char *const names[SESSION_STATE_COUNT] = {

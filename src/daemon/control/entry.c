@@ -39,17 +39,6 @@ static uint8_t wire_state(const struct session_view *v)
 	return (uint8_t)(state < 0 ? CTL_STATE_NONE : state);
 }
 
-/* As conntrack has it: pings are never assured, TCP is not before its handshake is through. */
-static bool is_assured(const struct session_view *v)
-{
-	uint8_t state = wire_state(v);
-
-	if (v->class_ == CLASS_ICMP || state == CTL_STATE_SYN_SENT || state == CTL_STATE_SYN_SENT2 ||
-	    state == CTL_STATE_SYN_RECV)
-		return false;
-	return (v->flags & VIEW_ASSURED) != 0;
-}
-
 static uint8_t wire_flags(const struct session_view *v)
 {
 	bool from_outside = (v->flags & VIEW_FROM_OUTSIDE) != 0;
@@ -58,7 +47,7 @@ static uint8_t wire_flags(const struct session_view *v)
 	if (v->bytes[from_outside ? DIR_OUT : DIR_IN] == 0)
 		return flags;
 	flags |= CTL_ENTRY_REPLIED;
-	if (is_assured(v))
+	if (v->flags & VIEW_ASSURED)
 		flags |= CTL_ENTRY_ASSURED;
 	return flags;
 }
