@@ -172,7 +172,7 @@ void path_follow_interfaces(struct path *p, const struct host_facts *facts, cons
 		return;
 	memcpy(p->icmp_from, from, n * sizeof(from[0]));
 	p->n_icmp_from = n;
-	r = icmpsock_listen(&p->icmp, from, n, facts->outside.index);
+	r = icmpsock_listen(&p->icmp, from, n, (unsigned)facts->outside.index);
 	if (r < 0)
 		log_write(LEVEL_ERROR, SUB_DATA, -r, "cannot read ICMP on %s: pings and errors are lost",
 			  facts->outside.name);
