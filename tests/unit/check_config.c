@@ -136,11 +136,11 @@ static const struct {
 	 "of each, fewer than 32 ports a host: add outside addresses, or name smaller inside.prefixes\n"},
 	{BASE "classes = ( { } );",
 	 "f:3: this class has no prefixes: name its inside hosts, prefixes = [ \"10.8.0.0/28\" ];\n"},
-	{BASE "classes = ( { prefixes = [ \"10.8.0.1/24\" ]; name = \"a b\"; blocks_per_host = 63; limit = 1; } );",
+	{BASE "classes = ( { prefixes = [ \"10.8.0.1/24\" ]; name = \"a b\"; blocks_per_host = 63; colour = 1; } );",
 	 "f:3: class.prefixes: \"10.8.0.1/24\" has host bits set: the prefix of that length is 10.8.0.0/24\n"
 	 "f:3: class.name: \"a b\" must have 1 to 31 letters, digits, \"-\", \"_\" and \".\"\n"
 	 "f:3: class.blocks_per_host is 63: it must be between 0 and 62\n"
-	 "f:3: unknown key \"limit\" in a class: there are name, prefixes, sessions_per_host, ports_per_host, "
+	 "f:3: unknown key \"colour\" in a class: there are name, prefixes, sessions_per_host, ports_per_host, "
 	 "new_sessions_per_host, blocks_per_host\n"},
 	{BASE
 	 "static = ( { inside = \"10.8.0.0/28\"; outside = \"203.0.113.0/29\"; }, { outside = \"203.0.113.1\"; } );",

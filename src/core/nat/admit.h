@@ -50,8 +50,8 @@ struct admission {
 	struct filter_count *counts; /* of each rule */
 	uint32_t n_rules;
 	uint64_t *names;	/* of the rules, sorted by hash */
-	struct traffic *survey; /* of rule_view.c: the sums in the making, and those of the last complete survey */
-	struct traffic *sums;
+	struct carried *survey; /* of rule_view.c: the sums in the making, and those of the last complete survey */
+	struct carried *sums;
 	uint32_t survey_cursor;
 	bool survey_runs;
 	struct filter_bucket buckets[FILTER_BUCKETS];

@@ -508,6 +508,7 @@ void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t co
 
 	n->now_ms = n->events->now_ms = now_ms;
 	n->now_s = (uint32_t)(now_ms / 1000);
+	table_set_clock(n->table, n->now_s);
 	n->emit = emit;
 	n->emit_ctx = ctx;
 	for (uint32_t i = 0; i < count; i++) {
@@ -530,6 +531,7 @@ struct nat_stepped nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat
 
 	n->now_ms = n->events->now_ms = now_ms;
 	n->now_s = (uint32_t)(now_ms / 1000);
+	table_set_clock(n->table, n->now_s);
 	n->emit = emit;
 	n->emit_ctx = ctx;
 	n->counters[DROP_FRAGMENT_TIMEOUT] += fragment_sweep(n->fragments, now_ms, budget);

@@ -19,7 +19,7 @@ uint32_t nat_rule_count(const struct nat *n)
 	return n->admission.n_rules;
 }
 
-static void add(struct traffic *t, uint64_t packets, uint64_t bytes)
+static void add(struct carried *t, uint64_t packets, uint64_t bytes)
 {
 	t->packets += packets;
 	t->bytes += bytes;
@@ -49,7 +49,7 @@ static void finish(struct nat *n)
 {
 	struct admission *a = &n->admission;
 	const struct session_origin *o;
-	struct traffic ended;
+	struct carried ended;
 	uint32_t cursor = 0;
 
 	while ((o = table_origin_next(n->table, &cursor, &ended)) != NULL)

@@ -13,7 +13,7 @@ struct rule_view {
 	const struct filter_rule *rule; /* until the next nat_reconfigure() */
 	uint64_t sessions;		/* that it let in */
 	uint64_t refused;		/* openings that it dropped or rejected */
-	struct traffic traffic;		/* of both; sessions as of the last complete survey */
+	struct carried traffic;		/* of both; sessions as of the last complete survey */
 };
 
 uint32_t nat_rule_count(const struct nat *n);

@@ -111,7 +111,7 @@ static struct block *draw_free(struct table *t, uint16_t ext, uint64_t *random)
 		if (is_free(&all[i]) && rank-- == 0)
 			return &all[i];
 	}
-	assert(!"free blocks miscounted");
+	assert(0 && "free blocks miscounted");
 	return NULL;
 }
 

@@ -170,7 +170,7 @@ static uint32_t add(struct table *t, const struct session_origin *o, uint64_t ha
 	if (i == INDEX_NONE)
 		return INDEX_NONE;
 	t->origins[i].what = *o;
-	t->origin_uses[i].ended = (struct traffic){0};
+	t->origin_uses[i].ended = (struct carried){0};
 	t->origins[i].generation = (uint16_t)((t->origins[i].generation + 1) & ID_GENERATION_MASK);
 	if (!index_insert(&t->index[IX_ORIGIN], hash, i))
 		return INDEX_NONE;
@@ -212,7 +212,7 @@ const struct session_origin *table_origin_get(const struct table *t, uint32_t id
 	return i == INDEX_NONE ? NULL : &t->origins[i].what;
 }
 
-const struct session_origin *table_origin_next(const struct table *t, uint32_t *cursor, struct traffic *ended)
+const struct session_origin *table_origin_next(const struct table *t, uint32_t *cursor, struct carried *ended)
 {
 	for (uint32_t i = (*cursor)++; i < t->origin_top; i = (*cursor)++) {
 		if (t->origins[i].check == 0)

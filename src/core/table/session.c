@@ -20,6 +20,11 @@ uint32_t table_session_timeout(const struct table *t, const struct session *s)
 	return session_timeout(t, s);
 }
 
+void table_set_clock(struct table *t, uint32_t now_s)
+{
+	t->now_s = now_s;
+}
+
 bool table_session_expired(const struct table *t, const struct session *s, uint32_t now_s)
 {
 	return session_is_over(t, s, now_s);

@@ -245,6 +245,9 @@ struct session *table_session_by_id(struct table *t, uint64_t id);
 uint32_t table_session_created_s(const struct table *t, const struct session *s);
 uint32_t table_session_origin(const struct table *t, const struct session *s); /* 0: none */
 
+/* The clock of questions that take no time: whether a session that they meet is over. */
+void table_set_clock(struct table *t, uint32_t now_s);
+
 /* ---- origins: what made a session, by its names in the configuration ---- */
 
 enum { ORIGIN_NAME = 32, ORIGIN_WAY = 16 };
@@ -261,7 +264,7 @@ struct session_origin {
 };
 
 /* Packets and bytes, both directions together. */
-struct traffic {
+struct carried {
 	uint64_t packets, bytes;
 };
 
@@ -272,7 +275,7 @@ void table_origin_release(struct table *t, uint32_t id);
 /* NULL: none, or gone. It stays for as long as a session or a holder needs it, and mostly longer: also for ids in events. */
 const struct session_origin *table_origin_get(const struct table *t, uint32_t id);
 /* The next origin after *cursor, 0 at first, and what its ended sessions carried since this process began; NULL at the end. */
-const struct session_origin *table_origin_next(const struct table *t, uint32_t *cursor, struct traffic *ended);
+const struct session_origin *table_origin_next(const struct table *t, uint32_t *cursor, struct carried *ended);
 
 /* Iteration: start with *cursor 0; NULL at the end. Sessions may be opened and closed in between; each that lives throughout
  * is seen exactly once. Skips at most `budget` empty slots: NULL with *cursor not 0 means "call again". */

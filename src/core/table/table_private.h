@@ -115,7 +115,7 @@ struct rest_link {
 struct origin_use {
 	uint32_t sessions, held;
 	uint32_t next, prev;  /* while both are 0: by time; ORIGINS_END */
-	struct traffic ended; /* of its sessions that have ended, as long as the record has this place */
+	struct carried ended; /* of its sessions that have ended, as long as the record has this place */
 };
 #define ORIGINS_END UINT32_MAX
 
