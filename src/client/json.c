@@ -408,6 +408,37 @@ void json_add_check(struct json_object *o, const char *name, const struct ctl_ch
 	json_array_append_new(find_list(o, name), check);
 }
 
+void json_add_step(struct json_object *o, const struct ctl_step *s)
+{
+	json_t *step = json_object();
+
+	json_object_set_new(step, "step", make_text(s->step));
+	json_object_set_new(step, "result", make_text(s->result));
+	json_array_append_new(find_list(o, "steps"), step);
+}
+
+static void add_endpoint(struct json_object *o, const char *name, const struct ctl_endpoint *e, bool known,
+			 bool has_port)
+{
+	json_t *value = known ? json_object() : json_null();
+
+	if (known) {
+		json_object_set_new(value, "address", make_address(e->address));
+		json_object_set_new(value, "port", has_port ? json_integer(e->port) : json_null());
+	}
+	set_member(root(o), name, value);
+}
+
+void json_add_verdict(struct json_object *o, const struct ctl_verdict *v)
+{
+	json_add_text(o, "verdict", v->is_pass ? "pass" : "drop");
+	set_member(root(o), "reason", v->reason[0] ? make_text(v->reason) : json_null());
+	json_add_text(o, "text", v->text);
+	add_endpoint(o, "inside", &v->inside, v->known & CTL_VERDICT_INSIDE, true);
+	add_endpoint(o, "outside", &v->outside, v->known & CTL_VERDICT_OUTSIDE, v->known & CTL_VERDICT_OUTSIDE_PORT);
+	add_endpoint(o, "remote", &v->remote, v->known & CTL_VERDICT_REMOTE, true);
+}
+
 void json_add_warning(struct json_object *o, const struct ctl_check *c)
 {
 	json_t *warning = json_object();
@@ -545,6 +576,16 @@ void json_add_pool(struct json_object *o, const char *name, const struct ctl_poo
 void json_add_check(struct json_object *o, const char *name, const struct ctl_check *c)
 {
 	(void)o, (void)name, (void)c;
+}
+
+void json_add_step(struct json_object *o, const struct ctl_step *s)
+{
+	(void)o, (void)s;
+}
+
+void json_add_verdict(struct json_object *o, const struct ctl_verdict *v)
+{
+	(void)o, (void)v;
 }
 
 void json_add_warning(struct json_object *o, const struct ctl_check *c)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "common/ctlevent.h"
+#include "common/ctlexplain.h"
 #include "common/ctlrecord.h"
 
 bool json_is_built_in(void);
@@ -42,6 +43,8 @@ void json_add_pool(struct json_object *o, const char *name, const struct ctl_poo
 void json_add_check(struct json_object *o, const char *name, const struct ctl_check *c);
 void json_add_warning(struct json_object *o, const struct ctl_check *c); /* to "warnings" */
 void json_add_item(struct json_object *o, const struct ctl_item *i);	 /* of a status */
+void json_add_step(struct json_object *o, const struct ctl_step *s);	 /* to "steps" */
+void json_add_verdict(struct json_object *o, const struct ctl_verdict *v);
 /* Prints it on one line and frees it. */
 bool json_print(FILE *f, struct json_object *o);
 /* Frees it unprinted. NULL: nothing. */

@@ -39,7 +39,7 @@ enum ctl_type {
 	CTL_RELOAD = 11,
 	CTL_DOCTOR = 12,
 	CTL_MONITOR = 13,
-	CTL_EXPLAIN = 14, /* reserved */
+	CTL_EXPLAIN = 14,
 	CTL_WHO = 15,
 	CTL_HOSTS = 16,
 	CTL_CAPTURE = 17, /* reserved, as is the next */
@@ -64,6 +64,8 @@ enum ctl_type {
 	CTL_R_HOST = 142,
 	CTL_R_PACKET = 143, /* reserved, as is the next: of a capture */
 	CTL_R_STUN = 144,   /* an answer to a STUN datagram */
+	CTL_R_STEP = 146, /* of an explanation */
+	CTL_R_VERDICT = 147,
 	CTL_R_BLOCK = 148,
 };
 

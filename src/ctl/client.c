@@ -91,6 +91,8 @@ static void send_request(int fd, const struct client_query *q)
 		ctl_put_who(&w, q->who);
 	else if (q->hosts)
 		ctl_put_hosts(&w, q->hosts);
+	else if (q->explain)
+		ctl_put_explain(&w, q->explain);
 	else
 		ctl_put_request(&w, q->type, q->filter);
 	while (w.len > 0) {

@@ -47,6 +47,11 @@ static const struct natctl_command commands[] = {
 	 hosts_sets, command_hosts},
 	{"top", 0, NULL, "", "a live screen: rates, use, what is dropped and why, the busiest hosts",
 	 "Its last line names the keys. Without a terminal: natctl top -b -n 1.\n", top_sets, command_top},
+	{"explain", 0, NULL, "PROTO SRC[:PORT] DST[:PORT] [in|out]", "what would happen to such a packet, and why",
+	 "tcp means a SYN, icmp an echo request with the source's port as query id. Exit 0 when it would pass, 1 when "
+	 "not.\n"
+	 "Nothing changes.\n",
+	 NULL, command_explain},
 	{"reload", 0, NULL, "", "read the configuration again: all of it or none of it", NULL, NULL, command_reload},
 	{"doctor", 0, NULL, "", "check host and configuration, and say how to fix them", NULL, doctor_sets,
 	 command_doctor},

@@ -3,6 +3,8 @@
 #include "start.h"
 
 #include <errno.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -174,6 +176,36 @@ static void answer_stats(void *ctx, struct ctl_sink *sink)
 	status_answer_stats(&n->control, sink);
 }
 
+static const struct steering *answer_steering(void *ctx)
+{
+	struct natd *n = ctx;
+
+	return n->setup->config->routing == ROUTING_MANAGED ? n->setup->steering : NULL;
+}
+
+static bool answer_route(void *ctx, uint32_t address, struct ctl_route *out)
+{
+	struct natd *n = ctx;
+	struct netlink_way way;
+	char name[IF_NAMESIZE] = "?";
+
+	if (netlink_way_to(n->netlink, address, &way) < 0) {
+		snprintf(out->text, sizeof(out->text), "the kernel has none: %s", netlink_error(n->netlink));
+		return true;
+	}
+	out->is_local = way.type == RTN_LOCAL;
+	if (way.out != 0)
+		if_indextoname((unsigned)way.out, name);
+	if (out->is_local)
+		snprintf(out->text, sizeof(out->text), "the host's own address");
+	else if (way.via != 0)
+		snprintf(out->text, sizeof(out->text), "by %s, gateway %u.%u.%u.%u", name, way.via >> 24,
+			 way.via >> 16 & 255, way.via >> 8 & 255, way.via & 255);
+	else
+		snprintf(out->text, sizeof(out->text), "by %s, on the link", name);
+	return true;
+}
+
 /* The likely causes, by name; "" for others. */
 static void control_hint(const struct config_control *c, int err, char *hint, size_t size)
 {
@@ -204,7 +236,9 @@ static enum natd_exit start_control(struct natd *n)
 						  .stats = answer_stats,
 						  .reload = answer_reload,
 						  .doctor = answer_doctor,
-						  .ctx = n};
+						  .ctx = n,
+						  .steering = answer_steering,
+						  .route = answer_route};
 	n->control.server = ctl_server_create(&params);
 	r = n->control.server ? rundir_prepare(c->socket, &n->sandbox.privs) : -ENOMEM;
 	if (r == 0)

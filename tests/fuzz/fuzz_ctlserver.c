@@ -196,7 +196,8 @@ static void play(struct ctl_client *c, const uint8_t *choices, const uint8_t *da
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct ctl_backend backend = {say_something, say_something, reload, say_something, NULL};
+	static const struct ctl_backend backend = {
+		.status = say_something, .stats = say_something, .reload = reload, .doctor = say_something};
 	static struct nat *nat; /* lives as long as the fuzzer */
 	struct survey survey = {0};
 	struct ctl_env env = {.backend = &backend, .version = "fuzz", .survey = &survey};

@@ -105,6 +105,8 @@ def test_5382_3_filtering_of_tcp_may_be_endpoint_independent(gw):
 def test_4787_9_9a_udp_hairpin_carries_the_external_source(gw):
     a, b = gw.hosts(2)
     port_a, port_b = gw.udp(a), gw.udp(b)
+    unasked = gw.from_inside(IP(src=b, dst=gw.external) / UDP(sport=5000, dport=port_a) / b"punch").inside
+    assert not [p for p in unasked if UDP in p], unasked  # filtering holds for what comes by the outside address
     got = only(gw.from_inside(IP(src=a, dst=gw.external) / UDP(sport=5000, dport=port_b) / b"over").inside)
     assert UDP in got, got
     assert (got.src, got[UDP].sport, got.dst, got[UDP].dport) == (gw.external, port_a, b, 5000)
@@ -125,8 +127,9 @@ def test_5382_8_8a_tcp_hairpin_to_a_forward(gw):
 @on_the_wire()
 def test_5508_7_icmp_error_about_a_hairpinned_packet(gw):
     a, b = gw.hosts(2)
-    gw.udp(a)
+    port_a = gw.udp(a)
     port_b = gw.udp(b)
+    gw.from_inside(IP(src=b, dst=gw.external) / UDP(sport=5000, dport=port_a) / b"punch")
     sent = built(IP(src=a, dst=gw.external) / UDP(sport=5000, dport=port_b) / b"over")
     got = only(gw.from_inside(sent).inside)
     assert UDP in got, got

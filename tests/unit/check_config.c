@@ -205,6 +205,12 @@ static const struct {
 	 "\"address-and-port-dependent\"\n"},
 	{BASE "translation = { mss_clamp = 87; };",
 	 "f:3: translation.mss_clamp: 87 is out of range: write 88 to 65495 bytes, \"auto\" or \"off\"\n"},
+	{BASE "limits = { reserve = 51; };",
+	 "f:3: limits.reserve: 51 is out of range: write 0 to 50 percent, or \"auto\"\n"},
+	{BASE "limits = { reserve = -1; };",
+	 "f:3: limits.reserve: -1 is out of range: write 0 to 50 percent, or \"auto\"\n"},
+	{BASE "limits = { reserve = \"10\"; };",
+	 "f:3: limits.reserve: \"10\" is not known: write \"auto\", or a number of percent without quotes\n"},
 	{BASE "translation = { mss_clamp = \"1400\"; };",
 	 "f:3: translation.mss_clamp: \"1400\" is not known: write \"auto\", "
 	 "\"off\", or a number of bytes without quotes\n"},
@@ -800,7 +806,8 @@ START_TEST(test_defaults)
 		  c->timeouts.tcp_closing == 240 && c->timeouts.unsolicited_syn == 6 && c->timeouts.fragment == 5 &&
 		  c->timeouts.port_reuse == 120);
 	ck_assert(c->limits.sessions == 1048576 && c->limits.sessions_per_host == 0 && c->limits.ports_per_host == 0 &&
-		  c->limits.new_sessions_per_host == 0 && c->limits.fragments == 4096 && c->limits.events == 65536);
+		  c->limits.new_sessions_per_host == 0 && c->limits.fragments == 4096 && c->limits.events == 65536 &&
+		  c->limits.reserve == RESERVE_AUTO);
 	ck_assert_str_eq(c->control.socket, CONFIG_SOCKET_DEFAULT);
 	ck_assert_str_eq(c->control.group, "");
 	ck_assert(c->control.mode == 0660 && c->log.target == LOG_TO_AUTO && c->log.level == LEVEL_INFO);
@@ -832,7 +839,7 @@ static const char everything[] =
 	"306;\n"
 	"  unsolicited_syn = 7; fragment = 8; port_reuse = 309; };\n"
 	"limits = { sessions = 1001; sessions_per_host = 1000; ports_per_host = 1003; new_sessions_per_host = 1004;\n"
-	"  fragments = 1005; events = 1026; };\n"
+	"  fragments = 1005; events = 1026; reserve = 33; };\n"
 	"control = { socket = \"/tmp/s\"; group = \"adm\"; mode = \"600\"; };\n"
 	"log = { target = \"syslog\"; level = \"debug\"; };\n";
 
@@ -893,7 +900,7 @@ static void check_everything_else(const struct natd_config *c)
 		  c->timeouts.port_reuse == 309);
 	ck_assert(c->limits.sessions == 1001 && c->limits.sessions_per_host == 1000 &&
 		  c->limits.ports_per_host == 1003 && c->limits.new_sessions_per_host == 1004 &&
-		  c->limits.fragments == 1005 && c->limits.events == 1026);
+		  c->limits.reserve == 33 && c->limits.fragments == 1005 && c->limits.events == 1026);
 	ck_assert_str_eq(c->control.socket, "/tmp/s");
 	ck_assert_str_eq(c->control.group, "adm");
 	ck_assert(c->control.mode == 0600 && c->log.target == LOG_TO_SYSLOG && c->log.level == LEVEL_DEBUG);
@@ -1081,6 +1088,21 @@ START_TEST(test_a_bad_line_of_a_set_is_named)
 	ck_assert_ptr_null(c);
 	ck_assert_ptr_nonnull(strstr(problems(), "/bad.txt:2: \"192.0.2.1/24\" has host bits set"));
 	ck_assert_ptr_nonnull(strstr(problems(), "/bad.txt:3: \"example.org\" is not a prefix"));
+}
+END_TEST
+
+START_TEST(test_words_of_reserve)
+{
+	struct natd_config *c = load_good(BASE "limits = { reserve = \"auto\"; };");
+
+	ck_assert_int_eq(c->limits.reserve, RESERVE_AUTO);
+	config_free(c);
+	c = load_good(BASE "limits = { reserve = 0; };");
+	ck_assert_int_eq(c->limits.reserve, 0);
+	config_free(c);
+	c = load_good(BASE "limits = { reserve = 50; };");
+	ck_assert_int_eq(c->limits.reserve, 50);
+	config_free(c);
 }
 END_TEST
 
@@ -1348,6 +1370,7 @@ static Suite *suite_config(void)
 	tcase_add_test(t, test_a_rule_that_never_decides_is_warned_of);
 	tcase_add_test(t, test_a_set_is_read_from_a_file);
 	tcase_add_test(t, test_a_bad_line_of_a_set_is_named);
+	tcase_add_test(t, test_words_of_reserve);
 	tcase_add_test(t, test_words_of_mss_clamp);
 	tcase_add_test(t, test_shared_ports_end_where_the_kernels_rules_do);
 	tcase_add_test(t, test_last_port_that_a_range_may_lead_to);

@@ -51,6 +51,7 @@ static const struct {
 	{CTL_DOCTOR, "doctor", false, CTL_MAY_READ},	 {CTL_MONITOR, "monitor", true, CTL_MAY_READ},
 	{CTL_WHO, "who", false, CTL_MAY_READ},		 {CTL_HOSTS, "hosts", true, CTL_MAY_READ},
 	{CTL_BLOCKS, "blocks", false, CTL_MAY_READ},	 {CTL_RULES, "rules", false, CTL_MAY_READ},
+	{CTL_EXPLAIN, "explain", false, CTL_MAY_READ},
 };
 
 enum { REQUESTS = sizeof(requests) / sizeof(requests[0]) };
@@ -102,6 +103,10 @@ static void put_request(struct ctl_writer *w, enum ctl_type type, const struct c
 	struct ctl_subscribe s = {.kinds = 1};
 	struct ctl_hosts hosts = {0};
 
+	if (type == CTL_EXPLAIN) {
+		ck_assert(ctl_put_explain(w, &(struct ctl_explain){0}));
+		return;
+	}
 	if (type == CTL_WHO) {
 		ck_assert(ctl_put_who(w, &who));
 		return;

@@ -64,7 +64,8 @@ static struct bench *bench_new(void)
 	b->lab->now_ms = loop_clock_ms(); /* the server goes by the loop's clock */
 	lab_start(b->lab);
 	b->loop = loop_create();
-	b->backend = (struct ctl_backend){say_nothing, say_nothing, reload_nothing, say_nothing, NULL};
+	b->backend = (struct ctl_backend){
+		.status = say_nothing, .stats = say_nothing, .reload = reload_nothing, .doctor = say_nothing};
 	b->server = make_server(b);
 	ck_assert_ptr_nonnull(b->server);
 	return b;

@@ -23,6 +23,7 @@ START_TEST(test_c2_16_land_packet_of_a_hairpinned_session)
 {
 	uint16_t a, b;
 
+	lab->policy.filtering = FILTERING_ENDPOINT_INDEPENDENT;
 	lab_start(lab);
 	a = lab_udp_out(lab, LAB_A, 5000, LAB_S1, 7);
 	b = lab_udp_out(lab, LAB_B, 5000, LAB_S1, 7);
@@ -88,6 +89,7 @@ START_TEST(test_4787_9_hairpin_to_a_port_that_became_the_hosts)
 	uint16_t a, b;
 
 	lab->addresses[0].shared = true;
+	lab->policy.filtering = FILTERING_ENDPOINT_INDEPENDENT;
 	lab_start(lab);
 	a = lab_udp_out(lab, LAB_A, 5000, LAB_S1, 7);
 	b = lab_udp_out(lab, LAB_B, 5000, LAB_S1, 7);
@@ -112,6 +114,7 @@ START_TEST(test_4787_14_fragments_to_a_port_that_became_the_hosts)
 	uint16_t a, b;
 
 	lab->addresses[0].shared = true;
+	lab->policy.filtering = FILTERING_ENDPOINT_INDEPENDENT;
 	lab_start(lab);
 	a = lab_udp_out(lab, LAB_A, 5000, LAB_S1, 7);
 	b = lab_udp_out(lab, LAB_B, 5000, LAB_S1, 7);

@@ -202,6 +202,7 @@ END_TEST
 
 START_TEST(test_5508_7_7857_12_hairpinned_error)
 {
+	lab->policy.filtering = FILTERING_ENDPOINT_INDEPENDENT;
 	lab_start(lab);
 	uint16_t eb = lab_udp_out(lab, LAB_B, 6000, LAB_S1, 7);
 	uint8_t seen[200];

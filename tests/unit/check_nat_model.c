@@ -82,7 +82,7 @@ static void keep(const uint8_t *packet, size_t len)
 	memcpy(trace_bytes[at], packet, trace_len[at]);
 }
 
-static struct traffic traffic = {.below = unit_below, .note = note, .keep = keep};
+static struct model_traffic traffic = {.below = unit_below, .note = note, .keep = keep};
 
 /* ---- everything else that happens ---- */
 
@@ -92,7 +92,7 @@ static void pass_time(void)
 				      30000, 62000, 119000, 121000, 300500, 7441000};
 	uint32_t n = ms[unit_below(chance(90) ? 7 : COUNT(ms))];
 
-	if (n < 2000 && chance(40)) { /* the daemon is late */
+	if (chance(n < 2000 ? 40 : 15)) { /* the daemon is late */
 		note("%u ms without a step", n);
 		lab->now_ms += n;
 		model_clock(model);
@@ -291,6 +291,7 @@ static void random_policy(void)
 	lab->broadcast[0] = (struct nat_prefix){.address = BUILD_IP(10, 8, 0, 255), .length = 32};
 	p->n_broadcast = 1;
 	p->limits.sessions = c->sessions - (chance(30) ? c->sessions / 3 : 0);
+	p->limits.reserve = chance(60) ? RESERVE_AUTO : (int)unit_below(RESERVE_MAX + 1);
 	p->limits.sessions_per_host = c->quotas && chance(50) ? 6 + unit_below(6) : 0;
 	p->limits.ports_per_host = c->quotas && chance(50) ? 2 + unit_below(4) : 0;
 	p->limits.new_sessions_per_host = c->quotas && chance(30) ? 1 + unit_below(4) : 0;
@@ -315,6 +316,7 @@ static void begin(const struct scenario *c)
 	lab->memory.max_fragments = 64;
 	lab->policy.limits.fragments = 64;
 	lab->bad_checksums_expected = true;
+	lab->purity_every = 50;
 	random_policy();
 	lab_start(lab);
 	model = calloc(1, sizeof(*model));

@@ -260,6 +260,7 @@ START_TEST(test_6888_11d_nothing_that_lives_is_evicted)
 	uint16_t e[10];
 
 	lab->policy.limits.sessions = 10;
+	lab->policy.limits.reserve = 0;
 	lab_start(lab);
 	for (uint16_t i = 0; i < 10; i++)
 		e[i] = lab_udp_out(lab, LAB_A, (uint16_t)(5000 + i), LAB_S1, 7);
@@ -277,6 +278,7 @@ END_TEST
 START_TEST(test_vpp_lru_cleanup_full_of_expired_makes_room)
 {
 	lab->policy.limits.sessions = 10;
+	lab->policy.limits.reserve = 0;
 	lab_start(lab);
 	for (uint16_t i = 0; i < 10; i++)
 		lab_udp_out(lab, LAB_A, (uint16_t)(5000 + i), LAB_S1, 7);

@@ -151,14 +151,30 @@ static void end_holds(struct model *m)
 			m->holds[i--] = m->holds[--m->n_holds];
 }
 
-void model_step(struct model *m)
+static void forget_dead(struct model *m)
 {
 	end_rests(m); /* before those that begin now */
-	model_clock(m);
 	for (uint32_t i = 0; i < m->n_sessions; i++)
 		if (m->sessions[i].dead)
 			forget(m, i--);
+	m->swept_s = now_s(m);
+}
+
+void model_step(struct model *m)
+{
+	model_clock(m);
+	forget_dead(m);
 	end_holds(m);
+}
+
+void model_early_sweep(struct model *m)
+{
+	uint32_t before = m->n_rests;
+
+	forget_dead(m);
+	/* one of these may have been opened again in the same packet's first pass, by its own port */
+	for (uint32_t i = 0; i < m->n_rests; i++)
+		m->rests[i].sure = m->rests[i].sure && (i < before || m->rests[i].since_s != now_s(m));
 }
 
 /* ---- reload and restart ---- */

@@ -14,7 +14,7 @@
 
 #include "natlab.h"
 
-enum { MODEL_SESSIONS = 4096, MODEL_MAPPINGS = 4096, MODEL_RESTS = 16384, MODEL_HOSTS = 16, MODEL_HOLDS = 1024 };
+enum { MODEL_SESSIONS = 4096, MODEL_MAPPINGS = 4096, MODEL_RESTS = 16384, MODEL_HOSTS = 32, MODEL_HOLDS = 1024 };
 
 /* What a TCP conversation looks like to somebody who sees both ends. */
 struct model_tcp {
@@ -89,6 +89,8 @@ struct model {
 	void (*fail)(const char *what); /* does not return */
 	struct model_session sessions[MODEL_SESSIONS];
 	uint32_t n_sessions, n_dead;
+	uint32_t
+		swept_s; /* the second in which the real table was swept last: what died since then it may refuse to see */
 	struct model_mapping mappings[MODEL_MAPPINGS];
 	struct model_rest rests[MODEL_RESTS];
 	uint32_t n_rests;
@@ -96,8 +98,9 @@ struct model {
 	uint32_t n_holds;
 	struct {
 		uint32_t address;
-		uint64_t tried_ms; /* last attempt to open a session */
-		uint64_t since_ms; /* start of the second that is being counted */
+		enum nat_dir opening; /* its rates of what it opens, and of what the outside opens to it, are two */
+		uint64_t tried_ms;    /* last attempt to open a session */
+		uint64_t since_ms;    /* start of the second that is being counted */
 		uint32_t opened;
 	} hosts[MODEL_HOSTS];
 	/* Fragments that the real one holds for the packet to be judged; what they follow. */
@@ -123,6 +126,8 @@ void model_follow(struct model *m, enum nat_to to, const struct lab_out *first, 
 void model_clock(struct model *m);
 /* lab_advance() has made one step. */
 void model_step(struct model *m);
+/* The real table was swept while it judged the packet, so that nothing that is over is counted. */
+void model_early_sweep(struct model *m);
 /* lab_reload() with l->policy, lab_restart(), nat_session_delete() have been called. */
 void model_reload(struct model *m, const struct nat_policy *old, const struct nat_reconfigure_report *r);
 void model_restart(struct model *m);

@@ -213,7 +213,7 @@ static struct decision decide(const struct walk *w, const struct session *r)
 /* Is it certain that the session may be opened? Sets the reasons for which it may not. */
 static bool may_open_out(struct walk *w, const struct decision *d, bool loose)
 {
-	bool ok = walk_limits_allow(w, w->src);
+	bool ok = walk_limits_allow(w, w->src, DIR_OUT);
 
 	if (d->made && is_spoken_for(w, d->ext, d->port)) {
 		w->may[DROP_TABLE] = true;
@@ -224,7 +224,7 @@ static bool may_open_out(struct walk *w, const struct decision *d, bool loose)
 
 		ok = ok && (d->made || (ports && can));
 	}
-	return walk_rate_allows(w, w->src) && ok;
+	return walk_rate_allows(w, w->src, DIR_OUT) && ok;
 }
 
 struct model_session *walk_open_out(struct walk *w)
@@ -237,7 +237,8 @@ struct model_session *walk_open_out(struct walk *w)
 	w->seen_passed = r != NULL;
 	ok = may_open_out(w, &d, loose);
 	if (r == NULL) {
-		must(w, !ok || loose || w->may[DROP_EXPIRED_EMBRYO], "no session although nothing forbids it");
+		must(w, !ok || w->m->loose_mapping || dead_may_count(w) || w->may[DROP_EXPIRED_EMBRYO],
+		     "no session although nothing forbids it");
 		return NULL;
 	}
 	must(w, ok || loose, "a session beyond a limit");
@@ -310,14 +311,14 @@ static struct model_session *open_towards(struct walk *w, uint32_t to, uint16_t 
 		must(w, r == NULL, "a session opened by what opens none");
 		return NULL;
 	}
-	ok = walk_limits_allow(w, to);
+	ok = walk_limits_allow(w, to, DIR_IN);
 	if (model_find_out(w->m, w->p->class_, to, to_port, w->src, remote_port(w, DIR_IN)) != NULL) {
 		w->may[DROP_TABLE] = true; /* they already speak by way of another external endpoint */
 		ok = false;
 	}
-	ok = walk_rate_allows(w, to) && ok;
+	ok = walk_rate_allows(w, to, DIR_IN) && ok;
 	must(w, ok || r == NULL || w->m->n_dead > 0, "a session from outside beyond a limit");
-	must(w, !ok || r != NULL || w->m->n_dead > 0 || w->may[DROP_EXPIRED_EMBRYO],
+	must(w, !ok || r != NULL || dead_may_count(w) || w->may[DROP_EXPIRED_EMBRYO],
 	     "no session from outside although nothing forbids it");
 	if (r == NULL)
 		return NULL;
@@ -329,7 +330,7 @@ static struct model_session *open_towards(struct walk *w, uint32_t to, uint16_t 
 /* RFC 4787 REQ-8, RFC 5382 REQ-3. */
 static bool filter_allows(const struct walk *w, int g)
 {
-	if (w->hairpin || w->policy->filtering == FILTERING_ENDPOINT_INDEPENDENT)
+	if (w->policy->filtering == FILTERING_ENDPOINT_INDEPENDENT)
 		return true;
 	for (uint32_t i = 0; w->policy->filtering == FILTERING_ADDRESS_DEPENDENT && i < w->m->n_sessions; i++) {
 		const struct model_session *s = &w->m->sessions[i];
@@ -361,7 +362,7 @@ struct model_session *walk_open_in(struct walk *w)
 		return refuse(w, DROP_UNSOLICITED);
 	if (!passed && (!mapping_lives(w, g) || is_held(w, g) == HELD_PERHAPS)) {
 		w->may[DROP_FILTERED] = w->may[DROP_TABLE] = w->may[DROP_SESSIONS_FULL] = true;
-		w->may[DROP_HOST_SESSIONS] = w->may[DROP_HOST_RATE] = true;
+		w->may[DROP_HOST_SESSIONS] = w->may[DROP_HOST_RATE] = w->may[DROP_HOST_SHARE] = true;
 		refuse(w, DROP_UNSOLICITED);
 		w->answer_due = false;
 		if (w->m->lab->n_out == 0) { /* not the host's either: let in, but for another reason not */

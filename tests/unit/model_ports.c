@@ -123,16 +123,105 @@ void walk_check_new_port(const struct walk *w, uint32_t ext, uint16_t port)
 
 enum can { CAN_NOT, CAN_PERHAPS, CAN };
 
-static enum can can_take(const struct walk *w, uint32_t ext)
+static uint32_t count_sessions(const struct walk *w, uint32_t in, int opening, bool dead_too)
 {
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < w->m->n_sessions; i++) {
+		const struct model_session *s = &w->m->sessions[i];
+
+		n += (in == 0 || s->in == in) && (opening < 0 || s->from_outside == (opening == DIR_IN)) &&
+		     (dead_too || !s->dead);
+	}
+	return n;
+}
+
+/* Mappings of an inside host (0: of all), of one class on an outside address (0: everywhere). */
+static uint32_t count_mappings(const struct walk *w, uint32_t in, uint32_t ext, bool dead_too)
+{
+	uint32_t n = 0;
+
+	for (int g = 0; g < MODEL_MAPPINGS; g++) {
+		const struct model_mapping *x = &w->m->mappings[g];
+		bool lives = false;
+
+		if (!x->used || (in != 0 && x->in != in) || (ext != 0 && (x->ext != ext || x->class_ != w->p->class_)))
+			continue;
+		for (uint32_t i = 0; i < w->m->n_sessions; i++)
+			lives = lives || (w->m->sessions[i].mapping == g && !w->m->sessions[i].dead);
+		n += dead_too || lives;
+	}
+	return n;
+}
+
+static uint32_t count_rests(const struct walk *w, uint32_t ext, bool sure)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < w->m->n_rests; i++) {
+		const struct model_rest *r = &w->m->rests[i];
+
+		n += r->class_ == w->p->class_ && r->ext == ext &&
+		     (!sure || (r->sure && now_s(w) - r->since_s <= w->policy->timeouts.port_reuse));
+	}
+	return n;
+}
+
+/* limits.reserve, where it does not depend on the number of hosts: an eighth of less than 2048 is what auto keeps. */
+static uint32_t reserve_of(const struct walk *w, uint32_t total)
+{
+	int percent = w->policy->limits.reserve;
+
+	return percent == RESERVE_AUTO ? total / 8 : total * (uint32_t)percent / 100;
+}
+
+/* One more of something of which a host holds `held`, and `left_least` to `left_most` are left. */
+static enum can share_allows(uint32_t reserve, uint32_t held, uint32_t left_least, uint32_t left_most)
+{
+	bool may_refuse = left_least <= reserve && held > 0 && held >= left_least;
+	bool must_refuse = left_most <= reserve && held > 0 && held >= left_most;
+
+	if (reserve == 0 || !may_refuse)
+		return CAN;
+	return must_refuse ? CAN_NOT : CAN_PERHAPS;
+}
+
+static enum can port_share(struct walk *w, uint32_t in, uint32_t ext)
+{
+	bool shared = model_is_shared(w->policy, ext);
+	const struct nat_range *r = shared ? w->policy->shared_ports : w->policy->pool_ports;
+	uint32_t n_ranges = shared ? w->policy->n_shared_ports : w->policy->n_pool_ports, total = 0;
+	uint32_t least = count_mappings(w, 0, ext, false), most = count_mappings(w, 0, ext, true);
+	uint32_t held = count_mappings(w, in, 0, dead_may_count(w));
+	enum can c;
+
+	for (uint32_t i = 0; i < n_ranges; i++)
+		total += r[i].last - r[i].first + 1u;
+	if (!may_recycle(w)) {
+		least += count_rests(w, ext, true);
+		most += count_rests(w, ext, false);
+	}
+	c = share_allows(reserve_of(w, total), held, most < total ? total - most : 0,
+			 least < total ? total - least : 0);
+	if (c != CAN)
+		w->may[DROP_HOST_SHARE] = true;
+	return c;
+}
+
+static enum can can_take(struct walk *w, uint32_t in, uint32_t ext)
+{
+	enum can share, port = CAN_NOT;
 	struct ports n;
 
 	if (w->p->class_ == CLASS_OTHER)
 		return model_find_in(w->m, CLASS_OTHER, ext, w->sport, w->dst, 0) == NULL ? CAN : CAN_NOT;
+	share = port_share(w, in, ext);
 	n = count_ports(w, ext);
 	if (n.free > 0 || (n.rests > 0 && may_recycle(w)))
-		return CAN;
-	return n.maybe > 0 ? CAN_PERHAPS : CAN_NOT;
+		port = CAN;
+	else if (n.maybe > 0)
+		port = CAN_PERHAPS;
+	return share < port ? share : port;
 }
 
 /* RFC 4787 REQ-2: the address that this host is tied to; 0: none, or it is not certain. */
@@ -158,7 +247,7 @@ uint32_t walk_paired_address(const struct walk *w, uint32_t in, bool *has_any)
 }
 
 /* Can a new mapping of `in` be made? */
-static enum can some_address(const struct walk *w, uint32_t in)
+static enum can some_address(struct walk *w, uint32_t in)
 {
 	const struct nat_policy *p = w->policy;
 	bool has_any;
@@ -166,10 +255,10 @@ static enum can some_address(const struct walk *w, uint32_t in)
 	enum can best = CAN_NOT, worst = CAN;
 
 	if (paired != 0)
-		return can_take(w, paired);
+		return can_take(w, in, paired);
 	for (uint32_t i = 0; i < p->n_addresses; i++)
 		for (uint32_t a = p->addresses[i].first; a <= p->addresses[i].last; a++) {
-			enum can c = can_take(w, a);
+			enum can c = can_take(w, in, a);
 
 			best = c > best ? c : best;
 			worst = c < worst ? c : worst;
@@ -190,41 +279,16 @@ bool walk_address_can(struct walk *w, uint32_t in)
 	return c == CAN || (c == CAN_PERHAPS && w->seen_passed);
 }
 
-static uint32_t count_sessions(const struct walk *w, uint32_t in, bool dead_too)
+/* RFC 6888 REQ-4 and 5. True when one more is within the limit. */
+static bool within(struct walk *w, uint32_t limit, uint32_t living, uint32_t all, enum nat_reason why)
 {
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < w->m->n_sessions; i++)
-		n += (in == 0 || w->m->sessions[i].in == in) && (dead_too || !w->m->sessions[i].dead);
-	return n;
-}
-
-static uint32_t count_mappings(const struct walk *w, uint32_t in, bool dead_too)
-{
-	uint32_t n = 0;
-
-	for (int g = 0; g < MODEL_MAPPINGS; g++) {
-		bool lives = false;
-
-		if (!w->m->mappings[g].used || w->m->mappings[g].in != in)
-			continue;
-		for (uint32_t i = 0; i < w->m->n_sessions; i++)
-			lives = lives || (w->m->sessions[i].mapping == g && !w->m->sessions[i].dead);
-		n += dead_too || lives;
-	}
-	return n;
-}
-
-/* RFC 6888 REQ-4 and 5. True when one more is certain to be within limits. */
-static bool within(struct walk *w, uint32_t limit, uint32_t sure, uint32_t perhaps, enum nat_reason why)
-{
-	if (limit == 0 || perhaps < limit)
+	if (limit == 0)
 		return true;
-	w->may[why] = true;
-	return sure < limit && w->seen_passed; /* between: whatever the real one did is right */
+	w->may[why] = w->may[why] || living >= limit || (all >= limit && dead_may_count(w));
+	return living < limit;
 }
 
-bool walk_rate_allows(struct walk *w, uint32_t in)
+bool walk_rate_allows(struct walk *w, uint32_t in, enum nat_dir opening)
 {
 	struct model *m = w->m;
 	uint64_t now = m->lab->now_ms;
@@ -233,10 +297,12 @@ bool walk_rate_allows(struct walk *w, uint32_t in)
 
 	if (w->policy->limits.new_sessions_per_host == 0)
 		return true;
-	while (h < MODEL_HOSTS - 1 && m->hosts[h].address != 0 && m->hosts[h].address != in)
+	while (h < MODEL_HOSTS - 1 && m->hosts[h].address != 0 &&
+	       (m->hosts[h].address != in || m->hosts[h].opening != opening))
 		h++;
 	certain = m->hosts[h].address == 0 || now >= m->hosts[h].tried_ms + 1000;
 	m->hosts[h].address = in;
+	m->hosts[h].opening = opening;
 	m->hosts[h].tried_ms = now;
 	if (now >= m->hosts[h].since_ms + 1000) {
 		m->hosts[h].since_ms = now;
@@ -250,22 +316,36 @@ bool walk_rate_allows(struct walk *w, uint32_t in)
 	return certain || w->seen_passed;
 }
 
-bool walk_limits_allow(struct walk *w, uint32_t in)
+/* The reserve of the table: for hosts that hold less than what is left; the last half of it not for the outside. */
+static bool table_share(struct walk *w, uint32_t in, enum nat_dir opening, bool dead_too)
+{
+	uint32_t total = w->policy->limits.sessions, used = count_sessions(w, 0, -1, dead_too);
+	uint32_t left = used < total ? total - used : 0, reserve = reserve_of(w, total);
+
+	if (share_allows(reserve, count_sessions(w, in, opening, dead_too), left, left) != CAN)
+		return false;
+	return reserve == 0 || opening == DIR_OUT || left > reserve / 2 ||
+	       count_sessions(w, 0, DIR_IN, dead_too) < left;
+}
+
+bool walk_limits_allow(struct walk *w, uint32_t in, enum nat_dir opening)
 {
 	const struct nat_limits *l = &w->policy->limits;
-	bool ok = within(w, l->sessions, count_sessions(w, 0, false), count_sessions(w, 0, true), DROP_SESSIONS_FULL);
+	bool share = table_share(w, in, opening, false);
+	bool ok = within(w, l->sessions, count_sessions(w, 0, -1, false), count_sessions(w, 0, -1, true),
+			 DROP_SESSIONS_FULL);
 
-	if (!within(w, l->sessions_per_host, count_sessions(w, in, false), count_sessions(w, in, true),
-		    DROP_HOST_SESSIONS))
+	if (!within(w, l->sessions_per_host, count_sessions(w, in, (int)opening, false),
+		    count_sessions(w, in, (int)opening, true), DROP_HOST_SESSIONS))
 		ok = false;
-	if (l->sessions >= 1024) /* the shares are not worked out here */
-		w->may[DROP_EXPIRED_EMBRYO] = w->may[DROP_HOST_SHARE] = true;
-	return ok;
+	if (!share || (dead_may_count(w) && !table_share(w, in, opening, true)))
+		w->may[DROP_HOST_SHARE] = true;
+	return ok && share;
 }
 
 bool walk_host_ports_allow(struct walk *w, uint32_t in)
 {
 	uint32_t limit = w->p->class_ == CLASS_OTHER ? 0 : w->policy->limits.ports_per_host;
 
-	return within(w, limit, count_mappings(w, in, false), count_mappings(w, in, true), DROP_HOST_PORTS);
+	return within(w, limit, count_mappings(w, in, 0, false), count_mappings(w, in, 0, true), DROP_HOST_PORTS);
 }

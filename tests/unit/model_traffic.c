@@ -9,7 +9,7 @@
 #define COUNT(a)  (sizeof(a) / sizeof((a)[0]))
 #define ANY(t, a) ((a)[t->below(COUNT(a))])
 
-static bool chance(const struct traffic *t, uint32_t percent)
+static bool chance(const struct model_traffic *t, uint32_t percent)
 {
 	return t->below(100) < percent;
 }
@@ -33,7 +33,7 @@ static const uint32_t odd_addresses[] = {0,
 					 LAB_S1,
 					 LAB_S2};
 
-static uint32_t any_external(const struct traffic *t)
+static uint32_t any_external(const struct model_traffic *t)
 {
 	const struct nat_address_range *r;
 
@@ -44,7 +44,7 @@ static uint32_t any_external(const struct traffic *t)
 }
 
 /* Mostly one that is mapped or forwarded. */
-static uint16_t any_external_port(const struct traffic *t)
+static uint16_t any_external_port(const struct model_traffic *t)
 {
 	const struct nat_range *r = &t->lab->pool_ports[0];
 
@@ -55,7 +55,7 @@ static uint16_t any_external_port(const struct traffic *t)
 	return (uint16_t)(r->first + t->below((uint32_t)(r->last - r->first + 3)));
 }
 
-static uint8_t any_class(const struct traffic *t)
+static uint8_t any_class(const struct model_traffic *t)
 {
 	static const uint8_t classes[] = {CLASS_UDP, CLASS_UDP,	 CLASS_TCP,  CLASS_TCP,
 					  CLASS_TCP, CLASS_ICMP, CLASS_OTHER};
@@ -72,7 +72,7 @@ static uint8_t proto_of(uint8_t class_)
 	return protos[class_];
 }
 
-static struct build to_build(const struct traffic *t, const struct model_packet *p)
+static struct build to_build(const struct model_traffic *t, const struct model_packet *p)
 {
 	struct build b = {.src = p->src,
 			  .dst = p->dst,
@@ -92,7 +92,7 @@ static struct build to_build(const struct traffic *t, const struct model_packet 
 
 static const char *const kinds[] = {"tcp", "udp", "query", "reply", "error", "rest", "other", "fragment"};
 
-static void send(const struct traffic *t, const struct model_packet *p, size_t len)
+static void send(const struct model_traffic *t, const struct model_packet *p, size_t len)
 {
 	t->note("%llu.%03llu %s %08x:%u > %08x:%u flags %02x seq %u data %u truth %d",
 		(unsigned long long)t->lab->now_ms / 1000, (unsigned long long)t->lab->now_ms % 1000, kinds[p->kind],
@@ -106,7 +106,7 @@ static void send(const struct traffic *t, const struct model_packet *p, size_t l
 	model_judge(t->model, p);
 }
 
-static void send_packet(const struct traffic *t, const struct model_packet *p, uint32_t ack)
+static void send_packet(const struct model_traffic *t, const struct model_packet *p, uint32_t ack)
 {
 	struct build b = to_build(t, p);
 	size_t len;
@@ -124,7 +124,7 @@ static void send_packet(const struct traffic *t, const struct model_packet *p, u
 
 /* ---- kinds of packets ---- */
 
-static void finish(const struct traffic *t, struct model_packet *p)
+static void finish(const struct model_traffic *t, struct model_packet *p)
 {
 	static const uint8_t flags[] = {TCP_SYN,	   TCP_SYN, TCP_SYN,	       TCP_ACK,
 					TCP_SYN | TCP_ACK, TCP_RST, TCP_FIN | TCP_ACK, TCP_RST | TCP_ACK};
@@ -146,7 +146,7 @@ static void finish(const struct traffic *t, struct model_packet *p)
 }
 
 /* TCP to a session that may be there already is nothing that its endpoint would send. */
-static void doubt(const struct traffic *t, struct model_packet *p)
+static void doubt(const struct model_traffic *t, struct model_packet *p)
 {
 	if (model_is_inside(&t->lab->policy, p->src) && model_is_external(&t->lab->policy, p->dst))
 		p->truth = TRUTH_UNKNOWN; /* it meets two */
@@ -155,7 +155,7 @@ static void doubt(const struct traffic *t, struct model_packet *p)
 		p->truth = TRUTH_UNKNOWN;
 }
 
-void traffic_new_out(const struct traffic *t)
+void traffic_new_out(const struct model_traffic *t)
 {
 	struct model_packet p = {
 		.src = ANY(t, hosts), .sport = ANY(t, in_ports), .dport = ANY(t, rem_ports), .class_ = any_class(t)};
@@ -170,7 +170,7 @@ void traffic_new_out(const struct traffic *t)
 	send_packet(t, &p, t->below(UINT32_MAX));
 }
 
-void traffic_new_in(const struct traffic *t)
+void traffic_new_in(const struct model_traffic *t)
 {
 	struct model_packet p = {.src = ANY(t, remotes), .sport = ANY(t, rem_ports), .class_ = any_class(t)};
 
@@ -183,7 +183,7 @@ void traffic_new_in(const struct traffic *t)
 	send_packet(t, &p, t->below(UINT32_MAX));
 }
 
-void traffic_odd(const struct traffic *t)
+void traffic_odd(const struct model_traffic *t)
 {
 	struct model_packet p = {.src = ANY(t, odd_addresses), .dst = ANY(t, odd_addresses), .class_ = any_class(t)};
 
@@ -216,12 +216,13 @@ static void towards(const struct model_session *s, enum nat_dir dir, struct mode
 		p->sport = p->dport = 47;
 }
 
-static uint32_t far_from(const struct traffic *t, uint32_t seq)
+static uint32_t far_from(const struct model_traffic *t, uint32_t seq)
 {
 	return seq + 0x40000000 + (uint32_t)t->below(0x40000000);
 }
 
-static uint32_t forge(const struct traffic *t, const struct model_session *s, enum nat_dir dir, struct model_packet *p)
+static uint32_t forge(const struct model_traffic *t, const struct model_session *s, enum nat_dir dir,
+		      struct model_packet *p)
 {
 	static const uint8_t flags[] = {TCP_RST, TCP_RST | TCP_ACK, TCP_FIN | TCP_ACK, TCP_ACK, TCP_SYN};
 
@@ -235,7 +236,7 @@ static uint32_t forge(const struct traffic *t, const struct model_session *s, en
 }
 
 /* The next segment of a conversation in which everybody acknowledges all he has seen. Its acknowledgement. */
-static uint32_t converse(const struct traffic *t, const struct model_session *s, enum nat_dir *dir,
+static uint32_t converse(const struct model_traffic *t, const struct model_session *s, enum nat_dir *dir,
 			 struct model_packet *p)
 {
 	const struct model_tcp *c = &s->tcp;
@@ -270,7 +271,7 @@ static uint32_t converse(const struct traffic *t, const struct model_session *s,
 	return c->next[peer];
 }
 
-static void send_known_tcp(const struct traffic *t, const struct model_session *s, enum nat_dir dir)
+static void send_known_tcp(const struct model_traffic *t, const struct model_session *s, enum nat_dir dir)
 {
 	static const uint8_t flags[] = {TCP_SYN, TCP_ACK,	    TCP_SYN | TCP_ACK,
 					TCP_RST, TCP_FIN | TCP_ACK, TCP_RST | TCP_ACK};
@@ -299,7 +300,7 @@ static void send_known_tcp(const struct traffic *t, const struct model_session *
 	send_packet(t, &p, ack);
 }
 
-void traffic_known(const struct traffic *t)
+void traffic_known(const struct model_traffic *t)
 {
 	const struct model_session *s;
 	enum nat_dir dir = chance(t, 50) ? DIR_OUT : DIR_IN;
@@ -330,7 +331,8 @@ void traffic_known(const struct traffic *t)
 /* ---- ICMP errors ---- */
 
 /* The packet of session `s` that an error of direction `dir` is about, as the error's sender saw it: translated. */
-static void quote_of(const struct traffic *t, const struct model_session *s, enum nat_dir dir, struct model_packet *q)
+static void quote_of(const struct model_traffic *t, const struct model_session *s, enum nat_dir dir,
+		     struct model_packet *q)
 {
 	static const uint8_t kind[CLASS_COUNT] = {PKT_TCP, PKT_UDP, PKT_ICMP_QUERY, PKT_OTHER};
 
@@ -356,7 +358,7 @@ static void quote_of(const struct traffic *t, const struct model_session *s, enu
 }
 
 /* Builds the error about `q` into the lab. RFC 792: sometimes it quotes the header and 8 bytes alone. */
-static void build_error(const struct traffic *t, const struct model_packet *p, const struct model_packet *q)
+static void build_error(const struct model_traffic *t, const struct model_packet *p, const struct model_packet *q)
 {
 	static const uint8_t types[][2] = {{3, 0}, {3, 1}, {3, 3}, {3, 4}, {11, 0}, {12, 0}};
 	const uint8_t *type = types[t->below(COUNT(types))];
@@ -373,7 +375,7 @@ static void build_error(const struct traffic *t, const struct model_packet *p, c
 	t->lab->in_len = build_icmp_error(t->lab->in, &b, quoted, len);
 }
 
-void traffic_error(const struct traffic *t)
+void traffic_error(const struct model_traffic *t)
 {
 	enum nat_dir dir = chance(t, 50) ? DIR_OUT : DIR_IN;
 	const struct model_session *s;
@@ -404,7 +406,7 @@ void traffic_error(const struct traffic *t)
 
 enum { PIECES = 3, PIECE = 24 };
 
-static void send_later(const struct traffic *t, const uint8_t *piece, enum nat_to to, const struct lab_out *first)
+static void send_later(const struct model_traffic *t, const uint8_t *piece, enum nat_to to, const struct lab_out *first)
 {
 	t->lab->in_len = (size_t)piece[2] * 256 + piece[3];
 	memcpy(t->lab->in, piece, t->lab->in_len);
@@ -419,7 +421,7 @@ static void send_later(const struct traffic *t, const uint8_t *piece, enum nat_t
 }
 
 /* Gives the fragments that come before the first one: they are held. How many. */
-static uint32_t send_early(const struct traffic *t, uint8_t pieces[PIECES][128], const int *order)
+static uint32_t send_early(const struct model_traffic *t, uint8_t pieces[PIECES][128], const int *order)
 {
 	uint32_t n = 0;
 
@@ -437,7 +439,7 @@ static uint32_t send_early(const struct traffic *t, uint8_t pieces[PIECES][128],
 }
 
 /* One datagram in three fragments, in any order (RFC 4787 REQ-14). */
-void traffic_fragments(const struct traffic *t)
+void traffic_fragments(const struct model_traffic *t)
 {
 	static const int orders[][PIECES] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {2, 0, 1}, {1, 2, 0}, {2, 1, 0}};
 	static uint16_t id;

@@ -8,7 +8,7 @@
 
 #include "model.h"
 
-struct traffic {
+struct model_traffic {
 	struct lab *lab;
 	struct model *model;
 	uint32_t (*below)(uint32_t n); /* a random number */
@@ -18,11 +18,11 @@ struct traffic {
 	void (*keep)(const uint8_t *packet, size_t len); /* ... and the packet that the last note was about */
 };
 
-void traffic_known(const struct traffic *t);	 /* of a session that there is */
-void traffic_new_out(const struct traffic *t);	 /* from inside, hairpinned ones too */
-void traffic_new_in(const struct traffic *t);	 /* from outside */
-void traffic_odd(const struct traffic *t);	 /* addresses that nobody may have */
-void traffic_error(const struct traffic *t);	 /* an ICMP error about a session */
-void traffic_fragments(const struct traffic *t); /* a datagram in three, in any order */
+void traffic_known(const struct model_traffic *t);     /* of a session that there is */
+void traffic_new_out(const struct model_traffic *t);   /* from inside, hairpinned ones too */
+void traffic_new_in(const struct model_traffic *t);    /* from outside */
+void traffic_odd(const struct model_traffic *t);       /* addresses that nobody may have */
+void traffic_error(const struct model_traffic *t);     /* an ICMP error about a session */
+void traffic_fragments(const struct model_traffic *t); /* a datagram in three, in any order */
 
 #endif

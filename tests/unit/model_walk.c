@@ -183,6 +183,8 @@ enum nat_to model_judge(struct model *m, const struct model_packet *p)
 	bool external = model_is_external(w.policy, p->dst), ok;
 	enum nat_to to;
 
+	if (lab_delta(m->lab, COUNT_EARLY_SWEEP) > 0)
+		model_early_sweep(m);
 	w.from_inside = !external || model_is_inside(w.policy, p->src);
 	w.hairpin = external && model_is_inside(w.policy, p->src);
 	to = external ? NAT_TO_INSIDE : NAT_TO_OUTSIDE;

@@ -50,9 +50,15 @@ void walk_end_rest(struct model *m, uint8_t class_, uint32_t ext, uint16_t port)
 uint32_t walk_paired_address(const struct walk *w, uint32_t in, bool *has_any);
 /* Each: is one more certain to be allowed? Sets the reasons for which it may not be. */
 bool walk_address_can(struct walk *w, uint32_t in);
-bool walk_rate_allows(struct walk *w, uint32_t in);
-bool walk_limits_allow(struct walk *w, uint32_t in);
+bool walk_rate_allows(struct walk *w, uint32_t in, enum nat_dir opening);
+bool walk_limits_allow(struct walk *w, uint32_t in, enum nat_dir opening);
 bool walk_host_ports_allow(struct walk *w, uint32_t in);
+
+/* What has died may still count: the real one has been swept in this second, and sweeps no more. */
+static inline bool dead_may_count(const struct walk *w)
+{
+	return w->m->n_dead > 0 && w->m->swept_s == now_s(w);
+}
 
 /* ---- model_open.c: sessions that do not exist yet; NULL: dropped, or w->to_host ---- */
 

@@ -2,6 +2,8 @@
 /* See natlab.h. */
 #include "natlab.h"
 
+#include "foretell.h"
+
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,7 +77,7 @@ static void default_policy(struct lab *l)
 			     .unsolicited_syn = 6,
 			     .fragment = 5,
 			     .port_reuse = 120},
-		.limits = {.sessions = LAB_SESSIONS, .fragments = LAB_FRAGMENTS},
+		.limits = {.sessions = LAB_SESSIONS, .fragments = LAB_FRAGMENTS, .reserve = RESERVE_AUTO},
 	};
 }
 
@@ -216,12 +218,16 @@ void lab_send(struct lab *l, const uint8_t *p, size_t len)
 				.gso_size = l->gso_size,
 				.csum_partial = l->csum_partial};
 
+	struct foretold foretold;
+
 	EXPECT(len <= sizeof(l->wire), "too long");
 	memmove(l->wire, p, len);
 	begin(l);
+	foretell(l, p, len, &foretold);
 	nat_batch(l->nat, l->now_ms, &np, 1, on_emit, l);
 	if (np.to == NAT_NOWHERE && l->source != NAT_FROM_ICMP && !is_first_fragment(p, len))
 		EXPECT(drops(l) == 1, "a packet dropped, %llu counted", (unsigned long long)drops(l));
+	foretold_check(l, &foretold, &np);
 	check_all(l);
 }
 

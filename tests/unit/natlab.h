@@ -66,6 +66,7 @@ struct lab {
 	uint16_t gso_size;	     /* of the next sends */
 	bool csum_partial;
 	bool bad_checksums_expected; /* the test sends wrong transport checksums */
+	uint32_t purity_every;	     /* one explanation in so many is checked to change nothing; 0: none */
 	bool skip_check;	     /* no nat_check() at each send: for long runs */
 };
 

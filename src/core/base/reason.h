@@ -67,7 +67,7 @@
 	X(DROP_HOST_SESSIONS,     "drop_host_sessions",     "limits.sessions_per_host reached by this inside host") \
 	X(DROP_HOST_PORTS,        "drop_host_ports",        "limits.ports_per_host reached by this inside host")  \
 	X(DROP_HOST_BLOCKS,       "drop_host_blocks",       "this inside host has used up its blocks of ports: see blocks.per_host, blocks.overflow") \
-	X(DROP_HOST_SHARE,        "drop_host_share",        "this inside host holds more than what is left: the last eighth is for the others") \
+	X(DROP_HOST_SHARE,        "drop_host_share",        "this inside host holds more than what is left: limits.reserve is for the others") \
 	X(DROP_HOST_RATE,         "drop_host_rate",         "limits.new_sessions_per_host reached by this inside host") \
 	X(DROP_TABLE,             "drop_table",             "the table has no room for the entry, or could not tell it from another one") \
 	/* policy */                                                                                              \
@@ -96,6 +96,7 @@
 	X(COUNT_BLOCK_NEW,        "blocks_given",           "blocks of ports given to inside hosts")              \
 	X(COUNT_BLOCK_FREED,      "blocks_freed",           "blocks of ports that came back")                     \
 	X(COUNT_PORT_RECYCLED,    "ports_recycled",         "ports taken out of their rest early because none was left") \
+	X(COUNT_EARLY_SWEEP,      "early_sweeps",           "looks for expired entries before something was refused for want of room") \
 	X(COUNT_ICMP_SENT,        "icmp_sent",              "ICMP errors that natd sent itself")                  \
 	X(COUNT_RESET_SENT,       "resets_sent",            "TCP resets that natd sent itself")                   \
 	X(COUNT_RESET_LEFT_OUT,   "resets_left_out",        "TCP resets about a lost outside address, not sent for want of memory") \

@@ -27,6 +27,16 @@ static uint16_t min_inside_mtu(const struct nat_policy *p)
 	return least;
 }
 
+/* At most so many ports of one address are forwarded. */
+static uint32_t forwarded_ports(const struct nat_policy *p)
+{
+	uint32_t sum = 0;
+
+	for (uint32_t i = 0; i < p->n_forwards && sum < UINT16_MAX; i++)
+		sum += p->forwards[i].ports.last - p->forwards[i].ports.first + 1u;
+	return sum;
+}
+
 /* The usual case, one range of addresses and one inside prefix, is answered by a compare. */
 static void cache_edges(struct nat *n)
 {
@@ -61,6 +71,7 @@ bool nat_use_rules(struct nat *n, struct rules *r)
 	n->policy = rules_policy(r);
 	n->is_allotted = false;
 	n->min_inside_mtu = min_inside_mtu(n->policy);
+	n->forwarded_ports = forwarded_ports(n->policy);
 	cache_edges(n);
 	fragment_set_limit(n->fragments, n->policy->limits.fragments, n->policy->timeouts.fragment);
 	for (uint32_t i = 0; i < count; i++)
@@ -296,7 +307,7 @@ static inline void make_key(const struct nat *n, struct work *w, int32_t ordinal
 /* ---- one packet ---- */
 
 /* True when it has a key to be looked up. */
-static bool prepare(struct nat *n, struct work *w, struct nat_packet *p)
+static inline bool prepare(struct nat *n, struct work *w, struct nat_packet *p)
 {
 	int32_t ordinal;
 
@@ -306,6 +317,8 @@ static bool prepare(struct nat *n, struct work *w, struct nat_packet *p)
 	w->dir = DIR_OUT;
 	w->has_key = false;
 	w->random = 0;
+	w->reply.type = 0;
+	w->pending = NULL;
 	w->hairpin = false;
 	w->to_host = false;
 	w->from_inside = true;
@@ -318,6 +331,11 @@ static bool prepare(struct nat *n, struct work *w, struct nat_packet *p)
 	if (w->has_key)
 		make_key(n, w, ordinal);
 	return w->has_key;
+}
+
+bool nat_prepare(struct nat *n, struct work *w, struct nat_packet *p)
+{
+	return prepare(n, w, p);
 }
 
 /* The host reads its ICMP itself: natd sees copies, and what is not for its sessions is none of its business. */
@@ -402,25 +420,24 @@ void nat_send(struct nat *n, struct work *w, enum nat_to to)
 /* ---- passes and verdicts ---- */
 
 /* The second pass of a hairpinned packet, whose key is not known before the first is over. */
-static void turn_round(const struct nat *n, struct work *w)
+void nat_turn_round(const struct nat *n, struct work *w)
 {
-	struct table_probe *p = &w->probe;
-
 	w->dir = DIR_IN;
 	make_key(n, w, external_ordinal(n, w->v.dst));
-	table_probe(n->table, &p, 1);
 }
 
 /* RFC 4787 REQ-9. */
 static __attribute__((noinline)) enum nat_reason hairpin_passes(struct nat *n, struct work *w)
 {
+	struct table_probe *p = &w->probe;
 	enum nat_reason why;
 
 	w->origin = (struct origin){w->v.src, w->v.dst, w->v.sport, w->v.dport, w->v.id};
 	why = nat_pass(n, w);
 	if (why != NAT_PASS || w->to_host)
 		return why;
-	turn_round(n, w);
+	nat_turn_round(n, w);
+	table_probe(n->table, &p, 1);
 	why = nat_pass(n, w);
 	if (w->to_host) { /* a port of natd's when the session began, the host's own now */
 		nat_restore(w);
@@ -434,6 +451,7 @@ static inline enum nat_reason all_passes(struct nat *n, struct work *w)
 	return w->hairpin ? hairpin_passes(n, w) : nat_pass(n, w);
 }
 
+/* The one place from which an ICMP error about a packet that is translated leaves. */
 static inline void conclude(struct nat *n, struct work *w, enum nat_reason why)
 {
 	if (why == NAT_PASS) {
@@ -441,7 +459,12 @@ static inline void conclude(struct nat *n, struct work *w, enum nat_reason why)
 		return;
 	}
 	nat_drop(n, w, why);
-	nat_answer_refused(n, w, why);
+	if (w->reply.type != 0 && w->reply.is_reset)
+		nat_answer_reset(n, w);
+	else if (w->reply.type != 0)
+		nat_answer(n, w, w->reply.type, w->reply.code, w->reply.mtu);
+	else
+		nat_answer_refused(n, w, why);
 }
 
 static void translate_first_fragment(struct nat *n, struct work *w)
@@ -511,6 +534,7 @@ void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t co
 	table_set_clock(n->table, n->now_s);
 	n->emit = emit;
 	n->emit_ctx = ctx;
+	table_tell_time(n->table, n->now_s);
 	for (uint32_t i = 0; i < count; i++) {
 		n->probes[keys] = &n->work[i].probe;
 		keys += prepare(n, &n->work[i], &p[i]);
@@ -538,6 +562,8 @@ struct nat_stepped nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat
 	nat_hold_step(n);
 	resets_left = nat_reset_step(n);
 	swept = table_sweep(n->table, n->now_s, budget);
+	n->sweeping.visited = (n->sweeping.second == n->now_s ? n->sweeping.visited : 0) + swept.visited;
+	n->sweeping.second = n->now_s;
 	n->counters[COUNT_PROBE_LONG] = table_long_probes(n->table);
 	return (struct nat_stepped){swept.visited, resets_left || (swept.closed > 0 && swept.visited < round)};
 }

@@ -7,7 +7,7 @@
  *   nat_batch     parse all (direction, key), look all keys up side by side, then one by one:
  *   process       later fragment, ICMP error, or
  *   translate     one pass outbound or inbound; a hairpinned packet takes both, in that order
- *     nat_pass      find the session (open.c makes it when policy lets it), track, rewrite
+ *     nat_pass      find the session, else decide (decide.c) and open (open.c); track, rewrite
  *   nat_send      count, cut for the MTU, hand to the caller
  *
  * Direction is data. A pass outbound replaces the source by the external endpoint, a pass inbound
@@ -79,6 +79,22 @@ struct origin {
 	uint16_t id;
 };
 
+/* The ICMP error that a dropped packet's sender gets. type 0: what nat_answer_refused() says. */
+struct reply {
+	uint8_t type, code;
+	bool is_reset; /* a TCP reset instead */
+	uint16_t mtu;
+};
+
+/* Where ports are looked for. */
+struct port_set {
+	const struct nat *n;
+	enum nat_class class_;
+	uint32_t address;
+};
+
+struct decision;
+
 struct work {
 	struct nat_packet *p;
 	struct session *session; /* of the last pass */
@@ -90,10 +106,12 @@ struct work {
 	bool to_host;		 /* the verdict is NAT_TO_HOST, untouched */
 	bool from_inside;	 /* where an answer about it must go */
 	struct pkt_view v;
-	struct table_probe probe; /* with the key of the next pass */
-	struct origin origin;	  /* of a hairpinned one */
-	uint64_t random;	  /* drawn ahead for the choice of address and port; 0: not yet */
-	/* with it, where ports are deterministic: what the arithmetic says */
+	struct table_probe probe;	    /* with the key of the next pass */
+	struct origin origin;		    /* of a hairpinned one */
+	struct reply reply;		    /* if it is dropped */
+	const struct session_spec *pending; /* explain.c: the session that its pass outbound would open; else NULL */
+	uint64_t random;		    /* drawn ahead for the choice of address and port; 0: not yet */
+	/* outbound, where ports are deterministic: what the arithmetic says, see nat_find_share() */
 	int32_t share_ordinal; /* of the outside address; -1: nothing */
 	uint32_t share;	       /* block */
 };
@@ -126,7 +144,11 @@ struct nat {
 	bool one_inside;
 	uint32_t external_first, external_span;
 	uint32_t inside_first, inside_mask;
-	uint16_t min_inside_mtu; /* of the known ones; 0: none known */
+	uint16_t min_inside_mtu;  /* of the known ones; 0: none known */
+	uint32_t forwarded_ports; /* at most so many on one address */
+	struct {
+		uint32_t second, visited; /* records that a sweep has seen in that second */
+	} sweeping;
 	struct holds holds;
 	struct resets resets;
 	struct work work[NAT_BATCH_MAX];
@@ -146,8 +168,15 @@ void nat_send(struct nat *n, struct work *w, enum nat_to to);
 enum nat_reason nat_check_addresses(const struct nat *n, const struct work *w);
 int32_t nat_external_slot(const struct nat *n, uint32_t address);
 
+bool nat_prepare(struct nat *n, struct work *w, struct nat_packet *p); /* false: it has no key to be looked up */
+void nat_turn_round(const struct nat *n, struct work *w); /* to the key of a hairpinned packet's pass inbound */
+
 /* pass.c: one direction */
 enum nat_reason nat_pass(struct nat *n, struct work *w);
+/* Is it right before any session is known, and does it fit the way in? Sets w->mtu, and w->reply with a refusal. */
+enum nat_reason nat_check_before(struct nat *n, struct work *w);
+enum nat_reason nat_check_inbound_size(struct nat *n, struct work *w, uint32_t to);
+enum nat_reason nat_check_icmp_kind(const struct work *w, bool by_opener);
 static inline enum nat_to nat_destination(const struct nat *n, const struct work *w)
 {
 	(void)n;
@@ -158,11 +187,33 @@ static inline enum nat_to nat_destination(const struct nat *n, const struct work
 /* The first of `count` IP ids in a row for datagrams with these addresses and protocol. */
 uint16_t nat_new_id(struct nat *n, const struct pkt_view *v, uint32_t count);
 
+/* decide.c: see decide.h */
+enum nat_reason nat_check_opener(const struct nat *n, const struct work *w);
+void nat_find_share(const struct nat *n, struct work *w);
+int32_t nat_paired_address(const struct nat *n, const struct work *w,
+			   const struct host *h); /* ordinal; -1: none. h may be NULL */
+uint32_t nat_first_address(const struct nat *n, uint32_t host,
+			   uint64_t random); /* ordinal, where a host that has none begins */
+/* But for what decides whether a port is usable. */
+struct port_request nat_port_request(const struct nat *n, const struct work *w, const struct host *h, uint16_t ext);
+bool nat_port_is_natds(const struct nat *n, enum nat_class c, uint32_t address, uint16_t port);
+
 /* open.c: sessions that do not exist yet; NULL and *why, or w->to_host set and NAT_PASS */
 struct session *nat_open(struct nat *n, struct work *w, enum nat_reason *why);
 /* A hint, of one that will probably open a session outbound: asks for the memory that this will take. */
 void nat_open_prefetch(struct nat *n, struct work *w);
-bool nat_port_is_natds(const struct nat *n, enum nat_class c, uint32_t address, uint16_t port);
+/* Asks the port guard, if the decision depends on it. */
+bool nat_host_listens(const struct nat *n, const struct work *w, const struct decision *d);
+
+/* budget.c: how much the inside host `address` may have. `h`: its record, NULL: it has none. `opening`: DIR_IN: by the outside. */
+enum nat_reason nat_check_sessions(const struct nat *n, uint32_t address, const struct host *h, enum nat_dir opening,
+				   const struct session_spec *pending);
+enum nat_reason nat_check_ports(const struct nat *n, const struct host *h, const struct port_request *rq,
+				uint32_t *left);
+void nat_rate_take(const struct nat *n, struct host *h, enum nat_dir opening); /* a session was opened */
+uint32_t nat_reserve(const struct nat *n, uint32_t total, uint32_t hosts);
+bool nat_is_about_room(enum nat_reason why); /* a sweep may help */
+bool nat_make_room(struct nat *n);	     /* removes some of what has expired; false: all of it is gone */
 
 /* icmp_error.c */
 void nat_icmp_error(struct nat *n, struct work *w);

@@ -71,19 +71,19 @@ static uint16_t inbound_mtu(const struct nat *n, const struct session *s)
 }
 
 /* Drops it with an ICMP error to its sender, but to nobody whose address is none of a sender's. */
-static enum nat_reason refuse(struct nat *n, struct work *w, const struct icmp_error *e, enum nat_reason why)
+static enum nat_reason refuse(const struct nat *n, struct work *w, const struct icmp_error *e, enum nat_reason why)
 {
 	enum nat_reason wrong = nat_check_addresses(n, w);
 
 	if (wrong != NAT_PASS)
 		return wrong;
-	nat_answer(n, w, e->type, e->code, e->mtu);
+	w->reply = (struct reply){.type = e->type, .code = e->code, .mtu = e->mtu};
 	return why;
 }
 
 /* RFC 4787 REQ-13, RFC 1191: too large with DF is answered, without it is cut when sent. The host's copy of an ICMP packet
  * was put together again by its stack, whatever its DF says. */
-static __attribute__((noinline)) enum nat_reason check_large(struct nat *n, struct work *w, uint16_t mtu)
+static __attribute__((noinline)) enum nat_reason check_large(const struct nat *n, struct work *w, uint16_t mtu)
 {
 	if (segment_len(w) <= mtu)
 		return NAT_PASS;
@@ -93,13 +93,13 @@ static __attribute__((noinline)) enum nat_reason check_large(struct nat *n, stru
 		      DROP_TOO_BIG);
 }
 
-static inline enum nat_reason check_size(struct nat *n, struct work *w, uint16_t mtu)
+static inline enum nat_reason check_size(const struct nat *n, struct work *w, uint16_t mtu)
 {
 	w->mtu = mtu;
 	return mtu == 0 || w->v.len <= mtu ? NAT_PASS : check_large(n, w, mtu);
 }
 
-static __attribute__((noinline)) enum nat_reason check_ttl(struct nat *n, struct work *w)
+static __attribute__((noinline)) enum nat_reason check_ttl(const struct nat *n, struct work *w)
 {
 	if (w->v.ttl <= 1)
 		return refuse(n, w, &(struct icmp_error){.type = ICMP_TIME_EXCEEDED}, DROP_TTL);
@@ -144,11 +144,16 @@ static enum nat_reason track_tcp(struct nat *n, struct session *s, struct work *
 }
 
 /* A reply goes only where a query came from, and the other way round (RFC 5508 REQ-1). */
-static enum nat_reason check_icmp_kind(const struct work *w, bool by_opener)
+static inline enum nat_reason check_icmp_kind(const struct work *w, bool by_opener)
 {
 	if ((w->v.kind == PKT_ICMP_QUERY) == by_opener)
 		return NAT_PASS;
 	return w->v.kind == PKT_ICMP_QUERY ? DROP_UNSOLICITED : DROP_ICMP_NO_SESSION;
+}
+
+enum nat_reason nat_check_icmp_kind(const struct work *w, bool by_opener)
+{
+	return check_icmp_kind(w, by_opener);
 }
 
 /* The first answer makes the session ESTABLISHED. */
@@ -257,7 +262,7 @@ static void rewrite_pass(struct nat *n, struct work *w, const struct session *s)
 }
 
 /* What needs no session to be judged. */
-static enum nat_reason check_before(struct nat *n, struct work *w)
+static inline enum nat_reason check_before(const struct nat *n, struct work *w)
 {
 	enum nat_reason why = NAT_PASS;
 
@@ -266,6 +271,16 @@ static enum nat_reason check_before(struct nat *n, struct work *w)
 	if (why == NAT_PASS && w->dir == DIR_OUT)
 		why = check_size(n, w, outbound_mtu(n, w));
 	return why;
+}
+
+enum nat_reason nat_check_before(struct nat *n, struct work *w)
+{
+	return check_before(n, w);
+}
+
+enum nat_reason nat_check_inbound_size(struct nat *n, struct work *w, uint32_t to)
+{
+	return check_size(n, w, n->min_inside_mtu == 0 ? 0 : rules_inside_mtu(n->rules, to));
 }
 
 /* For those who watch refusals: the packet's tuple, with what it has of an outside endpoint. */

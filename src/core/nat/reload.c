@@ -154,6 +154,7 @@ bool nat_reconfigure(struct nat *n, const struct nat_policy *policy, uint64_t no
 	else
 		judge_sessions(n, report);
 	n->is_judged = true;
+	n->sweeping.visited = 0; /* by other timeouts more may be over */
 	retire_addresses(n, old);
 	nat_claim_slots(n); /* what the retired ones had no room for */
 	table_set_mapping(n->table, n->policy->mapping);

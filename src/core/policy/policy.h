@@ -31,6 +31,7 @@ enum nat_other_protocols { OTHER_TRANSLATE, OTHER_DROP };
 enum nat_exhausted_icmp { EXHAUSTED_HOST_UNREACHABLE, EXHAUSTED_ADMIN_PROHIBITED, EXHAUSTED_NONE };
 
 enum { MSS_CLAMP_OFF = 0, MSS_CLAMP_AUTO = -1 };
+enum { RESERVE_AUTO = -1, RESERVE_MAX = 50 };
 
 struct nat_prefix {
 	uint32_t address; /* host bits are zero */
@@ -74,6 +75,7 @@ struct nat_limits {
 	uint32_t sessions_per_host; /* 0: no limit of its own, likewise below */
 	uint32_t ports_per_host;
 	uint32_t new_sessions_per_host; /* a second */
+	int reserve; /* RESERVE_AUTO, or percent of sessions and ports that are for hosts that hold less than what is left */
 	uint32_t fragments;
 	uint32_t events; /* kept for history and slow readers; of the start: a reload does not change it */
 };

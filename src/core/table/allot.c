@@ -103,6 +103,31 @@ enum nat_reason table_port_allot(struct table *t, const struct port_request *rq,
 	return *port != 0 ? NAT_PASS : why;
 }
 
+enum nat_reason table_port_could(const struct table *t, const struct port_request *rq, uint32_t now_s)
+{
+	static const struct host none = {0};
+	const struct allot_kind *kind = kind_of(t);
+	const struct host *h = rq->host;
+	struct nat_range ranges[ALLOT_RANGES];
+	struct port_request own = *rq;
+	enum nat_reason why;
+
+	if (rq->class_ >= TABLE_CLASSES || !address_is_used(t, rq->ext))
+		return DROP_NO_PORT;
+	if (kind == NULL)
+		return table_port_any(t, rq, now_s) ? NAT_PASS : DROP_NO_PORT;
+	own.ranges = ranges;
+	own.n_ranges = kind->ranges(t, rq, ranges);
+	own.may_recycle = false;
+	if (own.n_ranges > 0 && table_port_any(t, &own, now_s))
+		return NAT_PASS;
+	why = kind->may_grow(t, rq, h != NULL ? h : &none);
+	if (why == NAT_PASS)
+		why = t->uses[rq->ext].free_blocks > 0 ? NAT_PASS : DROP_NO_PORT;
+	own.may_recycle = rq->may_recycle;
+	return why != NAT_PASS && own.n_ranges > 0 && table_port_any(t, &own, now_s) ? NAT_PASS : why;
+}
+
 void table_port_prefetch(const struct table *t, const struct port_request *rq, uint64_t random)
 {
 	const struct allot_kind *kind = kind_of(t);

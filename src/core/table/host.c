@@ -72,6 +72,29 @@ struct host *table_host(struct table *t, uint32_t address, bool create)
 	return create ? host_make(t, address) : host_find(t, address);
 }
 
+const struct host *table_host_find(const struct table *t, uint32_t address)
+{
+	return host_find(t, address);
+}
+
+void host_count_session(struct table *t, struct host *h, uint32_t i, int by)
+{
+	uint32_t one = (uint32_t)by;
+	uint32_t embryo = session_is_embryo(t, i) ? one : 0;
+	bool is_incoming = (t->sessions[i].kind & SESSION_KIND_FROM_OUTSIDE) != 0;
+
+	t->embryos += embryo;
+	t->incoming += is_incoming ? one : 0;
+	if (h == NULL)
+		return;
+	h->sessions += one;
+	h->embryos += embryo;
+	if (!is_incoming)
+		return;
+	h->incoming += one;
+	h->embryos_in += embryo;
+}
+
 void host_sweep(struct table *t, uint32_t budget)
 {
 	uint32_t top = t->host_slots.top;
@@ -97,6 +120,11 @@ uint32_t table_host_count(const struct table *t)
 uint32_t table_host_top(const struct table *t)
 {
 	return t->host_slots.top;
+}
+
+uint32_t table_incoming_count(const struct table *t)
+{
+	return t->incoming;
 }
 
 uint32_t table_embryo_count(const struct table *t)

@@ -396,6 +396,60 @@ uint16_t table_port_take(struct table *t, const struct port_request *rq, uint64_
 	return port_prepare(t, rq, now_s) ? port_choose(t, rq, random, now_s, recycled) : 0;
 }
 
+static bool is_usable(const struct port_request *rq, uint16_t port)
+{
+	return rq->usable == NULL || rq->usable(rq->ctx, port);
+}
+
+/* See choose_from(). */
+static bool any_in_list(const struct table *t, const struct port_request *rq, const struct rest_list *list,
+			uint32_t now_s)
+{
+	uint32_t at = list->oldest;
+
+	for (int i = 0; i < TABLE_PORT_ASKS && at != 0; i++, at = t->links[at - 1].later) {
+		struct rest r = rest_get(t, at - 1);
+
+		if (!rq->may_recycle && !rest_is_over(t, at - 1, now_s))
+			return false;
+		if (r.class_ == rq->class_ && in_ranges(rq, r.port) && is_usable(rq, r.port))
+			return true;
+	}
+	return false;
+}
+
+static bool any_resting(const struct table *t, const struct port_request *rq, uint32_t now_s)
+{
+	const struct port_map *m = port_map(t, rq->class_, rq->ext);
+
+	if (t->blocks_top == 0)
+		return any_in_list(t, rq, &m->rests, now_s);
+	for (uint32_t i = 0; i < rq->n_ranges; i++) {
+		const struct block *b = block_of(t, rq->ext, rq->ranges[i].first);
+
+		if (any_in_list(t, rq, b != NULL ? &b->rests : &m->rests, now_s))
+			return true;
+	}
+	return false;
+}
+
+bool table_port_any(const struct table *t, const struct port_request *rq, uint32_t now_s)
+{
+	const struct demand d = {.rq = rq, .low = 1, .high = UINT16_MAX, .parity = UINT64_MAX};
+	const struct port_map *m;
+	uint32_t n;
+
+	if (rq->class_ >= TABLE_CLASSES || !address_is_used(t, rq->ext))
+		return false;
+	m = port_map(t, rq->class_, rq->ext);
+	n = count_free(m, &d);
+	for (uint32_t k = 0; k < n && k < TABLE_PORT_ASKS; k++) {
+		if (is_usable(rq, free_by_rank(m, &d, k)))
+			return true;
+	}
+	return n > TABLE_PORT_ASKS || any_resting(t, rq, now_s);
+}
+
 /* A hint for the port that this choice will most likely begin with. */
 void port_prefetch(const struct table *t, const struct port_request *rq, uint64_t random)
 {

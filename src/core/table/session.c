@@ -98,9 +98,7 @@ static void count_in(struct table *t, uint32_t i, struct host *h, enum mapping_j
 	if (h->blocks == 0 &&
 	    (h->sessions == 0 || ((joined == JOIN_NEW || session_class(s) == CLASS_OTHER) && h->ports == 0)))
 		h->ext = s->ext;
-	h->sessions++;
-	h->embryos += session_is_embryo(t, i);
-	t->embryos += session_is_embryo(t, i);
+	host_count_session(t, h, i, 1);
 	t->unmapped += !session_is_pooled(s);
 	h->ports += joined == JOIN_NEW;
 	t->uses[s->ext].sessions++;
@@ -135,14 +133,12 @@ void session_unlink(struct table *t, uint32_t i, uint32_t now_s)
 		session_leave_whole(t, i);
 		t->unmapped--;
 	}
-	t->embryos -= session_is_embryo(t, i);
 	t->uses[s->ext].sessions--;
-	if (h == NULL)
-		return;
-	survey_session_ended(t, i, h);
-	h->sessions--;
-	h->embryos -= session_is_embryo(t, i);
-	h->ports -= ended;
+	if (h != NULL)
+		survey_session_ended(t, i, h);
+	host_count_session(t, h, i, -1);
+	if (h != NULL)
+		h->ports -= ended;
 }
 
 /* ---- names, facts, listing ---- */

@@ -332,6 +332,22 @@ struct session *table_find(struct table *t, const struct session_key *k, uint64_
 	return NULL;
 }
 
+const struct session *table_seek(const struct table *t, const struct session_key *k, uint32_t now_s)
+{
+	struct trace f;
+
+	find(t, k, hash_key(t, k), &f);
+	return f.ref != INDEX_NONE && !session_is_over(t, &t->sessions[f.ref], now_s) ? &t->sessions[f.ref] : NULL;
+}
+
+bool table_has_expired(const struct table *t, const struct session_key *k, uint32_t now_s)
+{
+	struct trace f;
+
+	find(t, k, hash_key(t, k), &f);
+	return f.ref != INDEX_NONE && session_is_over(t, &t->sessions[f.ref], now_s);
+}
+
 /* A record closed meanwhile keeps its key, but not its state. */
 static inline bool is_it(const struct table *t, const struct session_key *k, const struct session *s, uint32_t now_s)
 {

@@ -190,7 +190,7 @@ static void write_cold(struct table *t, uint32_t i, const struct session_spec *s
 /* The same session again after its time was up: it keeps its record, its indexes and its port. */
 static struct session *reopen(struct table *t, struct session *s, const struct session_spec *spec, uint32_t now_s)
 {
-	uint32_t i = session_index(t, s), was_embryo = session_is_embryo(t, i);
+	uint32_t i = session_index(t, s);
 	int was_holder = mapping_is_holder(t, i);
 	struct host *h = host_find(t, s->int_addr);
 
@@ -198,15 +198,14 @@ static struct session *reopen(struct table *t, struct session *s, const struct s
 	if (h != NULL)
 		survey_session_ended(t, i, h);
 	origin_count(t, origin_id(t, i), s);
+	host_count_session(t, h, i, -1);
 	session_withdraw(t, i);
 	origin_drop(t, origin_id(t, i));
 	*s = from_spec(spec, now_s);
 	write_cold(t, i, spec, now_s);
 	if (session_is_pooled(s))
 		mapping_change_holders(t, i, mapping_is_holder(t, i) - was_holder);
-	t->embryos += session_is_embryo(t, i) - was_embryo;
-	if (h != NULL)
-		h->embryos += session_is_embryo(t, i) - was_embryo;
+	host_count_session(t, h, i, 1);
 	publish(s, spec->state);
 	begun(t, i);
 	return s;
@@ -302,8 +301,10 @@ void table_session_answered(struct table *t, struct session *s)
 		mapping_change_holders(t, i, 1 - was_holder);
 	t->embryos--;
 	h = host_find(t, s->int_addr);
-	if (h != NULL)
-		h->embryos--;
+	if (h == NULL)
+		return;
+	h->embryos--;
+	h->embryos_in -= (s->kind & SESSION_KIND_FROM_OUTSIDE) != 0;
 }
 
 void table_set_mapping(struct table *t, enum nat_mapping_mode mapping)

@@ -336,6 +336,11 @@ void table_set_timeouts(struct table *t, const struct nat_timeouts *timeouts, ui
 	t->port_reuse_s = port_reuse_s;
 }
 
+void table_tell_time(struct table *t, uint32_t now_s)
+{
+	t->now_s = now_s;
+}
+
 void table_set_mode(struct table *t, enum nat_mapping_mode mapping)
 {
 	t->key_address = mapping == MAPPING_ENDPOINT_INDEPENDENT ? 0 : UINT32_MAX;

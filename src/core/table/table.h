@@ -155,6 +155,9 @@ void table_detach(struct table *t);
 void table_set_timeouts(struct table *t, const struct nat_timeouts *timeouts, uint32_t port_reuse_s);
 void table_set_mapping(struct table *t, enum nat_mapping_mode mapping);
 
+/* The time, for those calls that are not told it. */
+void table_tell_time(struct table *t, uint32_t now_s);
+
 /* ---- outside addresses: small stable slots, since sessions name them ---- */
 
 /* Slot of `address`, given one if it has none; TABLE_NONE when all are taken. Claims it: after a restart the slots that
@@ -182,6 +185,11 @@ uint64_t table_hash(const struct table *t, const struct session_key *k); /* of w
 
 /* Session with exactly this key that has not timed out, or NULL. */
 struct session *table_find(struct table *t, const struct session_key *k, uint64_t hash, uint32_t now_s);
+
+/* The same, and nothing is remembered: for those who only look. */
+const struct session *table_seek(const struct table *t, const struct session_key *k, uint32_t now_s);
+/* Is there a session with this key whose time is up, and that no sweep has seen? */
+bool table_has_expired(const struct table *t, const struct session_key *k, uint32_t now_s);
 
 /* The same of many at once, so that their cache misses overlap: table_probe() for all, which reorders `p` and says how many
  * will probably not be found (their `likely` is NULL), then table_find_probed() for each. Sessions may come and go in between. */
@@ -353,6 +361,10 @@ uint16_t table_port_take(struct table *t, const struct port_request *rq, uint64_
  * record only, see table_host(). */
 enum nat_reason table_port_allot(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s,
 				 uint16_t *port, bool *recycled);
+/* Is there one that table_port_take() could take? True also where so many are refused that it might give up. */
+bool table_port_any(const struct table *t, const struct port_request *rq, uint32_t now_s);
+/* What table_port_allot() would answer, as far as that can be known without asking the port guard. Changes nothing. */
+enum nat_reason table_port_could(const struct table *t, const struct port_request *rq, uint32_t now_s);
 /* A hint: asks for the memory that the same call of table_port_allot(), and the opening after it, will most likely read. */
 void table_port_prefetch(const struct table *t, const struct port_request *rq, uint64_t random);
 /* Gives back a port taken for a mapping that was not opened after all. No rest. */
@@ -391,15 +403,19 @@ struct host_totals {
 	uint64_t packets[2], bytes[2]; /* by enum nat_dir */
 };
 
+/* Sessions that the outside opens are counted apart, so that they use up no budget of the host's own: see budget.c. */
 struct host {
 	uint32_t address;
 	uint32_t sessions;
-	uint32_t embryos; /* sessions never answered */
-	uint32_t ports;	  /* mappings with a port of the pool */
-	uint16_t ext;	  /* paired outside address slot; valid while sessions or blocks > 0 */
+	uint32_t incoming;   /* of these: opened from outside */
+	uint32_t embryos;    /* sessions never answered */
+	uint32_t embryos_in; /* of these: opened from outside */
+	uint32_t ports;	     /* mappings with a port of the pool */
+	uint16_t ext;	     /* paired outside address slot; valid while sessions or blocks > 0 */
 	uint16_t spare;
-	uint32_t rate_ms; /* token bucket for new sessions: see open.c */
-	uint32_t rate_tokens;
+	struct {
+		uint32_t ms, tokens;
+	} rate[2]; /* token buckets for new sessions, by the enum nat_dir of the opening */
 	uint32_t blocks;	  /* that it was given, the fixed one not counted */
 	uint32_t first_block;	  /* the table's */
 	uint32_t number;	  /* of the record: a host that went and came again has another */
@@ -409,8 +425,10 @@ struct host {
 /* The host's record, made if `create` and room; NULL otherwise. A record made lives until the next table_sweep() that finds it
  * without sessions and blocks; valid until the next table call. */
 struct host *table_host(struct table *t, uint32_t address, bool create);
+const struct host *table_host_find(const struct table *t, uint32_t address); /* NULL: it has no record */
 uint32_t table_host_count(const struct table *t);
 uint32_t table_embryo_count(const struct table *t);
+uint32_t table_incoming_count(const struct table *t); /* sessions opened from outside */
 
 /* A survey: what each host has moved, in sessions that have ended and in those that are open. See survey.c. */
 struct host_sum {

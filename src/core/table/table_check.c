@@ -11,8 +11,8 @@
 #include <string.h>
 
 struct sums {
-	uint64_t groups, holders, peers, sessions, embryos, ports, address, origins;
-	uint32_t solos, embryo_count, unmapped;
+	uint64_t groups, holders, peers, sessions, incoming, embryos, embryos_in, ports, address, origins;
+	uint32_t solos, embryo_count, incoming_count, unmapped;
 	uint32_t in_kind[SESSION_KINDS];
 	uint32_t whole[2]; /* sessions entered by their whole key, by enum nat_dir */
 };
@@ -132,6 +132,7 @@ static const char *check_session(const struct table *t, uint32_t i, struct sums 
 	const struct session *s = &t->sessions[i];
 	const struct host *h = host_find(t, s->int_addr);
 	bool is_embryo = (t->cold[i].generation & COLD_ANSWERED) == 0;
+	bool is_incoming = (s->kind & SESSION_KIND_FROM_OUTSIDE) != 0;
 	struct session_hashes hashes;
 
 	if (session_state(s) == SESSION_FREE || session_state(s) >= SESSION_STATE_COUNT)
@@ -151,6 +152,11 @@ static const char *check_session(const struct table *t, uint32_t i, struct sums 
 	if (is_embryo) {
 		sums->embryos += weight(W_HOST, (uint32_t)(h - t->hosts));
 		sums->embryo_count++;
+	}
+	if (is_incoming) {
+		sums->incoming += weight(W_HOST, (uint32_t)(h - t->hosts));
+		sums->embryos_in += is_embryo ? weight(W_HOST, (uint32_t)(h - t->hosts)) : 0;
+		sums->incoming_count++;
 	}
 	if (origin_id(t, i) != 0) {
 		const struct session_origin *o = table_origin_get(t, origin_id(t, i));
@@ -275,9 +281,11 @@ static const char *check_hosts(const struct table *t, struct sums *sums)
 			return "host not found, or twice";
 		sums->sessions -= weight(W_HOST, i) * h->sessions;
 		sums->embryos -= weight(W_HOST, i) * h->embryos;
+		sums->incoming -= weight(W_HOST, i) * h->incoming;
+		sums->embryos_in -= weight(W_HOST, i) * h->embryos_in;
 		sums->ports -= weight(W_HOST, i) * h->ports;
 	}
-	if (sums->sessions != 0 || sums->embryos != 0)
+	if (sums->sessions != 0 || sums->embryos != 0 || sums->incoming != 0 || sums->embryos_in != 0)
 		return "sessions of a host miscounted";
 	return sums->ports == 0 ? NULL : "ports of a host miscounted";
 }

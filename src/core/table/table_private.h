@@ -200,7 +200,7 @@ struct table {
 	uint32_t mappings;
 	uint32_t unlisted; /* mappings that the internal index does not lead to: see mapping.c */
 	uint32_t unmapped; /* sessions that have no mapping: those of forwards and of class OTHER */
-	uint32_t embryos;
+	uint32_t embryos, incoming;
 	uint32_t hosts_made;
 	uint32_t entries; /* sessions entered so far, modulo 2^32 */
 	uint32_t pending; /* ports taken, mapping not opened yet */
@@ -513,6 +513,8 @@ uint64_t host_hash(const struct table *t, uint32_t address);
 /* For survey.c: session `i` of that host is about to end; the slot has a new host. */
 void survey_session_ended(struct table *t, uint32_t i, struct host *h);
 void survey_host_began(struct table *t, uint32_t host);
+/* Session `i` of host `h` (NULL: has no record) begins to count (1), or ends to (-1). */
+void host_count_session(struct table *t, struct host *h, uint32_t i, int by);
 void host_sweep(struct table *t, uint32_t budget);
 uint64_t address_hash(const struct table *t, uint32_t address);
 void address_settle(struct table *t, uint16_t slot); /* gives an unclaimed slot up if nothing uses it */

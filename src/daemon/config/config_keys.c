@@ -155,6 +155,7 @@ static const struct config_key keys[] = {
 	{NUMBER("limits", "ports_per_host", limits.ports_per_host, 0, CONFIG_SESSIONS_MAX, 0, "")},
 	{NUMBER("limits", "new_sessions_per_host", limits.new_sessions_per_host, 0, 1000000, 0, " a second")},
 	{NUMBER("limits", "fragments", limits.fragments, 1, 65536, 4096, "")},
+	WORD("limits", "reserve", AT(limits.reserve), "\"auto\"", config_set_reserve),
 	{NUMBER("limits", "events", limits.events, 1024, CONFIG_EVENTS_MAX, 65536, "")},
 
 	LIST("", "static", "( )", config_set_static),

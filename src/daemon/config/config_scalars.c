@@ -112,6 +112,19 @@ void config_set_mss_clamp(struct config_loader *l, const struct config_key *k, c
 				  "is not known: write \"auto\", \"off\", or a number of bytes without quotes");
 }
 
+/* "auto", or percent. */
+void config_set_reserve(struct config_loader *l, const struct config_key *k, const struct value *v)
+{
+	if (v->kind == VALUE_NUMBER && v->number >= 0 && v->number <= RESERVE_MAX)
+		store_int(l->c, k, (int)v->number);
+	else if (v->kind == VALUE_NUMBER)
+		config_key_refuse(l, k, v, "is out of range: write 0 to 50 percent, or \"auto\"");
+	else if (v->kind == VALUE_STRING && strcmp(v->string, "auto") == 0)
+		store_int(l->c, k, RESERVE_AUTO);
+	else if (config_key_expect(l, k, v, VALUE_STRING))
+		config_key_refuse(l, k, v, "is not known: write \"auto\", or a number of percent without quotes");
+}
+
 void config_set_socket(struct config_loader *l, const struct config_key *k, const struct value *v)
 {
 	if (!config_key_expect(l, k, v, VALUE_STRING))

@@ -20,6 +20,7 @@ struct ctl_sink;
 struct finding;
 struct survey;
 struct metric;
+struct steering;
 
 enum {
 	CTL_OUT_SIZE = 65536,	 /* output waiting for the client, at most, bytes */
@@ -31,9 +32,15 @@ enum {
 	CTL_IDLE_MS = 60000, /* connected without asking anything */
 };
 
+/* How the kernel routes a packet of the host to an address. */
+struct ctl_route {
+	bool is_local;	/* the address is the host's own */
+	char text[128]; /* for people */
+};
+
 /*
  * What the server cannot read from the core itself. Called from the loop, one at a time; each says what it has to
- * say through ctl_say_*() and returns soon. All must be set.
+ * say through ctl_say_*() and returns soon. All but the last two must be set.
  */
 struct ctl_backend {
 	/* Items of the status that the core does not know: "version", "uptime" (s), "routing", "interface", "tun",
@@ -48,6 +55,10 @@ struct ctl_backend {
 	/* Findings about host and configuration: ctl_say_finding(). */
 	void (*doctor)(void *ctx, struct ctl_sink *sink);
 	void *ctx;
+	/* The steering table; NULL: routing is the administrator's. */
+	const struct steering *(*steering)(void *ctx);
+	/* False: the kernel did not answer. */
+	bool (*route)(void *ctx, uint32_t address, struct ctl_route *out);
 };
 
 /* A reply in the making. What no longer fits into CTL_OUT_SIZE is left out, and the reply says so. */

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "answer.h"
+#include "explain.h"
 #include "rules.h"
 #include "stream.h"
 #include "survey.h"
@@ -37,6 +38,11 @@ static bool parse_hosts(struct ctl_reader *body, union ctl_args *args)
 	return ctl_get_hosts(body, &args->hosts);
 }
 
+static bool parse_explain(struct ctl_reader *body, union ctl_args *args)
+{
+	return ctl_get_explain(body, &args->explain);
+}
+
 static const char *object_to_empty_filter(const union ctl_args *args)
 {
 	return args->filter.criteria == 0 ? "delete needs at least one criterion; flush ends all" : NULL;
@@ -62,6 +68,8 @@ static const struct ctl_request requests[] = {
 	{CTL_DOCTOR, CTL_MAY_READ, NO_BODY, .name = "doctor", .answer = ctl_answer_doctor},
 	{CTL_MONITOR, CTL_MAY_READ, .min_len = SUBSCRIBE_MIN, .max_len = SUBSCRIBE_MIN + FILTER_MAX - FILTER_MIN,
 	 .name = "monitor", .parse = parse_subscribe, .begin = ctl_begin_monitor, .slice = ctl_slice_monitor},
+	{CTL_EXPLAIN, CTL_MAY_READ, .min_len = 14, .max_len = 14, .name = "explain", .parse = parse_explain,
+	 .object = ctl_object_to_explain, .answer = ctl_answer_explain},
 	{CTL_WHO, CTL_MAY_READ, .min_len = 7, .max_len = 7, .name = "who", .parse = parse_who, .answer = ctl_answer_who},
 	{CTL_HOSTS, CTL_MAY_READ, .min_len = 3 + FILTER_MIN, .max_len = 3 + FILTER_MAX, .name = "hosts",
 	 .parse = parse_hosts, .object = ctl_object_to_hosts, .slice = ctl_slice_hosts},

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "common/ctlevent.h"
+#include "common/ctlexplain.h"
 #include "common/ctlrecord.h"
 
 struct ctl_env;
@@ -36,6 +37,7 @@ union ctl_args {
 	struct ctl_subscribe subscribe;
 	struct ctl_who who;
 	struct ctl_hosts hosts;
+	struct ctl_explain explain;
 };
 
 enum ctl_permission { CTL_MAY_READ, CTL_MAY_CHANGE };

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * How much an inside host may have: its quotas, its rate, and its share of what is scarce.
+ *
+ * Theory of operation
+ *
+ * A host has two budgets of everything, by the direction of the opening: one for the sessions that it opens itself, one for
+ * those that the outside opens to it, by a forward or a mapping. So an outside host can use up the second one alone: the
+ * inside host goes on opening sessions of its own. Ports are needed by the first kind only.
+ *
+ * A reserve of the table, and of the ports of each outside address, is for hosts that hold less than what is left of it:
+ * limits.reserve. So a host that holds nothing is served as long as there is anything (RFC 6888 REQ-4, 5), and a host that
+ * is alone can use nearly all. The last half of the table's reserve is not for what the outside opens, once the outside as
+ * a whole holds more than what is left.
+ *
+ * Unanswered sessions are cheap to make, so a host must always have fewer of them than what is left; what a host opens
+ * itself is asked this only while others are active.
+ *
+ * Nothing that lives is ever evicted (RFC 6888 REQ-11D). What has expired counts until table_sweep() has seen it: before a
+ * refusal for want of room the caller makes room (nat_make_room()) and asks again.
+ */
+#include "nat_private.h"
+
+enum {
+	RESERVE_LEAST = 256,	/* of ports or sessions, unless that is more than an eighth */
+	RESERVE_HOSTS = 8,	/* active hosts from which on the reserve is an eighth */
+	UNANSWERED_FROM = 1024, /* below that many the reserve is enough */
+};
+
+/* What one budget holds, of ports or sessions of which there are `total`. */
+struct claim {
+	uint32_t held;
+	uint32_t unanswered;
+	uint32_t total;
+	uint32_t left;
+	bool is_rivalled; /* others want them too */
+};
+
+uint32_t nat_reserve(const struct nat *n, uint32_t total, uint32_t hosts)
+{
+	int percent = n->policy->limits.reserve;
+	uint32_t part, least = total / 8 < RESERVE_LEAST ? total / 8 : RESERVE_LEAST;
+
+	if (percent != RESERVE_AUTO)
+		return (uint32_t)((uint64_t)total * (uint32_t)percent / 100);
+	if (hosts > RESERVE_HOSTS)
+		hosts = RESERVE_HOSTS;
+	part = (uint32_t)((uint64_t)total * hosts / (8 * RESERVE_HOSTS));
+	return part > least ? part : least;
+}
+
+/* The hosts that are active once this one has a session. */
+static uint32_t active_hosts(const struct nat *n, const struct host *h)
+{
+	return table_host_count(n->table) + (h == NULL);
+}
+
+static enum nat_reason check_share(const struct claim *c, uint32_t reserve)
+{
+	if (reserve == 0)
+		return NAT_PASS;
+	if (c->is_rivalled && c->total >= UNANSWERED_FROM && c->unanswered > 0 && c->unanswered >= c->left)
+		return DROP_EXPIRED_EMBRYO;
+	return c->left <= reserve && c->held > 0 && c->held >= c->left ? DROP_HOST_SHARE : NAT_PASS;
+}
+
+/* Will the host of the session that is to be opened before this one be another active one? */
+static bool brings_host(const struct nat *n, const struct host *h, const struct session_spec *pending)
+{
+	const struct host *p = pending == NULL ? NULL : table_host_find(n->table, pending->int_addr);
+
+	return pending != NULL && p == NULL && (h == NULL || h->address != pending->int_addr);
+}
+
+static enum nat_reason check_table_share(const struct nat *n, const struct host *h, enum nat_dir opening,
+					 const struct session_spec *pending)
+{
+	uint32_t total = n->policy->limits.sessions, hosts = active_hosts(n, h) + brings_host(n, h, pending);
+	uint32_t reserve = nat_reserve(n, total, hosts);
+	struct claim c = {
+		.total = total,
+		.left = total - table_session_count(n->table) - (pending != NULL),
+		.is_rivalled = opening == DIR_IN || hosts > 1,
+	};
+	enum nat_reason why;
+
+	if (h != NULL && opening == DIR_IN) {
+		c.held = h->incoming;
+		c.unanswered = h->embryos_in;
+	} else if (h != NULL) {
+		c.held = h->sessions - h->incoming;
+		c.unanswered = h->embryos - h->embryos_in;
+	}
+	why = check_share(&c, reserve);
+	if (why == NAT_PASS && opening == DIR_IN && c.left <= reserve / 2 && table_incoming_count(n->table) >= c.left)
+		why = DROP_HOST_SHARE;
+	return why;
+}
+
+/* What the bucket holds now. It holds one second's worth, and is full when nothing was taken for a second. */
+static uint32_t tokens(const struct nat *n, const struct host *h, enum nat_dir opening, uint32_t limit)
+{
+	uint32_t elapsed;
+	uint64_t sum;
+
+	if (h == NULL || h->rate[opening].ms == 0)
+		return limit;
+	elapsed = ((uint32_t)n->now_ms | 1) - h->rate[opening].ms;
+	if (elapsed >= 1000)
+		return limit;
+	sum = h->rate[opening].tokens + (uint64_t)elapsed * limit / 1000;
+	return sum > limit ? limit : (uint32_t)sum;
+}
+
+void nat_rate_take(const struct nat *n, struct host *h, enum nat_dir opening)
+{
+	uint32_t limit = rules_host_limits(n->rules, h->address)->new_sessions;
+	uint32_t now = (uint32_t)n->now_ms | 1, elapsed = now - h->rate[opening].ms;
+	uint32_t have = tokens(n, h, opening, limit);
+
+	if (limit == 0)
+		return;
+	/* The time stays where it is until it has brought a token: fractions add up. */
+	if (h->rate[opening].ms == 0 || elapsed >= 1000 || (uint64_t)elapsed * limit >= 1000)
+		h->rate[opening].ms = now;
+	h->rate[opening].tokens = have > 0 ? have - 1 : 0;
+}
+
+enum nat_reason nat_check_sessions(const struct nat *n, uint32_t address, const struct host *h, enum nat_dir opening,
+				   const struct session_spec *pending)
+{
+	const struct nat_host_limits *own = rules_host_limits(n->rules, address);
+	uint32_t held = h == NULL ? 0 : opening == DIR_IN ? h->incoming : h->sessions - h->incoming;
+	enum nat_reason why;
+
+	if (table_session_count(n->table) + (pending != NULL) >= n->policy->limits.sessions)
+		return DROP_SESSIONS_FULL;
+	if (own->sessions != 0 && held >= own->sessions)
+		return DROP_HOST_SESSIONS;
+	why = check_table_share(n, h, opening, pending);
+	if (why != NAT_PASS)
+		return why;
+	return own->new_sessions != 0 && tokens(n, h, opening, own->new_sessions) == 0 ? DROP_HOST_RATE : NAT_PASS;
+}
+
+static uint32_t range_total(const struct nat_range *r, uint32_t count)
+{
+	uint32_t total = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		total += (uint32_t)r[i].last - r[i].first + 1;
+	return total;
+}
+
+enum nat_reason nat_check_ports(const struct nat *n, const struct host *h, const struct port_request *rq,
+				uint32_t *left)
+{
+	enum nat_class class_ = (enum nat_class)rq->class_;
+	uint32_t used = table_address_ports_used(n->table, rq->ext, class_), hosts = active_hosts(n, h);
+	struct claim c = {.total = range_total(rq->ranges, rq->n_ranges), .is_rivalled = hosts > 1};
+
+	if (rq->may_recycle) /* those in quarantine can be had */
+		used -= table_address_ports_resting(n->table, rq->ext, class_);
+	*left = c.left = used < c.total ? c.total - used : 0;
+	if (h != NULL) {
+		uint32_t unanswered = h->embryos - h->embryos_in;
+
+		c.held = h->ports;
+		c.unanswered = unanswered < h->ports ? unanswered : h->ports; /* several may share a port */
+	}
+	return check_share(&c, nat_reserve(n, c.total, hosts));
+}
+
+bool nat_is_about_room(enum nat_reason why)
+{
+	return why == DROP_NO_ADDRESS || why == DROP_NO_PORT || why == DROP_SESSIONS_FULL ||
+	       why == DROP_HOST_SESSIONS || why == DROP_HOST_PORTS || why == DROP_HOST_BLOCKS ||
+	       why == DROP_HOST_SHARE || why == DROP_EXPIRED_EMBRYO || why == DROP_TABLE;
+}
+
+/* Once every record has been seen, nothing more is over before the next second: then a flood of refused packets costs
+ * no more than the refusals. */
+bool nat_make_room(struct nat *n)
+{
+	enum { RECORDS = 4096 };
+	uint32_t round = table_sweep_round(n->table);
+
+	if (n->sweeping.second != n->now_s) {
+		n->sweeping.second = n->now_s;
+		n->sweeping.visited = 0;
+	}
+	if (n->sweeping.visited >= (round > 0 ? round : 1))
+		return false;
+	n->sweeping.visited += table_sweep(n->table, n->now_s, RECORDS).visited + (round == 0);
+	n->counters[COUNT_EARLY_SWEEP]++;
+	nat_claim_slots(n);
+	return true;
+}

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: ISC
+"""natctl explain: what would happen to a packet, and that this is what happens."""
+
+import json
+
+import pytest
+from netlab import Lab
+
+CLIENT, SERVER = Lab.CLIENTS[0], Lab.SERVERS[0]
+
+pytestmark = pytest.mark.natd(
+    more='forwards = ( { name = "web"; protocol = "tcp"; port = 8080; to = "10.8.0.2:80"; from = [ "192.0.2.0/24" ]; } );'
+)
+
+
+def explain(natd, *args):
+    return natd.ctl("explain", *args, check=False)
+
+
+def test_a_syn_of_an_inside_host_is_translated(lab, natd):
+    got = explain(natd, "tcp", f"{CLIENT}:4000", f"{SERVER}:80")
+    assert got.returncode == 0, got
+    lines = got.stdout.splitlines()
+    assert lines[0].startswith("1. steering: from inside, handed to natd")
+    assert lines[-1] == f"verdict: translated to {Lab.OUTSIDE}, port drawn at random"
+    assert natd.ctl("count").stdout.strip() == "0"
+
+
+def test_what_nothing_asked_for_is_dropped_and_why(lab, natd):
+    got = explain(natd, "udp", f"{SERVER}:9", f"{Lab.OUTSIDE}:20000", "in")
+    assert got.returncode == 1, got
+    assert got.stdout.splitlines()[-1] == "verdict: dropped (drop_unsolicited)"
+
+
+def test_the_hosts_own_port_is_handed_to_the_host(lab, natd):
+    got = explain(natd, "tcp", f"{SERVER}:9", f"{Lab.OUTSIDE}:22", "in")
+    assert (got.returncode, got.stdout.splitlines()[-1]) == (0, "verdict: handed to the host")
+
+
+def test_json(lab, natd):
+    got = json.loads(natd.ctl("-j", "explain", "udp", f"{CLIENT}:4000", f"{SERVER}:53").stdout)
+    assert got["verdict"] == "pass" and got["reason"] is None
+    assert got["outside"] == {"address": Lab.OUTSIDE, "port": None}
+    assert got["inside"] == {"address": CLIENT, "port": 4000}
+    assert got["remote"] == {"address": SERVER, "port": 53}
+    assert all(set(step) == {"step", "result"} for step in got["steps"])
+
+
+def test_wrong_usage(lab, natd):
+    for args in (("tcp",), ("tcp", "nowhere", SERVER), ("quux", CLIENT, SERVER), ("tcp", CLIENT, SERVER, "up")):
+        assert explain(natd, *args).returncode == 2, args
