@@ -123,6 +123,20 @@ static void end_rests(struct model *m)
 			m->rests[i--] = m->rests[--m->n_rests];
 }
 
+/* True: `v` is an RST about a session that ended with its address, the only one about it. */
+static bool take_reset(struct model *m, const struct pkt_view *v)
+{
+	for (uint32_t i = 0; i < m->n_resets && v->kind == PKT_TCP && v->tcp_flags & TCP_RST; i++) {
+		const struct model_reset *r = &m->resets[i];
+
+		if (r->in != v->dst || r->in_port != v->dport || r->rem != v->src || r->rem_port != v->sport)
+			continue;
+		m->resets[i] = m->resets[--m->n_resets];
+		return true;
+	}
+	return false;
+}
+
 /* Every answer to a held SYN must have been due, and every due one was answered or limited. */
 static void end_holds(struct model *m)
 {
@@ -136,6 +150,8 @@ static void end_holds(struct model *m)
 		const struct pkt_view *v = &m->lab->out[k].v;
 		bool found = false;
 
+		if (take_reset(m, v))
+			continue;
 		must(m, v->kind == PKT_ICMP_ERROR && v->icmp_type == 3 && v->icmp_code == 3,
 		     "time brought out something else than an answer to a held SYN");
 		for (uint32_t i = 0; i < m->n_holds && !found; i++)
@@ -205,6 +221,12 @@ static bool still_allowed(const struct nat_policy *p, const struct model_session
 	return model_port_usable(p, s->class_, s->ext, s->ext_port);
 }
 
+static void expect_reset(struct model *m, const struct model_session *s)
+{
+	if (m->n_resets < MODEL_SESSIONS)
+		m->resets[m->n_resets++] = (struct model_reset){s->in, s->rem, s->in_port, s->rem_port};
+}
+
 void model_reload(struct model *m, const struct nat_policy *old, const struct nat_reconfigure_report *r)
 {
 	const struct nat_policy *p = &m->lab->policy;
@@ -215,6 +237,8 @@ void model_reload(struct model *m, const struct nat_policy *old, const struct na
 
 		kept += ok && !m->sessions[i].dead;
 		ended += !ok && !m->sessions[i].dead;
+		if (!ok && m->sessions[i].class_ == CLASS_TCP && !model_is_external(p, m->sessions[i].ext))
+			expect_reset(m, &m->sessions[i]);
 		if (!ok)
 			forget(m, i--);
 	}
@@ -234,6 +258,7 @@ void model_reload(struct model *m, const struct nat_policy *old, const struct na
 void model_restart(struct model *m)
 {
 	m->n_holds = 0;
+	m->n_resets = 0;
 	/* A mapping is known by its sessions only; which of them made it is not kept. */
 	if (m->lab->policy.mapping != MAPPING_ENDPOINT_INDEPENDENT)
 		m->loose_mapping = true;

@@ -69,6 +69,12 @@ struct model_hold {
 	bool perhaps; /* the SYN may have been dropped for another reason, and not been held */
 };
 
+/* A TCP session that ended with its outside address: its inside host may be sent an RST. */
+struct model_reset {
+	uint32_t in, rem;
+	uint16_t in_port, rem_port;
+};
+
 enum model_truth { TRUTH_UNKNOWN, TRUTH_GENUINE, TRUTH_FORGED };
 
 /* A packet in words, as its sender built it. */
@@ -82,6 +88,7 @@ struct model_packet {
 	enum model_truth truth;
 	/* an ICMP error: the packet that it is about, as the error's sender saw it */
 	const struct model_packet *quote;
+	uint8_t icmp_type, icmp_code; /* of such an error */
 };
 
 struct model {
@@ -96,6 +103,8 @@ struct model {
 	uint32_t n_rests;
 	struct model_hold holds[MODEL_HOLDS];
 	uint32_t n_holds;
+	struct model_reset resets[MODEL_SESSIONS]; /* that the real one may still send */
+	uint32_t n_resets;
 	struct {
 		uint32_t address;
 		enum nat_dir opening; /* its rates of what it opens, and of what the outside opens to it, are two */

@@ -358,7 +358,7 @@ static void quote_of(const struct model_traffic *t, const struct model_session *
 }
 
 /* Builds the error about `q` into the lab. RFC 792: sometimes it quotes the header and 8 bytes alone. */
-static void build_error(const struct model_traffic *t, const struct model_packet *p, const struct model_packet *q)
+static void build_error(const struct model_traffic *t, struct model_packet *p, const struct model_packet *q)
 {
 	static const uint8_t types[][2] = {{3, 0}, {3, 1}, {3, 3}, {3, 4}, {11, 0}, {12, 0}};
 	const uint8_t *type = types[t->below(COUNT(types))];
@@ -366,6 +366,8 @@ static void build_error(const struct model_traffic *t, const struct model_packet
 	uint8_t quoted[256];
 	size_t len;
 
+	p->icmp_type = type[0];
+	p->icmp_code = type[1];
 	b.payload_len = 12;
 	b.df = true;
 	len = build_packet(quoted, &b);

@@ -133,6 +133,11 @@ static bool pass_error(struct walk *w, struct model_packet *q, enum nat_dir dir)
 		w->may[DROP_ICMP_NO_SESSION] = true;
 		return false;
 	}
+	if (dir == DIR_OUT && w->p->icmp_type == 3 && w->p->icmp_code == 3 &&
+	    w->src != s->in) { /* only a host knows its ports */
+		w->may[DROP_ICMP_SOURCE] = true;
+		return false;
+	}
 	if (q->class_ == CLASS_TCP && q->truth != TRUTH_GENUINE) {
 		w->may[DROP_ICMP_QUOTE_SEQUENCE] = true;
 		if (q->truth == TRUTH_FORGED && s->tcp.genuine && s->tcp.synced && s->state == SESSION_ESTABLISHED &&

@@ -190,6 +190,7 @@ void nat_answer_reset(struct nat *n, struct work *w)
 {
 	struct nat_packet out = {.to = w->from_inside ? NAT_TO_INSIDE : NAT_TO_OUTSIDE};
 	uint8_t bytes[TCP_RESET_LEN];
+	struct tcp_reset r;
 
 	nat_restore(w);
 	if (!icmp_limit_take(&n->icmp_limit, prf_hash(n->id_key, w->v.src), n->now_ms, prf_next(&n->prf))) {
@@ -197,7 +198,8 @@ void nat_answer_reset(struct nat *n, struct work *w)
 		return;
 	}
 	out.data = bytes;
-	out.len = (uint32_t)tcp_reset_build(bytes, &w->v);
+	r = tcp_reset_of(&w->v);
+	out.len = (uint32_t)tcp_reset_build(bytes, &r);
 	n->counters[COUNT_RESET_SENT]++;
 	n->emit(n->emit_ctx, &out, true);
 }

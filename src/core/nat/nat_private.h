@@ -23,6 +23,7 @@
 #include "core/packet/icmp.h"
 #include "nat.h"
 #include "core/base/prf.h"
+#include "core/packet/reset.h"
 #include "core/packet/rewrite.h"
 #include "core/policy/rule.h"
 #include "core/tcp/tcp.h"
@@ -53,14 +54,8 @@ struct holds {
 };
 
 /* An RST to an inside host that is still to be sent: see reset.c. */
-struct reset {
-	uint32_t src, dst;
-	uint16_t sport, dport;
-	uint32_t seq, ack;
-};
-
 struct resets {
-	struct reset *list;
+	struct tcp_reset *list;
 	uint32_t count, room;
 	uint32_t sent; /* of them */
 };

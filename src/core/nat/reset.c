@@ -11,13 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/packet/checksum.h"
+#include "core/packet/reset.h"
 #include "nat_private.h"
 
 enum {
 	RESETS_MAX = 1 << 20, /* 20 MB */
 	RESETS_STEP = 256,    /* sent in one step */
-	RESET_LEN = 40,
 };
 
 bool nat_reset_later(struct nat *n, const struct session *s)
@@ -25,59 +24,44 @@ bool nat_reset_later(struct nat *n, const struct session *s)
 	struct resets *r = &n->resets;
 	enum session_state st = session_state(s);
 	uint32_t room = r->room == 0 ? 1024 : 2 * r->room;
-	struct reset *grown;
+	struct tcp_reset *grown;
 
 	if (session_class(s) != CLASS_TCP || !tcp_can_reset_inside(s))
 		return true;
 	if (r->count == r->room) {
-		grown = r->room < RESETS_MAX ? realloc(r->list, room * sizeof(*grown)) : NULL;
+		grown = r->room < RESETS_MAX ? calloc(room, sizeof(*grown)) : NULL;
 		if (grown == NULL)
 			return false;
+		if (r->count > 0)
+			memcpy(grown, r->list, r->count * sizeof(*grown));
+		free(r->list);
 		r->list = grown;
 		r->room = room;
 	}
-	r->list[r->count++] = (struct reset){
+	r->list[r->count++] = (struct tcp_reset){
 		.src = s->rem_addr,
 		.dst = s->int_addr,
 		.sport = s->rem_port,
 		.dport = s->int_port,
 		.seq = st == SESSION_SYN_OUT ? 0 : s->ack[DIR_OUT],
 		.ack = s->end[DIR_OUT],
+		.flags = TCP_RST | TCP_ACK,
 	};
 	return true;
-}
-
-static void build(uint8_t *p, const struct reset *r)
-{
-	uint8_t *tcp = p + 20;
-
-	memset(p, 0, RESET_LEN);
-	p[0] = 0x45;
-	store16(p + 2, RESET_LEN);
-	p[6] = 0x40; /* DF: atomic, its id means nothing (RFC 6864 4.1) */
-	p[8] = 64;
-	p[9] = IPPROTO_NR_TCP;
-	store32(p + 12, r->src);
-	store32(p + 16, r->dst);
-	store16(p + 10, checksum_finish(checksum_add(0, p, 20)));
-	store16(tcp, r->sport);
-	store16(tcp + 2, r->dport);
-	store32(tcp + 4, r->seq);
-	store32(tcp + 8, r->ack);
-	tcp[12] = 0x50;
-	tcp[13] = TCP_RST | TCP_ACK;
-	store16(tcp + 16, checksum_finish(checksum_add(checksum_pseudo(r->src, r->dst, IPPROTO_NR_TCP, 20), tcp, 20)));
 }
 
 bool nat_reset_step(struct nat *n)
 {
 	struct resets *r = &n->resets;
-	uint8_t bytes[RESET_LEN];
+	uint8_t bytes[TCP_RESET_LEN];
 
 	for (unsigned i = 0; i < RESETS_STEP && r->sent < r->count; i++) {
-		struct nat_packet out = {.data = bytes, .len = RESET_LEN, .to = NAT_TO_INSIDE};
+		const struct tcp_reset *next = &r->list[r->sent++];
+		struct nat_packet out = {.data = bytes, .len = TCP_RESET_LEN, .to = NAT_TO_INSIDE};
 
-		build(bytes, &r->list[r->sent++]);
+		if (!rules_is_inside(n->rules, next->dst)) /* the host is gone with the address */
+			continue;
+		tcp_reset_build(bytes, next);
 		n->counters[COUNT_RESET_SENT]++;
 		n->emit(n->emit_ctx, &out, true);
 	}

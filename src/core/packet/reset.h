@@ -10,10 +10,19 @@
 
 enum { TCP_RESET_LEN = 40 };
 
-/*
- * Builds the segment that refuses `v` (PKT_TCP, no RST, as its sender sent it) into `out` (TCP_RESET_LEN bytes): from its
- * destination to its source, acknowledging what it carries. Checksums are filled in. Returns the length.
- */
-size_t tcp_reset_build(uint8_t *out, const struct pkt_view *v);
+/* Addresses and ports in host byte order. */
+struct tcp_reset {
+	uint32_t src, dst;
+	uint16_t sport, dport;
+	uint32_t seq, ack;
+	uint8_t flags; /* TCP_RST, with or without TCP_ACK */
+};
+
+/* The reset that refuses `v` (PKT_TCP, no RST, as its sender sent it): from its destination to its source, at the number that
+ * it acknowledges, or else acknowledging what it carries, since SYN_SENT accepts nothing else (RFC 9293 3.10.7.1). */
+struct tcp_reset tcp_reset_of(const struct pkt_view *v);
+
+/* Into `out` (TCP_RESET_LEN bytes), with checksums. Returns the length. */
+size_t tcp_reset_build(uint8_t *out, const struct tcp_reset *r);
 
 #endif
