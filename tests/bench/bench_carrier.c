@@ -2,7 +2,7 @@
 /*
  * A provider's table: many inside hosts on few outside addresses, by kind of allocation.
  *
- *	bench_carrier [KIND [SESSIONS [HOSTS ADDRESSES SIZE PER_HOST]]]
+ *	bench_carrier [KIND [SESSIONS [HOSTS ADDRESSES SIZE PER_HOST REMOTES]]]
  *
  * KIND is port, block or deterministic. Opens the sessions through the whole core, in batches, each host the same number;
  * asks who has an endpoint; restarts over the same records; closes nothing. Prints what it did and what CPU time the slow steps
@@ -30,7 +30,7 @@ struct bench {
 	struct nat_range ports;
 	uint64_t now_ms;
 	uint64_t emitted;
-	uint32_t hosts, addresses;
+	uint32_t hosts, addresses, remotes;
 	uint8_t bytes[BATCH][PACKET];
 	struct nat_packet packets[BATCH];
 };
@@ -64,7 +64,8 @@ static void count(void *ctx, const struct nat_packet *p, bool owned)
 
 static void attach(struct bench *b)
 {
-	static const uint64_t seed[4] = {1, 2, 3, 4};
+	static const uint64_t seed[4] = {0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9, 0x94d049bb133111eb,
+					 0x2545f4914f6cdd1d};
 	struct table_attach_report report;
 
 	b->nat = nat_create(&b->memory, &b->policy, seed, b->now_ms, &report);
@@ -102,7 +103,7 @@ static void start(struct bench *b, uint32_t sessions)
 	attach(b);
 }
 
-/* Session i: host i modulo hosts, its next port. */
+/* Session i: host i modulo hosts; each of its ports has some remote hosts. */
 static void open_all(struct bench *b, uint32_t sessions)
 {
 	for (uint32_t i = 0; i < sessions; i += BATCH) {
@@ -113,7 +114,7 @@ static void open_all(struct bench *b, uint32_t sessions)
 			const struct build packet = {.proto = 17,
 						     .src = b->inside.address + 1 + host,
 						     .dst = BUILD_IP(198, 51, 100, 1) + nth % 32,
-						     .sport = (uint16_t)(2000 + nth),
+						     .sport = (uint16_t)(2000 + nth / b->remotes),
 						     .dport = 443};
 
 			b->packets[k] = (struct nat_packet){.data = b->bytes[k],
@@ -155,6 +156,25 @@ static void restart(struct bench *b)
 	printf("restart: %.2f s of CPU time, %" PRIu32 " sessions ended\n", cpu_seconds() - began, report.ended);
 }
 
+/* Hosts are spread over the addresses by a hash: how unevenly. */
+static void report_spread(const struct bench *b)
+{
+	const struct table *t = nat_table(b->nat);
+	uint32_t *blocks = zeroed(65536 * sizeof(*blocks)), cursor = 0, least = UINT32_MAX, most = 0;
+	struct block_view v;
+
+	do {
+		if (table_block_next(t, &cursor, 1000, &v))
+			blocks[v.ext]++;
+	} while (cursor != 0);
+	for (uint32_t i = 0; i < b->addresses; i++) {
+		least = blocks[i] < least ? blocks[i] : least;
+		most = blocks[i] > most ? blocks[i] : most;
+	}
+	printf("blocks in use on an address: %" PRIu32 " to %" PRIu32 "\n", least, most);
+	munmap(blocks, 65536 * sizeof(*blocks));
+}
+
 static void report(const struct bench *b)
 {
 	const uint64_t *c = nat_counters(b->nat);
@@ -184,10 +204,13 @@ static void run(enum nat_allocation kind, int argc, char **argv)
 	b->addresses = argument(argc, argv, 4, 64);
 	b->policy.blocks.size = argument(argc, argv, 5, 128);
 	b->policy.blocks.per_host = argument(argc, argv, 6, 4);
+	b->remotes = argument(argc, argv, 7, 2);
 	start(b, sessions);
 	open_all(b, sessions);
 	printf("allocation %s\n", kinds[kind]);
 	report(b);
+	if (kind != ALLOCATION_PORT)
+		report_spread(b);
 	ask_who(b);
 	if (sessions > 0)
 		restart(b);

@@ -548,14 +548,18 @@ uint32_t rules_pool_count(const struct rules *r)
 
 uint32_t rules_pool_ordinal(const struct rules *r, uint32_t k)
 {
-	int32_t i = last_not_above(&r->pools->base, sizeof(*r->pools), r->n_pools, k);
+	int32_t i;
+
+	if (r->n_pool_addresses == r->n_addresses) /* there are no static ones */
+		return k;
+	i = last_not_above(&r->pools->base, sizeof(*r->pools), r->n_pools, k);
 
 	return i < 0 ? 0 : r->pools[i].ordinal + (k - r->pools[i].base);
 }
 
 uint32_t rules_static_inside(const struct rules *r, uint32_t outside)
 {
-	int32_t i = address_range(r, outside);
+	int32_t i = r->n_pool_addresses < r->n_addresses ? address_range(r, outside) : -1;
 
 	if (i < 0 || r->policy.addresses[i].inside == 0)
 		return 0;
@@ -564,9 +568,12 @@ uint32_t rules_static_inside(const struct rules *r, uint32_t outside)
 
 uint32_t rules_static_outside(const struct rules *r, uint32_t inside)
 {
+	const uint32_t *found;
 	uint32_t n;
-	const uint32_t *found = span_index_find(r->index[INDEX_STATIC], inside, &n);
 
+	if (r->n_pool_addresses == r->n_addresses)
+		return 0;
+	found = span_index_find(r->index[INDEX_STATIC], inside, &n);
 	return n == 0 ? 0 : r->policy.addresses[found[0]].first + (inside - r->policy.addresses[found[0]].inside);
 }
 

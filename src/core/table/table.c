@@ -78,10 +78,12 @@ static uint32_t hosts_for(uint32_t max_sessions)
 	return max_sessions + 1024 < TABLE_MAX_SESSIONS ? max_sessions + 1024 : TABLE_MAX_SESSIONS;
 }
 
-/* Enough for 256 of each address, and for the smallest ones where there are few addresses. */
+/* All that there can be; where there are very many addresses, 256 of each. */
 static uint32_t blocks_for(uint32_t max_addresses)
 {
-	return max_addresses * 256 + 4 * CUT_BLOCKS_MAX;
+	enum { MOST = TABLE_MAX_ADDRESSES * 256 };
+
+	return max_addresses > MOST / CUT_BLOCKS_MAX ? MOST : max_addresses * CUT_BLOCKS_MAX;
 }
 
 static uint32_t index_capacity(int ix, uint32_t max_sessions, uint32_t max_addresses)
