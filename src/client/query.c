@@ -132,6 +132,8 @@ static int send_request(int fd, const struct query_call *call)
 		ctl_put_subscribe(&w, call->subscribe);
 	else if (call->who)
 		ctl_put_who(&w, call->who);
+	else if (call->hosts)
+		ctl_put_hosts(&w, call->hosts);
 	else
 		ctl_put_request(&w, call->type, call->filter);
 	return send(fd, buf, w.len, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)w.len ? 0 : errno;

@@ -32,6 +32,7 @@ struct query_call {
 	const struct ctl_filter *filter;       /* NULL: a request without one */
 	const struct ctl_subscribe *subscribe; /* of CTL_MONITOR */
 	const struct ctl_who *who;	       /* of CTL_WHO */
+	const struct ctl_hosts *hosts;	       /* of CTL_HOSTS */
 	uint32_t patience_ms;		       /* natd may be silent for so long; 0: for ever (subscriptions) */
 	exchange_fn *on_record;		       /* false: no more records are wanted */
 	void (*on_greeting)(void *ctx);	       /* natd has answered the hello; NULL: of no interest */

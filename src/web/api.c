@@ -173,6 +173,33 @@ void api_list(struct task *t)
 		task_ask(t, CTL_LIST, take_entry, finish_array);
 }
 
+static bool take_host(void *ctx, uint8_t type, struct ctl_reader *body)
+{
+	struct task *t = ctx;
+	struct ctl_host h;
+
+	if (type != CTL_R_HOST)
+		return true;
+	if (!ctl_get_host(body, &h) || !may_add(t))
+		return false;
+	separate(t, t->count - 1);
+	return json_print_host(t->out, &h);
+}
+
+/* In an order natd sends no more than CTL_HOSTS_MAX of them, so that it need not sort them all. */
+void api_hosts(struct task *t)
+{
+	uint32_t most = t->params.limit < CTL_HOSTS_MAX ? t->params.limit : CTL_HOSTS_MAX;
+
+	if (most == 0)
+		t->params.order = CTL_ORDER_NONE;
+	t->hosts = (struct ctl_hosts){.order = t->params.order, .wants_rates = true};
+	if (t->params.order != CTL_ORDER_NONE)
+		t->hosts.limit = (uint8_t)most;
+	if (open_answer(t))
+		task_ask(t, CTL_HOSTS, take_host, finish_array);
+}
+
 /* ---- history: the last `limit` of what comes ---- */
 
 struct ended {

@@ -9,6 +9,7 @@ void api_status(struct task *t);
 void api_stats(struct task *t);
 void api_pools(struct task *t);
 void api_list(struct task *t);
+void api_hosts(struct task *t);
 void api_history(struct task *t);
 void api_who(struct task *t);
 

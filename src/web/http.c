@@ -27,11 +27,12 @@
 #include "web.h"
 
 static const struct http_route routes[] = {
-	{"/metrics", 0, scrape_start},
+	{"/metrics", PARAM_HOSTS, scrape_start},
 	{"/api/status", 0, api_status},
 	{"/api/stats", 0, api_stats},
 	{"/api/pools", PARAM_LIMIT, api_pools},
 	{"/api/list", PARAM_LIMIT | PARAM_FILTER, api_list},
+	{"/api/hosts", PARAM_LIMIT | PARAM_SORT, api_hosts},
 	{"/api/history", PARAM_LIMIT | PARAM_FILTER, api_history},
 	{"/api/who", PARAM_ENDPOINT, api_who},
 	{"/api/rates", PARAM_SINCE, sampler_answer},

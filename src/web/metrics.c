@@ -259,6 +259,36 @@ static void write_pools(FILE *f, const struct metrics *m)
 		write_pool(f, &family, m->others, "others");
 }
 
+/* ---- the busiest hosts ---- */
+
+static void write_hosts(FILE *f, const struct metrics *m)
+{
+	static const struct family sessions = {"host_sessions", GAUGE, "sessions of the hosts with the most of them"};
+	static const struct family ports = {"host_ports", GAUGE, "ports of these hosts"};
+	static const struct family bytes = {"host_bytes", COUNTER, "bytes of these hosts since their first session"};
+	static const char *const directions[] = {"out", "in"};
+	char labels[LABELS_MAX], address[NAMES_ADDRESS_MAX];
+
+	head(f, m, &sessions);
+	for (size_t i = 0; i < m->n_hosts; i++) {
+		snprintf(labels, sizeof(labels), "{host=\"%s\"}", names_address(address, m->hosts[i].address));
+		sample(f, &sessions, labels, m->hosts[i].sessions);
+	}
+	head(f, m, &ports);
+	for (size_t i = 0; i < m->n_hosts; i++) {
+		snprintf(labels, sizeof(labels), "{host=\"%s\"}", names_address(address, m->hosts[i].address));
+		sample(f, &ports, labels, m->hosts[i].ports);
+	}
+	head(f, m, &bytes);
+	for (size_t i = 0; i < 2 * m->n_hosts; i++) {
+		const struct ctl_host *h = &m->hosts[i / 2];
+
+		snprintf(labels, sizeof(labels), "{host=\"%s\",direction=\"%s\"}", names_address(address, h->address),
+			 directions[i % 2]);
+		sample(f, &bytes, labels, h->bytes[i % 2]);
+	}
+}
+
 /* ---- natd-web's own ---- */
 
 static void write_web(FILE *f, const struct metrics *m)
@@ -308,6 +338,8 @@ void metrics_write(FILE *f, const struct metrics *m)
 		write_build(f, m);
 		write_rules(f, m);
 		write_pools(f, m);
+		if (m->n_hosts > 0)
+			write_hosts(f, m);
 		write_others(f, m);
 	}
 	write_web(f, m);

@@ -61,6 +61,20 @@ static bool read_who(struct params *p, const char *name, const char *value)
 	return true;
 }
 
+static bool read_order(struct params *p, const char *name, const char *value)
+{
+	static const char *const names[CTL_ORDER_COUNT] = {
+		[CTL_ORDER_RATE] = "rate", [CTL_ORDER_SESSIONS] = "sessions", [CTL_ORDER_PORTS] = "ports"};
+
+	for (int i = CTL_ORDER_NONE + 1; i < CTL_ORDER_COUNT; i++) {
+		if (strcmp(names[i], value) == 0) {
+			p->order = (uint8_t)i;
+			return true;
+		}
+	}
+	return refuse(p, name, value, "is not rate, sessions or ports");
+}
+
 static const struct natctl_option *find_option(const char *name)
 {
 	for (size_t i = 0; i < filter_options.n; i++) {
@@ -101,6 +115,8 @@ static bool read_one(struct params *p, const char *name, const char *value, unsi
 	}
 	if ((takes & PARAM_HOSTS) && strcmp(name, "hosts") == 0)
 		return read_small(p, name, value, WEB_HOSTS_MAX, &p->hosts);
+	if ((takes & PARAM_SORT) && strcmp(name, "sort") == 0)
+		return read_order(p, name, value);
 	if ((takes & PARAM_ENDPOINT) && is_of_who(name))
 		return read_who(p, name, value);
 	if (takes & PARAM_FILTER)

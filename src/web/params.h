@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The query of a request: `limit`, `soft`, `endpoint`, `at`, `hosts` and the filter, by natctl's names (orig-src, dport...). */
+/* The query of a request: `limit`, `soft`, `endpoint`, `at`, `hosts`, `sort` and the filter, by natctl's names (orig-src, dport...). */
 #ifndef NATD_WEB_PARAMS_H
 #define NATD_WEB_PARAMS_H
 
@@ -15,6 +15,7 @@ enum {
 	PARAM_ENDPOINT = 4, /* with `protocol` and `at` */
 	PARAM_SINCE = 8,
 	PARAM_HOSTS = 16,
+	PARAM_SORT = 32,
 };
 
 struct params {
@@ -23,6 +24,7 @@ struct params {
 	uint64_t at_us;	    /* since the epoch; 0: now */
 	uint64_t since;	    /* samples: those with a higher number */
 	uint32_t limit;	    /* records */
+	uint8_t order;	    /* enum ctl_order */
 	bool is_soft;	    /* natd's absence is no error of the request: status 200 */
 	uint32_t hosts;	    /* busiest hosts in /metrics */
 	char wrong[160];    /* why it is refused: one line */

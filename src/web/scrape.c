@@ -15,7 +15,8 @@ enum { COUNTERS_MAX = 512 };
 struct scrape {
 	bool is_openmetrics;
 	bool has_others;
-	size_t n_counters, n_pools;
+	size_t n_counters, n_pools, n_hosts;
+	struct ctl_host hosts[WEB_HOSTS_MAX];
 	struct ctl_pool others;
 	struct ctl_pool pools[WEB_ADDRESSES_MAX];
 	struct ctl_counter counters[COUNTERS_MAX];
@@ -38,6 +39,8 @@ static void answer(struct task *t, bool is_up)
 		.pools = s->pools,
 		.n_pools = s->n_pools,
 		.others = s->has_others ? &s->others : NULL,
+		.hosts = s->hosts,
+		.n_hosts = s->n_hosts,
 		.web = &t->web->stats,
 		.clients = clients_count(t->web),
 	};
@@ -61,6 +64,24 @@ static void answer_away(struct task *t)
 static void answer_up(struct task *t)
 {
 	answer(t, true);
+}
+
+static bool take_host(void *ctx, uint8_t type, struct ctl_reader *body)
+{
+	struct scrape *s = ((struct task *)ctx)->state;
+
+	if (type != CTL_R_HOST || s->n_hosts == WEB_HOSTS_MAX)
+		return true;
+	return ctl_get_host(body, &s->hosts[s->n_hosts++]);
+}
+
+static void ask_hosts(struct task *t)
+{
+	t->hosts = (struct ctl_hosts){.order = CTL_ORDER_SESSIONS, .limit = (uint8_t)t->params.hosts};
+	if (t->params.hosts > 0)
+		task_ask(t, CTL_HOSTS, take_host, answer_up);
+	else
+		answer_up(t);
 }
 
 static bool take_pool(void *ctx, uint8_t type, struct ctl_reader *body)
@@ -87,7 +108,7 @@ static bool take_pool(void *ctx, uint8_t type, struct ctl_reader *body)
 
 static void ask_pools(struct task *t)
 {
-	task_ask(t, CTL_POOLS, take_pool, answer_up);
+	task_ask(t, CTL_POOLS, take_pool, ask_hosts);
 }
 
 static bool take_counter(void *ctx, uint8_t type, struct ctl_reader *body)

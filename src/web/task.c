@@ -193,6 +193,7 @@ void task_ask(struct task *t, enum ctl_type type, exchange_fn *on_record, task_f
 		.filter = type == CTL_LIST ? &t->params.filter : NULL,
 		.subscribe = type == CTL_MONITOR ? &t->subscribe : NULL,
 		.who = type == CTL_WHO ? &t->params.who : NULL,
+		.hosts = type == CTL_HOSTS ? &t->hosts : NULL,
 		.patience_ms = WEB_PATIENCE_MS,
 		.on_record = on_record,
 		.on_end = on_end,

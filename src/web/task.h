@@ -30,6 +30,7 @@ struct task {
 	/* What is asked now. */
 	struct query_call call;
 	struct ctl_subscribe subscribe;
+	struct ctl_hosts hosts;
 	struct query *query; /* NULL: none is in flight */
 	struct task *next;   /* in the queue of those that wait for their turn */
 	bool is_waiting;
@@ -51,8 +52,8 @@ struct task {
 /* NULL: short of memory, and the request has been answered. */
 struct task *task_create(struct web *web, struct evhttp_request *req);
 
-/* Asks natd: each record goes to `on_record`, with the task as ctx; then `on_done`, also where that wanted no more. Filter, who
- * and subscription are the task's own. */
+/* Asks natd: each record goes to `on_record`, with the task as ctx; then `on_done`, also where that wanted no more. Filter, who,
+ * hosts and subscription are the task's own. */
 void task_ask(struct task *t, enum ctl_type type, exchange_fn *on_record, task_fn *on_done);
 
 /* Sends what is in t->out; or nothing, where that is NULL. Frees the task. */

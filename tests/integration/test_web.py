@@ -72,6 +72,16 @@ def test_list_is_filtered_and_limited(natd, web, session):
     assert cut.json() == [] and cut.headers["natd-truncated"] == "true"
 
 
+def test_hosts_are_sorted_bounded_and_metrics_where_asked_for(web, session):
+    hosts = web.json("/api/hosts?sort=sessions&limit=5")
+    assert [h["address"] for h in hosts] == ["10.8.0.2"] and hosts[0]["sessions"] >= 1
+    assert web.get("/api/hosts?sort=size").status == 400
+    assert 'natd_host_sessions{host="10.8.0.2"}' not in web.metrics()
+    text = web.get("/metrics?hosts=3").text()
+    assert 'natd_host_sessions{host="10.8.0.2"}' in text and 'natd_host_bytes_total{host="10.8.0.2",direction="out"}' in text
+    assert web.get("/metrics?hosts=65").status == 400
+
+
 def test_who_has_a_port_now_and_had_it_then(web, session):
     endpoint = f"{session[0]}:{session[1]}"
     holder = web.json(f"/api/who?endpoint={endpoint}&protocol=udp")

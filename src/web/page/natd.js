@@ -315,16 +315,16 @@ function showEnded(list) {
 
 function showHosts(list) {
   $("hosts-card").hidden = false;
-  const rate = (h, way) => h[way] && h[way].bytes_rate !== undefined ? bits(h[way].bytes_rate) : bytes(h[way] ? h[way].bytes : 0);
+  const rate = (h, way) => h[way].bytes_rate !== null ? bits(h[way].bytes_rate * 8) : bytes(h[way].bytes);
   const rows = list.map((h) => node("tr", "", node("td", "code", h.address), node("td", "n", count(h.sessions)),
-    node("td", "n", count(h.ports || 0)), node("td", "n", rate(h, "out")), node("td", "n", rate(h, "in"))));
+    node("td", "n", count(h.ports)), node("td", "n", rate(h, "out")), node("td", "n", rate(h, "in"))));
   if (!rows.length) rows.push(emptyRow(5, "No inside host has a session."));
   $("hosts").replaceChildren(...rows);
 }
 
 // ---- the clockwork ----
 
-let awaySince = null, hasHosts = false;
+let awaySince = null;
 
 function showState(isUp, why, detail = "") {
   if (isUp) awaySince = null;
@@ -358,9 +358,7 @@ async function slow() {
   await part(async () => showStatus(await ask("/api/status")));
   await part(async () => { const p = await ask("/api/pools", { limit: 256 }); showPools(p.pools, p.pools.length === 256); });
   await part(async () => showEnded(await ask("/api/history", { limit: 30 })));
-  if (hasHosts) {
-    try { showHosts(await ask("/api/hosts", { limit: 15 })); } catch (error) { hasHosts = false; $("hosts-card").hidden = true; }
-  }
+  await part(async () => showHosts(await ask("/api/hosts", { sort: "rate", limit: 15 })));
 }
 function every(ms, work) {
   const turn = async () => {
