@@ -104,7 +104,7 @@ check_pure()
 # check_library FILES PATTERN: headers matching PATTERN are included by those src/FILES (an extended regular expression) alone.
 check_library()
 {
-	for layer in core common daemon client ctl web; do
+	for layer in core common daemon client ctl web natlab; do
 		includes "$layer"
 	done | grep "<$2" | grep -Ev "^$root/src/($1) " | while read -r file header; do
 		echo "$file includes $header: only src/$1 may"
@@ -127,12 +127,14 @@ found=$(
 	# what a configuration file alone answers, the client answers in one file
 	check_own ctl common client | grep -v '/src/ctl/offline\.c includes "daemon/config/config\.h"'
 	check_own web common client daemon
+	check_own natlab common
 	check_rooms core base packet policy table tcp fragment nat
 	check_rooms daemon base config steering kernel setup routing path persist sandbox control
 	check_rooms common
 	check_rooms client
 	check_rooms web page
 	check_rooms ctl
+	check_rooms natlab
 	# stdlib.h is for calloc and free; that nothing else of it is used shows in the symbols below.
 	# emmintrin.h is the compiler's own (SSE2), no library's.
 	# shellcheck disable=SC2086
