@@ -1,0 +1,96 @@
+# bash completion for natctl(8)                             -*- shell-script -*-
+# SPDX-License-Identifier: ISC
+#
+# Commands and options come from `natctl help' itself, so that they cannot fall behind; forwards and hosts from the natd
+# that runs.
+
+_natctl()
+{
+	local cur prev word i command='' ctl=natctl socket=()
+
+	COMPREPLY=()
+	cur=${COMP_WORDS[COMP_CWORD]}
+	prev=${COMP_WORDS[COMP_CWORD - 1]}
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		word=${COMP_WORDS[i]}
+		case $word in
+		-s | --socket)
+			socket=(-s "${COMP_WORDS[i + 1]}")
+			((i++))
+			;;
+		-o | --output) ((i++)) ;;
+		-[LCSDFE] | [a-z]*)
+			command=$word
+			break
+			;;
+		esac
+	done
+
+	_natctl_words()
+	{
+		mapfile -t COMPREPLY < <(compgen -W "$*" -- "$cur")
+	}
+	# The inside addresses that natd has sessions of.
+	_natctl_hosts()
+	{
+		$ctl "${socket[@]}" mappings 2>/dev/null | grep -oE '\b(src=)?([0-9]+\.){3}[0-9]+' | sed 's/^src=//' | sort -u
+	}
+
+	case $prev in
+	-o | --output)
+		_natctl_words line table json save extended id mark timestamp
+		return
+		;;
+	-p | --proto)
+		_natctl_words tcp udp icmp gre sctp esp
+		return
+		;;
+	--state)
+		_natctl_words SYN_SENT SYN_SENT2 SYN_RECV ESTABLISHED FIN_WAIT CLOSE_WAIT LAST_ACK TIME_WAIT CLOSE
+		return
+		;;
+	-u | --status)
+		_natctl_words SEEN_REPLY ASSURED UNSET
+		return
+		;;
+	-e | --event-mask)
+		_natctl_words NEW UPDATE DESTROY MAPPING BLOCK BACKEND ALARM CONFIG REFUSED
+		return
+		;;
+	-f | --family)
+		_natctl_words ipv4
+		return
+		;;
+	--forward)
+		_natctl_words "$($ctl "${socket[@]}" forwards 2>/dev/null | cut -d' ' -f1)"
+		return
+		;;
+	-d | --orig-dst | -r | --reply-src | -q | --reply-dst | --orig-src)
+		_natctl_words "$(_natctl_hosts)"
+		return
+		;;
+	--socket | -w)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	-s)
+		if [[ $command ]]; then
+			_natctl_words "$(_natctl_hosts)"
+		else
+			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		fi
+		return
+		;;
+	esac
+
+	# "  -L  list [FILTER]   text": letters and names of the commands; "  -p, --proto PROTO   text": options.
+	if [[ -z $command || $command = help ]]; then
+		_natctl_words "$($ctl help 2>/dev/null | sed -n '/^Commands:/,/^$/p' |
+			sed -nE 's/^ {2}(-[A-Z]| {2}) {2}([a-z-]+).*/\1 \2/p')" \
+			"$([[ $command ]] || echo -h --help -j --json -o --output -s --socket -V --version)"
+	else
+		_natctl_words "$($ctl help "$command" 2>/dev/null | sed -nE 's/^ {2,6}(-.*)/\1/p' | sed -E 's/ {2,}.*//' |
+			grep -oE -- '--?[a-z][a-z-]*')" --help
+	fi
+} &&
+	complete -F _natctl natctl
