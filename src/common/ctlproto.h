@@ -64,7 +64,7 @@ enum ctl_type {
 	CTL_R_HOST = 142,
 	CTL_R_PACKET = 143, /* reserved, as is the next: of a capture */
 	CTL_R_STUN = 144,   /* an answer to a STUN datagram */
-	CTL_R_STEP = 146, /* of an explanation */
+	CTL_R_STEP = 146,   /* of an explanation */
 	CTL_R_VERDICT = 147,
 	CTL_R_BLOCK = 148,
 };

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 /* One write, so that the lines of several processes do not mix. */
+static void write_line(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
 static void write_line(const char *format, va_list arguments)
 {
 	char text[1024];

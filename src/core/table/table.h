@@ -415,7 +415,7 @@ struct host {
 	uint16_t spare;
 	struct {
 		uint32_t ms, tokens;
-	} rate[2]; /* token buckets for new sessions, by the enum nat_dir of the opening */
+	} rate[2];		  /* token buckets for new sessions, by the enum nat_dir of the opening */
 	uint32_t blocks;	  /* that it was given, the fixed one not counted */
 	uint32_t first_block;	  /* the table's */
 	uint32_t number;	  /* of the record: a host that went and came again has another */

@@ -456,8 +456,8 @@ void config_check(struct config_loader *l)
 		check_required,	     check_interfaces,	      check_lists,	   check_inside_prefixes,
 		check_pool_size,     check_addresses,	      check_port_parity,   check_host_ports,
 		check_forward_ports, check_forward_broadcast, check_limits,	   config_check_overlaps,
-		finish_lists,	     config_check_allocation, config_check_static,
-		config_read_sets,    config_read_filter,
+		finish_lists,	     config_check_allocation, config_check_static, config_read_sets,
+		config_read_filter,
 	};
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)

@@ -67,7 +67,7 @@ struct config_loader {
 	struct forward_draft *draft;	   /* the forward being read */
 	struct class_draft *class_draft;   /* the class being read */
 	struct static_draft *static_draft; /* the static pair being read */
-	struct rule_draft *rule;     /* likewise below */
+	struct rule_draft *rule;	   /* likewise below */
 	struct set_draft *set;
 	const struct value *filter, *sets; /* read when all the rest is: rules name sets and forwards */
 };

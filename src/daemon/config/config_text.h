@@ -50,7 +50,7 @@ const char *text_of_ports(char out[TEXT_RANGE_SIZE], struct nat_range r);
 uint32_t text_prefix_last(const struct nat_prefix *p);
 
 #define TEXT_NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
-#define TEXT_NAME_FAULT "must have 1 to 31 letters, digits, \"-\", \"_\" and \".\""
+#define TEXT_NAME_FAULT	     "must have 1 to 31 letters, digits, \"-\", \"_\" and \".\""
 
 /* A name of the administrator's choice: 1 to NAT_FORWARD_NAME_MAX of these characters. */
 bool text_name(const char *text);
