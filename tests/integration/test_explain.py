@@ -49,3 +49,14 @@ def test_json(lab, natd):
 def test_wrong_usage(lab, natd):
     for args in (("tcp",), ("tcp", "nowhere", SERVER), ("quux", CLIENT, SERVER), ("tcp", CLIENT, SERVER, "up")):
         assert explain(natd, *args).returncode == 2, args
+
+
+def test_the_filter_rule_that_decides_is_named(lab, start_natd):
+    natd = start_natd({"more": 'filter = ( { name = "no-smtp"; action = "reject"; direction = "out"; '
+                               'protocol = "tcp"; port = 25; } );'})
+    got = explain(natd, "tcp", f"{CLIENT}:4000", f"{SERVER}:25")
+    assert got.returncode == 1
+    assert any('filter: rule "no-smtp" rejects it' in line for line in got.stdout.splitlines()), got.stdout
+    assert got.stdout.splitlines()[-1] == "verdict: dropped (drop_rule_reject)"
+    got = explain(natd, "tcp", f"{CLIENT}:4000", f"{SERVER}:80")
+    assert got.returncode == 0 and "filter: no rule matches: accepted" in got.stdout

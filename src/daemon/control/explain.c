@@ -9,6 +9,7 @@
 
 #include "common/ctlexplain.h"
 #include "core/nat/explain.h"
+#include "core/nat/rule_view.h"
 #include "core/packet/checksum.h"
 #include "ctlclient.h"
 #include "daemon/steering/steering.h"
@@ -121,6 +122,8 @@ static const char *remedy(enum nat_reason why)
 		{DROP_SESSIONS_FULL, "raise limits.sessions"},
 		{DROP_HOST_SHARE, "widen outside.ports, add addresses or sessions, or lower limits.reserve"},
 		{DROP_EXPIRED_EMBRYO, "widen outside.ports, add addresses or sessions, or lower limits.reserve"},
+		{DROP_RULE, "change the rule, or put one that accepts it before"},
+		{DROP_RULE_REJECT, "change the rule, or put one that accepts it before"},
 		{DROP_HAIRPIN_OFF, "set translation.hairpinning = true"},
 		{DROP_OTHER_PROTOCOL, "set translation.other_protocols, or use an address of a pool"},
 	};
@@ -247,6 +250,21 @@ static void say_basis(struct telling *t, const struct explain_pass *x)
 		say(t, "mapping", "none yet for %s", endpoint_text(t, inside, x->inside, x->inside_port));
 }
 
+/* What the rules say comes first outbound; inbound they judge the inside host, which forward or mapping found. */
+static void say_rule(struct telling *t, const struct explain_pass *x)
+{
+	static const char *const actions[] = {
+		[FILTER_ACCEPT] = "accepts", [FILTER_DROP] = "drops", [FILTER_REJECT] = "rejects"};
+	struct rule_view v;
+
+	if (x->decision.rule != FILTER_NONE) {
+		nat_rule_view(t->env->nat, (uint32_t)x->decision.rule, &v);
+		say(t, "filter", "rule \"%s\" %s it", v.rule->name, actions[v.rule->action]);
+	} else if (nat_rule_count(t->env->nat) > 0 && x->decision.stage >= STAGE_LIMITS) {
+		say(t, "filter", "no rule matches: accepted");
+	}
+}
+
 static void say_filter(struct telling *t, const struct explain_pass *x)
 {
 	static const char *const names[] = {"endpoint-independent", "address-dependent", "address-and-port-dependent"};
@@ -289,8 +307,12 @@ static void say_pass(struct telling *t, const struct explain_pass *x, bool is_ha
 		say(t, "session", "none yet");
 	if (x->end != EXPLAIN_DECISION || x->to_host)
 		return;
+	if (x->dir == DIR_OUT)
+		say_rule(t, x);
 	say_basis(t, x);
 	say_filter(t, x);
+	if (x->dir == DIR_IN)
+		say_rule(t, x);
 	say_limits(t, x);
 	say_port(t, x);
 }
