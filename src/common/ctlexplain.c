@@ -2,29 +2,14 @@
 /* See ctlexplain.h. */
 #include "ctlexplain.h"
 
-static void put_endpoint(struct ctl_writer *w, const struct ctl_endpoint *e)
-{
-	ctl_put_u32(w, e->address);
-	ctl_put_u16(w, e->port);
-}
-
-static struct ctl_endpoint get_endpoint(struct ctl_reader *r)
-{
-	struct ctl_endpoint e;
-
-	e.address = ctl_get_u32(r);
-	e.port = ctl_get_u16(r);
-	return e;
-}
-
 bool ctl_put_explain(struct ctl_writer *w, const struct ctl_explain *q)
 {
 	size_t begin = ctl_frame_begin(w, CTL_EXPLAIN);
 
 	ctl_put_u8(w, q->protocol);
 	ctl_put_u8(w, q->way);
-	put_endpoint(w, &q->source);
-	put_endpoint(w, &q->destination);
+	ctl_put_endpoint(w, &q->source);
+	ctl_put_endpoint(w, &q->destination);
 	return ctl_frame_end(w, begin);
 }
 
@@ -32,8 +17,8 @@ bool ctl_get_explain(struct ctl_reader *r, struct ctl_explain *q)
 {
 	q->protocol = ctl_get_u8(r);
 	q->way = ctl_get_u8(r);
-	q->source = get_endpoint(r);
-	q->destination = get_endpoint(r);
+	q->source = ctl_get_endpoint(r);
+	q->destination = ctl_get_endpoint(r);
 	return !r->bad && r->left == 0 && q->way <= CTL_EXPLAIN_IN;
 }
 
@@ -61,9 +46,9 @@ bool ctl_put_verdict(struct ctl_writer *w, const struct ctl_verdict *v)
 	ctl_put_u8(w, v->known);
 	ctl_put_text(w, v->reason);
 	ctl_put_text(w, v->text);
-	put_endpoint(w, &v->inside);
-	put_endpoint(w, &v->outside);
-	put_endpoint(w, &v->remote);
+	ctl_put_endpoint(w, &v->inside);
+	ctl_put_endpoint(w, &v->outside);
+	ctl_put_endpoint(w, &v->remote);
 	return ctl_frame_end(w, begin);
 }
 
@@ -73,8 +58,8 @@ bool ctl_get_verdict(struct ctl_reader *r, struct ctl_verdict *v)
 	v->known = ctl_get_u8(r);
 	ctl_get_text(r, v->reason, sizeof(v->reason));
 	ctl_get_text(r, v->text, sizeof(v->text));
-	v->inside = get_endpoint(r);
-	v->outside = get_endpoint(r);
-	v->remote = get_endpoint(r);
+	v->inside = ctl_get_endpoint(r);
+	v->outside = ctl_get_endpoint(r);
+	v->remote = ctl_get_endpoint(r);
 	return !r->bad;
 }

@@ -11,13 +11,13 @@ enum { PROTOCOL_ICMP = 1, PROTOCOL_TCP = 6, PROTOCOL_UDP = 17 };
 
 /* ---- parts ---- */
 
-static void put_endpoint(struct ctl_writer *w, const struct ctl_endpoint *e)
+void ctl_put_endpoint(struct ctl_writer *w, const struct ctl_endpoint *e)
 {
 	ctl_put_u32(w, e->address);
 	ctl_put_u16(w, e->port);
 }
 
-static struct ctl_endpoint get_endpoint(struct ctl_reader *r)
+struct ctl_endpoint ctl_get_endpoint(struct ctl_reader *r)
 {
 	struct ctl_endpoint e;
 
@@ -188,9 +188,9 @@ void ctl_put_entry_body(struct ctl_writer *w, const struct ctl_entry *e)
 	ctl_put_u8(w, e->flags);
 	ctl_put_u32(w, e->timeout_s);
 	ctl_put_u32(w, e->age_s);
-	put_endpoint(w, &e->inside);
-	put_endpoint(w, &e->outside);
-	put_endpoint(w, &e->remote);
+	ctl_put_endpoint(w, &e->inside);
+	ctl_put_endpoint(w, &e->outside);
+	ctl_put_endpoint(w, &e->remote);
 	for (int dir = 0; dir < 2; dir++) {
 		ctl_put_u64(w, e->packets[dir]);
 		ctl_put_u64(w, e->bytes[dir]);
@@ -214,9 +214,9 @@ bool ctl_get_entry(struct ctl_reader *r, struct ctl_entry *e)
 	e->flags = ctl_get_u8(r);
 	e->timeout_s = ctl_get_u32(r);
 	e->age_s = ctl_get_u32(r);
-	e->inside = get_endpoint(r);
-	e->outside = get_endpoint(r);
-	e->remote = get_endpoint(r);
+	e->inside = ctl_get_endpoint(r);
+	e->outside = ctl_get_endpoint(r);
+	e->remote = ctl_get_endpoint(r);
 	for (int dir = 0; dir < 2; dir++) {
 		e->packets[dir] = ctl_get_u64(r);
 		e->bytes[dir] = ctl_get_u64(r);
@@ -322,14 +322,14 @@ bool ctl_put_who(struct ctl_writer *w, const struct ctl_who *q)
 {
 	size_t begin = ctl_frame_begin(w, CTL_WHO);
 
-	put_endpoint(w, &q->outside);
+	ctl_put_endpoint(w, &q->outside);
 	ctl_put_u8(w, q->protocol);
 	return ctl_frame_end(w, begin);
 }
 
 bool ctl_get_who(struct ctl_reader *r, struct ctl_who *q)
 {
-	q->outside = get_endpoint(r);
+	q->outside = ctl_get_endpoint(r);
 	q->protocol = ctl_get_u8(r);
 	return !r->bad && r->left == 0;
 }
@@ -337,9 +337,9 @@ bool ctl_get_who(struct ctl_reader *r, struct ctl_who *q)
 void ctl_put_mapping_body(struct ctl_writer *w, const struct ctl_mapping *m)
 {
 	ctl_put_u8(w, m->protocol);
-	put_endpoint(w, &m->inside);
-	put_endpoint(w, &m->outside);
-	put_endpoint(w, &m->remote);
+	ctl_put_endpoint(w, &m->inside);
+	ctl_put_endpoint(w, &m->outside);
+	ctl_put_endpoint(w, &m->remote);
 	ctl_put_u32(w, m->sessions);
 }
 
@@ -354,9 +354,9 @@ bool ctl_put_mapping(struct ctl_writer *w, const struct ctl_mapping *m)
 bool ctl_get_mapping(struct ctl_reader *r, struct ctl_mapping *m)
 {
 	m->protocol = ctl_get_u8(r);
-	m->inside = get_endpoint(r);
-	m->outside = get_endpoint(r);
-	m->remote = get_endpoint(r);
+	m->inside = ctl_get_endpoint(r);
+	m->outside = ctl_get_endpoint(r);
+	m->remote = ctl_get_endpoint(r);
 	m->sessions = ctl_get_u32(r);
 	return !r->bad;
 }
@@ -439,7 +439,7 @@ bool ctl_put_forward(struct ctl_writer *w, const struct ctl_forward *f)
 	ctl_put_u32(w, f->address);
 	ctl_put_u16(w, f->first_port);
 	ctl_put_u16(w, f->last_port);
-	put_endpoint(w, &f->to);
+	ctl_put_endpoint(w, &f->to);
 	ctl_put_u32(w, f->n_from);
 	ctl_put_u8(w, (uint8_t)shown_from(f->n_from));
 	for (uint32_t i = 0; i < shown_from(f->n_from); i++)
@@ -456,7 +456,7 @@ bool ctl_get_forward(struct ctl_reader *r, struct ctl_forward *f)
 	f->address = ctl_get_u32(r);
 	f->first_port = ctl_get_u16(r);
 	f->last_port = ctl_get_u16(r);
-	f->to = get_endpoint(r);
+	f->to = ctl_get_endpoint(r);
 	f->n_from = ctl_get_u32(r);
 	shown = ctl_get_u8(r);
 	if (shown != shown_from(f->n_from))

@@ -82,6 +82,8 @@ struct ctl_endpoint {
 	uint32_t address;
 	uint16_t port; /* or the ICMP query id; 0 for protocols without */
 };
+void ctl_put_endpoint(struct ctl_writer *w, const struct ctl_endpoint *e);
+struct ctl_endpoint ctl_get_endpoint(struct ctl_reader *r);
 
 enum { CTL_ENTRY_FROM_OUTSIDE = 1, CTL_ENTRY_REPLIED = 2, CTL_ENTRY_ASSURED = 4 };
 
