@@ -328,7 +328,7 @@ static void send_error(struct soak *s)
 	s->errors++;
 }
 
-/* A conversation's client speaks to another's, by way of the outside endpoint of that one. */
+/* A conversation's client speaks to another's, by way of the outside endpoint of that one, which the filter may forbid. */
 static void hairpin(struct soak *s)
 {
 	uint32_t i = draw(s) % FLOWS, j = draw(s) % FLOWS;
@@ -343,8 +343,9 @@ static void hairpin(struct soak *s)
 				      .payload = 8},
 		NAT_TO_INSIDE, i);
 	e->ends = (struct ends){a->ext_addr, b->int_addr, a->ext_port, b->int_port};
+	e->optional = s->policy.filtering != FILTERING_ENDPOINT_INDEPENDENT;
 	batch(s);
-	s->hairpins++;
+	s->hairpins += e->seen;
 }
 
 /* Somebody whom nobody asked. Where the filter lets him in he reaches the owner of the endpoint, if it is still there. */
