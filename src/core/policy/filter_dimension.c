@@ -113,24 +113,23 @@ static void map_clear(struct number_map *m)
 
 /* ---- rows and chunks ---- */
 
-/* Room for one more element of `size` bytes each. */
-static bool make_room(void *array, uint32_t n, uint32_t *room, size_t size)
+/* An array of n elements of `size` bytes with room for one more: `old`, or a larger one in its place. NULL when memory is
+ * short: `old` is as before. */
+static void *make_room(void *old, uint32_t n, uint32_t *room, size_t size)
 {
-	void *old, *bigger;
 	uint32_t wanted = *room ? 2 * *room : 16;
+	void *bigger;
 
 	if (n < *room)
-		return true;
-	memcpy(&old, array, sizeof(old));
+		return old;
 	bigger = calloc(wanted, size);
 	if (bigger == NULL)
-		return false;
+		return NULL;
 	if (n > 0)
 		memcpy(bigger, old, n * size);
 	free(old);
-	memcpy(array, &bigger, sizeof(bigger));
 	*room = wanted;
-	return true;
+	return bigger;
 }
 
 static uint32_t words_in_use(const uint64_t *words)
@@ -157,14 +156,16 @@ static uint32_t intern_chunk(struct sweep *s, const uint64_t *words)
 	struct filter_dimension *d = s->d;
 	uint64_t hash = chunk_hash(words);
 	uint32_t cursor = 0, number;
+	uint64_t *larger;
 
 	while (map_find(&s->chunks, hash, &cursor, &number)) {
 		if (memcmp(d->chunks + (size_t)number * CHUNK_WORDS, words, CHUNK_WORDS * sizeof(*words)) == 0)
 			return number;
 	}
 	number = d->n_chunks_made;
-	if (!make_room(&d->chunks, number, &d->chunks_room, CHUNK_WORDS * sizeof(*words)) ||
-	    !map_add(&s->chunks, hash, number))
+	larger = make_room(d->chunks, number, &d->chunks_room, CHUNK_WORDS * sizeof(*words));
+	d->chunks = larger ? larger : d->chunks;
+	if (!larger || !map_add(&s->chunks, hash, number))
 		return UINT32_MAX;
 	memcpy(d->chunks + (size_t)number * CHUNK_WORDS, words, CHUNK_WORDS * sizeof(*words));
 	d->n_chunks_made++;
@@ -188,13 +189,15 @@ static uint32_t intern_row(struct sweep *s)
 {
 	struct filter_dimension *d = s->d;
 	uint32_t cursor = 0, number, chunk;
+	struct filter_cell *larger;
 
 	if (map_find(&s->rows, s->active_hash, &cursor, &number))
 		return number;
 	fill_row(s);
 	number = d->n_rows;
-	if (!make_room(&d->rows, number, &d->rows_room, d->n_chunks * sizeof(*d->rows)) ||
-	    !map_add(&s->rows, s->active_hash, number))
+	larger = make_room(d->rows, number, &d->rows_room, d->n_chunks * sizeof(*d->rows));
+	d->rows = larger ? larger : d->rows;
+	if (!larger || !map_add(&s->rows, s->active_hash, number))
 		return UINT32_MAX;
 	for (uint32_t c = 0; c < d->n_chunks; c++) {
 		chunk = intern_chunk(s, s->row + (size_t)c * CHUNK_WORDS);
