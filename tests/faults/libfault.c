@@ -144,7 +144,8 @@ static bool decide(enum function f)
 		c->countdown = 1;
 	}
 	if (c->signal) {
-		raise(c->signal);
+		/* To the first thread: another one may block it. kill() is refused by natd's filter. */
+		tgkill(getpid(), getpid(), c->signal);
 		return false;
 	}
 	errno = c->error ? c->error : usual_error[f];
