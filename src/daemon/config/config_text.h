@@ -21,7 +21,7 @@ enum { TEXT_WHY_SIZE = 160, TEXT_ADDRESS_SIZE = 16, TEXT_RANGE_SIZE = 2 * TEXT_A
 bool text_address(const char *s, uint32_t *address, char why[TEXT_WHY_SIZE]);
 /* "10.8.0.0/24", or an address alone for a /32. Host bits are refused. Sets mtu to 0. */
 bool text_prefix(const char *s, struct nat_prefix *prefix, char why[TEXT_WHY_SIZE]);
-/* An address, a prefix (all its addresses), or "first-last". Not shared. */
+/* An address, a prefix (all its addresses), or "first-last". Neither shared nor static. */
 bool text_address_range(const char *s, struct nat_address_range *range, char why[TEXT_WHY_SIZE]);
 /* "80" or "27015-27030", within 1-65535. */
 bool text_port_range(const char *s, struct nat_range *range, char why[TEXT_WHY_SIZE]);
