@@ -48,9 +48,9 @@ bool hosts_parse_order(const char *text, uint8_t *order)
 	static const char *const names[CTL_ORDER_COUNT] = {
 		[CTL_ORDER_RATE] = "rate", [CTL_ORDER_SESSIONS] = "sessions", [CTL_ORDER_PORTS] = "ports"};
 
-	for (uint8_t i = CTL_ORDER_NONE + 1; i < CTL_ORDER_COUNT; i++) {
+	for (unsigned i = CTL_ORDER_NONE + 1; i < CTL_ORDER_COUNT; i++) {
 		if (strcasecmp(names[i], text) == 0) {
-			*order = i;
+			*order = (uint8_t)i;
 			return true;
 		}
 	}

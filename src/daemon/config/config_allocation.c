@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* How ports are handed out, as far as the file alone tells: what contradicts it, and what it comes to. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,8 +83,8 @@ static void check_block_size(struct config_loader *l)
 			c->blocks.size);
 	else if (addresses_of(c) * pool > BLOCKS_MAX)
 		loader_error(l, loader_line(l, "blocks", "size"),
-			     "blocks.size: %llu blocks are too many: there can be %d; choose a larger size",
-			     (unsigned long long)(addresses_of(c) * pool), BLOCKS_MAX);
+			     "blocks.size: %" PRIu64 " blocks are too many: there can be %d; choose a larger size",
+			     addresses_of(c) * pool, BLOCKS_MAX);
 }
 
 static void check_share(struct config_loader *l)
