@@ -26,6 +26,7 @@ class Monitor:
                                         stderr=subprocess.PIPE, text=True)
         self.lines = []
         self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
         for _ in range(500):
             if natd.counters()["event_readers"] > readers:
                 break
@@ -36,7 +37,7 @@ class Monitor:
             self.read()
 
     def read(self):
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader.start()
 
     def _read(self):
         for line in self.process.stdout:
@@ -58,12 +59,18 @@ class Monitor:
                 lambda: sum(bool(re.search(pattern, line)) for line in self.lines) >= count, timeout), \
                 f"fewer than {count} lines like {pattern!r}:\n" + "\n".join(self.lines[-50:])
 
+    def wait_end(self):
+        """Its exit status, once it has ended by itself; all of its lines are there then."""
+        status = self.process.wait(10)
+        if self._reader.ident:
+            self._reader.join(10)
+        return status
+
     def end(self, how=signal.SIGINT):
-        """Its exit status and what it said on stderr."""
+        """Its exit status and its standard error."""
         if self.process.poll() is None:
             self.process.send_signal(how)
-        status = self.process.wait(10)
-        return status, self.process.stderr.read()
+        return self.wait_end(), self.process.stderr.read()
 
 
 @pytest.fixture
@@ -132,7 +139,7 @@ def test_monitor_as_json(lab, natd, monitor):
     for _ in range(200):
         if natd.ctl("delete", "-s", CLIENT, check=False).returncode == 0:
             break
-    assert seen.process.wait(10) == 0
+    assert seen.wait_end() == 0
     events = [json.loads(line) for line in seen.lines]
     events = {e["event"] + (e["state"] if e["event"] == "MAPPING" else ""): e for e in events}
     assert set(events) == {"NEW", "DESTROY", "MAPPINGopened", "MAPPINGclosed"}
@@ -312,4 +319,4 @@ def test_wrong_usage(natd):
 def test_monitor_ends_with_natd(natd, monitor):
     seen = monitor("monitor")
     natd.stop()
-    assert seen.process.wait(10) == 3
+    assert seen.wait_end() == 3
