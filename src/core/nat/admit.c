@@ -179,7 +179,25 @@ static void take_token(struct admission *a, int32_t rule, uint32_t source, const
 
 /* ---- decisions ---- */
 
-int32_t admission_find(const struct admission *a, const struct filter_packet *p, const uint64_t key[2], uint64_t now_ms)
+/* When a packet wants to open a session, and the key of the buckets. */
+struct opening {
+	const uint64_t *key;
+	uint32_t now_ms;
+};
+
+/* Does the rule decide about it? A limit is about openings: one over it goes on to the next rule, and what lives (`o` NULL)
+ * keeps to a rule that accepts, whatever its limit, but is not ended by one that refuses within a limit. */
+static bool takes(const struct admission *a, int32_t rule, const struct filter_packet *p, const struct opening *o)
+{
+	const struct filter_rule *r = filter_rule(a->filter, (uint32_t)rule);
+
+	if (o != NULL)
+		return has_token(a, rule, p->from, o->key, o->now_ms);
+	return r->limit.per_second == 0 || r->action == FILTER_ACCEPT;
+}
+
+/* The first rule that matches and decides. */
+static int32_t find(const struct admission *a, const struct filter_packet *p, const struct opening *o)
 {
 	int32_t rule = FILTER_NONE;
 	uint32_t begin = 0;
@@ -189,23 +207,18 @@ int32_t admission_find(const struct admission *a, const struct filter_packet *p,
 	do {
 		rule = filter_match(a->filter, p, begin);
 		begin = (uint32_t)rule + 1;
-	} while (rule != FILTER_NONE && !has_token(a, rule, p->from, key, (uint32_t)now_ms));
+	} while (rule != FILTER_NONE && !takes(a, rule, p, o));
 	return rule;
+}
+
+int32_t admission_find(const struct admission *a, const struct filter_packet *p, const uint64_t key[2], uint64_t now_ms)
+{
+	return find(a, p, &(struct opening){key, (uint32_t)now_ms});
 }
 
 int32_t admission_find_session(const struct admission *a, const struct filter_packet *p)
 {
-	int32_t rule = FILTER_NONE;
-	uint32_t begin = 0;
-
-	if (a->filter == NULL)
-		return FILTER_NONE;
-	do {
-		rule = filter_match(a->filter, p, begin);
-		begin = (uint32_t)rule + 1;
-	} while (rule != FILTER_NONE && filter_rule(a->filter, (uint32_t)rule)->limit.per_second != 0 &&
-		 filter_rule(a->filter, (uint32_t)rule)->action != FILTER_ACCEPT);
-	return rule;
+	return find(a, p, NULL);
 }
 
 static void note(struct admission *a, int32_t rule, const struct filter_packet *p, uint16_t sport)

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: ISC */
+/* The compiled policy: questions about forwards. */
+#include "rule_private.h"
+
+/* Two lists of forwards, each in file order, read as one. */
+struct merge {
+	const uint32_t *list[2];
+	uint32_t left[2];
+};
+
+static struct merge forwards_at(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port)
+{
+	struct merge m;
+
+	m.list[0] = span_index_find(r->index[INDEX_INBOUND], endpoint_key(c, address, port), &m.left[0]);
+	m.list[1] = span_index_find(r->index[INDEX_INBOUND], endpoint_key(c, 0, port), &m.left[1]);
+	return m;
+}
+
+static int32_t merge_next(struct merge *m)
+{
+	int which = m->left[0] == 0 || (m->left[1] > 0 && *m->list[1] < *m->list[0]);
+
+	if (m->left[which] == 0)
+		return -1;
+	m->left[which]--;
+	return (int32_t)*m->list[which]++;
+}
+
+int32_t rules_forward_inbound(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port, uint32_t remote,
+			      uint32_t *to, uint16_t *to_port)
+{
+	struct merge m;
+	int32_t result = -1;
+
+	if (!class_has_forwards(c) || rules_address_range(r, address) < 0)
+		return -1;
+	m = forwards_at(r, c, address, port);
+	for (int32_t i; (i = merge_next(&m)) >= 0; result = -2) {
+		const struct nat_forward *f = &r->policy.forwards[i];
+
+		if (f->n_from > 0 && !rules_index_holds(r, INDEX_FROM, from_key((uint32_t)i, remote)))
+			continue;
+		*to = f->to;
+		*to_port = (uint16_t)(f->to_port + (port - f->ports.first));
+		return i;
+	}
+	return result;
+}
+
+int32_t rules_forward_outbound(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port, uint32_t *ext,
+			       uint16_t *ext_port)
+{
+	const struct nat_forward *f;
+	const uint32_t *found;
+	uint32_t n;
+
+	if (!class_has_forwards(c) || r->policy.n_forwards == 0)
+		return -1;
+	found = span_index_find(r->index[INDEX_OUTBOUND], endpoint_key(c, address, port), &n);
+	if (n == 0)
+		return -1;
+	f = &r->policy.forwards[found[0]];
+	*ext = f->address;
+	*ext_port = (uint16_t)(f->ports.first + (port - f->to_port));
+	return (int32_t)found[0];
+}
