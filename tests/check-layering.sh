@@ -17,12 +17,14 @@ bad()
 	status=1
 }
 
-# includes DIRECTORY: "file <header>" or "file "header"", one a line.
+# Every include of the tree: "file <header>" or "file "header"", one a line.
+all=$(grep -rEo --include='*.[ch]' '^[[:blank:]]*#[[:blank:]]*include[[:blank:]]*["<][^">]*[">]' "$root/src" |
+	sed 's/:[^"<]*/ /' | sort)
+
+# includes DIRECTORY: those of src/DIRECTORY.
 includes()
 {
-	find "$root/src/$1" -name '*.[ch]' | sort | while read -r file; do
-		sed -n 's/^[ \t]*#[ \t]*include[ \t]*\([<"][^>"]*[>"]\).*/\1/p' "$file" | sed "s|^|$file |"
-	done
+	printf '%s\n' "$all" | grep "^$root/src/$1/"
 }
 
 # check_own DIRECTORY ALLOWED...: quoted includes name a header of the directory itself or of an allowed one.
@@ -104,9 +106,7 @@ check_pure()
 # check_library FILES PATTERN: headers matching PATTERN are included by those src/FILES (an extended regular expression) alone.
 check_library()
 {
-	for layer in core common daemon client ctl web natlab; do
-		includes "$layer"
-	done | grep "<$2" | grep -Ev "^$root/src/($1) " | while read -r file header; do
+	printf '%s\n' "$all" | grep "<$2" | grep -Ev "^$root/src/($1) " | while read -r file header; do
 		echo "$file includes $header: only src/$1 may"
 	done
 }
