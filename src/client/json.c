@@ -159,7 +159,7 @@ bool json_print_host(FILE *f, const struct ctl_host *h)
 static json_t *make_entry(const struct ctl_entry *e)
 {
 	json_t *o = json_object();
-	char name[4];
+	char name[4], backend[NAMES_ENDPOINT_MAX];
 
 	json_object_set_new(o, "id", make_number(e->id));
 	json_object_set_new(o, "protocol", json_string(names_protocol(e->protocol, name)));
@@ -168,6 +168,8 @@ static json_t *make_entry(const struct ctl_entry *e)
 	json_object_set_new(o, "age", make_number(e->age_s));
 	json_object_set_new(o, "origin", json_string(e->flags & CTL_ENTRY_FROM_OUTSIDE ? "outside" : "inside"));
 	json_object_set_new(o, "forward", e->forward[0] ? make_text(e->forward) : json_null());
+	if (e->backend.address != 0)
+		json_object_set_new(o, "backend", json_string(names_endpoint(backend, &e->backend, e->protocol)));
 	json_object_set_new(o, "inside", make_endpoint(&e->inside, e->protocol));
 	json_object_set_new(o, "outside", make_endpoint(&e->outside, e->protocol));
 	json_object_set_new(o, "remote", make_endpoint(&e->remote, e->protocol));
@@ -179,7 +181,7 @@ static json_t *make_entry(const struct ctl_entry *e)
 
 bool json_print_entry(FILE *f, const struct ctl_entry *e)
 {
-	return print_line(f, make_entry(e), ENTRY_MEMBERS);
+	return print_line(f, make_entry(e), ENTRY_MEMBERS + (e->backend.address != 0));
 }
 
 static void set_time(json_t *o, uint64_t time_us)
@@ -241,7 +243,7 @@ bool json_print_history(FILE *f, const struct ctl_event *e, uint64_t ended_ago_s
 	set_time(o, e->time_us);
 	json_object_set_new(o, "ended", make_number(ended_ago_s));
 	json_object_set_new(o, "reason", make_text(e->reason));
-	return print_line(f, o, ENTRY_MEMBERS + 3);
+	return print_line(f, o, ENTRY_MEMBERS + 3 + (e->entry.backend.address != 0));
 }
 
 static json_t *make_time(uint64_t time_us)
@@ -371,10 +373,29 @@ void json_add_forward(struct json_object *o, const char *name, const struct ctl_
 	json_object_set_new(f, "address", w->address ? make_address(w->address) : json_null());
 	json_object_set_new(f, "first_port", json_integer(w->first_port));
 	json_object_set_new(f, "last_port", json_integer(w->last_port));
-	json_object_set_new(f, "to", make_endpoint(&w->to, 6));
+	json_object_set_new(f, "to", w->n_backends > 0 ? json_null() : make_endpoint(&w->to, 6));
 	json_object_set_new(f, "from", from);
 	json_object_set_new(f, "from_count", make_number(w->n_from));
+	json_object_set_new(f, "side", json_string(ctl_side_name(w->side)));
+	if (w->n_backends > 0) {
+		json_object_set_new(f, "balance", json_string(ctl_balance_name(w->balance)));
+		json_object_set_new(f, "affinity", make_number(w->affinity_s));
+		json_object_set_new(f, "backends", json_array());
+	}
 	json_array_append_new(find_list(o, name), f);
+}
+
+void json_add_backend(struct json_object *o, const char *name, const struct ctl_backend_state *b)
+{
+	json_t *list = find_list(o, name), *backend = json_object();
+	char host[NAMES_ENDPOINT_MAX];
+
+	json_object_set_new(backend, "host", json_string(names_endpoint(host, &b->host, 6)));
+	json_object_set_new(backend, "weight", json_integer(b->weight));
+	json_object_set_new(backend, "state", json_string(ctl_backend_state_name(b->closed)));
+	json_object_set_new(backend, "drained", json_boolean((b->closed & CTL_BACKEND_DRAINED) != 0));
+	json_object_set_new(backend, "sessions", make_number(b->sessions));
+	json_array_append_new(json_object_get(json_array_get(list, json_array_size(list) - 1), "backends"), backend);
 }
 
 void json_add_pool(struct json_object *o, const char *name, const struct ctl_pool *p)
@@ -566,6 +587,11 @@ void json_add_element(struct json_object *o, const char *name, const char *text)
 void json_add_forward(struct json_object *o, const char *name, const struct ctl_forward *w)
 {
 	(void)o, (void)name, (void)w;
+}
+
+void json_add_backend(struct json_object *o, const char *name, const struct ctl_backend_state *b)
+{
+	(void)o, (void)name, (void)b;
 }
 
 void json_add_pool(struct json_object *o, const char *name, const struct ctl_pool *p)

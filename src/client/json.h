@@ -39,6 +39,8 @@ void json_add_text(struct json_object *o, const char *name, const char *text);
 void json_add_list(struct json_object *o, const char *name);
 void json_add_element(struct json_object *o, const char *name, const char *text);
 void json_add_forward(struct json_object *o, const char *name, const struct ctl_forward *w);
+void json_add_backend(struct json_object *o, const char *name,
+		      const struct ctl_backend_state *b); /* to the last forward */
 void json_add_pool(struct json_object *o, const char *name, const struct ctl_pool *p);
 void json_add_check(struct json_object *o, const char *name, const struct ctl_check *c);
 void json_add_warning(struct json_object *o, const struct ctl_check *c); /* to "warnings" */

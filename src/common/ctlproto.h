@@ -67,6 +67,7 @@ enum ctl_type {
 	CTL_R_STEP = 146,   /* of an explanation */
 	CTL_R_VERDICT = 147,
 	CTL_R_BLOCK = 148,
+	CTL_R_BACKEND = 153, /* of the forward before it */
 };
 
 enum ctl_error_code {

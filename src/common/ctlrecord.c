@@ -196,6 +196,8 @@ void ctl_put_entry_body(struct ctl_writer *w, const struct ctl_entry *e)
 		ctl_put_u64(w, e->bytes[dir]);
 	}
 	ctl_put_text_max(w, e->forward, CTL_NAME_MAX);
+	if (e->backend.address != 0)
+		ctl_put_endpoint(w, &e->backend);
 }
 
 bool ctl_put_entry(struct ctl_writer *w, const struct ctl_entry *e)
@@ -222,6 +224,9 @@ bool ctl_get_entry(struct ctl_reader *r, struct ctl_entry *e)
 		e->bytes[dir] = ctl_get_u64(r);
 	}
 	ctl_get_text(r, e->forward, sizeof(e->forward));
+	e->backend = (struct ctl_endpoint){0, 0};
+	if (r->left >= 6)
+		e->backend = ctl_get_endpoint(r);
 	return !r->bad;
 }
 
@@ -444,6 +449,10 @@ bool ctl_put_forward(struct ctl_writer *w, const struct ctl_forward *f)
 	ctl_put_u8(w, (uint8_t)shown_from(f->n_from));
 	for (uint32_t i = 0; i < shown_from(f->n_from); i++)
 		put_prefix(w, &f->from[i]);
+	ctl_put_u16(w, f->n_backends);
+	ctl_put_u8(w, f->balance);
+	ctl_put_u8(w, f->side);
+	ctl_put_u32(w, f->affinity_s);
 	return ctl_frame_end(w, begin);
 }
 
@@ -463,6 +472,55 @@ bool ctl_get_forward(struct ctl_reader *r, struct ctl_forward *f)
 		return false;
 	for (uint32_t i = 0; i < shown; i++)
 		f->from[i] = get_prefix(r);
+	f->n_backends = f->balance = f->side = 0;
+	f->affinity_s = 0;
+	if (r->left == 0) /* of a natd without balanced forwards */
+		return !r->bad;
+	f->n_backends = ctl_get_u16(r);
+	f->balance = ctl_get_u8(r);
+	f->side = ctl_get_u8(r);
+	f->affinity_s = ctl_get_u32(r);
+	return !r->bad;
+}
+
+const char *ctl_balance_name(uint8_t balance)
+{
+	static const char *const names[CTL_BALANCE_COUNT] = {"hash", "least", "random"};
+
+	return balance < CTL_BALANCE_COUNT ? names[balance] : "?";
+}
+
+const char *ctl_side_name(uint8_t side)
+{
+	static const char *const names[CTL_SIDE_COUNT] = {"outside", "inside", "both"};
+
+	return side < CTL_SIDE_COUNT ? names[side] : "?";
+}
+
+const char *ctl_backend_state_name(uint8_t closed)
+{
+	if (closed & CTL_BACKEND_DOWN)
+		return "down";
+	return closed & CTL_BACKEND_DRAINED ? "drained" : "up";
+}
+
+bool ctl_put_backend(struct ctl_writer *w, const struct ctl_backend_state *b)
+{
+	size_t begin = ctl_frame_begin(w, CTL_R_BACKEND);
+
+	ctl_put_endpoint(w, &b->host);
+	ctl_put_u16(w, b->weight);
+	ctl_put_u8(w, b->closed);
+	ctl_put_u32(w, b->sessions);
+	return ctl_frame_end(w, begin);
+}
+
+bool ctl_get_backend(struct ctl_reader *r, struct ctl_backend_state *b)
+{
+	b->host = ctl_get_endpoint(r);
+	b->weight = ctl_get_u16(r);
+	b->closed = ctl_get_u8(r);
+	b->sessions = ctl_get_u32(r);
 	return !r->bad;
 }
 

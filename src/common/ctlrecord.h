@@ -98,6 +98,7 @@ struct ctl_entry {
 	uint64_t packets[2]; /* outbound, inbound */
 	uint64_t bytes[2];
 	char forward[CTL_NAME_MAX + 1]; /* "": none made it */
+	struct ctl_endpoint backend;	/* that the forward chose; address 0: it has no choice */
 };
 void ctl_put_entry_body(struct ctl_writer *w, const struct ctl_entry *e);
 bool ctl_put_entry(struct ctl_writer *w, const struct ctl_entry *e);
@@ -182,9 +183,30 @@ struct ctl_forward {
 	struct ctl_endpoint to; /* of first_port; the others follow in step */
 	uint32_t n_from;	/* 0: everyone; may be more than `from` holds */
 	struct ctl_prefix from[CTL_FROM_MAX];
+	uint16_t n_backends; /* records of them follow; 0: it leads to `to` */
+	uint8_t balance;     /* CTL_BALANCE_ */
+	uint8_t side;	     /* CTL_SIDE_ */
+	uint32_t affinity_s;
 };
 bool ctl_put_forward(struct ctl_writer *w, const struct ctl_forward *f);
 bool ctl_get_forward(struct ctl_reader *r, struct ctl_forward *f);
+
+enum { CTL_BALANCE_HASH, CTL_BALANCE_LEAST, CTL_BALANCE_RANDOM, CTL_BALANCE_COUNT };
+enum { CTL_SIDE_OUTSIDE, CTL_SIDE_INSIDE, CTL_SIDE_BOTH, CTL_SIDE_COUNT };
+const char *ctl_balance_name(uint8_t balance); /* "?" for a number that it does not know; likewise below */
+const char *ctl_side_name(uint8_t side);
+
+enum { CTL_BACKEND_DOWN = 1, CTL_BACKEND_DRAINED = 2 };
+
+struct ctl_backend_state {
+	struct ctl_endpoint host; /* of the forward's first port */
+	uint16_t weight;
+	uint8_t closed; /* CTL_BACKEND_ bits: why it takes no connection */
+	uint32_t sessions;
+};
+bool ctl_put_backend(struct ctl_writer *w, const struct ctl_backend_state *b);
+bool ctl_get_backend(struct ctl_reader *r, struct ctl_backend_state *b);
+const char *ctl_backend_state_name(uint8_t closed); /* "up", "down", "drained" */
 
 struct ctl_pool {
 	uint32_t address;

@@ -17,7 +17,8 @@
 struct gathering {
 	struct natctl *n;
 	struct json_object *object;
-	struct sheet *sheet; /* with -o table, for forwards and pools */
+	struct sheet *sheet;	    /* with -o table, for forwards and pools */
+	struct ctl_forward forward; /* the last one: backends follow it */
 };
 
 static void begin(struct gathering *g, struct natctl *n)
@@ -63,21 +64,37 @@ static int show(struct natctl *n, int argc, char **argv, const struct kind *k)
 	return finish(&g, client_ask(n, k->request, NULL, k->take, &g, NULL));
 }
 
+static bool take_backend(struct gathering *g, struct ctl_reader *body)
+{
+	struct ctl_backend_state b;
+
+	if (!ctl_get_backend(body, &b))
+		return false;
+	if (g->object)
+		json_add_backend(g->object, "forwards", &b);
+	else if (g->sheet)
+		output_backend_row(g->sheet, &b);
+	else
+		output_backend_line(stdout, &g->forward, &b);
+	return output_ok(g->n);
+}
+
 static bool take_forward(void *ctx, uint8_t type, struct ctl_reader *body)
 {
 	struct gathering *g = ctx;
-	struct ctl_forward w;
 
+	if (type == CTL_R_BACKEND)
+		return take_backend(g, body);
 	if (type != CTL_R_FORWARD)
 		return true;
-	if (!ctl_get_forward(body, &w))
+	if (!ctl_get_forward(body, &g->forward))
 		return false;
 	if (g->object)
-		json_add_forward(g->object, "forwards", &w);
+		json_add_forward(g->object, "forwards", &g->forward);
 	else if (g->sheet)
-		output_forward_row(g->sheet, &w);
+		output_forward_row(g->sheet, &g->forward);
 	else
-		output_forward_line(stdout, &w);
+		output_forward_line(stdout, &g->forward);
 	return output_ok(g->n);
 }
 

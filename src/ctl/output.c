@@ -112,6 +112,13 @@ static void add_entry(struct line *l, const struct ctl_entry *e, unsigned line)
 		add(l, "[ASSURED] ");
 	if (line & LINE_MARK)
 		add(l, "mark=0 use=1 ");
+	if (e->backend.address != 0) {
+		char backend[NAMES_ENDPOINT_MAX];
+
+		add(l, "backend=");
+		add(l, names_endpoint(backend, &e->backend, e->protocol));
+		add(l, " ");
+	}
 	if (e->id != 0)
 		add_number(l, "id=", e->id);
 }
@@ -342,6 +349,10 @@ static void forward_text(char *buf, uint32_t address, uint16_t first, uint16_t l
 static void forward_texts(const struct ctl_forward *w, char *outside, char *inside)
 {
 	forward_text(outside, w->address, w->first_port, w->last_port);
+	if (w->n_backends > 0) {
+		snprintf(inside, FORWARD_TEXT_MAX, "%u-backends", w->n_backends);
+		return;
+	}
 	forward_text(inside, w->to.address, w->to.port, (uint16_t)(w->to.port + (w->last_port - w->first_port)));
 }
 
@@ -367,7 +378,30 @@ void output_forward_line(FILE *f, const struct ctl_forward *w)
 	names_print(f, w->name[0] ? w->name : "-");
 	fprintf(f, " %s outside=%s inside=%s from=", output_forward_protocols(w), outside, inside);
 	put_from(f, w);
+	if (w->n_backends > 0)
+		fprintf(f, " balance=%s affinity=%" PRIu32, ctl_balance_name(w->balance), w->affinity_s);
+	if (w->side != CTL_SIDE_OUTSIDE)
+		fprintf(f, " side=%s", ctl_side_name(w->side));
 	fputc('\n', f);
+}
+
+void output_backend_line(FILE *f, const struct ctl_forward *w, const struct ctl_backend_state *b)
+{
+	char host[NAMES_ENDPOINT_MAX];
+
+	names_print(f, w->name);
+	fprintf(f, " backend=%s weight=%u state=%s sessions=%" PRIu32 "\n",
+		names_endpoint(host, &b->host, PROTOCOL_TCP), b->weight, ctl_backend_state_name(b->closed),
+		b->sessions);
+}
+
+void output_backend_row(struct sheet *s, const struct ctl_backend_state *b)
+{
+	char host[NAMES_ENDPOINT_MAX], more[64];
+
+	snprintf(more, sizeof(more), "%s, weight %u, %" PRIu32 " sessions", ctl_backend_state_name(b->closed),
+		 b->weight, b->sessions);
+	sheet_add(s, (const char *const[]){"", "", names_endpoint(host, &b->host, PROTOCOL_TCP), "", more});
 }
 
 struct sheet *output_forward_sheet(void)

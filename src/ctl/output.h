@@ -33,6 +33,9 @@ void output_forward_line(FILE *f, const struct ctl_forward *w);
 struct sheet *output_forward_sheet(void);
 void output_forward_row(struct sheet *s, const struct ctl_forward *w);
 
+void output_backend_line(FILE *f, const struct ctl_forward *w, const struct ctl_backend_state *b);
+void output_backend_row(struct sheet *s, const struct ctl_backend_state *b); /* below its forward's */
+
 void output_pool_line(FILE *f, const struct ctl_pool *p);
 struct sheet *output_pool_sheet(void);
 void output_pool_row(struct sheet *s, const struct ctl_pool *p);

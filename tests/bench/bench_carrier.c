@@ -80,8 +80,8 @@ static void attach(struct bench *b)
 static void start(struct bench *b, uint32_t sessions)
 {
 	b->inside = (struct nat_prefix){.address = BUILD_IP(100, 64, 0, 0), .length = 18};
-	b->pool = (struct nat_address_range){BUILD_IP(203, 0, 113, 0), BUILD_IP(203, 0, 113, 0) + b->addresses - 1,
-					     false, 0};
+	b->pool = (struct nat_address_range){.first = BUILD_IP(203, 0, 113, 0),
+					     .last = BUILD_IP(203, 0, 113, 0) + b->addresses - 1};
 	b->ports = (struct nat_range){1024, 65535};
 	b->policy.filtering = FILTERING_ADDRESS_DEPENDENT;
 	b->policy.inside = &b->inside;

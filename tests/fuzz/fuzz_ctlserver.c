@@ -33,8 +33,8 @@ enum { CHOICES = 4, SESSIONS = 24, NOW_MS = 1000000, STEPS_MAX = 200000 };
 /* ---- a small NAT, made once ---- */
 
 static const struct nat_prefix inside = {.address = 0x0a080000, .length = 24};
-static const struct nat_address_range outside[] = {{0xcb007101, 0xcb007101, true, 0},
-						   {0xcb007108, 0xcb00710f, false, 0}};
+static const struct nat_address_range outside[] = {{.first = 0xcb007101, .last = 0xcb007101, .shared = true},
+						   {.first = 0xcb007108, .last = 0xcb00710f}};
 static const struct nat_range ports = {1024, 65535};
 static const struct nat_forward forward = {
 	.name = "web", .protocols = 3, .ports = {80, 89}, .to = 0x0a08000a, .to_port = 8080};

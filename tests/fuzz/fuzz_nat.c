@@ -92,8 +92,8 @@ static void read_policy(struct world *w)
 	w->exempt = (struct nat_prefix){.address = REM(3), .length = 32};
 	w->broadcast = (struct nat_prefix){.address = IN(255), .length = 32};
 	w->from = (struct nat_prefix){.address = REM(1), .length = 32};
-	w->addresses[0] = (struct nat_address_range){EXT(1), EXT(1), (b & 1) != 0, 0};
-	w->addresses[1] = (struct nat_address_range){EXT(2), EXT(3), false, 0};
+	w->addresses[0] = (struct nat_address_range){.first = EXT(1), .last = EXT(1), .shared = (b & 1) != 0};
+	w->addresses[1] = (struct nat_address_range){.first = EXT(2), .last = EXT(3), .shared = false};
 	w->pool_ports = (struct nat_range){(uint16_t)(c & 1 ? 1022 : 2000), (uint16_t)(2000 + c % 8)};
 	w->shared_ports = w->pool_ports;
 	w->forwards[0] =

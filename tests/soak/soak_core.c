@@ -77,7 +77,7 @@ struct soak {
 };
 
 static const struct nat_prefix inside = {.address = INSIDE, .length = 16};
-static const struct nat_address_range pool = {EXT, EXT + ADDRESSES - 1, false, 0};
+static const struct nat_address_range pool = {.first = EXT, .last = EXT + ADDRESSES - 1, .shared = false};
 static const struct nat_range ports = {1024, 65535};
 
 static void fail(const struct soak *s, const char *what, uint32_t flow)

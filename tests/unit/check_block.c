@@ -640,7 +640,8 @@ START_TEST(test_share_and_owner_are_inverse)
 	struct nat_prefix inside[3] = {{.address = BUILD_IP(100, 64, 8, 0), .length = 22},
 				       {.address = BUILD_IP(10, 0, 0, 0), .length = 25},
 				       {.address = BUILD_IP(10, 0, 1, 7), .length = 32}};
-	struct nat_address_range pool[2] = {{LAB_EXT, LAB_EXT + 6, false, 0}, {LAB_EXT + 20, LAB_EXT + 22, false, 0}};
+	struct nat_address_range pool[2] = {{.first = LAB_EXT, .last = LAB_EXT + 6},
+					    {.first = LAB_EXT + 20, .last = LAB_EXT + 22}};
 	struct nat_range ports = {1024, 65535};
 	struct nat_policy p = {.allocation = ALLOCATION_DETERMINISTIC,
 			       .inside = inside,

@@ -385,6 +385,34 @@ static const struct {
 	 "f:7: forward \"b\" never gets a connection: forward \"a\" (line 6) takes all its ports first; put it before "
 	 "that one, or choose another port\n"},
 	{"", "",
+	 "forwards = ( { protocol = \"tcp\"; port = 80; to = ( { host = \"10.8.0.1\"; wieght = 2; }, { weight = 0; } "
+	 "); } );",
+	 "f:6: unknown key \"wieght\" in a backend: there are host, weight\n"
+	 "f:6: forward.to: 0 is no weight: it is a number from 1 to 1000\n"
+	 "f:6: this backend has no host: add host = \"10.8.0.11:8080\";\n"},
+	{"", "", "forwards = ( { protocol = \"tcp\"; port = 80; to = [ \"10.8.0.1:8080\", \"10.8.0.1:8080\" ]; } );",
+	 "f:6: forward.to names 10.8.0.1:8080 twice: give it one weight\n"},
+	{"", "", "forwards = ( { protocol = \"tcp\"; port = 80; to = \"10.8.0.1\"; balance = \"hash\"; } );",
+	 "f:6: forward.balance and forward.affinity are about several backends: make `to` a list, as in to = [ "
+	 "\"10.8.0.11\", \"10.8.0.12\" ];\n"},
+	{"", "",
+	 "forwards = ( { protocol = \"tcp\"; port = 80; to = [ \"10.8.0.1\" ]; balance = \"robin\"; affinity = -1; } "
+	 ");",
+	 "f:6: forward.balance: \"robin\" is not known: choose \"hash\", \"least\" or \"random\"\n"
+	 "f:6: forward.affinity: -1 seconds are too many or too few: they are 0 (no memory) to 86400\n"},
+	{"", "", "forwards = ( { protocol = \"tcp\"; port = 80; to = [ ]; } );",
+	 "f:6: forward.to has 0 backends: there must be 1 to 256\n"},
+	{"", "", "forwards = ( { protocol = \"tcp\"; port = \"80-90\"; to = [ \"10.8.0.1\", \"10.8.0.2:65530\" ]; } );",
+	 "f:6: this forward leads 11 ports to port 65530 and up, beyond 65535: begin at 65525 or below\n"},
+	{"", "",
+	 "forwards = ( { protocol = \"tcp\"; port = 80; to = [ \"10.8.0.1\" ]; side = \"inside\"; from = [ "
+	 "\"10.8.0.0/24\" ]; } );",
+	 "f:6: a forward for inside hosts needs an address of its own, which no host has: add address = "
+	 "\"10.96.0.10\";\n"
+	 "f:6: forward.from is about outside hosts: leave it out, and say by filter rules which inside hosts may use "
+	 "this "
+	 "forward\n"},
+	{"", "",
 	 "forwards = ( { name = \"a\"; protocol = \"tcp\"; port = 10; to = \"10.8.0.1\"; },\n"
 	 "{ name = \"b\"; protocol = \"tcp\"; port = 10; to = \"10.8.0.2\"; address = \"192.0.2.1\"; } );",
 	 "f:7: forward \"b\" never gets a connection: forward \"a\" (line 6) takes all its ports first; put the one "
@@ -995,6 +1023,27 @@ START_TEST(test_every_number_word_and_truth_value_goes_round)
 }
 END_TEST
 
+START_TEST(test_backends_weights_and_choice_are_read)
+{
+	struct natd_config *c = load_good(
+		BASE "forwards = ( { name = \"web\"; protocol = \"tcp\"; port = \"80-81\"; balance = \"least\"; "
+		     "affinity = 0;\n"
+		     "  to = ( { host = \"10.8.0.11:8080\"; weight = 2; }, \"10.8.0.12\" ); },\n"
+		     "  { name = \"dns\"; protocol = \"udp\"; side = \"inside\"; address = \"10.96.0.10\"; port = 53;\n"
+		     "    to = [ \"10.8.0.21\" ]; } );");
+	const struct nat_forward *f = c->forwards;
+
+	ck_assert(f[0].n_backends == 2 && f[0].balance == BALANCE_LEAST && f[0].affinity == 0);
+	ck_assert(f[0].backends[0].address == 0x0a08000b && f[0].backends[0].port == 8080 &&
+		  f[0].backends[0].weight == 2);
+	ck_assert(f[0].backends[1].address == 0x0a08000c && f[0].backends[1].port == 80 &&
+		  f[0].backends[1].weight == 1);
+	ck_assert(f[1].n_backends == 1 && f[1].balance == BALANCE_HASH && f[1].affinity == 300 &&
+		  f[1].side == SIDE_INSIDE && f[1].address == 0x0a60000a);
+	config_free(c);
+}
+END_TEST
+
 START_TEST(test_rules_and_sets_are_read_whatever_their_order)
 {
 	struct natd_config *c = load_good(
@@ -1366,6 +1415,7 @@ static Suite *suite_config(void)
 	tcase_add_test(t, test_defaults);
 	tcase_add_test(t, test_every_key_reaches_its_field);
 	tcase_add_test(t, test_every_number_word_and_truth_value_goes_round);
+	tcase_add_test(t, test_backends_weights_and_choice_are_read);
 	tcase_add_test(t, test_rules_and_sets_are_read_whatever_their_order);
 	tcase_add_test(t, test_a_rule_that_never_decides_is_warned_of);
 	tcase_add_test(t, test_a_set_is_read_from_a_file);

@@ -435,8 +435,8 @@ START_TEST(test_pools_in_ascending_order_with_their_use)
 
 	talk_free(t);
 	t = talk_greeted(false);
-	t->lab->addresses[1] = (struct nat_address_range){LAB_EXT + 5, LAB_EXT + 6, true, 0};
-	t->lab->addresses[2] = (struct nat_address_range){0xffffffff, 0xffffffff, false, 0};
+	t->lab->addresses[1] = (struct nat_address_range){.first = LAB_EXT + 5, .last = LAB_EXT + 6, .shared = true};
+	t->lab->addresses[2] = (struct nat_address_range){.first = 0xffffffff, .last = 0xffffffff, .shared = false};
 	t->lab->policy.n_addresses = 3;
 	lab_reload(t->lab);
 	ask(t, CTL_POOLS, NULL);
@@ -626,7 +626,7 @@ START_TEST(test_a_reload_in_the_middle_of_a_listing_is_survived)
 	memcpy(ctl_client_space(t->c, &room), buf, len);
 	ctl_client_fed(t->c, len, t->now_ms);
 	ctl_client_run(t->c, 1, t->now_ms);
-	t->lab->addresses[0] = (struct nat_address_range){LAB_EXT - 1, LAB_EXT - 1, false, 0};
+	t->lab->addresses[0] = (struct nat_address_range){.first = LAB_EXT - 1, .last = LAB_EXT - 1, .shared = false};
 	t->lab->policy.n_forwards = 0;
 	lab_reload(t->lab);
 	settle(t);

@@ -174,10 +174,10 @@ END_TEST
 START_TEST(test_vpp_outside_address_distribution_6888_3)
 {
 	static const struct nat_address_range pool[] = {
-		{LAB_EXT, LAB_EXT + 6, false, 0},
-		{LAB_EXT + 16, LAB_EXT + 16, false, 0},
-		{BUILD_IP(203, 0, 113, 64), BUILD_IP(203, 0, 113, 71), false, 0},
-		{BUILD_IP(203, 1, 0, 1), BUILD_IP(203, 1, 0, 1), false, 0},
+		{.first = LAB_EXT, .last = LAB_EXT + 6},
+		{.first = LAB_EXT + 16, .last = LAB_EXT + 16},
+		{.first = BUILD_IP(203, 0, 113, 64), .last = BUILD_IP(203, 0, 113, 71)},
+		{.first = BUILD_IP(203, 1, 0, 1), .last = BUILD_IP(203, 1, 0, 1)},
 	};
 	uint32_t used[17] = {0};
 

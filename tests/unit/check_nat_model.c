@@ -275,10 +275,13 @@ static void random_policy(void)
 	p->mss_clamp = MSS_CLAMP_OFF;
 	p->timeouts.port_reuse = chance(50) ? 120 : 20;
 	p->n_addresses = 1;
-	lab->addresses[0] = (struct nat_address_range){LAB_EXT, LAB_EXT, c->shared && chance(50), 0};
+	lab->addresses[0] =
+		(struct nat_address_range){.first = LAB_EXT, .last = LAB_EXT, .shared = c->shared && chance(50)};
 	if (c->addresses > 1 && chance(80))
-		lab->addresses[p->n_addresses++] = (struct nat_address_range){
-			LAB_EXT2, LAB_EXT2 + (c->addresses > 2 ? unit_below(2) : 0), c->shared && chance(20), 0};
+		lab->addresses[p->n_addresses++] =
+			(struct nat_address_range){.first = LAB_EXT2,
+						   .last = LAB_EXT2 + (c->addresses > 2 ? unit_below(2) : 0),
+						   .shared = c->shared && chance(20)};
 	if (c->addresses > 1 && chance(5))
 		p->n_addresses = 0;
 	lab->pool_ports[0] = (struct nat_range){first, (uint16_t)(first + c->ports - 1)};

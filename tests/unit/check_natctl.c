@@ -230,9 +230,19 @@ START_TEST(test_lines_of_mappings_forwards_and_pools)
 {
 	const struct ctl_mapping m = {17, {IP(10, 8, 0, 3), 5353}, {IP(203, 0, 113, 1), 60002}, {0, 0}, 2};
 	const struct ctl_mapping m2 = {6, {IP(10, 8, 0, 3), 1}, {IP(203, 0, 113, 1), 2}, {IP(192, 0, 2, 7), 0}, 1};
-	static struct ctl_forward w = {
-		"game", 3, 0, 27015, 27030, {IP(10, 8, 0, 11), 27015}, 1, {{IP(198, 51, 100, 0), 24}}};
-	static struct ctl_forward box = {"box", 1, IP(203, 0, 113, 9), 22, 22, {IP(10, 8, 0, 12), 22}, 0, {{0, 0}}};
+	static struct ctl_forward w = {.name = "game",
+				       .protocols = 3,
+				       .first_port = 27015,
+				       .last_port = 27030,
+				       .to = {IP(10, 8, 0, 11), 27015},
+				       .n_from = 1,
+				       .from = {{IP(198, 51, 100, 0), 24}}};
+	static struct ctl_forward box = {.name = "box",
+					 .protocols = 1,
+					 .address = IP(203, 0, 113, 9),
+					 .first_port = 22,
+					 .last_port = 22,
+					 .to = {IP(10, 8, 0, 12), 22}};
 	const struct ctl_pool p = {IP(203, 0, 113, 1), true, 20918, {1, 2, 3}, {0, 0, 0}};
 	FILE *f = open_text();
 
@@ -274,7 +284,18 @@ END_TEST
 
 START_TEST(test_json_objects)
 {
-	static const struct ctl_forward w = {"web", 1, 0, 80, 80, {IP(10, 8, 0, 10), 8080}, 0, {{0, 0}}};
+	static const struct ctl_forward w = {
+		.name = "web", .protocols = 1, .first_port = 80, .last_port = 80, .to = {IP(10, 8, 0, 10), 8080}};
+	static const struct ctl_forward dns = {.name = "dns",
+					       .protocols = 2,
+					       .address = IP(10, 96, 0, 10),
+					       .first_port = 53,
+					       .last_port = 53,
+					       .n_backends = 1,
+					       .balance = CTL_BALANCE_LEAST,
+					       .side = CTL_SIDE_INSIDE,
+					       .affinity_s = 30};
+	static const struct ctl_backend_state b = {{IP(10, 8, 0, 21), 53}, 2, CTL_BACKEND_DRAINED, 7};
 	static const struct ctl_check c = {CTL_CHECK_WARN, "what", "", "ports", 83};
 	struct json_object *o;
 	FILE *f;
@@ -287,6 +308,8 @@ START_TEST(test_json_objects)
 	json_add_element(o, "list", "a\1\"");
 	json_add_element(o, "list", "not \377 UTF-8");
 	json_add_forward(o, "forwards", &w);
+	json_add_forward(o, "forwards", &dns);
+	json_add_backend(o, "forwards", &b);
 	json_add_check(o, "checks", &c);
 	json_add_warning(o, &c);
 	f = open_text();
@@ -297,7 +320,11 @@ START_TEST(test_json_objects)
 			 "\"list\":[\"a\\u0001\\\"\",\"not ? UTF-8\"],"
 			 "\"forwards\":[{\"name\":\"web\",\"protocols\":[\"tcp\"],\"address\":null,"
 			 "\"first_port\":80,\"last_port\":80,\"to\":{\"address\":\"10.8.0.10\",\"port\":8080},"
-			 "\"from\":[],\"from_count\":0}],"
+			 "\"from\":[],\"from_count\":0,\"side\":\"outside\"},"
+			 "{\"name\":\"dns\",\"protocols\":[\"udp\"],\"address\":\"10.96.0.10\",\"first_port\":53,"
+			 "\"last_port\":53,\"to\":null,\"from\":[],\"from_count\":0,\"side\":\"inside\","
+			 "\"balance\":\"least\",\"affinity\":30,\"backends\":[{\"host\":\"10.8.0.21:53\",\"weight\":2,"
+			 "\"state\":\"drained\",\"drained\":true,\"sessions\":7}]}],"
 			 "\"checks\":[{\"id\":\"ports\",\"severity\":\"warn\",\"what\":\"what\",\"mend\":null}]}\n");
 }
 END_TEST

@@ -20,8 +20,8 @@ static const struct nat_prefix exempt[] = {{IP(172, 16, 0, 0), 12, 0}};
 static const struct nat_prefix onlink[] = {{IP(203, 0, 113, 0), 24, 0}};
 static const bool exempt_is_outside[] = {true};
 static const struct nat_address_range addresses[] = {
-	{SHARED, SHARED, true, 0},
-	{IP(203, 0, 113, 8), IP(203, 0, 113, 12), false, 0},
+	{.first = SHARED, .last = SHARED, .shared = true},
+	{.first = IP(203, 0, 113, 8), .last = IP(203, 0, 113, 12)},
 };
 static const struct nat_range ports[] = {{16384, 32767}, {61000, 65534}};
 static const struct nat_forward forwards[] = {

@@ -160,7 +160,8 @@ static uint32_t random_addresses(struct nat_address_range *r, uint32_t max)
 
 		if (unit_below(12) == 0)
 			last = UINT32_MAX;
-		r[n++] = (struct nat_address_range){(uint32_t)next, (uint32_t)last, unit_below(3) == 0, 0};
+		r[n++] = (struct nat_address_range){
+			.first = (uint32_t)next, .last = (uint32_t)last, .shared = unit_below(3) == 0};
 		next = last + 1 + unit_below(3);
 		if (next > UINT32_MAX)
 			break;
@@ -355,7 +356,7 @@ static void stacked_world(struct world *w)
 	memset(w, 0, sizeof(*w));
 	world_tie(w);
 	w->p.n_addresses = 1;
-	w->addresses[0] = (struct nat_address_range){BASE + 1, BASE + 2, false, 0};
+	w->addresses[0] = (struct nat_address_range){.first = BASE + 1, .last = BASE + 2, .shared = false};
 	w->p.n_forwards = 4;
 	for (uint32_t i = 0; i < 4; i++) {
 		w->forwards[i].protocols = 1u << CLASS_TCP;
@@ -442,7 +443,7 @@ START_TEST(test_tens_of_thousands_of_forwards)
 {
 	enum { MANY = 60000 };
 	struct nat_forward *f = calloc(MANY, sizeof(*f));
-	struct nat_address_range all = {0xc0000000, 0xc000ffff, false, 0};
+	struct nat_address_range all = {.first = 0xc0000000, .last = 0xc000ffff, .shared = false};
 	struct nat_policy p = {.addresses = &all, .n_addresses = 1, .forwards = f, .n_forwards = MANY};
 	struct rules *r;
 	uint32_t to, ext;

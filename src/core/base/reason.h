@@ -34,6 +34,7 @@
 	X(DROP_UNSOLICITED_SYN,   "drop_unsolicited_syn",   "TCP SYN from outside that nothing asked for (RFC 5382 REQ-4)") \
 	X(DROP_FILTERED,          "drop_filtered",          "from outside to a mapping whose filtering refuses this sender") \
 	X(DROP_FORWARD_SOURCE,    "drop_forward_source",    "to a forward whose `from` does not list this sender") \
+	X(DROP_BACKENDS_DOWN,     "drop_backends_down",     "to a forward none of whose backends takes connections: see natctl forwards") \
 	X(DROP_TCP_NO_SESSION,    "drop_tcp_no_session",    "TCP segment other than SYN that belongs to no session") \
 	X(DROP_ICMP_NO_SESSION,   "drop_icmp_no_session",   "ICMP error or reply that belongs to no session")     \
 	X(DROP_EXPIRED_EMBRYO,    "drop_embryo_budget",     "the budget for unanswered sessions is used up: see limits") \

@@ -6,58 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/hash.h"
 #include "core/base/prf.h"
-#include "core/base/sort.h"
 
 enum { WAYS = 4, MILLI = 1000 };
 
 /* ---- counters over a reload ---- */
 
-static uint64_t name_hash(const char *name)
+static const char *name_of(const void *ctx, uint32_t i)
 {
-	uint64_t h = 0;
-
-	for (; *name; name++)
-		h = hash_mix(h ^ (uint8_t)*name);
-	return h;
+	return filter_rule(ctx, i)->name;
 }
 
-/* Names by hash: the upper bits of the hash, and the number of the rule below them. */
-enum { NUMBER_BITS = 16 };
-
-static uint64_t *names_sorted(const struct filter *f)
+int32_t admission_by_name(const struct admission *a, const char *name)
 {
-	uint32_t n = filter_rule_count(f);
-	uint64_t *words = calloc((size_t)n + 1, sizeof(*words));
-
-	for (uint32_t i = 0; words != NULL && i < n; i++)
-		words[i] = name_hash(filter_rule(f, i)->name) >> NUMBER_BITS << NUMBER_BITS | i;
-	if (words != NULL)
-		sort_words(words, n);
-	return words;
-}
-
-int32_t admission_by_name(const struct admission *a, const char name[RULE_NAME])
-{
-	uint64_t wanted = name_hash(name) >> NUMBER_BITS << NUMBER_BITS;
-	uint32_t low = 0, high = a->n_rules;
-
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-
-		if (a->names[middle] < wanted)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	for (; low < a->n_rules && a->names[low] >> NUMBER_BITS == wanted >> NUMBER_BITS; low++) {
-		uint32_t i = (uint32_t)a->names[low] & ((1u << NUMBER_BITS) - 1);
-
-		if (memcmp(filter_rule(a->filter, i)->name, name, RULE_NAME) == 0)
-			return (int32_t)i;
-	}
-	return FILTER_NONE;
+	return names_find(&a->names, name);
 }
 
 static void carry_counts(const struct admission *from, struct admission *to)
@@ -73,7 +35,7 @@ static void carry_counts(const struct admission *from, struct admission *to)
 static void free_arrays(struct admission *a)
 {
 	free(a->counts);
-	free(a->names);
+	names_fini(&a->names);
 	free(a->survey);
 	free(a->sums);
 }
@@ -84,8 +46,8 @@ static bool make_arrays(struct admission *a)
 	a->counts = calloc(a->n_rules, sizeof(*a->counts));
 	a->survey = calloc(a->n_rules, sizeof(*a->survey));
 	a->sums = calloc(a->n_rules, sizeof(*a->sums));
-	a->names = names_sorted(a->filter);
-	return a->counts != NULL && a->survey != NULL && a->sums != NULL && a->names != NULL;
+	return names_init(&a->names, a->n_rules, name_of, a->filter) && a->counts != NULL && a->survey != NULL &&
+	       a->sums != NULL;
 }
 
 bool admission_use(struct admission *a, const struct filter *f)
@@ -97,7 +59,6 @@ bool admission_use(struct admission *a, const struct filter *f)
 	fresh->filter = f;
 	fresh->n_rules = f != NULL ? filter_rule_count(f) : 0;
 	fresh->log_lost = a->log_lost;
-	assert(fresh->n_rules < 1u << NUMBER_BITS);
 	if (fresh->n_rules > 0 && !make_arrays(fresh)) {
 		free_arrays(fresh);
 		free(fresh);

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/names.h"
 #include "core/base/reason.h"
 #include "core/policy/filter.h"
 #include "core/table/table.h"
@@ -49,7 +50,7 @@ struct admission {
 	const struct filter *filter; /* of the rules in force; NULL: no rules */
 	struct filter_count *counts; /* of each rule */
 	uint32_t n_rules;
-	uint64_t *names;	/* of the rules, sorted by hash */
+	struct names names;	/* of the rules */
 	struct carried *survey; /* of rule_view.c: the sums in the making, and those of the last complete survey */
 	struct carried *sums;
 	uint32_t survey_cursor;
@@ -74,9 +75,8 @@ int32_t admission_find_session(const struct admission *a, const struct filter_pa
 void admission_charge(struct admission *a, int32_t rule, const struct filter_packet *p, uint16_t sport, uint32_t bytes,
 		      const uint64_t key[2], uint64_t now_ms);
 
-/* The rule of that name, all of whose bytes count; FILTER_NONE: there is none. */
-enum { RULE_NAME = NAT_FORWARD_NAME_MAX + 1 };
-int32_t admission_by_name(const struct admission *a, const char name[RULE_NAME]);
+/* The rule of that name; FILTER_NONE: there is none. */
+int32_t admission_by_name(const struct admission *a, const char *name);
 
 /* What the decision means: NAT_PASS, DROP_RULE or DROP_RULE_REJECT. */
 enum nat_reason admission_verdict(const struct admission *a, int32_t rule);

@@ -360,6 +360,18 @@ static bool decide_limits(const struct nat *n, const struct work *w, const struc
 	return goes_on(d, STAGE_LIMITS, nat_check_sessions(n, d->spec.int_addr, h, (enum nat_dir)w->dir, w->pending));
 }
 
+/* A service that inside hosts may use whether hairpinning is on or not. */
+static bool is_for_inside(const struct nat *n, const struct work *w)
+{
+	uint32_t to;
+	uint16_t port;
+	int32_t i = !has_ports(w) ? -1
+				  : rules_forward_inbound(n->rules, (enum nat_class)w->v.class_, w->v.dst, w->v.dport,
+							  w->v.src, &to, &port);
+
+	return i >= 0 && n->policy->forwards[i].side != SIDE_OUTSIDE;
+}
+
 static bool decide_hairpin(const struct nat *n, const struct work *w, struct decision *d)
 {
 	if (!w->hairpin)
@@ -369,7 +381,7 @@ static bool decide_hairpin(const struct nat *n, const struct work *w, struct dec
 		return false;
 	}
 	d->asks_host = may_have_socket(n, w);
-	return goes_on(d, STAGE_OWNER, n->policy->hairpinning ? NAT_PASS : DROP_HAIRPIN_OFF);
+	return goes_on(d, STAGE_OWNER, n->policy->hairpinning || is_for_inside(n, w) ? NAT_PASS : DROP_HAIRPIN_OFF);
 }
 
 static void decide_outbound(const struct nat *n, const struct work *w, struct decision *d)
@@ -457,6 +469,37 @@ static void open_towards(const struct nat *n, const struct work *w, uint32_t to,
 		goes_on(d, STAGE_TABLE, check_other_side(n, d, DIR_OUT));
 }
 
+/* The second half of a hairpinned packet carries natd's address: all inside hosts would look the same. */
+struct backend_query nat_backend_query(const struct nat *n, const struct work *w, uint32_t forward)
+{
+	return (struct backend_query){
+		.forward = forward,
+		.source = w->hairpin ? w->origin.src : w->v.src,
+		.random = w->random,
+		.now_s = n->now_s,
+		.key = n->id_key,
+	};
+}
+
+static void open_to_backend(const struct nat *n, const struct work *w, struct decision *d)
+{
+	const struct nat_forward *f = &n->policy->forwards[d->forward];
+	const struct backend_query q = nat_backend_query(n, w, (uint32_t)d->forward);
+
+	d->backend = backends_choose(&n->backends, &q);
+	if (d->backend == BALANCE_NONE)
+		drop(d, STAGE_BACKEND, DROP_BACKENDS_DOWN);
+	else
+		open_towards(n, w, f->backends[d->backend].address,
+			     (uint16_t)(f->backends[d->backend].port + (w->v.dport - f->ports.first)), d);
+}
+
+/* A virtual service is for inside hosts alone. */
+static bool is_out_of_reach(const struct nat *n, const struct work *w, int32_t forward)
+{
+	return forward >= 0 && n->policy->forwards[forward].side == SIDE_INSIDE && !w->hairpin;
+}
+
 /* True: a forward matches. */
 static bool decide_forward(const struct nat *n, const struct work *w, struct decision *d)
 {
@@ -467,12 +510,14 @@ static bool decide_forward(const struct nat *n, const struct work *w, struct dec
 	if (!has_ports(w))
 		return false;
 	i = rules_forward_inbound(n->rules, (enum nat_class)w->v.class_, w->v.dst, w->v.dport, w->v.src, &to, &to_port);
-	if (i == -1)
+	if (i == -1 || is_out_of_reach(n, w, i))
 		return false;
 	d->forward = i >= 0 ? i : -1;
 	d->basis = BASIS_FORWARD;
 	if (i < 0)
 		drop(d, STAGE_FORWARD, DROP_FORWARD_SOURCE);
+	else if (n->policy->forwards[i].n_backends > 0)
+		open_to_backend(n, w, d);
 	else if (nat_external_slot(n, to) != TABLE_NONE) /* the address changed under the configuration */
 		drop(d, STAGE_FORWARD, DROP_HAIRPIN_LOOP);
 	else
@@ -511,6 +556,7 @@ void nat_decide(const struct nat *n, const struct work *w, bool may_sweep, struc
 	*d = (struct decision){
 		.action = DECIDED_OPEN,
 		.forward = -1,
+		.backend = -1,
 		.rule = FILTER_NONE,
 		.spec = {.class_ = w->v.class_, .rem_port = w->probe.key.remote_port},
 	};

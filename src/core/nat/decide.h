@@ -28,6 +28,7 @@ enum decide_stage {
 	STAGE_KIND,    /* may this kind of packet open a session? */
 	STAGE_RULE,    /* the filter's rules */
 	STAGE_FORWARD, /* inbound: forwards */
+	STAGE_BACKEND, /* inbound: the backends of a balanced forward */
 	STAGE_MAPPING, /* inbound: mappings */
 	STAGE_FILTER,  /* inbound: filtering */
 	STAGE_LIMITS,  /* sessions, reserve, rate */
@@ -54,6 +55,7 @@ struct decision {
 	int32_t rule;		    /* of the filter, that decides; FILTER_NONE: none does */
 	struct filter_packet asked; /* what the filter was asked, if it was */
 	int32_t forward;	    /* index of the one that decides, also where it refuses; -1: none */
+	int32_t backend;	    /* place in a balanced forward; -1: none */
 	bool asks_host; /* only the port guard can tell: if a socket of the host is there, the packet is the host's after all */
 	bool is_held;	  /* an unsolicited SYN, to be answered later (RFC 5382 REQ-4) */
 	bool is_answered; /* by an ICMP port unreachable */

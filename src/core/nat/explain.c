@@ -146,6 +146,7 @@ static enum nat_reason pass(struct nat *n, struct work *w, struct explain_pass *
 /* As the packet looks after its pass outbound, and before that inbound. */
 static void go_round(const struct nat *n, struct work *w, const struct explain_pass *first)
 {
+	w->origin = (struct origin){w->v.src, w->v.dst, w->v.sport, w->v.dport, w->v.id};
 	w->v.src = first->outside;
 	w->v.sport = first->outside_port;
 	if (w->v.class_ == CLASS_ICMP)

@@ -60,11 +60,19 @@ bool nat_use_rules(struct nat *n, struct rules *r)
 {
 	uint32_t count = rules_address_count(r);
 	int32_t *slots = calloc(count > 0 ? count : 1, sizeof(*slots));
+	struct backends backends;
 
-	if (slots == NULL || !admission_use(&n->admission, rules_filter(r))) {
+	if (slots == NULL || !backends_make(&backends, &n->backends, r)) {
 		free(slots);
 		return false;
 	}
+	if (!admission_use(&n->admission, rules_filter(r))) {
+		backends_clear(&backends);
+		free(slots);
+		return false;
+	}
+	backends_adopt(&n->backends, &backends);
+	table_set_tallies(n->table, n->backends.sessions, n->backends.n, backends_tally, r);
 	free(n->slots);
 	n->slots = slots;
 	n->rules = r;
@@ -166,6 +174,7 @@ struct nat *nat_create(const struct nat_memory *m, const struct nat_policy *poli
 		if (n->table != NULL)
 			table_detach(n->table);
 		admission_clear(&n->admission);
+		backends_clear(&n->backends);
 		free(n);
 		return NULL;
 	}
@@ -183,6 +192,7 @@ void nat_destroy(struct nat *n)
 	nat_reset_free(n);
 	rules_destroy(n->rules);
 	admission_clear(&n->admission);
+	backends_clear(&n->backends);
 	free(n->slots);
 	free(n);
 }
@@ -551,7 +561,7 @@ struct nat_stepped nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat
 {
 	uint32_t round = table_sweep_round(n->table);
 	struct table_swept swept;
-	bool resets_left;
+	bool resets_left, purges;
 
 	n->now_ms = n->events->now_ms = now_ms;
 	n->now_s = (uint32_t)(now_ms / 1000);
@@ -560,12 +570,14 @@ struct nat_stepped nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat
 	n->emit_ctx = ctx;
 	n->counters[DROP_FRAGMENT_TIMEOUT] += fragment_sweep(n->fragments, now_ms, budget);
 	nat_hold_step(n);
+	purges = nat_purge_step(n);
 	resets_left = nat_reset_step(n);
 	swept = table_sweep(n->table, n->now_s, budget);
 	n->sweeping.visited = (n->sweeping.second == n->now_s ? n->sweeping.visited : 0) + swept.visited;
 	n->sweeping.second = n->now_s;
 	n->counters[COUNT_PROBE_LONG] = table_long_probes(n->table);
-	return (struct nat_stepped){swept.visited, resets_left || (swept.closed > 0 && swept.visited < round)};
+	return (struct nat_stepped){swept.visited,
+				    purges || resets_left || (swept.closed > 0 && swept.visited < round)};
 }
 
 bool nat_trim(struct nat *n, void (*give_back)(void *ctx, void *start, size_t len), void *ctx)

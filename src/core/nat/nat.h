@@ -95,6 +95,25 @@ struct nat_stepped nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat
 /* Gives memory that is not needed any more back: see table_trim() and fragment_trim(). */
 bool nat_trim(struct nat *n, void (*give_back)(void *ctx, void *start, size_t len), void *ctx);
 
+/* ---- backends of balanced forwards ---- */
+
+enum { BACKEND_DOWN = 1, BACKEND_DRAINED = 2 }; /* why a backend takes no connection: bits */
+
+struct nat_backend_view {
+	struct nat_backend backend;
+	uint8_t closed; /* BACKEND_ bits */
+	uint32_t sessions;
+};
+/* The backend in that place of the forward (an index into the policy's). False: it has not so many. */
+bool nat_backend_view(const struct nat *n, uint32_t forward, uint32_t place, struct nat_backend_view *v);
+
+enum nat_backend_change { NAT_BACKEND_UNKNOWN, NAT_BACKEND_SAME, NAT_BACKEND_CHANGED };
+/* Sets a reason, or takes it away (`on` false). One that goes down loses its sessions, with
+ * SESSION_END_BACKEND_DOWN, at once or, of very many, with the next steps; the RSTs to their TCP clients leave with nat_step().
+ * A reload keeps the states of backends. Not a restart: the owner sets them again. */
+enum nat_backend_change nat_backend_set(struct nat *n, const char *forward, const struct nat_backend *backend,
+					uint8_t why, bool on, uint64_t now_ms);
+
 /* ---- looking ---- */
 
 const uint64_t *nat_counters(const struct nat *n); /* NAT_REASON_COUNT values */

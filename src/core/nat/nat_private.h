@@ -19,6 +19,7 @@
 #define NATD_CORE_NAT_PRIVATE_H
 
 #include "admit.h"
+#include "backends.h"
 #include "core/fragment/fragment.h"
 #include "core/packet/icmp.h"
 #include "nat.h"
@@ -53,9 +54,14 @@ struct holds {
 	uint32_t count;
 };
 
-/* An RST to an inside host that is still to be sent: see reset.c. */
+/* An RST that is still to be sent: see reset.c. */
+struct reset_later {
+	struct tcp_reset reset;
+	uint8_t to; /* NAT_TO_INSIDE or NAT_TO_OUTSIDE */
+};
+
 struct resets {
-	struct tcp_reset *list;
+	struct reset_later *list;
 	uint32_t count, room;
 	uint32_t sent; /* of them */
 };
@@ -130,6 +136,7 @@ struct nat {
 	void *port_ctx;
 	struct events *events; /* the table's */
 	struct admission admission;
+	struct backends backends;
 	struct icmp_limit icmp_limit;
 	struct icmp_pass_limit icmp_pass;
 	struct id_counter ids[ID_SETS][ID_WAYS];
@@ -146,6 +153,10 @@ struct nat {
 	} sweeping;
 	struct holds holds;
 	struct resets resets;
+	struct {
+		bool runs;
+		uint32_t cursor;
+	} purge; /* of backend_state.c */
 	struct work work[NAT_BATCH_MAX];
 	struct table_probe *probes[NAT_BATCH_MAX]; /* of those that have a key */
 	uint8_t scratch[FRAGMENT_MAX_LEN];
@@ -189,6 +200,8 @@ int32_t nat_paired_address(const struct nat *n, const struct work *w,
 			   const struct host *h); /* ordinal; -1: none. h may be NULL */
 uint32_t nat_first_address(const struct nat *n, uint32_t host,
 			   uint64_t random); /* ordinal, where a host that has none begins */
+/* Who opens it, as a balanced forward sees it. */
+struct backend_query nat_backend_query(const struct nat *n, const struct work *w, uint32_t forward);
 /* But for what decides whether a port is usable. */
 struct port_request nat_port_request(const struct nat *n, const struct work *w, const struct host *h, uint16_t ext);
 bool nat_port_is_natds(const struct nat *n, enum nat_class c, uint32_t address, uint16_t port);
@@ -235,11 +248,16 @@ void nat_hold_add(struct nat *n, const struct work *w);
 void nat_hold_cancel(struct nat *n, const struct session *s); /* the one that `s` answers, if any */
 void nat_hold_step(struct nat *n);
 
+/* backend_state.c */
+bool nat_purge_step(struct nat *n); /* ends some sessions of backends that are down; true: there may be more */
+
 /* reset.c */
-/* An RST will tell the inside host of this TCP session that it is over. Only while reconfiguring, since it allocates. False: no
+/* An RST will tell the inside host of this TCP session that it is over. Not while packets are
+ * translated, since it allocates. False: no
  * memory for it. */
 bool nat_reset_later(struct nat *n, const struct session *s);
-bool nat_reset_step(struct nat *n); /* sends some of them; true: there are more */
+bool nat_reset_add(struct nat *n, const struct reset_later *r); /* the same of any RST */
+bool nat_reset_step(struct nat *n);				/* sends some of them; true: there are more */
 void nat_reset_free(struct nat *n);
 
 #endif

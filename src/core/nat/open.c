@@ -83,19 +83,35 @@ static void charge_rule(struct nat *n, const struct work *w, const struct decisi
 	admission_charge(&n->admission, d->rule, &d->asked, w->v.sport, w->v.len, n->id_key, n->now_ms);
 }
 
-/* Held until the session has it: for table_origin_release(). 0 where no rule decided: its forward is found by its endpoint. */
+/* Held until the session has it: for table_origin_release(). 0 where neither a rule nor a choice of backends decided: its
+ * forward is found by its endpoint. */
 static uint32_t origin_of(struct nat *n, const struct decision *d)
 {
 	struct session_origin o = {0};
 
 	_Static_assert(sizeof(o.rule) == sizeof(((struct filter_rule *)0)->name), "names of rules fit");
 	_Static_assert(sizeof(o.forward) == sizeof(((struct nat_forward *)0)->name), "names of forwards fit");
-	if (d->rule == FILTER_NONE)
+	if (d->rule == FILTER_NONE && d->backend < 0)
 		return 0;
-	memcpy(o.rule, filter_rule(n->admission.filter, (uint32_t)d->rule)->name, sizeof(o.rule));
+	if (d->rule != FILTER_NONE)
+		memcpy(o.rule, filter_rule(n->admission.filter, (uint32_t)d->rule)->name, sizeof(o.rule));
 	if (d->forward >= 0)
 		memcpy(o.forward, n->policy->forwards[d->forward].name, sizeof(o.forward));
+	if (d->backend >= 0) {
+		o.backend = n->policy->forwards[d->forward].backends[d->backend].address;
+		o.backend_port = n->policy->forwards[d->forward].backends[d->backend].port;
+	}
 	return table_origin_intern(n->table, &o);
+}
+
+static void remember_backend(struct nat *n, const struct work *w, const struct decision *d)
+{
+	struct backend_query q;
+
+	if (d->backend < 0)
+		return;
+	q = nat_backend_query(n, w, (uint32_t)d->forward);
+	backends_chosen(&n->backends, &q, (uint32_t)d->backend);
 }
 
 static struct session *open_session(struct nat *n, struct work *w, struct decision *d, enum nat_reason *why)
@@ -115,6 +131,7 @@ static struct session *open_session(struct nat *n, struct work *w, struct decisi
 		return NULL;
 	}
 	charge_rule(n, w, d);
+	remember_backend(n, w, d);
 	nat_rate_take(n, table_host(n->table, d->spec.int_addr, false), (enum nat_dir)w->dir);
 	if (w->v.kind == PKT_TCP) {
 		tcp_open(s, (enum nat_dir)w->dir, &w->v);
@@ -138,6 +155,9 @@ static struct session *commit(struct nat *n, struct work *w, struct decision *d,
 	if (*why == DROP_RULE_REJECT)
 		w->reply = (struct reply){
 			.type = ICMP_UNREACH, .code = ICMP_UNREACH_ADMIN, .is_reset = w->v.kind == PKT_TCP};
+	if (*why == DROP_BACKENDS_DOWN)
+		w->reply = (struct reply){
+			.type = ICMP_UNREACH, .code = ICMP_UNREACH_PORT, .is_reset = w->v.kind == PKT_TCP};
 	if (d->is_held)
 		nat_hold_add(n, w);
 	if (d->is_answered)
@@ -158,7 +178,7 @@ struct session *nat_open(struct nat *n, struct work *w, enum nat_reason *why)
 
 	if (w->dir == DIR_OUT)
 		nat_find_share(n, w);
-	if (w->dir == DIR_OUT && n->policy->pooling == POOLING_ARBITRARY)
+	if (w->dir == DIR_OUT ? n->policy->pooling == POOLING_ARBITRARY : n->backends.draws)
 		draw(n, w);
 	nat_decide(n, w, true, &d);
 	if (d.action == DECIDED_SWEEP) {

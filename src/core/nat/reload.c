@@ -14,9 +14,14 @@ static bool forward_still_leads(const struct nat *n, const struct session *s, ui
 	uint32_t to, address;
 	uint16_t port;
 
-	if (s->kind & SESSION_KIND_FROM_OUTSIDE)
-		return rules_forward_inbound(n->rules, c, external, s->ext_port, s->rem_addr, &to, &port) >= 0 &&
-		       to == s->int_addr && port == s->int_port;
+	int32_t i;
+
+	if (s->kind & SESSION_KIND_FROM_OUTSIDE) {
+		i = rules_forward_inbound(n->rules, c, external, s->ext_port, s->rem_addr, &to, &port);
+		if (i >= 0 && n->policy->forwards[i].n_backends > 0)
+			return rules_backend_find(n->rules, (uint32_t)i, s->int_addr, s->int_port, s->ext_port) >= 0;
+		return i >= 0 && to == s->int_addr && port == s->int_port;
+	}
 	return rules_forward_outbound(n->rules, c, s->int_addr, s->int_port, &address, &port) >= 0 &&
 	       (address == 0 || address == external) && port == s->ext_port;
 }
@@ -78,8 +83,8 @@ static bool is_led_to(const struct nat *n, const struct session *s, enum session
 	*why = SESSION_END_RELOAD;
 	if (!rules_is_inside(n->rules, s->int_addr))
 		return false;
-	if (rules_is_exempt(n->rules, s->rem_addr) || rules_is_inside(n->rules, s->rem_addr) ||
-	    rules_is_broadcast(n->rules, s->rem_addr))
+	if ((rules_is_exempt(n->rules, s->rem_addr) && !rules_address_is_virtual(n->rules, s->rem_addr)) ||
+	    rules_is_inside(n->rules, s->rem_addr) || rules_is_broadcast(n->rules, s->rem_addr))
 		return false;
 	if (rules_static_inside(n->rules, external) != 0)
 		return (s->kind & SESSION_KIND_FORWARD) && rules_static_inside(n->rules, external) == s->int_addr &&

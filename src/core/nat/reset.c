@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * RSTs for inside hosts whose TCP sessions ended because their outside address is gone: nothing that they send can be
- * answered any more, so they learn it at once instead of waiting for their timers.
+ * RSTs for hosts whose TCP sessions ended by no doing of theirs: for inside hosts whose outside address is gone, and for the
+ * clients of a backend that is down. Nothing that they send can be answered any more, so they learn it at once instead of
+ * waiting for their timers.
  *
- * Theory of operation. nat_reconfigure() finds such sessions and ends them; what an RST needs of each is kept in a list, which
- * grows then and at no other time, and nat_step() sends it slice by slice. An RST comes from the remote end, at the number that
+ * Theory of operation. nat_reconfigure() and nat_backend_set() find such sessions and end them; what an RST needs of each is
+ * kept in a list, which grows then and at no other time, and nat_step() sends it slice by slice. An RST comes from the remote end, at the number that
  * the inside host expects next: its highest acknowledgement (RFC 5961 3.2). A host that has only sent its SYN takes an RST that
  * acknowledges it (RFC 9293 3.10.7.3).
  */
@@ -15,19 +16,16 @@
 #include "nat_private.h"
 
 enum {
-	RESETS_MAX = 1 << 20, /* 20 MB */
+	RESETS_MAX = 1 << 20, /* 24 MB */
 	RESETS_STEP = 256,    /* sent in one step */
 };
 
-bool nat_reset_later(struct nat *n, const struct session *s)
+bool nat_reset_add(struct nat *n, const struct reset_later *reset)
 {
 	struct resets *r = &n->resets;
-	enum session_state st = session_state(s);
 	uint32_t room = r->room == 0 ? 1024 : 2 * r->room;
-	struct tcp_reset *grown;
+	struct reset_later *grown;
 
-	if (session_class(s) != CLASS_TCP || !tcp_can_reset_inside(s))
-		return true;
 	if (r->count == r->room) {
 		grown = r->room < RESETS_MAX ? calloc(room, sizeof(*grown)) : NULL;
 		if (grown == NULL)
@@ -38,16 +36,24 @@ bool nat_reset_later(struct nat *n, const struct session *s)
 		r->list = grown;
 		r->room = room;
 	}
-	r->list[r->count++] = (struct tcp_reset){
-		.src = s->rem_addr,
-		.dst = s->int_addr,
-		.sport = s->rem_port,
-		.dport = s->int_port,
-		.seq = st == SESSION_SYN_OUT ? 0 : s->ack[DIR_OUT],
-		.ack = s->end[DIR_OUT],
-		.flags = TCP_RST | TCP_ACK,
-	};
+	r->list[r->count++] = *reset;
 	return true;
+}
+
+bool nat_reset_later(struct nat *n, const struct session *s)
+{
+	const struct reset_later r = {
+		.to = NAT_TO_INSIDE,
+		.reset = {.src = s->rem_addr,
+			  .dst = s->int_addr,
+			  .sport = s->rem_port,
+			  .dport = s->int_port,
+			  .seq = session_state(s) == SESSION_SYN_OUT ? 0 : s->ack[DIR_OUT],
+			  .ack = s->end[DIR_OUT],
+			  .flags = TCP_RST | TCP_ACK},
+	};
+
+	return session_class(s) != CLASS_TCP || !tcp_can_reset(s, DIR_OUT) || nat_reset_add(n, &r);
 }
 
 bool nat_reset_step(struct nat *n)
@@ -56,12 +62,13 @@ bool nat_reset_step(struct nat *n)
 	uint8_t bytes[TCP_RESET_LEN];
 
 	for (unsigned i = 0; i < RESETS_STEP && r->sent < r->count; i++) {
-		const struct tcp_reset *next = &r->list[r->sent++];
-		struct nat_packet out = {.data = bytes, .len = TCP_RESET_LEN, .to = NAT_TO_INSIDE};
+		const struct reset_later *next = &r->list[r->sent++];
+		struct nat_packet out = {.data = bytes, .len = TCP_RESET_LEN, .to = next->to};
 
-		if (!rules_is_inside(n->rules, next->dst)) /* the host is gone with the address */
+		/* the host may be gone with the address */
+		if (next->to == NAT_TO_INSIDE && !rules_is_inside(n->rules, next->reset.dst))
 			continue;
-		tcp_reset_build(bytes, next);
+		tcp_reset_build(bytes, &next->reset);
 		n->counters[COUNT_RESET_SENT]++;
 		n->emit(n->emit_ctx, &out, true);
 	}

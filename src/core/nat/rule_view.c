@@ -26,7 +26,7 @@ static void add(struct carried *t, uint64_t packets, uint64_t bytes)
 }
 
 /* Adds to the rule that let a session in. A rule that is gone has no line. */
-static void add_by_name(struct nat *n, const char rule[RULE_NAME], uint64_t packets, uint64_t bytes)
+static void add_by_name(struct nat *n, const char *rule, uint64_t packets, uint64_t bytes)
 {
 	int32_t i = rule[0] != '\0' ? admission_by_name(&n->admission, rule) : FILTER_NONE;
 

@@ -77,7 +77,7 @@ static bool copy_spans(struct allocation *a, const struct nat_policy *p)
 	for (uint32_t i = 0; i < p->n_inside; i++)
 		insert_span(a->prefixes, a->n_prefixes++, p->inside[i].address, prefix_last(&p->inside[i]));
 	for (uint32_t i = 0; i < p->n_addresses; i++) {
-		if (!p->addresses[i].shared && p->addresses[i].inside == 0)
+		if (!p->addresses[i].shared && p->addresses[i].inside == 0 && !p->addresses[i].is_virtual)
 			insert_span(a->pools, a->n_pools++, p->addresses[i].first, p->addresses[i].last);
 	}
 	a->hosts = number_spans(a->prefixes, a->n_prefixes);

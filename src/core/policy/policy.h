@@ -49,20 +49,59 @@ struct nat_address_range {
 	uint32_t last;
 	bool shared;	 /* the host's own address: its ports and ICMP are shared with the host's stack */
 	uint32_t inside; /* static, one to one: the inside address of the first, the others follow in step; 0: none */
+	bool is_virtual; /* only forwards are there, for inside hosts too (SIDE_INSIDE, SIDE_BOTH): natd maps nothing to it */
 };
 
 enum { NAT_FORWARD_NAME_MAX = 31 };
+
+/* Who may use a forward. */
+enum nat_side {
+	SIDE_OUTSIDE, /* the outside, and inside hosts as far as hairpinning is on */
+	SIDE_INSIDE,  /* inside hosts alone, by a virtual address */
+	SIDE_BOTH,
+};
+
+/* How a forward chooses among its backends. */
+enum nat_balance {
+	BALANCE_HASH,	/* by the source address: every natd with the same backends chooses the same */
+	BALANCE_LEAST,	/* fewest sessions for its weight */
+	BALANCE_RANDOM, /* by weight */
+};
+
+struct nat_backend {
+	uint32_t address;
+	uint16_t port;	 /* inside port of ports.first; the others follow in step */
+	uint16_t weight; /* 1 and up */
+};
+
+enum { NAT_BACKENDS_MAX = 256, NAT_WEIGHT_MAX = 1000 };
 
 struct nat_forward {
 	char name[NAT_FORWARD_NAME_MAX + 1];
 	uint8_t protocols;	       /* bit (1 << enum nat_class): TCP, UDP */
 	uint32_t address;	       /* outside address; 0: every outside address of natd */
 	struct nat_range ports;	       /* outside */
-	uint32_t to;		       /* inside host */
+	uint32_t to;		       /* inside host; 0: balanced */
 	uint16_t to_port;	       /* inside port of ports.first; the others follow in step */
 	const struct nat_prefix *from; /* allowed remote addresses; n_from 0: everyone */
 	uint32_t n_from;
+	const struct nat_backend *backends; /* of a balanced forward, which has no `to`; at most NAT_BACKENDS_MAX */
+	uint32_t n_backends;		    /* 0: it leads to `to` alone */
+	uint32_t affinity; /* seconds for which a source keeps its backend after its last opening; 0: no memory */
+	uint8_t balance;   /* enum nat_balance */
+	uint8_t side;	   /* enum nat_side */
 };
+
+/* Where a forward leads: to one place, or to each of its backends. */
+static inline uint32_t nat_forward_targets(const struct nat_forward *f)
+{
+	return f->n_backends > 0 ? f->n_backends : 1;
+}
+
+static inline struct nat_backend nat_forward_target(const struct nat_forward *f, uint32_t i)
+{
+	return f->n_backends > 0 ? f->backends[i] : (struct nat_backend){f->to, f->to_port, 1};
+}
 
 struct nat_timeouts {
 	uint32_t udp, icmp, other;

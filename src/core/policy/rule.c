@@ -142,6 +142,13 @@ uint32_t rules_static_outside(const struct rules *r, uint32_t inside)
 	return n == 0 ? 0 : r->policy.addresses[found[0]].first + (inside - r->policy.addresses[found[0]].inside);
 }
 
+bool rules_address_is_virtual(const struct rules *r, uint32_t address)
+{
+	int32_t i = r->n_pool_addresses < r->n_addresses ? rules_address_range(r, address) : -1;
+
+	return i >= 0 && r->policy.addresses[i].is_virtual;
+}
+
 bool rules_address_is_shared(const struct rules *r, uint32_t address)
 {
 	int32_t i = rules_address_range(r, address);
@@ -171,7 +178,10 @@ enum allocation_cut rules_address_cut(const struct rules *r, uint32_t address)
 	int32_t i = rules_address_range(r, address);
 	enum allocation_cut which = i >= 0 && r->policy.addresses[i].shared ? CUT_SHARED : CUT_POOL;
 
-	return i >= 0 && r->policy.addresses[i].inside == 0 && r->allocation->cut[which].size > 0 ? which : CUT_NONE;
+	return i >= 0 && r->policy.addresses[i].inside == 0 && !r->policy.addresses[i].is_virtual &&
+			       r->allocation->cut[which].size > 0
+		       ? which
+		       : CUT_NONE;
 }
 
 bool rules_port_is_forwarded(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port)
@@ -185,7 +195,7 @@ bool rules_port_usable(const struct rules *r, enum nat_class c, uint32_t address
 {
 	int32_t i = rules_address_range(r, address);
 
-	if (i < 0 || r->policy.addresses[i].inside != 0)
+	if (i < 0 || r->policy.addresses[i].inside != 0 || r->policy.addresses[i].is_virtual)
 		return false;
 	if (c == CLASS_OTHER)
 		return true; /* a protocol number, not a port */

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "allocation.h"
+#include "balance.h"
 #include "filter.h"
 #include "policy.h"
 
@@ -45,6 +46,8 @@ uint32_t rules_pool_ordinal(const struct rules *r, uint32_t k);
 /* The other side of a static pair; 0: the address has none. */
 uint32_t rules_static_inside(const struct rules *r, uint32_t outside);
 uint32_t rules_static_outside(const struct rules *r, uint32_t inside);
+/* An address of forwards alone, where natd maps nothing. */
+bool rules_address_is_virtual(const struct rules *r, uint32_t address);
 bool rules_address_is_shared(const struct rules *r, uint32_t address);
 
 /* May natd use `port` of `address` for mappings of its own choice (configured ranges, minus every
@@ -66,7 +69,7 @@ enum allocation_cut rules_address_cut(const struct rules *r, uint32_t address);
 /*
  * Which forward takes a packet for external endpoint address:port from `remote`? Index of the first
  * forward in file order that matches it and allows `remote`; -1: none, or not an outside address; -2: one
- * matches, its `from` does not list `remote`. On a match *to, *to_port is the inside endpoint.
+ * matches, its `from` does not list `remote`. On a match *to, *to_port is the inside endpoint; 0: the forward is balanced.
  */
 int32_t rules_forward_inbound(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port, uint32_t remote,
 			      uint32_t *to, uint16_t *to_port);
@@ -74,10 +77,23 @@ int32_t rules_forward_inbound(const struct rules *r, enum nat_class c, uint32_t 
 /*
  * Which forward leads to inside endpoint address:port (so that what this host sends first leaves
  * from its forwarded port)? Index of the first in file order, or -1; *ext_port is its outside port, *ext its
- * configured outside address or 0.
+ * configured outside address or 0. Balanced forwards are left out: several hosts share their port.
  */
 int32_t rules_forward_outbound(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port, uint32_t *ext,
 			       uint16_t *ext_port);
+
+/*
+ * Backends of balanced forwards. Those of all forwards are numbered through: the k-th of forward i has the number
+ * rules_backend_base(r, i) + k.
+ */
+int32_t rules_forward_by_name(const struct rules *r, const char *name); /* -1: there is none */
+uint32_t rules_backend_base(const struct rules *r, uint32_t forward);
+uint32_t rules_backend_count(const struct rules *r);
+const struct balance_target *rules_backend_targets(const struct rules *r); /* by number */
+const struct balance_scale *rules_balance_scale(const struct rules *r);
+/* Which of the forward's backends takes `outside_port` at address:port? Its place in the forward, or -1. O(log n). */
+int32_t rules_backend_find(const struct rules *r, uint32_t forward, uint32_t address, uint16_t port,
+			   uint16_t outside_port);
 
 /* The compiled filter (borrowed); NULL: there are no rules. */
 const struct filter *rules_filter(const struct rules *r);

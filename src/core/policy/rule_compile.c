@@ -65,6 +65,45 @@ static bool copy_forwards(struct rules *r, const struct nat_policy *p)
 	return true;
 }
 
+static bool copy_backends(struct rules *r, const struct nat_policy *p)
+{
+	struct nat_forward *forwards = r->copies[COPY_FORWARDS];
+	uint32_t *bases = calloc((size_t)p->n_forwards + 1, sizeof(*bases));
+	struct balance_target *targets;
+	struct nat_backend *backends;
+
+	r->copies[COPY_BACKEND_BASES] = bases;
+	for (uint32_t i = 0; bases && i < p->n_forwards; i++)
+		bases[i + 1] = bases[i] + p->forwards[i].n_backends;
+	backends = calloc(bases ? (size_t)bases[p->n_forwards] + 1 : 1, sizeof(*backends));
+	targets = calloc(bases ? (size_t)bases[p->n_forwards] + 1 : 1, sizeof(*targets));
+	r->copies[COPY_BACKENDS] = backends;
+	r->copies[COPY_TARGETS] = targets;
+	if (!bases || !backends || !targets)
+		return false;
+	for (uint32_t i = 0; i < p->n_forwards; i++) {
+		forwards[i].backends = &backends[bases[i]];
+		for (uint32_t k = 0; k < forwards[i].n_backends; k++) {
+			backends[bases[i] + k] = p->forwards[i].backends[k];
+			targets[bases[i] + k] = balance_target_of(&p->forwards[i].backends[k]);
+		}
+	}
+	r->backend_bases = bases;
+	r->targets = targets;
+	balance_scale_init(&r->scale);
+	return true;
+}
+
+static const char *forward_name(const void *ctx, uint32_t i)
+{
+	return ((const struct nat_forward *)ctx)[i].name;
+}
+
+static bool index_names(struct rules *r)
+{
+	return names_init(&r->forward_names, r->policy.n_forwards, forward_name, r->policy.forwards);
+}
+
 static uint32_t limit_of(uint32_t own, uint32_t all)
 {
 	return own == HOST_LIMIT_AS_ALL ? all : own;
@@ -129,7 +168,7 @@ static bool count_pools(struct rules *r)
 	for (uint32_t i = 0; i < r->policy.n_addresses; i++) {
 		const struct nat_address_range *range = &r->policy.addresses[i];
 
-		if (range->inside != 0)
+		if (range->inside != 0 || range->is_virtual)
 			continue;
 		pools[r->n_pools++] = (struct pool){r->n_pool_addresses, r->bases[i]};
 		r->n_pool_addresses += range->last - range->first + 1;
@@ -209,10 +248,10 @@ static bool index_ports(struct rules *r, enum index_name which, const struct nat
 	return r->index[which] != NULL;
 }
 
-/* Last inside port of a forward; a range that would leave the 16 bits ends there. */
-static uint16_t last_to_port(const struct nat_forward *f)
+/* Last inside port of a forward that begins at `first`; a range that would leave the 16 bits ends there. */
+static uint16_t last_to_port(const struct nat_forward *f, uint16_t first)
 {
-	uint32_t last = (uint32_t)f->to_port + f->ports.last - f->ports.first;
+	uint32_t last = (uint32_t)first + f->ports.last - f->ports.first;
 
 	return last > UINT16_MAX ? UINT16_MAX : (uint16_t)last;
 }
@@ -222,7 +261,8 @@ static struct span forward_span(const struct nat_forward *f, enum nat_class c, e
 	if (which == INDEX_INBOUND)
 		return (struct span){endpoint_key(c, f->address, f->ports.first),
 				     endpoint_key(c, f->address, f->ports.last), item};
-	return (struct span){endpoint_key(c, f->to, f->to_port), endpoint_key(c, f->to, last_to_port(f)), item};
+	return (struct span){endpoint_key(c, f->to, f->to_port), endpoint_key(c, f->to, last_to_port(f, f->to_port)),
+			     item};
 }
 
 static bool index_forwards(struct rules *r, enum index_name which)
@@ -235,6 +275,8 @@ static bool index_forwards(struct rules *r, enum index_name which)
 	for (uint32_t i = 0; i < r->policy.n_forwards; i++) {
 		const struct nat_forward *f = &r->policy.forwards[i];
 
+		if (which == INDEX_OUTBOUND && f->n_backends > 0) /* which of them has the outside port to itself? */
+			continue;
 		if (f->protocols & 1u << CLASS_TCP)
 			spans[n++] = forward_span(f, CLASS_TCP, which, i);
 		if (f->protocols & 1u << CLASS_UDP)
@@ -243,6 +285,27 @@ static bool index_forwards(struct rules *r, enum index_name which)
 	r->index[which] = span_index_create(spans, n);
 	free(spans);
 	return r->index[which] != NULL;
+}
+
+static bool index_backends(struct rules *r)
+{
+	const struct nat_policy *p = &r->policy;
+	struct span *spans = calloc((size_t)r->backend_bases[p->n_forwards] + 1, sizeof(*spans));
+	uint32_t n = 0;
+
+	if (!spans)
+		return false;
+	for (uint32_t i = 0; i < p->n_forwards; i++) {
+		for (uint32_t k = 0; k < p->forwards[i].n_backends; k++, n++) {
+			const struct nat_backend *b = &p->forwards[i].backends[k];
+
+			spans[n] = (struct span){backend_key(i, b->address, b->port),
+						 backend_key(i, b->address, last_to_port(&p->forwards[i], b->port)), k};
+		}
+	}
+	r->index[INDEX_BACKENDS] = span_index_create(spans, n);
+	free(spans);
+	return r->index[INDEX_BACKENDS] != NULL;
 }
 
 static bool index_from(struct rules *r)
@@ -286,9 +349,9 @@ struct rules *rules_create(const struct nat_policy *p)
 	if (!r)
 		return NULL;
 	r->allocation = allocation_create(p);
-	if (r->allocation && copy_lists(r, p) && copy_forwards(r, p) && copy_classes(r, p) && index_classes(r) &&
-	    count_addresses(r) && count_pools(r) && index_static(r) &&
-	    index_prefixes(r, INDEX_INSIDE, p->inside, p->n_inside) &&
+	if (r->allocation && copy_lists(r, p) && copy_forwards(r, p) && copy_backends(r, p) && index_names(r) &&
+	    index_backends(r) && copy_classes(r, p) && index_classes(r) && count_addresses(r) && count_pools(r) &&
+	    index_static(r) && index_prefixes(r, INDEX_INSIDE, p->inside, p->n_inside) &&
 	    index_prefixes(r, INDEX_EXEMPT, p->exempt, p->n_exempt) &&
 	    index_prefixes(r, INDEX_BROADCAST, p->broadcast, p->n_broadcast) &&
 	    index_ports(r, INDEX_SHARED_PORTS, p->shared_ports, p->n_shared_ports) &&
@@ -309,5 +372,6 @@ void rules_destroy(struct rules *r)
 		free(r->copies[i]);
 	allocation_destroy(r->allocation);
 	filter_destroy(r->filter);
+	names_fini(&r->forward_names);
 	free(r);
 }

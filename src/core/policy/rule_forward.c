@@ -14,6 +14,8 @@ static struct merge forwards_at(const struct rules *r, enum nat_class c, uint32_
 
 	m.list[0] = span_index_find(r->index[INDEX_INBOUND], endpoint_key(c, address, port), &m.left[0]);
 	m.list[1] = span_index_find(r->index[INDEX_INBOUND], endpoint_key(c, 0, port), &m.left[1]);
+	if (rules_address_is_virtual(r, address)) /* no outside address, which is what they are about */
+		m.left[1] = 0;
 	return m;
 }
 
@@ -42,7 +44,7 @@ int32_t rules_forward_inbound(const struct rules *r, enum nat_class c, uint32_t 
 		if (f->n_from > 0 && !rules_index_holds(r, INDEX_FROM, from_key((uint32_t)i, remote)))
 			continue;
 		*to = f->to;
-		*to_port = (uint16_t)(f->to_port + (port - f->ports.first));
+		*to_port = f->n_backends > 0 ? 0 : (uint16_t)(f->to_port + (port - f->ports.first));
 		return i;
 	}
 	return result;
@@ -64,4 +66,46 @@ int32_t rules_forward_outbound(const struct rules *r, enum nat_class c, uint32_t
 	*ext = f->address;
 	*ext_port = (uint16_t)(f->ports.first + (port - f->to_port));
 	return (int32_t)found[0];
+}
+
+/* ---- backends ---- */
+
+int32_t rules_forward_by_name(const struct rules *r, const char *name)
+{
+	return names_find(&r->forward_names, name);
+}
+
+uint32_t rules_backend_base(const struct rules *r, uint32_t forward)
+{
+	return r->backend_bases[forward];
+}
+
+uint32_t rules_backend_count(const struct rules *r)
+{
+	return r->backend_bases[r->policy.n_forwards];
+}
+
+const struct balance_target *rules_backend_targets(const struct rules *r)
+{
+	return r->targets;
+}
+
+const struct balance_scale *rules_balance_scale(const struct rules *r)
+{
+	return &r->scale;
+}
+
+int32_t rules_backend_find(const struct rules *r, uint32_t forward, uint32_t address, uint16_t port,
+			   uint16_t outside_port)
+{
+	const struct nat_forward *f = &r->policy.forwards[forward];
+	const uint32_t *found;
+	uint32_t n;
+
+	found = span_index_find(r->index[INDEX_BACKENDS], backend_key(forward, address, port), &n);
+	for (uint32_t i = 0; i < n; i++) {
+		if ((uint16_t)(f->backends[found[i]].port + (outside_port - f->ports.first)) == port)
+			return (int32_t)found[i];
+	}
+	return -1;
 }

@@ -10,6 +10,8 @@
 #ifndef NATD_CORE_RULE_PRIVATE_H
 #define NATD_CORE_RULE_PRIVATE_H
 
+#include "balance.h"
+#include "core/base/names.h"
 #include "core/base/span.h"
 #include "rule.h"
 
@@ -24,6 +26,7 @@ enum index_name {
 	INDEX_FROM,	/* forward, remote address -> anything: it is allowed */
 	INDEX_CLASSES,	/* inside address -> classes */
 	INDEX_STATIC,	/* inside address -> ranges of outside addresses */
+	INDEX_BACKENDS, /* forward, inside address, port -> numbers of backends */
 	INDEX_COUNT
 };
 
@@ -40,6 +43,9 @@ enum copy_name {
 	COPY_POOLS,
 	COPY_CLASSES,
 	COPY_CLASS_PREFIXES, /* the lists of all classes, one behind the other */
+	COPY_BACKENDS,	     /* the lists of all forwards, one behind the other; likewise below */
+	COPY_TARGETS,
+	COPY_BACKEND_BASES,
 	COPY_COUNT
 };
 
@@ -59,6 +65,10 @@ struct rules {
 	void *copies[COPY_COUNT];
 	struct allocation *allocation;
 	struct nat_host_limits limits; /* of hosts in no class */
+	struct names forward_names;
+	const uint32_t *backend_bases; /* by forward, and the sum */
+	const struct balance_target *targets;
+	struct balance_scale scale;
 };
 
 static inline uint64_t endpoint_key(enum nat_class c, uint32_t address, uint16_t port)
@@ -69,6 +79,11 @@ static inline uint64_t endpoint_key(enum nat_class c, uint32_t address, uint16_t
 static inline uint64_t from_key(uint32_t forward, uint32_t address)
 {
 	return (uint64_t)forward << 32 | address;
+}
+
+static inline uint64_t backend_key(uint32_t forward, uint32_t address, uint16_t port)
+{
+	return (uint64_t)forward << 48 | (uint64_t)address << 16 | port;
 }
 
 /* Does the index hold something under `key`? */

@@ -25,10 +25,21 @@ static bool same_addresses(const struct nat_policy *p, const struct nat_policy *
 	for (uint32_t i = 0; p->n_addresses == q->n_addresses && i < p->n_addresses; i++) {
 		const struct nat_address_range *a = &p->addresses[i], *b = &q->addresses[i];
 
-		if (a->first != b->first || a->last != b->last || a->shared != b->shared || a->inside != b->inside)
+		if (a->first != b->first || a->last != b->last || a->shared != b->shared || a->inside != b->inside ||
+		    a->is_virtual != b->is_virtual)
 			return false;
 	}
 	return p->n_addresses == q->n_addresses;
+}
+
+/* Weights and the way to choose are about openings alone. */
+static bool same_backends(const struct nat_forward *f, const struct nat_forward *g)
+{
+	for (uint32_t i = 0; f->n_backends == g->n_backends && i < f->n_backends; i++) {
+		if (f->backends[i].address != g->backends[i].address || f->backends[i].port != g->backends[i].port)
+			return false;
+	}
+	return f->n_backends == g->n_backends;
 }
 
 static bool same_forwards(const struct nat_policy *p, const struct nat_policy *q)
@@ -39,8 +50,8 @@ static bool same_forwards(const struct nat_policy *p, const struct nat_policy *q
 		const struct nat_forward *f = &p->forwards[i], *g = &q->forwards[i];
 
 		if (f->protocols != g->protocols || f->address != g->address || f->to != g->to ||
-		    f->to_port != g->to_port || !same_ranges(&f->ports, 1, &g->ports, 1) ||
-		    !same_prefixes(f->from, f->n_from, g->from, g->n_from))
+		    f->to_port != g->to_port || f->side != g->side || !same_backends(f, g) ||
+		    !same_ranges(&f->ports, 1, &g->ports, 1) || !same_prefixes(f->from, f->n_from, g->from, g->n_from))
 			return false;
 	}
 	return true;

@@ -94,6 +94,8 @@ static void count(struct table *t, uint32_t i, bool held, int by)
 	if (u->sessions + u->held == 0)
 		unneeded_remove(t, i);
 	*n += (uint32_t)by;
+	if (!held && u->tally != 0)
+		t->tallies[u->tally - 1] += (uint32_t)by;
 	if (u->sessions + u->held == 0)
 		unneeded_append(t, i);
 }
@@ -163,6 +165,14 @@ static uint32_t make_place(struct table *t)
 	return i;
 }
 
+static uint32_t tally_of(const struct table *t, uint32_t i)
+{
+	int32_t tally = t->n_tallies > 0 ? t->which_tally(t->tally_ctx, &t->origins[i].what) : TABLE_NONE;
+
+	assert(tally < (int32_t)t->n_tallies);
+	return (uint32_t)(tally + 1);
+}
+
 static uint32_t add(struct table *t, const struct session_origin *o, uint64_t hash)
 {
 	uint32_t i = make_place(t);
@@ -171,6 +181,7 @@ static uint32_t add(struct table *t, const struct session_origin *o, uint64_t ha
 		return INDEX_NONE;
 	t->origins[i].what = *o;
 	t->origin_uses[i].ended = (struct carried){0};
+	t->origin_uses[i].tally = tally_of(t, i);
 	t->origins[i].generation = (uint16_t)((t->origins[i].generation + 1) & ID_GENERATION_MASK);
 	if (!index_insert(&t->index[IX_ORIGIN], hash, i))
 		return INDEX_NONE;
@@ -221,6 +232,22 @@ const struct session_origin *table_origin_next(const struct table *t, uint32_t *
 		return &t->origins[i].what;
 	}
 	return NULL;
+}
+
+void table_set_tallies(struct table *t, uint32_t *tallies, uint32_t n, table_which_tally *which, const void *ctx)
+{
+	t->tallies = tallies;
+	t->n_tallies = n;
+	t->which_tally = which;
+	t->tally_ctx = ctx;
+	memset(tallies, 0, n * sizeof(*tallies));
+	for (uint32_t i = 0; i < t->origin_top; i++) {
+		struct origin_use *u = &t->origin_uses[i];
+
+		u->tally = t->origins[i].check != 0 ? tally_of(t, i) : 0;
+		if (u->tally != 0)
+			tallies[u->tally - 1] += u->sessions;
+	}
 }
 
 /* ---- after a restart ---- */

@@ -285,6 +285,11 @@ const struct session_origin *table_origin_get(const struct table *t, uint32_t id
 /* The next origin after *cursor, 0 at first, and what its ended sessions carried since this process began; NULL at the end. */
 const struct session_origin *table_origin_next(const struct table *t, uint32_t *cursor, struct carried *ended);
 
+/* Counts sessions for the owner too: those of an origin in tallies[which(ctx, origin)], from now on and those that there are at
+ * once. `n` tallies, borrowed until the next call, and zeroed first; TABLE_NONE: the origin is in none. `n` 0: no more of it. */
+typedef int32_t table_which_tally(const void *ctx, const struct session_origin *o);
+void table_set_tallies(struct table *t, uint32_t *tallies, uint32_t n, table_which_tally *which, const void *ctx);
+
 /* Iteration: start with *cursor 0; NULL at the end. Sessions may be opened and closed in between; each that lives throughout
  * is seen exactly once. Skips at most `budget` empty slots: NULL with *cursor not 0 means "call again". */
 struct session *table_next(struct table *t, uint32_t *cursor, uint32_t budget);

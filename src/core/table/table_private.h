@@ -115,6 +115,7 @@ struct rest_link {
 struct origin_use {
 	uint32_t sessions, held;
 	uint32_t next, prev;  /* while both are 0: by time; ORIGINS_END */
+	uint32_t tally;	      /* in which its sessions are counted too, +1; 0: none */
 	struct carried ended; /* of its sessions that have ended, as long as the record has this place */
 };
 #define ORIGINS_END UINT32_MAX
@@ -210,6 +211,10 @@ struct table {
 	uint32_t origin_top; /* records that have been used */
 	uint32_t unneeded_first, unneeded_last;
 	uint64_t origins_refused;
+	uint32_t *tallies; /* the owner's; NULL: none */
+	uint32_t n_tallies;
+	table_which_tally *which_tally;
+	const void *tally_ctx;
 
 	struct survey survey;
 	struct events events;

@@ -394,12 +394,12 @@ void tcp_open(struct session *s, enum nat_dir dir, const struct pkt_view *v)
 	enter(s, &g, SYN_MINE);
 }
 
-bool tcp_can_reset_inside(const struct session *s)
+bool tcp_can_reset(const struct session *s, enum nat_dir sender)
 {
 	enum session_state st = session_state(s);
 
-	if (st == SESSION_SYN_OUT)
-		return heard(s, DIR_OUT);
+	if (st == (sender == DIR_OUT ? SESSION_SYN_OUT : SESSION_SYN_IN))
+		return heard(s, sender);
 	return both_heard(s) && st != SESSION_TIME_WAIT && st != SESSION_RESET;
 }
 

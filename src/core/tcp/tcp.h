@@ -74,8 +74,8 @@ void tcp_open(struct session *s, enum nat_dir dir, const struct pkt_view *v);
  * for a side that has not been heard. */
 bool tcp_sequence_was_sent(const struct session *s, enum nat_dir dir, uint32_t seq);
 
-/* Can the inside host of this session be told by an RST that it is over: it is neither over for it, nor are its numbers unknown? */
-bool tcp_can_reset_inside(const struct session *s);
+/* May an RST end this session for the end that sends in direction `sender`? Not if it is over for it, or its numbers are unknown. */
+bool tcp_can_reset(const struct session *s, enum nat_dir sender);
 
 /* A window in bytes in one byte: rounded up, at most 12.5 % too large. Monotonic. */
 uint8_t tcp_window_pack(uint32_t bytes);

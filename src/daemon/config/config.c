@@ -150,8 +150,10 @@ void config_free(struct natd_config *c)
 {
 	if (!c)
 		return;
-	for (uint32_t i = 0; i < c->n_forwards; i++)
+	for (uint32_t i = 0; i < c->n_forwards; i++) {
 		free((void *)(uintptr_t)c->forwards[i].from); /* const for readers, but this is its owner */
+		free((void *)(uintptr_t)c->forwards[i].backends);
+	}
 	for (uint32_t i = 0; i < c->n_classes; i++)
 		free((void *)(uintptr_t)c->classes[i].prefixes);
 	free(c->classes);

@@ -264,6 +264,25 @@ static void check_apart(struct config_loader *l, const struct intervals *a, cons
 	}
 }
 
+/* The address of a service for inside hosts is none that natd chooses from, and no host's. With side "both" it may be one of
+ * outside.addresses. */
+static void check_own_address(struct config_loader *l, const struct nat_forward *f, uint32_t line,
+			      const struct intervals *pool, const struct intervals *inside)
+{
+	char text[TEXT_ADDRESS_SIZE];
+
+	if (f->side == SIDE_INSIDE && intervals_hold(pool, f->address))
+		loader_error(l, line,
+			     "forward \"%s\": %s is among outside.addresses, which the outside reaches: choose another "
+			     "address, or side = \"both\"",
+			     f->name, text_of_address(text, f->address));
+	if (intervals_hold(inside, f->address))
+		loader_error(l, line,
+			     "forward \"%s\": %s is in inside.prefixes, where hosts reach it without natd: choose an "
+			     "address that no host has",
+			     f->name, text_of_address(text, f->address));
+}
+
 /* Also what forwards say about addresses, since the same lists answer it. */
 static void check_forward_addresses(struct config_loader *l, const struct intervals *pool,
 				    const struct intervals *inside)
@@ -274,17 +293,22 @@ static void check_forward_addresses(struct config_loader *l, const struct interv
 	for (uint32_t i = 0; i < c->n_forwards; i++) {
 		const struct nat_forward *f = &c->forwards[i];
 
-		if (f->address && !c->outside.share_interface_address && !intervals_hold(pool, f->address))
+		if (f->side != SIDE_OUTSIDE)
+			check_own_address(l, f, c->forward_lines[i], pool, inside);
+		else if (f->address && !c->outside.share_interface_address && !intervals_hold(pool, f->address))
 			loader_error(
 				l, c->forward_lines[i],
 				"forward \"%s\": %s is not among outside.addresses: add it there, or leave address out",
 				f->name, text_of_address(text, f->address));
-		if (inside->n > 0 && !intervals_hold(inside, f->to))
-			loader_error(l, c->forward_lines[i],
-				     "forward \"%s\" leads to %s, which is in none of inside.prefixes: add its prefix "
-				     "there, or "
-				     "correct the address",
-				     f->name, text_of_address(text, f->to));
+		for (uint32_t k = 0; inside->n > 0 && k < nat_forward_targets(f); k++) {
+			uint32_t to = nat_forward_target(f, k).address;
+
+			if (!intervals_hold(inside, to))
+				loader_error(l, c->forward_lines[i],
+					     "forward \"%s\" leads to %s, which is in none of inside.prefixes: add its "
+					     "prefix there, or correct the address",
+					     f->name, text_of_address(text, to));
+		}
 	}
 }
 
@@ -419,24 +443,31 @@ static void check_forward_ports(struct config_loader *l)
 }
 
 /* First and last address of a prefix are no hosts', but for /31 and /32 (RFC 3021). */
-static void check_forward_broadcast(struct config_loader *l)
+static void check_target_broadcast(struct config_loader *l, uint32_t forward, uint32_t to)
 {
 	const struct natd_config *c = l->c;
 	char text[TEXT_ADDRESS_SIZE];
 	char prefix[TEXT_RANGE_SIZE];
 
-	for (uint32_t i = 0; i < c->n_forwards; i++) {
-		for (uint32_t j = 0; j < c->inside.n_prefixes; j++) {
-			const struct nat_prefix *p = &c->inside.prefixes[j];
-			uint32_t to = c->forwards[i].to;
+	for (uint32_t j = 0; j < c->inside.n_prefixes; j++) {
+		const struct nat_prefix *p = &c->inside.prefixes[j];
 
-			if (p->length > 30 || (to != p->address && to != text_prefix_last(p)))
-				continue;
-			loader_warning(l, c->forward_lines[i],
-				       "forward \"%s\" leads to %s, the %s address of %s: name the address of one host",
-				       c->forwards[i].name, text_of_address(text, to),
-				       to == p->address ? "network" : "broadcast", text_of_prefix(prefix, p));
-		}
+		if (p->length > 30 || (to != p->address && to != text_prefix_last(p)))
+			continue;
+		loader_warning(l, c->forward_lines[forward],
+			       "forward \"%s\" leads to %s, the %s address of %s: name the address of one host",
+			       c->forwards[forward].name, text_of_address(text, to),
+			       to == p->address ? "network" : "broadcast", text_of_prefix(prefix, p));
+	}
+}
+
+static void check_forward_broadcast(struct config_loader *l)
+{
+	const struct natd_config *c = l->c;
+
+	for (uint32_t i = 0; i < c->n_forwards; i++) {
+		for (uint32_t k = 0; k < nat_forward_targets(&c->forwards[i]); k++)
+			check_target_broadcast(l, i, nat_forward_target(&c->forwards[i], k).address);
 	}
 }
 

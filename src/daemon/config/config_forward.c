@@ -6,21 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config_internal.h"
+#include "config_forward.h"
 #include "config_text.h"
-
-struct forward_draft {
-	struct nat_forward f;
-	struct nat_prefix *from; /* owned until the draft becomes a forward */
-	bool has_protocol;	 /* the key is there, right or wrong; likewise below */
-	bool has_port;
-	bool has_to;
-	bool failed; /* something was wrong with a key: already reported */
-};
 
 enum { FORWARD_TCP = 1 << CLASS_TCP, FORWARD_UDP = 1 << CLASS_UDP };
 
-static bool expect_string(struct config_loader *l, const struct config_key *k, const struct value *v)
+bool forward_expect_string(struct config_loader *l, const struct config_key *k, const struct value *v)
 {
 	bool is = config_key_expect(l, k, v, VALUE_STRING);
 
@@ -28,7 +19,7 @@ static bool expect_string(struct config_loader *l, const struct config_key *k, c
 	return is;
 }
 
-static void refuse(struct config_loader *l, const struct config_key *k, const struct value *v, const char *why)
+void forward_refuse(struct config_loader *l, const struct config_key *k, const struct value *v, const char *why)
 {
 	config_key_refuse(l, k, v, why);
 	l->draft->failed = true;
@@ -38,12 +29,12 @@ static void refuse(struct config_loader *l, const struct config_key *k, const st
 
 void config_set_forward_name(struct config_loader *l, const struct config_key *k, const struct value *v)
 {
-	if (!expect_string(l, k, v))
+	if (!forward_expect_string(l, k, v))
 		return;
 	if (strspn(v->string, TEXT_NAME_CHARACTERS) != strlen(v->string))
-		refuse(l, k, v, "must consist of letters, digits, \"-\", \"_\" and \".\"");
+		forward_refuse(l, k, v, "must consist of letters, digits, \"-\", \"_\" and \".\"");
 	else if (!text_name(v->string))
-		refuse(l, k, v, "must have 1 to 31 characters");
+		forward_refuse(l, k, v, "must have 1 to 31 characters");
 	else
 		memcpy(l->draft->f.name, v->string, strlen(v->string) + 1);
 }
@@ -52,16 +43,16 @@ static void add_protocol(struct config_loader *l, const struct config_key *k, co
 {
 	uint8_t bit = 0;
 
-	if (!expect_string(l, k, v))
+	if (!forward_expect_string(l, k, v))
 		return;
 	if (strcmp(v->string, "tcp") == 0)
 		bit = FORWARD_TCP;
 	else if (strcmp(v->string, "udp") == 0)
 		bit = FORWARD_UDP;
 	if (bit == 0)
-		refuse(l, k, v, "cannot be forwarded: choose \"tcp\", \"udp\" or [ \"tcp\", \"udp\" ]");
+		forward_refuse(l, k, v, "cannot be forwarded: choose \"tcp\", \"udp\" or [ \"tcp\", \"udp\" ]");
 	else if (l->draft->f.protocols & bit)
-		refuse(l, k, v, "is named twice");
+		forward_refuse(l, k, v, "is named twice");
 	l->draft->f.protocols |= bit;
 }
 
@@ -75,8 +66,8 @@ void config_set_forward_protocol(struct config_loader *l, const struct config_ke
 		add_protocol(l, k, &entry[i]);
 }
 
-static void refuse_reserved(struct config_loader *l, const struct config_key *k, const struct value *v,
-			    uint32_t address)
+void forward_refuse_reserved(struct config_loader *l, const struct config_key *k, const struct value *v,
+			     uint32_t address)
 {
 	char why[TEXT_WHY_SIZE];
 	const char *reserved = text_reserved(address, address);
@@ -84,19 +75,19 @@ static void refuse_reserved(struct config_loader *l, const struct config_key *k,
 	if (!reserved)
 		return;
 	snprintf(why, sizeof(why), "is in %s, which no host may use", reserved);
-	refuse(l, k, v, why);
+	forward_refuse(l, k, v, why);
 }
 
 void config_set_forward_address(struct config_loader *l, const struct config_key *k, const struct value *v)
 {
 	char why[TEXT_WHY_SIZE];
 
-	if (!expect_string(l, k, v))
+	if (!forward_expect_string(l, k, v))
 		return;
 	if (text_address(v->string, &l->draft->f.address, why))
-		refuse_reserved(l, k, v, l->draft->f.address);
+		forward_refuse_reserved(l, k, v, l->draft->f.address);
 	else
-		refuse(l, k, v, why);
+		forward_refuse(l, k, v, why);
 }
 
 void config_set_forward_port(struct config_loader *l, const struct config_key *k, const struct value *v)
@@ -106,24 +97,12 @@ void config_set_forward_port(struct config_loader *l, const struct config_key *k
 		l->draft->failed = true;
 }
 
-void config_set_forward_to(struct config_loader *l, const struct config_key *k, const struct value *v)
-{
-	char why[TEXT_WHY_SIZE];
-
-	l->draft->has_to = true;
-	if (!expect_string(l, k, v))
-		return;
-	if (text_endpoint(v->string, &l->draft->f.to, &l->draft->f.to_port, why))
-		refuse_reserved(l, k, v, l->draft->f.to);
-	else
-		refuse(l, k, v, why);
-}
-
 void config_set_forward_from(struct config_loader *l, const struct config_key *k, const struct value *v)
 {
 	struct prefix_list list = config_read_prefixes(l, k, v);
 	uint32_t n;
 
+	l->draft->has_from = true;
 	free(list.lines);
 	l->draft->from = list.prefixes;
 	l->draft->f.n_from = list.n;
@@ -151,20 +130,6 @@ static void check_present(struct config_loader *l, const struct value *v)
 	d->failed |= !d->has_protocol || !d->has_port || !d->has_to;
 }
 
-static void check_to_port(struct config_loader *l, const struct value *v)
-{
-	struct nat_forward *f = &l->draft->f;
-	uint32_t steps = (uint32_t)(f->ports.last - f->ports.first);
-
-	if (f->to_port == 0)
-		f->to_port = f->ports.first;
-	if (f->to_port + steps <= UINT16_MAX)
-		return;
-	loader_error(l, v->line, "this forward leads %u ports to port %u and up, beyond 65535: begin at %u or below",
-		     steps + 1, f->to_port, UINT16_MAX - steps);
-	l->draft->failed = true;
-}
-
 /* The forward takes over what the draft owns. */
 static void keep_draft(struct config_loader *l, const struct value *v)
 {
@@ -172,13 +137,15 @@ static void keep_draft(struct config_loader *l, const struct value *v)
 
 	c->forward_lines[c->n_forwards] = v->line;
 	c->forwards[c->n_forwards] = l->draft->f;
-	c->forwards[c->n_forwards++].from = l->draft->from;
+	c->forwards[c->n_forwards].from = l->draft->from;
+	c->forwards[c->n_forwards++].backends = l->draft->backends;
 	l->draft->from = NULL;
+	l->draft->backends = NULL;
 }
 
 static void read_forward(struct config_loader *l, const struct value *v)
 {
-	struct forward_draft draft = {0};
+	struct forward_draft draft = {.f = {.affinity = AFFINITY_DEFAULT}};
 
 	if (v->kind != VALUE_GROUP) {
 		loader_error(l, v->line,
@@ -190,10 +157,11 @@ static void read_forward(struct config_loader *l, const struct value *v)
 	config_keys_read(l, "forwards", v);
 	check_present(l, v);
 	if (!draft.failed)
-		check_to_port(l, v);
+		forward_check_targets(l, v);
 	if (!draft.failed)
 		keep_draft(l, v);
 	free(draft.from);
+	free(draft.backends);
 	l->draft = NULL;
 }
 

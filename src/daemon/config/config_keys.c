@@ -120,6 +120,9 @@ static const struct config_key keys[] = {
 	WORD("forwards", "port", 0, "", config_set_forward_port),
 	WORD("forwards", "to", 0, "", config_set_forward_to),
 	LIST("forwards", "from", "", config_set_forward_from),
+	WORD("forwards", "balance", 0, "", config_set_forward_balance),
+	WORD("forwards", "affinity", 0, "", config_set_forward_affinity),
+	WORD("forwards", "side", 0, "", config_set_forward_side),
 
 	LIST("", "filter", "( )", config_set_filter),
 	WORD("filter", "name", 0, "", config_set_rule_name),

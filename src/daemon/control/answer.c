@@ -122,6 +122,8 @@ static void say_ports(struct ctl_sink *sink, struct nat *nat)
 	for (uint32_t i = 0; i < p->n_addresses; i++) {
 		const struct nat_address_range *r = &p->addresses[i];
 
+		if (r->is_virtual)
+			continue;
 		u.all += ports_per_address(p, r->shared) * ((uint64_t)r->last - r->first + 1);
 		for (uint64_t a = r->first; a <= r->last; a++)
 			add_address(&u, nat_table(nat), (uint32_t)a);

@@ -91,7 +91,7 @@ static void check_private(struct visit *v)
 	char text[TEXT_ADDRESS_SIZE];
 
 	for (uint32_t i = 0; i < p->n_addresses; i++) {
-		if (!is_private(p->addresses[i].first))
+		if (p->addresses[i].is_virtual || !is_private(p->addresses[i].first))
 			continue;
 		finding_remedy(v->sink, p->n_forwards
 						? "forward the same ports on the router in front of this host as well"
@@ -433,21 +433,28 @@ void doctor_host(struct visit *v, enum doctor_depth depth)
 	}
 }
 
-/* One netlink question each: with many forwards this is not for the packet loop. */
-void doctor_forward_route(struct visit *v, uint32_t i)
+static void check_route(struct visit *v, const char *forward, uint32_t to)
 {
-	const struct nat_forward *f = &v->setup->policy.forwards[i];
 	struct netlink_way way;
 	char text[TEXT_ADDRESS_SIZE];
 
-	if (netlink_way_to(v->nl, f->to, &way) < 0 || way.out == 0) {
+	if (netlink_way_to(v->nl, to, &way) < 0 || way.out == 0) {
 		finding_remedy(v->sink, "add a route to it, or correct \"to\" of the forward");
 		finding_add(v->sink, FINDING_WARNING, "forward-route", "forward \"%s\": the host has no route to %s",
-			    f->name, text_of_address(text, f->to));
+			    forward, text_of_address(text, to));
 	} else if (way.out == v->setup->facts.outside.index) {
 		finding_remedy(v->sink, "add a route to it by an inside interface, or correct \"to\" of the forward");
 		finding_add(v->sink, FINDING_WARNING, "forward-route",
-			    "forward \"%s\": the way to %s leaves by the outside interface", f->name,
-			    text_of_address(text, f->to));
+			    "forward \"%s\": the way to %s leaves by the outside interface", forward,
+			    text_of_address(text, to));
 	}
+}
+
+/* One netlink question for each host: with many forwards this is not for the packet loop. */
+void doctor_forward_route(struct visit *v, uint32_t i)
+{
+	const struct nat_forward *f = &v->setup->policy.forwards[i];
+
+	for (uint32_t k = 0; k < nat_forward_targets(f); k++)
+		check_route(v, f->name, nat_forward_target(f, k).address);
 }

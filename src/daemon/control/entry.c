@@ -79,6 +79,7 @@ static void fill(struct ctl_entry *e, const struct session_view *v)
 	}
 	fill_endpoints(e, v);
 	snprintf(e->forward, sizeof(e->forward), "%s", v->origin.forward);
+	e->backend = (struct ctl_endpoint){v->origin.backend, v->origin.backend_port};
 }
 
 void ctl_fill_event_entry(struct ctl_entry *e, struct nat *nat, const struct event *ev)

@@ -116,6 +116,7 @@ static const char *remedy(enum nat_reason why)
 		{DROP_UNSOLICITED_SYN, "to let it in, add a forward for this port"},
 		{DROP_FILTERED, "translation.filtering decides who may answer a mapping"},
 		{DROP_FORWARD_SOURCE, "add the sender to the forward's `from'"},
+		{DROP_BACKENDS_DOWN, "natctl forwards shows why: resume one, or repair its service"},
 		{DROP_HOST_SESSIONS, "raise limits.sessions_per_host"},
 		{DROP_HOST_PORTS, "raise limits.ports_per_host"},
 		{DROP_HOST_RATE, "raise limits.new_sessions_per_host"},
@@ -223,10 +224,24 @@ static bool steer(struct telling *t, bool *copied)
 
 static void say_forward(struct telling *t, const struct explain_pass *x)
 {
+	static const char *const ways[] = {[BALANCE_HASH] = "the hash of the source",
+					   [BALANCE_LEAST] = "the fewest sessions",
+					   [BALANCE_RANDOM] = "chance"};
 	const struct nat_forward *f = &t->policy->forwards[x->decision.forward];
 	char to[ADDRESS_MAX];
 
-	say(t, "forward", "\"%s\" leads to %s", f->name, endpoint_text(t, to, f->to, f->to_port));
+	if (f->n_backends == 0) {
+		say(t, "forward", "\"%s\" leads to %s", f->name, endpoint_text(t, to, f->to, f->to_port));
+		return;
+	}
+	say(t, "forward", "\"%s\" has %u backends", f->name, f->n_backends);
+	if (x->decision.backend < 0)
+		say(t, "backend", "none takes connections");
+	else
+		say(t, "backend", "%s takes it, by %s%s",
+		    endpoint_text(t, to, f->backends[x->decision.backend].address,
+				  f->backends[x->decision.backend].port),
+		    f->affinity > 0 ? "affinity or " : "", ways[f->balance]);
 }
 
 static void say_basis(struct telling *t, const struct explain_pass *x)

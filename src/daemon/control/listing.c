@@ -119,6 +119,10 @@ static void put_forward(struct ctl_writer *w, const struct nat_forward *f)
 		.last_port = f->ports.last,
 		.to = {f->to, f->to_port},
 		.n_from = f->n_from,
+		.n_backends = (uint16_t)f->n_backends,
+		.balance = f->balance,
+		.side = f->side,
+		.affinity_s = f->n_backends > 0 ? f->affinity : 0,
 	};
 
 	static_assert(sizeof(wire.name) == sizeof(f->name), "a forward's name");
@@ -132,14 +136,39 @@ static void put_forward(struct ctl_writer *w, const struct nat_forward *f)
 	ctl_put_forward(w, &wire);
 }
 
+static void put_backend(struct ctl_writer *w, const struct nat_backend_view *v)
+{
+	const struct ctl_backend_state wire = {
+		.host = {v->backend.address, v->backend.port},
+		.weight = v->backend.weight,
+		.closed = v->closed,
+		.sessions = v->sessions,
+	};
+
+	static_assert((int)CTL_BACKEND_DOWN == BACKEND_DOWN && (int)CTL_BACKEND_DRAINED == BACKEND_DRAINED,
+		      "the same bits");
+	ctl_put_backend(w, &wire);
+}
+
+/* The forward at the job's cursor, then its backends, of which job->port says how many have been shown. */
 void ctl_slice_forwards(struct ctl_job *j, const struct ctl_turn *t)
 {
 	const struct nat_policy *p = nat_policy_get(t->env->nat);
-	uint32_t visits = t->visits;
+	struct nat_backend_view v;
 
-	for (; visits > 0 && ctl_has_room(t->w) && j->cursor < p->n_forwards; visits--) {
-		put_forward(t->w, &p->forwards[j->cursor++]);
-		j->count++;
+	for (uint32_t visits = t->visits; visits > 0 && ctl_has_room(t->w) && j->cursor < p->n_forwards; visits--) {
+		if (j->port == 0) {
+			put_forward(t->w, &p->forwards[j->cursor]);
+			j->count++;
+		}
+		if (nat_backend_view(t->env->nat, j->cursor, j->port, &v)) {
+			put_backend(t->w, &v);
+			j->port++;
+		}
+		if (j->port >= p->forwards[j->cursor].n_backends) {
+			j->port = 0;
+			j->cursor++;
+		}
 	}
 	j->is_done = j->cursor >= p->n_forwards;
 }
@@ -188,7 +217,7 @@ void ctl_slice_pools(struct ctl_job *j, const struct ctl_turn *t)
 			j->is_done = true;
 			return;
 		}
-		if (r->inside == 0) /* a static pair takes nothing from a pool */
+		if (r->inside == 0 && !r->is_virtual) /* these take nothing from a pool */
 			put_pool(j, nat, w, r->shared);
 		j->address++;
 	}

@@ -136,7 +136,7 @@ static bool ask_routes(struct observer *o, uint32_t generation)
 		for (uint32_t k = 0; k < FORWARDS_AT_ONCE && i < n; k++, i++) {
 			const struct nat_forward *f = &v.setup->policy.forwards[i];
 
-			if (i == 0 || f->to != f[-1].to)
+			if (i == 0 || f->n_backends > 0 || f->to != f[-1].to)
 				doctor_forward_route(&v, i);
 		}
 		pthread_mutex_unlock(&o->lock);

@@ -120,8 +120,11 @@ static void say_policy(const struct nat_policy *p, struct ctl_sink *sink)
 {
 	char text[TEXT_RANGE_SIZE];
 
-	for (uint32_t i = 0; i < p->n_addresses; i++)
+	for (uint32_t i = 0; i < p->n_addresses; i++) {
+		if (p->addresses[i].is_virtual)
+			continue;
 		ctl_say_list(sink, "addresses", text_of_addresses(text, p->addresses[i].first, p->addresses[i].last));
+	}
 	for (uint32_t i = 0; i < p->n_inside; i++)
 		ctl_say_list(sink, "inside", text_of_prefix(text, &p->inside[i]));
 }

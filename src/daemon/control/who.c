@@ -25,10 +25,12 @@ static bool put_mapping(const struct ctl_env *env, const struct ctl_who *q, enum
 	return ctl_put_mapping(w, &wire);
 }
 
-static bool put_forward(const struct ctl_env *env, const struct ctl_who *q, enum nat_class c, struct ctl_writer *w)
+/* All backends of a balanced one: each may have it. How many there are. */
+static uint32_t put_forward(const struct ctl_env *env, const struct ctl_who *q, enum nat_class c, struct ctl_writer *w)
 {
 	const struct nat_policy *p = nat_policy_get(env->nat);
 	struct ctl_mapping wire = {.outside = q->outside, .protocol = ctl_wire_protocol(c, 0)};
+	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < p->n_forwards; i++) {
 		const struct nat_forward *f = &p->forwards[i];
@@ -36,11 +38,16 @@ static bool put_forward(const struct ctl_env *env, const struct ctl_who *q, enum
 		if (!(f->protocols >> c & 1) || q->outside.port < f->ports.first || q->outside.port > f->ports.last ||
 		    (f->address != 0 && f->address != q->outside.address))
 			continue;
-		wire.inside.address = f->to;
-		wire.inside.port = (uint16_t)(f->to_port + (q->outside.port - f->ports.first));
-		return ctl_put_mapping(w, &wire);
+		for (uint32_t k = 0; k < nat_forward_targets(f); k++) {
+			struct nat_backend b = nat_forward_target(f, k);
+
+			wire.inside.address = b.address;
+			wire.inside.port = (uint16_t)(b.port + (q->outside.port - f->ports.first));
+			n += ctl_put_mapping(w, &wire);
+		}
+		break;
 	}
-	return false;
+	return n;
 }
 
 void ctl_put_block_view(struct ctl_writer *w, struct nat *nat, const struct block_view *v, uint64_t now_ms)
@@ -110,6 +117,16 @@ static uint64_t history_begin_us(const struct ctl_env *env)
 	return ctl_real_now_us() - (nat_events(env->nat)->now_ms - oldest.time_ms) * 1000;
 }
 
+/* What has the endpoint of that class; how many there are: one, but for the backends of a forward. */
+static uint32_t put_holders(const struct ctl_env *env, const struct ctl_who *q, enum nat_class c, struct ctl_writer *w)
+{
+	uint32_t n = put_static(env, q, c, w);
+
+	if (n == 0)
+		n = put_forward(env, q, c, w);
+	return n > 0 ? n : put_mapping(env, q, c, w);
+}
+
 void ctl_answer_who(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w)
 {
 	const struct ctl_who *q = &args->who;
@@ -119,8 +136,7 @@ void ctl_answer_who(const struct ctl_env *env, const union ctl_args *args, struc
 		enum nat_class class_ = (enum nat_class)c;
 
 		if (q->protocol == 0 || q->protocol == ctl_wire_protocol(class_, 0))
-			count += put_static(env, q, class_, w) || put_forward(env, q, class_, w) ||
-				 put_mapping(env, q, class_, w);
+			count += put_holders(env, q, class_, w);
 	}
 	if (is_own(nat_policy_get(env->nat), q->outside.address))
 		count += put_block(env, q, w);

@@ -247,9 +247,31 @@ static void build_addresses(struct builder *b)
 			    "pool addresses in outside.addresses",
 			    out->interface);
 	else if (own)
-		add_address_range(b, &(struct nat_address_range){own->address, own->address, true, 0});
+		add_address_range(
+			b, &(struct nat_address_range){.first = own->address, .last = own->address, .shared = true});
 	else
 		BUILD_WARNING(b, out->line, "%s has no IPv4 address yet, so there is none to share", out->interface);
+}
+
+static bool is_outside_address(const struct builder *b, uint32_t address)
+{
+	for (uint32_t i = 0; i < b->n_addresses; i++) {
+		if (address >= b->s.addresses[i].first && address <= b->s.addresses[i].last)
+			return true;
+	}
+	return false;
+}
+
+/* Addresses of services for inside hosts, those that are no outside address anyway. Several forwards may share one. */
+static void build_virtual(struct builder *b)
+{
+	for (uint32_t i = 0; i < b->c->n_forwards; i++) {
+		const struct nat_forward *f = &b->c->forwards[i];
+
+		if (f->side != SIDE_OUTSIDE && f->address != 0 && !is_outside_address(b, f->address))
+			add_address_range(b, &(struct nat_address_range){
+						     .first = f->address, .last = f->address, .is_virtual = true});
+	}
 }
 
 static bool pool_holds(const struct builder *b, uint32_t address)
@@ -258,15 +280,6 @@ static bool pool_holds(const struct builder *b, uint32_t address)
 
 	for (uint32_t i = 0; i < out->n_pool; i++) {
 		if (address >= out->pool[i].first && address <= out->pool[i].last)
-			return true;
-	}
-	return false;
-}
-
-static bool is_outside_address(const struct builder *b, uint32_t address)
-{
-	for (uint32_t i = 0; i < b->n_addresses; i++) {
-		if (address >= b->s.addresses[i].first && address <= b->s.addresses[i].last)
 			return true;
 	}
 	return false;
@@ -395,6 +408,21 @@ static bool is_own_inside_address(const struct host_facts *facts, uint32_t addre
 	return false;
 }
 
+static void check_target(struct builder *b, const struct nat_forward *f, uint32_t to, uint32_t line)
+{
+	char text[TEXT_ADDRESS_SIZE];
+
+	if (b->n_inside > 0 && !is_inside(b, to))
+		BUILD_WARNING(b, line, "forward \"%s\" leads nowhere: %s is in no inside prefix at present", f->name,
+			      text_of_address(text, to));
+	if (is_own_inside_address(b->facts, to))
+		BUILD_WARNING(b, line,
+			      "forward \"%s\" leads to %s, which is this host: what the host itself answers is not "
+			      "translated; open "
+			      "the port on its outside address instead",
+			      f->name, text_of_address(text, to));
+}
+
 static void check_forward(struct builder *b, const struct nat_forward *f, uint32_t line)
 {
 	char text[TEXT_ADDRESS_SIZE];
@@ -402,15 +430,8 @@ static void check_forward(struct builder *b, const struct nat_forward *f, uint32
 	if (f->address && b->n_addresses > 0 && !is_outside_address(b, f->address))
 		BUILD_WARNING(b, line, "forward \"%s\" takes nothing: %s is no outside address of natd at present",
 			      f->name, text_of_address(text, f->address));
-	if (b->n_inside > 0 && !is_inside(b, f->to))
-		BUILD_WARNING(b, line, "forward \"%s\" leads nowhere: %s is in no inside prefix at present", f->name,
-			      text_of_address(text, f->to));
-	if (is_own_inside_address(b->facts, f->to))
-		BUILD_WARNING(b, line,
-			      "forward \"%s\" leads to %s, which is this host: what the host itself answers is not "
-			      "translated; open "
-			      "the port on its outside address instead",
-			      f->name, text_of_address(text, f->to));
+	for (uint32_t i = 0; i < nat_forward_targets(f); i++)
+		check_target(b, f, nat_forward_target(f, i).address, line);
 }
 
 static void check_forwards(struct builder *b)
@@ -428,7 +449,8 @@ static bool allocate(struct builder *b)
 
 	b->s.inside = calloc((size_t)n_inside + 1, sizeof(*b->s.inside));
 	b->s.broadcast = calloc((size_t)n_broadcast + 1, sizeof(*b->s.broadcast));
-	b->s.addresses = calloc((size_t)b->c->outside.n_pool + b->c->n_statics + 1, sizeof(*b->s.addresses));
+	b->s.addresses =
+		calloc((size_t)b->c->outside.n_pool + b->c->n_statics + b->c->n_forwards + 1, sizeof(*b->s.addresses));
 	if (b->s.inside && b->s.broadcast && b->s.addresses && filter_build(b->c, b->facts, &b->s))
 		return true;
 	BUILD_ERROR(b, 0, "out of memory");
@@ -491,7 +513,7 @@ bool policy_build(const struct natd_config *c, const struct host_facts *facts, s
 		  struct policy_storage *s, struct config_report *report)
 {
 	static void (*const steps[])(struct builder * b) = {
-		check_interfaces_exist, build_inside, build_addresses, build_broadcast,
+		check_interfaces_exist, build_inside, build_addresses, build_virtual,  build_broadcast,
 		check_outside_network,	check_pool,   check_exempt,    check_forwards,
 	};
 	struct builder b = {.c = c, .facts = facts, .report = report, .errors_before = report->n_errors};

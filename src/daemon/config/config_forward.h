@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: ISC */
+/* What config_forward.c and config_backend.c share: the forward being read. */
+#ifndef NATD_DAEMON_CONFIG_FORWARD_H
+#define NATD_DAEMON_CONFIG_FORWARD_H
+
+#include "config_internal.h"
+
+struct forward_draft {
+	struct nat_forward f;
+	struct nat_prefix *from; /* owned until the draft becomes a forward */
+	struct nat_backend *backends;
+	bool has_protocol; /* the key is there, right or wrong; likewise below */
+	bool has_port;
+	bool has_to;
+	bool has_balance;
+	bool has_affinity;
+	bool has_from;
+	bool failed; /* something was wrong with a key: already reported */
+};
+
+enum { AFFINITY_DEFAULT = 300 };
+
+/* False, and the draft has failed, when `v` is no string. */
+bool forward_expect_string(struct config_loader *l, const struct config_key *k, const struct value *v);
+void forward_refuse(struct config_loader *l, const struct config_key *k, const struct value *v, const char *why);
+/* Refuses an address that no host may use. */
+void forward_refuse_reserved(struct config_loader *l, const struct config_key *k, const struct value *v,
+			     uint32_t address);
+/* What only shows when all keys of the forward were read: ports that go too far, keys that do not go together. */
+void forward_check_targets(struct config_loader *l, const struct value *v);
+
+#endif
