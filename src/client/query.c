@@ -4,7 +4,7 @@
  *
  * Theory of operation. Connecting to a UNIX socket succeeds or fails at once, so the hello and the request, some hundred
  * bytes, are sent before query_start() returns; the kernel's buffer always takes them whole. From then on only the read
- * event is of interest. A failure of the start is told by the same event, made active by hand, so that the caller has the
+ * event is of interest. A failure of the start is reported by the same event, made active by hand, so that the caller has the
  * query's pointer before its functions are called.
  */
 #include "query.h"

@@ -159,7 +159,7 @@ static void secure_stderr(void)
 	int fd;
 
 	signal(SIGPIPE, SIG_IGN); /* a reader of ours that goes away is an EPIPE */
-	signal(SIGTTOU, SIG_IGN); /* a terminal may stop whoever writes to it from the background (stty tostop) */
+	signal(SIGTTOU, SIG_IGN); /* a terminal may stop a background process that writes to it (stty tostop) */
 	do
 		fd = open("/dev/null", O_RDWR);
 	while (fd >= 0 && fd <= STDERR_FILENO);
@@ -167,7 +167,7 @@ static void secure_stderr(void)
 		close(fd);
 }
 
-/* Ignored signals stay so through exec: whoever started natd may have wanted no word of its own children. */
+/* A signal that the parent ignores stays ignored through exec: SIGCHLD is needed here. */
 static void hear_of_children(void)
 {
 	signal(SIGCHLD, SIG_DFL);

@@ -20,7 +20,7 @@ struct watch {
 	struct loop_timer *status;
 	struct loop_timer *trim; /* memory that no session needs any more */
 	struct loop_timer *watchdog;
-	struct loop_timer *tun;	       /* to make it anew */
+	struct loop_timer *tun;	       /* to recreate it */
 	struct loop_timer *tell_again; /* the manager, what it did not take */
 	bool is_tun_failure_told;
 };

@@ -2,7 +2,7 @@
 /*
  * Connections, see clients.h.
  *
- * Theory of operation. evhttp asks for a bufferevent for each connection that it accepts: it is made here, and entered into a
+ * Theory of operation. evhttp requests a bufferevent for each connection that it accepts: it is made here, and entered into a
  * slot with a reference of its own. A slot is RECEIVING, with a time by which a request must be whole, or ANSWERING, with one
  * by which its answer must have been taken. Past it the connection is ended as if its timeout had passed, by the way that
  * evhttp has for that. When a connection comes and no slot is free, the one that has been RECEIVING for longest gives way: a

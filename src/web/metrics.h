@@ -26,7 +26,7 @@ struct metrics {
 	const struct ctl_pool *pools;
 	size_t n_pools;
 	const struct ctl_pool *others; /* the sum of those beyond WEB_ADDRESSES_MAX; NULL: there are none */
-	const struct ctl_host *hosts;  /* the busiest ones, where they were asked for */
+	const struct ctl_host *hosts;  /* the busiest ones, where they are enabled */
 	size_t n_hosts;
 	const struct web_stats *web;
 	uint32_t clients;

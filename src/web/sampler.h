@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Looks at natd every WEB_SAMPLE_MS and keeps the rates of the last minutes, so that the page has its curves as soon as it
- * opens. Also what other parts want to know of natd between requests.
+ * opens. Also the facts about natd that other parts need between requests.
  */
 #ifndef NATD_WEB_SAMPLER_H
 #define NATD_WEB_SAMPLER_H

@@ -24,7 +24,7 @@ enum {
 	WEB_SAMPLES = 300,	 /* ten minutes of them */
 	WEB_LIMIT_DEFAULT = 100, /* records of an answer, unless `limit` says */
 	WEB_LIMIT_MAX = 1000,	 /* ... up to this */
-	WEB_HOSTS_MAX = 64,	 /* busiest hosts in /metrics, where it is asked for them */
+	WEB_HOSTS_MAX = 64,	 /* busiest hosts in /metrics, where they are enabled */
 	WEB_ADDRESSES_MAX = 256, /* outside addresses with figures of their own in /metrics */
 };
 

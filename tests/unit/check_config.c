@@ -319,7 +319,7 @@ static const struct {
 	 "f:6: forward.name: \"a b\" must consist of letters, digits, \"-\", \"_\" and \".\"\n"
 	 "f:6: forward.address: \"224.0.0.1\" is in 224.0.0.0/4 (multicast), which no host may use\n"
 	 "f:6: forward.to: \"10.8.0.1:\" has no proper port: it is a number from 1 to 65535\n"
-	 "f:6: forward.from is empty, so nobody could use it: leave the key out to allow everyone\n"},
+	 "f:6: forward.from is empty, so no source could use it: leave the key out to allow every source\n"},
 	{"", "", "forwards = ( { protocol = \"tcp\"; port = \"100-200\"; to = \"10.8.0.1:65436\"; } );",
 	 "f:6: this forward leads 101 ports to port 65436 and up, beyond 65535: begin at 65435 or below\n"},
 	/* the filter */
@@ -454,17 +454,17 @@ static const struct {
 	const char *want;
 } doubtful[] = {
 	{BASE "timeouts = { udp = 119; };",
-	 "f:3: warning: timeouts.udp is 119 seconds: RFC 4787 REQ-5 asks for at least "
+	 "f:3: warning: timeouts.udp is 119 seconds: RFC 4787 REQ-5 requires at least "
 	 "120\n"},
 	{BASE "timeouts = { icmp = 59; };",
-	 "f:3: warning: timeouts.icmp is 59 seconds: RFC 5508 REQ-2 asks for at least 60\n"},
+	 "f:3: warning: timeouts.icmp is 59 seconds: RFC 5508 REQ-2 requires at least 60\n"},
 	{BASE "timeouts = { tcp_established = 7439; tcp_opening = 239; tcp_closing = 239; };",
-	 "f:3: warning: timeouts.tcp_established is 7439 seconds: RFC 5382 REQ-5 asks for at least 7440\n"
-	 "f:3: warning: timeouts.tcp_opening is 239 seconds: RFC 5382 REQ-5 asks for at least 240\n"
-	 "f:3: warning: timeouts.tcp_closing is 239 seconds: RFC 5382 REQ-5 asks for at least 240\n"},
+	 "f:3: warning: timeouts.tcp_established is 7439 seconds: RFC 5382 REQ-5 requires at least 7440\n"
+	 "f:3: warning: timeouts.tcp_opening is 239 seconds: RFC 5382 REQ-5 requires at least 240\n"
+	 "f:3: warning: timeouts.tcp_closing is 239 seconds: RFC 5382 REQ-5 requires at least 240\n"},
 	{BASE "timeouts = { unsolicited_syn = 5; port_reuse = 0; };",
-	 "f:3: warning: timeouts.unsolicited_syn is 5 seconds: RFC 5382 REQ-4 asks for at least 6\n"
-	 "f:3: warning: timeouts.port_reuse is 0 seconds: RFC 6888 REQ-8 asks for at least 120\n"},
+	 "f:3: warning: timeouts.unsolicited_syn is 5 seconds: RFC 5382 REQ-4 requires at least 6\n"
+	 "f:3: warning: timeouts.port_reuse is 0 seconds: RFC 6888 REQ-8 requires at least 120\n"},
 	{BASE "timeouts = { udp = 120; icmp = 60; tcp_established = 7440; tcp_opening = 240; tcp_closing = 240; "
 	      "unsolicited_syn = 6; port_reuse = 120; };",
 	 ""},
@@ -519,7 +519,7 @@ START_TEST(test_all_faults_of_a_file_are_told_in_one_run)
 		"f:4: log.level must be a string in quotes, not a whole number\n"
 		"f:5: unknown key \"prots\" in outside: did you mean \"ports\"?\n"
 		"f:6: inside.prefixes: \"10.0.0.1/8\" has host bits set: the prefix of that length is 10.0.0.0/8\n"
-		"f:7: warning: timeouts.udp is 60 seconds: RFC 4787 REQ-5 asks for at least 120\n");
+		"f:7: warning: timeouts.udp is 60 seconds: RFC 4787 REQ-5 requires at least 120\n");
 	ck_assert_uint_eq(report.n_errors, 5);
 }
 END_TEST

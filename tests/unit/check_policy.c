@@ -309,9 +309,10 @@ START_TEST(test_missing_addresses_are_warnings)
 	host.facts.outside.n_addresses = 1;
 	host.inside[0].n_addresses = host.inside[1].n_addresses = 0;
 	ck_assert(build("", "", ""));
-	ck_assert_str_eq(problem(),
-			 "f:2: warning: the inside interfaces have no IPv4 prefix yet, so nobody is inside: give them "
-			 "addresses, or set inside.prefixes");
+	ck_assert_str_eq(
+		problem(),
+		"f:2: warning: the inside interfaces have no IPv4 prefix yet, so there are no inside hosts: give them "
+		"addresses, or set inside.prefixes");
 	for (uint32_t i = 0; i < policy.n_inside; i++)
 		ck_assert_uint_ne(policy.inside[i].address, LAN);
 	ck_assert_uint_eq(policy.icmp_source, 0);

@@ -12,8 +12,8 @@
  * behind it back, slice by slice. Records, cells and units are written whole when they are taken: stale bytes do no harm.
  *
  * Each record is in the bucket of its key and in one of two lists, oldest first: LIST_FOLLOWED, at most
- * 3 x capacity, or LIST_REST, at most 1 x capacity. A list that is full loses its oldest record; so what
- * was not asked for can never push out what is being followed. A record that changes its kind gets a
+ * 3 x capacity, or LIST_REST, at most 1 x capacity. A list that is full loses its oldest record; so unsolicited
+ * fragments can never push out those of a followed datagram. A record that changes its kind gets a
  * new stamp; otherwise its age counts from its first fragment, so both lists are in order of time.
  *
  * Fairness: a source may hold as many fragments as a quarter of what is free then (one source alone ends

@@ -68,7 +68,7 @@ static void translate_error(struct nat *n, struct work *w, struct pkt_view *q, c
 	if (w->dir == DIR_OUT) {
 		inner.dst = external;
 		inner.dport = s->ext_port;
-		outer.src = external; /* RFC 5508 REQ-5: whoever inside sent it, it comes from natd's address */
+		outer.src = external; /* RFC 5508 REQ-5: any inside sender's error comes from natd's address */
 	} else {
 		inner.src = s->int_addr;
 		inner.sport = s->int_port;
@@ -140,7 +140,7 @@ void nat_icmp_error(struct nat *n, struct work *w)
 
 /* ---- errors of natd's own ---- */
 
-/* Back to what its sender sent: nobody may see the other side's addresses in a quote. */
+/* Back to the bytes that its sender sent: no side may see the other side's addresses in a quote. */
 void nat_restore(struct work *w)
 {
 	struct rewrite rw = {

@@ -499,7 +499,7 @@ static void translate(struct nat *n, struct work *w)
 		conclude(n, w, all_passes(n, w));
 }
 
-/* What has no key of its own is asked about its addresses at once. */
+/* A packet without a key of its own is judged by its addresses at once. */
 static void process_keyless(struct nat *n, struct work *w)
 {
 	enum nat_reason why = nat_check_addresses(n, w);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the files of the façade (nat.c and nat_*.c) share; nobody else includes it.
+ * What the files of the façade (nat.c and nat_*.c) share; no other file includes it.
  *
  * Theory of operation. A packet is a `struct work` on its way through these steps:
  *
@@ -208,7 +208,7 @@ bool nat_port_is_natds(const struct nat *n, enum nat_class c, uint32_t address, 
 
 /* open.c: sessions that do not exist yet; NULL and *why, or w->to_host set and NAT_PASS */
 struct session *nat_open(struct nat *n, struct work *w, enum nat_reason *why);
-/* A hint, of one that will probably open a session outbound: asks for the memory that this will take. */
+/* A hint for a packet that will probably open a session outbound: prefetches the memory that this will use. */
 void nat_open_prefetch(struct nat *n, struct work *w);
 /* Asks the port guard, if the decision depends on it. */
 bool nat_host_listens(const struct nat *n, const struct work *w, const struct decision *d);
@@ -225,8 +225,8 @@ bool nat_make_room(struct nat *n);	     /* removes some of what has expired; fal
 
 /* icmp_error.c */
 void nat_icmp_error(struct nat *n, struct work *w);
-/* Makes `w` again what came in: addresses, ports, id. For whoever has not written yet in its last pass: of what is not
- * hairpinned nothing has changed then. */
+/* Makes `w` again what came in: addresses, ports, id. For callers before the last pass has written: a packet that is not
+ * hairpinned is unchanged then. */
 void nat_restore(struct work *w);
 /* Answers the sender of `w` (restored to what it sent) with an ICMP error, if one may be sent. */
 void nat_answer(struct nat *n, struct work *w, uint8_t type, uint8_t code, uint16_t mtu);

@@ -70,7 +70,7 @@ static uint16_t inbound_mtu(const struct nat *n, const struct session *s)
 	return n->min_inside_mtu == 0 ? 0 : rules_inside_mtu(n->rules, s->int_addr);
 }
 
-/* Drops it with an ICMP error to its sender, but to nobody whose address is none of a sender's. */
+/* Drops it with an ICMP error to its sender, unless its source cannot be a sender's address. */
 static enum nat_reason refuse(const struct nat *n, struct work *w, const struct icmp_error *e, enum nat_reason why)
 {
 	enum nat_reason wrong = nat_check_addresses(n, w);
@@ -172,8 +172,8 @@ static __attribute__((noinline)) void answer_datagram(struct nat *n, struct sess
 }
 
 /*
- * Outbound packets refresh (RFC 4787 REQ-6); inbound ones refresh only what the inside asked for, so that nobody outside keeps
- * a mapping alive on his own (RFC 7857 7).
+ * Outbound packets refresh (RFC 4787 REQ-6); inbound ones refresh only sessions that the inside opened, so that no outside host
+ * keeps a mapping alive by itself (RFC 7857 7).
  */
 static inline enum nat_reason track_datagram(struct nat *n, struct session *s, const struct work *w)
 {

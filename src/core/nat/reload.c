@@ -2,7 +2,7 @@
 /*
  * Another policy under living sessions: compile it, judge each session by it, end those it forbids. What it
  * still allows goes on untouched, and nothing is evicted for lower limits. Judging takes 40 ns a session, in which
- * packets wait: so where nothing has changed that a session is judged by, nobody is judged.
+ * packets wait: so none is judged where nothing has changed that sessions are judged by.
  */
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the core is told to do: plain values, made by the daemon from natd.conf(5), copied by
+ * The core's policy: plain values, made by the daemon from natd.conf(5), copied by
  * rule_compile(). Addresses and ports in host byte order, times in seconds, ranges inclusive.
  */
 #ifndef NATD_CORE_POLICY_H

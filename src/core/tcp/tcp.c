@@ -3,10 +3,10 @@
  * The TCP state machine of the NAT: one table, state x kind of segment, read from the sender's side, so that
  * both directions are the same code. The table is drawn, and each cell's RFC named, in docs/tcp-states.md.
  *
- * Theory of operation. A cell names an action and the state to enter if the action believes the segment.
+ * Theory of operation. A cell names an action and the state to enter if the action accepts the segment.
  * Actions judge and learn through tcp_window.c, and are the only ones to change the state. While a session
- * opens, belief comes from acknowledging the peer's SYN; afterwards from lying in the window. What is not
- * believed is passed on unless its receiver could only be harmed by it, and changes nothing.
+ * opens, a segment is accepted if it acknowledges the peer's SYN; afterwards if it lies in the window. A segment
+ * that is not accepted changes nothing. It is passed on unless it could only harm its receiver.
  */
 #include "tcp.h"
 #include "tcp_window.h"
@@ -132,7 +132,7 @@ static struct tcp_result act_open(struct session *s, const struct segment *g, ui
 }
 
 /* SYN while the session opens: again, or the other half of a simultaneous open (RFC 9293 3.5). Another
- * number than before is taken, but the peer's stays: whoever acknowledges that is believed again. */
+ * number than before is taken, but the peer's stays: a segment that acknowledges that is accepted again. */
 static struct tcp_result act_syn(struct session *s, const struct segment *g, uint8_t next)
 {
 	unsigned answered = first_answer(s, g);
@@ -160,7 +160,7 @@ static struct tcp_result act_synack(struct session *s, const struct segment *g, 
 }
 
 /* ACK, data or FIN while the session opens: right if it acknowledges the peer's SYN. Then also its
- * own place is believed, whatever SYN (a forged one, another attempt) was seen last. */
+ * own place is accepted, whatever SYN (a forged one, another attempt) was seen last. */
 static struct tcp_result act_prove(struct session *s, const struct segment *g, uint8_t next)
 {
 	if (!both_heard(s) || !tcp_acks_syn(s, g))
@@ -214,8 +214,8 @@ static struct tcp_result act_challenge(struct session *s, const struct segment *
 	return pass(0);
 }
 
-/* SYN-ACK in a synchronised state: an old one again, or the answer to a pending SYN, whose options nobody
- * kept. */
+/* SYN-ACK in a synchronised state: an old one again, or the answer to a pending SYN, whose options were
+ * not kept. */
 static struct tcp_result act_answer(struct session *s, const struct segment *g, uint8_t next)
 {
 	int shift = tcp_window_scale(g->v);
@@ -279,7 +279,7 @@ static struct tcp_result act_refuse(struct session *s, const struct segment *g, 
 }
 
 /* RST while the session opens, of a side that was heard. One elsewhere may clear up an old connection of
- * the peer (answer to its challenge ACK or old SYN-ACK), so it is passed on, and believed nothing. */
+ * the peer (answer to its challenge ACK or old SYN-ACK), so it is passed on, and changes nothing. */
 static struct tcp_result act_abort(struct session *s, const struct segment *g, uint8_t next)
 {
 	bool exact = heard(s, g->me) && (g->seq == s->end[g->me] || g->seq == s->ack[g->peer]);

@@ -6,7 +6,7 @@
  *
  * What is known of a side: while its nibble of session.scale is 15 it has not been heard, and its
  * end and window, and the other side's ack, mean nothing (the opened side before its answer; both
- * sides of a session restored without numbers). Such a side is believed nothing but where it stands.
+ * sides of a session restored without numbers). Of such a side's segments only the position is used.
  */
 #ifndef NATD_CORE_TCP_H
 #define NATD_CORE_TCP_H

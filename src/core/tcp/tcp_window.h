@@ -14,7 +14,7 @@
  * Heard. A side is heard once its scale nibble is not 15: then end and window of that side, and ack of its
  * peer, hold. While it is not, its window byte holds MARK_ bits about the session.
  *
- * A pending SYN. A SYN in a synchronised state is passed on but not believed (RFC 5961 4). Where it may
+ * A pending SYN. A SYN in a synchronised state is passed on but not accepted (RFC 5961 4). Where it may
  * nevertheless open a new connection (both hosts forgot the old one), its end is put into end[d], which it
  * leaves recognisable: end[d] is otherwise at most a window and a byte above ack[!d]. Only an answer that
  * acknowledges exactly this SYN makes it count; the next segment of that side that fits the old numbers

@@ -31,7 +31,7 @@ static int wait_for(pid_t child)
 			return -errno;
 	}
 	if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGTERM || WTERMSIG(status) == SIGINT)) {
-		raise(WTERMSIG(status)); /* whoever ends the child means natd */
+		raise(WTERMSIG(status)); /* a signal to end the child is meant for natd too */
 		return -EINTR;
 	}
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ENOMEM;

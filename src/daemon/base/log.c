@@ -15,7 +15,7 @@
  * on a disk that hangs.
  *
  * The rate limit is a token bucket per message, found by the address of its format string: a noisy
- * message never hides another one. What it held back is told with the next that passes.
+ * message never hides another one. The next line that passes gives the number held back.
  */
 #define _GNU_SOURCE 1 /* strerrorname_np() */
 #include "log.h"
@@ -52,7 +52,7 @@ static struct {
 	int socket;		 /* that of the target; -1: it has none, or that broke or is not there yet */
 	bool is_opened;		 /* by log_open() */
 	int stderr_fd;		 /* where stderr's lines are written */
-	uint32_t lost;		 /* lines that nobody took */
+	uint32_t lost;		 /* lines that no target took */
 	uint32_t diverted;	 /* lines that went to stderr, since the target did not take them */
 	bool has_journal_prefix; /* stderr leads to the journal: begin lines with their priority */
 	struct bucket buckets[BUCKETS];
@@ -270,7 +270,7 @@ static bool put_datagram(const char *data, int n)
 			return true;
 		if (errno == EAGAIN || errno == EMSGSIZE)
 			return false;
-		close(log_state.socket); /* the log daemon was started anew */
+		close(log_state.socket); /* the log daemon was restarted */
 	}
 	log_state.socket = connect_datagram(target_paths[log_state.target]);
 	return log_state.socket >= 0 && send_datagram(data, n);

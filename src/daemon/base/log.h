@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The log: levels, subsystem tokens, four targets, a rate limit. Waits for nobody who reads it: a line that syslog or
- * the journal does not take at once goes to stderr, one that stderr does not take is lost, and how many is told when
+ * The log: levels, subsystem tokens, four targets, a rate limit. Never waits for a reader: a line that syslog or
+ * the journal does not take at once goes to stderr, one that stderr does not take is lost, and the number is logged when
  * the target takes one again. Two kinds of stderr may block all the same: a file on a disk that hangs, and a terminal
  * that natd may not open once more (another user's), when it is nearly full. Keeps errno.
  * Control characters and bytes beyond ASCII are escaped (\x1b), so that nothing foreign reaches a
@@ -42,12 +42,12 @@ enum log_subsystem {
 };
 
 /* Until log_open(): stderr, level info. A target that is gone, or not there yet, is tried again with each line. Writes to
- * a stderr that nobody reads need SIGPIPE ignored. */
+ * a stderr without a reader need SIGPIPE ignored. */
 void log_open(enum log_target target);
 void log_set_level(enum log_level level);
 /* Names the program in each line: static text; "natd" unless set. */
 void log_set_program(const char *name);
-bool log_wants(enum log_level level); /* to spare the work of making a message that nobody reads */
+bool log_wants(enum log_level level); /* to save the work of making a message that is not logged */
 
 /* "error" ... "debug"; "auto" ... "journal"; "main" ... "table". Never NULL within range. */
 const char *log_level_name(enum log_level level);
@@ -68,7 +68,7 @@ void log_write(enum log_level level, enum log_subsystem sub, int err, const char
 			log_write(LEVEL_DEBUG, (sub), 0, __VA_ARGS__); \
 	} while (0)
 
-/* A line as it is (printable ASCII), whatever the level: to stderr, for whoever started natd, and where the log is
+/* A line as it is (printable ASCII), whatever the level: to stderr, for the user who started natd, and where the log is
  * elsewhere, to that too. Not twice into the journal, and there with its priority. */
 void log_plain(enum log_level level, enum log_subsystem sub, const char *text);
 

@@ -7,13 +7,13 @@
  * polls, queues what is ready and calls the queue through. All events have the same priority: with
  * several, libevent serves only the best one that is ready in a turn, and a busy good one starves
  * the rest. Work put off is a timer of 0 ms, not event_active(): an active event would be called
- * again in the same turn, for ever if it asks for itself.
+ * again in the same turn, for ever if it activates itself.
  *
  * libevent's timers run on CLOCK_MONOTONIC, natd's time is CLOCK_BOOTTIME: after a suspend the
  * timers fire as if no time had passed, and see by loop_now_ms() that it has.
  *
  * What libevent or the kernel has no memory to wait for is kept in a list, and each turn tries again; until then the
- * loop polls, so that nobody waits in vain and nothing else stops.
+ * loop polls, so that every event is served and nothing else stops.
  */
 #include "loop.h"
 
@@ -127,7 +127,7 @@ void loop_resume_guard(struct loop *l)
 	l->is_guarded = true;
 }
 
-/* What fails comes back from the call, and is told there. */
+/* A failure is the call's result, and the caller logs it. */
 static void discard(int severity, const char *message)
 {
 	(void)severity;

@@ -45,7 +45,7 @@ void loop_resume_guard(struct loop *l);
 /* Milliseconds of CLOCK_BOOTTIME (it counts while the machine sleeps, and goes on over a restart of the process),
  * read once a turn: the same value throughout the turn. */
 uint64_t loop_now_ms(const struct loop *l);
-/* The same clock read anew, for what happens before the loop runs. */
+/* The same clock read now, for use before the loop runs. */
 uint64_t loop_clock_ms(void);
 
 /* ---- descriptors: level-triggered; the caller keeps the descriptor and removes it here before it closes it ---- */
@@ -79,7 +79,7 @@ void loop_timer_stop(struct loop_timer *t);
 bool loop_timer_armed(const struct loop_timer *t);
 void loop_timer_remove(struct loop_timer *t); /* NULL: nothing */
 
-/* ---- later: called once, in the next turn, however often it was asked for ---- */
+/* ---- later: called once, in the next turn, however often it was requested ---- */
 
 struct loop_soon *loop_soon_add(struct loop *l, loop_fn *fn, void *ctx);
 void loop_soon_ask(struct loop_soon *s);

@@ -188,7 +188,7 @@ void config_report_add(struct config_report *r, enum config_severity severity, c
 int config_problem_text(const struct config_problem *p, char *out, size_t size);
 /* One line each, and one more if some were lost. */
 void config_report_print(const struct config_report *r, FILE *out);
-/* The same through log_plain(): it does not wait for whoever reads stderr. */
+/* The same through log_plain(): it does not wait for the reader of stderr. */
 void config_report_log(const struct config_report *r);
 void config_report_fini(struct config_report *r);
 

@@ -109,8 +109,9 @@ void config_set_forward_from(struct config_loader *l, const struct config_key *k
 	config_list_entries(v, &n);
 	l->draft->failed |= list.n != n;
 	if (n == 0) {
-		loader_error(l, v->line,
-			     "forward.from is empty, so nobody could use it: leave the key out to allow everyone");
+		loader_error(
+			l, v->line,
+			"forward.from is empty, so no source could use it: leave the key out to allow every source");
 		l->draft->failed = true;
 	}
 }

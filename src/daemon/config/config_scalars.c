@@ -47,7 +47,7 @@ void config_set_number(struct config_loader *l, const struct config_key *k, cons
 	}
 	store_number(l->c, k, (uint32_t)v->number);
 	if (k->advice && v->number < k->advised)
-		loader_warning(l, v->line, "%s is %lld%s: %s asks for at least %lld", path, (long long)v->number,
+		loader_warning(l, v->line, "%s is %lld%s: %s requires at least %lld", path, (long long)v->number,
 			       k->unit, k->advice, (long long)k->advised);
 }
 

@@ -46,7 +46,7 @@ void ctl_server_destroy(struct ctl_server *s);
 int ctl_server_listen(struct ctl_server *s, const char *path, const char *group, mode_t mode);
 /* The same with a listening socket that was passed in (LISTEN_FDS): taken over, its file is not ours. */
 int ctl_server_adopt(struct ctl_server *s, int fd);
-/* After a reload: group and mode anew. 0 or a negative errno. */
+/* After a reload: sets group and mode again. 0 or a negative errno. */
 int ctl_server_set_access(struct ctl_server *s, const char *group, mode_t mode);
 
 unsigned ctl_server_client_count(const struct ctl_server *s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The control socket's file. A file left behind by a killed natd is told from a living one by trying
- * to connect; nothing but a socket is ever removed.
+ * The control socket's file. Connecting to it shows whether a natd serves it, or a killed one
+ * left it behind. Only a socket is ever removed.
  */
 #include "ctlsocket.h"
 
@@ -73,7 +73,7 @@ static void make_directory(const char *path)
 	(void)mkdir(dir, 0755);
 }
 
-/* Between bind() and chmod() nobody else may connect: hence the umask. */
+/* The umask keeps other users from connecting between bind() and chmod(). */
 static int bind_closed(int fd, const struct sockaddr_un *sun)
 {
 	mode_t old = umask(0177);

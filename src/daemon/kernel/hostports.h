@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Which TCP and UDP ports the host itself uses. Two ways, for two moments: a listing of the ports that are open to
- * anybody, for the steering table and for warnings; and the exact answer for one port, when natd is about to take it or
- * has a packet to it that nothing asked for (CVE-2021-3773).
+ * any remote, for the steering table and for warnings; and the exact answer for one port, when natd is about to take it or
+ * has an unsolicited packet to it (CVE-2021-3773).
  */
 #ifndef NATD_DAEMON_HOSTPORTS_H
 #define NATD_DAEMON_HOSTPORTS_H

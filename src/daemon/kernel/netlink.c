@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The netlink handle: exchanges with the kernel, and the events it sends by itself. The only file that
- * knows libmnl; what is asked stands in netlink_link.c, netlink_route.c and netlink_diag.c.
+ * knows libmnl; the requests are in netlink_link.c, netlink_route.c and netlink_diag.c.
  *
  * Theory of operation: one exchange at a time. A request is built in the handle's send buffer, and every
  * answer up to the closing message (an acknowledgement, or the end of a dump) is read before the call
  * returns, so the sockets are empty between calls. Messages with another sequence number belong to an
  * exchange that was given up and are skipped. A dump that the kernel says was disturbed
- * (NLM_F_DUMP_INTR) ends with -EINTR, so nobody takes an incomplete picture for the whole.
+ * (NLM_F_DUMP_INTR) ends with -EINTR, so an incomplete dump is never used.
  */
 #include "netlink.h"
 

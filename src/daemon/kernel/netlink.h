@@ -3,7 +3,7 @@
  * What natd asks of rtnetlink and inet_diag: one function for each question, plain structs as answers.
  * The only file that knows libmnl. Requests wait for the kernel's answer (which comes at once).
  *
- * Every call returns 0 or a negative errno (a dump: -EINTR when things changed under way: start anew);
+ * Every call returns 0 or a negative errno (a dump: -EINTR when things changed meanwhile: repeat it);
  * netlink_error() then has one line that names the object, the system's word and the kernel's own
  * explanation where it gave one. Addresses and ports in host byte order. A handle belongs to one thread.
  */

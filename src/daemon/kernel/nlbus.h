@@ -32,7 +32,7 @@ typedef void nlbus_answer_fn(void *ctx, const struct nlmsghdr *nlh);
 
 /* Sends the request and reads all that answers it. 0 or a negative errno; -EINTR: a dump was disturbed. */
 int nlbus_exchange(struct netlink *nl, enum nlbus_id bus, struct nlmsghdr *nlh, nlbus_answer_fn *fn, void *ctx);
-/* The same for a change: asks for an acknowledgement and for nothing else. */
+/* The same for a change: the answer is an acknowledgement. */
 int nlbus_change(struct netlink *nl, struct nlmsghdr *nlh);
 
 /* The mark of what natd makes. */

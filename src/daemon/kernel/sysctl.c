@@ -238,7 +238,7 @@ static uid_t directory_owner(const char *path)
 	return stat(directory[0] ? directory : "/", &st) == 0 ? st.st_uid : geteuid();
 }
 
-/* Opens it only if nobody but ourselves, root and the directory's owner can have written it. */
+/* Opens it only if no user but natd's own, root and the directory's owner can have written it. */
 static int open_trusted(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);

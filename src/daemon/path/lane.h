@@ -30,7 +30,7 @@ struct lane_params {
 	const struct transit *transit;
 	struct io_counters
 		*io; /* of what is read from the TUN and written to it; the caller's thread alone counts here */
-	/* Held around each use of `nat`; NULL: the caller sees to it that nobody else uses it. */
+	/* Held around each use of `nat`; NULL: the caller has exclusive use of it. */
 	pthread_mutex_t *lock;
 };
 

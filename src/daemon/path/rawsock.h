@@ -16,7 +16,7 @@
 enum {
 	RAWSOCK_BATCH = 128,	       /* packets a sendmmsg */
 	RAWSOCK_ARENA = 128 * 1024,    /* bytes for copies of owned packets in one batch */
-	RAWSOCK_SEND_BUFFER = 8 << 20, /* bytes asked for (beyond wmem_max only with CAP_NET_ADMIN) */
+	RAWSOCK_SEND_BUFFER = 8 << 20, /* bytes requested (beyond wmem_max only with CAP_NET_ADMIN) */
 };
 
 struct rawsock;

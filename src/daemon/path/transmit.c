@@ -8,7 +8,7 @@
  * router owes (RFC 1812 4.3.3.1, 5.2.7), and so does what the raw socket refuses.
  *
  * Such an error quotes the translated packet, as if the next router had sent it. The core translates it like any error from
- * outside or inside, so nobody sees an address of the other side. An error towards the inside comes from TRANSMIT_DUMMY_ADDRESS
+ * outside or inside, so no side sees an address of the other. An error towards the inside comes from TRANSMIT_DUMMY_ADDRESS
  * until it is translated, then from the gateway's inside address. What the kernel itself says about the socket's packets (a dead
  * neighbour, a firewall's reject) carries the socket's mark; a rule sends it to the TUN, with the same source, and it goes the
  * same way.

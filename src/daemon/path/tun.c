@@ -111,7 +111,7 @@ int tun_open(struct tun *t, const struct tun_options *o)
 	return rc == -EINVAL && o->offload ? open_as(t, &plain) : rc;
 }
 
-/* Where the kernel does not tell, it is believed. */
+/* Where the kernel cannot tell, the answer is yes. */
 static bool is_in_our_namespace(int fd)
 {
 	struct stat theirs, ours;

@@ -112,7 +112,7 @@ static bool decode_gso(const struct virtio_net_hdr *h, struct nat_packet *p)
 	struct layout l;
 
 	if (!is_tcp && h->gso_type != VIRTIO_NET_HDR_GSO_UDP_L4)
-		return false; /* UFO and IPv6 were not asked for */
+		return false; /* UFO and IPv6 are not enabled */
 	if (!p->csum_partial || h->gso_size == 0 || h->hdr_len > p->len || !find_layout(p->data, p->len, &l))
 		return false;
 	if (l.proto != (is_tcp ? IPPROTO_NR_TCP : IPPROTO_NR_UDP) || load16(p->data + 2) != p->len)

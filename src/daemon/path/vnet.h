@@ -2,7 +2,7 @@
 /*
  * The virtio_net_hdr in front of each packet of a TUN device opened with IFF_VNET_HDR: encode and decode.
  * Pure. The header says what is left to do about a packet: to fill in its transport checksum, and to cut
- * it into segments. Nothing in it is believed that the packet itself does not bear out.
+ * it into segments. Each of its fields is checked against the packet.
  */
 #ifndef NATD_DAEMON_VNET_H
 #define NATD_DAEMON_VNET_H

@@ -10,7 +10,7 @@
  * The look-up names the source where it is the host's own (the kernel refuses others there), so rules by source count.
  *
  * Neighbours. Packets that wait for ARP stay charged to the socket that sent them. So a next hop whose link address is not known
- * gets WAYS_UNRESOLVED packets a second, enough to have it found; after that the kernel's neighbour table is asked. The fragments
+ * gets WAYS_UNRESOLVED packets a second, enough to have it found; after that the kernel's neighbour table decides. The fragments
  * of one datagram go together, whatever their number, since a part of them is worth nothing: the first of them that comes takes
  * all that is left of the second, and the others of its kind follow it.
  */
@@ -29,7 +29,7 @@ enum {
 	WAYS = 2048,
 	WAYS_SHIFT = 32 - 11,
 	LINKS = 8,
-	RESOLVED_MS = 2000, /* that long a found neighbour is not asked for again */
+	RESOLVED_MS = 2000, /* a found neighbour is not looked up again for that long */
 	MISSING_MS = 10,
 	DATAGRAMS = 16, /* whose fragments may follow, at a time */
 	SECOND_MS = 1000,

@@ -36,7 +36,7 @@ struct way {
 	uint32_t address;
 	uint32_t next_hop; /* 0: no neighbour has to be found (a tunnel) */
 	uint32_t looked_ms;
-	uint32_t asked_ms;  /* when the kernel was asked for the neighbour */
+	uint32_t asked_ms;  /* time of the last look-up in the neighbour table */
 	uint32_t second_ms; /* since when `sent` counts */
 	uint32_t generation;
 	int32_t out;

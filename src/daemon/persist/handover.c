@@ -4,12 +4,12 @@
  *
  * Theory of operation. The store is filled before READY goes out, and follows a TUN that is recreated; so at every
  * moment from READY on a SIGKILL leaves table, device and routing behind, and the manager starts a natd that takes them
- * up. A manager that does not read takes no message: what it has to be told is kept item by item, and sent again with
- * each status, in order. Until then READY waits, and after a TUN recreated the store has the former or none, which costs
+ * up. A manager that does not read takes no message: each message for it is kept, and sent again with
+ * each status, in order. Until then READY waits, and after a TUN was recreated the store has the previous one or none, which costs
  * the next natd the packets that wait in the device.
  *
  * A clean end has to choose: for a restart it leaves the same behind, for a stop it puts the host back. Which it is
- * only the manager knows. What cannot be known counts as a stop: a host that is left as a gateway that nobody serves
+ * only the manager knows. What cannot be known counts as a stop: a gateway without a daemon
  * would be the worse mistake. So does a restart while the manager does not have the table.
  */
 #include "handover.h"

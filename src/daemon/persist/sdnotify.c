@@ -79,7 +79,7 @@ static bool manager_address(struct sockaddr_un *sa, socklen_t *len)
 	return true;
 }
 
-/* A socket whose sendmsg() waits for `most_us` at most, or not at all with MSG_DONTWAIT; -1: nobody is there. */
+/* A socket whose sendmsg() waits for `most_us` at most, or not at all with MSG_DONTWAIT; -1: there is no manager. */
 static int connect_manager(uint32_t most_us)
 {
 	const struct timeval most = {.tv_usec = most_us}; /* 0 would be for ever: hence the flag */
@@ -169,7 +169,7 @@ static void barrier(struct sdnotify *n, uint32_t ms)
  *
  * systemd does a restart as one job of that type: it stays queued, and says so, until the unit has stopped; only
  * then it turns into a start. The bus is asked without blocking calls, since those would wait for a bus daemon
- * that hangs for as long as it authenticates (90 s). Anybody may read these properties.
+ * that hangs for as long as it authenticates (90 s). Any user may read these properties.
  */
 
 enum { BUS_PATH_MAX = 256 };
@@ -200,7 +200,7 @@ struct property {
 	const char *path, *interface, *name, *type;
 };
 
-/* Fills `text` by the time of `until_us`. False: it does not exist, or nobody answers. */
+/* Fills `text` before `until_us`. False: the property does not exist, or no answer came. */
 static bool get_property(sd_bus *bus, const struct property *p, uint64_t until_us, char text[BUS_PATH_MAX])
 {
 	struct answer a = {.type = p->type};

@@ -4,7 +4,7 @@
  * process, and whether there will be a next one. Built without libsystemd, or started by something else,
  * every function does nothing and says so by its return value. A manager that does not read, or slowly, is waited
  * for 100 ms in all from the start, or from sdnotify_begin(), on; only sdnotify_barrier() and sdnotify_restarting() wait
- * for as long as they are told, on top of it. The only file that knows libsystemd.
+ * as long as their argument says, on top of it. The only file that knows libsystemd.
  */
 #ifndef NATD_DAEMON_SDNOTIFY_H
 #define NATD_DAEMON_SDNOTIFY_H
@@ -24,7 +24,7 @@ struct sdnotify {
 	struct {
 		char name[SDNOTIFY_NAME_MAX + 1];
 		int fd;		     /* -1: taken */
-		bool is_removal_due; /* nobody took it, and the manager does not know yet */
+		bool is_removal_due; /* unused, and the manager has not removed it yet */
 	} fds[SDNOTIFY_FDS_MAX];
 };
 
@@ -57,7 +57,7 @@ bool sdnotify_unstore(struct sdnotify *n, const char *name);
 void sdnotify_barrier(struct sdnotify *n, uint32_t ms);
 /* A descriptor that came back under `name`: the caller's from now on. -1: none. */
 int sdnotify_take(struct sdnotify *n, const char *name);
-/* Closes what nobody took. A line in the log for each. */
+/* Closes the descriptors that were not taken, with a line in the log for each. */
 void sdnotify_close_rest(struct sdnotify *n);
 /* Removes that, and whatever else has the same name, from the store. False: not all messages were taken, call again. */
 bool sdnotify_unstore_rest(struct sdnotify *n);

@@ -5,10 +5,10 @@
  * Layout, in the machine's own byte order (the file never leaves it): the header below, then extents,
  * each an offset into the records, a length and that many bytes; the last one has length 0, and the file ends
  * there. Only what the memfd holds is written, not its holes. The sum covers all of it but itself. It finds
- * damage, not forgery: the file must belong to root or natd's own user, and table_attach() believes
- * nothing anyway.
+ * damage, not forgery: the file must belong to root or natd's own user, and table_attach() checks
+ * everything anyway.
  *
- * Time: the records hold seconds of CLOCK_BOOTTIME, which goes on while the machine sleeps but begins anew
+ * Time: the records hold seconds of CLOCK_BOOTTIME, which goes on while the machine sleeps but starts at 0
  * with each boot. The wall clock then tells how long natd was away.
  */
 #define _GNU_SOURCE 1 /* SEEK_DATA */
@@ -115,7 +115,7 @@ static bool read_all(int fd, void *data, size_t len)
 	return true;
 }
 
-/* NULL, or why the file is not to be believed. */
+/* NULL, or why the file is refused. */
 static const char *judge_file(int fd, uid_t owner)
 {
 	struct stat st;

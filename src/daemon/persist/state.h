@@ -17,7 +17,7 @@
  * another table size is refused with one line in the log, and the records stay blank. No file: nothing.
  */
 void state_load(const char *path, struct memory *m, uid_t owner);
-/* The same from an open file, whoever owns it, and once more if need be. NULL, or why it is refused: then the
+/* The same from an open file of any owner, and once more if need be. NULL, or why it is refused: then the
  * records may hold anything. */
 const char *state_read(int fd, struct memory *m);
 /* Removes a file that is older than what was taken over by other ways. */

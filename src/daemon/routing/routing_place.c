@@ -2,7 +2,7 @@
 /*
  * The place of this natd among those of its network namespace.
  *
- * Theory of operation: place k is held by whoever has bound the abstract socket "natd-routing-k". The kernel keeps such names
+ * Theory of operation: place k belongs to the process that has bound the abstract socket "natd-routing-k". The kernel keeps such names
  * apart by network namespace, exactly as it does rules, and frees them when their holder dies. A restarted natd first tries
  * the place that its state file names, so that it finds what it left behind.
  */

@@ -47,7 +47,7 @@ void privs_prioritise(void);
 int privs_drop(struct privs *p, const char **what);
 
 /* Brackets around changes of routes, links and net sysctls (the kernel lets CAP_NET_ADMIN over the network
- * namespace write those whoever owns the file: net_ctl_permissions()). They do not nest. Before stage 3 they
+ * namespace write those, whichever user owns the file: net_ctl_permissions()). They do not nest. Before stage 3 they
  * do nothing. */
 void privs_raise(const struct privs *p);
 void privs_lower(const struct privs *p);

@@ -12,7 +12,7 @@ enum { RUNDIR_PATH_MAX = 128 }; /* a socket's path and a suffix */
 
 /*
  * Before the drop of privileges: makes the directory of `path` if it is not there, for the user to become.
- * One that root owns is handed to that user if its name is "natd", so that it is nobody else's. 0 or a negative errno;
+ * One that root owns is handed to that user if its name is "natd", so that no other user can write into it. 0 or a negative errno;
  * -EACCES: the user to become could not write into it.
  */
 int rundir_prepare(const char *path, const struct privs *p);

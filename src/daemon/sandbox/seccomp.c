@@ -2,7 +2,7 @@
 /*
  * The system call filter.
  *
- * Theory of operation. After the start natd serves, reloads, follows the host's addresses, makes a lost TUN anew,
+ * Theory of operation. After the start natd serves, reloads, follows the host's addresses, recreates a lost TUN,
  * and stops; what all of that takes stands below, beside its reason. Names instead of numbers: one that
  * this architecture or libseccomp does not know is left out. A call without a condition on its arguments
  * costs nothing (the kernel keeps a bitmap of those since 5.11), so what is called for each packet has none.
@@ -105,7 +105,7 @@ static const char *const calls[] = {
 	"getrandom", "futex", "futex_time64", "sysinfo", "sched_yield",
 	/* Signals: handlers are taken back at the stop; abort(). */
 	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigreturn", "restart_syscall",
-	/* worker.c: a thread for each further queue, recreated with the TUN; its end is told by an eventfd. clone() is
+	/* worker.c: a thread for each further queue, recreated with the TUN; an eventfd ends it. clone() is
 	 * below. */
 	"set_robust_list", "rseq", "eventfd2",
 	/* The end. */

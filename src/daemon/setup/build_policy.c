@@ -139,7 +139,7 @@ static void merge_prefix(struct builder *b, const struct nat_prefix *p)
 	b->n_inside = kept;
 }
 
-/* A /32 of the host's own holds no inside host, and 127.0.0.0/8 nobody's. */
+/* Neither a /32 of the host's own nor 127.0.0.0/8 holds an inside host. */
 static bool holds_hosts(const struct host_address *a, const struct nat_prefix *network)
 {
 	return (a->length < 32 || a->peer != a->address) && !text_reserved(network->address, text_prefix_last(network));
@@ -181,7 +181,7 @@ static void derive_prefixes(struct builder *b)
 	}
 	if (b->n_inside == 0)
 		BUILD_WARNING(b, b->c->inside.line,
-			      "the inside interfaces have no IPv4 prefix yet, so nobody is inside: give them "
+			      "the inside interfaces have no IPv4 prefix yet, so there are no inside hosts: give them "
 			      "addresses, or set "
 			      "inside.prefixes");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * From the configuration and what the host looks like now to what the core is told to do. Pure: the
- * facts come in as an argument, and it is done anew whenever they change (an address comes or goes).
+ * Makes the core's policy from the configuration and the present state of the host. Pure: the facts
+ * are an argument. The policy is built again whenever they change (an address comes or goes).
  */
 #ifndef NATD_DAEMON_POLICY_H
 #define NATD_DAEMON_POLICY_H
@@ -56,7 +56,7 @@ struct policy_storage {
  * address of the outside interface; icmp_source the first address of the inside interfaces. True, perhaps with
  * warnings in the report (an interface is missing or has no address yet: natd runs and translates nothing);
  * false, with errors, when host and configuration contradict each other: *out is then not to be used.
- * `s` may hold a former policy's arrays, which are freed: do not build into a storage still in use.
+ * `s` may hold a previous policy's arrays, which are freed: do not build into a storage still in use.
  */
 bool policy_build(const struct natd_config *c, const struct host_facts *facts, struct nat_policy *out,
 		  struct policy_storage *s, struct config_report *report);
