@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
-# Completion of natctl and natlab in bash, with the commands and options of the natctl that was built and a stand-in for
-# the natd that runs; that zsh and fish can read theirs, where they are installed.
+# Completion of natctl, natd, natd-web and natlab in bash, with the commands and options of what was built and a stand-in
+# for the natd that runs; that zsh and fish can read theirs, where they are installed, and what fish offers.
 
 set -u
 completions=${srcdir:-.}/packaging/completions
@@ -19,16 +19,23 @@ esac
 STUB
 chmod +x "$work/natctl"
 PATH=$work:$PATH
+# What is not built (natd-web, without its libraries) has no options to offer.
+build=$(dirname "$real")
+for program in natd natd-web natd-log natlab; do
+	[ ! -x "$build/$program" ] || ln -s "$build/$program" "$work/$program"
+done
 mkdir "$work/lab" && printf '198.51.100.10 server\n192.168.1.2 nat1-host1\n' >"$work/lab/hosts"
 # shellcheck source=/dev/null
 . "$completions/natctl.bash"
+# shellcheck source=/dev/null
+. "$completions/natd.bash"
 # shellcheck source=/dev/null
 . "$completions/natlab.bash"
 
 # offers PROGRAM WORD... -- EXPECTED...: the last WORD is the one to complete; all EXPECTED are offered.
 offers()
 {
-	local function=_$1 wanted
+	local function=_${1%-*} wanted
 	COMP_WORDS=()
 	while [ "$1" != -- ]; do
 		COMP_WORDS+=("$1")
@@ -61,10 +68,40 @@ offers natlab --nat "" -- full-cone symmetric
 offers natlab --nat full-cone,cgnat,no -- full-cone,cgnat,no-udp
 NATLAB_LAB=$work/lab offers natlab in "" -- server nat1-host1
 
-if command -v zsh >/dev/null && ! zsh -n "$completions/natctl.zsh"; then
-	status=1
-fi
-if command -v fish >/dev/null && ! HOME=$work fish -n "$completions/natctl.fish"; then
-	status=1
+offers natctl doctor "" -- --offline --config --json
+offers natd "" -- --doctor --state --test -c
+offers natd --st -- --state
+[ ! -x "$work/natd-web" ] || offers natd-web "" -- --listen --socket
+offers natd-web --listen "" -- 127.0.0.1:9642
+# Each command that natctl has can be completed.
+while read -r command; do
+	offers natctl "" -- "$command"
+done < <("$real" help | sed -n '/^Commands:/,/^$/p' | sed -nE 's/^ {6}([a-z-]+).*/\1/p')
+
+# fish_offers PROGRAM LINE -- EXPECTED...
+fish_offers()
+{
+	local program=$1 line=$2 offered wanted
+	shift 3
+	offered=$(HOME=$work NATLAB_LAB=$work/lab fish --no-config -c "source $completions/$program.fish; complete -C '$line'" | cut -f 1)
+	for wanted in "$@"; do
+		grep -qxF -- "$wanted" <<<"$offered" && continue
+		echo "completions: fish: \"$line\" does not offer $wanted, but: ${offered//$'\n'/ }"
+		status=1
+	done
+}
+for file in "$completions"/*.zsh; do
+	! command -v zsh >/dev/null || zsh -n "$file" || status=1
+done
+if command -v fish >/dev/null; then
+	for file in "$completions"/*.fish; do
+		HOME=$work fish --no-config -n "$file" || status=1
+	done
+	fish_offers natctl "natctl " -- list monitor doctor
+	fish_offers natctl "natctl doctor -" -- --offline
+	fish_offers natctl "natctl list --forward " -- web game
+	fish_offers natd "natd -" -- --doctor --state
+	fish_offers natlab "natlab --nat " -- full-cone symmetric
+	fish_offers natlab "natlab in " -- nat1-host1 server
 fi
 exit $status
