@@ -58,6 +58,8 @@ static void append_presets(FILE *to, const struct node *n)
 	if (n->role == NODE_NAT && n->wish->preserve)
 		append_preset(to, "preserve");
 	fputs("};\n", to);
+	if (n->role == NODE_NAT && n->wish->no_udp)
+		append_preset(to, "no-udp");
 }
 
 /* natd -t by the name that the user knows, in the node: host and configuration may contradict each other. */

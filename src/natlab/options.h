@@ -11,7 +11,7 @@
 /* Addresses have the number of their NAT or host in one byte (plan.c). */
 enum { LAB_MAX_NATS = 250, LAB_MAX_HOSTS = 250 };
 
-/* What --nat takes. The presets of a type are files of natd.conf lines, see nat_config.c. */
+/* What --nat takes. The presets of a type are files of natd.conf lines, see nat.c. */
 struct nat_wish {
 	const char *text; /* as given; for a preset NATs' name in the topology */
 	const char *type; /* "full-cone" and so on; NULL: `file` */

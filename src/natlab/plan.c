@@ -113,8 +113,6 @@ static bool nat_lines(struct node *n, const char *inside, unsigned ports, const 
 		fprintf(f, "link set p%u master in0\nlink set p%u up\n", i, i);
 	fprintf(f, "addr add %s/24 dev in0\nlink set in0 up\n", inside);
 	fprintf(f, "addr add %s/24 dev out0\nlink set out0 up\nroute add default via %s\n", n->address[0], router);
-	if (n->wish->no_udp && n->role == NODE_NAT)
-		fprintf(f, "rule add pref 0 iif in0 ipproto udp blackhole\n");
 	if (fclose(f) != 0) {
 		free(buffer);
 		return false;
