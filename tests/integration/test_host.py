@@ -373,34 +373,43 @@ def test_recipe_from_masquerade(lab, start_natd, udp_echo):
     assert natd.json("list")
 
 
-@pytest.mark.skipif(not shutil.which("wireguard-go"), reason="no wireguard-go")
-def test_recipe_wireguard_on_a_vps(lab, start_natd, udp_echo, tmp_path):
-    """The traveller is the server, the internet is the second server; the gateway has one interface and the tunnel."""
-    traveller, internet = lab.server, Lab.SERVERS[1]
+def tunnel_end(space, device, private_key, *settings):
+    """A WireGuard device in a namespace, wireguard-go behind it, with what `wg set` is to set."""
+    space.start("wireguard-go", "-f", device, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: os.path.exists(f"/run/wireguard/{device}.sock"))
+    space.run("wg", "set", device, "private-key", private_key, *settings)
+
+
+@pytest.mark.skipif(not (shutil.which("wireguard-go") and shutil.which("wg")), reason="no wireguard-go")
+def test_recipe_wireguard_on_a_vps(lab, start_natd, http_server, tmp_path):
+    """Two travellers send all they have through the gateway's tunnel: one sits beside the web server, one at home behind the
+    gateway's own network. Each browses: a page, and one whose segments fill the tunnel."""
+    travellers = {"wg1": (lab.server, "10.9.0.2"), "wg2": (lab.client, "10.9.0.3")}
+    internet = Lab.SERVERS[1]
     keys = {}
-    for name in ("gateway", "traveller"):
+    for name in ("wg0", *travellers):
         private = subprocess.run(["wg", "genkey"], capture_output=True, check=True).stdout
-        public = subprocess.run(["wg", "pubkey"], input=private, capture_output=True, check=True).stdout
+        keys[name] = subprocess.run(["wg", "pubkey"], input=private, capture_output=True, check=True).stdout.decode().strip()
         (tmp_path / name).write_bytes(private)
-        keys[name] = public.decode().strip()
-    for space, name, device in ((lab.gateway, "gateway", "wg0"), (traveller, "traveller", "wg1")):
-        space.start("wireguard-go", "-f", device, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until(lambda device=device: os.path.exists(f"/run/wireguard/{device}.sock"))
-        space.run("wg", "set", device, "private-key", tmp_path / name)
-    lab.gateway.run("wg", "set", "wg0", "listen-port", "51820", "peer", keys["traveller"], "allowed-ips", "10.9.0.2/32")
+    peers = [word for name, (_, address) in travellers.items() for word in ("peer", keys[name], "allowed-ips", f"{address}/32")]
+    tunnel_end(lab.gateway, "wg0", tmp_path / "wg0", "listen-port", "51820", *peers)
     lab.gateway.run("ip", "addr", "add", "10.9.0.1/24", "dev", "wg0")
     lab.gateway.run("ip", "link", "set", "wg0", "mtu", "1420", "up")
-    traveller.run("wg", "set", "wg1", "peer", keys["gateway"], "endpoint", f"{Lab.OUTSIDE}:51820", "allowed-ips", "0.0.0.0/0")
-    traveller.run("ip", "addr", "add", "10.9.0.2/24", "dev", "wg1")
-    traveller.run("ip", "link", "set", "wg1", "mtu", "1420", "up")
-    traveller.run("ip", "route", "add", f"{internet}/32", "dev", "wg1")
-    udp_echo(lab.servers[1])
+    for name, (space, address) in travellers.items():
+        tunnel_end(space, name, tmp_path / name, "peer", keys["wg0"], "endpoint", f"{Lab.OUTSIDE}:51820", "allowed-ips", "0.0.0.0/0")
+        space.run("ip", "addr", "add", f"{address}/24", "dev", name)
+        space.run("ip", "link", "set", name, "mtu", "1420", "up")
+        space.run("ip", "route", "add", f"{internet}/32", "dev", name)
+    http_server(lab.servers[1])
     natd = start_natd("""outside = { interface = "out0"; };
         inside = { interfaces = [ "wg0" ]; }; control = { socket = "{socket}"; };""")
-    with traveller.udp() as sock:
-        sock.sendto(b"hello", (internet, 7))
-        assert sock.recv(100).split()[0] == Lab.OUTSIDE.encode()
+    for space, _ in travellers.values():
+        assert space.run("curl", "-sSf", "--max-time", "20", f"http://{internet}/whoami").stdout.startswith(Lab.OUTSIDE)
+        got = space.run("curl", "-sSf", "--max-time", "20", "-o", "/dev/null", "-w", "%{size_download}", f"http://{internet}/bytes/200000")
+        assert got.stdout == "200000"
+    seen = natd.json("list", "-p", "tcp", "--dport", "80")
+    assert {entry["inside"]["address"] for entry in seen} == {address for _, address in travellers.values()}
     assert [c["id"] for c in json.loads(natd.ctl("-j", "doctor", check=False).stdout)["checks"]
             if c["severity"] == "fail"] == []
-    for space, device in ((lab.gateway, "wg0"), (traveller, "wg1")):
+    for space, device in ((lab.gateway, "wg0"), *((space, name) for name, (space, _) in travellers.items())):
         space.run("ip", "link", "del", device)  # which ends wireguard-go
