@@ -47,7 +47,7 @@ layering()
 shell()
 {
 	find "$root" -maxdepth 1 \( -name demo -o -name check -o -name autogen.sh -o -name get-version \) -print0 |
-		cat - <(find "$root/.ci" "$root/tests" \( -name '*.sh' -o -path '*/.ci/run' -o -path '*/tests/systemd/run' \) -print0) |
+		cat - <(find "$root/.ci" "$root/tests" \( -name '*.sh' -o -path '*/.ci/run' -o -path '*/tests/*/run' \) -print0) |
 		xargs -0 shellcheck -x -P "$root"
 }
 
