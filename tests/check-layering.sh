@@ -129,7 +129,7 @@ found=$(
 	check_own web common client daemon
 	check_own natlab common
 	check_rooms core base packet policy table tcp fragment nat
-	check_rooms daemon base config steering kernel setup routing path persist sandbox control
+	check_rooms daemon base config health steering kernel setup routing path persist sandbox control
 	check_rooms common
 	check_rooms client
 	check_rooms web page

@@ -46,6 +46,7 @@ enum ctl_type {
 	CTL_STUN = 18,
 	CTL_BLOCKS = 20,
 	CTL_RULES = 24,
+	CTL_BACKEND_ORDER = 25,
 
 	CTL_R_HELLO = 129,
 	CTL_R_END = 130,   /* the request is done */

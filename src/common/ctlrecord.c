@@ -504,6 +504,26 @@ const char *ctl_backend_state_name(uint8_t closed)
 	return closed & CTL_BACKEND_DRAINED ? "drained" : "up";
 }
 
+bool ctl_put_backend_order(struct ctl_writer *w, const struct ctl_backend_order *o)
+{
+	size_t begin = ctl_frame_begin(w, CTL_BACKEND_ORDER);
+
+	ctl_put_u8(w, o->drain);
+	ctl_put_endpoint(w, &o->host);
+	ctl_put_text_max(w, o->forward, CTL_NAME_MAX);
+	return ctl_frame_end(w, begin);
+}
+
+bool ctl_get_backend_order(struct ctl_reader *r, struct ctl_backend_order *o)
+{
+	uint8_t drain = ctl_get_u8(r);
+
+	o->drain = drain == 1;
+	o->host = ctl_get_endpoint(r);
+	ctl_get_text(r, o->forward, sizeof(o->forward));
+	return !r->bad && r->left == 0 && drain <= 1;
+}
+
 bool ctl_put_backend(struct ctl_writer *w, const struct ctl_backend_state *b)
 {
 	size_t begin = ctl_frame_begin(w, CTL_R_BACKEND);

@@ -198,6 +198,15 @@ const char *ctl_side_name(uint8_t side);
 
 enum { CTL_BACKEND_DOWN = 1, CTL_BACKEND_DRAINED = 2 };
 
+/* CTL_BACKEND_ORDER: takes a backend out of new connections, and back. The end counts 1 where that changed something. */
+struct ctl_backend_order {
+	char forward[CTL_NAME_MAX + 1];
+	struct ctl_endpoint host; /* port 0: the only backend at that address */
+	bool drain;		  /* else it resumes */
+};
+bool ctl_put_backend_order(struct ctl_writer *w, const struct ctl_backend_order *o);
+bool ctl_get_backend_order(struct ctl_reader *r, struct ctl_backend_order *o);
+
 struct ctl_backend_state {
 	struct ctl_endpoint host; /* of the forward's first port */
 	uint16_t weight;

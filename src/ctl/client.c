@@ -93,6 +93,8 @@ static void send_request(int fd, const struct client_query *q)
 		ctl_put_hosts(&w, q->hosts);
 	else if (q->explain)
 		ctl_put_explain(&w, q->explain);
+	else if (q->backend)
+		ctl_put_backend_order(&w, q->backend);
 	else
 		ctl_put_request(&w, q->type, q->filter);
 	while (w.len > 0) {

@@ -20,7 +20,8 @@ struct client_query {
 	const struct ctl_who *who;	       /* of CTL_WHO */
 	const struct ctl_hosts *hosts;	       /* of CTL_HOSTS */
 	bool is_quiet; /* says nothing about a natd that does not answer, and waits two seconds for it */
-	const struct ctl_explain *explain; /* of CTL_EXPLAIN */
+	const struct ctl_explain *explain;	 /* of CTL_EXPLAIN */
+	const struct ctl_backend_order *backend; /* of CTL_BACKEND_ORDER */
 	bool is_endless;  /* goes on until SIGINT, however long natd is silent; output is flushed as it comes */
 	const bool *stop; /* set by the record function that wants no more (and returns false); NULL: none does */
 };

@@ -33,6 +33,8 @@ static const struct natctl_command commands[] = {
 	{"flush", 'F', NULL, "", "end all entries", NULL, NULL, command_flush},
 	{"mappings", 0, NULL, "", "which inside endpoint has which outside endpoint", NULL, NULL, command_mappings},
 	{"forwards", 0, NULL, "", "ports forwarded to inside hosts", NULL, NULL, command_forwards},
+	{"backend", 0, NULL, "NAME HOST[:PORT] drain|resume", "take a backend out of new connections, and back",
+	 "Sessions that it has go on. It stays drained over a reload and a restart.\n", NULL, command_backend},
 	{"pools", 0, NULL, "", "outside addresses, and how many of their ports are in use", NULL, NULL, command_pools},
 	{"blocks", 0, NULL, "", "blocks of ports in use, and the inside hosts that have them", NULL, NULL,
 	 command_blocks},

@@ -271,6 +271,7 @@ static void stop_table(struct natd *n)
 void natd_stop(struct natd *n)
 {
 	watch_stop(n);
+	services_end(n);
 	observer_stop(n->observer);
 	n->observer = NULL;
 	path_stop(&n->path);

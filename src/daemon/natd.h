@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The daemon as a whole: owns every room's context, starts them in order, stops them in the reverse order. Only main, natd, start,
- * reload and watch see it; each room has a context of its own (path.h, persist.h, sandbox.h, control.h).
+ * reload, services and watch see it; each room has a context of its own (path.h, persist.h, sandbox.h, control.h).
  */
 #ifndef NATD_DAEMON_NATD_H
 #define NATD_DAEMON_NATD_H
@@ -16,6 +16,7 @@
 #include "daemon/routing/routing.h"
 #include "daemon/sandbox/sandbox.h"
 #include "daemon/setup/setup.h"
+#include "services.h"
 #include "watch.h"
 
 enum natd_exit { NATD_EXIT_OK = 0, NATD_EXIT_CONFIG = 1, NATD_EXIT_USAGE = 2, NATD_EXIT_SYSTEM = 3 };
@@ -42,6 +43,7 @@ struct natd {
 	struct persist persist;
 	struct sandbox sandbox;
 	struct control control;
+	struct services services;
 	struct watch watch;
 };
 

@@ -40,7 +40,7 @@ static enum natd_exit start_rights(struct natd *n)
 /* First, since it may fail in ways that leave no time to put anything back. */
 static enum natd_exit start_filter(struct natd *n)
 {
-	int r = seccomp_prepare(&n->sandbox.filter);
+	int r = seccomp_prepare(&n->sandbox.filter, SECCOMP_NATD);
 
 	if (r == 0)
 		return NATD_EXIT_OK;
@@ -152,6 +152,11 @@ static bool answer_reload(void *ctx, struct ctl_sink *sink, struct nat_reconfigu
 	return natd_reload(ctx, say_line, sink, report);
 }
 
+static const char *answer_backend(void *ctx, const struct ctl_backend_order *o, bool *changed)
+{
+	return services_order(ctx, o, changed);
+}
+
 static void answer_doctor(void *ctx, struct ctl_sink *sink)
 {
 	struct natd *n = ctx;
@@ -236,6 +241,7 @@ static enum natd_exit start_control(struct natd *n)
 						  .stats = answer_stats,
 						  .reload = answer_reload,
 						  .doctor = answer_doctor,
+						  .backend = answer_backend,
 						  .ctx = n,
 						  .steering = answer_steering,
 						  .route = answer_route};
@@ -250,6 +256,12 @@ static enum natd_exit start_control(struct natd *n)
 	control_hint(c, -r, hint, sizeof(hint));
 	log_error(SUB_CONTROL, "cannot make the control socket %s: %s", c->socket, hint[0] ? hint : strerror(-r));
 	return NATD_EXIT_SYSTEM;
+}
+
+static enum natd_exit start_checks(struct natd *n)
+{
+	services_fork(n);
+	return NATD_EXIT_OK;
 }
 
 static enum natd_exit start_drop(struct natd *n)
@@ -300,6 +312,7 @@ static enum natd_exit start_data(struct natd *n)
 		return NATD_EXIT_SYSTEM;
 	}
 	dataplane_set_busy_poll(n->path.dataplane, n->setup->config->tun.busy_poll);
+	services_begin(n);
 	return NATD_EXIT_OK;
 }
 
@@ -346,8 +359,9 @@ static enum natd_exit start_confine(struct natd *n)
 enum natd_exit start_all(struct natd *n)
 {
 	static enum natd_exit (*const steps[])(struct natd *) = {
-		start_rights,  start_filter, start_loop,     start_netlink, start_setup, start_table,	 start_devices,
-		start_control, start_drop,   start_lockdown, start_routing, start_data,	 start_observer, start_confine,
+		start_rights,	start_filter,  start_loop,    start_netlink,  start_setup,
+		start_table,	start_devices, start_control, start_checks,   start_drop,
+		start_lockdown, start_routing, start_data,    start_observer, start_confine,
 	};
 	enum natd_exit code = NATD_EXIT_OK;
 

@@ -400,6 +400,18 @@ static const struct {
 	 ");",
 	 "f:6: forward.balance: \"robin\" is not known: choose \"hash\", \"least\" or \"random\"\n"
 	 "f:6: forward.affinity: -1 seconds are too many or too few: they are 0 (no memory) to 86400\n"},
+	{"", "",
+	 "forwards = ( { protocol = \"tcp\"; port = 80; to = [ \"10.8.0.1\" ]; check = { type = \"ping\"; interval = "
+	 "0; pth = \"/\"; path = \"x\"; status = \"99-200\"; }; } );",
+	 "f:6: forward.check.type must be \"tcp\" or \"http\"\n"
+	 "f:6: forward.check.interval must be a whole number from 1 to 3600\n"
+	 "f:6: unknown key \"pth\" in forward.check: there are type, interval, timeout, rise, fall, path, status\n"
+	 "f:6: forward.check.path must be a path of up to 127 printable characters that begins with \"/\"\n"
+	 "f:6: forward.check.status must be status codes such as \"200-399\"\n"},
+	{"", "", "forwards = ( { protocol = \"tcp\"; port = 80; to = [ \"10.8.0.1\" ]; check = { interval = 1; }; } );",
+	 "f:6: forward.check has no type: add type = \"tcp\";, or \"http\"\n"},
+	{"", "", "forwards = ( { protocol = \"tcp\"; port = 80; to = \"10.8.0.1\"; check = { type = \"tcp\"; }; } );",
+	 "f:6: forward.check is about backends: make `to` a list, as in to = [ \"10.8.0.11\" ];\n"},
 	{"", "", "forwards = ( { protocol = \"tcp\"; port = 80; to = [ ]; } );",
 	 "f:6: forward.to has 0 backends: there must be 1 to 256\n"},
 	{"", "", "forwards = ( { protocol = \"tcp\"; port = \"80-90\"; to = [ \"10.8.0.1\", \"10.8.0.2:65530\" ]; } );",

@@ -435,6 +435,8 @@ START_TEST(test_virtual_address_is_nothing_to_the_outside_and_takes_no_mapping)
 	lab_dropped(lab, DROP_UNSOLICITED);
 	send_udp(LAB_A, 5000, VIRTUAL, 90); /* a forward of every outside address is not one of it */
 	ck_assert_uint_eq(lab_delta(lab, DROP_UNSOLICITED), 1);
+	send_udp(LAB_A, 5000, VIRTUAL, 80); /* pairs its backend with no address for what it sends itself */
+	lab_one(lab, NAT_TO_INSIDE);
 	for (uint16_t k = 0; k < 50; k++) {
 		lab_udp_out(lab, BACKEND(k), 5000, LAB_S1, 7);
 		ck_assert_uint_eq(lab->out[0].v.src, LAB_EXT);

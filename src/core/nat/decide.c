@@ -96,6 +96,12 @@ void nat_find_share(const struct nat *n, struct work *w)
 		w->share_ordinal = (int32_t)rules_pool_ordinal(n->rules, outside);
 }
 
+/* Sessions from outside may have paired the host with an address from which natd does not choose. */
+static bool is_of_pool(const struct nat *n, uint32_t address)
+{
+	return rules_static_inside(n->rules, address) == 0 && !rules_address_is_virtual(n->rules, address);
+}
+
 int32_t nat_paired_address(const struct nat *n, const struct work *w, const struct host *h)
 {
 	uint32_t address;
@@ -105,7 +111,7 @@ int32_t nat_paired_address(const struct nat *n, const struct work *w, const stru
 	if (!is_paired(n) || h == NULL || (h->sessions == 0 && h->blocks == 0))
 		return -1;
 	address = table_address(n->table, h->ext);
-	return rules_static_inside(n->rules, address) == 0 ? rules_address_find(n->rules, address) : -1;
+	return is_of_pool(n, address) ? rules_address_find(n->rules, address) : -1;
 }
 
 /* A number among those that natd chooses from, by random bits: uneven by less than count / 2^32. There are some. */
@@ -245,7 +251,8 @@ static bool find_forward(const struct nat *n, const struct work *w, const struct
 	if (forward < 0)
 		return false;
 	if (address == 0 && h != NULL && h->sessions > 0 &&
-	    rules_address_find(n->rules, table_address(n->table, h->ext)) >= 0)
+	    rules_address_find(n->rules, table_address(n->table, h->ext)) >= 0 &&
+	    is_of_pool(n, table_address(n->table, h->ext)))
 		address = table_address(n->table, h->ext);
 	else if (address == 0 && rules_pool_count(n->rules) > 0)
 		address = rules_address_at(n->rules,

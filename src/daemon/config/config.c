@@ -159,6 +159,7 @@ void config_free(struct natd_config *c)
 	free(c->classes);
 	free(c->statics);
 	free(c->forwards);
+	free(c->checks);
 	free(c->forward_lines);
 	filter_free(&c->filter);
 	free(c->outside.pool);

@@ -97,6 +97,18 @@ struct config_static {			     /* one to one; prefixes of the same length */
 	struct nat_prefix inside, outside;
 };
 
+enum config_check_type { CHECK_NONE, CHECK_TCP, CHECK_HTTP };
+enum { CONFIG_CHECK_PATH_SIZE = 128 };
+
+/* How the backends of a forward are checked. Compared as memory: all that is unused is zero. */
+struct config_check {
+	uint32_t type;			    /* enum config_check_type */
+	uint32_t interval, timeout;	    /* seconds */
+	uint32_t rise, fall;		    /* answers in a row that make it up, or down */
+	uint32_t status_first, status_last; /* of HTTP: what counts as well */
+	char path[CONFIG_CHECK_PATH_SIZE];
+};
+
 struct config_control {
 	char socket[CONFIG_SOCKET_SIZE]; /* absolute */
 	char group[CONFIG_GROUP_SIZE];	 /* "": natd's own */
@@ -143,7 +155,8 @@ struct natd_config {
 	struct config_translation translation;
 	struct nat_blocks blocks;
 	struct nat_forward *forwards; /* file order; every name set and unique; `from` arrays owned too */
-	uint32_t *forward_lines;      /* n_forwards of them */
+	uint32_t *forward_lines;      /* n_forwards of them, as of the next */
+	struct config_check *checks;
 	uint32_t n_forwards;
 	struct nat_host_class *classes; /* file order; `prefixes` arrays owned too */
 	uint32_t n_classes;

@@ -214,6 +214,8 @@ void forward_check_targets(struct config_loader *l, const struct value *v)
 		fail(l, v,
 		     "forward.balance and forward.affinity are about several backends: make `to` a list, as in to = "
 		     "[ \"10.8.0.11\", \"10.8.0.12\" ];");
+	if (d->f.n_backends == 0 && d->check.type != CHECK_NONE)
+		fail(l, v, "forward.check is about backends: make `to` a list, as in to = [ \"10.8.0.11\" ];");
 	check_side(l, v);
 	if (d->f.n_backends == 0)
 		check_port(l, v, &d->f.to_port);

@@ -137,6 +137,7 @@ static void keep_draft(struct config_loader *l, const struct value *v)
 	struct natd_config *c = l->c;
 
 	c->forward_lines[c->n_forwards] = v->line;
+	c->checks[c->n_forwards] = l->draft->check;
 	c->forwards[c->n_forwards] = l->draft->f;
 	c->forwards[c->n_forwards].from = l->draft->from;
 	c->forwards[c->n_forwards++].backends = l->draft->backends;
@@ -254,7 +255,8 @@ void config_set_forwards(struct config_loader *l, const struct config_key *k, co
 	}
 	c->forwards = loader_alloc(l, v->n_children, sizeof(*c->forwards));
 	c->forward_lines = loader_alloc(l, v->n_children, sizeof(*c->forward_lines));
-	for (uint32_t i = 0; c->forwards && c->forward_lines && i < v->n_children; i++)
+	c->checks = loader_alloc(l, v->n_children, sizeof(*c->checks));
+	for (uint32_t i = 0; c->forwards && c->forward_lines && c->checks && i < v->n_children; i++)
 		read_forward(l, &v->children[i]);
 	name_forwards(l);
 }

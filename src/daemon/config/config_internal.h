@@ -9,6 +9,7 @@
  *   config_scalars.c  keys with a single value, and all defaults
  *   config_lists.c    interfaces, addresses, ports, prefixes
  *   config_forward.c  one forward after the other
+ *   config_checks.c   how backends are checked
  *   config_backend.c  where a forward leads, and how it chooses
  *   config_set.c      sets of prefixes, from the file or from files of their own
  *   config_filter.c   one rule after the other
@@ -136,7 +137,8 @@ config_set_fn config_set_static_name, config_set_static_inside, config_set_stati
 config_set_fn config_set_class_name, config_set_class_prefixes, config_set_class_limit;
 config_set_fn config_set_forward_name, config_set_forward_protocol, config_set_forward_address;
 config_set_fn config_set_forward_port, config_set_forward_to, config_set_forward_from;
-config_set_fn config_set_forward_balance, config_set_forward_affinity, config_set_forward_side;
+config_set_fn config_set_forward_balance, config_set_forward_affinity, config_set_forward_side,
+	config_set_forward_check;
 config_set_fn config_set_listen;
 config_set_fn config_set_filter, config_set_sets;
 config_set_fn config_set_rule_name, config_set_rule_action, config_set_rule_direction, config_set_rule_protocol;

@@ -122,6 +122,7 @@ static const struct config_key keys[] = {
 	LIST("forwards", "from", "", config_set_forward_from),
 	WORD("forwards", "balance", 0, "", config_set_forward_balance),
 	WORD("forwards", "affinity", 0, "", config_set_forward_affinity),
+	WORD("forwards", "check", 0, "", config_set_forward_check),
 	WORD("forwards", "side", 0, "", config_set_forward_side),
 
 	LIST("", "filter", "( )", config_set_filter),

@@ -209,6 +209,19 @@ void ctl_answer_reload(const struct ctl_env *env, const union ctl_args *args, st
 		ctl_put_error(w, CTL_E_FAILED, "nothing was changed: the configuration in force stays");
 }
 
+void ctl_answer_backend(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w)
+{
+	bool changed = false;
+	const char *why = env->backend->backend == NULL
+				  ? "this natd has no backends"
+				  : env->backend->backend(env->backend->ctx, &args->backend, &changed);
+
+	if (why != NULL)
+		ctl_put_error(w, CTL_E_FAILED, why);
+	else
+		ctl_put_end(w, changed, 0);
+}
+
 void ctl_answer_doctor(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w)
 {
 	struct ctl_sink sink = begin(w);

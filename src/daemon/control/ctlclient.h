@@ -32,6 +32,8 @@ enum {
 	CTL_IDLE_MS = 60000, /* connected without asking anything */
 };
 
+struct ctl_backend_order;
+
 /* How the kernel routes a packet of the host to an address. */
 struct ctl_route {
 	bool is_local;	/* the address is the host's own */
@@ -40,7 +42,7 @@ struct ctl_route {
 
 /*
  * What the server cannot read from the core itself. Called from the loop, one at a time; each says what it has to
- * say through ctl_say_*() and returns soon. All but the last two must be set.
+ * say through ctl_say_*() and returns soon. The first four must be set.
  */
 struct ctl_backend {
 	/* Items of the status that the core does not know: "version", "uptime" (s), "routing", "interface", "tun",
@@ -54,6 +56,8 @@ struct ctl_backend {
 	bool (*reload)(void *ctx, struct ctl_sink *sink, struct nat_reconfigure_report *report);
 	/* Findings about host and configuration: ctl_say_finding(). */
 	void (*doctor)(void *ctx, struct ctl_sink *sink);
+	/* Drains or resumes a backend: NULL, and whether that changed something; or why not. May be NULL, as may those below. */
+	const char *(*backend)(void *ctx, const struct ctl_backend_order *o, bool *changed);
 	void *ctx;
 	/* The steering table; NULL: routing is the administrator's. */
 	const struct steering *(*steering)(void *ctx);

@@ -85,6 +85,35 @@ static uint64_t read_uptime(const struct control *c)
 	return (loop_now_ms(c->loop) - c->started_ms) / 1000;
 }
 
+/* Of all forwards: those with one of the bits, or with none of them (0). */
+static uint64_t count_backends(const struct control *c, uint8_t closed)
+{
+	const struct nat_policy *p = nat_policy_get(c->nat);
+	struct nat_backend_view v;
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < p->n_forwards; i++) {
+		for (uint32_t k = 0; p->forwards[i].n_backends > 0 && nat_backend_view(c->nat, i, k, &v); k++)
+			n += closed == 0 ? v.closed == 0 : (v.closed & closed) != 0;
+	}
+	return n;
+}
+
+static uint64_t read_backends_up(const struct control *c)
+{
+	return count_backends(c, 0);
+}
+
+static uint64_t read_backends_down(const struct control *c)
+{
+	return count_backends(c, BACKEND_DOWN);
+}
+
+static uint64_t read_backends_drained(const struct control *c)
+{
+	return count_backends(c, BACKEND_DRAINED);
+}
+
 static uint64_t read_alarm_ports(const struct control *c)
 {
 	return c->alarms[ALARM_PORTS].is_raised;

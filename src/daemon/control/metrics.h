@@ -34,6 +34,9 @@ struct metric {
 	X(table_bytes,             "bytes", "bytes of memory that the connection table has touched")               \
 	X(table_bytes_per_session, "bytes", "the same for each session that is in it now")                         \
 	X(uptime,                  "seconds", "since natd was started")                                            \
+	X(backends_up,             "",      "backends of balanced forwards that take connections")                 \
+	X(backends_down,           "",      "backends that are down, as their checks say")                         \
+	X(backends_drained,        "",      "backends that natctl backend has drained")                            \
 	X(alarm_ports,             "",      "1: the alarm of alarms.ports is raised")                              \
 	X(alarm_sessions,          "",      "1: the alarm of alarms.sessions is raised")                           \
 	X(alarm_events,            "",      "1: readers lost events in the last minute")

@@ -43,6 +43,11 @@ static bool parse_explain(struct ctl_reader *body, union ctl_args *args)
 	return ctl_get_explain(body, &args->explain);
 }
 
+static bool parse_backend(struct ctl_reader *body, union ctl_args *args)
+{
+	return ctl_get_backend_order(body, &args->backend);
+}
+
 static const char *object_to_empty_filter(const union ctl_args *args)
 {
 	return args->filter.criteria == 0 ? "delete needs at least one criterion; flush ends all" : NULL;
@@ -64,6 +69,8 @@ static const struct ctl_request requests[] = {
 	{CTL_POOLS, CTL_MAY_READ, NO_BODY, .name = "pools", .slice = ctl_slice_pools},
 	{CTL_BLOCKS, CTL_MAY_READ, NO_BODY, .name = "blocks", .slice = ctl_slice_blocks},
 	{CTL_RULES, CTL_MAY_READ, NO_BODY, .name = "rules", .begin = ctl_begin_rules, .slice = ctl_slice_rules},
+	{CTL_BACKEND_ORDER, CTL_MAY_CHANGE, .min_len = 9, .max_len = 9 + CTL_NAME_MAX, .name = "backend",
+	 .parse = parse_backend, .answer = ctl_answer_backend},
 	{CTL_RELOAD, CTL_MAY_CHANGE, NO_BODY, .name = "reload", .answer = ctl_answer_reload},
 	{CTL_DOCTOR, CTL_MAY_READ, NO_BODY, .name = "doctor", .answer = ctl_answer_doctor},
 	{CTL_MONITOR, CTL_MAY_READ, .min_len = SUBSCRIBE_MIN, .max_len = SUBSCRIBE_MIN + FILTER_MAX - FILTER_MIN,

@@ -38,6 +38,7 @@ union ctl_args {
 	struct ctl_who who;
 	struct ctl_hosts hosts;
 	struct ctl_explain explain;
+	struct ctl_backend_order backend;
 };
 
 enum ctl_permission { CTL_MAY_READ, CTL_MAY_CHANGE };

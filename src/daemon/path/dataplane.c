@@ -130,6 +130,11 @@ static void step(void *ctx)
 	loop_timer_once(d->step_timer, round > DATAPLANE_STEP ? STEP_FAST_MS : STEP_SLOW_MS);
 }
 
+void dataplane_step_soon(struct dataplane *d)
+{
+	loop_soon_ask(d->step_soon);
+}
+
 /* ---- workers ---- */
 
 static void take_lock(void *ctx)

@@ -57,6 +57,9 @@ void dataplane_destroy(struct dataplane *d); /* NULL: nothing */
 int dataplane_serve(struct dataplane *d, struct path_queue *queues, uint32_t n);
 int dataplane_set_icmp(struct dataplane *d, struct icmpsock *icmp);
 
+/* There is something to do for nat_step(): now, not only when time has passed. */
+void dataplane_step_soon(struct dataplane *d);
+
 /* How long to look for the next packet before sleeping, in microseconds, while packets come closer together than
  * that; 0 (at first): sleep at once. Workers take it when they start. */
 void dataplane_set_busy_poll(struct dataplane *d, uint32_t us);

@@ -247,6 +247,22 @@ int privs_drop(struct privs *p, const char **what)
 	return r;
 }
 
+int privs_renounce(const struct privs *p)
+{
+	cap_t none = cap_init();
+	int r = none ? empty_bounding_set() : -ENOMEM;
+
+	if (r == 0)
+		r = become(p);
+	if (r == 0)
+		prctl(PR_CAP_AMBIENT, (long)PR_CAP_AMBIENT_CLEAR_ALL, 0L, 0L, 0L);
+	if (r == 0 && cap_set_proc(none) < 0)
+		r = -errno;
+	if (none)
+		cap_free(none);
+	return r == 0 ? close_doors() : r;
+}
+
 static void set_state(cap_t state)
 {
 	/* Cannot fail for states within the permitted set; should it all the same, the change that

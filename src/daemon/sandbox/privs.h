@@ -46,6 +46,9 @@ void privs_prioritise(void);
 /* Stage 3. 0; or a negative errno and what failed in *what (static text): then the process must end. */
 int privs_drop(struct privs *p, const char **what);
 
+/* In a process of natd's own, instead of stage 3: no right at all is left. 0 or a negative errno. */
+int privs_renounce(const struct privs *p);
+
 /* Brackets around changes of routes, links and net sysctls (the kernel lets CAP_NET_ADMIN over the network
  * namespace write those, whichever user owns the file: net_ctl_permissions()). They do not nest. Before stage 3 they
  * do nothing. */

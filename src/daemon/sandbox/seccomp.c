@@ -35,8 +35,9 @@ const char *seccomp_missing(void)
 #endif
 }
 
-int seccomp_prepare(struct seccomp_filter **out)
+int seccomp_prepare(struct seccomp_filter **out, enum seccomp_process process)
 {
+	(void)process;
 	*out = NULL;
 	return 0;
 }
@@ -179,17 +180,43 @@ static const struct limited limits[] = {
 	{"mmap2", 1, {NOT_BITS(2, PROT_EXEC)}},
 	{"mprotect", 1, {NOT_BITS(2, PROT_EXEC)}},
 };
+
+/* health_probe.c: connects, asks, listens to natd; and what libc needs for malloc(). */
+static const char *const health_calls[] = {
+	"poll", "ppoll", "ppoll_time64", "connect", "getsockopt", "send", "sendto", "recv", "recvfrom", "close",
+	"clock_gettime", "clock_gettime64", "gettimeofday", "time", "brk", "munmap", "mremap", "madvise", "getrandom",
+	"futex", "rt_sigreturn", "sigreturn", "restart_syscall", "exit", "exit_group",
+};
+
+static const struct limited health_limits[] = {
+	{"socket", 2, {IS(0, AF_INET), BITS(1, SOCKET_TYPE, SOCK_STREAM)}},
+	{"mmap", 1, {NOT_BITS(2, PROT_EXEC)}},
+	{"mmap2", 1, {NOT_BITS(2, PROT_EXEC)}},
+};
 /* clang-format on */
+
+struct allowance {
+	const char *const *calls;
+	size_t n_calls;
+	const struct limited *limits;
+	size_t n_limits;
+};
+
+static const struct allowance allowances[] = {
+	[SECCOMP_NATD] = {calls, sizeof(calls) / sizeof(*calls), limits, sizeof(limits) / sizeof(*limits)},
+	[SECCOMP_HEALTH] = {health_calls, sizeof(health_calls) / sizeof(*health_calls), health_limits,
+			    sizeof(health_limits) / sizeof(*health_limits)},
+};
 
 const char *seccomp_missing(void)
 {
 	return NULL;
 }
 
-static int allow_calls(scmp_filter_ctx filter)
+static int allow_calls(scmp_filter_ctx filter, const struct allowance *a)
 {
-	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
-		int nr = seccomp_syscall_resolve_name(calls[i]);
+	for (size_t i = 0; i < a->n_calls; i++) {
+		int nr = seccomp_syscall_resolve_name(a->calls[i]);
 		int r = nr == __NR_SCMP_ERROR ? 0 : seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, nr, 0, NULL);
 
 		if (r < 0)
@@ -198,10 +225,10 @@ static int allow_calls(scmp_filter_ctx filter)
 	return 0;
 }
 
-static int allow_limited(scmp_filter_ctx filter)
+static int allow_limited(scmp_filter_ctx filter, const struct allowance *a)
 {
-	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
-		const struct limited *l = &limits[i];
+	for (size_t i = 0; i < a->n_limits; i++) {
+		const struct limited *l = &a->limits[i];
 		int nr = seccomp_syscall_resolve_name(l->name);
 		int r = nr == __NR_SCMP_ERROR ? 0
 					      : seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, nr, l->n, l->conditions);
@@ -228,16 +255,16 @@ static int allow_abort(scmp_filter_ctx filter, pid_t natd)
 	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, &self);
 }
 
-static int allow_all(scmp_filter_ctx filter, pid_t natd)
+static int allow_all(scmp_filter_ctx filter, pid_t natd, const struct allowance *a)
 {
 	int r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 
 	if (r == 0)
 		r = hide_clone3(filter);
 	if (r == 0)
-		r = allow_calls(filter);
+		r = allow_calls(filter, a);
 	if (r == 0)
-		r = allow_limited(filter);
+		r = allow_limited(filter, a);
 	return r == 0 ? allow_abort(filter, natd) : r;
 }
 
@@ -250,10 +277,15 @@ struct seccomp_filter {
 	struct sock_filter code[PROGRAM_MAX];
 };
 
+struct job {
+	pid_t natd; /* abort() of the other process is none of what it may do */
+	enum seccomp_process process;
+};
+
 /* In the child: writes the program to `fd`, which takes some milliseconds. */
 static int write_program(const void *ctx, int fd)
 {
-	const pid_t *natd = ctx;
+	const struct job *job = ctx;
 	const struct rlimit seconds = {1, 1}; /* of CPU: after some allocations that fail libseccomp turns in circles */
 	scmp_filter_ctx filter;
 	int r = setrlimit(RLIMIT_CPU, &seconds) < 0 ? -errno : 0;
@@ -261,16 +293,16 @@ static int write_program(const void *ctx, int fd)
 	if (r < 0)
 		return r;
 	filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	r = filter ? allow_all(filter, *natd) : -ENOMEM;
+	r = filter ? allow_all(filter, job->natd, &allowances[job->process]) : -ENOMEM;
 	return r == 0 ? seccomp_export_bpf(filter, fd) : r;
 }
 
 /* libseccomp does not survive every allocation that fails: it works in a child. */
-static int make_program(struct seccomp_filter *f)
+static int make_program(struct seccomp_filter *f, enum seccomp_process process)
 {
-	pid_t natd = getpid();
+	const struct job job = {getpid(), process};
 	size_t len;
-	int r = child_run(write_program, &natd, f->code, sizeof(f->code), &len);
+	int r = child_run(write_program, &job, f->code, sizeof(f->code), &len);
 
 	f->n = (unsigned short)(len / sizeof(f->code[0]));
 	if (r < 0)
@@ -279,14 +311,14 @@ static int make_program(struct seccomp_filter *f)
 }
 
 /* Nor does it see each of them, and leaves out a rule: made twice, it must be the same. */
-int seccomp_prepare(struct seccomp_filter **out)
+int seccomp_prepare(struct seccomp_filter **out, enum seccomp_process process)
 {
 	struct seccomp_filter *f = calloc(2, sizeof(*f));
-	int r = f ? make_program(&f[0]) : -ENOMEM;
+	int r = f ? make_program(&f[0], process) : -ENOMEM;
 
 	*out = NULL;
 	if (r == 0)
-		r = make_program(&f[1]);
+		r = make_program(&f[1], process);
 	if (r == 0 && (f[0].n != f[1].n || memcmp(f[0].code, f[1].code, f[0].n * sizeof(f[0].code[0])) != 0))
 		r = -ENOMEM;
 	if (r == 0)

@@ -12,8 +12,13 @@ const char *seccomp_missing(void);
 
 struct seccomp_filter;
 
+enum seccomp_process {
+	SECCOMP_NATD,
+	SECCOMP_HEALTH, /* the process that checks backends: it connects, and speaks to natd */
+};
+
 /* Makes it, before the host is touched: *out, or NULL where seccomp_missing(). 0 or a negative errno. */
-int seccomp_prepare(struct seccomp_filter **out);
+int seccomp_prepare(struct seccomp_filter **out, enum seccomp_process process);
 
 /* Puts it in force for all threads; no-new-privileges must be set. 0 (too for NULL), or a negative errno; -EINVAL:
  * this kernel has no filters. */

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: ISC */
+/* natd's end of the checks: see health.h. */
+#define _GNU_SOURCE 1 /* SOCK_CLOEXEC */
+#include "health.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "daemon/base/log.h"
+#include "daemon/base/loop.h"
+#include "health_probe.h"
+
+enum { PAIR = 3 /* the process's descriptor */ };
+
+struct health {
+	int fd; /* -1: the process has ended */
+	struct loop_fd *watch;
+	health_change_fn *on_change;
+	void *ctx;
+	uint32_t generation;
+	struct health_target *targets; /* the list, of which `sent` orders have gone out: begin, n, end */
+	uint32_t n, sent;
+};
+
+/* ---- the process ---- */
+
+/* Only the pair is left, as descriptor 3, and what messages of libc go to. */
+static void keep_only(int fd)
+{
+	if (fd != PAIR && dup2(fd, PAIR) < 0)
+		_exit(1);
+	if (syscall(SYS_close_range, PAIR + 1, ~0u, 0) == 0)
+		return;
+	for (long i = PAIR + 1, most = sysconf(_SC_OPEN_MAX); i < (most > 0 && most < 65536 ? most : 65536); i++)
+		close((int)i);
+}
+
+static void live(int fd, health_confine_fn *confine, void *ctx)
+{
+	keep_only(fd);
+	prctl(PR_SET_NAME, "natd-health", 0L, 0L, 0L);
+	setpriority(PRIO_PROCESS, 0, 0);
+	/* It ends with natd, which is told to stop by the same signals. */
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	_exit(confine(ctx) == 0 ? health_probe_run(PAIR) : 1);
+}
+
+/* By a process in between, so that whoever adopts orphans reaps it: natd may not wait for one later. */
+static int fork_twice(const int pair[2], health_confine_fn *confine, void *ctx)
+{
+	pid_t between = fork(), child;
+	int status;
+
+	if (between < 0)
+		return -errno;
+	if (between == 0) {
+		child = fork();
+		if (child == 0)
+			live(pair[1], confine, ctx);
+		_exit(child > 0 ? 0 : 1);
+	}
+	while (waitpid(between, &status, 0) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EAGAIN;
+}
+
+struct health *health_start(health_confine_fn *confine, void *ctx)
+{
+	struct health *h = calloc(1, sizeof(*h));
+	int pair[2], r;
+
+	if (h == NULL || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		free(h);
+		return NULL;
+	}
+	r = fork_twice(pair, confine, ctx);
+	close(pair[1]);
+	if (r < 0) {
+		close(pair[0]);
+		free(h);
+		errno = -r;
+		return NULL;
+	}
+	h->fd = pair[0];
+	return h;
+}
+
+/* ---- natd's end ---- */
+
+static void lose(struct health *h)
+{
+	log_error(SUB_MAIN,
+		  "the process that checks backends has ended: they keep the state that they have until natd is "
+		  "restarted");
+	loop_fd_remove(h->watch);
+	h->watch = NULL;
+	close(h->fd);
+	h->fd = -1;
+}
+
+static void send_orders(struct health *h)
+{
+	while (h->sent < h->n + 2) {
+		struct health_order o = {.generation = h->generation};
+
+		if (h->sent == 0) {
+			o.kind = HEALTH_LIST_BEGIN;
+			o.index = h->n;
+		} else if (h->sent <= h->n) {
+			o.kind = HEALTH_LIST_TARGET;
+			o.index = h->sent - 1;
+			o.target = h->targets[h->sent - 1];
+		} else {
+			o.kind = HEALTH_LIST_END;
+		}
+		if (send(h->fd, &o, sizeof(o), MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof(o)) {
+			if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS)
+				loop_fd_set(h->watch, LOOP_READ | LOOP_WRITE);
+			else
+				lose(h);
+			return;
+		}
+		h->sent++;
+	}
+	loop_fd_set(h->watch, LOOP_READ);
+}
+
+static void on_ready(void *ctx, int fd, unsigned ready)
+{
+	enum { A_TURN = 256 };
+	struct health *h = ctx;
+	struct health_change c;
+	ssize_t n = 1;
+
+	for (unsigned i = 0; (ready & LOOP_READ) && i < A_TURN; i++) {
+		n = recv(fd, &c, sizeof(c), MSG_DONTWAIT);
+		if (n != (ssize_t)sizeof(c))
+			break;
+		if (c.generation == h->generation && c.index < h->n && c.outcome < HEALTH_OUTCOMES)
+			h->on_change(h->ctx, c.index, c.is_up != 0, (enum health_outcome)c.outcome);
+	}
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		lose(h);
+	else if (h->fd >= 0)
+		send_orders(h);
+}
+
+bool health_listen(struct health *h, struct loop *l, health_change_fn *on_change, void *ctx)
+{
+	h->on_change = on_change;
+	h->ctx = ctx;
+	h->watch = loop_fd_add(l, h->fd, LOOP_READ, on_ready, h);
+	return h->watch != NULL;
+}
+
+bool health_set(struct health *h, const struct health_target *targets, uint32_t n)
+{
+	struct health_target *copy;
+
+	if (!health_is_alive(h) || h->watch == NULL || (h->n == 0 && n == 0))
+		return n == 0;
+	copy = calloc((size_t)n + 1, sizeof(*copy));
+	if (copy == NULL)
+		return false;
+	if (n > 0)
+		memcpy(copy, targets, n * sizeof(*copy));
+	free(h->targets);
+	h->targets = copy;
+	h->n = n;
+	h->sent = 0;
+	h->generation++;
+	send_orders(h);
+	return health_is_alive(h);
+}
+
+bool health_is_alive(const struct health *h)
+{
+	return h != NULL && h->fd >= 0;
+}
+
+void health_stop(struct health *h)
+{
+	if (h == NULL)
+		return;
+	loop_fd_remove(h->watch);
+	if (h->fd >= 0)
+		close(h->fd);
+	free(h->targets);
+	free(h);
+}
+
+const char *health_outcome_text(enum health_outcome outcome)
+{
+	static const char *const texts[HEALTH_OUTCOMES] = {
+		[HEALTH_GOOD] = "it answers",
+		[HEALTH_REFUSED] = "connection refused",
+		[HEALTH_TIMEOUT] = "no answer in time",
+		[HEALTH_UNREACHABLE] = "it cannot be reached",
+		[HEALTH_NO_HTTP] = "its answer is no HTTP",
+		[HEALTH_STATUS] = "its HTTP status is not among those of the check",
+	};
+
+	return outcome < HEALTH_OUTCOMES ? texts[outcome] : "unknown";
+}
