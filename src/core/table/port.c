@@ -54,6 +54,8 @@ void port_occupy(struct table *t, unsigned class_, uint16_t ext, uint16_t port)
 	t->uses[ext].touched |= (uint8_t)(1u << class_);
 	if (t->blocks_top > 0)
 		block_count_used(t, ext, port);
+	if (t->port_watch)
+		t->port_watch(t->port_watch_ctx, (enum nat_class)class_, t->addresses[ext].address, port, true);
 }
 
 void port_free(struct table *t, unsigned class_, uint16_t ext, uint16_t port)
@@ -62,6 +64,14 @@ void port_free(struct table *t, unsigned class_, uint16_t ext, uint16_t port)
 	t->uses[ext].used[class_]--;
 	if (t->blocks_top > 0)
 		block_count_free(t, ext, port);
+	if (t->port_watch)
+		t->port_watch(t->port_watch_ctx, (enum nat_class)class_, t->addresses[ext].address, port, false);
+}
+
+void table_watch_ports(struct table *t, table_port_fn *fn, void *ctx)
+{
+	t->port_watch = fn;
+	t->port_watch_ctx = ctx;
 }
 
 /* ---- ranges ---- */

@@ -376,6 +376,11 @@ void table_port_prefetch(const struct table *t, const struct port_request *rq, u
 void table_port_release(struct table *t, enum nat_class c, uint16_t ext, uint16_t port);
 bool table_port_used(const struct table *t, enum nat_class c, uint16_t ext, uint16_t port); /* mapped or resting */
 
+/* Called when a port comes into use (taken, mapped or in quarantine) and when it is free again: for a copy of the port bits
+ * outside the core. Must not call back. NULL: nothing is called. Ports in use before are not reported. */
+typedef void table_port_fn(void *ctx, enum nat_class c, uint32_t address, uint16_t port, bool used);
+void table_watch_ports(struct table *t, table_port_fn *fn, void *ctx);
+
 /* ---- blocks of ports ---- */
 
 /* How ports are handed out from now on; `a` is borrowed until the next call. `cut_of` says which cut an address has. Where that
