@@ -110,19 +110,19 @@ static enum nat_reason pass_error(struct nat *n, struct work *w)
 
 void nat_icmp_error(struct nat *n, struct work *w)
 {
+	uint8_t least_ttl = w->p->source == NAT_FROM_ICMP ? 2 : 1; /* see check_before() in pass.c */
 	enum nat_reason why;
 
 	if (w->v.frag != FRAG_NONE) { /* the checksum cannot be verified, and no router sends such */
 		nat_drop(n, w, DROP_ICMP_QUOTE);
 		return;
 	}
-	if (w->p->source == NAT_FROM_ICMP) {
-		if (w->v.ttl <= 1) {
-			nat_drop(n, w, DROP_TTL);
-			return;
-		}
-		rewrite_decrement_ttl(&w->v);
+	if (w->v.ttl < least_ttl) {
+		nat_drop(n, w, DROP_TTL);
+		return;
 	}
+	if (w->p->source == NAT_FROM_ICMP)
+		rewrite_decrement_ttl(&w->v);
 	why = pass_error(n, w);
 	if (why == NAT_PASS && w->hairpin) { /* RFC 5508 REQ-7 */
 		w->dir = DIR_IN;

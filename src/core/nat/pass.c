@@ -266,7 +266,8 @@ static inline enum nat_reason check_before(const struct nat *n, struct work *w)
 {
 	enum nat_reason why = NAT_PASS;
 
-	if (w->p->source == NAT_FROM_ICMP) /* what comes from the TUN the kernel has routed, and taken its step */
+	/* The kernel, or a tc program in its place, took its step of TTL before the TUN; the program leaves 0 of 1. */
+	if (w->p->source == NAT_FROM_ICMP || w->v.ttl == 0)
 		why = check_ttl(n, w);
 	if (why == NAT_PASS && w->dir == DIR_OUT)
 		why = check_size(n, w, outbound_mtu(n, w));
