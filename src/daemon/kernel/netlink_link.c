@@ -28,6 +28,7 @@ static void take_link(void *ctx, const struct nlmsghdr *nlh)
 		return;
 	out->index = i->ifi_index;
 	out->flags = i->ifi_flags;
+	out->type = i->ifi_type;
 	out->mtu = nlbus_u32(&as, IFLA_MTU, 0);
 	out->queue_len = nlbus_u32(&as, IFLA_TXQLEN, 0);
 	nlbus_name(&as, IFLA_IFNAME, out->name);
