@@ -58,3 +58,33 @@ AC_DEFUN([NATD_DIRECTORY], [
   AS_CASE([$with_$1], [yes], [$1=$3], [no], [$1=], [$1=$with_$1])
   AC_SUBST([$1])
 ])
+
+# NATD_BPF(VARIABLE): looks for what the tc programs need. VARIABLE: the first thing that is missing, or empty. Sets
+# BPF_CFLAGS, with the kernel's headers of this machine.
+AC_DEFUN([NATD_BPF], [
+  $1=
+  PKG_CHECK_MODULES([LIBBPF], [libbpf >= 0.8], [], [$1="libbpf 0.8 (libbpf-dev)"])
+  AC_PATH_PROGS([BPF_CC], [clang])
+  AC_PATH_PROGS([BPFTOOL], [bpftool], [], [$PATH:/usr/sbin:/sbin])
+  natd_multiarch=`$CC -print-multiarch 2>/dev/null`
+  BPF_CFLAGS="-target bpf -g -O2 -Wall -Wextra -Werror${natd_multiarch:+ -idirafter /usr/include/$natd_multiarch}"
+  AC_SUBST([BPF_CFLAGS])
+  AS_IF([test -n "$$1"], [],
+    [test -z "$BPF_CC"], [$1="clang"],
+    [test -z "$BPFTOOL"], [$1="bpftool"],
+    [AC_MSG_CHECKING([whether $BPF_CC compiles for BPF])
+     cat >conftest.bpf.c <<'_NATD_BPF'
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+SEC("tc") int conftest(struct __sk_buff *skb)
+{
+	return skb->ifindex == 0;
+}
+_NATD_BPF
+     AS_IF([$BPF_CC $BPF_CFLAGS $LIBBPF_CFLAGS -c conftest.bpf.c -o conftest.bpf.o >&AS_MESSAGE_LOG_FD 2>&1 &&
+            $BPFTOOL gen object conftest.bpf2.o conftest.bpf.o >&AS_MESSAGE_LOG_FD 2>&1],
+       [AC_MSG_RESULT([yes])],
+       [AC_MSG_RESULT([no])
+        $1="clang, bpftool and kernel headers that make a tc program (see config.log)"])
+     rm -f conftest.bpf.c conftest.bpf.o conftest.bpf2.o])
+])

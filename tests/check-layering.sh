@@ -122,14 +122,15 @@ pure="assert.h inttypes.h limits.h stdbool.h stddef.h stdint.h string.h"
 found=$(
 	check_own core
 	check_own common
-	check_own daemon core common
+	check_own daemon core common bpf
+	check_own bpf
 	check_own client common
 	# what a configuration file alone answers, the client answers in one file
 	check_own ctl common client | grep -v '/src/ctl/offline\.c includes "daemon/config/config\.h"'
 	check_own web common client daemon
 	check_own natlab common
 	check_rooms core base packet policy table tcp fragment nat
-	check_rooms daemon base config health steering kernel setup routing path persist sandbox control
+	check_rooms daemon base config health steering kernel setup offload routing path persist sandbox control
 	check_rooms common
 	check_rooms client
 	check_rooms web page
@@ -146,6 +147,7 @@ found=$(
 	check_library daemon/sandbox/privs.c 'sys/capability\.h'
 	check_library daemon/persist/sdnotify.c 'systemd/'
 	check_library daemon/kernel/netlink.c 'libmnl/'
+	check_library bpf/load.c 'bpf/libbpf'
 	check_library 'daemon/sandbox/seccomp.c|client/calls.c' 'seccomp\.h'
 	check_library client/json.c 'jansson\.h'
 	check_library ctl/sheet.c 'libsmartcols'

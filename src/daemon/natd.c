@@ -16,6 +16,7 @@
 #include "daemon/kernel/netlink.h"
 #include "daemon/persist/state.h"
 #include "start.h"
+#include "steer.h"
 
 enum { RESTORE_ATTEMPTS = 3, FORWARDS_SHOWN = 16 };
 
@@ -205,6 +206,7 @@ enum natd_exit natd_start(struct natd *n, const struct natd_options *o, struct n
 	n->persist.state_path = o->state_path;
 	sdnotify_init(&n->persist.service);
 	handover_init(&n->persist.handover, &n->persist.service);
+	n->control.offload = &n->offload;
 	n->control.path = &n->path;
 	n->control.persist = &n->persist;
 	n->control.config_path = o->config_path;
@@ -275,6 +277,7 @@ void natd_stop(struct natd *n)
 	observer_stop(n->observer);
 	n->observer = NULL;
 	path_stop(&n->path);
+	steer_stop(n);
 	stop_routing(n);
 	ctl_server_destroy(n->control.server);
 	natd_close_tun(n);

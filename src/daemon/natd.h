@@ -11,6 +11,7 @@
 
 #include "daemon/control/control.h"
 #include "daemon/control/observer.h"
+#include "daemon/offload/offload.h"
 #include "daemon/path/path.h"
 #include "daemon/persist/persist.h"
 #include "daemon/routing/routing.h"
@@ -39,6 +40,7 @@ struct natd {
 	struct nat *nat;
 	struct routing *routing;
 	struct observer *observer; /* NULL: could not be started */
+	struct offload offload;
 	struct path path;
 	struct persist persist;
 	struct sandbox sandbox;

@@ -22,6 +22,7 @@
 #include "daemon/base/loop.h"
 #include "daemon/setup/facts.h"
 #include "natd.h"
+#include "steer.h"
 
 struct outcome {
 	reload_say_fn *say;
@@ -58,6 +59,7 @@ int natd_apply_routing(struct natd *n, const struct setup *s)
 
 	loop_pause_guard(n->loop);
 	privs_raise(&n->sandbox.privs);
+	routing_set_steered(n->routing, offload_is_on(&n->offload));
 	r = routing_apply(n->routing, s->config, &s->facts, s->steering);
 	if (r == 0)
 		marked = path_set_mark(&n->path, routing_mark(n->routing));
@@ -93,6 +95,7 @@ static bool apply(struct natd *n, struct setup *s, const struct outcome *o, stru
 		return false;
 	}
 	path_follow_interfaces(&n->path, &s->facts, &s->policy);
+	(void)steer_apply_programs(n, s); /* else rules steer, as the log says */
 	return true;
 }
 
@@ -118,6 +121,7 @@ static int refuse_changes(const struct natd_config *old, const struct natd_confi
 		{"tun.name", strcmp(old->tun.name, new->tun.name) != 0},
 		{"tun.offload", old->tun.offload != new->tun.offload},
 		{"tun.queues", old->tun.queues != new->tun.queues},
+		{"fast_path.steering", old->fast_path.steering != new->fast_path.steering},
 		{"control.socket", strcmp(old->control.socket, new->control.socket) != 0},
 		{"control.group", strcmp(old->control.group, new->control.group) != 0},
 	};
@@ -142,6 +146,8 @@ static struct setup *prepare(struct natd *n, struct natd_config **config, const 
 
 	if (c && refuse_changes(n->config, c, o) == 0)
 		s = setup_create(n->netlink, c, &report);
+	if (s)
+		steer_set_policy(n, s);
 	if (!s)
 		config_free(c);
 	*config = s ? c : NULL;
@@ -214,6 +220,7 @@ static void repair(struct natd *n)
 	bool was_routed = n->control.is_routed;
 
 	path_follow_interfaces(&n->path, &n->setup->facts, &n->setup->policy);
+	(void)steer_apply_programs(n, n->setup);
 	if (natd_apply_routing(n, n->setup) < 0) {
 		if (was_routed) /* once, not each second */
 			log_error(SUB_ROUTING, "%s", routing_error(n->routing));
@@ -236,6 +243,8 @@ void natd_refresh(struct natd *n)
 	loop_pause_guard(n->loop);
 	s = setup_create(n->netlink, n->config, &problems);
 	loop_resume_guard(n->loop);
+	if (s)
+		steer_set_policy(n, s);
 	if (!s) {
 		say_report(&o, &problems);
 	} else if (setup_facts_equal(&s->facts, &n->setup->facts)) {
@@ -261,6 +270,7 @@ void natd_look(struct natd *n)
 		return;
 	if (facts_read(n->netlink, n->config, &now) < 0)
 		return; /* the next look tries again */
+	steer_look(n);
 	is_same = setup_facts_equal(&now, &n->setup->facts);
 	facts_fini(&now);
 	if (!is_same) {

@@ -15,6 +15,7 @@
 #include "daemon/base/loop.h"
 #include "daemon/kernel/netlink.h"
 #include "reload.h"
+#include "steer.h"
 #include "daemon/persist/restore.h"
 #include "daemon/sandbox/rundir.h"
 #include "daemon/sandbox/seccomp.h"
@@ -264,6 +265,14 @@ static enum natd_exit start_checks(struct natd *n)
 	return NATD_EXIT_OK;
 }
 
+static enum natd_exit start_offload(struct natd *n)
+{
+	if (!steer_load(n))
+		return NATD_EXIT_SYSTEM;
+	steer_set_policy(n, n->setup);
+	return NATD_EXIT_OK;
+}
+
 static enum natd_exit start_drop(struct natd *n)
 {
 	const char *what;
@@ -286,7 +295,7 @@ static enum natd_exit start_drop(struct natd *n)
 
 static enum natd_exit start_routing(struct natd *n)
 {
-	const struct setup *s = n->setup;
+	struct setup *s = n->setup;
 	char path[RUNDIR_PATH_MAX];
 
 	n->routing = routing_create(n->netlink, rundir_beside(s->config->control.socket, "routing", path));
@@ -296,10 +305,16 @@ static enum natd_exit start_routing(struct natd *n)
 	}
 	n->control.netlink = n->netlink;
 	n->control.routing = n->routing;
+	/* Programs before rules, or what the previous natd left of either: no packet gets by in between. */
+	if (offload_is_on(&n->offload))
+		steer_adopt(n);
+	if (!steer_apply_programs(n, s))
+		return NATD_EXIT_SYSTEM;
 	if (natd_apply_routing(n, s) < 0) {
 		log_error(SUB_ROUTING, "%s", routing_error(n->routing));
 		return NATD_EXIT_SYSTEM;
 	}
+	steer_adopt(n);
 	return NATD_EXIT_OK;
 }
 
@@ -359,9 +374,9 @@ static enum natd_exit start_confine(struct natd *n)
 enum natd_exit start_all(struct natd *n)
 {
 	static enum natd_exit (*const steps[])(struct natd *) = {
-		start_rights,	start_filter,  start_loop,    start_netlink,  start_setup,
-		start_table,	start_devices, start_control, start_checks,   start_drop,
-		start_lockdown, start_routing, start_data,    start_observer, start_confine,
+		start_rights,  start_filter,  start_loop,     start_netlink, start_setup, start_offload,
+		start_table,   start_devices, start_control,  start_checks,  start_drop,  start_lockdown,
+		start_routing, start_data,    start_observer, start_confine,
 	};
 	enum natd_exit code = NATD_EXIT_OK;
 

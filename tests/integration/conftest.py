@@ -22,6 +22,25 @@ import netlab
 
 NATD = os.environ.get("NATD", "./natd")
 NATCTL = os.environ.get("NATCTL", "./natctl")
+LOADER = os.path.join(os.path.dirname(os.path.realpath(NATD)), "natd-bpf-load")
+
+
+def can_load():
+    """Was natd built with tc programs, and does this kernel take them from us?"""
+    if not os.access(LOADER, os.X_OK):
+        return False
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, its, subprocess.Popen([LOADER], stdin=its):
+        fds = socket.recv_fds(ours, 1000, 32)[1]
+    for fd in fds:
+        os.close(fd)
+    return fds != []
+
+
+CAN_LOAD = can_load()
+# "bpf", where it can be, or "rules": every natd of the tests is steered so, unless its configuration or environment says otherwise.
+STEERING = "bpf" if CAN_LOAD and os.environ.get("NATD_STEERING") == "bpf" else "rules"
+os.environ["NATD_BPF_LOADER"] = LOADER if STEERING == "bpf" else "/nonexistent/natd-bpf-load"
 READY_S = 10
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:")
 
@@ -75,6 +94,8 @@ class Natd:
             text = CONFIG.format(socket=self.socket, **fill)
         else:
             text = config.replace("{socket}", self.socket)
+        if STEERING == "bpf" and "fast_path" not in text:
+            text += '\nfast_path = { steering = "bpf"; };\n'
         with open(self.config_path, "w", encoding="utf-8") as config_file:
             config_file.write(text)
 

@@ -7,6 +7,7 @@ import ctypes
 import fcntl
 import os
 import platform
+import re
 import select
 import socket
 import struct
@@ -74,8 +75,14 @@ class Manager:
         self.store.append((name, fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 200)))
 
     def names(self):
+        """What is in the store, but for the links of tc programs."""
         with self._changed:
-            return sorted(name for name, _ in self.store)
+            return sorted(name for name, _ in self.store if not re.fullmatch(r"tc[0-9]+", name))
+
+    def links(self):
+        """The names of the tc programs' links."""
+        with self._changed:
+            return sorted(name for name, _ in self.store if re.fullmatch(r"tc[0-9]+", name))
 
     def kept(self, wanted):
         with self._changed:

@@ -44,7 +44,7 @@ def stage(request):
     if request.config.netlab_reason:
         pytest.skip(request.config.netlab_reason)
     lab = netlab.Lab()
-    natd = Natd(lab.gateway, {})
+    natd = Natd(lab.gateway, {"more": 'fast_path = { steering = "rules"; };'})  # tc programs pass firewalls by
     try:
         natd.start()
         yield lab, natd

@@ -76,7 +76,8 @@ REVOKED = {
 
 
 @pytest.mark.parametrize("what", REVOKED)
-def test_fault_22_what_is_revoked_is_repaired(lab, natd, udp_echo, what):
+def test_fault_22_what_is_revoked_is_repaired(lab, start_natd, udp_echo, what):
+    natd = start_natd({"more": 'fast_path = { steering = "rules"; };'})
     udp_echo()
     until(lambda: passes(lab))
     with no_leak(lab):

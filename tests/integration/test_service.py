@@ -380,7 +380,8 @@ def test_tun_that_is_set_down_comes_up_again(lab, natd):
     ping(lab)
 
 
-def test_rules_that_somebody_deletes_are_put_back(lab, natd):
+def test_rules_that_somebody_deletes_are_put_back(lab, start_natd):
+    natd = start_natd({"more": 'fast_path = { steering = "rules"; };'})
     before = lab.gateway.run("ip", "rule", "show").stdout
     lab.gateway.run("ip", "rule", "del", "pref", "55")
     natd.wait_log("another program changed rules, routes or settings that natd relies on: put back 1")

@@ -109,9 +109,10 @@ static const struct {
 	{BASE "translaton = { };", "f:3: unknown key \"translaton\": did you mean \"translation\"?\n"},
 	{BASE "log = { mtu = 3; };", "f:3: unknown key \"mtu\" in log: it belongs in tun\n"},
 	{BASE "log = { whatever = 3; };", "f:3: unknown key \"whatever\" in log: there are target, level\n"},
-	{BASE "nonsense = 3;", "f:3: unknown key \"nonsense\": there are tun, routing, routing_on_stop, routing_table, "
-			       "outside, inside, translation, blocks, forwards, "
-			       "filter, sets, timeouts, limits, static, classes, alarms, control, log, web\n"},
+	{BASE "nonsense = 3;",
+	 "f:3: unknown key \"nonsense\": there are tun, routing, routing_on_stop, routing_table, "
+	 "outside, inside, translation, blocks, forwards, "
+	 "filter, sets, timeouts, limits, static, classes, alarms, control, fast_path, log, web\n"},
 	/* allocation and classes */
 	{BASE "translation = { allocation = \"deterministic\"; };",
 	 "f:1: outside.addresses: \"interface\" does not go with deterministic allocation: name the addresses "
@@ -851,6 +852,7 @@ START_TEST(test_defaults)
 	ck_assert_str_eq(c->control.socket, CONFIG_SOCKET_DEFAULT);
 	ck_assert_str_eq(c->control.group, "");
 	ck_assert(c->control.mode == 0660 && c->log.target == LOG_TO_AUTO && c->log.level == LEVEL_INFO);
+	ck_assert(c->fast_path.steering == CONFIG_STEERING_AUTO);
 	r = config_port_ranges(c, true, &n);
 	ck_assert(n == 2 && r[0].first == 16384 && r[0].last == 32767 && r[1].first == 61000 && r[1].last == 65534);
 	r = config_port_ranges(c, false, &n);
@@ -881,6 +883,7 @@ static const char everything[] =
 	"limits = { sessions = 1001; sessions_per_host = 1000; ports_per_host = 1003; new_sessions_per_host = 1004;\n"
 	"  fragments = 1005; events = 1026; reserve = 33; };\n"
 	"control = { socket = \"/tmp/s\"; group = \"adm\"; mode = \"600\"; };\n"
+	"fast_path = { steering = \"rules\"; };\n"
 	"log = { target = \"syslog\"; level = \"debug\"; };\n";
 
 static void check_everything_outside(const struct natd_config *c)
@@ -906,6 +909,8 @@ static void check_everything_outside(const struct natd_config *c)
 static void check_everything_inside(const struct natd_config *c)
 {
 	const struct nat_forward *f = c->forwards;
+
+	ck_assert(c->fast_path.steering == CONFIG_STEERING_RULES);
 
 	ck_assert(c->inside.n_interfaces == 2 && c->inside.n_prefixes == 2 && c->inside.n_exempt == 1);
 	ck_assert_str_eq(c->inside.interfaces[0], "lan");

@@ -223,7 +223,7 @@ struct table {
 	uint64_t ended[SESSION_END_COUNT];	 /* likewise */
 	uint32_t in_kind[SESSION_KINDS];	 /* sessions there are, by class and state */
 	uint64_t own_counters[NAT_REASON_COUNT]; /* until table_count_into() */
-	table_port_fn *port_watch; /* NULL: none */
+	table_port_fn *port_watch;		 /* NULL: none */
 	void *port_watch_ctx;
 };
 

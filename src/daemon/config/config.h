@@ -44,6 +44,7 @@ enum {
 
 enum config_routing { ROUTING_MANAGED, ROUTING_NONE };
 enum routing_stop { ROUTING_STOP_CLOSED, ROUTING_STOP_RESTORE };
+enum config_steering { CONFIG_STEERING_AUTO, CONFIG_STEERING_BPF, CONFIG_STEERING_RULES };
 
 struct config_tun {
 	char name[CONFIG_IFNAME_SIZE];
@@ -115,6 +116,10 @@ struct config_control {
 	uint32_t mode;			 /* 0..0777 */
 };
 
+struct config_fast_path {
+	enum config_steering steering;
+};
+
 /* Of natd-web. */
 struct config_listener {
 	uint8_t address[16]; /* network byte order; IPv4: the first four */
@@ -170,6 +175,7 @@ struct natd_config {
 	} alarms;
 	struct config_control control;
 	struct config_log log;
+	struct config_fast_path fast_path;
 	struct config_web web;
 };
 

@@ -15,6 +15,8 @@
 static const struct config_choice routing[] = {{"managed", ROUTING_MANAGED}, {"none", ROUTING_NONE}, {NULL, 0}};
 static const struct config_choice routing_on_stop[] = {
 	{"closed", ROUTING_STOP_CLOSED}, {"restore", ROUTING_STOP_RESTORE}, {NULL, 0}};
+static const struct config_choice steering[] = {
+	{"auto", CONFIG_STEERING_AUTO}, {"bpf", CONFIG_STEERING_BPF}, {"rules", CONFIG_STEERING_RULES}, {NULL, 0}};
 static const struct config_choice unsolicited[] = {
 	{"drop", UNSOLICITED_DROP}, {"reject", UNSOLICITED_REJECT}, {"host", UNSOLICITED_HOST}, {NULL, 0}};
 static const struct config_choice mapping[] = {{"endpoint-independent", MAPPING_ENDPOINT_INDEPENDENT},
@@ -181,6 +183,8 @@ static const struct config_key keys[] = {
 	WORD("control", "socket", AT(control.socket), "\"" CONFIG_SOCKET_DEFAULT "\"", config_set_socket),
 	WORD("control", "group", AT(control.group), "\"\"", config_set_group),
 	WORD("control", "mode", AT(control.mode), "\"0660\"", config_set_mode),
+
+	CHOICE("fast_path", "steering", fast_path.steering, CONFIG_STEERING_AUTO, steering),
 
 	CHOICE("log", "target", log.target, LOG_TO_AUTO, log_targets),
 	CHOICE("log", "level", log.level, LEVEL_INFO, log_levels),

@@ -12,6 +12,7 @@
 #include "alarm.h"
 #include "ctlserver.h"
 #include "doctor.h"
+#include "daemon/offload/offload.h"
 #include "daemon/path/path.h"
 #include "daemon/persist/persist.h"
 #include "daemon/routing/routing.h"
@@ -33,6 +34,7 @@ struct control {
 	struct nat *nat;
 	struct routing *routing;
 	const struct setup *setup;
+	const struct offload *offload;
 	const struct path *path;
 	const struct persist *persist;
 	const char *config_path;

@@ -55,6 +55,21 @@ static void check_tun_queue(struct visit *v)
 		    "packets were lost in the queue of %s before natd could read them", v->config->tun.name);
 }
 
+static void check_steering(struct visit *v)
+{
+	const struct offload *o = v->c->offload;
+
+	if (!offload_is_on(o)) {
+		finding_add(v->sink, FINDING_OK, "steering", "packets are steered by rules: %s", o->why_rules);
+	} else if (o->filter.name[0] == '\0') {
+		finding_add(v->sink, FINDING_OK, "steering", "packets are steered by tc programs");
+	} else {
+		finding_remedy(v->sink, "set fast_path.steering to \"rules\" if that chain is to see them");
+		finding_add(v->sink, FINDING_WARNING, "steering", "packets are steered by tc programs, past %s",
+			    o->filter.name);
+	}
+}
+
 static void check_routing(struct visit *v)
 {
 	if (!v->c->is_routed) {
@@ -251,11 +266,12 @@ static void run(struct control *c, enum doctor_depth depth, struct finding_sink 
 		enum doctor_depth depth;
 		bool reads_table;
 	} checks[] = {
-		{check_tun, DOCTOR_QUICK, false},	  {check_tun_queue, DOCTOR_QUICK, true},
-		{check_routing, DOCTOR_QUICK, false},	  {check_usage, DOCTOR_QUICK, true},
-		{check_ports, DOCTOR_FULL, true},	  {check_drops, DOCTOR_QUICK, true},
-		{check_old_iptables, DOCTOR_FULL, false}, {check_rights, DOCTOR_FULL, false},
-		{check_config_age, DOCTOR_QUICK, false},  {check_service, DOCTOR_FULL, false},
+		{check_tun, DOCTOR_QUICK, false},      {check_tun_queue, DOCTOR_QUICK, true},
+		{check_routing, DOCTOR_QUICK, false},  {check_usage, DOCTOR_QUICK, true},
+		{check_steering, DOCTOR_QUICK, false}, {check_ports, DOCTOR_FULL, true},
+		{check_drops, DOCTOR_QUICK, true},     {check_old_iptables, DOCTOR_FULL, false},
+		{check_rights, DOCTOR_FULL, false},    {check_config_age, DOCTOR_QUICK, false},
+		{check_service, DOCTOR_FULL, false},
 	};
 	struct visit v = {.c = c,
 			  .config = c->setup->config,

@@ -89,12 +89,14 @@ static void ask_chain(struct visit *v, const struct firewall *f, const struct fi
 	};
 	bool found = false;
 
-	for (uint32_t i = 0; c->hook == FIREWALL_FORWARD && i < facts->n_inside && !found; i++) {
+	for (uint32_t i = 0; c->hook == FIREWALL_FORWARD && !v->setup->is_exact && i < facts->n_inside && !found; i++) {
 		const struct question q = {
 			FIREWALL_FORWARD, {facts->inside[i].name, tun, 0, FIREWALL_CT_NEW}, "what inside hosts send"};
 
 		found = ask(v, f, c, &q);
 	}
+	if (v->setup->is_exact && c->hook != FIREWALL_OUTPUT) /* tc programs pass the others by */
+		return;
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]) && !found; i++) {
 		if (fixed[i].hook == c->hook && (c->hook != FIREWALL_INPUT || setup_is_shared(v->setup)))
 			found = ask(v, f, c, &fixed[i]);

@@ -27,6 +27,21 @@ void metrics_core(const struct nat *nat, metric_fn *take, void *ctx)
 	}
 }
 
+/* Of the tc programs; 0 where rules steer. */
+static void take_steering(const struct offload *o, metric_fn *take, void *ctx)
+{
+	for (unsigned i = 0; i < DOORMAN_COUNTERS; i++) {
+		enum doorman_counter counter = (enum doorman_counter)i;
+		const struct metric m = {.name = doorman_counter_name(counter),
+					 .help = doorman_counter_help(counter),
+					 .type = METRIC_COUNTER,
+					 .unit = "",
+					 .value = o->doorman ? doorman_count(o->doorman, counter) : 0};
+
+		take(ctx, &m);
+	}
+}
+
 /* ---- read_NAME() for each row of METRIC_GAUGE_LIST and METRIC_COUNTER_LIST ---- */
 
 static uint64_t read_control_clients(const struct control *c)
@@ -272,6 +287,7 @@ void metrics_daemon(const struct control *c, metric_fn *take, void *ctx)
 
 		take(ctx, &m);
 	}
+	take_steering(c->offload, take, ctx);
 	take_gauges(c, take, ctx);
 	take_sessions(nat_table(c->nat), take, ctx);
 	take_contradictions(c, take, ctx);

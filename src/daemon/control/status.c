@@ -129,6 +129,17 @@ static void say_policy(const struct nat_policy *p, struct ctl_sink *sink)
 		ctl_say_list(sink, "inside", text_of_prefix(text, &p->inside[i]));
 }
 
+static void say_steering(const struct offload *o, struct ctl_sink *sink)
+{
+	char text[OFFLOAD_WHY_SIZE + 16];
+
+	if (offload_is_on(o))
+		snprintf(text, sizeof(text), "bpf");
+	else
+		snprintf(text, sizeof(text), "rules: %s", o->why_rules);
+	ctl_say_text(sink, "steering", text);
+}
+
 void status_answer(void *ctx, struct ctl_sink *sink)
 {
 	static const char *const names[RATE_COUNT] = {
@@ -147,6 +158,7 @@ void status_answer(void *ctx, struct ctl_sink *sink)
 	ctl_say_text(sink, "routing", c->routing == ROUTING_MANAGED ? "managed" : "none");
 	ctl_say_text(sink, "interface", c->outside.interface);
 	ctl_say_text(sink, "tun", c->tun.name);
+	say_steering(control->offload, sink);
 	say_policy(&control->setup->policy, sink);
 	for (int i = 0; i < RATE_COUNT; i++)
 		ctl_say_number(sink, names[i], control->status.rate[i]);

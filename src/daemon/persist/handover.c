@@ -34,7 +34,9 @@ static struct name name_of(unsigned item)
 		[HANDOVER_TABLE] = "table", [HANDOVER_ICMP] = "icmp", [HANDOVER_TUN] = "tun"};
 	struct name name;
 
-	if (item <= HANDOVER_TUN)
+	if (item >= HANDOVER_LINK)
+		snprintf(name.text, sizeof(name.text), "tc%u", item - HANDOVER_LINK);
+	else if (item <= HANDOVER_TUN)
 		snprintf(name.text, sizeof(name.text), "%s", names[item]);
 	else
 		snprintf(name.text, sizeof(name.text), "tun%u", item - HANDOVER_TUN);
@@ -170,8 +172,26 @@ void handover_keep_tun(struct handover *h)
 	if (!h->is_kept)
 		return;
 	unstore_queues(h, 0);
-	for (unsigned item = HANDOVER_TUN; item < HANDOVER_ITEMS; item++)
+	for (unsigned item = HANDOVER_TUN; item < HANDOVER_LINK; item++)
 		h->is_due[item] = h->in_use[item] >= 0;
+	handover_send_due(h);
+}
+
+static void unstore_links(struct handover *h)
+{
+	for (uint32_t i = 0; i < HANDOVER_LINKS_MAX; i++)
+		unstore(h, HANDOVER_LINK + i);
+}
+
+void handover_keep_link(struct handover *h, uint32_t i)
+{
+	unsigned item = HANDOVER_LINK + i;
+
+	assert(i < HANDOVER_LINKS_MAX);
+	if (!h->is_kept)
+		return;
+	unstore(h, item);
+	h->is_due[item] = h->in_use[item] >= 0;
 	handover_send_due(h);
 }
 
@@ -203,6 +223,7 @@ void handover_end(struct handover *h)
 		return;
 	unstore_queues(h, 0);
 	unstore(h, HANDOVER_ICMP);
+	unstore_links(h);
 	was_stored = h->is_removal_due[HANDOVER_TUN] || h->is_removal_due[HANDOVER_ICMP];
 	if (handover_send_due(h) && was_stored) /* the device goes with the last of its descriptors: before natd does */
 		sdnotify_barrier(h->service, BARRIER_MS);

@@ -73,6 +73,11 @@ const char *routing_error(const struct routing *r)
 	return r->error;
 }
 
+void routing_set_steered(struct routing *r, bool by_programs)
+{
+	r->is_steered = by_programs;
+}
+
 uint32_t routing_changes(const struct routing *r)
 {
 	return r->changes;
@@ -436,7 +441,7 @@ static bool fill_input(struct routing *r, const struct host_facts *facts, struct
 
 static int make_plan(struct routing *r, const struct host_facts *facts, const struct steering *steering)
 {
-	struct routing_input in = {.steering = steering};
+	struct routing_input in = {.steering = steering, .is_steered = r->is_steered};
 	struct input_storage storage = {0};
 	bool good;
 

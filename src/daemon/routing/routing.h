@@ -45,6 +45,9 @@ int routing_apply(struct routing *r, const struct natd_config *c, const struct h
  */
 int routing_restore(struct routing *r, enum routing_stop how);
 
+/* Steering to shared addresses is done by tc programs from the next routing_apply() on: then there are no rules for it. */
+void routing_set_steered(struct routing *r, bool by_programs);
+
 /* What failed in the last call: one line, with a remedy. "" after a success. */
 const char *routing_error(const struct routing *r);
 /* How many objects the last routing_apply() had to change. */

@@ -293,7 +293,7 @@ static void plan_tables(struct builder *b)
 
 	add_route(b, translate_table(b), anywhere, false);
 	for_each_pool_prefix(b, plan_pool);
-	for (uint32_t i = 0; (address = steering_shared(b->in->steering, i)) != 0; i++)
+	for (uint32_t i = 0; !b->in->is_steered && (address = steering_shared(b->in->steering, i)) != 0; i++)
 		add_route(b, address_table(b), (struct nat_prefix){.address = address, .length = 32}, false);
 }
 
@@ -370,6 +370,8 @@ static void plan_host(struct builder *b)
 
 	if (s->n_inside == 0)
 		add_lookup(b, before(b, HOST), &(struct match){.iif = s->tun}, RT_TABLE_LOCAL);
+	if (b->in->is_steered)
+		return;
 	while (steering_shared(s, n_shared) != 0)
 		n_shared++;
 	for (uint32_t i = 0; (address = steering_shared(s, i)) != 0; i++)
@@ -397,7 +399,7 @@ static void plan_steer(struct builder *b)
 	static const uint8_t protocols[] = {STEERING_SHARED_PROTOCOLS};
 	const struct steering *s = b->in->steering;
 
-	for (size_t i = 0; steering_shared(s, 0) != 0 && i < sizeof(protocols); i++) {
+	for (size_t i = 0; !b->in->is_steered && steering_shared(s, 0) != 0 && i < sizeof(protocols); i++) {
 		struct match m = {.iif = s->outside.name, .ip_proto = protocols[i]};
 		bool has_ports = m.ip_proto == IPPROTO_NR_TCP || m.ip_proto == IPPROTO_NR_UDP;
 

@@ -133,6 +133,7 @@ struct routing_input {
 	uint32_t n_onlink;
 	int32_t all_rp_filter;	     /* net.ipv4.conf.all.rp_filter */
 	bool outside_was_forwarding; /* before natd */
+	bool is_steered;	     /* by tc programs: no rules for shared addresses */
 };
 
 struct routing_plan {

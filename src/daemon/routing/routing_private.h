@@ -16,7 +16,8 @@ struct routing {
 	struct routing_plan plan;
 	struct routing_place place;
 	bool has_place;
-	int claim_fd; /* the abstract socket that holds the place; -1: none */
+	int claim_fd;	 /* the abstract socket that holds the place; -1: none */
+	bool is_steered; /* by tc programs: see routing_set_steered() */
 	int tun_index;
 	int outside_index; /* 0: not there */
 	uint32_t changes;

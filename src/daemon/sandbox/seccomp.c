@@ -56,6 +56,7 @@ void seccomp_free(struct seccomp_filter *f)
 #else
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/filter.h>
 #include <linux/if_tun.h>
 #include <linux/seccomp.h>
@@ -175,6 +176,11 @@ static const struct limited limits[] = {
 	{"fcntl64", 1, {IS(1, F_DUPFD_CLOEXEC)}},
 	/* worker.c: threads, never processes. */
 	{"clone", 1, {BITS(0, CLONE_THREAD, CLONE_THREAD)}},
+	/* offload/bpf.c: attaching tc programs that are loaded. Nothing is loaded, and no map is made. */
+	{"bpf", 1, {IS(0, BPF_OBJ_GET_INFO_BY_FD)}},
+	{"bpf", 1, {IS(0, BPF_LINK_CREATE)}},
+	{"bpf", 1, {IS(0, BPF_LINK_UPDATE)}},
+	{"bpf", 1, {IS(0, BPF_LINK_DETACH)}},
 	/* malloc(): memory, never code. */
 	{"mmap", 1, {NOT_BITS(2, PROT_EXEC)}},
 	{"mmap2", 1, {NOT_BITS(2, PROT_EXEC)}},

@@ -476,9 +476,10 @@ static void set_lists(const struct builder *b, struct nat_policy *out)
 }
 
 /* With routing = "none" the administrator's rules may bring every protocol to natd. */
-static void set_refused(const struct builder *b, struct nat_policy *out)
+void policy_set_refused(const struct natd_config *c, bool is_exact, struct nat_policy *out)
 {
-	for (unsigned i = 0; b->c->routing == ROUTING_MANAGED && i < 256; i++)
+	memset(out->shared_refused, 0, sizeof(out->shared_refused));
+	for (unsigned i = 0; c->routing == ROUTING_MANAGED && !is_exact && i < 256; i++)
 		out->shared_refused[i / 64] |= (uint64_t)!steering_is_steered((uint8_t)i) << i % 64;
 }
 
@@ -527,7 +528,7 @@ bool policy_build(const struct natd_config *c, const struct host_facts *facts, s
 	memset(out, 0, sizeof(*out));
 	set_scalars(&b, out);
 	set_lists(&b, out);
-	set_refused(&b, out);
+	policy_set_refused(c, false, out);
 	out->filter = s->filter;
 	return report->n_errors == b.errors_before;
 }

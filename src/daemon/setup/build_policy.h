@@ -62,4 +62,8 @@ bool policy_build(const struct natd_config *c, const struct host_facts *facts, s
 		  struct policy_storage *s, struct config_report *report);
 void policy_storage_fini(struct policy_storage *s);
 
+/* Which protocols without ports are refused on shared addresses: those whose answers the kernel's rules do not bring to natd.
+ * `is_exact`: tc programs steer, which bring them all. policy_build() assumes rules. */
+void policy_set_refused(const struct natd_config *c, bool is_exact, struct nat_policy *out);
+
 #endif

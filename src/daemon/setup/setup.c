@@ -25,6 +25,12 @@ bool setup_is_shared(const struct setup *s)
 	return false;
 }
 
+void setup_set_exact(struct setup *s, bool is_exact)
+{
+	s->is_exact = is_exact;
+	policy_set_refused(s->config, is_exact, &s->policy);
+}
+
 /* ---- the steering table ---- */
 
 /* The inside interface in whose network the prefix lies; 0: none, or not known. */

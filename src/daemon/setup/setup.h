@@ -21,6 +21,7 @@ struct setup {
 	struct nat_policy policy;  /* borrows from the three above */
 	struct hostports ports;	   /* all on which the host takes packets */
 	struct steering *steering; /* owned; follows from all of the above */
+	bool is_exact;		   /* see setup_set_exact() */
 };
 
 /*
@@ -29,6 +30,9 @@ struct setup {
  */
 struct setup *setup_create(struct netlink *nl, const struct natd_config *config, struct config_report *report);
 void setup_destroy(struct setup *s); /* NULL: nothing */
+
+/* Before the policy is used: do tc programs steer, to which every protocol is the same? */
+void setup_set_exact(struct setup *s, bool is_exact);
 
 bool setup_facts_equal(const struct host_facts *a, const struct host_facts *b);
 

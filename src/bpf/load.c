@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * natd-bpf-load: loads natd's tc programs and their maps into the kernel, and passes the descriptors to natd. It alone
+ * links libbpf, and lives for a moment: natd itself keeps no right to load programs. See load.h for what it sends.
+ */
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "load.h"
+#include "steer.h"
+#include <steer.skel.h>
+
+/* The first complaint of libbpf, in one line. */
+static char complaint[LOAD_TEXT_MAX / 2];
+
+static int note_complaint(enum libbpf_print_level level, const char *format, va_list ap)
+	__attribute__((format(printf, 2, 0)));
+static int note_complaint(enum libbpf_print_level level, const char *format, va_list ap)
+{
+	if (level != LIBBPF_WARN || complaint[0] != '\0')
+		return 0;
+	vsnprintf(complaint, sizeof(complaint), format, ap);
+	complaint[strcspn(complaint, "\n")] = '\0';
+	return 0;
+}
+
+/* The descriptors are in `fds`, or there are none and `text` says why. */
+static int send_message(const char *text, const int *fds, size_t n)
+{
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(LOAD_FDS * sizeof(int))];
+	} control = {.room = {0}};
+	/* One byte at least, since an empty message looks like the end. */
+	struct iovec iov = {(void *)(uintptr_t)text, strlen(text) + 1};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (n > 0) {
+		m.msg_control = &control;
+		m.msg_controllen = CMSG_SPACE(n * sizeof(int));
+		control.header = (struct cmsghdr){
+			.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(n * sizeof(int))};
+		memcpy(CMSG_DATA(&control.header), fds, n * sizeof(int));
+	}
+	return sendmsg(STDIN_FILENO, &m, MSG_NOSIGNAL) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int send_error(const char *what, int err)
+{
+	char text[LOAD_TEXT_MAX];
+
+	snprintf(text, sizeof(text), "%s: %s%s%s%s", what, strerror(err), complaint[0] != '\0' ? " (" : "", complaint,
+		 complaint[0] != '\0' ? ")" : "");
+	send_message(text, NULL, 0);
+	return EXIT_FAILURE;
+}
+
+int main(void)
+{
+	struct steer *s;
+	int fds[LOAD_FDS];
+
+	libbpf_set_print(note_complaint);
+	alarm(10);
+	s = steer__open();
+	if (!s)
+		return send_error("cannot read the programs", errno);
+	if (steer__load(s) != 0)
+		return send_error("cannot load the programs", errno);
+	fds[LOAD_CONFIG] = bpf_map__fd(s->maps.steer_config);
+	fds[LOAD_PORTS] = bpf_map__fd(s->maps.steer_ports);
+	fds[LOAD_COUNTS] = bpf_map__fd(s->maps.steer_counts);
+	fds[LOAD_OUTSIDE] = bpf_program__fd(s->progs.steer_outside);
+	fds[LOAD_OUTSIDE_L3] = bpf_program__fd(s->progs.steer_outside_l3);
+	fds[LOAD_INSIDE] = bpf_program__fd(s->progs.steer_inside);
+	fds[LOAD_INSIDE_L3] = bpf_program__fd(s->progs.steer_inside_l3);
+	fds[LOAD_TUN] = bpf_program__fd(s->progs.steer_tun);
+	return send_message("", fds, LOAD_FDS);
+}

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Steering by tc: which packets are natd's is decided here, before the kernel's routing, its early demultiplexing and its
+ * sockets see them.
+ *
+ * Theory of operation. The programs only move packets; none of them translates.
+ *
+ *   outside (ingress)   a packet to an outside address of natd: natd's go to the TUN device, the host keeps the rest
+ *   inside (ingress)    the same; and what the kernel's rules send to the TUN device goes there at once
+ *   tun (ingress)       the super-packets that natd has translated go to their next hop, as a router would send them
+ *
+ * The kernel's rules for inside interfaces stay in force below these programs: bpf_fib_lookup() obeys them, and without the
+ * program they refuse or steer as before. So a program that is gone never lets a packet out untranslated. Since a stale program
+ * does not translate either, it needs no heartbeat: after natd has died, packets wait in the TUN device as they do with rules.
+ *
+ * natd expects packets whose TTL the kernel has decreased, and writes super-packets with one step more, since the kernel
+ * forwards what it writes. Each program takes these steps where it replaces the kernel. An expired packet reaches natd with a
+ * TTL of 0.
+ *
+ * The kernel never answers a super-packet with an ICMP error of its own, which would show an inside address: natd has found
+ * the way before, and a packet whose way has closed since then ends here. The next one is natd's to answer.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "steer.h"
+
+enum { L3 = 0, L2 = ETH_HLEN, FAMILY_IPV4 = 2, FRAGMENT = 0x3fff, DONT_FRAGMENT = 0x40, ICMP_HEADER = 8 };
+
+/* RFC 7600. It is the TUN device's address, and natd takes what comes from it for the kernel's own errors: as the kernel
+ * refuses its own address as a source from elsewhere, so do the programs. */
+#define DUMMY_ADDRESS 0xc0000008u
+
+/* <linux/icmp.h> needs the C library's headers for 32 bits. */
+enum { ECHO_REPLY = 0, UNREACHABLE = 3, SOURCE_QUENCH = 4, REDIRECT = 5, TIME_EXCEEDED = 11, PARAMETER_PROBLEM = 12 };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct steer_config);
+} steer_config SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, STEER_WORDS);
+	__type(key, __u32);
+	__type(value, __u64);
+} steer_ports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, STEER_CPUS_MAX);
+	__type(key, __u32);
+	__type(value, struct steer_counters);
+} steer_counts SEC(".maps");
+
+/* ---- what the maps say ---- */
+
+static __always_inline void count(enum steer_counter c)
+{
+	__u32 cpu = bpf_get_smp_processor_id() % STEER_CPUS_MAX;
+	struct steer_counters *counters = bpf_map_lookup_elem(&steer_counts, &cpu);
+
+	if (counters)
+		__sync_fetch_and_add(&counters->value[c], 1);
+}
+
+static __always_inline const struct steer_view *get_view(void)
+{
+	__u32 zero = 0;
+	struct steer_config *config = bpf_map_lookup_elem(&steer_config, &zero);
+
+	return config ? &config->view[*(volatile __u32 *)&config->current & 1] : NULL;
+}
+
+/* A search in a list of the view, as a function for bpf_loop(): the verifier reads its body once, where it would
+ * go through every round of a loop. */
+struct search {
+	const struct steer_view *view;
+	__u32 key;
+	__u32 found; /* index; NOT_FOUND */
+};
+
+enum { NOT_FOUND = 0xffff };
+
+static long look_at_range(__u32 i, struct search *s)
+{
+	const struct steer_range *r = &s->view->range[i % STEER_RANGES_MAX];
+
+	if (s->key < r->first || s->key > r->last)
+		return 0;
+	s->found = i;
+	return 1;
+}
+
+static long look_at_prefix(__u32 i, struct search *s)
+{
+	const struct steer_prefix *p = &s->view->inside[i % STEER_INSIDE_MAX];
+
+	if ((s->key & p->mask) != p->address)
+		return 0;
+	s->found = i;
+	return 1;
+}
+
+static long look_at_device(__u32 i, struct search *s)
+{
+	if (s->view->device[i % STEER_DEVICES_MAX].index != s->key)
+		return 0;
+	s->found = i;
+	return 1;
+}
+
+/* An index below `size`, a power of two, in a way that the compiler cannot optimise and the verifier understands. */
+static __always_inline __u32 bound(__u32 i, __u32 size)
+{
+	asm volatile("" : "+r"(i));
+	return i & (size - 1);
+}
+
+/* The run of outside addresses that holds `address`; NULL: it is none of natd's. */
+static __always_inline const struct steer_range *find_range(const struct steer_view *v, __u32 address)
+{
+	struct search s = {.view = v, .key = address, .found = NOT_FOUND};
+
+	bpf_loop(v->n_ranges, look_at_range, &s, 0);
+	return s.found == NOT_FOUND ? NULL : &v->range[bound(s.found, STEER_RANGES_MAX)];
+}
+
+static __always_inline bool is_inside(const struct steer_view *v, __u32 address)
+{
+	struct search s = {.view = v, .key = address, .found = NOT_FOUND};
+
+	bpf_loop(v->n_inside, look_at_prefix, &s, 0);
+	return s.found < STEER_INSIDE_MAX;
+}
+
+static __always_inline const struct steer_device *find_device(const struct steer_view *v, __u32 index)
+{
+	struct search s = {.view = v, .key = index, .found = NOT_FOUND};
+
+	bpf_loop(v->n_devices, look_at_device, &s, 0);
+	return s.found == NOT_FOUND ? NULL : &v->device[bound(s.found, STEER_DEVICES_MAX)];
+}
+
+static __always_inline bool has_port(__u32 first_word, __u16 port)
+{
+	__u32 word = first_word + port / 64;
+	__u64 *bits = bpf_map_lookup_elem(&steer_ports, &word);
+
+	return bits && (*bits >> port % 64 & 1);
+}
+
+static __always_inline bool is_owned(const struct steer_range *r, __u32 address, enum steer_class c, __u16 port)
+{
+	__u32 row = r->row + (address - r->first);
+
+	return has_port((row * STEER_CLASSES + c) * STEER_PORT_WORDS, port);
+}
+
+/* ---- a packet ---- */
+
+struct packet {
+	__u32 at;     /* of the IP header in the packet */
+	__u32 header; /* its length */
+	__u32 source, destination;
+	__u16 length;
+	__u8 protocol, ttl, tos;
+	bool is_fragment;
+};
+
+static __always_inline bool read_ip(struct __sk_buff *skb, __u32 at, struct packet *p)
+{
+	struct iphdr ip;
+
+	if (bpf_skb_load_bytes(skb, at, &ip, sizeof(ip)) < 0 || ip.version != 4 || ip.ihl < 5)
+		return false;
+	p->at = at;
+	p->header = ip.ihl * 4;
+	p->source = bpf_ntohl(ip.saddr);
+	p->destination = bpf_ntohl(ip.daddr);
+	p->length = bpf_ntohs(ip.tot_len);
+	p->protocol = ip.protocol;
+	p->ttl = ip.ttl;
+	p->tos = ip.tos;
+	p->is_fragment = (bpf_ntohs(ip.frag_off) & FRAGMENT) != 0;
+	return true;
+}
+
+/* Is it one that the host would take: IPv4, without a VLAN's tag, sent to this host? */
+static __always_inline bool is_plain(const struct __sk_buff *skb)
+{
+	return skb->protocol == bpf_htons(ETH_P_IP) && !skb->vlan_present && skb->pkt_type == PACKET_HOST;
+}
+
+static __always_inline bool set_ttl(struct __sk_buff *skb, const struct packet *p, __u8 ttl)
+{
+	__u16 before = bpf_htons((__u16)(p->ttl << 8 | p->protocol));
+	__u16 after = bpf_htons((__u16)(ttl << 8 | p->protocol));
+
+	return bpf_l3_csum_replace(skb, p->at + __builtin_offsetof(struct iphdr, check), before, after, 2) == 0 &&
+	       bpf_skb_store_bytes(skb, p->at + __builtin_offsetof(struct iphdr, ttl), &ttl, 1, 0) == 0;
+}
+
+/* To natd, one hop further. */
+static __always_inline int to_natd(struct __sk_buff *skb, const struct steer_view *v, const struct packet *p,
+				   enum steer_counter c)
+{
+	if (p->ttl > 0 && !set_ttl(skb, p, p->ttl - 1))
+		return TC_ACT_SHOT;
+	count(c);
+	return bpf_redirect(v->tun, 0);
+}
+
+static __always_inline int refuse(enum steer_counter c)
+{
+	count(c);
+	return TC_ACT_SHOT;
+}
+
+/* ---- whose is it? ---- */
+
+static __always_inline bool is_icmp_error(__u8 type)
+{
+	return type == UNREACHABLE || type == SOURCE_QUENCH || type == REDIRECT || type == TIME_EXCEEDED ||
+	       type == PARAMETER_PROBLEM;
+}
+
+static __always_inline bool class_of(__u8 protocol, enum steer_class *c)
+{
+	switch (protocol) {
+	case IPPROTO_TCP:
+		*c = STEER_TCP;
+		return true;
+	case IPPROTO_UDP:
+		*c = STEER_UDP;
+		return true;
+	case IPPROTO_ICMP:
+		*c = STEER_ICMP;
+		return true;
+	}
+	return false;
+}
+
+/* An ICMP error, which quotes a packet that was sent from its destination: does natd own the port from which that one came? */
+static __always_inline bool owns_quoted(struct __sk_buff *skb, const struct steer_view *v, const struct steer_range *r,
+					const struct packet *p)
+{
+	struct packet quoted;
+	enum steer_class c;
+	__u8 bytes[8];
+
+	if (!read_ip(skb, p->at + p->header + ICMP_HEADER, &quoted) || quoted.source != p->destination)
+		return false;
+	if (!class_of(quoted.protocol, &c))
+		return v->flags & STEER_OTHER_PROTOCOLS;
+	if (bpf_skb_load_bytes(skb, quoted.at + quoted.header, bytes, sizeof(bytes)) < 0)
+		return false;
+	return is_owned(r, p->destination, c, c == STEER_ICMP ? bytes[4] << 8 | bytes[5] : bytes[0] << 8 | bytes[1]);
+}
+
+static __always_inline bool owns_icmp(struct __sk_buff *skb, const struct steer_view *v, const struct steer_range *r,
+				      const struct packet *p)
+{
+	__u8 bytes[8];
+
+	if (bpf_skb_load_bytes(skb, p->at + p->header, bytes, sizeof(bytes)) < 0)
+		return false;
+	if (is_icmp_error(bytes[0]))
+		return owns_quoted(skb, v, r, p);
+	return bytes[0] == ECHO_REPLY && is_owned(r, p->destination, STEER_ICMP, bytes[4] << 8 | bytes[5]);
+}
+
+/* Would a socket of the host take it? */
+static __always_inline bool has_socket(struct __sk_buff *skb, const struct packet *p, enum steer_class c, __be16 source,
+				       __be16 destination)
+{
+	struct bpf_sock_tuple t = {.ipv4 = {.saddr = bpf_htonl(p->source),
+					    .daddr = bpf_htonl(p->destination),
+					    .sport = source,
+					    .dport = destination}};
+	struct bpf_sock *s = c == STEER_TCP ? bpf_skc_lookup_tcp(skb, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0)
+					    : bpf_sk_lookup_udp(skb, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0);
+
+	if (!s)
+		return false;
+	bpf_sk_release(s);
+	return true;
+}
+
+/* A packet to an outside address of natd. */
+static __always_inline bool is_natds(struct __sk_buff *skb, const struct steer_view *v, const struct steer_range *r,
+				     const struct packet *p)
+{
+	enum steer_class c;
+	__be16 ports[2];
+
+	if (r->row == STEER_POOL)
+		return true;
+	/* Perhaps the host's, which natd hands back then. With a TTL of 1 that would be one step too many. */
+	if (!class_of(p->protocol, &c))
+		return (v->flags & STEER_OTHER_PROTOCOLS) && p->ttl > 1;
+	if (p->is_fragment) /* later ones have no port */
+		return p->ttl > 1;
+	if (c == STEER_ICMP)
+		return owns_icmp(skb, v, r, p);
+	if (bpf_skb_load_bytes(skb, p->at + p->header, ports, sizeof(ports)) < 0)
+		return false;
+	/* Of the ports that natd may choose, those of no one are natd's too: outside.unsolicited decides about them. */
+	return is_owned(r, p->destination, c, bpf_ntohs(ports[1])) ||
+	       (has_port(STEER_CHOICE, bpf_ntohs(ports[1])) && !has_socket(skb, p, c, ports[0], ports[1]));
+}
+
+/* ---- in ---- */
+
+static __always_inline int from_outside(struct __sk_buff *skb, __u32 at)
+{
+	const struct steer_view *v = get_view();
+	const struct steer_range *r;
+	struct packet p;
+
+	if (!v || v->tun == 0 || !is_plain(skb) || !read_ip(skb, at, &p))
+		return TC_ACT_UNSPEC;
+	if (p.source == DUMMY_ADDRESS)
+		return refuse(STEER_COUNT_FORGED);
+	r = find_range(v, p.destination);
+	if (!r || is_inside(v, p.source) || !is_natds(skb, v, r, &p)) /* a forged source is the rules' to refuse */
+		return TC_ACT_UNSPEC;
+	return to_natd(skb, v, &p, STEER_COUNT_IN);
+}
+
+/* Would the kernel forward it to natd's device? */
+static __always_inline bool is_routed_to_natd(struct __sk_buff *skb, const struct steer_view *v, const struct packet *p)
+{
+	struct bpf_fib_lookup fib = {
+		.family = FAMILY_IPV4,
+		.l4_protocol = p->protocol,
+		.tos = p->tos,
+		.ipv4_src = bpf_htonl(p->source),
+		.ipv4_dst = bpf_htonl(p->destination),
+		.ifindex = skb->ifindex,
+	};
+	long found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+
+	return (found == BPF_FIB_LKUP_RET_SUCCESS || found == BPF_FIB_LKUP_RET_NO_NEIGH) && fib.ifindex == v->tun;
+}
+
+static __always_inline int from_inside(struct __sk_buff *skb, __u32 at)
+{
+	const struct steer_view *v = get_view();
+	const struct steer_range *r;
+	struct packet p;
+
+	if (!v || v->tun == 0 || !is_plain(skb) || !read_ip(skb, at, &p))
+		return TC_ACT_UNSPEC;
+	if (p.source == DUMMY_ADDRESS)
+		return refuse(STEER_COUNT_FORGED);
+	if (!is_inside(v, p.source))
+		return TC_ACT_UNSPEC;
+	r = find_range(v, p.destination);
+	if (r)
+		return is_natds(skb, v, r, &p) ? to_natd(skb, v, &p, STEER_COUNT_OUT) : TC_ACT_UNSPEC;
+	if (p.ttl <= 1 || !is_routed_to_natd(skb, v, &p)) /* the kernel answers what has expired */
+		return TC_ACT_UNSPEC;
+	return to_natd(skb, v, &p, STEER_COUNT_OUT);
+}
+
+SEC("tc")
+int steer_outside(struct __sk_buff *skb)
+{
+	return from_outside(skb, L2);
+}
+
+SEC("tc")
+int steer_outside_l3(struct __sk_buff *skb)
+{
+	return from_outside(skb, L3);
+}
+
+SEC("tc")
+int steer_inside(struct __sk_buff *skb)
+{
+	return from_inside(skb, L2);
+}
+
+SEC("tc")
+int steer_inside_l3(struct __sk_buff *skb)
+{
+	return from_inside(skb, L3);
+}
+
+/* ---- out ---- */
+
+/* The length by which it has to fit: that of one segment. */
+static __always_inline __u16 length_to_fit(struct __sk_buff *skb, const struct packet *p)
+{
+	__u8 offset = 0;
+
+	if (skb->gso_size == 0)
+		return p->length;
+	if (p->protocol == IPPROTO_UDP)
+		return p->header + 8 + skb->gso_size;
+	if (bpf_skb_load_bytes(skb, p->at + p->header + 12, &offset, 1) < 0)
+		return p->length;
+	return p->header + (offset >> 4) * 4 + skb->gso_size;
+}
+
+static __always_inline int by_kernel(enum steer_counter c)
+{
+	count(c);
+	return TC_ACT_UNSPEC;
+}
+
+static __always_inline int to_next_hop(struct __sk_buff *skb, const struct steer_device *d, const struct packet *p,
+				       const struct bpf_fib_lookup *fib)
+{
+	struct ethhdr eth = {.h_proto = bpf_htons(ETH_P_IP)};
+
+	if (!set_ttl(skb, p, p->ttl - 1))
+		return TC_ACT_SHOT;
+	count(STEER_COUNT_SENT);
+	if (!d->is_l3) {
+		__builtin_memcpy(eth.h_dest, fib->dmac, ETH_ALEN);
+		__builtin_memcpy(eth.h_source, fib->smac, ETH_ALEN);
+		if (bpf_skb_change_head(skb, ETH_HLEN, 0) < 0 || bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0) < 0)
+			return TC_ACT_SHOT;
+	}
+	return bpf_redirect(fib->ifindex, 0);
+}
+
+/* The kernel looks for the neighbour, and sends no error where there is none. */
+static __always_inline int to_unknown_neighbour(struct __sk_buff *skb, const struct packet *p,
+						const struct bpf_fib_lookup *fib)
+{
+	struct bpf_redir_neigh neighbour = {.nh_family = FAMILY_IPV4, .ipv4_nh = fib->ipv4_dst};
+
+	if (!set_ttl(skb, p, p->ttl - 1) || bpf_skb_change_head(skb, ETH_HLEN, 0) < 0)
+		return TC_ACT_SHOT;
+	count(STEER_COUNT_NEIGHBOUR);
+	return bpf_redirect_neigh(fib->ifindex, &neighbour, sizeof(neighbour), 0);
+}
+
+/* Does its way take what is larger than the way's MTU, in fragments? */
+static __always_inline bool may_be_cut(struct __sk_buff *skb, const struct packet *p)
+{
+	__u8 flags;
+
+	return bpf_skb_load_bytes(skb, p->at + __builtin_offsetof(struct iphdr, frag_off), &flags, 1) == 0 &&
+	       !(flags & DONT_FRAGMENT);
+}
+
+SEC("tc")
+int steer_tun(struct __sk_buff *skb)
+{
+	const struct steer_view *v = get_view();
+	struct bpf_fib_lookup fib = {.family = FAMILY_IPV4, .ifindex = skb->ifindex};
+	const struct steer_device *d;
+	struct packet p;
+	long found;
+
+	if (!v || skb->protocol != bpf_htons(ETH_P_IP) || !read_ip(skb, L3, &p) || p.ttl < 2 ||
+	    find_range(v, p.destination)) /* handed back to the host */
+		return TC_ACT_UNSPEC;
+	fib.l4_protocol = p.protocol;
+	fib.tot_len = length_to_fit(skb, &p);
+	fib.tos = p.tos;
+	fib.ipv4_src = bpf_htonl(p.source);
+	fib.ipv4_dst = bpf_htonl(p.destination);
+	found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return may_be_cut(skb, &p) ? by_kernel(STEER_COUNT_SIZE) : refuse(STEER_COUNT_SIZE);
+	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return refuse(STEER_COUNT_ROUTE);
+	d = find_device(v, fib.ifindex);
+	if (!d)
+		return refuse(STEER_COUNT_DEVICE);
+	if (found == BPF_FIB_LKUP_RET_NO_NEIGH && !d->is_l3)
+		return to_unknown_neighbour(skb, &p, &fib);
+	return to_next_hop(skb, d, &p, &fib);
+}
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

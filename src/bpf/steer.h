@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The maps that natd shares with its tc programs (steer.bpf.c): natd writes them through memory that it maps, and reads the
+ * counters there. Both sides include this file, so it has fixed-width types and no pointers.
+ *
+ * All values are in host byte order. A change of the whole view is written into the copy that is not in use, then `current`
+ * names it: a program reads `current` once a packet and never sees half a change.
+ */
+#ifndef NATD_BPF_STEER_H
+#define NATD_BPF_STEER_H
+
+#include <linux/types.h>
+
+enum {
+	STEER_RANGES_MAX = 64,	 /* runs of outside addresses */
+	STEER_ROWS_MAX = 64,	 /* shared addresses: each has a row of ports */
+	STEER_INSIDE_MAX = 64,	 /* inside prefixes */
+	STEER_DEVICES_MAX = 32,	 /* the outside interface and the inside ones */
+	STEER_CPUS_MAX = 64,	 /* sets of counters; processors above share them */
+	STEER_POOL = 0xffffffff, /* in place of a row: every port and protocol is natd's */
+	STEER_PORT_WORDS = 65536 / 64,
+};
+
+enum steer_class { STEER_TCP, STEER_UDP, STEER_ICMP, STEER_CLASSES };
+
+enum steer_flag {
+	STEER_OTHER_PROTOCOLS = 1, /* protocols without ports are natd's, which hands back what is the host's */
+};
+
+struct steer_range {
+	__u32 first, last; /* first row of a shared run belongs to `first`, the next to the address after it */
+	__u32 row;	   /* or STEER_POOL */
+};
+
+struct steer_prefix {
+	__u32 address, mask;
+};
+
+struct steer_device {
+	__u32 index;
+	__u32 is_l3; /* packets begin with their IP header */
+};
+
+struct steer_view {
+	__u32 tun; /* index of natd's device; 0: there is none, and nothing is steered */
+	__u32 flags;
+	__u32 n_ranges, n_inside, n_devices;
+	struct steer_range range[STEER_RANGES_MAX];
+	struct steer_prefix inside[STEER_INSIDE_MAX];
+	struct steer_device device[STEER_DEVICES_MAX];
+};
+
+struct steer_config {
+	__u32 current; /* 0 or 1 */
+	__u32 reserved;
+	struct steer_view view[2];
+};
+
+/* Word (row * STEER_CLASSES + class) * STEER_PORT_WORDS + port / 64 of the map of ports, bit port % 64: it is natd's. Behind the
+ * rows: the ports of TCP and UDP from which natd chooses, which are natd's where the host has no socket. */
+enum {
+	STEER_CHOICE = STEER_ROWS_MAX * STEER_CLASSES * STEER_PORT_WORDS,
+	STEER_WORDS = STEER_CHOICE + STEER_PORT_WORDS
+};
+
+enum steer_counter {
+	STEER_COUNT_IN,	       /* from the outside to natd */
+	STEER_COUNT_OUT,       /* from inside hosts to natd */
+	STEER_COUNT_FORGED,    /* dropped: from the TUN device's own address */
+	STEER_COUNT_SENT,      /* from natd straight to the next hop */
+	STEER_COUNT_NEIGHBOUR, /* to a next hop whose link address the kernel has to find */
+	STEER_COUNT_ROUTE,     /* dropped: no route any more, or one that refuses */
+	STEER_COUNT_SIZE,      /* larger than the way out: cut by the kernel, or dropped */
+	STEER_COUNT_DEVICE,    /* dropped: the route leads to another interface now */
+	STEER_COUNTERS = 16    /* two cache lines a processor */
+};
+
+struct steer_counters {
+	__u64 value[STEER_COUNTERS];
+};
+
+#endif

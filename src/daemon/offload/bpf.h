@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The few commands of bpf() that natd itself uses, on descriptors that the loader passed: attaching programs to interfaces
+ * (tcx, Linux 6.6) and taking them away. None of them needs a capability; making maps and loading programs does.
+ * Every call returns a negative errno when it fails.
+ */
+#ifndef NATD_DAEMON_OFFLOAD_BPF_H
+#define NATD_DAEMON_OFFLOAD_BPF_H
+
+#include <stdint.h>
+
+enum bpf_hook { BPF_HOOK_INGRESS = 46, BPF_HOOK_EGRESS = 47 }; /* BPF_TCX_INGRESS, BPF_TCX_EGRESS */
+
+/* The descriptor of a new link. -EINVAL: the kernel has no tcx; -ENODEV: no such interface. */
+int bpf_link_attach(int program, int interface, enum bpf_hook hook);
+/* Puts another program in the place of the link's, between two packets. -ENOLINK: its interface has gone. */
+int bpf_link_replace(int link, int program);
+/* Takes the program away, whoever else has the link's descriptor. */
+int bpf_link_remove(int link);
+
+struct bpf_link_state {
+	int interface; /* 0: it has gone, or the program was taken away */
+	enum bpf_hook hook;
+};
+/* -EINVAL: the descriptor is not that of a tcx link. */
+int bpf_link_look(int link, struct bpf_link_state *out);
+
+#endif

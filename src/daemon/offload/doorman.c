@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The doorman: its maps, and where its programs are attached.
+ *
+ * Theory of operation. The maps hold a view (addresses, inside prefixes, interfaces; two copies, of which one is in force) and a
+ * row of port bits for each shared address and class. A row is the union of the table's own port bits and the ports of
+ * forwards, which are kept beside it here: a port that the table frees stays natd's while a forward has it.
+ *
+ * A view that gives rows to other addresses is shown in three steps: nothing is steered on the old rows (a view
+ * without ranges), the rows are filled, the new view comes into force. In between, for some microseconds, packets
+ * go to the host; this happens when outside addresses change, and not otherwise.
+ *
+ * A link outlives this process where the service manager has it, and goes on steering by the maps as they were. The next natd
+ * fills maps of its own, then puts its programs in the place of the old ones (LINK_UPDATE): between two packets.
+ */
+#define _GNU_SOURCE 1 /* mmap() flags */
+#include "doorman.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bpf.h"
+#include "bpf/steer.h"
+#include "loader.h"
+
+enum { ROW_WORDS = STEER_CLASSES * STEER_PORT_WORDS };
+
+_Static_assert((int)STEER_TCP == (int)CLASS_TCP && (int)STEER_UDP == (int)CLASS_UDP &&
+		       (int)STEER_ICMP == (int)CLASS_ICMP,
+	       "the programs number classes as the core does");
+_Static_assert((int)DOORMAN_DEVICE == (int)STEER_COUNT_DEVICE, "counters are numbered as in the maps");
+
+/* One program on one interface. Its place in the list is its name in the service manager's store, and so it stays. */
+struct hook {
+	int interface; /* 0: it has gone */
+	enum bpf_hook side;
+	int program; /* index into fds; -1: an adopted link whose program is to be replaced */
+	int link;    /* -1: the place is free */
+	bool is_wanted;
+	bool is_changed; /* since doorman_take_change() */
+};
+
+struct doorman {
+	int fds[LOAD_FDS]; /* of the maps -1: they are mapped */
+	struct steer_config *config;
+	uint64_t *ports;
+	const struct steer_counters *counts;
+	uint64_t *forwards; /* like `ports`, of forwards alone */
+	struct hook hook[DOORMAN_LINKS_MAX];
+	uint32_t n_rows;
+	uint32_t row[STEER_ROWS_MAX]; /* addresses */
+};
+
+/* ---- life ---- */
+
+static int map_all(struct doorman *d)
+{
+	void *config = mmap(NULL, sizeof(*d->config), PROT_READ | PROT_WRITE, MAP_SHARED, d->fds[LOAD_CONFIG], 0);
+	void *ports =
+		mmap(NULL, STEER_WORDS * sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, d->fds[LOAD_PORTS], 0);
+	void *counts = mmap(NULL, STEER_CPUS_MAX * sizeof(*d->counts), PROT_READ, MAP_SHARED, d->fds[LOAD_COUNTS], 0);
+
+	d->config = config == MAP_FAILED ? NULL : config;
+	d->ports = ports == MAP_FAILED ? NULL : ports;
+	d->counts = counts == MAP_FAILED ? NULL : counts;
+	for (int i = LOAD_CONFIG; i <= LOAD_COUNTS; i++) {
+		close(d->fds[i]); /* mapped memory outlives it */
+		d->fds[i] = -1;
+	}
+	return d->config && d->ports && d->counts ? 0 : -ENOMEM;
+}
+
+int doorman_create(struct doorman **out, char *why, size_t size)
+{
+	struct doorman *d = calloc(1, sizeof(*d));
+	int r = d ? loader_run(d->fds, why, size) : -ENOMEM;
+
+	*out = NULL;
+	if (r < 0) {
+		if (!d)
+			snprintf(why, size, "out of memory");
+		free(d);
+		return r;
+	}
+	for (uint32_t i = 0; i < DOORMAN_LINKS_MAX; i++)
+		d->hook[i].link = -1;
+	d->forwards = calloc(STEER_WORDS, sizeof(uint64_t));
+	r = map_all(d);
+	if (r < 0 || !d->forwards) {
+		snprintf(why, size, "cannot map what the tc programs read: out of memory");
+		doorman_destroy(d);
+		return -ENOMEM;
+	}
+	*out = d;
+	return 0;
+}
+
+void doorman_destroy(struct doorman *d)
+{
+	if (!d)
+		return;
+	for (uint32_t i = 0; i < DOORMAN_LINKS_MAX; i++) {
+		if (d->hook[i].link >= 0)
+			close(d->hook[i].link);
+	}
+	if (d->config)
+		munmap(d->config, sizeof(*d->config));
+	if (d->ports)
+		munmap(d->ports, STEER_WORDS * sizeof(uint64_t));
+	if (d->counts)
+		munmap((void *)(uintptr_t)d->counts, STEER_CPUS_MAX * sizeof(*d->counts));
+	for (int i = LOAD_OUTSIDE; i < LOAD_FDS; i++)
+		close(d->fds[i]);
+	free(d->forwards);
+	free(d);
+}
+
+/* ---- ports ---- */
+
+static uint64_t *row_words(uint64_t *of, uint32_t row, unsigned class_)
+{
+	assert(row < STEER_ROWS_MAX && class_ < STEER_CLASSES);
+	return of + (size_t)row * ROW_WORDS + (size_t)class_ * STEER_PORT_WORDS;
+}
+
+static uint32_t find_row(const struct doorman *d, uint32_t address)
+{
+	uint32_t i = 0;
+
+	while (i < d->n_rows && d->row[i] != address)
+		i++;
+	return i;
+}
+
+void doorman_port(struct doorman *d, enum nat_class c, uint32_t address, uint16_t port, bool used)
+{
+	uint32_t row = find_row(d, address);
+	uint64_t bit = UINT64_C(1) << port % 64;
+	uint64_t *word;
+
+	if (row == d->n_rows)
+		return;
+	word = &row_words(d->ports, row, c)[port / 64];
+	used = used || (row_words(d->forwards, row, c)[port / 64] & bit);
+	__atomic_store_n(word, used ? *word | bit : *word & ~bit, __ATOMIC_RELAXED);
+}
+
+static void fill_class(struct doorman *d, uint32_t row, enum nat_class c, const struct table *t)
+{
+	int32_t slot = table_address_slot(t, d->row[row]);
+	uint64_t *words = row_words(d->ports, row, c), *forwards = row_words(d->forwards, row, c);
+
+	for (uint32_t i = 0; i < STEER_PORT_WORDS; i++) {
+		uint64_t bits = forwards[i];
+
+		for (uint32_t p = 0; slot >= 0 && p < 64; p++)
+			bits |= (uint64_t)table_port_used(t, c, (uint16_t)slot, (uint16_t)(i * 64 + p)) << p;
+		__atomic_store_n(&words[i], bits, __ATOMIC_RELAXED);
+	}
+}
+
+/* The ports from which natd chooses. */
+static void fill_choice(struct doorman *d, const struct steering *s)
+{
+	uint64_t words[STEER_PORT_WORDS] = {0};
+
+	for (uint32_t i = 0; i < s->n_dynamic; i++) {
+		for (uint32_t p = s->dynamic[i].first; p <= s->dynamic[i].last; p++)
+			words[p / 64] |= UINT64_C(1) << p % 64;
+	}
+	for (uint32_t i = 0; i < STEER_PORT_WORDS; i++)
+		__atomic_store_n(&d->ports[STEER_CHOICE + i], words[i], __ATOMIC_RELAXED);
+}
+
+static void fill_row(struct doorman *d, uint32_t row, const struct steering *s, const struct table *t)
+{
+	memset(row_words(d->forwards, row, CLASS_TCP), 0, ROW_WORDS * sizeof(uint64_t));
+	for (uint32_t i = 0; i < s->n_forwards; i++) {
+		const struct steering_forward *f = &s->forwards[i];
+
+		if (f->address != 0 && f->address != d->row[row])
+			continue;
+		for (unsigned c = CLASS_TCP; c <= CLASS_UDP; c++) {
+			uint64_t *words = row_words(d->forwards, row, c);
+
+			for (uint32_t p = f->ports.first; (f->protocols & 1u << c) && p <= f->ports.last; p++)
+				words[p / 64] |= UINT64_C(1) << p % 64;
+		}
+	}
+	for (unsigned c = CLASS_TCP; c <= CLASS_ICMP; c++)
+		fill_class(d, row, (enum nat_class)c, t);
+}
+
+/* ---- the view ---- */
+
+static uint32_t count_rows(const struct steering *s)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < s->n_addresses; i++)
+		n += s->addresses[i].shared ? (uint64_t)s->addresses[i].last - s->addresses[i].first + 1 : 0;
+	return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+}
+
+bool doorman_fits(const struct steering *s, char *why, size_t size)
+{
+	const struct {
+		uint32_t n, most;
+		const char *what;
+	} limits[] = {
+		{count_rows(s), STEER_ROWS_MAX, "addresses shared with the host"},
+		{s->n_addresses, STEER_RANGES_MAX, "runs of outside addresses"},
+		{s->n_prefixes, STEER_INSIDE_MAX, "inside prefixes"},
+		{s->n_inside, DOORMAN_LINKS_MAX - 4, "inside interfaces"}, /* room for the others, and to change */
+	};
+
+	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
+		if (limits[i].n <= limits[i].most)
+			continue;
+		snprintf(why, size, "there are %u %s, and the tc programs know %u at most", limits[i].n, limits[i].what,
+			 limits[i].most);
+		return false;
+	}
+	return true;
+}
+
+static void make_ranges(struct steer_view *v, const struct steering *s, uint32_t rows[STEER_ROWS_MAX], uint32_t *n_rows)
+{
+	*n_rows = 0;
+	for (uint32_t i = 0; i < s->n_addresses; i++) {
+		const struct nat_address_range *r = &s->addresses[i];
+
+		v->range[v->n_ranges++] = (struct steer_range){
+			.first = r->first, .last = r->last, .row = r->shared ? *n_rows : (__u32)STEER_POOL};
+		for (uint32_t a = r->first; r->shared && a - r->first <= r->last - r->first; a++)
+			rows[(*n_rows)++] = a;
+	}
+}
+
+static bool is_l3(struct netlink *nl, int interface)
+{
+	struct netlink_link link;
+
+	return interface > 0 && netlink_link_get_index(nl, interface, &link) == 0 && link.type != ARPHRD_ETHER &&
+	       link.type != ARPHRD_LOOPBACK;
+}
+
+static void add_device(struct steer_view *v, struct netlink *nl, int interface)
+{
+	if (interface > 0 && v->n_devices < STEER_DEVICES_MAX)
+		v->device[v->n_devices++] =
+			(struct steer_device){.index = (__u32)interface, .is_l3 = is_l3(nl, interface)};
+}
+
+static void make_view(struct steer_view *v, const struct steering *s, const struct doorman_host *host)
+{
+	v->tun = (__u32)host->tun;
+	v->flags = host->translates_others ? (__u32)STEER_OTHER_PROTOCOLS : 0;
+	for (uint32_t i = 0; i < s->n_prefixes; i++) {
+		const struct nat_prefix *p = &s->prefixes[i];
+
+		v->inside[v->n_inside++] = (struct steer_prefix){
+			.address = p->address, .mask = p->length == 0 ? 0 : UINT32_MAX << (32 - p->length)};
+	}
+	add_device(v, host->nl, s->outside.index);
+	for (uint32_t i = 0; i < s->n_inside; i++)
+		add_device(v, host->nl, s->inside[i].index);
+}
+
+static void show(struct doorman *d, const struct steer_view *v)
+{
+	uint32_t other = !d->config->current;
+
+	d->config->view[other] = *v;
+	__atomic_store_n(&d->config->current, other, __ATOMIC_RELEASE);
+}
+
+static void show_all(struct doorman *d, const struct steering *s, const struct doorman_host *host)
+{
+	struct steer_view v;
+	uint32_t rows[STEER_ROWS_MAX], n_rows;
+
+	memset(&v, 0, sizeof(v));
+	make_view(&v, s, host);
+	memset(rows, 0, sizeof(rows));
+	make_ranges(&v, s, rows, &n_rows);
+	if (n_rows != d->n_rows || memcmp(rows, d->row, n_rows * sizeof(rows[0])) != 0) {
+		struct steer_view none = v;
+
+		none.n_ranges = 0;
+		show(d, &none);
+		d->n_rows = n_rows;
+		memcpy(d->row, rows, sizeof(rows));
+	}
+	fill_choice(d, s);
+	for (uint32_t i = 0; i < n_rows; i++)
+		fill_row(d, i, s, host->table);
+	show(d, &v);
+}
+
+/* ---- where the programs are attached ---- */
+
+static struct hook *find_hook(struct doorman *d, int interface, enum bpf_hook side)
+{
+	for (uint32_t i = 0; i < DOORMAN_LINKS_MAX; i++) {
+		struct hook *h = &d->hook[i];
+
+		if (h->link >= 0 && h->interface == interface && h->side == side)
+			return h;
+	}
+	return NULL;
+}
+
+static struct hook *find_place(struct doorman *d)
+{
+	for (uint32_t i = 0; i < DOORMAN_LINKS_MAX; i++) {
+		if (d->hook[i].link < 0)
+			return &d->hook[i];
+	}
+	return NULL;
+}
+
+/* Takes the program away, whoever else has its link. */
+static void detach(struct hook *h)
+{
+	(void)bpf_link_remove(h->link);
+	close(h->link);
+	h->link = -1;
+	h->is_changed = true;
+}
+
+/* This program has to be there: attaches it, or puts it in the place of the previous natd's. */
+static int want(struct doorman *d, int interface, enum load_fd program)
+{
+	struct hook *h = interface > 0 ? find_hook(d, interface, BPF_HOOK_INGRESS) : NULL;
+	int link;
+
+	if (interface <= 0) /* it comes later */
+		return 0;
+	if (h && (h->program == (int)program || bpf_link_replace(h->link, d->fds[program]) == 0)) {
+		h->is_wanted = true;
+		h->program = (int)program;
+		return 0;
+	}
+	if (h)
+		detach(h);
+	h = find_place(d);
+	if (!h)
+		return -ENOSPC;
+	link = bpf_link_attach(d->fds[program], interface, BPF_HOOK_INGRESS);
+	if (link < 0)
+		return link == -ENODEV ? 0 : link;
+	*h = (struct hook){.interface = interface,
+			   .side = BPF_HOOK_INGRESS,
+			   .program = (int)program,
+			   .link = link,
+			   .is_wanted = true,
+			   .is_changed = true};
+	return 0;
+}
+
+static void drop_unwanted(struct doorman *d)
+{
+	for (uint32_t i = 0; i < DOORMAN_LINKS_MAX; i++) {
+		if (d->hook[i].link >= 0 && !d->hook[i].is_wanted)
+			detach(&d->hook[i]);
+	}
+}
+
+/* An interface that was deleted and made again has another index, or leaves a link without one. */
+static void forget_dead(struct doorman *d)
+{
+	for (uint32_t i = 0; i < DOORMAN_LINKS_MAX; i++) {
+		struct hook *h = &d->hook[i];
+		struct bpf_link_state state;
+
+		h->is_wanted = false;
+		if (h->link >= 0 && (bpf_link_look(h->link, &state) < 0 || state.interface == 0))
+			h->interface = 0;
+	}
+}
+
+static int attach_all(struct doorman *d, const struct steering *s, const struct doorman_host *host)
+{
+	bool out_l3 = is_l3(host->nl, s->outside.index);
+	int r;
+
+	forget_dead(d);
+	r = want(d, host->tun, LOAD_TUN);
+	if (r == 0)
+		r = want(d, s->outside.index, out_l3 ? LOAD_OUTSIDE_L3 : LOAD_OUTSIDE);
+	for (uint32_t i = 0; i < s->n_inside && r == 0; i++)
+		r = want(d, s->inside[i].index, is_l3(host->nl, s->inside[i].index) ? LOAD_INSIDE_L3 : LOAD_INSIDE);
+	if (r == 0)
+		drop_unwanted(d);
+	return r;
+}
+
+int doorman_apply(struct doorman *d, const struct steering *s, const struct doorman_host *host, char *why, size_t size)
+{
+	int r;
+
+	show_all(d, s, host);
+	r = attach_all(d, s, host);
+	if (r < 0)
+		snprintf(why, size, "cannot attach the tc programs: %s%s", strerror(-r),
+			 r == -EINVAL ? " (tcx links are needed: Linux 6.6)" : "");
+	return r;
+}
+
+void doorman_detach(struct doorman *d)
+{
+	for (uint32_t i = 0; i < DOORMAN_LINKS_MAX; i++)
+		d->hook[i].is_wanted = false;
+	drop_unwanted(d);
+}
+
+bool doorman_adopt(struct doorman *d, uint32_t i, int link)
+{
+	struct bpf_link_state state;
+
+	assert(i < DOORMAN_LINKS_MAX && d->hook[i].link < 0);
+	if (bpf_link_look(link, &state) < 0 || state.interface == 0 || find_hook(d, state.interface, state.hook)) {
+		(void)bpf_link_remove(link);
+		close(link);
+		return false;
+	}
+	d->hook[i] = (struct hook){.interface = state.interface, .side = state.hook, .program = -1, .link = link};
+	return true;
+}
+
+int doorman_link(const struct doorman *d, uint32_t i)
+{
+	assert(i < DOORMAN_LINKS_MAX);
+	return d->hook[i].link;
+}
+
+bool doorman_take_change(struct doorman *d, uint32_t i)
+{
+	bool is_changed = d->hook[i].is_changed;
+
+	d->hook[i].is_changed = false;
+	return is_changed;
+}
+
+/* ---- counters ---- */
+
+uint64_t doorman_count(const struct doorman *d, enum doorman_counter c)
+{
+	uint64_t sum = 0;
+
+	assert((unsigned)c < DOORMAN_COUNTERS);
+	for (uint32_t cpu = 0; cpu < STEER_CPUS_MAX; cpu++)
+		sum += __atomic_load_n(&d->counts[cpu].value[c], __ATOMIC_RELAXED);
+	return sum;
+}
+
+static const struct {
+	const char *name, *help;
+} texts[DOORMAN_COUNTERS] = {
+#define X(id, name, help) [id] = {name, help},
+	DOORMAN_COUNTER_LIST(X)
+#undef X
+};
+
+const char *doorman_counter_name(enum doorman_counter c)
+{
+	return texts[c].name;
+}
+
+const char *doorman_counter_help(enum doorman_counter c)
+{
+	return texts[c].help;
+}

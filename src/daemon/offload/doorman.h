@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The doorman: steering by tc programs (bpf/steer.bpf.c) in place of the kernel's rules for shared addresses. It knows
+ * which ports are natd's at this moment: those that have a mapping, a quarantine or a forward. Every other port is
+ * the host's.
+ *
+ * The maps are memory that this process shares with the programs. Changes of ports take effect at once; doorman_port() may be
+ * called by any thread that holds the translation, the others by the loop's thread alone.
+ */
+#ifndef NATD_DAEMON_DOORMAN_H
+#define NATD_DAEMON_DOORMAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/table/table.h"
+#include "daemon/kernel/netlink.h"
+#include "daemon/steering/steering.h"
+
+struct doorman;
+
+enum { DOORMAN_LINKS_MAX = 24 };
+
+/* Loads programs and maps (needs the rights of loader.h). 0, and *out for doorman_destroy(); or a negative errno and one line
+ * in `why`. Nothing is attached yet. */
+int doorman_create(struct doorman **out, char *why, size_t size);
+/* Closes everything. Programs stay attached only while someone else has their links. NULL: nothing. */
+void doorman_destroy(struct doorman *d);
+
+/* Can the maps hold this table? False: one line in `why`. */
+bool doorman_fits(const struct steering *s, char *why, size_t size);
+
+/* What the view needs beside the steering table. */
+struct doorman_host {
+	const struct table *table;
+	struct netlink *nl;
+	int tun;		/* index of natd's device */
+	bool translates_others; /* protocols without ports */
+};
+
+/* Shows the programs what is natd's now, and attaches them to the interfaces as they are now. `s` has to fit. 0, or a
+ * negative errno and one line in `why`: then what is attached stays as it was. */
+int doorman_apply(struct doorman *d, const struct steering *s, const struct doorman_host *host, char *why, size_t size);
+/* Takes every program away, whoever else has its link. */
+void doorman_detach(struct doorman *d);
+
+/* A port of an outside address has been taken into use by the table, or is free. */
+void doorman_port(struct doorman *d, enum nat_class c, uint32_t address, uint16_t port, bool used);
+
+/* Takes over the i-th link of the previous natd, before doorman_apply(), which puts the new program in its place. False: it is
+ * of no use, and closed. */
+bool doorman_adopt(struct doorman *d, uint32_t i, int link);
+/* The links in use, for the service manager: descriptor of the i-th, i < DOORMAN_LINKS_MAX; -1: none. Borrowed. A link keeps its
+ * number. */
+int doorman_link(const struct doorman *d, uint32_t i);
+/* Has the i-th link come or gone since this was asked last? */
+bool doorman_take_change(struct doorman *d, uint32_t i);
+
+/* ---- counters ---- */
+
+/* clang-format off */
+#define DOORMAN_COUNTER_LIST(X)                                                                                        \
+	X(DOORMAN_IN,        "steer_in",        "packets from the outside that the tc programs gave to natd")            \
+	X(DOORMAN_OUT,       "steer_out",       "packets of inside hosts that the tc programs gave to natd")             \
+	X(DOORMAN_FORGED,    "steer_forged",    "dropped by the tc programs: from the TUN device's own address")         \
+	X(DOORMAN_SENT,      "steer_sent",      "super-packets that the tc programs sent to their next hop")             \
+	X(DOORMAN_NEIGHBOUR, "steer_neighbour", "super-packets sent to a next hop whose link address was not known")     \
+	X(DOORMAN_ROUTE,     "steer_route",     "super-packets dropped: their route has gone")                           \
+	X(DOORMAN_SIZE,      "steer_size",      "super-packets larger than the way out: cut, or dropped")                \
+	X(DOORMAN_DEVICE,    "steer_device",    "super-packets dropped: their route has moved to another interface")
+/* clang-format on */
+
+/* In the order of enum steer_counter. */
+enum doorman_counter {
+#define X(id, name, help) id,
+	DOORMAN_COUNTER_LIST(X)
+#undef X
+		DOORMAN_COUNTERS
+};
+uint64_t doorman_count(const struct doorman *d, enum doorman_counter c);
+const char *doorman_counter_name(enum doorman_counter c);
+const char *doorman_counter_help(enum doorman_counter c);
+
+#endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: ISC */
+/* Runs natd-bpf-load, which loads the tc programs and passes their descriptors (bpf/load.h). */
+#ifndef NATD_DAEMON_OFFLOAD_LOADER_H
+#define NATD_DAEMON_OFFLOAD_LOADER_H
+
+#include <stddef.h>
+
+#include "bpf/load.h"
+
+/*
+ * Needs the right to load programs (CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN), which the loader inherits. 0, with every
+ * descriptor in `fds`, the caller's; or a negative errno, none of them, and one line in `why`. Waits at most
+ * ten seconds.
+ */
+int loader_run(int fds[LOAD_FDS], char *why, size_t size);
+
+#endif

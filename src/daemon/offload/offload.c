@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: ISC */
+/* Programs or rules: the decision, and its consequences. */
+#include "offload.h"
+
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bpf.h"
+#include "core/table/table.h"
+#include "daemon/base/log.h"
+
+static void on_port(void *ctx, enum nat_class c, uint32_t address, uint16_t port, bool used)
+{
+	doorman_port(ctx, c, address, port, used);
+}
+
+void offload_give_up(struct offload *o, const char *why)
+{
+	snprintf(o->why_rules, sizeof(o->why_rules), "%s", why);
+	if (!o->doorman)
+		return;
+	if (o->nat)
+		table_watch_ports(nat_table(o->nat), NULL, NULL);
+	doorman_detach(o->doorman);
+	doorman_destroy(o->doorman);
+	o->doorman = NULL;
+}
+
+static bool is_filtered(struct offload *o, struct netlink *nl, char why[OFFLOAD_WHY_SIZE])
+{
+	if (!filter_find(&o->filter, nl))
+		return false;
+	snprintf(why, OFFLOAD_WHY_SIZE,
+		 "the host filters packets (%s), which the tc programs would pass by; fast_path.steering = \"bpf\" "
+		 "does that",
+		 o->filter.name);
+	return true;
+}
+
+/* What speaks against the programs before anything is loaded. False: nothing does. */
+static bool is_ruled_out(struct offload *o, const struct natd_config *c, struct netlink *nl, char why[OFFLOAD_WHY_SIZE])
+{
+	if (c->routing == ROUTING_NONE)
+		snprintf(why, OFFLOAD_WHY_SIZE, "routing = \"none\"");
+	else if (c->fast_path.steering == CONFIG_STEERING_RULES)
+		snprintf(why, OFFLOAD_WHY_SIZE, "fast_path.steering = \"rules\"");
+	else
+		return is_filtered(o, nl, why) && !o->is_required;
+	return true;
+}
+
+bool offload_load(struct offload *o, const struct natd_config *c, struct netlink *nl)
+{
+	char why[OFFLOAD_WHY_SIZE];
+
+	(void)netlink_open_filter(nl); /* a kernel without nftables filters nothing by it */
+	o->is_required = c->fast_path.steering == CONFIG_STEERING_BPF && c->routing != ROUTING_NONE;
+	if (!is_ruled_out(o, c, nl, why) && doorman_create(&o->doorman, why, sizeof(why)) == 0)
+		return true;
+	offload_give_up(o, why);
+	return !o->is_required;
+}
+
+bool offload_has_to_end(struct offload *o, struct netlink *nl, char why[OFFLOAD_WHY_SIZE])
+{
+	return o->doorman && is_filtered(o, nl, why) && !o->is_required;
+}
+
+void offload_adopt(struct offload *o, uint32_t i, int link)
+{
+	if (o->doorman) {
+		(void)doorman_adopt(o->doorman, i, link);
+		return;
+	}
+	(void)bpf_link_remove(link);
+	close(link);
+}
+
+bool offload_apply(struct offload *o, const struct steering *s, struct nat *nat, const char *tun, struct netlink *nl)
+{
+	struct doorman_host host = {
+		.table = nat_table(nat),
+		.nl = nl,
+		.tun = (int)if_nametoindex(tun),
+		.translates_others = nat_policy_get(nat)->other_protocols == OTHER_TRANSLATE,
+	};
+	char why[OFFLOAD_WHY_SIZE];
+
+	if (!o->doorman)
+		return !o->is_required;
+	o->nat = nat;
+	table_watch_ports(nat_table(nat), on_port, o->doorman);
+	if (doorman_fits(s, why, sizeof(why)) && doorman_apply(o->doorman, s, &host, why, sizeof(why)) == 0)
+		return true;
+	offload_give_up(o, why);
+	return !o->is_required;
+}
+
+bool offload_is_on(const struct offload *o)
+{
+	return o->doorman != NULL;
+}
+
+void offload_close(struct offload *o, bool goes_on)
+{
+	if (!o->doorman)
+		return;
+	if (o->nat)
+		table_watch_ports(nat_table(o->nat), NULL, NULL);
+	if (!goes_on)
+		doorman_detach(o->doorman);
+	doorman_destroy(o->doorman);
+	o->doorman = NULL;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Which way packets are steered to natd: by tc programs (the doorman) or by the kernel's rules; and why. fast_path.steering
+ * decides, and what this host, kernel and build allow.
+ */
+#ifndef NATD_DAEMON_OFFLOAD_H
+#define NATD_DAEMON_OFFLOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/nat/nat.h"
+#include "daemon/config/config.h"
+#include "daemon/kernel/netlink.h"
+#include "daemon/steering/steering.h"
+#include "doorman.h"
+#include "filter.h"
+
+enum { OFFLOAD_WHY_SIZE = 640 };
+
+struct offload {
+	struct doorman *doorman;	  /* NULL: the kernel's rules steer */
+	struct nat *nat;		  /* whose ports it follows */
+	bool is_required;		  /* fast_path.steering = "bpf" */
+	char why_rules[OFFLOAD_WHY_SIZE]; /* why not the programs; "": they steer, or nothing has been decided */
+	struct filter filter;		  /* what the host filters, and the programs pass by */
+};
+
+/* Decides, and loads the programs where they are to steer: while natd still has every right. False: fast_path.steering
+ * is "bpf", and why_rules says why that cannot be. */
+bool offload_load(struct offload *o, const struct natd_config *c, struct netlink *nl);
+
+/* The i-th link that the previous natd left: the programs take it over at offload_apply(); where rules steer, it goes. */
+void offload_adopt(struct offload *o, uint32_t i, int link);
+
+/* Looks for filters of the host, whose name is in `filter` then. True: the programs would pass one by, and are not to: then the
+ * caller has the rules steer (offload_give_up(), with the reason in `why`). Needs CAP_NET_ADMIN. */
+bool offload_has_to_end(struct offload *o, struct netlink *nl, char why[OFFLOAD_WHY_SIZE]);
+
+/* Steers by `s` from now on; the device is `tun`. After nat_reconfigure(). False as above; else, if the programs cannot, the
+ * kernel's rules have to (offload_is_on() is false). */
+bool offload_apply(struct offload *o, const struct steering *s, struct nat *nat, const char *tun, struct netlink *nl);
+/* Do the programs steer? Then the kernel's rules for shared addresses are not used. */
+bool offload_is_on(const struct offload *o);
+/* The rules steer from now on, for the reason in why_rules. */
+void offload_give_up(struct offload *o, const char *why);
+
+/* The end. `goes_on`: the programs stay for the next natd, by the links that the service manager keeps. */
+void offload_close(struct offload *o, bool goes_on);
+
+#endif

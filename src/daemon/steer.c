@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: ISC */
+/* Rules and tc programs together. */
+#include "steer.h"
+
+#include <unistd.h>
+
+#include "daemon/base/log.h"
+#include "daemon/base/loop.h"
+#include "daemon/offload/offload.h"
+#include "natd.h"
+#include "reload.h"
+
+/* ---- the store ---- */
+
+/* Links of another network namespace are of no use: the device shows whether it is the same. */
+void steer_adopt(struct natd *n)
+{
+	struct handover *h = &n->persist.handover;
+
+	for (uint32_t i = 0; i < DOORMAN_LINKS_MAX; i++) {
+		int fd = handover_take(h, HANDOVER_LINK + i);
+
+		if (fd >= 0 && h->is_stored[HANDOVER_TUN])
+			offload_adopt(&n->offload, i, fd);
+		else if (fd >= 0)
+			close(fd);
+		if (fd >= 0 && !(offload_is_on(&n->offload) && doorman_link(n->offload.doorman, i) >= 0))
+			handover_refuse(h, HANDOVER_LINK + i);
+	}
+}
+
+static void keep_links(struct natd *n)
+{
+	struct handover *h = &n->persist.handover;
+	struct doorman *d = n->offload.doorman;
+
+	for (uint32_t i = 0; i < DOORMAN_LINKS_MAX; i++) {
+		int fd = d ? doorman_link(d, i) : -1;
+		bool is_changed = d ? doorman_take_change(d, i) : h->in_use[HANDOVER_LINK + i] >= 0;
+
+		handover_use(h, HANDOVER_LINK + i, fd);
+		if (is_changed)
+			handover_keep_link(h, i);
+	}
+}
+
+/* ---- steering ---- */
+
+static void report_refusal(const struct offload *o)
+{
+	log_error(SUB_ROUTING,
+		  "cannot steer by tc programs: %s; natd needs CAP_BPF and CAP_PERFMON for them: start it as root or "
+		  "by its unit, or set fast_path.steering to \"auto\"",
+		  o->why_rules);
+}
+
+static void warn_of_chain(const struct offload *o)
+{
+	log_warning(SUB_ROUTING,
+		    "the host filters packets (%s): the tc programs pass that by, as fast_path.steering = \"bpf\" says",
+		    o->filter.name);
+}
+
+bool steer_load(struct natd *n)
+{
+	bool ok = offload_load(&n->offload, n->setup->config, n->netlink);
+
+	if (!ok)
+		report_refusal(&n->offload);
+	else if (offload_is_on(&n->offload))
+		log_info(SUB_ROUTING, "steering by tc programs");
+	if (offload_is_on(&n->offload) && n->offload.filter.name[0] != '\0')
+		warn_of_chain(&n->offload);
+	if (ok && !offload_is_on(&n->offload))
+		log_info(SUB_ROUTING, "steering by rules: %s", n->offload.why_rules);
+	return ok;
+}
+
+void steer_set_policy(const struct natd *n, struct setup *s)
+{
+	setup_set_exact(s, offload_is_on(&n->offload));
+}
+
+/* From programs to rules while natd runs: the core is told which protocols no longer reach it. */
+static bool turn_to_rules(struct natd *n, struct setup *s)
+{
+	struct nat_reconfigure_report report;
+
+	log_warning(SUB_ROUTING, "steering by rules from now on: %s", n->offload.why_rules);
+	steer_set_policy(n, s);
+	(void)nat_reconfigure(n->nat, &s->policy, loop_now_ms(n->loop), &report);
+	observer_set(n->observer, n->setup, routing_mark(n->routing)); /* firewalls count again */
+	if (natd_apply_routing(n, s) == 0)
+		return true;
+	log_error(SUB_ROUTING, "%s", routing_error(n->routing));
+	return false;
+}
+
+bool steer_apply_programs(struct natd *n, struct setup *s)
+{
+	bool was_on = offload_is_on(&n->offload), ok = true;
+
+	if (was_on)
+		ok = offload_apply(&n->offload, s->steering, n->nat, s->config->tun.name, n->netlink);
+	keep_links(n);
+	if (!ok)
+		report_refusal(&n->offload);
+	if (was_on && !offload_is_on(&n->offload))
+		ok = turn_to_rules(n, s) && ok;
+	return ok;
+}
+
+void steer_look(struct natd *n)
+{
+	bool had_chain = n->offload.filter.name[0] != '\0';
+	char why[OFFLOAD_WHY_SIZE];
+	bool has_to_end;
+
+	if (!offload_is_on(&n->offload))
+		return;
+	privs_raise(&n->sandbox.privs);
+	has_to_end = offload_has_to_end(&n->offload, n->netlink, why);
+	privs_lower(&n->sandbox.privs);
+	if (!has_to_end && !had_chain && n->offload.filter.name[0] != '\0')
+		warn_of_chain(&n->offload);
+	if (!has_to_end)
+		return;
+	offload_give_up(&n->offload, why);
+	keep_links(n);
+	(void)turn_to_rules(n, n->setup);
+}
+
+void steer_stop(struct natd *n)
+{
+	offload_close(&n->offload, n->persist.handover.goes_on);
+	for (uint32_t i = 0; i < DOORMAN_LINKS_MAX; i++)
+		handover_use(&n->persist.handover, HANDOVER_LINK + i, -1);
+}
