@@ -24,6 +24,7 @@ CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
 ETH_P_ALL = 3
 PACKET_OUTGOING = 4
+SO_RCVBUFFORCE = 33
 TIMEOUT_S = 10
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -111,7 +112,9 @@ class Namespace:
         return made
 
     def udp(self, address="0.0.0.0", port=0):
+        """With room for what comes at once after natd was away, on a slow machine too."""
         made = self.socket(kind=socket.SOCK_DGRAM)
+        made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
         made.bind((address, port))
         return made
 
