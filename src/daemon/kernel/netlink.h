@@ -44,7 +44,7 @@ struct netlink_link {
 	uint32_t flags; /* IFF_ */
 	uint32_t queue_len;
 	uint64_t tx_dropped; /* by the device, before its reader saw them: since it was made */
-	uint16_t type; /* ARPHRD_ */
+	uint16_t type;	     /* ARPHRD_ */
 };
 
 /* `name` may be an alternative name; out->name is the interface's own. -ENODEV: it does not exist. */
