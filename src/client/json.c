@@ -361,6 +361,8 @@ void json_add_forward(struct json_object *o, const char *name, const struct ctl_
 	json_t *f = json_object();
 	json_t *from = json_array();
 	json_t *protocols = json_array();
+	bool has_ports = (w->protocols & (CTL_FORWARD_TCP | CTL_FORWARD_UDP)) != 0;
+	char number[4];
 
 	for (uint32_t i = 0; i < w->n_from && i < CTL_FROM_MAX; i++)
 		json_array_append_new(from, make_prefix(&w->from[i]));
@@ -368,12 +370,16 @@ void json_add_forward(struct json_object *o, const char *name, const struct ctl_
 		json_array_append_new(protocols, json_string("tcp"));
 	if (w->protocols & CTL_FORWARD_UDP)
 		json_array_append_new(protocols, json_string("udp"));
+	if (w->protocols & CTL_FORWARD_OTHER)
+		json_array_append_new(protocols, json_string(names_protocol((uint8_t)w->first_port, number)));
+	if (w->protocols & CTL_FORWARD_ANY)
+		json_array_append_new(protocols, json_string("any"));
 	json_object_set_new(f, "name", make_text(w->name));
 	json_object_set_new(f, "protocols", protocols);
 	json_object_set_new(f, "address", w->address ? make_address(w->address) : json_null());
-	json_object_set_new(f, "first_port", json_integer(w->first_port));
-	json_object_set_new(f, "last_port", json_integer(w->last_port));
-	json_object_set_new(f, "to", w->n_backends > 0 ? json_null() : make_endpoint(&w->to, 6));
+	json_object_set_new(f, "first_port", has_ports ? json_integer(w->first_port) : json_null());
+	json_object_set_new(f, "last_port", has_ports ? json_integer(w->last_port) : json_null());
+	json_object_set_new(f, "to", w->n_backends > 0 ? json_null() : make_endpoint(&w->to, has_ports ? 6 : 47));
 	json_object_set_new(f, "from", from);
 	json_object_set_new(f, "from_count", make_number(w->n_from));
 	json_object_set_new(f, "side", json_string(ctl_side_name(w->side)));

@@ -173,7 +173,8 @@ struct ctl_host {
 bool ctl_put_host(struct ctl_writer *w, const struct ctl_host *h);
 bool ctl_get_host(struct ctl_reader *r, struct ctl_host *h);
 
-enum { CTL_FORWARD_TCP = 1, CTL_FORWARD_UDP = 2 };
+/* OTHER: one without ports, whose number stands in first_port and last_port. ANY: a default host. Both alone. */
+enum { CTL_FORWARD_TCP = 1, CTL_FORWARD_UDP = 2, CTL_FORWARD_OTHER = 4, CTL_FORWARD_ANY = 8 };
 
 struct ctl_forward {
 	char name[CTL_NAME_MAX + 1];

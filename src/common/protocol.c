@@ -50,3 +50,10 @@ int protocol_number(const char *text)
 	}
 	return text[0] != '\0' && number <= UINT8_MAX ? (int)number : -1;
 }
+
+bool protocol_is_steered(uint8_t number)
+{
+	static const uint8_t steered[] = {PROTOCOLS_STEERED};
+
+	return memchr(steered, number, sizeof(steered)) != NULL;
+}

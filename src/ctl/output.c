@@ -317,8 +317,12 @@ void output_mapping_row(FILE *f, const struct ctl_mapping *m)
 
 /* ---- forwards ---- */
 
-const char *output_forward_protocols(const struct ctl_forward *w)
+static const char *protocols_text(char buf[4], const struct ctl_forward *w)
 {
+	if (w->protocols & CTL_FORWARD_ANY)
+		return "any";
+	if (w->protocols & CTL_FORWARD_OTHER)
+		return names_protocol((uint8_t)w->first_port, buf);
 	switch (w->protocols & (CTL_FORWARD_TCP | CTL_FORWARD_UDP)) {
 	case CTL_FORWARD_TCP:
 		return "tcp";
@@ -333,14 +337,16 @@ const char *output_forward_protocols(const struct ctl_forward *w)
 
 enum { FORWARD_TEXT_MAX = 40 };
 
-/* "any:80" or "203.0.113.9:27015-27030". */
-static void forward_text(char *buf, uint32_t address, uint16_t first, uint16_t last)
+/* "any:80" or "203.0.113.9:27015-27030"; the address alone of what has no ports. */
+static void forward_text(char *buf, const struct ctl_forward *w, uint32_t address, uint16_t first, uint16_t last)
 {
 	char text[NAMES_ADDRESS_MAX] = "any";
 
 	if (address)
 		names_address(text, address);
-	if (first == last)
+	if (w->protocols & (CTL_FORWARD_OTHER | CTL_FORWARD_ANY))
+		snprintf(buf, FORWARD_TEXT_MAX, "%s", text);
+	else if (first == last)
 		snprintf(buf, FORWARD_TEXT_MAX, "%s:%u", text, first);
 	else
 		snprintf(buf, FORWARD_TEXT_MAX, "%s:%u-%u", text, first, last);
@@ -348,12 +354,12 @@ static void forward_text(char *buf, uint32_t address, uint16_t first, uint16_t l
 
 static void forward_texts(const struct ctl_forward *w, char *outside, char *inside)
 {
-	forward_text(outside, w->address, w->first_port, w->last_port);
+	forward_text(outside, w, w->address, w->first_port, w->last_port);
 	if (w->n_backends > 0) {
 		snprintf(inside, FORWARD_TEXT_MAX, "%u-backends", w->n_backends);
 		return;
 	}
-	forward_text(inside, w->to.address, w->to.port, (uint16_t)(w->to.port + (w->last_port - w->first_port)));
+	forward_text(inside, w, w->to.address, w->to.port, (uint16_t)(w->to.port + (w->last_port - w->first_port)));
 }
 
 static void put_from(FILE *f, const struct ctl_forward *w)
@@ -373,10 +379,11 @@ void output_forward_line(FILE *f, const struct ctl_forward *w)
 {
 	char outside[FORWARD_TEXT_MAX];
 	char inside[FORWARD_TEXT_MAX];
+	char protocols[4];
 
 	forward_texts(w, outside, inside);
 	names_print(f, w->name[0] ? w->name : "-");
-	fprintf(f, " %s outside=%s inside=%s from=", output_forward_protocols(w), outside, inside);
+	fprintf(f, " %s outside=%s inside=%s from=", protocols_text(protocols, w), outside, inside);
 	put_from(f, w);
 	if (w->n_backends > 0)
 		fprintf(f, " balance=%s affinity=%" PRIu32, ctl_balance_name(w->balance), w->affinity_s);
@@ -416,6 +423,7 @@ void output_forward_row(struct sheet *s, const struct ctl_forward *w)
 {
 	char outside[FORWARD_TEXT_MAX];
 	char inside[FORWARD_TEXT_MAX];
+	char protocols[4];
 	char *from = NULL;
 	size_t len;
 	FILE *f = open_memstream(&from, &len);
@@ -425,7 +433,7 @@ void output_forward_row(struct sheet *s, const struct ctl_forward *w)
 		put_from(f, w);
 		fclose(f);
 	}
-	sheet_add(s, (const char *const[]){output_forward_protocols(w), outside, inside, w->name[0] ? w->name : "-",
+	sheet_add(s, (const char *const[]){protocols_text(protocols, w), outside, inside, w->name[0] ? w->name : "-",
 					   from ? from : "?"});
 	free(from);
 }

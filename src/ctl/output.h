@@ -40,9 +40,6 @@ void output_pool_line(FILE *f, const struct ctl_pool *p);
 struct sheet *output_pool_sheet(void);
 void output_pool_row(struct sheet *s, const struct ctl_pool *p);
 
-/* "tcp", "udp" or "tcp,udp". */
-const char *output_forward_protocols(const struct ctl_forward *w);
-
 /* "1.9 kB" (powers of 1000) and "2 h 13 min" into `buf`, which is returned. */
 char *output_bytes(char buf[16], uint64_t bytes);
 char *output_duration(char buf[32], uint64_t seconds);

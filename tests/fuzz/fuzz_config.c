@@ -38,8 +38,10 @@ static void check_lists(const struct natd_config *c)
 	for (uint32_t i = 0; i < c->n_forwards; i++) {
 		const struct nat_forward *f = &c->forwards[i];
 
-		HOLDS(f->name[0] && f->protocols && f->ports.first > 0 && f->ports.first <= f->ports.last);
-		HOLDS(f->to_port > 0 && f->to_port + (f->ports.last - f->ports.first) <= 65535);
+		HOLDS(f->name[0] && f->protocols && f->ports.first <= f->ports.last);
+		HOLDS(f->ports.first > 0 || !nat_forward_has_ports(f));
+		HOLDS((f->to_port > 0 || !nat_forward_has_ports(f)) &&
+		      f->to_port + (f->ports.last - f->ports.first) <= 65535);
 	}
 	HOLDS(c->outside.interface[0] && c->inside.n_interfaces + c->inside.n_prefixes > 0);
 }

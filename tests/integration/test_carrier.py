@@ -5,6 +5,7 @@ import subprocess
 
 from conftest import NATCTL, NATD
 from netlab import Lab
+from scapy.layers.inet import GRE, IP
 from test_events import Monitor
 
 SERVER = Lab.SERVERS[0]
@@ -92,3 +93,46 @@ def test_static_pair_keeps_ports_and_lets_anyone_in(lab, start_natd):
     lab.client.run("ping", "-c", "1", "-W", "5", SERVER)
     assert POOL not in natd.ctl("pools").stdout
     assert f"inside={Lab.CLIENTS[0]}:1234" in natd.ctl("who", f"{POOL}:1234", "tcp").stdout
+
+
+FORWARDS = f"""forwards = ( {{ name = "vpn"; protocol = "gre"; to = "{Lab.CLIENTS[0]}"; }},
+                          {{ name = "rest"; protocol = "any"; to = "{Lab.CLIENTS[1]}"; }} );"""
+
+
+def test_protocols_without_ports_and_a_default_host(lab, start_natd, tmp_path):
+    options = ("--state", tmp_path / "state")
+    natd = start_natd({"more": FORWARDS}, options=options)
+    with lab.client.capture("eth0") as seen:
+        lab.server.send_ip(IP(src=SERVER, dst=Lab.OUTSIDE) / GRE() / b"in")
+        seen.wait(lambda p: p.src == SERVER and p.dst == Lab.CLIENTS[0] and p.proto == 47)
+    with lab.server.capture("eth0") as seen:
+        lab.client.send_ip(IP(src=Lab.CLIENTS[0], dst=SERVER) / GRE() / b"out")
+        seen.wait(lambda p: p.src == Lab.OUTSIDE and p.proto == 47)
+    with lab.clients[1].udp(port=20000) as inside, lab.server.udp(SERVER, 99) as outside:
+        outside.sendto(b"in", (Lab.OUTSIDE, 20000))
+        assert inside.recvfrom(9) == (b"in", (SERVER, 99))
+        inside.sendto(b"out", (SERVER, 99))
+        assert outside.recvfrom(9) == (b"out", (Lab.OUTSIDE, 20000))
+    with lab.gateway.udp(Lab.OUTSIDE, 20001) as host, lab.server.udp(SERVER, 99) as outside:
+        outside.sendto(b"host's", (Lab.OUTSIDE, 20001))
+        assert host.recvfrom(9)[0] == b"host's"
+    assert "vpn gre outside=any inside=10.8.0.2 from=any" in natd.ctl("forwards").stdout
+    assert [f["protocols"] for f in natd.json("forwards")["forwards"]] == [["gre"], ["any"]]
+    assert sorted(e["forward"] for e in natd.json("list")) == ["rest", "vpn"]
+    said = natd.ctl("explain", "udp", f"{SERVER}:9", f"{Lab.OUTSIDE}:20002", "in").stdout
+    assert 'the default host "rest" leads to 10.8.0.3:20002' in said
+    natd.ctl("reload")
+    natd.close()
+    natd = start_natd({"more": FORWARDS}, options=options)
+    assert sorted(e["forward"] for e in natd.json("list")) == ["rest", "vpn"]
+
+
+def test_forward_of_a_protocol_that_rules_do_not_steer_is_refused(lab, tmp_path):
+    file = tmp_path / "natd.conf"
+    file.write_text(f"""outside = {{ interface = "out0"; }};
+inside = {{ interfaces = [ "lan0" ]; }};
+forwards = ( {{ name = "six"; protocol = 41; to = "{Lab.CLIENTS[0]}"; }} );
+""")
+    done = lab.gateway.run(NATD, "-t", "-c", file, check=False)
+    assert done.returncode != 0
+    assert f'{file}:3: forward "six": protocol 41 of the address shared with the host stays the host\'s' in done.stderr

@@ -310,7 +310,7 @@ static const struct {
 	 "f:6: this forward leads nowhere: add the inside host, to = \"10.8.0.10:8080\";\n"},
 	{"", "", "forwards = ( { protocol = [ \"tcp\", \"tcp\", \"gre\" ]; port = \"5-0\"; to = \"10.8.0.1:0\"; } );",
 	 "f:6: forward.protocol: \"tcp\" is named twice\n"
-	 "f:6: forward.protocol: \"gre\" cannot be forwarded: choose \"tcp\", \"udp\" or [ \"tcp\", \"udp\" ]\n"
+	 "f:6: forward.protocol: only \"tcp\" and \"udp\" go together: make a forward for each of the others\n"
 	 "f:6: forward.port: \"5-0\" contains port 0, which cannot be used: ports are 1 to 65535\n"
 	 "f:6: forward.to: \"10.8.0.1:0\" has no proper port: it is a number from 1 to 65535\n"},
 	{"", "",
@@ -321,6 +321,35 @@ static const struct {
 	 "f:6: forward.address: \"224.0.0.1\" is in 224.0.0.0/4 (multicast), which no host may use\n"
 	 "f:6: forward.to: \"10.8.0.1:\" has no proper port: it is a number from 1 to 65535\n"
 	 "f:6: forward.from is empty, so no source could use it: leave the key out to allow every source\n"},
+	{"", "", "forwards = ( { protocol = \"gree\"; to = \"10.8.0.1\"; }, { protocol = 255; to = \"10.8.0.1\"; } );",
+	 "f:6: forward.protocol: \"gree\" is no protocol: write \"tcp\", \"udp\", [ \"tcp\", \"udp\" ], one without "
+	 "ports "
+	 "(\"gre\", or its number), or \"any\"\n"
+	 "f:6: this forward has no port: add the outside port, port = 80;\n"
+	 "f:6: forward.protocol: 255 is no protocol: write \"tcp\", \"udp\", [ \"tcp\", \"udp\" ], one without ports "
+	 "(\"gre\", or its number), or \"any\"\n"
+	 "f:6: this forward has no port: add the outside port, port = 80;\n"},
+	{"", "",
+	 "forwards = ( { protocol = \"gre\"; port = 5; to = \"10.8.0.1:7\"; },\n"
+	 "{ protocol = \"any\"; port = 5; to = \"10.8.0.1\"; } );",
+	 "f:6: this forward has a port, but its protocol has none: leave port out\n"
+	 "f:6: this forward leads to port 7, but its protocol has none: leave the port of `to` out\n"
+	 "f:7: this forward has a port, but a default host gets every port: leave port out\n"},
+	{"", "",
+	 "forwards = ( { name = \"a\"; protocol = \"gre\"; to = \"10.8.0.1\"; },\n"
+	 "{ name = \"b\"; protocol = 47; to = \"10.8.0.2\"; },\n"
+	 "{ name = \"c\"; protocol = \"esp\"; to = \"10.8.0.2\"; },\n"
+	 "{ name = \"d\"; protocol = \"any\"; to = \"10.8.0.2\"; },\n"
+	 "{ name = \"e\"; protocol = \"any\"; to = \"10.8.0.1\"; } );",
+	 "f:7: forward \"b\" never gets a packet: forward \"a\" (line 6) takes all of them first; keep one of them\n"
+	 "f:10: forward \"e\" never gets a packet: forward \"d\" (line 9) takes all of them first; keep one of them\n"},
+	{"", "", "forwards = ( { name = \"a\"; protocol = 41; to = \"10.8.0.1\"; } );",
+	 "f:6: forward \"a\": protocol 41 of the address shared with the host stays the host's: name a pool address in "
+	 "outside.addresses, or set routing = \"none\" and bring it to natd by rules of your own\n"},
+	{"", "",
+	 "translation = { other_protocols = \"drop\"; };\nforwards = ( { name = \"a\"; protocol = \"gre\"; to = "
+	 "\"10.8.0.1\"; } );",
+	 "f:7: forward \"a\" never gets a packet: translation.other_protocols is \"drop\": set it to \"translate\"\n"},
 	{"", "", "forwards = ( { protocol = \"tcp\"; port = \"100-200\"; to = \"10.8.0.1:65436\"; } );",
 	 "f:6: this forward leads 101 ports to port 65436 and up, beyond 65535: begin at 65435 or below\n"},
 	/* the filter */

@@ -247,13 +247,28 @@ static const struct nat_forward all_forwards[] = {
 	 .ports = {2001, 2001},
 	 .to = LAB_C,
 	 .to_port = 101},
+	{.name = "gre", .protocols = 1 << CLASS_OTHER, .ports = {47, 47}, .to = LAB_B, .to_port = 47},
+	{.name = "gre2",
+	 .protocols = 1 << CLASS_OTHER,
+	 .address = LAB_EXT2,
+	 .ports = {47, 47},
+	 .to = LAB_C,
+	 .to_port = 47},
+	{.name = "ping",
+	 .protocols = 1 << CLASS_ICMP,
+	 .address = LAB_EXT,
+	 .ports = {0, 65535},
+	 .to = LAB_A,
+	 .from = from_s1,
+	 .n_from = 1},
+	{.name = "rest", .protocols = 15, .is_default = true, .ports = {0, 65535}, .to = LAB_WEB},
 };
 
 static void random_forwards(void)
 {
 	lab->policy.n_forwards = 0;
 	for (uint32_t i = 0; i < COUNT(all_forwards); i++)
-		if (chance(40) && model_is_inside(&lab->policy, all_forwards[i].to))
+		if (chance(all_forwards[i].is_default ? 15 : 40) && model_is_inside(&lab->policy, all_forwards[i].to))
 			lab->forwards[lab->policy.n_forwards++] = all_forwards[i];
 }
 

@@ -200,9 +200,13 @@ static bool forward_leads(const struct nat_policy *p, const struct model_session
 	uint32_t to, ext;
 	uint16_t to_port, ext_port;
 
-	if (s->from_outside)
-		return model_forward_in(p, s->class_, s->ext, s->ext_port, s->rem, &to, &to_port) >= 0 && to == s->in &&
-		       to_port == s->in_port;
+	if (s->from_outside) {
+		int i = model_forward_in(p, s->class_, s->ext, s->ext_port, s->rem, &to, &to_port);
+
+		if (i == -1)
+			i = model_default_in(p, s->class_, s->ext, s->ext_port, s->rem, &to, &to_port);
+		return i >= 0 && to == s->in && to_port == s->in_port;
+	}
 	return model_forward_out(p, s->class_, s->in, s->in_port, &ext, &ext_port) >= 0 &&
 	       (ext == 0 || ext == s->ext) && ext_port == s->ext_port;
 }
@@ -214,10 +218,12 @@ static bool still_allowed(const struct nat_policy *p, const struct model_session
 		return false;
 	if (model_is_inside(p, s->rem) || model_address_wrong(p, s->in, s->rem, false))
 		return false;
+	if (s->class_ == CLASS_OTHER && p->other_protocols != OTHER_TRANSLATE)
+		return false;
 	if (s->forward)
 		return forward_leads(p, s);
 	if (s->class_ == CLASS_OTHER)
-		return p->other_protocols == OTHER_TRANSLATE;
+		return true;
 	return model_port_usable(p, s->class_, s->ext, s->ext_port);
 }
 

@@ -160,6 +160,8 @@ bool model_port_usable(const struct nat_policy *p, uint8_t class_, uint32_t ext,
 /* Index of the forward, -1 none, -2 refused. */
 int model_forward_in(const struct nat_policy *p, uint8_t class_, uint32_t ext, uint16_t port, uint32_t remote,
 		     uint32_t *to, uint16_t *to_port);
+int model_default_in(const struct nat_policy *p, uint8_t class_, uint32_t ext, uint16_t port, uint32_t remote,
+		     uint32_t *to, uint16_t *to_port);
 int model_forward_out(const struct nat_policy *p, uint8_t class_, uint32_t in, uint16_t port, uint32_t *ext,
 		      uint16_t *ext_port);
 uint32_t model_timeout(const struct nat_policy *p, uint8_t class_, uint8_t state);

@@ -215,9 +215,13 @@ static bool may_open_out(struct walk *w, const struct decision *d, bool loose)
 {
 	bool ok = walk_limits_allow(w, w->src, DIR_OUT);
 
+	if (w->hairpin && w->p->class_ == CLASS_OTHER) { /* if it would leave from the address that it is for */
+		w->may[DROP_HAIRPIN_LOOP] = true;
+		ok = ok && w->seen_passed;
+	}
 	if (d->made && is_spoken_for(w, d->ext, d->port)) {
-		w->may[DROP_TABLE] = true;
-		ok = ok && (loose || (d->ext == 0 && w->seen_passed));
+		w->may[w->p->class_ == CLASS_OTHER ? DROP_OTHER_BUSY : DROP_TABLE] = true;
+		ok = ok && w->seen_passed && (loose || d->ext == 0);
 	}
 	if (!d->made || loose) {
 		bool ports = walk_host_ports_allow(w, w->src), can = walk_address_can(w, w->src);
@@ -243,6 +247,7 @@ struct model_session *walk_open_out(struct walk *w)
 	}
 	must(w, ok || loose, "a session beyond a limit");
 	must(w, !(r->kind & SESSION_KIND_FROM_OUTSIDE), "a session from outside in the place of this");
+	must(w, !w->hairpin || w->p->class_ != CLASS_OTHER || ext != w->dst, "a packet that goes back to its sender");
 	if (d.made && !(r->ext_port == d.port && (d.ext == 0 || d.ext == ext))) {
 		must(w, loose, "another external endpoint than that of its mapping or forward");
 		d = (struct decision){.mapping = -1};
@@ -343,6 +348,13 @@ static bool filter_allows(const struct walk *w, int g)
 	return false;
 }
 
+/* Whatever may stand in the way of a session that is perhaps let in. */
+static void allow_refusals(struct walk *w)
+{
+	w->may[DROP_TABLE] = w->may[DROP_SESSIONS_FULL] = w->may[DROP_HOST_SESSIONS] = true;
+	w->may[DROP_HOST_RATE] = w->may[DROP_HOST_SHARE] = true;
+}
+
 struct model_session *walk_open_in(struct walk *w)
 {
 	uint32_t to;
@@ -358,11 +370,29 @@ struct model_session *walk_open_in(struct walk *w)
 		return open_towards(w, to, to_port, -1);
 	if (has_ports(w->p->class_))
 		g = mapping_at(w, w->dst, w->dport);
+	f = g >= 0 || walk_hosts_port(w)
+		    ? -1
+		    : model_default_in(w->policy, w->p->class_, w->dst, w->dport, w->src, &to, &to_port);
+	if (f != -1 && has_ports(w->p->class_) && walk_rests(w, w->dst, w->dport) && !passed) {
+		refuse(w, DROP_UNSOLICITED); /* in quarantine, or just not any more */
+		w->answer_due = false;
+		for (uint32_t i = 0; i < w->m->n_holds; i++)
+			w->m->holds[i].perhaps = w->m->holds[i].perhaps || is_hold_of(&w->m->holds[i], w);
+		allow_refusals(w);
+		w->may[DROP_FORWARD_SOURCE] = true;
+		return NULL;
+	}
+	if (f == -2) {
+		w->may[DROP_FORWARD_SOURCE] = true;
+		return NULL;
+	}
+	if (f >= 0)
+		return open_towards(w, to, to_port, -1);
 	if (g < 0)
 		return refuse(w, DROP_UNSOLICITED);
 	if (!passed && (!mapping_lives(w, g) || is_held(w, g) == HELD_PERHAPS)) {
-		w->may[DROP_FILTERED] = w->may[DROP_TABLE] = w->may[DROP_SESSIONS_FULL] = true;
-		w->may[DROP_HOST_SESSIONS] = w->may[DROP_HOST_RATE] = w->may[DROP_HOST_SHARE] = true;
+		allow_refusals(w);
+		w->may[DROP_FILTERED] = true;
 		refuse(w, DROP_UNSOLICITED);
 		w->answer_due = false;
 		if (w->m->lab->n_out == 0) { /* not the host's either: let in, but for another reason not */

@@ -69,41 +69,58 @@ bool model_port_usable(const struct nat_policy *p, uint8_t class_, uint32_t ext,
 		if (port >= r[i].first && port <= r[i].last)
 			found = true;
 	for (uint32_t i = 0; has_ports(class_) && i < p->n_forwards; i++)
-		if (matches_in(&p->forwards[i], class_, ext, port))
+		if (!p->forwards[i].is_default && matches_in(&p->forwards[i], class_, ext, port))
 			return false;
 	return found;
 }
 
-int model_forward_in(const struct nat_policy *p, uint8_t class_, uint32_t ext, uint16_t port, uint32_t remote,
-		     uint32_t *to, uint16_t *to_port)
+static int forward_in(const struct nat_policy *p, bool is_default, const struct model_session *s, uint32_t *to,
+		      uint16_t *to_port)
 {
 	int result = -1;
 
-	if (!has_ports(class_) || !model_is_external(p, ext))
+	if (!model_is_external(p, s->ext))
 		return -1;
 	for (uint32_t i = 0; i < p->n_forwards; i++) {
 		const struct nat_forward *f = &p->forwards[i];
 
-		if (!matches_in(f, class_, ext, port))
+		if (f->is_default != is_default || !matches_in(f, s->class_, s->ext, s->ext_port))
 			continue;
 		result = -2;
-		if (f->n_from > 0 && !in_prefixes(f->from, f->n_from, remote))
+		if (f->n_from > 0 && !in_prefixes(f->from, f->n_from, s->rem))
 			continue;
 		*to = f->to;
-		*to_port = (uint16_t)(f->to_port + port - f->ports.first);
+		*to_port = (uint16_t)(f->to_port + s->ext_port - f->ports.first);
 		return (int)i;
 	}
 	return result;
 }
 
+int model_forward_in(const struct nat_policy *p, uint8_t class_, uint32_t ext, uint16_t port, uint32_t remote,
+		     uint32_t *to, uint16_t *to_port)
+{
+	const struct model_session s = {.class_ = class_, .ext = ext, .ext_port = port, .rem = remote};
+
+	return forward_in(p, false, &s, to, to_port);
+}
+
+int model_default_in(const struct nat_policy *p, uint8_t class_, uint32_t ext, uint16_t port, uint32_t remote,
+		     uint32_t *to, uint16_t *to_port)
+{
+	const struct model_session s = {.class_ = class_, .ext = ext, .ext_port = port, .rem = remote};
+
+	return forward_in(p, true, &s, to, to_port);
+}
+
 int model_forward_out(const struct nat_policy *p, uint8_t class_, uint32_t in, uint16_t port, uint32_t *ext,
 		      uint16_t *ext_port)
 {
-	for (uint32_t i = 0; has_ports(class_) && i < p->n_forwards; i++) {
+	for (uint32_t i = 0; class_ != CLASS_ICMP && i < p->n_forwards; i++) {
 		const struct nat_forward *f = &p->forwards[i];
 		int step = port - f->to_port;
 
-		if (!(f->protocols >> class_ & 1) || f->to != in || step < 0 || step > f->ports.last - f->ports.first)
+		if (f->is_default || !(f->protocols >> class_ & 1) || f->to != in || step < 0 ||
+		    step > f->ports.last - f->ports.first)
 			continue;
 		*ext = f->address;
 		*ext_port = (uint16_t)(f->ports.first + step);

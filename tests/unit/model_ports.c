@@ -13,6 +13,17 @@ static enum port_use port_use(const struct walk *w, uint32_t ext, uint16_t port)
 
 	if (!model_port_usable(w->policy, w->p->class_, ext, port))
 		return PORT_UNUSABLE;
+	for (uint32_t i = 0; i < m->n_sessions; i++) {
+		const struct model_session *s = &m->sessions[i];
+
+		/* a default host's session is there, with the same remote endpoint */
+		if (s->mapping >= 0 || s->class_ != w->p->class_ || s->ext != ext || s->ext_port != port ||
+		    s->rem != w->dst || s->rem_port != remote_port(w, DIR_OUT))
+			continue;
+		if (!s->dead)
+			return PORT_UNUSABLE;
+		use = PORT_MAYBE;
+	}
 	for (uint32_t i = 0; i < m->n_rests; i++) {
 		const struct model_rest *r = &m->rests[i];
 		uint32_t age = now_s(w) - r->since_s;
@@ -69,6 +80,17 @@ static struct ports count_ports(const struct walk *w, uint32_t ext)
 static bool may_recycle(const struct walk *w)
 {
 	return w->p->class_ == CLASS_TCP || w->policy->filtering != FILTERING_ENDPOINT_INDEPENDENT;
+}
+
+bool walk_rests(const struct walk *w, uint32_t ext, uint16_t port)
+{
+	for (uint32_t i = 0; i < w->m->n_rests; i++) {
+		const struct model_rest *r = &w->m->rests[i];
+
+		if (r->class_ == w->p->class_ && r->ext == ext && r->port == port)
+			return true;
+	}
+	return false;
 }
 
 void walk_end_rest(struct model *m, uint8_t class_, uint32_t ext, uint16_t port)

@@ -45,6 +45,7 @@ static inline uint16_t remote_port(const struct walk *w, enum nat_dir dir)
 /* ---- model_ports.c: what can be had ---- */
 
 void walk_check_new_port(const struct walk *w, uint32_t ext, uint16_t port);
+bool walk_rests(const struct walk *w, uint32_t ext, uint16_t port); /* perhaps: until its time is noticed */
 void walk_end_rest(struct model *m, uint8_t class_, uint32_t ext, uint16_t port);
 /* The address that the host is tied to; 0: none, or it is not certain. */
 uint32_t walk_paired_address(const struct walk *w, uint32_t in, bool *has_any);

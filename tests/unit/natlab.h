@@ -32,7 +32,7 @@
 #define LAB_S3	 BUILD_IP(198, 51, 100, 3)
 #define LAB_R	 BUILD_IP(198, 51, 100, 9) /* a router on the way */
 
-enum { LAB_OUT_MAX = 1100, LAB_FORWARDS = 8, LAB_ADDRESSES = 8, LAB_RANGES = 4 };
+enum { LAB_OUT_MAX = 1100, LAB_FORWARDS = 16, LAB_ADDRESSES = 8, LAB_RANGES = 4 };
 
 struct lab_out {
 	uint8_t bytes[BUILD_MAX + 1];

@@ -75,7 +75,7 @@
 	X(DROP_RULE,              "drop_rule",              "a filter rule with action \"drop\": see natctl rules")  \
 	X(DROP_RULE_REJECT,       "drop_rule_reject",       "a filter rule with action \"reject\": see natctl rules") \
 	X(DROP_HAIRPIN_OFF,       "drop_hairpin_off",       "inside to an outside address of natd, and hairpinning is off") \
-	X(DROP_HAIRPIN_LOOP,      "drop_hairpin_loop",      "to a forward that leads to an outside address of natd itself") \
+	X(DROP_HAIRPIN_LOOP,      "drop_hairpin_loop",      "to a forward that leads to an outside address of natd, or hairpinned without ports to the address that it leaves from") \
 	X(DROP_OTHER_PROTOCOL,    "drop_other_protocol",    "neither TCP, UDP nor ICMP, and other_protocols is \"drop\"") \
 	X(DROP_OTHER_BUSY,        "drop_other_busy",        "another inside host already speaks this protocol with that remote address") \
 	X(DROP_EXEMPT,            "drop_exempt",            "to an exempt destination: routing must not hand it to natd") \

@@ -3,8 +3,8 @@
  * The decision about a packet without a session. See decide.h.
  *
  * Outbound: whose is the destination; may this kind of packet open a session; may this host have one more; which outside
- * endpoint (its mapping's, a forward's, or a new one). Inbound: forward, mapping and filtering, or nothing asked for it;
- * then the limits of the host that it is for. Everything about an opening is known where decide_limits() is called: what
+ * endpoint (its mapping's, a forward's, or a new one). Inbound: static pair, forward, default host where there is no mapping,
+ * mapping and filtering, or nothing asked for it; then the limits of the host that it is for. Everything about an opening is known where decide_limits() is called: what
  * else policy may say about it belongs there.
  */
 #include "decide.h"
@@ -152,39 +152,60 @@ struct port_request nat_port_request(const struct nat *n, const struct work *w, 
 	return rq;
 }
 
+/* A session of a forward is there, with the remote endpoint of the one to be opened. */
+static bool is_spoken_for(const struct port_set *s, uint16_t port)
+{
+	const struct nat *n = s->n;
+	struct session_key k = s->w->probe.key;
+
+	if (!n->shares_ports)
+		return false;
+	k.dir = DIR_IN;
+	k.local = (uint32_t)nat_external_slot(n, s->address);
+	k.local_port = port;
+	return table_seek(n->table, &k, n->now_s) != NULL;
+}
+
+bool nat_port_is_free_of_forwards(const struct port_set *s, uint16_t port)
+{
+	return !rules_port_is_forwarded(s->n->rules, s->class_, s->address, port) && !is_spoken_for(s, port);
+}
+
 static bool is_not_forwarded(void *ctx, uint16_t port)
 {
-	const struct port_set *s = ctx;
-
-	return !rules_port_is_forwarded(s->n->rules, s->class_, s->address, port);
+	return nat_port_is_free_of_forwards(ctx, port);
 }
 
 /* The share first, since it knows how many are left: only where these are few it matters which. */
 static enum nat_reason check_port(const struct nat *n, const struct work *w, const struct host *h, uint16_t ext)
 {
-	struct port_set set = {n, (enum nat_class)w->v.class_, table_address(n->table, ext)};
+	struct port_set set = {n, w, (enum nat_class)w->v.class_, table_address(n->table, ext)};
 	struct port_request rq = nat_port_request(n, w, h, ext);
 	bool is_single = n->policy->allocation == ALLOCATION_PORT;
 	uint32_t left = 0;
 	/* a block's ports are its host's alone, and the table shares out the blocks */
 	enum nat_reason why = is_single ? nat_check_ports(n, h, &rq, &left) : NAT_PASS;
 
-	if (why != NAT_PASS || (is_single && left > n->forwarded_ports))
+	if (why != NAT_PASS || (is_single && left > n->forwarded_ports && !n->shares_ports))
 		return why;
 	rq.usable = is_not_forwarded;
 	rq.ctx = &set;
 	return table_port_could(n->table, &rq, n->now_s);
 }
 
+/* Of this protocol an address shared with the host brings nothing to natd. */
+static bool is_left_to_host(const struct nat *n, uint8_t proto, uint32_t address)
+{
+	return (n->policy->shared_refused[proto / 64] >> proto % 64 & 1) && rules_address_is_shared(n->rules, address);
+}
+
 /* Other protocols have no ports: one inside host at a time per (address, protocol, remote), CVE-2014-8160. */
 static enum nat_reason check_other(const struct nat *n, const struct work *w, uint16_t ext)
 {
 	struct session_key k = w->probe.key;
-	uint8_t proto = w->v.proto;
 
 	/* Nothing brings its answers to natd: better refused than half translated. */
-	if ((n->policy->shared_refused[proto / 64] >> proto % 64 & 1) &&
-	    rules_address_is_shared(n->rules, table_address(n->table, ext)))
+	if (is_left_to_host(n, w->v.proto, table_address(n->table, ext)))
 		return DROP_OTHER_PROTOCOL;
 	k.dir = DIR_IN;
 	k.local = ext;
@@ -238,16 +259,15 @@ void nat_decide_again(const struct nat *n, const struct work *w, enum nat_reason
 	goes_on(d, STAGE_PORTS, choose_address(n, w, table_host_find(n->table, w->v.src), d));
 }
 
-/* A host whose port is forwarded speaks from that port when it speaks first, too. */
+/* A host whose port or protocol is forwarded speaks from there when it speaks first, too. */
 static bool find_forward(const struct nat *n, const struct work *w, const struct host *h, struct decision *d)
 {
 	uint32_t address;
 	uint16_t port;
 	int32_t ordinal, forward;
 
-	if (!has_ports(w))
-		return false;
-	forward = rules_forward_outbound(n->rules, (enum nat_class)w->v.class_, w->v.src, w->v.sport, &address, &port);
+	forward = rules_forward_outbound(n->rules, (enum nat_class)w->v.class_, w->v.src, w->probe.key.local_port,
+					 &address, &port);
 	if (forward < 0)
 		return false;
 	if (address == 0 && h != NULL && h->sessions > 0 &&
@@ -258,7 +278,7 @@ static bool find_forward(const struct nat *n, const struct work *w, const struct
 		address = rules_address_at(n->rules,
 					   rules_pool_ordinal(n->rules, any_address(n, prf_hash(n->id_key, w->v.src))));
 	ordinal = rules_address_find(n->rules, address);
-	if (ordinal < 0 || n->slots[ordinal] == TABLE_NONE)
+	if (ordinal < 0 || n->slots[ordinal] == TABLE_NONE || is_left_to_host(n, w->v.proto, address))
 		return false;
 	d->basis = BASIS_FORWARD;
 	d->forward = forward;
@@ -317,10 +337,15 @@ static void decide_endpoint(const struct nat *n, const struct work *w, const str
 {
 	uint32_t limit = rules_host_limits(n->rules, w->v.src)->ports;
 
-	if (!find_static(n, w, d) && find_mapping(n, w, d))
+	if (!find_static(n, w, d) && find_mapping(n, w, d)) {
+		if (n->shares_ports) /* a forward's session may be there, with the same remote endpoint */
+			goes_on(d, STAGE_TABLE, check_other_side(n, d, DIR_IN));
 		return;
+	}
 	if (d->basis == BASIS_STATIC || find_forward(n, w, h, d)) {
-		goes_on(d, STAGE_TABLE, check_other_side(n, d, DIR_IN));
+		enum nat_reason why = check_other_side(n, d, DIR_IN);
+
+		goes_on(d, STAGE_TABLE, why != NAT_PASS && w->v.class_ == CLASS_OTHER ? DROP_OTHER_BUSY : why);
 		return;
 	}
 	d->basis = w->v.class_ == CLASS_OTHER ? BASIS_ADDRESS : BASIS_DRAW;
@@ -402,8 +427,13 @@ static void decide_outbound(const struct nat *n, const struct work *w, struct de
 	d->spec.int_port = w->probe.key.local_port;
 	d->spec.rem_addr = w->v.dst;
 	d->spec.state = SESSION_SYN_OUT;
-	if (decide_limits(n, w, h, d))
-		decide_endpoint(n, w, h, d);
+	if (!decide_limits(n, w, h, d))
+		return;
+	decide_endpoint(n, w, h, d);
+	/* The second pass would find the first one's session: without ports nothing else tells the two ends apart. */
+	if (w->hairpin && w->v.class_ == CLASS_OTHER && d->action == DECIDED_OPEN &&
+	    table_address(n->table, d->spec.ext) == w->v.dst)
+		drop(d, STAGE_OWNER, DROP_HAIRPIN_LOOP);
 }
 
 /* ---- inbound ---- */
@@ -507,18 +537,10 @@ static bool is_out_of_reach(const struct nat *n, const struct work *w, int32_t f
 	return forward >= 0 && n->policy->forwards[forward].side == SIDE_INSIDE && !w->hairpin;
 }
 
-/* True: a forward matches. */
-static bool decide_forward(const struct nat *n, const struct work *w, struct decision *d)
+/* Forward `i` has it, or (-2) refuses its sender. */
+static void lead(const struct nat *n, const struct work *w, int32_t i, uint32_t to, uint16_t to_port,
+		 struct decision *d)
 {
-	uint32_t to;
-	uint16_t to_port;
-	int32_t i;
-
-	if (!has_ports(w))
-		return false;
-	i = rules_forward_inbound(n->rules, (enum nat_class)w->v.class_, w->v.dst, w->v.dport, w->v.src, &to, &to_port);
-	if (i == -1 || is_out_of_reach(n, w, i))
-		return false;
 	d->forward = i >= 0 ? i : -1;
 	d->basis = BASIS_FORWARD;
 	if (i < 0)
@@ -529,6 +551,42 @@ static bool decide_forward(const struct nat *n, const struct work *w, struct dec
 		drop(d, STAGE_FORWARD, DROP_HAIRPIN_LOOP);
 	else
 		open_towards(n, w, to, to_port, d);
+}
+
+/* True: a forward matches. */
+static bool decide_forward(const struct nat *n, const struct work *w, struct decision *d)
+{
+	uint32_t to = 0;
+	uint16_t to_port = 0;
+	int32_t i;
+
+	if (is_left_to_host(n, w->v.proto, w->v.dst))
+		return false;
+	i = rules_forward_inbound(n->rules, (enum nat_class)w->v.class_, w->v.dst, w->probe.key.local_port, w->v.src,
+				  &to, &to_port);
+	if (i == -1 || is_out_of_reach(n, w, i))
+		return false;
+	lead(n, w, i, to, to_port, d);
+	return true;
+}
+
+/* True: a default host has what nothing else asks for. Ports in quarantine were another's just now; of an address shared with
+ * the host, protocols without ports may be the host's own. */
+static bool decide_default(const struct nat *n, const struct work *w, struct decision *d)
+{
+	enum nat_class c = (enum nat_class)w->v.class_;
+	uint16_t port = w->probe.key.local_port, to_port = 0;
+	uint32_t to = 0;
+	int32_t i, slot = (int32_t)w->probe.key.local;
+
+	if (is_hosts_port(n, w) ||
+	    (has_ports(w) && slot != TABLE_NONE && table_port_used(n->table, c, (uint16_t)slot, port)))
+		return false;
+	i = rules_forward_default(n->rules, c, w->v.dst, port, w->v.src, &to, &to_port);
+	if (i == -1)
+		return false;
+	d->asks_host = may_have_socket(n, w);
+	lead(n, w, i, to, to_port, d);
 	return true;
 }
 
@@ -542,7 +600,7 @@ static void decide_inbound(const struct nat *n, const struct work *w, struct dec
 		open_towards(n, w, inside, w->probe.key.local_port, d);
 		return;
 	}
-	if (decide_forward(n, w, d))
+	if (decide_forward(n, w, d) || decide_default(n, w, d))
 		return;
 	if (!has_ports(w) ||
 	    !table_mapping_external(n->table, (enum nat_class)w->v.class_, (uint16_t)w->probe.key.local,

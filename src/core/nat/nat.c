@@ -32,9 +32,21 @@ static uint32_t forwarded_ports(const struct nat_policy *p)
 {
 	uint32_t sum = 0;
 
-	for (uint32_t i = 0; i < p->n_forwards && sum < UINT16_MAX; i++)
-		sum += p->forwards[i].ports.last - p->forwards[i].ports.first + 1u;
+	for (uint32_t i = 0; i < p->n_forwards && sum < UINT16_MAX; i++) {
+		if (nat_forward_has_ports(&p->forwards[i]))
+			sum += p->forwards[i].ports.last - p->forwards[i].ports.first + 1u;
+	}
 	return sum;
+}
+
+/* Default hosts, and forwarded pings. */
+static bool shares_ports(const struct nat_policy *p)
+{
+	for (uint32_t i = 0; i < p->n_forwards; i++) {
+		if (p->forwards[i].is_default || p->forwards[i].protocols == 1u << CLASS_ICMP)
+			return true;
+	}
+	return false;
 }
 
 /* The usual case, one range of addresses and one inside prefix, is answered by a compare. */
@@ -80,6 +92,7 @@ bool nat_use_rules(struct nat *n, struct rules *r)
 	n->is_allotted = false;
 	n->min_inside_mtu = min_inside_mtu(n->policy);
 	n->forwarded_ports = forwarded_ports(n->policy);
+	n->shares_ports = shares_ports(n->policy);
 	cache_edges(n);
 	fragment_set_limit(n->fragments, n->policy->limits.fragments, n->policy->timeouts.fragment);
 	for (uint32_t i = 0; i < count; i++)
@@ -612,7 +625,7 @@ const char *nat_forward_name(const struct nat *n, const struct session *s)
 
 	if (!(s->kind & SESSION_KIND_FORWARD) || rules_static_inside(n->rules, external) != 0)
 		return NULL;
-	i = rules_forward_inbound(n->rules, session_class(s), external, s->ext_port, s->rem_addr, &to, &to_port);
+	i = rules_forward_of(n->rules, session_class(s), external, s->ext_port, s->rem_addr, &to, &to_port);
 	if (i < 0)
 		i = rules_forward_outbound(n->rules, session_class(s), s->int_addr, s->int_port, &to, &to_port);
 	return i < 0 ? NULL : n->policy->forwards[i].name;

@@ -87,9 +87,12 @@ struct reply {
 	uint16_t mtu;
 };
 
+struct work;
+
 /* Where ports are looked for. */
 struct port_set {
 	const struct nat *n;
+	const struct work *w;
 	enum nat_class class_;
 	uint32_t address;
 };
@@ -144,6 +147,7 @@ struct nat {
 	int32_t *slots;	   /* of the outside addresses, by ordinal */
 	bool one_external; /* exactly one range: see external_ordinal() */
 	bool one_inside;
+	bool shares_ports; /* sessions of forwards may stand on ports and ids from which mappings draw */
 	uint32_t external_first, external_span;
 	uint32_t inside_first, inside_mask;
 	uint16_t min_inside_mtu;  /* of the known ones; 0: none known */
@@ -204,6 +208,8 @@ uint32_t nat_first_address(const struct nat *n, uint32_t host,
 struct backend_query nat_backend_query(const struct nat *n, const struct work *w, uint32_t forward);
 /* But for what decides whether a port is usable. */
 struct port_request nat_port_request(const struct nat *n, const struct work *w, const struct host *h, uint16_t ext);
+/* May a mapping stand on this port, as far as forwards are concerned? */
+bool nat_port_is_free_of_forwards(const struct port_set *s, uint16_t port);
 bool nat_port_is_natds(const struct nat *n, enum nat_class c, uint32_t address, uint16_t port);
 
 /* open.c: sessions that do not exist yet; NULL and *why, or w->to_host set and NAT_PASS */

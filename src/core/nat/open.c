@@ -14,7 +14,7 @@ static bool port_may_be_taken(void *ctx, uint16_t port)
 	const struct port_set *s = ctx;
 	const struct nat *n = s->n;
 
-	if (rules_port_is_forwarded(n->rules, s->class_, s->address, port))
+	if (!nat_port_is_free_of_forwards(s, port))
 		return false;
 	if (n->port_in_use == NULL || !rules_address_is_shared(n->rules, s->address))
 		return true;
@@ -53,7 +53,7 @@ void nat_open_prefetch(struct nat *n, struct work *w)
 
 static enum nat_reason take_port(struct nat *n, struct work *w, struct decision *d)
 {
-	struct port_set set = {n, (enum nat_class)w->v.class_, table_address(n->table, d->spec.ext)};
+	struct port_set set = {n, w, (enum nat_class)w->v.class_, table_address(n->table, d->spec.ext)};
 	struct port_request rq = nat_port_request(n, w, table_host_find(n->table, w->v.src), d->spec.ext);
 	bool recycled = false;
 	enum nat_reason why;

@@ -17,7 +17,7 @@ static bool forward_still_leads(const struct nat *n, const struct session *s, ui
 	int32_t i;
 
 	if (s->kind & SESSION_KIND_FROM_OUTSIDE) {
-		i = rules_forward_inbound(n->rules, c, external, s->ext_port, s->rem_addr, &to, &port);
+		i = rules_forward_of(n->rules, c, external, s->ext_port, s->rem_addr, &to, &port);
 		if (i >= 0 && n->policy->forwards[i].n_backends > 0)
 			return rules_backend_find(n->rules, (uint32_t)i, s->int_addr, s->int_port, s->ext_port) >= 0;
 		return i >= 0 && to == s->int_addr && port == s->int_port;
@@ -54,8 +54,8 @@ static struct filter_packet opening_of(const struct nat *n, const struct session
 	uint16_t port;
 
 	if (in && s->kind & SESSION_KIND_FORWARD)
-		p.forward = rules_forward_inbound(n->rules, c, table_address(n->table, s->ext), s->ext_port,
-						  s->rem_addr, &to, &port);
+		p.forward = rules_forward_of(n->rules, c, table_address(n->table, s->ext), s->ext_port, s->rem_addr,
+					     &to, &port);
 	if (p.forward < 0) /* of a static pair */
 		p.forward = FILTER_NONE;
 	return p;
@@ -86,13 +86,15 @@ static bool is_led_to(const struct nat *n, const struct session *s, enum session
 	if ((rules_is_exempt(n->rules, s->rem_addr) && !rules_address_is_virtual(n->rules, s->rem_addr)) ||
 	    rules_is_inside(n->rules, s->rem_addr) || rules_is_broadcast(n->rules, s->rem_addr))
 		return false;
+	if (c == CLASS_OTHER && n->policy->other_protocols != OTHER_TRANSLATE)
+		return false;
 	if (rules_static_inside(n->rules, external) != 0)
 		return (s->kind & SESSION_KIND_FORWARD) && rules_static_inside(n->rules, external) == s->int_addr &&
 		       s->ext_port == s->int_port;
 	if (s->kind & SESSION_KIND_FORWARD)
 		return forward_still_leads(n, s, external);
 	if (c == CLASS_OTHER)
-		return n->policy->other_protocols == OTHER_TRANSLATE;
+		return true;
 	return rules_port_usable(n->rules, c, external, s->ext_port) && table_port_fits(n->table, s);
 }
 

@@ -78,9 +78,10 @@ enum { NAT_BACKENDS_MAX = 256, NAT_WEIGHT_MAX = 1000 };
 
 struct nat_forward {
 	char name[NAT_FORWARD_NAME_MAX + 1];
-	uint8_t protocols;	       /* bit (1 << enum nat_class): TCP, UDP */
+	uint8_t protocols;	       /* bits (1 << enum nat_class): TCP and UDP, or one of the others alone */
+	bool is_default;	       /* takes what nothing else asks for: all protocols, all ports, to_port 0 */
 	uint32_t address;	       /* outside address; 0: every outside address of natd */
-	struct nat_range ports;	       /* outside */
+	struct nat_range ports;	       /* outside. CLASS_OTHER: the protocol number, twice. CLASS_ICMP: all ids */
 	uint32_t to;		       /* inside host; 0: balanced */
 	uint16_t to_port;	       /* inside port of ports.first; the others follow in step */
 	const struct nat_prefix *from; /* allowed remote addresses; n_from 0: everyone */
@@ -91,6 +92,12 @@ struct nat_forward {
 	uint8_t balance;   /* enum nat_balance */
 	uint8_t side;	   /* enum nat_side */
 };
+
+/* Is it one of ports, of TCP or UDP? */
+static inline bool nat_forward_has_ports(const struct nat_forward *f)
+{
+	return !f->is_default && (f->protocols & (1u << CLASS_TCP | 1u << CLASS_UDP)) != 0;
+}
 
 /* Where a forward leads: to one place, or to each of its backends. */
 static inline uint32_t nat_forward_targets(const struct nat_forward *f)

@@ -186,7 +186,7 @@ enum allocation_cut rules_address_cut(const struct rules *r, uint32_t address)
 
 bool rules_port_is_forwarded(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port)
 {
-	return class_has_forwards(c) && r->policy.n_forwards > 0 &&
+	return (c == CLASS_TCP || c == CLASS_UDP) && r->policy.n_forwards > 0 &&
 	       (rules_index_holds(r, INDEX_INBOUND, endpoint_key(c, address, port)) ||
 		rules_index_holds(r, INDEX_INBOUND, endpoint_key(c, 0, port)));
 }

@@ -64,7 +64,8 @@ const struct nat_range *rules_port_ranges(const struct rules *r, uint32_t addres
 const struct allocation *rules_allocation(const struct rules *r);
 enum allocation_cut rules_address_cut(const struct rules *r, uint32_t address);
 
-/* The two below are O(1) in the number of forwards but for those that share one outside endpoint. */
+/* Those below are O(log n) in the number of forwards but for those that share one outside endpoint. `port` of CLASS_OTHER is the
+ * protocol number, of CLASS_ICMP the query id. */
 
 /*
  * Which forward takes a packet for external endpoint address:port from `remote`? Index of the first
@@ -73,11 +74,18 @@ enum allocation_cut rules_address_cut(const struct rules *r, uint32_t address);
  */
 int32_t rules_forward_inbound(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port, uint32_t remote,
 			      uint32_t *to, uint16_t *to_port);
+/* The same of the default hosts, which get what no forward and no mapping asks for. */
+int32_t rules_forward_default(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port, uint32_t remote,
+			      uint32_t *to, uint16_t *to_port);
+/* The one that leads there of both kinds: for a session that there is. */
+int32_t rules_forward_of(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port, uint32_t remote,
+			 uint32_t *to, uint16_t *to_port);
 
 /*
  * Which forward leads to inside endpoint address:port (so that what this host sends first leaves
  * from its forwarded port)? Index of the first in file order, or -1; *ext_port is its outside port, *ext its
- * configured outside address or 0. Balanced forwards are left out: several hosts share their port.
+ * configured outside address or 0. Balanced forwards are left out, since several hosts share their port; so are default hosts and
+ * forwarded pings, whose hosts' own ports and ids are drawn.
  */
 int32_t rules_forward_outbound(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port, uint32_t *ext,
 			       uint16_t *ext_port);

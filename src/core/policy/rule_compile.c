@@ -258,29 +258,32 @@ static uint16_t last_to_port(const struct nat_forward *f, uint16_t first)
 
 static struct span forward_span(const struct nat_forward *f, enum nat_class c, enum index_name which, uint32_t item)
 {
-	if (which == INDEX_INBOUND)
+	if (which != INDEX_OUTBOUND)
 		return (struct span){endpoint_key(c, f->address, f->ports.first),
 				     endpoint_key(c, f->address, f->ports.last), item};
 	return (struct span){endpoint_key(c, f->to, f->to_port), endpoint_key(c, f->to, last_to_port(f, f->to_port)),
 			     item};
 }
 
+/* Outbound, a query id is drawn even where pings are forwarded to its host, and no backend has the outside port to itself. */
+static bool is_indexed(const struct nat_forward *f, enum nat_class c, enum index_name which)
+{
+	return (f->protocols & 1u << c) != 0 && f->is_default == (which == INDEX_DEFAULT) &&
+	       (which != INDEX_OUTBOUND || (c != CLASS_ICMP && f->n_backends == 0));
+}
+
 static bool index_forwards(struct rules *r, enum index_name which)
 {
-	struct span *spans = calloc(2 * (size_t)r->policy.n_forwards + 1, sizeof(*spans));
+	struct span *spans = calloc(CLASS_COUNT * (size_t)r->policy.n_forwards + 1, sizeof(*spans));
 	uint32_t n = 0;
 
 	if (!spans)
 		return false;
 	for (uint32_t i = 0; i < r->policy.n_forwards; i++) {
-		const struct nat_forward *f = &r->policy.forwards[i];
-
-		if (which == INDEX_OUTBOUND && f->n_backends > 0) /* which of them has the outside port to itself? */
-			continue;
-		if (f->protocols & 1u << CLASS_TCP)
-			spans[n++] = forward_span(f, CLASS_TCP, which, i);
-		if (f->protocols & 1u << CLASS_UDP)
-			spans[n++] = forward_span(f, CLASS_UDP, which, i);
+		for (int c = 0; c < CLASS_COUNT; c++) {
+			if (is_indexed(&r->policy.forwards[i], (enum nat_class)c, which))
+				spans[n++] = forward_span(&r->policy.forwards[i], (enum nat_class)c, which, i);
+		}
 	}
 	r->index[which] = span_index_create(spans, n);
 	free(spans);
@@ -356,7 +359,8 @@ struct rules *rules_create(const struct nat_policy *p)
 	    index_prefixes(r, INDEX_BROADCAST, p->broadcast, p->n_broadcast) &&
 	    index_ports(r, INDEX_SHARED_PORTS, p->shared_ports, p->n_shared_ports) &&
 	    index_ports(r, INDEX_POOL_PORTS, p->pool_ports, p->n_pool_ports) && index_forwards(r, INDEX_INBOUND) &&
-	    index_forwards(r, INDEX_OUTBOUND) && index_from(r) && compile_filter(r, p))
+	    index_forwards(r, INDEX_OUTBOUND) && index_forwards(r, INDEX_DEFAULT) && index_from(r) &&
+	    compile_filter(r, p))
 		return r;
 	rules_destroy(r);
 	return NULL;

@@ -2,19 +2,26 @@
 /* The compiled policy: questions about forwards. */
 #include "rule_private.h"
 
+struct forward_question {
+	enum nat_class class_;
+	uint32_t address;
+	uint16_t port;
+	uint32_t remote;
+};
+
 /* Two lists of forwards, each in file order, read as one. */
 struct merge {
 	const uint32_t *list[2];
 	uint32_t left[2];
 };
 
-static struct merge forwards_at(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port)
+static struct merge forwards_at(const struct rules *r, enum index_name which, const struct forward_question *q)
 {
 	struct merge m;
 
-	m.list[0] = span_index_find(r->index[INDEX_INBOUND], endpoint_key(c, address, port), &m.left[0]);
-	m.list[1] = span_index_find(r->index[INDEX_INBOUND], endpoint_key(c, 0, port), &m.left[1]);
-	if (rules_address_is_virtual(r, address)) /* no outside address, which is what they are about */
+	m.list[0] = span_index_find(r->index[which], endpoint_key(q->class_, q->address, q->port), &m.left[0]);
+	m.list[1] = span_index_find(r->index[which], endpoint_key(q->class_, 0, q->port), &m.left[1]);
+	if (rules_address_is_virtual(r, q->address)) /* no outside address, which is what they are about */
 		m.left[1] = 0;
 	return m;
 }
@@ -29,25 +36,45 @@ static int32_t merge_next(struct merge *m)
 	return (int32_t)*m->list[which]++;
 }
 
-int32_t rules_forward_inbound(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port, uint32_t remote,
-			      uint32_t *to, uint16_t *to_port)
+static int32_t find_inbound(const struct rules *r, enum index_name which, const struct forward_question *q,
+			    uint32_t *to, uint16_t *to_port)
 {
 	struct merge m;
 	int32_t result = -1;
 
-	if (!class_has_forwards(c) || rules_address_range(r, address) < 0)
+	if (r->policy.n_forwards == 0 || rules_address_range(r, q->address) < 0)
 		return -1;
-	m = forwards_at(r, c, address, port);
+	m = forwards_at(r, which, q);
 	for (int32_t i; (i = merge_next(&m)) >= 0; result = -2) {
 		const struct nat_forward *f = &r->policy.forwards[i];
 
-		if (f->n_from > 0 && !rules_index_holds(r, INDEX_FROM, from_key((uint32_t)i, remote)))
+		if (f->n_from > 0 && !rules_index_holds(r, INDEX_FROM, from_key((uint32_t)i, q->remote)))
 			continue;
 		*to = f->to;
-		*to_port = f->n_backends > 0 ? 0 : (uint16_t)(f->to_port + (port - f->ports.first));
+		*to_port = f->n_backends > 0 ? 0 : (uint16_t)(f->to_port + (q->port - f->ports.first));
 		return i;
 	}
 	return result;
+}
+
+int32_t rules_forward_inbound(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port, uint32_t remote,
+			      uint32_t *to, uint16_t *to_port)
+{
+	return find_inbound(r, INDEX_INBOUND, &(struct forward_question){c, address, port, remote}, to, to_port);
+}
+
+int32_t rules_forward_default(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port, uint32_t remote,
+			      uint32_t *to, uint16_t *to_port)
+{
+	return find_inbound(r, INDEX_DEFAULT, &(struct forward_question){c, address, port, remote}, to, to_port);
+}
+
+int32_t rules_forward_of(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port, uint32_t remote,
+			 uint32_t *to, uint16_t *to_port)
+{
+	int32_t i = rules_forward_inbound(r, c, address, port, remote, to, to_port);
+
+	return i == -1 ? rules_forward_default(r, c, address, port, remote, to, to_port) : i;
 }
 
 int32_t rules_forward_outbound(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port, uint32_t *ext,
@@ -57,7 +84,7 @@ int32_t rules_forward_outbound(const struct rules *r, enum nat_class c, uint32_t
 	const uint32_t *found;
 	uint32_t n;
 
-	if (!class_has_forwards(c) || r->policy.n_forwards == 0)
+	if (r->policy.n_forwards == 0)
 		return -1;
 	found = span_index_find(r->index[INDEX_OUTBOUND], endpoint_key(c, address, port), &n);
 	if (n == 0)

@@ -23,6 +23,7 @@ enum index_name {
 	INDEX_POOL_PORTS,
 	INDEX_INBOUND,	/* class, outside address, port -> forwards */
 	INDEX_OUTBOUND, /* class, inside address, port -> forwards */
+	INDEX_DEFAULT,	/* class, outside address, port -> default hosts */
 	INDEX_FROM,	/* forward, remote address -> anything: it is allowed */
 	INDEX_CLASSES,	/* inside address -> classes */
 	INDEX_STATIC,	/* inside address -> ranges of outside addresses */
@@ -97,10 +98,5 @@ static inline bool rules_index_holds(const struct rules *r, enum index_name whic
 
 /* Index of the range of outside addresses that holds `address`, or -1. */
 int32_t rules_address_range(const struct rules *r, uint32_t address);
-
-static inline bool class_has_forwards(enum nat_class c)
-{
-	return c == CLASS_TCP || c == CLASS_UDP;
-}
 
 #endif

@@ -49,8 +49,8 @@ static bool same_forwards(const struct nat_policy *p, const struct nat_policy *q
 	for (uint32_t i = 0; i < p->n_forwards; i++) {
 		const struct nat_forward *f = &p->forwards[i], *g = &q->forwards[i];
 
-		if (f->protocols != g->protocols || f->address != g->address || f->to != g->to ||
-		    f->to_port != g->to_port || f->side != g->side || !same_backends(f, g) ||
+		if (f->protocols != g->protocols || f->is_default != g->is_default || f->address != g->address ||
+		    f->to != g->to || f->to_port != g->to_port || f->side != g->side || !same_backends(f, g) ||
 		    !same_ranges(&f->ports, 1, &g->ports, 1) || !same_prefixes(f->from, f->n_from, g->from, g->n_from))
 			return false;
 	}

@@ -93,10 +93,11 @@ static void count_in(struct table *t, uint32_t i, struct host *h, enum mapping_j
 {
 	const struct session *s = &t->sessions[i];
 
+	bool pairs = joined == JOIN_NEW || (session_class(s) == CLASS_OTHER && !(s->kind & SESSION_KIND_FORWARD));
+
 	/* The first session pairs the host with an outside address; a forward's leaves that to the first one
 	 * of another kind. Blocks hold it. */
-	if (h->blocks == 0 &&
-	    (h->sessions == 0 || ((joined == JOIN_NEW || session_class(s) == CLASS_OTHER) && h->ports == 0)))
+	if (h->blocks == 0 && (h->sessions == 0 || (pairs && h->ports == 0)))
 		h->ext = s->ext;
 	host_count_session(t, h, i, 1);
 	t->unmapped += !session_is_pooled(s);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/protocol.h"
 #include "config_internal.h"
 #include "config_text.h"
 
@@ -425,7 +426,7 @@ static void check_forward_ports(struct config_loader *l)
 	for (uint32_t i = 0; c->outside.share_interface_address && i < c->n_forwards; i++) {
 		const struct nat_forward *f = &c->forwards[i];
 
-		if (f->ports.last < UINT16_MAX)
+		if (!nat_forward_has_ports(f) || f->ports.last < UINT16_MAX)
 			continue;
 		if (c->outside.n_pool == 0)
 			loader_error(l, c->forward_lines[i],
@@ -439,6 +440,56 @@ static void check_forward_ports(struct config_loader *l)
 				       "kernel's routing "
 				       "rules for the shared one end at 65534",
 				       f->name);
+	}
+}
+
+static bool pool_holds(const struct natd_config *c, uint32_t address)
+{
+	for (uint32_t i = 0; i < c->outside.n_pool; i++) {
+		if (address >= c->outside.pool[i].first && address <= c->outside.pool[i].last)
+			return true;
+	}
+	return false;
+}
+
+/* The kernel's rules bring few protocols of an address shared with the host to natd. */
+static void check_protocol_of_shared(struct config_loader *l, const struct nat_forward *f, uint32_t line)
+{
+	const struct natd_config *c = l->c;
+	uint8_t number = f->protocols == 1u << CLASS_ICMP ? 1 : (uint8_t)f->ports.first;
+
+	if (!c->outside.share_interface_address || c->routing != ROUTING_MANAGED || protocol_is_steered(number))
+		return;
+	if (c->outside.n_pool == 0 || (f->address != 0 && !pool_holds(c, f->address)))
+		loader_error(
+			l, line,
+			"forward \"%s\": protocol %u of the address shared with the host stays the host's: name a "
+			"pool address in outside.addresses, or set routing = \"none\" and bring it to natd by rules "
+			"of your own",
+			f->name, number);
+	else if (f->address == 0)
+		loader_warning(
+			l, line,
+			"forward \"%s\": protocol %u is forwarded on the pool's addresses only: of the shared one "
+			"it stays the host's",
+			f->name, number);
+}
+
+static void check_forward_protocols(struct config_loader *l)
+{
+	const struct natd_config *c = l->c;
+
+	for (uint32_t i = 0; i < c->n_forwards; i++) {
+		const struct nat_forward *f = &c->forwards[i];
+
+		if (f->is_default || nat_forward_has_ports(f))
+			continue;
+		check_protocol_of_shared(l, f, c->forward_lines[i]);
+		if (f->protocols == 1u << CLASS_OTHER && c->translation.other_protocols == OTHER_DROP)
+			loader_error(l, c->forward_lines[i],
+				     "forward \"%s\" never gets a packet: translation.other_protocols is \"drop\": set "
+				     "it to \"translate\"",
+				     f->name);
 	}
 }
 
@@ -484,10 +535,23 @@ static void check_limits(struct config_loader *l)
 void config_check(struct config_loader *l)
 {
 	static void (*const checks[])(struct config_loader * l) = {
-		check_required,	     check_interfaces,	      check_lists,	   check_inside_prefixes,
-		check_pool_size,     check_addresses,	      check_port_parity,   check_host_ports,
-		check_forward_ports, check_forward_broadcast, check_limits,	   config_check_overlaps,
-		finish_lists,	     config_check_allocation, config_check_static, config_read_sets,
+		check_required,
+		check_interfaces,
+		check_lists,
+		check_inside_prefixes,
+		check_pool_size,
+		check_addresses,
+		check_port_parity,
+		check_host_ports,
+		check_forward_ports,
+		check_forward_protocols,
+		check_forward_broadcast,
+		check_limits,
+		config_check_overlaps,
+		finish_lists,
+		config_check_allocation,
+		config_check_static,
+		config_read_sets,
 		config_read_filter,
 	};
 

@@ -6,10 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/protocol.h"
 #include "config_forward.h"
 #include "config_text.h"
 
-enum { FORWARD_TCP = 1 << CLASS_TCP, FORWARD_UDP = 1 << CLASS_UDP };
+enum {
+	FORWARD_TCP = 1 << CLASS_TCP,
+	FORWARD_UDP = 1 << CLASS_UDP,
+	FORWARD_ICMP = 1 << CLASS_ICMP,
+	FORWARD_OTHER = 1 << CLASS_OTHER,
+	FORWARD_ALL = FORWARD_TCP | FORWARD_UDP | FORWARD_ICMP | FORWARD_OTHER,
+};
 
 bool forward_expect_string(struct config_loader *l, const struct config_key *k, const struct value *v)
 {
@@ -39,31 +46,55 @@ void config_set_forward_name(struct config_loader *l, const struct config_key *k
 		memcpy(l->draft->f.name, v->string, strlen(v->string) + 1);
 }
 
+/* "any" is a default host's word; what has no ports goes by its number. */
 static void add_protocol(struct config_loader *l, const struct config_key *k, const struct value *v)
 {
-	uint8_t bit = 0;
+	struct nat_forward *f = &l->draft->f;
+	int number;
 
-	if (!forward_expect_string(l, k, v))
+	if (v->kind == VALUE_NUMBER)
+		number = v->number > 0 && v->number < UINT8_MAX ? (int)v->number : -1;
+	else if (!forward_expect_string(l, k, v))
 		return;
-	if (strcmp(v->string, "tcp") == 0)
-		bit = FORWARD_TCP;
-	else if (strcmp(v->string, "udp") == 0)
-		bit = FORWARD_UDP;
-	if (bit == 0)
-		forward_refuse(l, k, v, "cannot be forwarded: choose \"tcp\", \"udp\" or [ \"tcp\", \"udp\" ]");
-	else if (l->draft->f.protocols & bit)
-		forward_refuse(l, k, v, "is named twice");
-	l->draft->f.protocols |= bit;
+	else
+		number = protocol_number(v->string);
+	if (v->kind == VALUE_STRING && strcmp(v->string, "any") == 0) {
+		f->is_default = true;
+	} else if (number <= 0 || number >= UINT8_MAX) {
+		forward_refuse(
+			l, k, v,
+			"is no protocol: write \"tcp\", \"udp\", [ \"tcp\", \"udp\" ], one without ports (\"gre\", or "
+			"its "
+			"number), or \"any\"");
+	} else if (number == IPPROTO_NR_TCP || number == IPPROTO_NR_UDP) {
+		uint8_t bit = number == IPPROTO_NR_TCP ? FORWARD_TCP : FORWARD_UDP;
+
+		if (f->protocols & bit)
+			forward_refuse(l, k, v, "is named twice");
+		f->protocols |= bit;
+	} else if (number == IPPROTO_NR_ICMP) {
+		f->protocols |= FORWARD_ICMP;
+	} else {
+		f->protocols |= FORWARD_OTHER;
+		l->draft->number = (uint8_t)number;
+	}
 }
 
 void config_set_forward_protocol(struct config_loader *l, const struct config_key *k, const struct value *v)
 {
+	const struct nat_forward *f = &l->draft->f;
 	uint32_t n;
 	const struct value *entry = config_list_entries(v, &n);
 
 	l->draft->has_protocol = n > 0;
 	for (uint32_t i = 0; i < n; i++)
 		add_protocol(l, k, &entry[i]);
+	if (n > 1 && (f->is_default || f->protocols & (FORWARD_ICMP | FORWARD_OTHER))) {
+		loader_error(l, v->line,
+			     "forward.protocol: only \"tcp\" and \"udp\" go together: make a forward for each of the "
+			     "others");
+		l->draft->failed = true;
+	}
 }
 
 void forward_refuse_reserved(struct config_loader *l, const struct config_key *k, const struct value *v,
@@ -118,17 +149,52 @@ void config_set_forward_from(struct config_loader *l, const struct config_key *k
 
 /* ---- a whole forward ---- */
 
+/* Without a protocol, one of ports is meant. */
+static bool is_of_ports(const struct forward_draft *d)
+{
+	return !d->f.is_default && (d->f.protocols & (FORWARD_ICMP | FORWARD_OTHER)) == 0;
+}
+
 static void check_present(struct config_loader *l, const struct value *v)
 {
 	struct forward_draft *d = l->draft;
+	bool lacks_port = is_of_ports(d) && !d->has_port;
 
 	if (!d->has_protocol)
 		loader_error(l, v->line, "this forward has no protocol: add protocol = \"tcp\";, or \"udp\"");
-	if (!d->has_port)
+	if (lacks_port)
 		loader_error(l, v->line, "this forward has no port: add the outside port, port = 80;");
 	if (!d->has_to)
 		loader_error(l, v->line, "this forward leads nowhere: add the inside host, to = \"10.8.0.10:8080\";");
-	d->failed |= !d->has_protocol || !d->has_port || !d->has_to;
+	d->failed |= !d->has_protocol || lacks_port || !d->has_to;
+}
+
+/* The protocol stands in place of ports (struct nat_forward). */
+static void check_no_ports(struct config_loader *l, const struct value *v)
+{
+	struct forward_draft *d = l->draft;
+	struct nat_forward *f = &d->f;
+	const char *whose = f->is_default ? "a default host gets every port" : "its protocol has none";
+
+	if (d->has_port)
+		loader_error(l, v->line, "this forward has a port, but %s: leave port out", whose);
+	if (f->to_port != 0)
+		loader_error(l, v->line, "this forward leads to port %u, but %s: leave the port of `to` out",
+			     f->to_port, whose);
+	if (f->n_backends > 0 || d->has_balance || d->has_affinity || f->side != SIDE_OUTSIDE)
+		loader_error(
+			l, v->line,
+			"this forward has several backends, or a side: both need ports, so name one host in `to` and "
+			"leave balance, affinity and side out");
+	d->failed |= d->has_port || f->to_port != 0 || f->n_backends > 0 || d->has_balance || d->has_affinity ||
+		     f->side != SIDE_OUTSIDE;
+	if (f->is_default)
+		f->protocols = FORWARD_ALL;
+	if (f->protocols == FORWARD_OTHER)
+		f->ports = (struct nat_range){d->number, d->number};
+	else
+		f->ports = (struct nat_range){0, UINT16_MAX};
+	f->to_port = f->ports.first;
 }
 
 /* The forward takes over what the draft owns. */
@@ -158,8 +224,10 @@ static void read_forward(struct config_loader *l, const struct value *v)
 	l->draft = &draft;
 	config_keys_read(l, "forwards", v);
 	check_present(l, v);
-	if (!draft.failed)
+	if (!draft.failed && is_of_ports(&draft))
 		forward_check_targets(l, v);
+	else if (!draft.failed)
+		check_no_ports(l, v);
 	if (!draft.failed)
 		keep_draft(l, v);
 	free(draft.from);

@@ -10,6 +10,7 @@ struct forward_draft {
 	struct nat_prefix *from; /* owned until the draft becomes a forward */
 	struct nat_backend *backends;
 	struct config_check check;
+	uint8_t number;	   /* of a protocol without ports */
 	bool has_protocol; /* the key is there, right or wrong; likewise below */
 	bool has_port;
 	bool has_to;

@@ -6,7 +6,7 @@
  * which every port and protocol is hidden is an error. Anything less is a choice: a narrow forward before a
  * general one, or one outside port that leads different senders to different hosts.
  *
- * Every forward is cut into pieces, one for each protocol, sorted by protocol, address and port. The cover of
+ * Every forward is cut into pieces, one for each class of protocols, sorted by protocol, address and port. The cover of
  * a piece grows from its first port over the earlier pieces of its own address and of address 0 (every one),
  * each of which knows how far the ones before it reach.
  */
@@ -22,7 +22,7 @@ struct piece {
 	uint16_t first;
 	uint16_t last;
 	uint16_t reach; /* largest `last` of this address's pieces up to here */
-	uint8_t class_;
+	uint8_t class_; /* enum nat_class; CLASS_COUNT: a default host */
 };
 
 /* What of a piece is hidden, from its first port on. */
@@ -63,7 +63,9 @@ static void add_piece(struct pieces *s, uint32_t forward, enum nat_class c)
 {
 	const struct nat_forward *f = &s->l->c->forwards[forward];
 
-	if (f->protocols & 1u << c)
+	if (f->is_default && c == CLASS_COUNT) /* they are a kind of their own: they come after all others */
+		s->all[s->n++] = (struct piece){.address = f->address, .forward = forward, .class_ = CLASS_COUNT};
+	else if (!f->is_default && f->protocols & 1u << c)
 		s->all[s->n++] = (struct piece){.address = f->address,
 						.forward = forward,
 						.first = f->ports.first,
@@ -79,8 +81,8 @@ static bool same_place(const struct piece *a, const struct piece *b)
 static void make_pieces(struct pieces *s)
 {
 	for (uint32_t i = 0; i < s->l->c->n_forwards; i++) {
-		add_piece(s, i, CLASS_TCP);
-		add_piece(s, i, CLASS_UDP);
+		for (int c = 0; c <= CLASS_COUNT; c++)
+			add_piece(s, i, (enum nat_class)c);
 	}
 	if (s->n > 1)
 		qsort(s->all, s->n, sizeof(*s->all), by_place);
@@ -196,12 +198,16 @@ static void report_hidden(struct pieces *s, const struct piece *p, const struct 
 	const struct natd_config *c = s->l->c;
 	const struct piece *by = cover->by;
 
+	bool has_ports = nat_forward_has_ports(&c->forwards[p->forward]);
+
 	loader_error(s->l, c->forward_lines[p->forward],
-		     "forward \"%s\" never gets a connection: forward \"%s\" (line %u)%s all its ports first; %s",
-		     c->forwards[p->forward].name, c->forwards[by->forward].name, c->forward_lines[by->forward],
-		     cover->by_several ? " and others take" : " takes",
-		     by->address == p->address ? "put it before that one, or choose another port"
-					       : "put the one with an address first");
+		     "forward \"%s\" never gets a %s: forward \"%s\" (line %u)%s all %s first; %s",
+		     c->forwards[p->forward].name, has_ports ? "connection" : "packet", c->forwards[by->forward].name,
+		     c->forward_lines[by->forward], cover->by_several ? " and others take" : " takes",
+		     has_ports ? "its ports" : "of them",
+		     by->address != p->address ? "put the one with an address first"
+		     : has_ports	       ? "put it before that one, or choose another port"
+					       : "keep one of them");
 }
 
 /* A forward is an error where all its pieces are hidden: its part that takes packets is a choice. */
@@ -230,7 +236,7 @@ void config_check_overlaps(struct config_loader *l)
 {
 	struct pieces s = {.l = l, .work = WORK_MAX};
 
-	s.all = loader_alloc(l, 2 * (size_t)l->c->n_forwards, sizeof(*s.all));
+	s.all = loader_alloc(l, (CLASS_COUNT + 1) * (size_t)l->c->n_forwards, sizeof(*s.all));
 	s.is_open = loader_alloc(l, l->c->n_forwards, sizeof(*s.is_open));
 	s.hidden = loader_alloc(l, l->c->n_forwards, sizeof(*s.hidden));
 	if (s.all && s.is_open && s.hidden) {

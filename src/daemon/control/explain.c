@@ -51,7 +51,8 @@ static const char *endpoint_text(const struct telling *t, char out[ADDRESS_MAX],
 {
 	size_t len = strlen(address_text(out, a));
 
-	if (has_ports(t->q->protocol))
+	if (has_ports(t->q->protocol) &&
+	    (port != 0 || t->q->protocol != PROTO_ICMP)) /* 0: an id that is still to be drawn */
 		snprintf(out + len, ADDRESS_MAX - len, ":%u", port);
 	return out;
 }
@@ -230,8 +231,14 @@ static void say_forward(struct telling *t, const struct explain_pass *x)
 	const struct nat_forward *f = &t->policy->forwards[x->decision.forward];
 	char to[ADDRESS_MAX];
 
+	if (f->n_backends == 0 && x->inside == 0) {
+		say(t, "forward", "\"%s\" takes it", f->name);
+		return;
+	}
 	if (f->n_backends == 0) {
-		say(t, "forward", "\"%s\" leads to %s", f->name, endpoint_text(t, to, f->to, f->to_port));
+		say(t, "forward", "%s\"%s\" leads to %s",
+		    f->is_default ? "nothing else asks for it: the default host " : "", f->name,
+		    endpoint_text(t, to, x->inside, x->inside_port));
 		return;
 	}
 	say(t, "forward", "\"%s\" has %u backends", f->name, f->n_backends);

@@ -111,6 +111,16 @@ void ctl_slice_mappings(struct ctl_job *j, const struct ctl_turn *t)
 
 /* ---- forwards ---- */
 
+static uint8_t wire_protocols(const struct nat_forward *f)
+{
+	if (f->is_default)
+		return CTL_FORWARD_ANY;
+	if (!nat_forward_has_ports(f))
+		return CTL_FORWARD_OTHER;
+	return (uint8_t)((f->protocols & 1U << CLASS_TCP ? CTL_FORWARD_TCP : 0) |
+			 (f->protocols & 1U << CLASS_UDP ? CTL_FORWARD_UDP : 0));
+}
+
 static void put_forward(struct ctl_writer *w, const struct nat_forward *f)
 {
 	struct ctl_forward wire = {
@@ -127,10 +137,11 @@ static void put_forward(struct ctl_writer *w, const struct nat_forward *f)
 
 	static_assert(sizeof(wire.name) == sizeof(f->name), "a forward's name");
 	memcpy(wire.name, f->name, sizeof(wire.name));
-	if (f->protocols & 1U << CLASS_TCP)
-		wire.protocols |= CTL_FORWARD_TCP;
-	if (f->protocols & 1U << CLASS_UDP)
-		wire.protocols |= CTL_FORWARD_UDP;
+	wire.protocols = wire_protocols(f);
+	if (wire.protocols & (CTL_FORWARD_OTHER | CTL_FORWARD_ANY))
+		wire.to.port = 0;
+	if (f->protocols == 1U << CLASS_ICMP)
+		wire.first_port = wire.last_port = IPPROTO_NR_ICMP;
 	for (uint32_t i = 0; i < f->n_from && i < CTL_FROM_MAX; i++)
 		wire.from[i] = (struct ctl_prefix){f->from[i].address, f->from[i].length};
 	ctl_put_forward(w, &wire);

@@ -8,7 +8,7 @@ enum { SHOWN = 8 }; /* of each kind; a last one says how many more there are */
 
 static bool is_of_host(const struct forward_check *c, const struct nat_forward *f)
 {
-	if (f->side == SIDE_INSIDE)
+	if (f->side == SIDE_INSIDE || !nat_forward_has_ports(f))
 		return false;
 	return f->address == 0 || c->shared == 0 || f->address == c->shared;
 }

@@ -40,7 +40,7 @@ static void copy_forwards(struct steering *s, const struct nat_policy *p, bool *
 	for (uint32_t i = 0; s->forwards && i < p->n_forwards; i++) {
 		const struct nat_forward *f = &p->forwards[i];
 
-		if (f->protocols & (1u << CLASS_TCP | 1u << CLASS_UDP))
+		if (nat_forward_has_ports(f))
 			s->forwards[s->n_forwards++] = (struct steering_forward){
 				.address = f->address, .protocols = f->protocols, .ports = f->ports};
 	}

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/protocol.h"
 #include "core/policy/policy.h"
 
 enum {
@@ -30,8 +31,8 @@ enum {
 	STEERING_PORT_WORDS = 65536 / 64,
 };
 
-/* The protocols of a shared address that rules can steer to natd: TCP, UDP, GRE, ESP, SCTP. */
-#define STEERING_SHARED_PROTOCOLS 6, 17, 47, 50, 132
+/* The protocols of a shared address that rules can steer to natd. */
+#define STEERING_SHARED_PROTOCOLS PROTOCOLS_STEERED
 
 /* One bit a port: port p is bit p % 64 of word p / 64. */
 struct steering_ports {

@@ -2,8 +2,6 @@
 /* The steering table: what becomes of one packet, in the order in which the rules decide. */
 #include "steering.h"
 
-#include <string.h>
-
 enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17 };
 
 static enum steering_verdict because(enum steering_reason *out, enum steering_reason reason,
@@ -15,9 +13,7 @@ static enum steering_verdict because(enum steering_reason *out, enum steering_re
 
 bool steering_is_steered(uint8_t ip_proto)
 {
-	static const uint8_t protocols[] = {STEERING_SHARED_PROTOCOLS};
-
-	return memchr(protocols, ip_proto, sizeof(protocols)) != NULL;
+	return protocol_is_steered(ip_proto);
 }
 
 /* To an outside address of natd, from the outside or from an inside host. */
