@@ -7,14 +7,15 @@
 
 enum { FATE_DROPPED = 0xff };
 
-static void account(struct nat *n, const struct fragment_fate *fate, uint32_t len)
+static void account(struct nat *n, struct work *w, const struct fragment_fate *fate)
 {
 	struct session *s = fate->session_id == 0 ? NULL : table_session_by_id(n->table, fate->session_id);
 
+	w->session = s;
 	if (s == NULL)
 		return;
 	s->packets[fate->dir]++;
-	s->bytes[fate->dir] += len;
+	s->bytes[fate->dir] += w->v.len;
 }
 
 static void follow(struct nat *n, struct work *w, const struct fragment_fate *fate)
@@ -33,7 +34,7 @@ static void follow(struct nat *n, struct work *w, const struct fragment_fate *fa
 	rewrite_ip_id(&w->v, fate->id);
 	w->mtu = fate->mtu;
 	w->dir = fate->dir;
-	account(n, fate, w->v.len);
+	account(n, w, fate);
 	nat_send(n, w, (enum nat_to)fate->action);
 }
 

@@ -95,6 +95,7 @@ static enum nat_reason pass_error(struct nat *n, struct work *w)
 	s = table_find(n->table, &k, table_hash(n->table, &k), n->now_s);
 	if (s == NULL)
 		return DROP_ICMP_NO_SESSION;
+	w->session = s;
 	why = check_error(s, w, &q);
 	if (why == NAT_PASS && !icmp_pass_take(&n->icmp_pass, table_session_id(n->table, s), n->now_s))
 		why = DROP_ICMP_RATE;

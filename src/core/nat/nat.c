@@ -361,8 +361,7 @@ bool nat_prepare(struct nat *n, struct work *w, struct nat_packet *p)
 	return prepare(n, w, p);
 }
 
-/* The host reads its ICMP itself: natd sees copies, and what is not for its sessions is none of its business. */
-static bool is_hosts_own(const struct work *w, enum nat_reason why)
+bool nat_is_hosts_own(const struct work *w, enum nat_reason why)
 {
 	return w->p->source == NAT_FROM_ICMP &&
 	       (why == DROP_ICMP_NO_SESSION || why == DROP_UNSOLICITED || why == DROP_FILTERED || w->to_host);
@@ -373,7 +372,7 @@ void nat_drop(struct nat *n, struct work *w, enum nat_reason why)
 	w->p->to = NAT_NOWHERE;
 	w->p->reason = (uint8_t)why;
 	w->p->mtu = 0;
-	if (!is_hosts_own(w, why))
+	if (!nat_is_hosts_own(w, why))
 		n->counters[why]++;
 }
 
@@ -548,6 +547,22 @@ static void prefetch_openings(struct nat *n, uint32_t count)
 	}
 }
 
+static void process_each(struct nat *n, uint32_t first, uint32_t count)
+{
+	for (uint32_t i = first; i < first + count; i++)
+		process(n, &n->work[i]);
+}
+
+static __attribute__((noinline)) void process_tapped(struct nat *n, uint32_t count)
+{
+	nat_tap_emissions(n);
+	for (uint32_t i = 0; i < count; i++) {
+		nat_tap_came(n, &n->work[i]);
+		process_each(n, i, 1);
+		nat_tap_done(n);
+	}
+}
+
 void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t count, nat_emit *emit, void *ctx)
 {
 	uint32_t keys = 0;
@@ -564,8 +579,10 @@ void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t co
 	}
 	if (table_probe(n->table, n->probes, keys) > 0 && keys > 1)
 		prefetch_openings(n, count);
-	for (uint32_t i = 0; i < count; i++)
-		process(n, &n->work[i]);
+	if (n->tap == NULL)
+		process_each(n, 0, count);
+	else
+		process_tapped(n, count);
 }
 
 /* ---- time ---- */
@@ -581,6 +598,8 @@ struct nat_stepped nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat
 	table_set_clock(n->table, n->now_s);
 	n->emit = emit;
 	n->emit_ctx = ctx;
+	if (n->tap != NULL)
+		nat_tap_emissions(n);
 	n->counters[DROP_FRAGMENT_TIMEOUT] += fragment_sweep(n->fragments, now_ms, budget);
 	nat_hold_step(n);
 	purges = nat_purge_step(n);

@@ -28,6 +28,7 @@
 #include "core/packet/rewrite.h"
 #include "core/policy/rule.h"
 #include "core/tcp/tcp.h"
+#include "tap.h"
 
 enum {
 	HOLD_MAX = 1024,  /* unsolicited SYNs waiting for RFC 5382 REQ-4's six seconds */
@@ -101,7 +102,7 @@ struct decision;
 
 struct work {
 	struct nat_packet *p;
-	struct session *session; /* of the last pass */
+	struct session *session; /* of the last pass that found one */
 	uint16_t mtu;		 /* of the way out, 0: not known */
 	uint8_t dir;		 /* enum nat_dir of the next pass */
 	uint8_t reason;		 /* enum nat_reason found while classifying, or why it has no session */
@@ -120,6 +121,15 @@ struct work {
 	uint32_t share;	       /* block */
 };
 
+/* See tap.c. */
+struct tapped {
+	struct work *work; /* of the packet that came last; NULL: none is being processed */
+	uint32_t len;	   /* of that packet, as it came */
+	struct nat_fate came;
+	nat_emit *emit; /* the caller's */
+	void *emit_ctx;
+};
+
 struct nat {
 	struct nat_memory memory;
 	struct table *table;
@@ -130,6 +140,7 @@ struct nat {
 	uint32_t now_s;
 	nat_emit *emit;
 	void *emit_ctx;
+	const struct nat_tap *tap; /* NULL: nobody watches */
 	struct prf prf;
 	uint64_t id_key[2];
 	uint64_t counters[NAT_REASON_COUNT];
@@ -155,6 +166,7 @@ struct nat {
 	struct {
 		uint32_t second, visited; /* records that a sweep has seen in that second */
 	} sweeping;
+	struct tapped tapped;
 	struct holds holds;
 	struct resets resets;
 	struct {
@@ -175,6 +187,8 @@ void nat_claim_slots(struct nat *n);	/* the same for all of them */
 void nat_use_allocation(struct nat *n); /* the table hands out ports as the rules say from now on */
 void nat_drop(struct nat *n, struct work *w, enum nat_reason why);
 void nat_send(struct nat *n, struct work *w, enum nat_to to);
+/* The host reads its ICMP itself: natd sees copies, and what is not for its sessions is none of its business. */
+bool nat_is_hosts_own(const struct work *w, enum nat_reason why);
 enum nat_reason nat_check_addresses(const struct nat *n, const struct work *w);
 int32_t nat_external_slot(const struct nat *n, uint32_t address);
 
@@ -228,6 +242,11 @@ void nat_rate_take(const struct nat *n, struct host *h, enum nat_dir opening); /
 uint32_t nat_reserve(const struct nat *n, uint32_t total, uint32_t hosts);
 bool nat_is_about_room(enum nat_reason why); /* a sweep may help */
 bool nat_make_room(struct nat *n);	     /* removes some of what has expired; false: all of it is gone */
+
+/* tap.c */
+void nat_tap_emissions(struct nat *n);		  /* what n->emit gets from here on is told to the tap */
+void nat_tap_came(struct nat *n, struct work *w); /* prepared, not processed yet */
+void nat_tap_done(struct nat *n);
 
 /* icmp_error.c */
 void nat_icmp_error(struct nat *n, struct work *w);

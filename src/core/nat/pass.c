@@ -338,6 +338,7 @@ enum nat_reason nat_pass(struct nat *n, struct work *w)
 	}
 	if (s == NULL)
 		return (enum nat_reason)w->reason;
+	w->session = s;
 	why = w->dir == DIR_IN ? check_size(n, w, inbound_mtu(n, s)) : NAT_PASS;
 	if (why == NAT_PASS && !is_new)
 		why = track(n, s, w);
@@ -347,6 +348,5 @@ enum nat_reason nat_pass(struct nat *n, struct work *w)
 	if (w->v.tcp_flags & TCP_SYN)
 		clamp_mss(n, w);
 	rewrite_pass(n, w, s);
-	w->session = s;
 	return NAT_PASS;
 }
