@@ -69,7 +69,11 @@ _natctl()
 		_natctl_words "$(_natctl_hosts)"
 		return
 		;;
-	--socket | -w)
+	--side)
+		_natctl_words inside outside both
+		return
+		;;
+	--socket | -w | --write)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;

@@ -330,7 +330,12 @@ void json_add_bool(struct json_object *o, const char *name, bool value)
 
 void json_add_text(struct json_object *o, const char *name, const char *text)
 {
-	set_member(root(o), name, make_text(text));
+	set_member(root(o), name, text ? make_text(text) : json_null());
+}
+
+void json_add_time(struct json_object *o, uint64_t time_us)
+{
+	set_time(root(o), time_us);
 }
 
 static json_t *find_list(struct json_object *o, const char *name)
@@ -578,6 +583,11 @@ void json_add_bool(struct json_object *o, const char *name, bool value)
 void json_add_text(struct json_object *o, const char *name, const char *text)
 {
 	(void)o, (void)name, (void)text;
+}
+
+void json_add_time(struct json_object *o, uint64_t time_us)
+{
+	(void)o, (void)time_us;
 }
 
 void json_add_list(struct json_object *o, const char *name)

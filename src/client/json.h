@@ -34,7 +34,8 @@ struct json_object;
 struct json_object *json_create(void);
 void json_add_number(struct json_object *o, const char *name, uint64_t value);
 void json_add_bool(struct json_object *o, const char *name, bool value);
-void json_add_text(struct json_object *o, const char *name, const char *text);
+void json_add_text(struct json_object *o, const char *name, const char *text); /* NULL: null */
+void json_add_time(struct json_object *o, uint64_t time_us);		       /* "time", in seconds since the epoch */
 /* Elements of the array `name`, which json_add_list() makes, empty, if it is not there. */
 void json_add_list(struct json_object *o, const char *name);
 void json_add_element(struct json_object *o, const char *name, const char *text);

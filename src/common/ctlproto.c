@@ -80,6 +80,11 @@ void ctl_get_text(struct ctl_reader *r, char *out, size_t size)
 	out[len] = '\0';
 }
 
+const uint8_t *ctl_get_bytes(struct ctl_reader *r, size_t n)
+{
+	return take(r, n);
+}
+
 /* ---- writing ---- */
 
 static inline void put_bytes(struct ctl_writer *w, const void *data, size_t n)
@@ -119,6 +124,11 @@ void ctl_put_u32(struct ctl_writer *w, uint32_t v)
 void ctl_put_u64(struct ctl_writer *w, uint64_t v)
 {
 	put_number(w, v, 8);
+}
+
+void ctl_put_bytes(struct ctl_writer *w, const void *bytes, size_t n)
+{
+	put_bytes(w, bytes, n);
 }
 
 void ctl_put_text_max(struct ctl_writer *w, const char *text, size_t max)

@@ -16,9 +16,9 @@ enum {
 	CTL_MAGIC = 0x4e415444, /* "NATD", the first field of both hellos */
 	CTL_VERSION = 1,
 	CTL_FRAME_HEAD = 5,    /* u32 length of what follows, u8 type */
-	CTL_REQUEST_MAX = 512, /* longest request frame, head included */
+	CTL_REQUEST_MAX = 512, /* longest request frame but that of a capture, head included */
 	CTL_REPLY_MAX = 16384, /* longest reply frame, head included */
-	CTL_RECORD_MAX = 4096, /* longest reply frame that version 1 makes, head included */
+	CTL_RECORD_MAX = 4096, /* longest reply frame but that of a packet, head included */
 	CTL_TEXT_MAX = 1023,   /* bytes of any text field */
 	CTL_NAME_MAX = 31,     /* bytes of a forward's name */
 	CTL_FROM_MAX = 128,    /* source prefixes of a forward that one record shows */
@@ -42,8 +42,8 @@ enum ctl_type {
 	CTL_EXPLAIN = 14,
 	CTL_WHO = 15,
 	CTL_HOSTS = 16,
-	CTL_CAPTURE = 17, /* reserved, as is the next */
-	CTL_STUN = 18,
+	CTL_CAPTURE = 17,
+	CTL_STUN = 18, /* reserved */
 	CTL_BLOCKS = 20,
 	CTL_RULES = 24,
 	CTL_BACKEND_ORDER = 25,
@@ -61,10 +61,10 @@ enum ctl_type {
 	CTL_R_LINE = 139,  /* one line for people: the outcome of a reload */
 	CTL_R_EVENT = 140,
 	CTL_R_RULE = 152,
-	CTL_R_LOST = 141, /* events that were overwritten before they could be sent */
+	CTL_R_LOST = 141, /* events or packets that could not be kept until they were sent */
 	CTL_R_HOST = 142,
-	CTL_R_PACKET = 143, /* reserved, as is the next: of a capture */
-	CTL_R_STUN = 144,   /* an answer to a STUN datagram */
+	CTL_R_PACKET = 143, /* of a capture */
+	CTL_R_STUN = 144,   /* reserved: an answer to a STUN datagram */
 	CTL_R_STEP = 146,   /* of an explanation */
 	CTL_R_VERDICT = 147,
 	CTL_R_BLOCK = 148,
@@ -95,6 +95,8 @@ uint32_t ctl_get_u32(struct ctl_reader *r);
 uint64_t ctl_get_u64(struct ctl_reader *r);
 /* u16 length and bytes, as a string. Bad when longer than `size` - 1 or with a NUL inside. */
 void ctl_get_text(struct ctl_reader *r, char *out, size_t size);
+/* The next `n` bytes, where they are; NULL: there are not so many. */
+const uint8_t *ctl_get_bytes(struct ctl_reader *r, size_t n);
 
 /* Writes: what does not fit sets `full`, and nothing is written from then on to the end of the frame. */
 struct ctl_writer {
@@ -111,6 +113,7 @@ void ctl_put_u64(struct ctl_writer *w, uint64_t v);
 /* NULL is written as "". Longer than CTL_TEXT_MAX, or `max` bytes, is cut off there. */
 void ctl_put_text(struct ctl_writer *w, const char *text);
 void ctl_put_text_max(struct ctl_writer *w, const char *text, size_t max);
+void ctl_put_bytes(struct ctl_writer *w, const void *bytes, size_t n);
 
 /* ---- frames ---- */
 

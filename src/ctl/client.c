@@ -81,7 +81,7 @@ static int open_socket(const char *path, bool is_quiet)
 static void send_request(int fd, const struct client_query *q)
 {
 	const struct ctl_hello hello = {.magic = CTL_MAGIC, .version = CTL_VERSION, .version_min = CTL_VERSION};
-	uint8_t buf[2 * CTL_REQUEST_MAX];
+	static uint8_t buf[CTL_REQUEST_MAX + CTL_CAPTURE_MAX];
 	struct ctl_writer w = {.buf = buf, .size = sizeof(buf)};
 
 	ctl_put_hello(&w, &hello);
@@ -95,6 +95,8 @@ static void send_request(int fd, const struct client_query *q)
 		ctl_put_explain(&w, q->explain);
 	else if (q->backend)
 		ctl_put_backend_order(&w, q->backend);
+	else if (q->capture)
+		ctl_put_capture(&w, q->capture, q->program);
 	else
 		ctl_put_request(&w, q->type, q->filter);
 	while (w.len > 0) {
@@ -132,7 +134,7 @@ static bool receive_answer(int fd, struct exchange *e, const struct client_query
 		}
 		exchange_fed(e, (size_t)n);
 		if (q->is_endless)
-			fflush(stdout);
+			fflush(NULL);
 	}
 	return true;
 }

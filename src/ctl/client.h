@@ -6,6 +6,7 @@
 #define NATD_CTL_CLIENT_H
 
 #include "client/exchange.h"
+#include "common/ctlcapture.h"
 #include "common/ctlevent.h"
 #include "common/ctlexplain.h"
 #include "natctl.h"
@@ -22,7 +23,9 @@ struct client_query {
 	bool is_quiet; /* says nothing about a natd that does not answer, and waits two seconds for it */
 	const struct ctl_explain *explain;	 /* of CTL_EXPLAIN */
 	const struct ctl_backend_order *backend; /* of CTL_BACKEND_ORDER */
-	bool is_endless;  /* goes on until SIGINT, however long natd is silent; output is flushed as it comes */
+	const struct ctl_capture *capture;	 /* of CTL_CAPTURE; `program` is its filter's */
+	const struct cbpf_insn *program;
+	bool is_endless;  /* goes on until SIGINT, however long natd is silent; all output is flushed as it comes */
 	const bool *stop; /* set by the record function that wants no more (and returns false); NULL: none does */
 };
 int client_run(const struct natctl *n, const struct client_query *q, exchange_fn *on_record, void *ctx,

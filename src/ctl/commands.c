@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "capture.h"
 #include "common/spelling.h"
 #include "filter.h"
 #include "hosts.h"
@@ -14,6 +15,7 @@
 static const struct option_set *const filtered[] = {&filter_options, NULL};
 
 static const struct option_set *const monitor_sets[] = {&filter_options, &monitor_options, NULL};
+static const struct option_set *const capture_sets[] = {&filter_options, &capture_options, NULL};
 static const struct option_set *const hosts_sets[] = {&filter_options, &hosts_options, NULL};
 static const struct option_set *const top_sets[] = {&top_options, NULL};
 static const struct option_set *const who_sets[] = {&who_options, NULL};
@@ -54,6 +56,11 @@ static const struct natctl_command commands[] = {
 	 "not.\n"
 	 "Nothing changes.\n",
 	 NULL, command_explain},
+	{"capture", 0, NULL, "[FILTER] [EXPRESSION]", "packets on both sides, and what became of each",
+	 "EXPRESSION is one of pcap-filter(7). A packet is captured as it came and as it left when one of the two "
+	 "matches.\n"
+	 "Without -w: one line a packet. Ends at SIGINT.\n",
+	 capture_sets, command_capture},
 	{"reload", 0, NULL, "", "read the configuration again: all of it or none of it", NULL, NULL, command_reload},
 	{"doctor", 0, NULL, "", "check host and configuration, and say how to fix them", NULL, doctor_sets,
 	 command_doctor},

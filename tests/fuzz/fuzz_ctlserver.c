@@ -15,6 +15,7 @@
 #include "core/packet/checksum.h"
 #include "core/nat/nat.h"
 #include "daemon/base/finding.h"
+#include "daemon/control/capture.h"
 #include "daemon/control/ctlclient.h"
 #include "daemon/control/survey.h"
 
@@ -144,7 +145,7 @@ static void drain(struct ctl_client *c, size_t most)
 	memcpy(reply + reply_len, out, len);
 	reply_len += len;
 	ctl_client_sent(c, len, NOW_MS);
-	while ((used = ctl_frame_next(reply + at, reply_len - at, CTL_RECORD_MAX, &f)) > 0) {
+	while ((used = ctl_frame_next(reply + at, reply_len - at, CTL_PACKET_FRAME_MAX, &f)) > 0) {
 		MUST(f.type >= CTL_R_HELLO && f.type <= CTL_R_STUN);
 		at += (size_t)used;
 	}
@@ -153,11 +154,15 @@ static void drain(struct ctl_client *c, size_t most)
 	memmove(reply, reply + at, reply_len);
 }
 
+static struct nat *nat; /* lives as long as the fuzzer */
+
 static void step(struct ctl_client *c, uint32_t visits, size_t taken)
 {
 	static uint64_t now_ms = NOW_MS;
 
-	now_ms += 50; /* rates need time */
+	now_ms += 50;			/* rates need time */
+	if (ctl_client_is_capturing(c)) /* packets of sessions that are there */
+		open_session(nat, (unsigned)now_ms / 50 % SESSIONS);
 	ctl_client_wake(c);
 	ctl_client_run(c, visits, now_ms);
 	MUST(!ctl_client_check(c));
@@ -198,9 +203,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct ctl_backend backend = {
 		.status = say_something, .stats = say_something, .reload = reload, .doctor = say_something};
-	static struct nat *nat; /* lives as long as the fuzzer */
+	struct captures captures = {0};
 	struct survey survey = {0};
-	struct ctl_env env = {.backend = &backend, .version = "fuzz", .survey = &survey};
+	struct ctl_env env = {.backend = &backend, .version = "fuzz", .survey = &survey, .captures = &captures};
 	struct ctl_client *c;
 	uint32_t sessions;
 
@@ -215,6 +220,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	reply_len = 0;
 	play(c, data, data + CHOICES, size - CHOICES);
 	ctl_client_destroy(c);
+	MUST(captures.n == 0);
 	survey_free(&survey, nat);
 	MUST((data[0] & 1) || table_session_count(nat_table(nat)) == sessions);
 	return 0;

@@ -9,6 +9,7 @@
 
 #include "common/ctlrecord.h"
 #include "daemon/base/finding.h"
+#include "daemon/control/capture.h"
 #include "daemon/control/ctlclient.h"
 #include "daemon/control/metrics.h"
 #include "daemon/control/stream.h"
@@ -24,6 +25,7 @@ struct talk {
 	struct ctl_backend backend;
 	struct ctl_env env;
 	struct survey survey;
+	struct captures captures;
 	uint64_t now_ms;
 	size_t reply_len;
 	size_t next; /* where the reader stands */
@@ -85,8 +87,11 @@ static struct talk *talk_new(bool may_change)
 		.status = say_status, .stats = say_stats, .reload = do_reload, .doctor = say_doctor};
 	t->now_ms = t->lab->now_ms;
 	lab_start(t->lab);
-	t->env = (struct ctl_env){
-		.nat = t->lab->nat, .backend = &t->backend, .version = "0.1-test", .survey = &t->survey};
+	t->env = (struct ctl_env){.nat = t->lab->nat,
+				  .backend = &t->backend,
+				  .version = "0.1-test",
+				  .survey = &t->survey,
+				  .captures = &t->captures};
 	t->c = ctl_client_create(&t->env, may_change, t->now_ms);
 	ck_assert_ptr_nonnull(t->c);
 	return t;
@@ -1277,6 +1282,183 @@ START_TEST(test_half_closed_after_the_request_is_still_answered)
 }
 END_TEST
 
+/* ---- captures ---- */
+
+/* UDP alone, after `more` instructions that change nothing. */
+static void ask_capture(struct talk *t, uint32_t more, const struct ctl_capture *c)
+{
+	static uint8_t buf[CTL_CAPTURE_MAX];
+	static struct cbpf_insn program[CBPF_MAX];
+	const struct cbpf_insn end[] = {{0x30, 0, 0, 9}, {0x15, 0, 1, 17}, {0x06, 0, 0, 1}, {0x06, 0, 0, 0}};
+	struct ctl_writer w = {.buf = buf, .size = sizeof(buf)};
+	struct ctl_capture q = *c;
+
+	q.n_insns = more + 4;
+	for (uint32_t i = 0; i < more; i++)
+		program[i] = end[0];
+	memcpy(program + more, end, sizeof(end));
+	ck_assert(ctl_put_capture(&w, &q, program));
+	say(t, buf, w.len, 1000);
+}
+
+static void expect_begun(struct talk *t)
+{
+	struct ctl_frame f = expect(t, CTL_R_LOST);
+	uint64_t lost;
+
+	ck_assert(ctl_get_lost(&f.body, &lost));
+	ck_assert_uint_eq(lost, 0);
+}
+
+static struct ctl_packet expect_packet(struct talk *t)
+{
+	struct ctl_frame f = expect(t, CTL_R_PACKET);
+	struct ctl_packet p;
+
+	ck_assert(ctl_get_packet(&f.body, &p));
+	return p;
+}
+
+START_TEST(test_capture_sends_both_forms_of_what_its_program_wants)
+{
+	static const uint32_t longer[] = {0, 100, CBPF_MAX - 4};
+	struct talk *t = talk_greeted(true);
+	struct ctl_packet p[2];
+
+	ask_capture(t, longer[_i], &(struct ctl_capture){.sides = CTL_CAPTURE_BOTH, .count = 4});
+	expect_begun(t);
+	lab_syn_out(t->lab, LAB_A, 5000, LAB_S1, 80);
+	lab_udp_out(t->lab, LAB_A, 5000, LAB_S1, 53);
+	wake(t);
+	p[0] = expect_packet(t);
+	p[1] = expect_packet(t);
+	ck_assert(p[0].side == CTL_CAPTURE_INSIDE && p[1].side == CTL_CAPTURE_OUTSIDE && p[1].flags == CTL_PACKET_LEFT);
+	ck_assert(p[0].session != 0 && p[0].session == p[1].session && p[0].number == p[1].number);
+	ck_assert(p[0].inside.address == LAB_A && p[0].outside.address == LAB_EXT && p[0].remote.port == 53);
+	ck_assert(p[0].len == p[0].wire_len && p[0].bytes[15] == (uint8_t)LAB_A && p[1].bytes[15] == (uint8_t)LAB_EXT);
+	lab_udp_out(t->lab, LAB_B, 5000, LAB_S1, 53);
+	wake(t);
+	expect_packet(t);
+	expect_packet(t);
+	ck_assert_uint_eq(expect_end(t).count, 4);
+	ck_assert_uint_eq(t->captures.n, 0);
+	ask(t, CTL_COUNT, &(struct ctl_filter){0}); /* the connection is as good as before */
+	ck_assert_uint_eq(expect_end(t).count, 3);
+	talk_free(t);
+}
+END_TEST
+
+START_TEST(test_capture_is_for_those_who_may_change_things)
+{
+	struct talk *t = talk_greeted(false);
+
+	ask_capture(t, _i ? 1000 : 0, &(struct ctl_capture){.sides = CTL_CAPTURE_BOTH});
+	expect_error(t, CTL_E_DENIED, _i != 0);
+	talk_free(t);
+}
+END_TEST
+
+START_TEST(test_capture_with_a_program_that_is_not_valid_is_refused)
+{
+	static uint8_t buf[CTL_CAPTURE_MAX];
+	const struct cbpf_insn back = {0x05, 0, 0, UINT32_MAX};
+	struct ctl_writer w = {.buf = buf, .size = sizeof(buf)};
+	struct talk *t = talk_greeted(true);
+
+	ck_assert(ctl_put_capture(&w, &(struct ctl_capture){.sides = 1, .n_insns = 1}, &back));
+	say(t, buf, w.len, SIZE_MAX);
+	expect_error(t, CTL_E_FAILED, false);
+	ck_assert_uint_eq(t->captures.n, 0);
+	talk_free(t);
+}
+END_TEST
+
+START_TEST(test_capture_ends_by_time_and_with_its_client)
+{
+	struct talk *t = talk_greeted(true);
+
+	ask_capture(t, 0, &(struct ctl_capture){.sides = CTL_CAPTURE_BOTH, .seconds = 3});
+	expect_begun(t);
+	t->now_ms += 2999;
+	wake(t);
+	ck_assert_uint_eq(t->next, t->reply_len);
+	t->now_ms += 1;
+	wake(t);
+	ck_assert_uint_eq(expect_end(t).count, 0);
+	ask_capture(t, 0, &(struct ctl_capture){.sides = CTL_CAPTURE_BOTH});
+	expect_begun(t);
+	ck_assert_uint_eq(t->captures.n, 1);
+	t->now_ms += 3600000; /* as silent as it likes */
+	ck_assert_ptr_null(ctl_client_overdue(t->c, t->now_ms));
+	ctl_client_eof(t->c);
+	settle(t);
+	ck_assert_uint_eq(expect_end(t).count, 0);
+	ck_assert_uint_eq(t->captures.n, 0);
+	talk_free(t);
+}
+END_TEST
+
+START_TEST(test_what_a_capture_cannot_hold_is_lost_and_counted)
+{
+	enum { SENT = 3500, LENGTH = 1400 };
+	struct talk *t = talk_greeted(true);
+	uint64_t shown = 0, lost = 0, more;
+	struct ctl_frame f;
+
+	ask_capture(t, 0, &(struct ctl_capture){.sides = CTL_CAPTURE_BOTH});
+	expect_begun(t);
+	t->lab->skip_check = true;
+	for (int i = 0; i < SENT; i++)
+		LAB_SEND(t->lab, .proto = 17, .src = LAB_A, .dst = LAB_S1, .sport = 5000, .dport = 53,
+			 .payload_len = LENGTH);
+	for (int i = 0; i < 200; i++) {
+		wake(t);
+		while (next_frame(t, &f)) {
+			shown += f.type == CTL_R_PACKET;
+			ck_assert(f.type == CTL_R_PACKET || (f.type == CTL_R_LOST && ctl_get_lost(&f.body, &more)));
+			lost += f.type == CTL_R_LOST ? more : 0;
+		}
+		t->reply_len = t->next = 0;
+	}
+	ck_assert_uint_eq(shown + lost, 2 * SENT);
+	ck_assert(shown > CAPTURE_RING / (LENGTH + 200) && lost > 1000);
+	talk_free(t);
+}
+END_TEST
+
+START_TEST(test_captures_at_once_are_bounded)
+{
+	struct talk *t = talk_greeted(true);
+	struct ctl_client *others[CAPTURES_MAX], *own = t->c;
+
+	for (int i = 0; i < CAPTURES_MAX; i++) {
+		others[i] = t->c = ctl_client_create(&t->env, true, t->now_ms);
+		greet(t);
+		expect(t, CTL_R_HELLO);
+		ask_capture(t, 0, &(struct ctl_capture){.sides = CTL_CAPTURE_BOTH});
+		expect_begun(t);
+	}
+	t->c = own;
+	ask_capture(t, 0, &(struct ctl_capture){.sides = CTL_CAPTURE_BOTH});
+	expect_error(t, CTL_E_FAILED, false);
+	for (int i = 0; i < CAPTURES_MAX; i++)
+		ctl_client_destroy(others[i]); /* gone in the middle */
+	ck_assert_uint_eq(t->captures.n, 0);
+	lab_udp_out(t->lab, LAB_A, 5000, LAB_S1, 53);
+	talk_free(t);
+}
+END_TEST
+
+static void add_captures(TCase *t)
+{
+	tcase_add_loop_test(t, test_capture_sends_both_forms_of_what_its_program_wants, 0, 3);
+	tcase_add_loop_test(t, test_capture_is_for_those_who_may_change_things, 0, 2);
+	tcase_add_test(t, test_capture_with_a_program_that_is_not_valid_is_refused);
+	tcase_add_test(t, test_capture_ends_by_time_and_with_its_client);
+	tcase_add_test(t, test_what_a_capture_cannot_hold_is_lost_and_counted);
+	tcase_add_test(t, test_captures_at_once_are_bounded);
+}
+
 static void add_answers(TCase *t)
 {
 	tcase_add_loop_test(t, test_hello_tells_version_and_rights, 0, 2);
@@ -1335,6 +1517,7 @@ static Suite *make(void)
 	TCase *abuse = tcase_create("abuse");
 
 	add_answers(answers);
+	add_captures(answers);
 	add_abuse(abuse);
 	tcase_set_timeout(answers, 60);
 	tcase_set_timeout(abuse, 60);

@@ -4,7 +4,8 @@
  *
  * Theory of operation. Input is a small buffer that holds exactly one request of the longest kind (or
  * many short ones, pipelined); output is a linear buffer that is filled at its end and taken from its
- * start. Requests are answered strictly in order, one at a time: the next is looked at when the one
+ * start. The one request that may be longer, by those who may change things, gets a larger input buffer until it is
+ * done. Requests are answered strictly in order, one at a time: the next is looked at when the one
  * before is done and most of its answer has been taken. So a client's memory is bounded by its two
  * buffers, and the work it can cause in one turn by one short answer or one slice.
  *
@@ -20,6 +21,7 @@
 #include <string.h>
 
 #include "answer.h"
+#include "common/ctlcapture.h"
 #include "request.h"
 
 enum {
@@ -39,10 +41,12 @@ struct ctl_client {
 	uint64_t input_ms;    /* since then it is the client's turn to send */
 	uint64_t progress_ms; /* since then it is the client's turn to read */
 	size_t taken;	      /* bytes it took since progress_ms */
+	uint8_t *in;	      /* in_first, or owned */
+	size_t in_size;
 	size_t in_len;
 	size_t out_start;
 	size_t out_end;
-	uint8_t in[CTL_REQUEST_MAX];
+	uint8_t in_first[CTL_REQUEST_MAX];
 	uint8_t out[CTL_OUT_SIZE];
 };
 
@@ -52,7 +56,9 @@ struct ctl_client *ctl_client_create(const struct ctl_env *env, bool may_change,
 
 	if (!c)
 		return NULL;
-	memset(c, 0, offsetof(struct ctl_client, in)); /* the buffers are touched as they are used */
+	memset(c, 0, offsetof(struct ctl_client, in_first)); /* the buffers are touched as they are used */
+	c->in = c->in_first;
+	c->in_size = sizeof(c->in_first);
 	c->env = env;
 	c->may_change = may_change;
 	c->created_ms = now_ms;
@@ -61,8 +67,30 @@ struct ctl_client *ctl_client_create(const struct ctl_env *env, bool may_change,
 	return c;
 }
 
+static void end_job(struct ctl_client *c)
+{
+	if (c->job.request && c->job.request->end)
+		c->job.request->end(&c->job, c->env);
+	c->job.request = NULL;
+}
+
+static void shrink_input(struct ctl_client *c)
+{
+	if (c->in == c->in_first || c->in_len > sizeof(c->in_first))
+		return;
+	memcpy(c->in_first, c->in, c->in_len);
+	free(c->in);
+	c->in = c->in_first;
+	c->in_size = sizeof(c->in_first);
+}
+
 void ctl_client_destroy(struct ctl_client *c)
 {
+	if (!c)
+		return;
+	end_job(c);
+	c->in_len = 0;
+	shrink_input(c);
 	free(c);
 }
 
@@ -210,12 +238,29 @@ static void handle(struct ctl_client *c, struct ctl_frame *frame)
 		handle_request(c, frame->type, &frame->body);
 }
 
+/* Does a request begin that may be longer than the others? */
+static bool is_capture_next(const struct ctl_client *c)
+{
+	return c->is_greeted && c->in_len >= CTL_FRAME_HEAD && c->in[CTL_FRAME_HEAD - 1] == CTL_CAPTURE;
+}
+
+static int next_frame(const struct ctl_client *c, struct ctl_frame *frame)
+{
+	size_t max = is_capture_next(c) && c->may_change ? CTL_CAPTURE_MAX : sizeof(c->in_first);
+
+	return ctl_frame_next(c->in, c->in_len, max, frame);
+}
+
 /* The first whole request in the input, if there is one. */
 static void take_request(struct ctl_client *c, uint64_t now_ms)
 {
 	struct ctl_frame frame;
-	int used = ctl_frame_next(c->in, c->in_len, sizeof(c->in), &frame);
+	int used = next_frame(c, &frame);
 
+	if (used < 0 && is_capture_next(c) && !c->may_change) {
+		close_with(c, CTL_E_DENIED, "capture: only root and the user that natd runs as may do that");
+		return;
+	}
 	if (used < 0) {
 		close_with(c, CTL_E_PROTOCOL, "this is natd's control socket: talk to it with natctl");
 		return;
@@ -230,6 +275,7 @@ static void take_request(struct ctl_client *c, uint64_t now_ms)
 		return;
 	c->in_len -= (size_t)used;
 	memmove(c->in, c->in + used, c->in_len);
+	shrink_input(c);
 }
 
 static void run_job(struct ctl_client *c, uint32_t visits, uint64_t now_ms)
@@ -237,7 +283,7 @@ static void run_job(struct ctl_client *c, uint32_t visits, uint64_t now_ms)
 	struct ctl_writer w = writer(c, END_ROOM);
 	const struct ctl_turn turn = {.env = c->env, .w = &w, .visits = visits, .now_ms = now_ms};
 
-	if (!c->job.is_done)
+	if (!c->job.is_done && !c->job.failure)
 		c->job.request->slice(&c->job, &turn);
 	put_back(c, &w);
 	if (!c->job.is_done && !c->job.failure)
@@ -246,9 +292,9 @@ static void run_job(struct ctl_client *c, uint32_t visits, uint64_t now_ms)
 	if (c->job.failure)
 		ctl_put_error(&w, CTL_E_FAILED, c->job.failure);
 	else
-		ctl_put_end(&w, c->job.count, 0);
+		ctl_put_end(&w, c->job.count, c->job.count2);
 	put_back(c, &w);
-	c->job.request = NULL;
+	end_job(c);
 	c->input_ms = now_ms;
 }
 
@@ -280,15 +326,28 @@ bool ctl_client_has_work(const struct ctl_client *c)
 		return (!c->job.is_waiting || c->job.is_done) && pending(c) <= JOB_BUSY;
 	if (pending(c) > OUT_BUSY)
 		return false;
-	return c->is_eof || ctl_frame_next(c->in, c->in_len, sizeof(c->in), &frame) != 0;
+	return c->is_eof || next_frame(c, &frame) != 0;
 }
 
 /* ---- input ---- */
 
 uint8_t *ctl_client_space(struct ctl_client *c, size_t *room)
 {
-	*room = c->is_closing || c->is_eof ? 0 : sizeof(c->in) - c->in_len;
+	*room = c->is_closing || c->is_eof ? 0 : c->in_size - c->in_len;
 	return c->in + c->in_len;
+}
+
+static void grow_input(struct ctl_client *c)
+{
+	uint8_t *larger = malloc(CTL_CAPTURE_MAX);
+
+	if (!larger) {
+		close_with(c, CTL_E_FAILED, "natd is short of memory");
+		return;
+	}
+	memcpy(larger, c->in, c->in_len);
+	c->in = larger;
+	c->in_size = CTL_CAPTURE_MAX;
 }
 
 void ctl_client_fed(struct ctl_client *c, size_t n, uint64_t now_ms)
@@ -296,14 +355,23 @@ void ctl_client_fed(struct ctl_client *c, size_t n, uint64_t now_ms)
 	if (c->in_len == 0 && n > 0)
 		c->input_ms = now_ms;
 	c->in_len += n;
+	if (c->in_len == sizeof(c->in_first) && c->in == c->in_first && is_capture_next(c) && c->may_change)
+		grow_input(c);
 }
 
-/* A subscription without an end ends here: its client has hung up, or could not be told from one that has. */
+/* A subscription without an end ends here, and a capture: the client has hung up, or could not be told from one that has. */
 void ctl_client_eof(struct ctl_client *c)
 {
 	c->is_eof = true;
 	if (c->job.request && c->job.request->type == CTL_MONITOR && !c->job.args.subscribe.until_end)
 		c->job.is_done = true;
+	if (ctl_client_is_capturing(c))
+		c->job.is_done = true;
+}
+
+bool ctl_client_is_capturing(const struct ctl_client *c)
+{
+	return c->job.capture != NULL;
 }
 
 uint32_t ctl_client_event_kinds(const struct ctl_client *c)
@@ -332,7 +400,8 @@ const char *ctl_client_overdue(const struct ctl_client *c, uint64_t now_ms)
 {
 	if (!c->is_greeted && is_past(c->created_ms, CTL_HELLO_MS, now_ms))
 		return "sent no hello";
-	if (ctl_client_event_kinds(c) != 0) /* may read as slowly as it likes: it loses events instead */
+	/* Who may read as slowly as they like: they lose events or packets instead. */
+	if (ctl_client_event_kinds(c) != 0 || ctl_client_is_capturing(c))
 		return NULL;
 	if (pending(c) > 0)
 		return is_past(c->progress_ms, CTL_STALL_MS, now_ms) ? "does not read" : NULL;
@@ -345,12 +414,14 @@ const char *ctl_client_overdue(const struct ctl_client *c, uint64_t now_ms)
 
 const char *ctl_client_check(const struct ctl_client *c)
 {
-	if (c->in_len > sizeof(c->in))
+	if (c->in_len > c->in_size || (c->in == c->in_first) != (c->in_size == sizeof(c->in_first)))
 		return "input beyond its buffer";
 	if (c->out_start > c->out_end || c->out_end > sizeof(c->out))
 		return "output beyond its buffer";
 	if (c->job.request && CTL_OUT_SIZE - pending(c) < END_ROOM)
 		return "no room to end the job";
+	if (c->job.capture && !c->job.request)
+		return "a capture without a job";
 	if (c->is_closing && c->job.request)
 		return "a job while closing";
 	return NULL;

@@ -3,7 +3,8 @@
  * One control client as a thing that is fed bytes and produces bytes: no socket, no loop, no clock, so
  * that tests and fuzzers can do to it whatever they like. Whoever owns it moves the bytes.
  *
- * Cost: one allocation of CTL_OUT_SIZE + CTL_REQUEST_MAX bytes and a little. A listing of any length
+ * Cost: one allocation of CTL_OUT_SIZE + CTL_REQUEST_MAX bytes and a little; for the time of a long request (the filter
+ * program of a capture) one of CTL_CAPTURE_MAX. A listing of any length
  * runs in slices: ctl_client_run() visits a bounded number of records and stops early when the output
  * is full; it goes on where it stopped once the output has been taken.
  */
@@ -18,6 +19,7 @@ struct nat;
 struct nat_reconfigure_report;
 struct ctl_sink;
 struct finding;
+struct captures;
 struct survey;
 struct metric;
 struct steering;
@@ -78,6 +80,7 @@ struct ctl_env {
 	const struct ctl_backend *backend;
 	const char *version;
 	struct survey *survey;
+	struct captures *captures;
 	uint64_t started_us; /* since the epoch: no event is older */
 };
 
@@ -101,6 +104,7 @@ bool ctl_client_has_work(const struct ctl_client *c); /* ctl_client_run() would 
 
 /* The kinds of events (1 << enum ctl_event_kind) that it has subscribed to; 0: none. */
 uint32_t ctl_client_event_kinds(const struct ctl_client *c);
+bool ctl_client_is_capturing(const struct ctl_client *c);
 /* There may be new events, or time has passed: a job that waits goes on. */
 void ctl_client_wake(struct ctl_client *c);
 

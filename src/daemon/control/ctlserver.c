@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "capture.h"
 #include "common/ctlproto.h"
 #include "core/nat/nat.h"
 #include "ctlsocket.h"
@@ -53,7 +54,9 @@ struct ctl_server {
 	struct loop_timer *events; /* runs while somebody has subscribed */
 	uint32_t event_kinds;	   /* that somebody has subscribed to */
 	uint64_t seen_log, seen_refused;
+	bool has_captures;
 	struct survey survey;
+	struct captures captures;
 };
 
 /* ---- events ---- */
@@ -61,15 +64,17 @@ struct ctl_server {
 /* After a subscription may have begun or ended: the core records what somebody reads. */
 static void update_subscriptions(struct ctl_server *s)
 {
+	bool has_captures = s->captures.n > 0;
 	uint32_t kinds = 0;
 
 	for (const struct connection *c = s->clients; c; c = c->next)
 		kinds |= ctl_client_event_kinds(c->client);
-	if (kinds == s->event_kinds)
+	if (kinds == s->event_kinds && has_captures == s->has_captures)
 		return;
 	s->event_kinds = kinds;
+	s->has_captures = has_captures;
 	events_want(nat_events(s->env.nat), ctl_event_types(kinds));
-	if (kinds == 0)
+	if (kinds == 0 && !has_captures)
 		loop_timer_stop(s->events);
 	else if (!loop_timer_armed(s->events))
 		loop_timer_every(s->events, EVENTS_MS);
@@ -85,8 +90,8 @@ static void drop(struct connection *c)
 	c->server->n_clients--;
 	loop_fd_remove(c->watch);
 	close(c->fd);
-	update_subscriptions(c->server);
 	ctl_client_destroy(c->client);
+	update_subscriptions(c->server);
 	free(c);
 }
 
@@ -166,18 +171,25 @@ static void on_client(void *ctx, int fd, unsigned ready)
 	loop_fd_set(c->watch, wanted_events(c));
 }
 
-/* Subscribers wait for the loop, not for packets: events of 20 ms go out together. */
-static void on_events(void *ctx)
+static bool has_new_events(struct ctl_server *s)
 {
-	struct ctl_server *s = ctx;
 	const struct events *e = nat_events(s->env.nat);
 
 	if (s->seen_log == events_end(&e->log) && s->seen_refused == events_end(&e->refused))
-		return;
+		return false;
 	s->seen_log = events_end(&e->log);
 	s->seen_refused = events_end(&e->refused);
+	return true;
+}
+
+/* Subscribers and captures wait for the loop, not for packets: what happens within 20 ms goes out together. */
+static void on_events(void *ctx)
+{
+	struct ctl_server *s = ctx;
+	bool is_new = has_new_events(s);
+
 	for (struct connection *c = s->clients; c; c = c->next) {
-		if (ctl_client_event_kinds(c->client) == 0)
+		if (!(is_new && ctl_client_event_kinds(c->client) != 0) && !ctl_client_is_capturing(c->client))
 			continue;
 		ctl_client_wake(c->client);
 		loop_fd_set(c->watch, wanted_events(c));
@@ -327,6 +339,7 @@ struct ctl_server *ctl_server_create(const struct ctl_server_params *p)
 		.backend = p->backend,
 		.version = p->version,
 		.survey = &s->survey,
+		.captures = &s->captures,
 		.started_us = ctl_real_now_us(),
 	};
 	s->fd = -1;

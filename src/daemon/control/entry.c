@@ -82,6 +82,16 @@ static void fill(struct ctl_entry *e, const struct session_view *v)
 	e->backend = (struct ctl_endpoint){v->origin.backend, v->origin.backend_port};
 }
 
+bool ctl_fill_entry_by_id(struct ctl_entry *e, struct nat *nat, uint64_t id, uint64_t now_ms)
+{
+	struct session_view v;
+
+	if (!nat_view_by_id(nat, id, now_ms, &v))
+		return false;
+	fill(e, &v);
+	return true;
+}
+
 void ctl_fill_event_entry(struct ctl_entry *e, struct nat *nat, const struct event *ev)
 {
 	struct session_view v;

@@ -11,6 +11,8 @@
 
 /* The IP protocol of a class; `int_port` is read for CLASS_OTHER only, see enum nat_class. */
 uint8_t ctl_wire_protocol(enum nat_class c, uint16_t int_port);
+/* The living session with that id; false: there is none. */
+bool ctl_fill_entry_by_id(struct ctl_entry *e, struct nat *nat, uint64_t id, uint64_t now_ms);
 /* The session of an event (EVENT_NEW, EVENT_UPDATE, EVENT_DESTROY, EVENT_REFUSED). */
 void ctl_fill_event_entry(struct ctl_entry *e, struct nat *nat, const struct event *ev);
 

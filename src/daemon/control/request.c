@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "answer.h"
+#include "capture.h"
 #include "explain.h"
 #include "rules.h"
 #include "stream.h"
@@ -15,6 +16,7 @@
 enum {
 	FILTER_MIN = 2,
 	SUBSCRIBE_MIN = 4 + 1 + 1 + 8 + FILTER_MIN,
+	CAPTURE_MIN = 1 + 4 + 4 + 2 + FILTER_MIN,
 	FILTER_MAX = FILTER_MIN + 1 + 4 * 5 + 2 + 2 + 1 + (2 + CTL_NAME_MAX) + 8 + 2 + 2 + 2 + 1 + 5,
 };
 
@@ -46,6 +48,11 @@ static bool parse_explain(struct ctl_reader *body, union ctl_args *args)
 static bool parse_backend(struct ctl_reader *body, union ctl_args *args)
 {
 	return ctl_get_backend_order(body, &args->backend);
+}
+
+static bool parse_capture(struct ctl_reader *body, union ctl_args *args)
+{
+	return ctl_get_capture(body, &args->capture);
 }
 
 static const char *object_to_empty_filter(const union ctl_args *args)
@@ -80,6 +87,9 @@ static const struct ctl_request requests[] = {
 	{CTL_WHO, CTL_MAY_READ, .min_len = 7, .max_len = 7, .name = "who", .parse = parse_who, .answer = ctl_answer_who},
 	{CTL_HOSTS, CTL_MAY_READ, .min_len = 3 + FILTER_MIN, .max_len = 3 + FILTER_MAX, .name = "hosts",
 	 .parse = parse_hosts, .object = ctl_object_to_hosts, .slice = ctl_slice_hosts},
+	{CTL_CAPTURE, CTL_MAY_CHANGE, .min_len = CAPTURE_MIN, .max_len = CTL_CAPTURE_MAX - CTL_FRAME_HEAD, .name = "capture",
+	 .parse = parse_capture, .object = ctl_object_to_capture, .begin = ctl_begin_capture, .end = ctl_end_capture,
+	 .slice = ctl_slice_capture},
 };
 /* clang-format on */
 

@@ -3,7 +3,7 @@
  * The requests of control clients: one table with the name, form, rights and handler of each.
  *
  * A short request is answered in one go. A long one is a job that runs in slices. A job is plain data and holds
- * nothing: it may be thrown away at any time. It remembers its place by values that keep their meaning whatever
+ * nothing (but a capture its packets): it may be thrown away at any time, after its request's end(). It remembers its place by values that keep their meaning whatever
  * happens to the table in between: a cursor of table_next() for sessions, an index for forwards, the outside
  * address (with class and port) itself for mappings and pools. So nothing is locked or copied, and each thing that
  * is there from the first to the last slice is shown exactly once. A slice costs at most `visits` records (60 ns
@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/ctlcapture.h"
 #include "common/ctlevent.h"
 #include "common/ctlexplain.h"
 #include "common/ctlrecord.h"
@@ -39,6 +40,7 @@ union ctl_args {
 	struct ctl_hosts hosts;
 	struct ctl_explain explain;
 	struct ctl_backend_order backend;
+	struct ctl_capture capture;
 };
 
 enum ctl_permission { CTL_MAY_READ, CTL_MAY_CHANGE };
@@ -52,8 +54,10 @@ struct ctl_request {
 	bool (*parse)(struct ctl_reader *body, union ctl_args *args);
 	/* Why well-formed arguments are refused; NULL: they are not. The pointer may be NULL. */
 	const char *(*object)(const union ctl_args *args);
-	/* Sets a job's place, where that is not 0. May be NULL. */
+	/* Sets a job's place, where that is not 0, or its failure. May be NULL. */
 	void (*begin)(struct ctl_job *j, const struct ctl_env *env);
+	/* Gives back what a job holds. May be NULL: most hold nothing. */
+	void (*end)(struct ctl_job *j, const struct ctl_env *env);
 	/* Exactly one of the two: the whole answer, its end included; or the next part of it. */
 	void (*answer)(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w);
 	void (*slice)(struct ctl_job *j, const struct ctl_turn *t);
@@ -68,15 +72,17 @@ struct ctl_job {
 	bool is_done;
 	bool is_waiting;  /* for events or time: nothing to do until ctl_client_wake() */
 	uint64_t count;	  /* records that matched so far */
+	uint64_t count2;  /* the end's second count */
 	uint32_t cursor;  /* sessions: of table_next(); forwards: index */
 	uint64_t address; /* mappings, pools: the lowest outside address still to be looked at */
 	uint8_t class_;	  /* mappings: where to go on within that address */
 	uint32_t port;
 	uint64_t event_cursor, refused_cursor; /* monitor: of events_read() */
 	const char *failure;		       /* ends it with an error; NULL: none */
-	bool is_begun, is_at_end;	       /* hosts: the sums are there; all hosts were looked at */
-	uint32_t n_highest;		       /* hosts in order: the highest so far */
+	bool is_begun, is_at_end; /* hosts: the sums are there; all hosts were looked at. capture: said so */
+	uint32_t n_highest;	  /* hosts in order: the highest so far */
 	struct ctl_host highest[CTL_HOSTS_MAX];
+	struct capture *capture; /* owned: ends with the job */
 };
 
 /* Has the output room for any record? */
