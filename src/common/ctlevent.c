@@ -125,3 +125,19 @@ bool ctl_get_lost(struct ctl_reader *r, uint64_t *count)
 	*count = ctl_get_u64(r);
 	return !r->bad;
 }
+
+bool ctl_put_mark(struct ctl_writer *w, enum ctl_mark mark, uint64_t next)
+{
+	size_t begin = ctl_frame_begin(w, CTL_R_MARK);
+
+	ctl_put_u8(w, (uint8_t)mark);
+	ctl_put_u64(w, next);
+	return ctl_frame_end(w, begin);
+}
+
+bool ctl_get_mark(struct ctl_reader *r, uint8_t *mark, uint64_t *next)
+{
+	*mark = ctl_get_u8(r);
+	*next = ctl_get_u64(r);
+	return !r->bad;
+}

@@ -74,4 +74,14 @@ bool ctl_get_event(struct ctl_reader *r, struct ctl_event *e);
 bool ctl_put_lost(struct ctl_writer *w, uint64_t count);
 bool ctl_get_lost(struct ctl_reader *r, uint64_t *count);
 
+/* A place in a subscription that began with events of the past. */
+enum ctl_mark {
+	CTL_MARK_CAUGHT_UP = 1, /* so far it was what was there already */
+	CTL_MARK_STOP = 2,	/* natd stops, and no event comes after this */
+	CTL_MARK_PLACE = 3,	/* many events went by that were of no interest */
+};
+/* `next`: the number of the event from which the subscription would go on. */
+bool ctl_put_mark(struct ctl_writer *w, enum ctl_mark mark, uint64_t next);
+bool ctl_get_mark(struct ctl_reader *r, uint8_t *mark, uint64_t *next);
+
 #endif

@@ -220,6 +220,8 @@ bool ctl_put_hello_reply(struct ctl_writer *w, const struct ctl_hello *h)
 	ctl_put_u16(w, h->version);
 	ctl_put_u8(w, h->may_change);
 	ctl_put_text_max(w, h->daemon, sizeof(h->daemon) - 1);
+	ctl_put_u64(w, h->instance);
+	ctl_put_u32(w, h->kept_kinds);
 	return ctl_frame_end(w, begin);
 }
 
@@ -230,6 +232,10 @@ bool ctl_get_hello_reply(struct ctl_reader *r, struct ctl_hello *h)
 	h->version = ctl_get_u16(r);
 	h->may_change = ctl_get_u8(r) & 1;
 	ctl_get_text(r, h->daemon, sizeof(h->daemon));
+	if (r->bad || r->left == 0)
+		return !r->bad; /* of a natd that has no more to say */
+	h->instance = ctl_get_u64(r);
+	h->kept_kinds = ctl_get_u32(r);
 	return !r->bad;
 }
 

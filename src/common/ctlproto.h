@@ -69,6 +69,7 @@ enum ctl_type {
 	CTL_R_VERDICT = 147,
 	CTL_R_BLOCK = 148,
 	CTL_R_BACKEND = 153, /* of the forward before it */
+	CTL_R_MARK = 154,    /* a place in a subscription */
 };
 
 enum ctl_error_code {
@@ -143,7 +144,11 @@ struct ctl_hello {
 	uint16_t version_min; /* request: the lowest; reply: 0 */
 	bool may_change;      /* reply only */
 	char daemon[64];      /* reply only: natd's own version */
-	uint8_t flags;	      /* request only: CTL_HELLO_ bits */
+	/* Reply only; 0 from a natd that does not say it. The run of natd that numbers the events: microseconds since the epoch;
+	 * and the kinds of events (1 << enum ctl_event_kind) that it records also while nobody has subscribed. */
+	uint64_t instance;
+	uint32_t kept_kinds;
+	uint8_t flags; /* request only: CTL_HELLO_ bits */
 };
 bool ctl_put_hello(struct ctl_writer *w, const struct ctl_hello *h);
 bool ctl_put_hello_reply(struct ctl_writer *w, const struct ctl_hello *h);

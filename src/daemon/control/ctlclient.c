@@ -162,7 +162,13 @@ void ctl_client_sent(struct ctl_client *c, size_t n, uint64_t now_ms)
 
 static void greet(struct ctl_client *c, struct ctl_reader *body)
 {
-	struct ctl_hello hello = {.magic = CTL_MAGIC, .version = CTL_VERSION, .may_change = c->may_change};
+	struct ctl_hello hello = {
+		.magic = CTL_MAGIC,
+		.version = CTL_VERSION,
+		.may_change = c->may_change,
+		.instance = c->env->started_us,
+		.kept_kinds = c->env->kept_kinds,
+	};
 	struct ctl_hello theirs;
 	struct ctl_writer w;
 	char text[128];
@@ -382,6 +388,19 @@ uint32_t ctl_client_event_kinds(const struct ctl_client *c)
 void ctl_client_wake(struct ctl_client *c)
 {
 	c->job.is_waiting = false;
+}
+
+bool ctl_client_is_up_to_date(const struct ctl_client *c)
+{
+	return ctl_client_event_kinds(c) != 0 && c->job.is_waiting && pending(c) == 0;
+}
+
+void ctl_client_mark_stop(struct ctl_client *c)
+{
+	struct ctl_writer w = writer(c, 0);
+
+	ctl_put_mark(&w, CTL_MARK_STOP, c->job.event_cursor);
+	put_back(c, &w);
 }
 
 /* ---- the end ---- */

@@ -82,6 +82,7 @@ struct ctl_env {
 	struct survey *survey;
 	struct captures *captures;
 	uint64_t started_us; /* since the epoch: no event is older */
+	uint32_t kept_kinds; /* of events, recorded also while nobody has subscribed */
 };
 
 struct ctl_client;
@@ -107,6 +108,10 @@ uint32_t ctl_client_event_kinds(const struct ctl_client *c);
 bool ctl_client_is_capturing(const struct ctl_client *c);
 /* There may be new events, or time has passed: a job that waits goes on. */
 void ctl_client_wake(struct ctl_client *c);
+/* Its subscription has nothing left to send. */
+bool ctl_client_is_up_to_date(const struct ctl_client *c);
+/* natd stops: tells a subscription that no event comes after those that it has. */
+void ctl_client_mark_stop(struct ctl_client *c);
 
 /* Output that waits; and that `n` bytes of it went out. */
 const uint8_t *ctl_client_output(const struct ctl_client *c, size_t *len);

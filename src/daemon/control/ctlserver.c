@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -73,11 +74,17 @@ static void update_subscriptions(struct ctl_server *s)
 		return;
 	s->event_kinds = kinds;
 	s->has_captures = has_captures;
-	events_want(nat_events(s->env.nat), ctl_event_types(kinds));
+	events_want(nat_events(s->env.nat), ctl_event_types(kinds | s->env.kept_kinds));
 	if (kinds == 0 && !has_captures)
 		loop_timer_stop(s->events);
 	else if (!loop_timer_armed(s->events))
 		loop_timer_every(s->events, EVENTS_MS);
+}
+
+void ctl_server_keep_events(struct ctl_server *s, uint32_t kinds)
+{
+	s->env.kept_kinds = kinds;
+	events_want(nat_events(s->env.nat), ctl_event_types(s->event_kinds | kinds));
 }
 
 /* ---- one connection ---- */
@@ -369,12 +376,46 @@ static void stop_listening(struct ctl_server *s)
 		log_write(LEVEL_WARNING, SUB_CONTROL, -rc, "cannot remove the control socket's file");
 }
 
+/* What a subscriber has not been sent yet, as fast as it reads. */
+static void send_last_events(struct connection *c, uint64_t until_ms)
+{
+	uint64_t now_ms = loop_clock_ms();
+	struct pollfd p = {.fd = c->fd, .events = POLLOUT};
+	size_t len;
+
+	ctl_client_wake(c->client);
+	while (!ctl_client_is_up_to_date(c->client) && now_ms < until_ms) {
+		ctl_client_run(c->client, CTL_SLICE_VISITS, now_ms);
+		ctl_client_output(c->client, &len);
+		if (!transmit(c, now_ms) || ctl_client_event_kinds(c->client) == 0)
+			return;
+		if (len > 0)
+			poll(&p, 1, (int)(until_ms - now_ms));
+		now_ms = loop_clock_ms();
+	}
+	if (!ctl_client_is_up_to_date(c->client))
+		return;
+	ctl_client_mark_stop(c->client);
+	transmit(c, now_ms);
+}
+
+static void bid_farewell(struct ctl_server *s)
+{
+	uint64_t until_ms = loop_clock_ms() + CTL_FAREWELL_MS;
+
+	for (struct connection *c = s->clients; c; c = c->next) {
+		if (ctl_client_event_kinds(c->client) != 0)
+			send_last_events(c, until_ms);
+	}
+}
+
 void ctl_server_destroy(struct ctl_server *s)
 {
 	struct connection *next;
 
 	if (!s)
 		return;
+	bid_farewell(s);
 	for (struct connection *c = s->clients; c; c = next) {
 		next = c->next;
 		drop(c);

@@ -25,6 +25,7 @@ enum {
 	CTL_CLIENTS_MAX = 64,	       /* served at once */
 	CTL_CLIENTS_NOT_ROOT_MAX = 56, /* of them, so that root always gets in */
 	CTL_CLIENTS_PER_UID_MAX = 16,  /* of one user other than root */
+	CTL_FAREWELL_MS = 300,
 };
 
 struct ctl_server_params {
@@ -36,7 +37,7 @@ struct ctl_server_params {
 
 /* NULL when memory is short. Listens nowhere yet. */
 struct ctl_server *ctl_server_create(const struct ctl_server_params *p);
-/* Drops every client, closes the socket, removes its file if this process made it. NULL: nothing. */
+/* Sends subscribers the last events (for CTL_FAREWELL_MS at most), drops every client, closes the socket, removes its file if this process made it. NULL: nothing. */
 void ctl_server_destroy(struct ctl_server *s);
 
 /*
@@ -48,6 +49,9 @@ int ctl_server_listen(struct ctl_server *s, const char *path, const char *group,
 int ctl_server_adopt(struct ctl_server *s, int fd);
 /* After a reload: sets group and mode again. 0 or a negative errno. */
 int ctl_server_set_access(struct ctl_server *s, const char *group, mode_t mode);
+
+/* The kinds of events (1 << enum ctl_event_kind) to record also while nobody has subscribed, for a reader that is away. */
+void ctl_server_keep_events(struct ctl_server *s, uint32_t kinds);
 
 unsigned ctl_server_client_count(const struct ctl_server *s);
 unsigned ctl_server_reader_count(const struct ctl_server *s); /* of them, subscribed to events */

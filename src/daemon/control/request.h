@@ -78,9 +78,11 @@ struct ctl_job {
 	uint8_t class_;	  /* mappings: where to go on within that address */
 	uint32_t port;
 	uint64_t event_cursor, refused_cursor; /* monitor: of events_read() */
+	uint64_t told_cursor;		       /* the place that the client knows */
 	const char *failure;		       /* ends it with an error; NULL: none */
-	bool is_begun, is_at_end; /* hosts: the sums are there; all hosts were looked at. capture: said so */
-	uint32_t n_highest;	  /* hosts in order: the highest so far */
+	bool is_begun;			       /* hosts: the sums are there. capture: said so */
+	bool is_at_end;			       /* hosts: all were looked at; monitor: it has caught up once */
+	uint32_t n_highest;		       /* hosts in order: the highest so far */
 	struct ctl_host highest[CTL_HOSTS_MAX];
 	struct capture *capture; /* owned: ends with the job */
 };

@@ -12,7 +12,7 @@
 #include "ctlclient.h"
 #include "entry.h"
 
-enum { EVENTS_AT_ONCE = 32 };
+enum { EVENTS_AT_ONCE = 32, MARK_EVERY = 256 };
 
 /* ---- the core's events in the protocol's terms ---- */
 
@@ -136,6 +136,7 @@ static uint32_t send_events(struct ctl_job *j, const struct ctl_turn *t, const s
 		if (!is_wanted(&j->args.subscribe, &e))
 			continue;
 		ctl_put_event(t->w, &e);
+		j->told_cursor = *cursor;
 		j->count++;
 	}
 	return n;
@@ -159,6 +160,19 @@ static uint32_t send_some(struct ctl_job *j, const struct ctl_turn *t, uint32_t 
 	return n;
 }
 
+/* For a reader that wants to know where it is, since not every event is sent to it. */
+static void mark_place(struct ctl_job *j, struct ctl_writer *w)
+{
+	const struct ctl_subscribe *s = &j->args.subscribe;
+
+	if (s->start == CTL_START_NOW || s->until_end ||
+	    (j->is_at_end && j->event_cursor - j->told_cursor < MARK_EVERY))
+		return;
+	ctl_put_mark(w, j->is_at_end ? CTL_MARK_PLACE : CTL_MARK_CAUGHT_UP, j->event_cursor);
+	j->told_cursor = j->event_cursor;
+	j->is_at_end = true;
+}
+
 void ctl_slice_monitor(struct ctl_job *j, const struct ctl_turn *t)
 {
 	uint32_t visits = t->visits;
@@ -167,6 +181,7 @@ void ctl_slice_monitor(struct ctl_job *j, const struct ctl_turn *t)
 		uint32_t n = send_some(j, t, visits);
 
 		if (n == 0) {
+			mark_place(j, t->w);
 			j->is_waiting = true;
 			j->is_done = j->args.subscribe.until_end;
 			return;
