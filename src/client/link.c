@@ -5,6 +5,8 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
+enum link_state { LINK_UNKNOWN, LINK_DOWN, LINK_UP };
+
 struct link {
 	struct event_base *base;
 	const char *path;
@@ -13,15 +15,17 @@ struct link {
 	struct query *query; /* NULL: between two attempts */
 	struct event *retry;
 	uint32_t wait_ms; /* before the next attempt */
-	bool is_up;
+	enum link_state state;
+	bool is_paused;
+	bool is_stale; /* the query is to give way to a new one */
 };
 
-static void change(struct link *l, bool is_up, const char *why)
+static void go_down(struct link *l, const char *why)
 {
-	if (l->is_up == is_up)
+	if (l->state == LINK_DOWN)
 		return;
-	l->is_up = is_up;
-	l->calls->on_change(l->calls->ctx, is_up, why);
+	l->state = LINK_DOWN;
+	l->calls->on_change(l->calls->ctx, NULL, why);
 }
 
 static void retry_later(struct link *l)
@@ -36,15 +40,18 @@ static bool on_record(void *ctx, uint8_t type, struct ctl_reader *body)
 {
 	struct link *l = ctx;
 
-	return l->calls->on_record(l->calls->ctx, type, body);
+	return l->is_stale || l->calls->on_record(l->calls->ctx, type, body);
 }
 
-static void on_greeting(void *ctx)
+static void on_greeting(void *ctx, const struct ctl_hello *hello)
 {
 	struct link *l = ctx;
 
 	l->wait_ms = LINK_RETRY_MIN_MS;
-	change(l, true, "");
+	if (l->is_stale)
+		return;
+	l->state = LINK_UP;
+	l->calls->on_change(l->calls->ctx, hello, "");
 }
 
 static void on_end(void *ctx, const struct query_result *r)
@@ -52,7 +59,9 @@ static void on_end(void *ctx, const struct query_result *r)
 	struct link *l = ctx;
 
 	l->query = NULL;
-	change(l, false, r->outcome == QUERY_STOPPED ? "an event is not understood" : r->text);
+	if (l->is_stale)
+		return; /* the next attempt is on its way */
+	go_down(l, r->outcome == QUERY_STOPPED ? "an event is not understood" : r->text);
 	retry_later(l);
 }
 
@@ -69,9 +78,13 @@ static void attempt(evutil_socket_t fd, short what, void *ctx)
 	};
 
 	(void)fd, (void)what;
+	query_cancel(l->query);
+	l->is_stale = false;
 	l->query = query_start(l->base, l->path, &call);
 	if (!l->query)
 		retry_later(l);
+	else if (l->is_paused)
+		query_pause(l->query);
 }
 
 struct link *link_open(struct event_base *base, const char *path, const struct ctl_subscribe *subscribe,
@@ -99,6 +112,27 @@ void link_resume_at(struct link *l, uint64_t sequence)
 {
 	l->subscribe.start = CTL_START_SEQUENCE;
 	l->subscribe.sequence = sequence;
+}
+
+void link_restart(struct link *l)
+{
+	l->is_stale = true;
+	event_del(l->retry);
+	event_active(l->retry, EV_TIMEOUT, 0);
+}
+
+void link_pause(struct link *l)
+{
+	l->is_paused = true;
+	if (l->query)
+		query_pause(l->query);
+}
+
+void link_unpause(struct link *l)
+{
+	l->is_paused = false;
+	if (l->query)
+		query_resume(l->query);
 }
 
 void link_close(struct link *l)

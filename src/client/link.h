@@ -11,10 +11,11 @@
 enum { LINK_RETRY_MIN_MS = 100, LINK_RETRY_MAX_MS = 2000 };
 
 struct link_calls {
-	/* An event, or a loss (type CTL_R_LOST). False: malformed, and the connection begins again. */
+	/* An event, a loss (CTL_R_LOST) or a mark (CTL_R_MARK). False: malformed, and the connection begins again. */
 	exchange_fn *on_record;
-	/* The subscription is in force (natd has answered the hello), or no longer: then `why` says why. Once a change. */
-	void (*on_change)(void *ctx, bool is_up, const char *why);
+	/* The subscription is in force, and natd's answer to the hello is `hello`; or `hello` is NULL, and `why` says why there is
+	 * none: once a change, and once at the beginning. */
+	void (*on_change)(void *ctx, const struct ctl_hello *hello, const char *why);
 	void *ctx;
 };
 
@@ -25,6 +26,12 @@ struct link *link_open(struct event_base *base, const char *path, const struct c
 		       const struct link_calls *calls);
 /* From which event the next connection wants to go on: the caller's to keep up to date (sequence + 1 of the last one). */
 void link_resume_at(struct link *l, uint64_t sequence);
+/* Connects again at once, from within its own functions too: records of the connection before do not come any more, and
+ * on_change() is called only if the new one fails. */
+void link_restart(struct link *l);
+/* Stops reading: natd keeps the events meanwhile. A record or two hundred may still come. And goes on. */
+void link_pause(struct link *l);
+void link_unpause(struct link *l);
 void link_close(struct link *l); /* NULL: nothing */
 
 #endif

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* Exit codes, as natd's. */
@@ -24,12 +25,20 @@ void program_stopping(void); /* STOPPING=1 */
  * blocking. Their number; the others are closed. */
 size_t program_listeners(int *fds, size_t max);
 
+struct program_keep {
+	const gid_t *groups; /* to take on, if it may */
+	size_t n_groups;
+	const int *dirs; /* descriptors of directories in which it goes on to read, write, make and replace files */
+	size_t n_dirs;
+	uint16_t port; /* of the TCP connections that it goes on to make; 0: none */
+};
+
 /*
- * Gives up everything that root has: takes on the groups (`n` of them, if it may), empties the capability sets, forbids new
- * privileges, core dumps and tracing, and with Landlock every file and outgoing TCP connection. Open descriptors stay. 0, or a
- * negative errno and what failed in *what (static text).
+ * Gives up everything that root has but `keep`: takes on the groups, empties the capability sets, forbids new privileges, core
+ * dumps and tracing, and with Landlock every file and outgoing TCP connection. Open descriptors stay. 0, or a negative errno and
+ * what failed in *what (static text).
  */
-int program_drop_rights(const gid_t *groups, size_t n, const char **what);
+int program_drop_rights(const struct program_keep *keep, const char **what);
 
 /*
  * Allows the named system calls and kills the process at any other; socket(2) for UNIX sockets alone, no memory becomes code.

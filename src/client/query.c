@@ -23,13 +23,14 @@ enum { READS_AT_ONCE = 16 /* of up to CTL_REPLY_MAX bytes: then the other events
 struct query {
 	struct event *event;
 	exchange_fn *on_record;
-	void (*on_greeting)(void *ctx);
+	void (*on_greeting)(void *ctx, const struct ctl_hello *hello);
 	void (*on_end)(void *ctx, const struct query_result *r);
 	void *ctx;
 	int fd;
 	int failed;	 /* errno of the start; 0: it went well */
 	bool is_stopped; /* by the record function */
 	bool is_greeted; /* on_greeting() was called */
+	bool is_paused;
 	struct exchange exchange;
 };
 
@@ -75,7 +76,7 @@ static void note_greeting(struct query *q)
 		return;
 	q->is_greeted = true;
 	if (q->on_greeting)
-		q->on_greeting(q->ctx);
+		q->on_greeting(q->ctx, &q->exchange.hello);
 }
 
 static bool take_record(void *ctx, uint8_t type, struct ctl_reader *body)
@@ -101,7 +102,7 @@ static void on_event(evutil_socket_t fd, short what, void *ctx)
 		finish(q, QUERY_LOST, "natd does not answer");
 		return;
 	}
-	for (int i = 0; i < READS_AT_ONCE; i++) {
+	for (int i = 0; i < READS_AT_ONCE && !q->is_paused; i++) {
 		size_t room;
 		uint8_t *space = exchange_space(&q->exchange, &room);
 		ssize_t n = recv(fd, space, room, MSG_DONTWAIT);
@@ -178,6 +179,20 @@ struct query *query_start(struct event_base *base, const char *path, const struc
 	if (q->failed)
 		event_active(q->event, EV_TIMEOUT, 0);
 	return q;
+}
+
+void query_pause(struct query *q)
+{
+	q->is_paused = true;
+	if (!q->failed) /* else its end is on its way */
+		event_del(q->event);
+}
+
+void query_resume(struct query *q)
+{
+	if (q->is_paused && !q->failed)
+		event_add(q->event, NULL);
+	q->is_paused = false;
 }
 
 void query_cancel(struct query *q)

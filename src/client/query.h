@@ -35,7 +35,8 @@ struct query_call {
 	const struct ctl_hosts *hosts;	       /* of CTL_HOSTS */
 	uint32_t patience_ms;		       /* natd may be silent for so long; 0: for ever (subscriptions) */
 	exchange_fn *on_record;		       /* false: no more records are wanted */
-	void (*on_greeting)(void *ctx);	       /* natd has answered the hello; NULL: of no interest */
+	void (*on_greeting)(void *ctx,
+			    const struct ctl_hello *hello); /* natd's answer to the hello; NULL: of no interest */
 	/* Called exactly once, last, from the loop, never from within query_start(); the query is freed after it. */
 	void (*on_end)(void *ctx, const struct query_result *r);
 	void *ctx;
@@ -45,6 +46,9 @@ struct query;
 
 /* `path`: of the control socket. All pointers of `call` but ctx are read before it returns. NULL when memory is short. */
 struct query *query_start(struct event_base *base, const char *path, const struct query_call *call);
+/* Stops reading, so that natd waits, and goes on. A record or two hundred may still come after it stopped. */
+void query_pause(struct query *q);
+void query_resume(struct query *q);
 /* Ends it without a call. Not from within its own functions. NULL: nothing. */
 void query_cancel(struct query *q);
 

@@ -2,13 +2,14 @@
 /*
  * Giving up rights, see program.h. By system calls: a program without any capability needs no library to say so.
  *
- * Landlock handles all file rights of its first version and outgoing TCP connections where the kernel knows those; no rule
- * gives any back. Connecting to natd's UNIX socket is none of its rights.
+ * Landlock handles all file rights of its first version and outgoing TCP connections where the kernel knows those; rules give
+ * back what the caller keeps. Connecting to natd's UNIX socket is none of its rights.
  */
 #define _GNU_SOURCE 1 /* setgroups(), syscall() */
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -34,7 +35,16 @@
 #define WRITES_FILES HAS_SANITIZER
 #endif
 
-enum { LANDLOCK_CREATE = 444, LANDLOCK_RESTRICT = 446, LANDLOCK_VERSION = 1 };
+enum { LANDLOCK_CREATE = 444, LANDLOCK_ADD_RULE = 445, LANDLOCK_RESTRICT = 446, LANDLOCK_VERSION = 1 };
+enum { RULE_PATH = 1, RULE_PORT = 2 };
+enum {
+	FS_WRITE = 1 << 1,
+	FS_READ = 1 << 2,
+	FS_READ_DIR = 1 << 3,
+	FS_REMOVE = 1 << 5,
+	FS_MAKE = 1 << 8,
+	NET_CONNECT = 1 << 1
+};
 
 static int drop_capabilities(void)
 {
@@ -63,10 +73,30 @@ static int close_doors(void)
 	return 0;
 }
 
-static int leave_files(void)
+struct path_rule { /* struct landlock_path_beneath_attr */
+	uint64_t allowed;
+	int32_t parent;
+} __attribute__((packed));
+
+static int keep_some(int ruleset, const struct program_keep *keep, bool has_net)
+{
+	const uint64_t port[2] = {NET_CONNECT, keep->port};
+
+	for (size_t i = 0; i < keep->n_dirs; i++) {
+		const struct path_rule path = {FS_WRITE | FS_READ | FS_READ_DIR | FS_REMOVE | FS_MAKE, keep->dirs[i]};
+
+		if (syscall(LANDLOCK_ADD_RULE, ruleset, RULE_PATH, &path, 0) < 0)
+			return -errno;
+	}
+	if (has_net && keep->port && syscall(LANDLOCK_ADD_RULE, ruleset, RULE_PORT, port, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+static int leave_files(const struct program_keep *keep)
 {
 	long abi = WRITES_FILES ? 0 : syscall(LANDLOCK_CREATE, NULL, 0, LANDLOCK_VERSION);
-	const uint64_t handled[2] = {(UINT64_C(1) << 13) - 1, abi >= 4 ? UINT64_C(1) << 1 : 0};
+	const uint64_t handled[2] = {(UINT64_C(1) << 13) - 1, abi >= 4 ? NET_CONNECT : 0};
 	int r, fd;
 
 	if (abi < 1)
@@ -74,17 +104,19 @@ static int leave_files(void)
 	fd = (int)syscall(LANDLOCK_CREATE, handled, abi >= 4 ? sizeof(handled) : sizeof(handled[0]), 0);
 	if (fd < 0)
 		return -errno;
-	r = syscall(LANDLOCK_RESTRICT, fd, 0) < 0 ? -errno : 0;
+	r = keep_some(fd, keep, abi >= 4);
+	if (r == 0 && syscall(LANDLOCK_RESTRICT, fd, 0) < 0)
+		r = -errno;
 	close(fd);
 	return r;
 }
 
-int program_drop_rights(const gid_t *groups, size_t n, const char **what)
+int program_drop_rights(const struct program_keep *keep, const char **what)
 {
 	int r = 0;
 
 	*what = "taking on natd's group";
-	if (geteuid() == 0 && setgroups(n, groups) < 0 && errno != EPERM)
+	if (geteuid() == 0 && setgroups(keep->n_groups, keep->groups) < 0 && errno != EPERM)
 		return -errno;
 	*what = "forbidding new privileges";
 	r = close_doors();
@@ -95,5 +127,5 @@ int program_drop_rights(const gid_t *groups, size_t n, const char **what)
 	if (r < 0)
 		return r;
 	*what = "giving up files (Landlock)";
-	return leave_files();
+	return leave_files(keep);
 }

@@ -227,13 +227,13 @@ static bool drop_rights(const struct natd_config *c)
 					    "getsockname", "getpeername", "sendfile"};
 	const char *what, *missing;
 	gid_t groups[2];
-	size_t n = find_groups(c, groups);
+	const struct program_keep keep = {.groups = groups, .n_groups = find_groups(c, groups)};
 	int r;
 
 	/* No file can be read any more: the time zone is for dates, the first object seeds jansson's hashes. */
 	tzset();
 	json_destroy(json_create());
-	r = program_drop_rights(groups, n, &what);
+	r = program_drop_rights(&keep, &what);
 	if (r == 0) {
 		what = "the system call filter";
 		r = program_confine_calls(calls, sizeof(calls) / sizeof(*calls), &missing);

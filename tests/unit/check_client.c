@@ -27,6 +27,7 @@ struct bench {
 	char dir[64], path[96];
 
 	unsigned records, ends, ups, downs;
+	uint64_t instance;
 	bool wants_no_more;
 	enum query_outcome outcome;
 	uint64_t count;
@@ -85,7 +86,8 @@ static void bench_free(struct bench *b)
 
 static struct ctl_writer say(struct bench *b, bool greets)
 {
-	const struct ctl_hello hello = {.magic = CTL_MAGIC, .version = CTL_VERSION, .daemon = "0.1-test"};
+	const struct ctl_hello hello = {
+		.magic = CTL_MAGIC, .version = CTL_VERSION, .daemon = "0.1-test", .instance = 1234567};
 	struct ctl_writer w = {.buf = b->reply, .size = sizeof(b->reply)};
 
 	if (greets)
@@ -221,13 +223,15 @@ END_TEST
 
 /* ---- lasting subscriptions ---- */
 
-static void on_change(void *ctx, bool is_up, const char *why)
+static void on_change(void *ctx, const struct ctl_hello *hello, const char *why)
 {
 	struct bench *b = ctx;
 
 	(void)why;
-	b->ups += is_up;
-	b->downs += !is_up;
+	b->ups += hello != NULL;
+	b->downs += hello == NULL;
+	if (hello)
+		b->instance = hello->instance;
 }
 
 static void run_until(struct bench *b, const unsigned *what, unsigned n)
@@ -281,9 +285,36 @@ START_TEST(test_link_waits_for_a_natd_that_comes_later)
 	b->reply_len = say(b, true).len;
 	l = link_open(b->base, b->path, &subscribe, &calls);
 	event_base_loop(b->base, EVLOOP_ONCE);
-	ck_assert_uint_eq(b->ups + b->downs, 0); /* not up, so not down */
+	ck_assert(b->ups == 0 && b->downs == 1);
 	ck_assert_int_eq(rename(later, b->path), 0);
 	run_until(b, &b->ups, 1);
+	ck_assert(b->downs == 1 && b->instance == 1234567);
+	link_close(l);
+	bench_free(b);
+}
+END_TEST
+
+START_TEST(test_link_that_is_paused_reads_nothing_and_one_that_restarts_connects_again)
+{
+	struct bench *b = bench_new();
+	const struct ctl_subscribe subscribe = {.kinds = 1 << CTL_EVENT_DESTROY};
+	const struct link_calls calls = {on_record, on_change, b};
+	struct ctl_writer w = say(b, true);
+	struct link *l;
+
+	ctl_put_lost(&w, 5);
+	b->reply_len = w.len;
+	l = link_open(b->base, b->path, &subscribe, &calls);
+	link_pause(l);
+	run_until(b, &b->connections, 1);
+	for (int i = 0; i < 3; i++)
+		event_base_loop(b->base, EVLOOP_NONBLOCK);
+	ck_assert(b->ups == 0 && b->records == 0);
+	link_unpause(l);
+	run_until(b, &b->records, 1);
+	link_restart(l);
+	run_until(b, &b->records, 2);
+	ck_assert(b->connections == 2 && b->ups == 2 && b->downs == 0);
 	link_close(l);
 	bench_free(b);
 }
@@ -332,6 +363,7 @@ static Suite *make_suite(void)
 	tcase_add_test(t, test_cancelled_query_says_nothing);
 	tcase_add_test(t, test_link_goes_on_where_it_was_after_each_loss);
 	tcase_add_test(t, test_link_waits_for_a_natd_that_comes_later);
+	tcase_add_test(t, test_link_that_is_paused_reads_nothing_and_one_that_restarts_connects_again);
 	tcase_add_test(t, test_who_reads_endpoints_and_times);
 	tcase_add_test(t, test_who_held_compares_endpoint_protocol_and_seconds);
 	suite_add_tcase(s, t);
