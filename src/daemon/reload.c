@@ -165,6 +165,7 @@ static void adopt(struct natd *n, struct setup *s, struct natd_config *config)
 		log_write(LEVEL_WARNING, SUB_CONTROL, -r, "cannot change the mode of %s", c->socket);
 	natd_set_setup(n, s, config);
 	services_follow(n);
+	ctl_server_keep_events(n->control.server, config_tlog_kinds(config));
 	dataplane_set_busy_poll(n->path.dataplane, config->tun.busy_poll);
 	n->control.config_loaded_s = (uint64_t)time(NULL);
 	natd_open_log(n, config);

@@ -247,6 +247,8 @@ static enum natd_exit start_control(struct natd *n)
 						  .steering = answer_steering,
 						  .route = answer_route};
 	n->control.server = ctl_server_create(&params);
+	if (n->control.server)
+		ctl_server_keep_events(n->control.server, config_tlog_kinds(n->setup->config));
 	r = n->control.server ? rundir_prepare(c->socket, &n->sandbox.privs) : -ENOMEM;
 	if (r == 0)
 		r = ctl_server_listen(n->control.server, c->socket, c->group, c->mode);

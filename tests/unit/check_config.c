@@ -112,7 +112,7 @@ static const struct {
 	{BASE "nonsense = 3;",
 	 "f:3: unknown key \"nonsense\": there are tun, routing, routing_on_stop, routing_table, "
 	 "outside, inside, translation, blocks, forwards, "
-	 "filter, sets, timeouts, limits, static, classes, alarms, control, fast_path, log, web\n"},
+	 "filter, sets, timeouts, limits, static, classes, alarms, control, fast_path, log, translation_log, web\n"},
 	/* allocation and classes */
 	{BASE "translation = { allocation = \"deterministic\"; };",
 	 "f:1: outside.addresses: \"interface\" does not go with deterministic allocation: name the addresses "
@@ -171,6 +171,26 @@ static const struct {
 	 "f:3: a class must be a group in braces, not a whole number: write { prefixes = [ ... ]; ... }\n"},
 	{BASE "forwards = ( { prot = 1; protocol = \"tcp\"; port = 1; to = \"10.0.0.1\"; } );",
 	 "f:3: unknown key \"prot\" in a forward: did you mean \"port\"?\n"},
+	/* the translation log */
+	{BASE "translation_log = { target = \"disk\"; };",
+	 "f:3: translation_log.target: \"disk\" is not known: write \"none\", \"journal\", \"file:/PATH\", "
+	 "\"syslog:HOST:PORT\", "
+	 "\"syslog+tcp:HOST:PORT\" or \"ipfix:HOST:PORT\"\n"},
+	{BASE "translation_log = { target = \"file:log\"; };",
+	 "f:3: translation_log.target: \"file:log\" must name a file by its whole path, as "
+	 "\"file:/var/log/natd/translations.log\"\n"},
+	{BASE "translation_log = { target = \"syslog:10.0.0.1\"; };",
+	 "f:3: translation_log.target: \"syslog:10.0.0.1\" does not end in HOST:PORT\n"},
+	{BASE "translation_log = { target = \"ipfix:10.0.0.1:0\"; };",
+	 "f:3: translation_log.target: \"ipfix:10.0.0.1:0\" does not end in a port: 1 to 65535\n"},
+	{BASE "translation_log = { target = \"syslog+tcp:::1:514\"; };",
+	 "f:3: translation_log.target: \"syslog+tcp:::1:514\" has an IPv6 address without its brackets: write "
+	 "\"[2001:db8::1]:PORT\"\n"},
+	{BASE "translation_log = { target = \"syslog:a b:514\"; };",
+	 "f:3: translation_log.target: \"syslog:a b:514\" names no host: write a name or an address\n"},
+	{BASE "translation_log = { what = \"all\"; };",
+	 "f:3: translation_log.what: \"all\" is not known: choose \"auto\", "
+	 "\"mappings\", \"sessions\" or \"blocks\"\n"},
 	/* natd-web */
 	{BASE "web = { listen = [ \"localhost:9642\" ]; };",
 	 "f:3: web.listen: \"localhost:9642\" does not begin with an address of this host (names are not looked up)\n"},

@@ -36,6 +36,7 @@ enum {
 	CONFIG_BLOCKS_MAX = 62,	    /* of one host */
 	CONFIG_FILE_MAX = 16 << 20, /* bytes */
 	CONFIG_LISTEN_MAX = 16,
+	CONFIG_PLACE_SIZE = 1024,
 	CONFIG_SETS_MAX = 1024,
 	CONFIG_RULES_MAX = 20000,	 /* each may add three lists, whose numbers have 16 bits */
 	CONFIG_SET_FILE_MAX = 128 << 20, /* bytes */
@@ -132,6 +133,20 @@ struct config_web {
 	uint32_t n_listen;				  /* at least 1 */
 };
 
+/* Of natd-log, see config_translation_log.c. */
+enum config_tlog_target { TLOG_NONE, TLOG_JOURNAL, TLOG_FILE, TLOG_SYSLOG_UDP, TLOG_SYSLOG_TCP, TLOG_IPFIX };
+enum config_tlog_what { TLOG_AUTO, TLOG_MAPPINGS, TLOG_SESSIONS, TLOG_BLOCKS };
+enum config_tlog_format { TLOG_JSON, TLOG_TEXT };
+
+struct config_tlog {
+	enum config_tlog_target target;
+	enum config_tlog_what what;
+	enum config_tlog_format format;
+	bool destinations;
+	char place[CONFIG_PLACE_SIZE]; /* of a file its absolute path; of a server its name or address; else "" */
+	uint16_t port;		       /* of a server */
+};
+
 struct config_log {
 	enum log_target target;
 	enum log_level level;
@@ -177,10 +192,16 @@ struct natd_config {
 	struct config_log log;
 	struct config_fast_path fast_path;
 	struct config_web web;
+	struct config_tlog translation_log;
 };
 
 /* Does only this host reach it? */
 bool config_listener_is_loopback(const struct config_listener *l);
+
+/* What the translation log has, TLOG_AUTO resolved. */
+enum config_tlog_what config_tlog_what(const struct natd_config *c);
+/* The kinds of events (1 << enum ctl_event_kind) that it takes; 0: there is no such log. */
+uint32_t config_tlog_kinds(const struct natd_config *c);
 
 /* ---- problems ---- */
 

@@ -20,6 +20,7 @@
  *   config_overlap.c  forwards that hide forwards
  *   config_report.c   the list of problems
  *   config_text.c     words to values
+ *   config_tlog.c     the translation log, which natd-log writes
  *   config_web.c      where natd-web listens
  */
 #ifndef NATD_DAEMON_CONFIG_INTERNAL_H
@@ -139,7 +140,7 @@ config_set_fn config_set_forward_name, config_set_forward_protocol, config_set_f
 config_set_fn config_set_forward_port, config_set_forward_to, config_set_forward_from;
 config_set_fn config_set_forward_balance, config_set_forward_affinity, config_set_forward_side,
 	config_set_forward_check;
-config_set_fn config_set_listen;
+config_set_fn config_set_listen, config_set_tlog_target;
 config_set_fn config_set_filter, config_set_sets;
 config_set_fn config_set_rule_name, config_set_rule_action, config_set_rule_direction, config_set_rule_protocol;
 config_set_fn config_set_rule_from, config_set_rule_to, config_set_rule_port, config_set_rule_icmp_type;
@@ -178,6 +179,9 @@ void config_check_static(struct config_loader *l);
 void config_check_allocation(struct config_loader *l);
 /* The part of it about forwards that hide each other. */
 void config_check_overlaps(struct config_loader *l);
+
+/* The part of it about the translation log. */
+void config_check_tlog(struct config_loader *l);
 
 /* The sets, then the rules that name them. */
 void config_read_sets(struct config_loader *l);

@@ -46,6 +46,13 @@ static const struct config_choice log_levels[] = {{"error", LEVEL_ERROR},   {"wa
 						  {"notice", LEVEL_NOTICE}, {"info", LEVEL_INFO},
 						  {"debug", LEVEL_DEBUG},   {NULL, 0}};
 
+static const struct config_choice tlog_what[] = {{"auto", TLOG_AUTO},
+						 {"mappings", TLOG_MAPPINGS},
+						 {"sessions", TLOG_SESSIONS},
+						 {"blocks", TLOG_BLOCKS},
+						 {NULL, 0}};
+static const struct config_choice tlog_format[] = {{"json", TLOG_JSON}, {"text", TLOG_TEXT}, {NULL, 0}};
+
 enum { DAY = 86400 };
 
 #define AT(field) offsetof(struct natd_config, field)
@@ -188,6 +195,11 @@ static const struct config_key keys[] = {
 
 	CHOICE("log", "target", log.target, LOG_TO_AUTO, log_targets),
 	CHOICE("log", "level", log.level, LEVEL_INFO, log_levels),
+
+	WORD("translation_log", "target", 0, "\"none\"", config_set_tlog_target),
+	CHOICE("translation_log", "what", translation_log.what, TLOG_AUTO, tlog_what),
+	TRUTH("translation_log", "destinations", translation_log.destinations, false),
+	CHOICE("translation_log", "format", translation_log.format, TLOG_JSON, tlog_format),
 
 	LIST("web", "listen", "[ \"127.0.0.1:9642\" ]", config_set_listen),
 };

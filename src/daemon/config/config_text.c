@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NOT_AN_ADDRESS "is not an IPv4 address: write four numbers from 0 to 255, such as 192.0.2.1"
@@ -246,4 +247,16 @@ bool text_name(const char *text)
 	size_t n = strlen(text);
 
 	return n > 0 && n <= NAT_FORWARD_NAME_MAX && strspn(text, TEXT_NAME_CHARACTERS) == n;
+}
+
+bool text_port(const char *s, uint16_t *port)
+{
+	unsigned long value;
+	char *end;
+
+	if (s[0] < '1' || s[0] > '9' || strlen(s) > 5)
+		return false;
+	value = strtoul(s, &end, 10);
+	*port = (uint16_t)value;
+	return *end == '\0' && value <= UINT16_MAX;
 }

@@ -25,6 +25,8 @@ bool text_prefix(const char *s, struct nat_prefix *prefix, char why[TEXT_WHY_SIZ
 bool text_address_range(const char *s, struct nat_address_range *range, char why[TEXT_WHY_SIZE]);
 /* "80" or "27015-27030", within 1-65535. */
 bool text_port_range(const char *s, struct nat_range *range, char why[TEXT_WHY_SIZE]);
+/* "80", within 1-65535; no leading zeros. */
+bool text_port(const char *s, uint16_t *port);
 /* "10.8.0.10" (*port is 0) or "10.8.0.10:8080". */
 bool text_endpoint(const char *s, uint32_t *address, uint16_t *port, char why[TEXT_WHY_SIZE]);
 /* What a network device may be called; at most 15 bytes. */

@@ -2,7 +2,6 @@
 /* The group `web`, which natd-web reads: where it listens. */
 #include <arpa/inet.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "config_internal.h"
@@ -32,18 +31,6 @@ static bool split(const char *s, char address[ADDRESS_MAX], const char **port)
 	return true;
 }
 
-static bool read_port(const char *s, uint16_t *port)
-{
-	unsigned long value;
-	char *end;
-
-	if (s[0] < '1' || s[0] > '9' || strlen(s) > 5)
-		return false;
-	value = strtoul(s, &end, 10);
-	*port = (uint16_t)value;
-	return *end == '\0' && value <= UINT16_MAX;
-}
-
 bool text_listener(const char *s, struct config_listener *out, char why[TEXT_WHY_SIZE])
 {
 	struct config_listener l = {0};
@@ -60,7 +47,7 @@ bool text_listener(const char *s, struct config_listener *out, char why[TEXT_WHY
 		snprintf(why, TEXT_WHY_SIZE, "does not begin with an address of this host (names are not looked up)");
 		return false;
 	}
-	if (!read_port(port, &l.port)) {
+	if (!text_port(port, &l.port)) {
 		snprintf(why, TEXT_WHY_SIZE, "does not end in a port: 1 to 65535");
 		return false;
 	}
