@@ -72,6 +72,7 @@ offers natctl doctor "" -- --offline --config --json
 offers natd "" -- --doctor --state --test -c
 offers natd --st -- --state
 [ ! -x "$work/natd-web" ] || offers natd-web "" -- --listen --socket
+[ ! -x "$work/natd-log" ] || offers natd-log "" -- --config --state
 offers natd-web --listen "" -- 127.0.0.1:9642
 # Each command that natctl has can be completed.
 while read -r command; do

@@ -9,6 +9,7 @@
 
 if [ $# -eq 0 ]; then
 	set -- ./natd ./natctl
+	[ ! -f ./natd-log ] || set -- "$@" ./natd-log
 	[ ! -f ./natd-web ] || set -- "$@" ./natd-web
 fi
 failed=0

@@ -4,7 +4,8 @@
 #
 #   check-unit.sh [UNIT THRESHOLD-IN-TENTHS]...
 
-[ $# -gt 0 ] || set -- packaging/systemd/natd.service 20 packaging/systemd/natd-web.service 12
+[ $# -gt 0 ] || set -- packaging/systemd/natd.service 20 packaging/systemd/natd-web.service 12 \
+	packaging/systemd/natd-log.service 12
 failed=0 checked=0
 
 if ! command -v systemd-analyze >/dev/null || ! systemd-analyze security --help 2>/dev/null | grep -q offline; then
