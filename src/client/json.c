@@ -388,6 +388,7 @@ void json_add_forward(struct json_object *o, const char *name, const struct ctl_
 	json_object_set_new(f, "from", from);
 	json_object_set_new(f, "from_count", make_number(w->n_from));
 	json_object_set_new(f, "side", json_string(ctl_side_name(w->side)));
+	json_object_set_new(f, "dynamic", json_boolean(w->is_dynamic));
 	if (w->n_backends > 0) {
 		json_object_set_new(f, "balance", json_string(ctl_balance_name(w->balance)));
 		json_object_set_new(f, "affinity", make_number(w->affinity_s));

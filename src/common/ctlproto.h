@@ -15,13 +15,13 @@
 enum {
 	CTL_MAGIC = 0x4e415444, /* "NATD", the first field of both hellos */
 	CTL_VERSION = 1,
-	CTL_FRAME_HEAD = 5,    /* u32 length of what follows, u8 type */
-	CTL_REQUEST_MAX = 512, /* longest request frame but that of a capture, head included */
-	CTL_REPLY_MAX = 16384, /* longest reply frame, head included */
-	CTL_RECORD_MAX = 4096, /* longest reply frame but that of a packet, head included */
-	CTL_TEXT_MAX = 1023,   /* bytes of any text field */
-	CTL_NAME_MAX = 31,     /* bytes of a forward's name */
-	CTL_FROM_MAX = 128,    /* source prefixes of a forward that one record shows */
+	CTL_FRAME_HEAD = 5,	/* u32 length of what follows, u8 type */
+	CTL_REQUEST_MAX = 4096, /* longest request frame but that of a capture, head included */
+	CTL_REPLY_MAX = 16384,	/* longest reply frame, head included */
+	CTL_RECORD_MAX = 4096,	/* longest reply frame but that of a packet, head included */
+	CTL_TEXT_MAX = 1023,	/* bytes of any text field */
+	CTL_NAME_MAX = 31,	/* bytes of a forward's name */
+	CTL_FROM_MAX = 128,	/* source prefixes of a forward that one record shows */
 };
 
 /* Frame types. Numbers are for ever; requests are below 128. */
@@ -47,6 +47,8 @@ enum ctl_type {
 	CTL_BLOCKS = 20,
 	CTL_RULES = 24,
 	CTL_BACKEND_ORDER = 25,
+	CTL_FORWARD_ORDER = 26,
+	CTL_CONFIRM = 27,
 
 	CTL_R_HELLO = 129,
 	CTL_R_END = 130,   /* the request is done */

@@ -435,6 +435,8 @@ static uint32_t shown_from(uint32_t n_from)
 	return n_from < CTL_FROM_MAX ? n_from : CTL_FROM_MAX;
 }
 
+enum { FORWARD_DYNAMIC = 0x80 }; /* beside the side */
+
 bool ctl_put_forward(struct ctl_writer *w, const struct ctl_forward *f)
 {
 	size_t begin = ctl_frame_begin(w, CTL_R_FORWARD);
@@ -451,7 +453,7 @@ bool ctl_put_forward(struct ctl_writer *w, const struct ctl_forward *f)
 		put_prefix(w, &f->from[i]);
 	ctl_put_u16(w, f->n_backends);
 	ctl_put_u8(w, f->balance);
-	ctl_put_u8(w, f->side);
+	ctl_put_u8(w, (uint8_t)(f->side | (f->is_dynamic ? FORWARD_DYNAMIC : 0)));
 	ctl_put_u32(w, f->affinity_s);
 	return ctl_frame_end(w, begin);
 }
@@ -473,12 +475,15 @@ bool ctl_get_forward(struct ctl_reader *r, struct ctl_forward *f)
 	for (uint32_t i = 0; i < shown; i++)
 		f->from[i] = get_prefix(r);
 	f->n_backends = f->balance = f->side = 0;
+	f->is_dynamic = false;
 	f->affinity_s = 0;
 	if (r->left == 0) /* of a natd without balanced forwards */
 		return !r->bad;
 	f->n_backends = ctl_get_u16(r);
 	f->balance = ctl_get_u8(r);
 	f->side = ctl_get_u8(r);
+	f->is_dynamic = (f->side & FORWARD_DYNAMIC) != 0;
+	f->side &= (uint8_t)~FORWARD_DYNAMIC;
 	f->affinity_s = ctl_get_u32(r);
 	return !r->bad;
 }
@@ -502,6 +507,37 @@ const char *ctl_backend_state_name(uint8_t closed)
 	if (closed & CTL_BACKEND_DOWN)
 		return "down";
 	return closed & CTL_BACKEND_DRAINED ? "drained" : "up";
+}
+
+bool ctl_put_forward_order(struct ctl_writer *w, const struct ctl_forward_order *o)
+{
+	size_t begin = ctl_frame_begin(w, CTL_FORWARD_ORDER);
+
+	ctl_put_u8(w, o->is_removal);
+	ctl_put_u32(w, o->lifetime_s);
+	ctl_put_text_max(w, o->name, CTL_NAME_MAX);
+	ctl_put_text_max(w, o->text, CTL_FORWARD_TEXT);
+	return ctl_frame_end(w, begin);
+}
+
+bool ctl_get_forward_order(struct ctl_reader *r, struct ctl_forward_order *o)
+{
+	uint8_t removal = ctl_get_u8(r);
+
+	o->is_removal = removal == 1;
+	o->lifetime_s = ctl_get_u32(r);
+	ctl_get_text(r, o->name, sizeof(o->name));
+	ctl_get_text(r, o->text, sizeof(o->text));
+	return !r->bad && r->left == 0 && removal <= 1 && o->name[0] != '\0';
+}
+
+bool ctl_put_reload(struct ctl_writer *w, uint32_t confirm_s)
+{
+	size_t begin = ctl_frame_begin(w, CTL_RELOAD);
+
+	if (confirm_s > 0)
+		ctl_put_u32(w, confirm_s);
+	return ctl_frame_end(w, begin);
 }
 
 bool ctl_put_backend_order(struct ctl_writer *w, const struct ctl_backend_order *o)

@@ -187,6 +187,7 @@ struct ctl_forward {
 	uint16_t n_backends; /* records of them follow; 0: it leads to `to` */
 	uint8_t balance;     /* CTL_BALANCE_ */
 	uint8_t side;	     /* CTL_SIDE_ */
+	bool is_dynamic;     /* made at run time */
 	uint32_t affinity_s;
 };
 bool ctl_put_forward(struct ctl_writer *w, const struct ctl_forward *f);
@@ -198,6 +199,21 @@ const char *ctl_balance_name(uint8_t balance); /* "?" for a number that it does 
 const char *ctl_side_name(uint8_t side);
 
 enum { CTL_BACKEND_DOWN = 1, CTL_BACKEND_DRAINED = 2 };
+
+/* CTL_FORWARD_ORDER: a forward made at run time, or removed. The end counts 1 where that changed something. */
+enum { CTL_FORWARD_TEXT = 4000 };
+
+struct ctl_forward_order {
+	bool is_removal;
+	uint32_t lifetime_s; /* 0: for ever */
+	char name[CTL_NAME_MAX + 1];
+	char text[CTL_FORWARD_TEXT + 1]; /* its keys, as in the file, on one line */
+};
+bool ctl_put_forward_order(struct ctl_writer *w, const struct ctl_forward_order *o);
+bool ctl_get_forward_order(struct ctl_reader *r, struct ctl_forward_order *o);
+
+/* CTL_RELOAD: `confirm_s` 0: for good. Without a body the same. */
+bool ctl_put_reload(struct ctl_writer *w, uint32_t confirm_s);
 
 /* CTL_BACKEND_ORDER: takes a backend out of new connections, and back. The end counts 1 where that changed something. */
 struct ctl_backend_order {

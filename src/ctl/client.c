@@ -93,6 +93,10 @@ static void send_request(int fd, const struct client_query *q)
 		ctl_put_hosts(&w, q->hosts);
 	else if (q->explain)
 		ctl_put_explain(&w, q->explain);
+	else if (q->forward)
+		ctl_put_forward_order(&w, q->forward);
+	else if (q->type == CTL_RELOAD)
+		ctl_put_reload(&w, q->confirm_s);
 	else if (q->backend)
 		ctl_put_backend_order(&w, q->backend);
 	else if (q->capture)

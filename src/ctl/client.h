@@ -25,6 +25,8 @@ struct client_query {
 	const struct ctl_backend_order *backend; /* of CTL_BACKEND_ORDER */
 	const struct ctl_capture *capture;	 /* of CTL_CAPTURE; `program` is its filter's */
 	const struct cbpf_insn *program;
+	const struct ctl_forward_order *forward; /* of CTL_FORWARD_ORDER */
+	uint32_t confirm_s;			 /* of CTL_RELOAD */
 	bool is_endless;  /* goes on until SIGINT, however long natd is silent; all output is flushed as it comes */
 	const bool *stop; /* set by the record function that wants no more (and returns false); NULL: none does */
 };

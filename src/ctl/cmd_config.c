@@ -4,12 +4,14 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "client/json.h"
 #include "client/names.h"
 #include "client.h"
 #include "filter.h"
 #include "natctl.h"
+#include "options.h"
 #include "output.h"
 #include "sheet.h"
 
@@ -131,24 +133,61 @@ int command_pools(struct natctl *n, int argc, char **argv)
 static bool take_message(void *ctx, uint8_t type, struct ctl_reader *body)
 {
 	struct gathering *g = ctx;
-	char text[CTL_TEXT_MAX + 1];
 
-	if (type != CTL_R_LINE)
-		return true;
-	if (!ctl_get_line(body, text))
-		return false;
-	if (g->object) {
-		json_add_element(g->object, "messages", text);
-		return true;
-	}
-	names_print(stderr, text);
-	fputc('\n', stderr);
-	return true;
+	return type != CTL_R_LINE || output_message(g->object, body);
 }
+
+static const char *set_confirm(struct natctl *n, void *target, const char *text)
+{
+	char *rest;
+	unsigned long seconds = strtoul(text, &rest, 10);
+
+	(void)n;
+	if (*rest != '\0' || seconds < 1 || seconds > 86400)
+		return "is not a number of seconds from 1 to 86400";
+	*(uint32_t *)target = (uint32_t)seconds;
+	return NULL;
+}
+
+static const struct natctl_option reload_rows[] = {
+	{"confirm", 0, VALUE_NEEDED, "SECONDS", "go back unless `natctl confirm' comes in time", set_confirm},
+};
+
+const struct option_set reload_options = {"Safety:", reload_rows, sizeof(reload_rows) / sizeof(reload_rows[0])};
 
 int command_reload(struct natctl *n, int argc, char **argv)
 {
+	struct client_query q = {.type = CTL_RELOAD};
+	const struct option_use uses[] = {{&reload_options, &q.confirm_s}, {NULL, NULL}};
 	struct ctl_end end = {0};
+	struct gathering g;
+	int first = options_parse(n, argc, argv, uses), rc;
+
+	if (first < 0)
+		return NATCTL_USAGE;
+	if (first < argc) {
+		natctl_complain("reload: `%s' is one word too many", argv[first]);
+		return NATCTL_USAGE;
+	}
+	begin(&g, n);
+	if (g.object)
+		json_add_list(g.object, "messages");
+	rc = client_run(n, &q, take_message, &g, &end);
+	if (g.object) {
+		json_add_bool(g.object, "reloaded", rc == NATCTL_DONE);
+		json_add_number(g.object, "kept", end.count);
+		json_add_number(g.object, "ended", end.count2);
+	} else if (rc == NATCTL_DONE) {
+		printf("reloaded: %" PRIu64 " sessions go on, %" PRIu64 " ended\n", end.count, end.count2);
+		if (q.confirm_s > 0)
+			printf("`natctl confirm' within %u s, or the configuration of before comes back\n",
+			       (unsigned)q.confirm_s);
+	}
+	return finish(&g, rc);
+}
+
+int command_confirm(struct natctl *n, int argc, char **argv)
+{
 	struct gathering g;
 	int rc;
 
@@ -157,12 +196,10 @@ int command_reload(struct natctl *n, int argc, char **argv)
 	begin(&g, n);
 	if (g.object)
 		json_add_list(g.object, "messages");
-	rc = client_ask(n, CTL_RELOAD, NULL, take_message, &g, &end);
-	if (g.object) {
-		json_add_bool(g.object, "reloaded", rc == NATCTL_DONE);
-		json_add_number(g.object, "kept", end.count);
-		json_add_number(g.object, "ended", end.count2);
-	} else if (rc == NATCTL_DONE)
-		printf("reloaded: %" PRIu64 " sessions go on, %" PRIu64 " ended\n", end.count, end.count2);
+	rc = client_ask(n, CTL_CONFIRM, NULL, take_message, &g, NULL);
+	if (g.object)
+		json_add_bool(g.object, "confirmed", rc == NATCTL_DONE);
+	else if (rc == NATCTL_DONE)
+		puts("confirmed");
 	return finish(&g, rc);
 }

@@ -19,6 +19,7 @@ static const struct option_set *const capture_sets[] = {&filter_options, &captur
 static const struct option_set *const hosts_sets[] = {&filter_options, &hosts_options, NULL};
 static const struct option_set *const top_sets[] = {&top_options, NULL};
 static const struct option_set *const who_sets[] = {&who_options, NULL};
+static const struct option_set *const reload_sets[] = {&reload_options, NULL};
 static const struct option_set *const doctor_sets[] = {&doctor_options, NULL};
 static const char monitor_details[] = "Ends at SIGINT. Events that natctl was too slow for are counted: [LOST] N.\n";
 
@@ -35,6 +36,14 @@ static const struct natctl_command commands[] = {
 	{"flush", 'F', NULL, "", "end all entries", NULL, NULL, command_flush},
 	{"mappings", 0, NULL, "", "which inside endpoint has which outside endpoint", NULL, NULL, command_mappings},
 	{"forwards", 0, NULL, "", "ports forwarded to inside hosts", NULL, NULL, command_forwards},
+	{"forward", 0, NULL, "add KEY=VALUE... [lifetime=SECONDS]|remove NAME",
+	 "make a forward at run time, or remove it",
+	 "Keys and checks are those of forwards in natd.conf(5); name is needed. Lists are KEY=A,B; a weight is "
+	 "HOST*WEIGHT;\n"
+	 "check is tcp, http or http:/PATH. Adding the same again only renews its lifetime. It outlives a reload and "
+	 "a\n"
+	 "restart.\n",
+	 NULL, command_forward},
 	{"backend", 0, NULL, "NAME HOST[:PORT] drain|resume", "take a backend out of new connections, and back",
 	 "Sessions that it has go on. It stays drained over a reload and a restart.\n", NULL, command_backend},
 	{"pools", 0, NULL, "", "outside addresses, and how many of their ports are in use", NULL, NULL, command_pools},
@@ -61,7 +70,9 @@ static const struct natctl_command commands[] = {
 	 "matches.\n"
 	 "Without -w: one line a packet. Ends at SIGINT.\n",
 	 capture_sets, command_capture},
-	{"reload", 0, NULL, "", "read the configuration again: all of it or none of it", NULL, NULL, command_reload},
+	{"reload", 0, NULL, "", "read the configuration again: all of it or none of it", NULL, reload_sets,
+	 command_reload},
+	{"confirm", 0, NULL, "", "keep the configuration of reload --confirm", NULL, NULL, command_confirm},
 	{"doctor", 0, NULL, "", "check host and configuration, and say how to fix them", NULL, doctor_sets,
 	 command_doctor},
 	{"help", 0, NULL, "[COMMAND]", "this list, or everything about one command", NULL, NULL, command_help},

@@ -20,7 +20,7 @@ struct option_use {
 /* -j and -o, which every command takes: not to be named in uses. Without a target. */
 extern const struct option_set output_options;
 /* Of commands that have a file of their own. */
-extern const struct option_set doctor_options;
+extern const struct option_set doctor_options, reload_options;
 
 /*
  * Reads the options behind a command's name. Returns the index of the first argument that is no option (argc:

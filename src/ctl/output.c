@@ -389,6 +389,8 @@ void output_forward_line(FILE *f, const struct ctl_forward *w)
 		fprintf(f, " balance=%s affinity=%" PRIu32, ctl_balance_name(w->balance), w->affinity_s);
 	if (w->side != CTL_SIDE_OUTSIDE)
 		fprintf(f, " side=%s", ctl_side_name(w->side));
+	if (w->is_dynamic)
+		fputs(" dynamic", f);
 	fputc('\n', f);
 }
 
@@ -525,4 +527,19 @@ bool output_finish(struct natctl *n)
 	if (n->write_error != EPIPE)
 		natctl_complain("cannot write the output: %s", strerror(n->write_error));
 	return false;
+}
+
+bool output_message(struct json_object *o, struct ctl_reader *body)
+{
+	char text[CTL_TEXT_MAX + 1];
+
+	if (!ctl_get_line(body, text))
+		return false;
+	if (o != NULL) {
+		json_add_element(o, "messages", text);
+		return true;
+	}
+	names_print(stderr, text);
+	fputc('\n', stderr);
+	return true;
 }

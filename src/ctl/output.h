@@ -44,6 +44,10 @@ void output_pool_row(struct sheet *s, const struct ctl_pool *p);
 char *output_bytes(char buf[16], uint64_t bytes);
 char *output_duration(char buf[32], uint64_t seconds);
 
+/* A line of the outcome of a change (CTL_R_LINE): into the list "messages" of `o`, or, without an object, to stderr. */
+struct json_object;
+struct ctl_reader;
+bool output_message(struct json_object *o, struct ctl_reader *body);
 /* After each record: is stdout still well? */
 bool output_ok(struct natctl *n);
 /* At the end: flushes it. False: something could not be written; said on stderr, unless the reader just went away. */

@@ -274,6 +274,7 @@ void natd_stop(struct natd *n)
 {
 	watch_stop(n);
 	services_end(n);
+	dynamic_end(n);
 	observer_stop(n->observer);
 	n->observer = NULL;
 	path_stop(&n->path);

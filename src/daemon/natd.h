@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The daemon as a whole: owns every room's context, starts them in order, stops them in the reverse order. Only main, natd, start,
- * reload, services and watch see it; each room has a context of its own (path.h, persist.h, sandbox.h, control.h).
+ * reload, dynamic, services and watch see it; each room has a context of its own (path.h, persist.h, sandbox.h, control.h).
  */
 #ifndef NATD_DAEMON_NATD_H
 #define NATD_DAEMON_NATD_H
@@ -17,6 +17,7 @@
 #include "daemon/routing/routing.h"
 #include "daemon/sandbox/sandbox.h"
 #include "daemon/setup/setup.h"
+#include "dynamic.h"
 #include "services.h"
 #include "watch.h"
 
@@ -45,6 +46,7 @@ struct natd {
 	struct persist persist;
 	struct sandbox sandbox;
 	struct control control;
+	struct dynamic dynamic;
 	struct services services;
 	struct watch watch;
 };

@@ -15,6 +15,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -138,10 +139,11 @@ static int refuse_changes(const struct natd_config *old, const struct natd_confi
 
 /* Reads the configuration and looks at the host: the setup, and the configuration that it was made from in *config, both the
  * caller's; or NULL after at least one line. */
-static struct setup *prepare(struct natd *n, struct natd_config **config, const struct outcome *o)
+static struct setup *prepare(struct natd *n, const struct config_source *src, struct natd_config **config,
+			     const struct outcome *o)
 {
 	struct config_report report = {0};
-	struct natd_config *c = config_load(n->options.config_path, &report);
+	struct natd_config *c = config_load_source(src, &report);
 	struct setup *s = NULL;
 
 	if (c && refuse_changes(n->config, c, o) == 0)
@@ -171,7 +173,8 @@ static void adopt(struct natd *n, struct setup *s, struct natd_config *config)
 	natd_open_log(n, config);
 }
 
-bool natd_reload(struct natd *n, reload_say_fn *say_line, void *ctx, struct nat_reconfigure_report *report)
+bool natd_apply_source(struct natd *n, const struct config_source *src, reload_say_fn *say_line, void *ctx,
+		       struct nat_reconfigure_report *report)
 {
 	const struct outcome o = {say_line, ctx};
 	struct natd_config *config;
@@ -182,7 +185,7 @@ bool natd_reload(struct natd *n, reload_say_fn *say_line, void *ctx, struct nat_
 	sdnotify_reloading(&n->persist.service);
 	memset(report, 0, sizeof(*report));
 	loop_pause_guard(n->loop);
-	s = prepare(n, &config, &o);
+	s = prepare(n, src, &config, &o);
 	loop_resume_guard(n->loop);
 	ok = s && apply(n, s, &o, report);
 	if (ok) {
@@ -198,6 +201,19 @@ bool natd_reload(struct natd *n, reload_say_fn *say_line, void *ctx, struct nat_
 	}
 	sdnotify_ready(&n->persist.service);
 	natd_tell_manager(n);
+	return ok;
+}
+
+bool natd_reload(struct natd *n, reload_say_fn *say_line, void *ctx, struct nat_reconfigure_report *report)
+{
+	char *forwards = dynamic_text(&n->dynamic);
+	const struct config_source src = {.name = n->options.config_path,
+					  .forwards = n->dynamic.n > 0 ? forwards : NULL};
+	bool ok = forwards != NULL && natd_apply_source(n, &src, say_line, ctx, report);
+
+	if (forwards == NULL)
+		say_line(ctx, "no memory to read the configuration: nothing was changed");
+	free(forwards);
 	return ok;
 }
 

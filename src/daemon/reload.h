@@ -21,6 +21,11 @@ void reload_log_line(void *ctx, const char *line);
  * the service manager before and after. */
 bool natd_reload(struct natd *n, reload_say_fn *say, void *ctx, struct nat_reconfigure_report *report);
 
+/* The same with a configuration that is not the file alone. */
+struct config_source;
+bool natd_apply_source(struct natd *n, const struct config_source *src, reload_say_fn *say, void *ctx,
+		       struct nat_reconfigure_report *report);
+
 /* Applies the present configuration to the host as it is now: after netlink reported a change. */
 void natd_refresh(struct natd *n);
 

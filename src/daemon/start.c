@@ -21,6 +21,12 @@
 #include "daemon/sandbox/seccomp.h"
 #include "daemon/persist/state.h"
 
+static enum natd_exit start_kept(struct natd *n)
+{
+	dynamic_begin(n);
+	return NATD_EXIT_OK;
+}
+
 static enum natd_exit start_rights(struct natd *n)
 {
 	char why[512];
@@ -148,9 +154,21 @@ static void say_finding(void *ctx, const struct finding *f)
 	ctl_say_finding(ctx, f);
 }
 
-static bool answer_reload(void *ctx, struct ctl_sink *sink, struct nat_reconfigure_report *report)
+static bool answer_reload(void *ctx, struct ctl_sink *sink, uint32_t confirm_s, struct nat_reconfigure_report *report)
 {
+	if (confirm_s > 0)
+		return dynamic_reload(ctx, confirm_s, say_line, sink, report);
 	return natd_reload(ctx, say_line, sink, report);
+}
+
+static bool answer_confirm(void *ctx, struct ctl_sink *sink)
+{
+	return dynamic_confirm(ctx, say_line, sink);
+}
+
+static bool answer_forward(void *ctx, struct ctl_sink *sink, const struct ctl_forward_order *o, bool *changed)
+{
+	return dynamic_order(ctx, o, say_line, sink, changed);
 }
 
 static const char *answer_backend(void *ctx, const struct ctl_backend_order *o, bool *changed)
@@ -243,6 +261,8 @@ static enum natd_exit start_control(struct natd *n)
 						  .reload = answer_reload,
 						  .doctor = answer_doctor,
 						  .backend = answer_backend,
+						  .forward = answer_forward,
+						  .confirm = answer_confirm,
 						  .ctx = n,
 						  .steering = answer_steering,
 						  .route = answer_route};
@@ -376,9 +396,9 @@ static enum natd_exit start_confine(struct natd *n)
 enum natd_exit start_all(struct natd *n)
 {
 	static enum natd_exit (*const steps[])(struct natd *) = {
-		start_rights,  start_filter,  start_loop,     start_netlink, start_setup, start_offload,
-		start_table,   start_devices, start_control,  start_checks,  start_drop,  start_lockdown,
-		start_routing, start_data,    start_observer, start_confine,
+		start_kept,	start_rights,  start_filter,  start_loop,     start_netlink, start_setup,
+		start_offload,	start_table,   start_devices, start_control,  start_checks,  start_drop,
+		start_lockdown, start_routing, start_data,    start_observer, start_confine,
 	};
 	enum natd_exit code = NATD_EXIT_OK;
 

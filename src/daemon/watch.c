@@ -67,6 +67,7 @@ static void on_look(void *ctx)
 	struct natd *n = ctx;
 
 	natd_look(n);
+	dynamic_look(n);
 	observer_take(n->observer, &n->control.observed);
 	status_note_drops(&n->control);
 	rules_log(n->nat, &n->control.rule_log_lost);

@@ -117,8 +117,9 @@ static void say_something(void *ctx, struct ctl_sink *sink)
 	ctl_say_finding(sink, &(struct finding){"id", FINDING_WARNING, "what", "how", 50});
 }
 
-static bool reload(void *ctx, struct ctl_sink *sink, struct nat_reconfigure_report *report)
+static bool reload(void *ctx, struct ctl_sink *sink, uint32_t confirm_s, struct nat_reconfigure_report *report)
 {
+	(void)confirm_s;
 	(void)ctx, (void)report;
 	for (int i = 0; i < 2000; i++)
 		ctl_say_line(sink, "natd.conf:1: a line among many");

@@ -54,8 +54,9 @@ static void say_stats(void *ctx, struct ctl_sink *sink)
 	ctl_say_metric(sink, &m);
 }
 
-static bool do_reload(void *ctx, struct ctl_sink *sink, struct nat_reconfigure_report *report)
+static bool do_reload(void *ctx, struct ctl_sink *sink, uint32_t confirm_s, struct nat_reconfigure_report *report)
 {
+	(void)confirm_s;
 	(void)ctx;
 	for (unsigned i = 0; i < lines_to_say; i++)
 		ctl_say_line(sink, "natd.conf:3: a line that is long enough to fill a buffer soon if it comes often");
@@ -757,7 +758,7 @@ static const struct {
 } bad_bytes[] = {
 	{"HTTP", "GET / HTTP/1.1\r\n", 16, CTL_E_PROTOCOL, false},
 	{"length 0", "\0\0\0\0", 4, CTL_E_PROTOCOL, false},
-	{"oversize", "\0\0\1\375", 4, CTL_E_PROTOCOL, true},
+	{"oversize", "\0\0\17\375", 4, CTL_E_PROTOCOL, true},
 	{"2 GiB", "\177\377\377\377\3", 5, CTL_E_PROTOCOL, true},
 	{"request before hello", "\0\0\0\1\2", 5, CTL_E_PROTOCOL, false},
 	{"wrong magic", "\0\0\0\11\1NATE\0\1\0\1", 13, CTL_E_PROTOCOL, false},

@@ -39,8 +39,9 @@ static void say_nothing(void *ctx, struct ctl_sink *sink)
 	(void)ctx, (void)sink;
 }
 
-static bool reload_nothing(void *ctx, struct ctl_sink *sink, struct nat_reconfigure_report *report)
+static bool reload_nothing(void *ctx, struct ctl_sink *sink, uint32_t confirm_s, struct nat_reconfigure_report *report)
 {
+	(void)confirm_s;
 	(void)ctx, (void)sink, (void)report;
 	return true;
 }

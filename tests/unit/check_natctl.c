@@ -315,17 +315,17 @@ START_TEST(test_json_objects)
 	f = open_text();
 	ck_assert(json_print(f, o));
 	fclose(f);
-	ck_assert_str_eq(text,
-			 "{\"warnings\":[{\"id\":\"ports\",\"text\":\"what\",\"remedy\":null,\"percent\":83}],\"n\":5,"
-			 "\"list\":[\"a\\u0001\\\"\",\"not ? UTF-8\"],"
-			 "\"forwards\":[{\"name\":\"web\",\"protocols\":[\"tcp\"],\"address\":null,"
-			 "\"first_port\":80,\"last_port\":80,\"to\":{\"address\":\"10.8.0.10\",\"port\":8080},"
-			 "\"from\":[],\"from_count\":0,\"side\":\"outside\"},"
-			 "{\"name\":\"dns\",\"protocols\":[\"udp\"],\"address\":\"10.96.0.10\",\"first_port\":53,"
-			 "\"last_port\":53,\"to\":null,\"from\":[],\"from_count\":0,\"side\":\"inside\","
-			 "\"balance\":\"least\",\"affinity\":30,\"backends\":[{\"host\":\"10.8.0.21:53\",\"weight\":2,"
-			 "\"state\":\"drained\",\"drained\":true,\"sessions\":7}]}],"
-			 "\"checks\":[{\"id\":\"ports\",\"severity\":\"warn\",\"what\":\"what\",\"mend\":null}]}\n");
+	ck_assert_str_eq(
+		text, "{\"warnings\":[{\"id\":\"ports\",\"text\":\"what\",\"remedy\":null,\"percent\":83}],\"n\":5,"
+		      "\"list\":[\"a\\u0001\\\"\",\"not ? UTF-8\"],"
+		      "\"forwards\":[{\"name\":\"web\",\"protocols\":[\"tcp\"],\"address\":null,"
+		      "\"first_port\":80,\"last_port\":80,\"to\":{\"address\":\"10.8.0.10\",\"port\":8080},"
+		      "\"from\":[],\"from_count\":0,\"side\":\"outside\",\"dynamic\":false},"
+		      "{\"name\":\"dns\",\"protocols\":[\"udp\"],\"address\":\"10.96.0.10\",\"first_port\":53,"
+		      "\"last_port\":53,\"to\":null,\"from\":[],\"from_count\":0,\"side\":\"inside\",\"dynamic\":false,"
+		      "\"balance\":\"least\",\"affinity\":30,\"backends\":[{\"host\":\"10.8.0.21:53\",\"weight\":2,"
+		      "\"state\":\"drained\",\"drained\":true,\"sessions\":7}]}],"
+		      "\"checks\":[{\"id\":\"ports\",\"severity\":\"warn\",\"what\":\"what\",\"mend\":null}]}\n");
 }
 END_TEST
 

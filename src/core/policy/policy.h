@@ -91,6 +91,7 @@ struct nat_forward {
 	uint32_t affinity; /* seconds for which a source keeps its backend after its last opening; 0: no memory */
 	uint8_t balance;   /* enum nat_balance */
 	uint8_t side;	   /* enum nat_side */
+	bool is_dynamic;   /* made at run time, for listings */
 };
 
 /* Is it one of ports, of TCP or UDP? */

@@ -102,6 +102,38 @@ static void report_syntax(struct config_loader *l, const config_t *parsed)
 	loader_error(l, config_error_line(parsed) > 0 ? (uint32_t)config_error_line(parsed) : 1, "%s%s", text, advice);
 }
 
+/* They stand on no line of the file. */
+static void forget_lines(struct value *v)
+{
+	v->line = 0;
+	for (uint32_t i = 0; i < v->n_children; i++)
+		forget_lines(&v->children[i]);
+}
+
+static void read_more(struct config_loader *l)
+{
+	size_t size = strlen(l->more) + 32;
+	char *text = malloc(size);
+	config_t parsed;
+	struct value root = {.kind = VALUE_GROUP};
+
+	config_init(&parsed);
+	if (text != NULL)
+		snprintf(text, size, "forwards = ( %s );", l->more);
+	if (text == NULL || !config_read_string(&parsed, text)) {
+		loader_error(l, 0, "the added forwards cannot be read");
+	} else if (tree_make(l, config_root_setting(&parsed), &root)) {
+		forget_lines(&root);
+		if (root.n_children == 1)
+			config_add_forwards(l, &root.children[0]);
+		else
+			loader_error(l, 0, "an added forward is more than a group of keys");
+	}
+	tree_free(&root);
+	config_destroy(&parsed);
+	free(text);
+}
+
 static void read_settings(struct config_loader *l, const char *text)
 {
 	config_t parsed;
@@ -114,6 +146,8 @@ static void read_settings(struct config_loader *l, const char *text)
 	} else {
 		if (tree_make(l, config_root_setting(&parsed), &root)) {
 			config_keys_read(l, "", &root);
+			if (l->more != NULL)
+				read_more(l);
 			config_check(l);
 		}
 		tree_free(&root);
@@ -169,6 +203,7 @@ void config_free(struct natd_config *c)
 	free(c->inside.prefixes);
 	free(c->inside.exempt);
 	free(c->file);
+	free(c->text);
 	free(c);
 }
 
@@ -182,14 +217,17 @@ static void loader_fini(struct config_loader *l)
 }
 
 /* `text` has a NUL behind its `len` bytes. */
-static struct natd_config *load_text(const char *text, size_t len, const char *name, struct config_report *report)
+static struct natd_config *load_text(const char *text, size_t len, const struct config_source *src,
+				     struct config_report *report)
 {
-	struct config_loader l = {.report = report, .file = name, .c = config_defaults()};
+	struct config_loader l = {.report = report, .file = src->name, .c = config_defaults(), .more = src->forwards};
 	uint32_t errors_before = report->n_errors;
 
-	if (l.c)
-		l.c->file = strdup(name);
-	if (!l.c || !l.c->file)
+	if (l.c) {
+		l.c->file = strdup(src->name);
+		l.c->text = strdup(text);
+	}
+	if (!l.c || !l.c->file || !l.c->text)
 		loader_error(&l, 0, "out of memory");
 	else if (config_scan(&l, text, len))
 		read_settings(&l, text);
@@ -213,7 +251,7 @@ struct natd_config *config_load_string(const char *text, size_t len, const char 
 	if (len)
 		memcpy(copy, text, len);
 	copy[len] = '\0';
-	c = load_text(copy, len, name, report);
+	c = load_text(copy, len, &(struct config_source){.name = name}, report);
 	free(copy);
 	return c;
 }
@@ -257,9 +295,9 @@ static void warn_of_mode(FILE *f, const char *path, struct config_report *report
 				  (unsigned)(st.st_mode & 07777));
 }
 
-struct natd_config *config_load(const char *path, struct config_report *report)
+static struct natd_config *load_file(const struct config_source *src, struct config_report *report)
 {
-	FILE *f = fopen(path, "re");
+	FILE *f = fopen(src->name, "re");
 	struct natd_config *c = NULL;
 	size_t len = 0;
 	char *text = NULL;
@@ -267,15 +305,25 @@ struct natd_config *config_load(const char *path, struct config_report *report)
 	if (f)
 		text = read_all(f, &len);
 	if (!text) {
-		config_report_add(report, CONFIG_ERROR, path, 0, "cannot be read: %s", strerror(errno));
+		config_report_add(report, CONFIG_ERROR, src->name, 0, "cannot be read: %s", strerror(errno));
 	} else {
-		warn_of_mode(f, path, report);
-		c = load_text(text, len, path, report);
+		warn_of_mode(f, src->name, report);
+		c = load_text(text, len, src, report);
 	}
 	if (f)
 		fclose(f);
 	free(text);
 	return c;
+}
+
+struct natd_config *config_load_source(const struct config_source *src, struct config_report *report)
+{
+	return src->text != NULL ? load_text(src->text, strlen(src->text), src, report) : load_file(src, report);
+}
+
+struct natd_config *config_load(const char *path, struct config_report *report)
+{
+	return load_file(&(struct config_source){.name = path}, report);
 }
 
 const struct nat_range *config_port_ranges(const struct natd_config *c, bool shared, uint32_t *n)

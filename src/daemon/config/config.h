@@ -166,6 +166,7 @@ struct config_filter {
 
 struct natd_config {
 	char *file; /* the name it was loaded under; NULL: defaults */
+	char *text; /* what it was loaded from, the added forwards not included */
 	struct config_tun tun;
 	enum config_routing routing;
 	enum routing_stop routing_on_stop;
@@ -233,6 +234,15 @@ void config_report_log(const struct config_report *r);
 void config_report_fini(struct config_report *r);
 
 /* ---- loading ---- */
+
+/* A configuration that is not the file alone. */
+struct config_source {
+	const char *name; /* the file: of messages, and read if there is no text */
+	const char *text;
+	const char *forwards; /* more forwards, as groups with commas between; NULL: none */
+};
+/* As config_load(); the added forwards come last, and are marked. */
+struct natd_config *config_load_source(const struct config_source *src, struct config_report *report);
 
 /* Reads and checks all of it. The configuration (the caller's, for config_free()), or NULL with at least
  * one error in the report. Warnings may be there in both cases. */

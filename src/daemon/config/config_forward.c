@@ -181,13 +181,14 @@ static void check_no_ports(struct config_loader *l, const struct value *v)
 	if (f->to_port != 0)
 		loader_error(l, v->line, "this forward leads to port %u, but %s: leave the port of `to` out",
 			     f->to_port, whose);
-	if (f->n_backends > 0 || d->has_balance || d->has_affinity || f->side != SIDE_OUTSIDE)
+	if (f->n_backends > 0 || d->has_balance || d->has_affinity || d->check.type != CHECK_NONE ||
+	    f->side != SIDE_OUTSIDE)
 		loader_error(
 			l, v->line,
 			"this forward has several backends, or a side: both need ports, so name one host in `to` and "
-			"leave balance, affinity and side out");
+			"leave balance, affinity, check and side out");
 	d->failed |= d->has_port || f->to_port != 0 || f->n_backends > 0 || d->has_balance || d->has_affinity ||
-		     f->side != SIDE_OUTSIDE;
+		     d->check.type != CHECK_NONE || f->side != SIDE_OUTSIDE;
 	if (f->is_default)
 		f->protocols = FORWARD_ALL;
 	if (f->protocols == FORWARD_OTHER)
@@ -310,21 +311,56 @@ static void name_forwards(struct config_loader *l)
 	free(sorted);
 }
 
-void config_set_forwards(struct config_loader *l, const struct config_key *k, const struct value *v)
+/* An array of the configuration's forwards, `more` longer. NULL: no memory, which is reported; the old one stays. */
+static void *grow(struct config_loader *l, void *old, uint32_t more, size_t size)
+{
+	void *grown = loader_alloc(l, (size_t)l->c->n_forwards + more, size);
+
+	if (grown != NULL && l->c->n_forwards > 0)
+		memcpy(grown, old, l->c->n_forwards * size);
+	if (grown != NULL)
+		free(old);
+	return grown;
+}
+
+static bool make_room(struct config_loader *l, uint32_t more)
 {
 	struct natd_config *c = l->c;
+	struct nat_forward *forwards = grow(l, c->forwards, more, sizeof(*forwards));
+	uint32_t *lines = forwards ? grow(l, c->forward_lines, more, sizeof(*lines)) : NULL;
+	struct config_check *checks = lines ? grow(l, c->checks, more, sizeof(*checks)) : NULL;
 
-	if (!config_key_expect(l, k, v, VALUE_LIST))
-		return;
-	if (v->n_children > CONFIG_FORWARDS_MAX) {
-		loader_error(l, v->line, "%u forwards are too many: there can be %d", v->n_children,
+	c->forwards = forwards ? forwards : c->forwards;
+	c->forward_lines = lines ? lines : c->forward_lines;
+	c->checks = checks ? checks : c->checks;
+	return checks != NULL;
+}
+
+static void read_forwards(struct config_loader *l, const struct value *v)
+{
+	if (l->c->n_forwards + (uint64_t)v->n_children > CONFIG_FORWARDS_MAX) {
+		loader_error(l, v->line, "%u forwards are too many: there can be %d", l->c->n_forwards + v->n_children,
 			     CONFIG_FORWARDS_MAX);
 		return;
 	}
-	c->forwards = loader_alloc(l, v->n_children, sizeof(*c->forwards));
-	c->forward_lines = loader_alloc(l, v->n_children, sizeof(*c->forward_lines));
-	c->checks = loader_alloc(l, v->n_children, sizeof(*c->checks));
-	for (uint32_t i = 0; c->forwards && c->forward_lines && c->checks && i < v->n_children; i++)
+	if (!make_room(l, v->n_children))
+		return;
+	for (uint32_t i = 0; i < v->n_children; i++)
 		read_forward(l, &v->children[i]);
 	name_forwards(l);
+}
+
+void config_set_forwards(struct config_loader *l, const struct config_key *k, const struct value *v)
+{
+	if (config_key_expect(l, k, v, VALUE_LIST))
+		read_forwards(l, v);
+}
+
+void config_add_forwards(struct config_loader *l, const struct value *v)
+{
+	uint32_t first = l->c->n_forwards;
+
+	read_forwards(l, v);
+	for (uint32_t i = first; i < l->c->n_forwards; i++)
+		l->c->forwards[i].is_dynamic = true;
 }

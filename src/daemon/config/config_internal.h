@@ -72,6 +72,7 @@ struct config_loader {
 	struct static_draft *static_draft; /* the static pair being read */
 	struct rule_draft *rule;	   /* likewise below */
 	struct set_draft *set;
+	const char *more;		   /* forwards to be added; NULL: none */
 	const struct value *filter, *sets; /* read when all the rest is: rules name sets and forwards */
 };
 
@@ -183,6 +184,8 @@ void config_check_overlaps(struct config_loader *l);
 /* The part of it about the translation log. */
 void config_check_tlog(struct config_loader *l);
 
+/* Adds a list of forwards to those of the file, marked as dynamic. */
+void config_add_forwards(struct config_loader *l, const struct value *v);
 /* The sets, then the rules that name them. */
 void config_read_sets(struct config_loader *l);
 void config_read_filter(struct config_loader *l);

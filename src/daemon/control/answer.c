@@ -200,13 +200,39 @@ void ctl_answer_reload(const struct ctl_env *env, const union ctl_args *args, st
 	struct ctl_sink sink = begin(w);
 	bool done;
 
-	(void)args;
-	done = env->backend->reload(env->backend->ctx, &sink, &report);
+	done = env->backend->reload(env->backend->ctx, &sink, args->confirm_s, &report);
 	finish(&sink);
 	if (done)
 		ctl_put_end(w, report.kept, report.ended);
 	else
 		ctl_put_error(w, CTL_E_FAILED, "nothing was changed: the configuration in force stays");
+}
+
+void ctl_answer_forward(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w)
+{
+	struct ctl_sink sink = begin(w);
+	bool changed = false, done = false;
+
+	if (env->backend->forward != NULL)
+		done = env->backend->forward(env->backend->ctx, &sink, &args->forward, &changed);
+	finish(&sink);
+	if (done)
+		ctl_put_end(w, changed, 0);
+	else
+		ctl_put_error(w, CTL_E_FAILED, "nothing was changed: the forwards in force stay");
+}
+
+void ctl_answer_confirm(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w)
+{
+	struct ctl_sink sink = begin(w);
+	bool done = env->backend->confirm != NULL && env->backend->confirm(env->backend->ctx, &sink);
+
+	(void)args;
+	finish(&sink);
+	if (done)
+		ctl_put_end(w, 1, 0);
+	else
+		ctl_put_error(w, CTL_E_FAILED, "nothing was confirmed");
 }
 
 void ctl_answer_backend(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w)

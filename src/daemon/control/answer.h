@@ -13,6 +13,8 @@ enum { CTL_ANSWER_ROOM = 49152 }; /* a writer must have that much left */
 void ctl_answer_status(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w);
 void ctl_answer_stats(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w);
 void ctl_answer_backend(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w);
+void ctl_answer_forward(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w);
+void ctl_answer_confirm(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w);
 void ctl_answer_reload(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w);
 void ctl_answer_doctor(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w);
 

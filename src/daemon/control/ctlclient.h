@@ -35,6 +35,7 @@ enum {
 };
 
 struct ctl_backend_order;
+struct ctl_forward_order;
 
 /* How the kernel routes a packet of the host to an address. */
 struct ctl_route {
@@ -54,12 +55,17 @@ struct ctl_backend {
 	/* Metrics besides the core's own: ctl_say_metric(). */
 	void (*stats)(void *ctx, struct ctl_sink *sink);
 	/* Reads the configuration again, all of it or none of it: true and *report, or false. Errors and warnings
-	 * ("FILE:LINE: message") go through ctl_say_line(). */
-	bool (*reload)(void *ctx, struct ctl_sink *sink, struct nat_reconfigure_report *report);
+	 * ("FILE:LINE: message") go through ctl_say_line().
+	 * With `confirm_s` it goes back after so many seconds unless confirm() comes. */
+	bool (*reload)(void *ctx, struct ctl_sink *sink, uint32_t confirm_s, struct nat_reconfigure_report *report);
 	/* Findings about host and configuration: ctl_say_finding(). */
 	void (*doctor)(void *ctx, struct ctl_sink *sink);
 	/* Drains or resumes a backend: NULL, and whether that changed something; or why not. May be NULL, as may those below. */
 	const char *(*backend)(void *ctx, const struct ctl_backend_order *o, bool *changed);
+	/* Makes or removes a forward: true, and whether that changed something; or false after at least one ctl_say_line(). */
+	bool (*forward)(void *ctx, struct ctl_sink *sink, const struct ctl_forward_order *o, bool *changed);
+	/* The configuration stays. False after at least one ctl_say_line(). */
+	bool (*confirm)(void *ctx, struct ctl_sink *sink);
 	void *ctx;
 	/* The steering table; NULL: routing is the administrator's. */
 	const struct steering *(*steering)(void *ctx);

@@ -132,6 +132,7 @@ static void put_forward(struct ctl_writer *w, const struct nat_forward *f)
 		.n_backends = (uint16_t)f->n_backends,
 		.balance = f->balance,
 		.side = f->side,
+		.is_dynamic = f->is_dynamic,
 		.affinity_s = f->n_backends > 0 ? f->affinity : 0,
 	};
 

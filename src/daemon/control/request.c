@@ -15,6 +15,7 @@
 /* A filter: criteria, and all fields of a filter that has them all. */
 enum {
 	FILTER_MIN = 2,
+	CONFIRM_MAX_S = 86400,
 	SUBSCRIBE_MIN = 4 + 1 + 1 + 8 + FILTER_MIN,
 	CAPTURE_MIN = 1 + 4 + 4 + 2 + FILTER_MIN,
 	FILTER_MAX = FILTER_MIN + 1 + 4 * 5 + 2 + 2 + 1 + (2 + CTL_NAME_MAX) + 8 + 2 + 2 + 2 + 1 + 5,
@@ -43,6 +44,22 @@ static bool parse_hosts(struct ctl_reader *body, union ctl_args *args)
 static bool parse_explain(struct ctl_reader *body, union ctl_args *args)
 {
 	return ctl_get_explain(body, &args->explain);
+}
+
+static bool parse_forward(struct ctl_reader *body, union ctl_args *args)
+{
+	return ctl_get_forward_order(body, &args->forward);
+}
+
+static bool parse_reload(struct ctl_reader *body, union ctl_args *args)
+{
+	args->confirm_s = body->left > 0 ? ctl_get_u32(body) : 0;
+	return !body->bad && body->left == 0;
+}
+
+static const char *object_to_reload(const union ctl_args *args)
+{
+	return args->confirm_s > CONFIRM_MAX_S ? "a reload is confirmed within a day" : NULL;
 }
 
 static bool parse_backend(struct ctl_reader *body, union ctl_args *args)
@@ -78,7 +95,11 @@ static const struct ctl_request requests[] = {
 	{CTL_RULES, CTL_MAY_READ, NO_BODY, .name = "rules", .begin = ctl_begin_rules, .slice = ctl_slice_rules},
 	{CTL_BACKEND_ORDER, CTL_MAY_CHANGE, .min_len = 9, .max_len = 9 + CTL_NAME_MAX, .name = "backend",
 	 .parse = parse_backend, .answer = ctl_answer_backend},
-	{CTL_RELOAD, CTL_MAY_CHANGE, NO_BODY, .name = "reload", .answer = ctl_answer_reload},
+	{CTL_FORWARD_ORDER, CTL_MAY_CHANGE, .min_len = 9, .max_len = 9 + CTL_NAME_MAX + CTL_FORWARD_TEXT, .name = "forward",
+	 .parse = parse_forward, .answer = ctl_answer_forward},
+	{CTL_RELOAD, CTL_MAY_CHANGE, .min_len = 0, .max_len = 4, .name = "reload", .parse = parse_reload,
+	 .object = object_to_reload, .answer = ctl_answer_reload},
+	{CTL_CONFIRM, CTL_MAY_CHANGE, NO_BODY, .name = "confirm", .answer = ctl_answer_confirm},
 	{CTL_DOCTOR, CTL_MAY_READ, NO_BODY, .name = "doctor", .answer = ctl_answer_doctor},
 	{CTL_MONITOR, CTL_MAY_READ, .min_len = SUBSCRIBE_MIN, .max_len = SUBSCRIBE_MIN + FILTER_MAX - FILTER_MIN,
 	 .name = "monitor", .parse = parse_subscribe, .begin = ctl_begin_monitor, .slice = ctl_slice_monitor},

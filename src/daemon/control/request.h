@@ -41,6 +41,8 @@ union ctl_args {
 	struct ctl_explain explain;
 	struct ctl_backend_order backend;
 	struct ctl_capture capture;
+	struct ctl_forward_order forward;
+	uint32_t confirm_s; /* of a reload */
 };
 
 enum ctl_permission { CTL_MAY_READ, CTL_MAY_CHANGE };

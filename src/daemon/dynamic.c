@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: ISC */
+/* See dynamic.h. */
+#include "dynamic.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/nat/nat.h"
+#include "daemon/base/log.h"
+#include "daemon/base/loop.h"
+#include "natd.h"
+
+struct dynamic_forward {
+	char name[CTL_NAME_MAX + 1];
+	uint64_t end_s; /* since the epoch; 0: never */
+	char text[CTL_FORWARD_TEXT + 1];
+};
+
+enum { LINE_SIZE = CTL_FORWARD_TEXT + CTL_NAME_MAX + 32 };
+
+static uint64_t now_s(void)
+{
+	return (uint64_t)time(NULL);
+}
+
+static int32_t find(const struct dynamic *d, const char *name)
+{
+	for (uint32_t i = 0; i < d->n; i++) {
+		if (strcmp(d->list[i].name, name) == 0)
+			return (int32_t)i;
+	}
+	return -1;
+}
+
+char *dynamic_text(const struct dynamic *d)
+{
+	size_t size = 1, len = 0;
+	char *text;
+
+	for (uint32_t i = 0; i < d->n; i++)
+		size += strlen(d->list[i].text) + 8;
+	text = calloc(size, 1);
+	for (uint32_t i = 0; text != NULL && i < d->n; i++)
+		len += (size_t)snprintf(text + len, size - len, "%s{ %s }", i > 0 ? ", " : "", d->list[i].text);
+	return text;
+}
+
+/* ---- files ---- */
+
+/* Replaces the file. 0 or a negative errno. */
+static int write_whole(const char *path, const char *text)
+{
+	char temporary[RUNDIR_PATH_MAX + 4];
+	size_t len = strlen(text);
+	int fd, r = 0;
+
+	snprintf(temporary, sizeof(temporary), "%s.new", path);
+	(void)unlink(temporary);
+	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, len) != (ssize_t)len || fsync(fd) < 0)
+		r = errno ? -errno : -ENOSPC;
+	close(fd);
+	if (r == 0 && rename(temporary, path) < 0)
+		r = -errno;
+	if (r < 0)
+		(void)unlink(temporary);
+	return r;
+}
+
+static void save(const struct dynamic *d)
+{
+	size_t size = (size_t)d->n * LINE_SIZE + 1, len = 0;
+	char *text = calloc(size, 1);
+	int r = text == NULL ? -ENOMEM : 0;
+
+	for (uint32_t i = 0; text != NULL && i < d->n; i++)
+		len += (size_t)snprintf(text + len, size - len, "%" PRIu64 " %s %s\n", d->list[i].end_s,
+					d->list[i].name, d->list[i].text);
+	if (r == 0)
+		r = write_whole(d->path, text);
+	if (r < 0)
+		log_write(LEVEL_WARNING, SUB_CONFIG, -r,
+			  "%s cannot be written: a restart forgets the forwards made at run time", d->path);
+	free(text);
+}
+
+/* A line that is not understood is passed over. */
+static bool read_line(char *line, struct dynamic_forward *f)
+{
+	char *rest = NULL, *name = strchr(line, ' '), *text = name ? strchr(name + 1, ' ') : NULL;
+
+	line[strcspn(line, "\n")] = '\0';
+	if (text == NULL)
+		return false;
+	*name++ = '\0';
+	*text++ = '\0';
+	f->end_s = strtoull(line, &rest, 10);
+	if (*rest != '\0' || strlen(name) >= sizeof(f->name) || strlen(text) >= sizeof(f->text))
+		return false;
+	strcpy(f->name, name);
+	strcpy(f->text, text);
+	return f->end_s == 0 || f->end_s > now_s();
+}
+
+static bool append(struct dynamic *d, const struct dynamic_forward *f)
+{
+	struct dynamic_forward *grown = realloc(d->list, (d->n + 1) * sizeof(*grown));
+
+	if (grown == NULL)
+		return false;
+	d->list = grown;
+	d->list[d->n++] = *f;
+	return true;
+}
+
+static void restore(struct dynamic *d)
+{
+	static char line[LINE_SIZE + 2];
+	struct dynamic_forward f;
+	FILE *file = fopen(d->path, "re");
+
+	while (file != NULL && fgets(line, sizeof(line), file)) {
+		if (read_line(line, &f) && find(d, f.name) < 0 && !append(d, &f))
+			break;
+	}
+	if (file != NULL)
+		fclose(file);
+}
+
+/* The text to go back to; NULL: there is none. For free(). */
+static char *read_before(const struct dynamic *d)
+{
+	FILE *f = fopen(d->confirm_path, "re");
+	char *text = NULL;
+	size_t size = 0;
+
+	if (f == NULL)
+		return NULL;
+	if (getdelim(&text, &size, '\0', f) < 0) {
+		free(text);
+		text = NULL;
+	}
+	fclose(f);
+	return text;
+}
+
+/* ---- start ---- */
+
+/* Another configuration in the place of n->config, if it can be loaded; else what is wrong goes to the log. */
+static bool load_instead(struct natd *n, const char *text, const char *forwards)
+{
+	const struct config_source src = {.name = n->options.config_path, .text = text, .forwards = forwards};
+	struct config_report report = {0};
+	struct natd_config *c = config_load_source(&src, &report);
+
+	if (c == NULL)
+		config_report_log(&report);
+	config_report_fini(&report);
+	if (c == NULL)
+		return false;
+	config_free(n->config);
+	n->config = c;
+	return true;
+}
+
+void dynamic_begin(struct natd *n)
+{
+	struct dynamic *d = &n->dynamic;
+	const char *socket = n->config->control.socket;
+	char *before, *forwards;
+
+	rundir_beside(socket, "forwards", d->path);
+	rundir_beside(socket, "confirm", d->confirm_path);
+	restore(d);
+	before = read_before(d);
+	forwards = dynamic_text(d);
+	if (before != NULL && load_instead(n, before, NULL))
+		log_warning(SUB_CONFIG,
+			    "%s was not confirmed before natd ended: going back to the configuration of before; reload "
+			    "to try "
+			    "again",
+			    n->options.config_path);
+	free(before);
+	if (d->n > 0 && forwards != NULL && !load_instead(n, n->config->text, forwards))
+		log_error(SUB_CONFIG, "the forwards made at run time do not go with the configuration: left out");
+	free(forwards);
+}
+
+void dynamic_end(struct natd *n)
+{
+	free(n->dynamic.list);
+	free(n->dynamic.before);
+	n->dynamic.list = NULL;
+	n->dynamic.before = NULL;
+	n->dynamic.n = 0;
+}
+
+/* ---- forwards ---- */
+
+/* Applies `list` in place of the present one: with the text in force, so that a file that was edited meanwhile stays out. */
+static bool apply(struct natd *n, struct dynamic *candidate, reload_say_fn *say, void *ctx)
+{
+	struct nat_reconfigure_report report;
+	char *forwards = dynamic_text(candidate), *text = strdup(n->config->text);
+	const struct config_source src = {.name = n->options.config_path, .text = text, .forwards = forwards};
+	bool ok = forwards != NULL && text != NULL && natd_apply_source(n, &src, say, ctx, &report);
+
+	free(forwards);
+	free(text);
+	if (!ok) {
+		free(candidate->list);
+		return false;
+	}
+	free(n->dynamic.list);
+	n->dynamic.list = candidate->list;
+	n->dynamic.n = candidate->n;
+	save(&n->dynamic);
+	return true;
+}
+
+/* A copy of the list without number `left_out` (-1: of all). False: no memory. */
+static bool copy_list(const struct dynamic *d, int32_t left_out, struct dynamic *out)
+{
+	*out = (struct dynamic){.list = calloc((size_t)d->n + 1, sizeof(*d->list))};
+	for (uint32_t i = 0; out->list != NULL && i < d->n; i++) {
+		if ((int32_t)i != left_out)
+			out->list[out->n++] = d->list[i];
+	}
+	return out->list != NULL;
+}
+
+static bool is_one_group(const char *text)
+{
+	for (const char *c = text; *c != '\0'; c++) {
+		if (*c < ' ' || *c == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+static bool add(struct natd *n, const struct ctl_forward_order *o, reload_say_fn *say, void *ctx, bool *changed)
+{
+	struct dynamic *d = &n->dynamic, candidate;
+	int32_t before = find(d, o->name);
+	struct dynamic_forward *f;
+	uint64_t end_s = o->lifetime_s > 0 ? now_s() + o->lifetime_s : 0;
+
+	if (before >= 0 && strcmp(d->list[before].text, o->text) == 0) {
+		*changed = d->list[before].end_s != end_s;
+		d->list[before].end_s = end_s;
+		save(d);
+		return true;
+	}
+	if (!is_one_group(o->text) || !copy_list(d, -1, &candidate)) {
+		say(ctx, "the forward is no line of text, or there is no memory for it");
+		return false;
+	}
+	f = &candidate.list[before >= 0 ? (uint32_t)before : candidate.n++];
+	f->end_s = end_s;
+	strcpy(f->name, o->name);
+	strcpy(f->text, o->text);
+	*changed = apply(n, &candidate, say, ctx);
+	if (*changed)
+		log_notice(SUB_CONFIG, "forward \"%s\" added at run time", o->name);
+	return *changed;
+}
+
+static bool remove_at(struct natd *n, int32_t i, reload_say_fn *say, void *ctx)
+{
+	struct dynamic candidate;
+
+	if (copy_list(&n->dynamic, i, &candidate))
+		return apply(n, &candidate, say, ctx);
+	say(ctx, "there is no memory to remove it");
+	return false;
+}
+
+bool dynamic_order(struct natd *n, const struct ctl_forward_order *o, reload_say_fn *say, void *ctx, bool *changed)
+{
+	int32_t i;
+
+	*changed = false;
+	if (!o->is_removal)
+		return add(n, o, say, ctx, changed);
+	i = find(&n->dynamic, o->name);
+	if (i < 0) {
+		say(ctx,
+		    "no forward of that name was made at run time: natctl forwards marks those that were as dynamic");
+		return false;
+	}
+	*changed = remove_at(n, i, say, ctx);
+	if (*changed)
+		log_notice(SUB_CONFIG, "forward \"%s\" removed at run time", o->name);
+	return *changed;
+}
+
+/* ---- reload --confirm ---- */
+
+static void forget_before(struct dynamic *d)
+{
+	free(d->before);
+	d->before = NULL;
+	(void)unlink(d->confirm_path);
+}
+
+bool dynamic_reload(struct natd *n, uint32_t seconds, reload_say_fn *say, void *ctx,
+		    struct nat_reconfigure_report *report)
+{
+	struct dynamic *d = &n->dynamic;
+	char *before = d->before != NULL ? NULL : strdup(n->config->text);
+	bool is_first = before != NULL;
+	int r = d->before != NULL ? 0 : before == NULL ? -ENOMEM : write_whole(d->confirm_path, before);
+
+	if (r < 0) {
+		say(ctx, "the configuration in force cannot be kept beside the control socket: nothing was changed");
+		free(before);
+		return false;
+	}
+	if (!natd_reload(n, say, ctx, report)) {
+		if (is_first)
+			(void)unlink(d->confirm_path);
+		free(before);
+		return false;
+	}
+	if (is_first)
+		d->before = before;
+	d->deadline_ms = loop_now_ms(n->loop) + 1000ull * seconds;
+	log_notice(SUB_CONFIG, "the configuration goes back to that of before in %u s unless it is confirmed",
+		   (unsigned)seconds);
+	return true;
+}
+
+bool dynamic_confirm(struct natd *n, reload_say_fn *say, void *ctx)
+{
+	if (n->dynamic.before == NULL) {
+		say(ctx, "nothing waits to be confirmed");
+		return false;
+	}
+	forget_before(&n->dynamic);
+	log_notice(SUB_CONFIG, "the configuration was confirmed");
+	return true;
+}
+
+/* ---- time ---- */
+
+static void go_back(struct natd *n)
+{
+	struct dynamic *d = &n->dynamic;
+	struct nat_reconfigure_report report;
+	char *forwards = dynamic_text(d);
+	const struct config_source src = {
+		.name = n->options.config_path, .text = d->before, .forwards = d->n > 0 ? forwards : NULL};
+
+	if (forwards != NULL && natd_apply_source(n, &src, reload_log_line, NULL, &report))
+		log_warning(SUB_CONFIG, "%s was not confirmed in time: the configuration of before is in force again",
+			    n->options.config_path);
+	else
+		log_error(SUB_CONFIG, "%s was not confirmed in time, and the configuration of before cannot be applied",
+			  n->options.config_path);
+	free(forwards);
+	forget_before(d);
+}
+
+void dynamic_look(struct natd *n)
+{
+	struct dynamic *d = &n->dynamic;
+
+	if (d->before != NULL && loop_now_ms(n->loop) >= d->deadline_ms)
+		go_back(n);
+	for (uint32_t i = 0; i < d->n; i++) {
+		if (d->list[i].end_s == 0 || d->list[i].end_s > now_s())
+			continue;
+		log_notice(SUB_CONFIG, "forward \"%s\", made at run time: its lifetime is over", d->list[i].name);
+		if (!remove_at(n, (int32_t)i, reload_log_line, NULL))
+			d->list[i].end_s = now_s() + 60; /* tried again later */
+		break;					 /* one a second */
+	}
+}
