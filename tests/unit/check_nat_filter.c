@@ -430,6 +430,24 @@ START_TEST(a_reload_ends_what_the_new_rules_forbid_and_keeps_the_counters_of_a_n
 END_TEST
 
 /* A limit is about openings: it never ends a session that is there. */
+/* A query's type is kept with its session. */
+START_TEST(a_reload_judges_an_icmp_session_by_its_type)
+{
+	struct filter_rule *r;
+
+	lab_start(lab);
+	LAB_SEND(lab, .proto = 1, .src = LAB_A, .dst = LAB_S1, .icmp_type = 8, .sport = 7, .payload_len = 8);
+	LAB_SEND(lab, .proto = 1, .src = LAB_A, .dst = LAB_S1, .icmp_type = 13, .sport = 8, .payload_len = 12);
+	lab_one(lab, NAT_TO_OUTSIDE);
+	r = add("no-timestamp", FILTER_DROP, FILTER_OUT);
+	r->protocols[0] = ICMP_BIT;
+	r->icmp_types[0] = 1u << 13;
+	ck_assert_uint_eq(lab_reload(lab).kept, 1);
+	r->icmp_types[0] = 1u << 8;
+	ck_assert_uint_eq(lab_reload(lab).kept, 0);
+}
+END_TEST
+
 START_TEST(a_reload_keeps_what_a_rule_with_a_limit_let_in)
 {
 	struct filter_rule *r = add("some", FILTER_ACCEPT, FILTER_OUT);
@@ -464,6 +482,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_session_names_the_rule_that_let_it_in);
 	tcase_add_test(t, decisions_of_rules_that_log_can_be_taken_once);
 	tcase_add_test(t, a_reload_ends_what_the_new_rules_forbid_and_keeps_the_counters_of_a_name);
+	tcase_add_test(t, a_reload_judges_an_icmp_session_by_its_type);
 	tcase_add_test(t, a_reload_keeps_what_a_rule_with_a_limit_let_in);
 	suite_add_tcase(s, t);
 	return s;

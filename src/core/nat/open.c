@@ -133,6 +133,8 @@ static struct session *open_session(struct nat *n, struct work *w, struct decisi
 	charge_rule(n, w, d);
 	remember_backend(n, w, d);
 	nat_rate_take(n, table_host(n->table, d->spec.int_addr, false), (enum nat_dir)w->dir);
+	if (w->v.class_ == CLASS_ICMP)
+		s->end[DIR_IN] = w->v.icmp_type; /* unused else; for a reload, which judges the opening again */
 	if (w->v.kind == PKT_TCP) {
 		tcp_open(s, (enum nat_dir)w->dir, &w->v);
 		/* RFC 5382 REQ-4: whichever side's SYN was let through, no held one is answered any more */

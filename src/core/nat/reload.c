@@ -37,13 +37,13 @@ static uint8_t protocol_of(const struct session *s)
 /* The opening of a session, as the filter saw it. */
 static struct filter_packet opening_of(const struct nat *n, const struct session *s)
 {
-	enum { ECHO_REQUEST = 8 }; /* the table does not keep the type of a query: nearly all are echoes */
+	enum { ECHO_REQUEST = 8 };
 	enum nat_class c = session_class(s);
 	bool in = s->kind & SESSION_KIND_FROM_OUTSIDE;
 	struct filter_packet p = {
 		.direction = in ? FILTER_IN : FILTER_OUT,
 		.protocol = protocol_of(s),
-		.icmp_type = c == CLASS_ICMP ? ECHO_REQUEST : 0,
+		.icmp_type = c == CLASS_ICMP ? (uint8_t)s->end[DIR_IN] : 0,
 		.has_ports = c == CLASS_TCP || c == CLASS_UDP,
 		.port = in ? s->int_port : s->rem_port,
 		.from = in ? s->rem_addr : s->int_addr,
@@ -53,6 +53,8 @@ static struct filter_packet opening_of(const struct nat *n, const struct session
 	uint32_t to;
 	uint16_t port;
 
+	if (c == CLASS_ICMP && p.icmp_type == 0) /* opened by a natd that did not keep it */
+		p.icmp_type = ECHO_REQUEST;
 	if (in && s->kind & SESSION_KIND_FORWARD)
 		p.forward = rules_forward_of(n->rules, c, table_address(n->table, s->ext), s->ext_port, s->rem_addr,
 					     &to, &port);
