@@ -12,9 +12,9 @@ more()
 	cp /etc/resolv.conf "$1/etc/resolv.conf"
 	echo 'APT::Get::Assume-Yes "true";' >"$1/etc/apt/apt.conf.d/90yes"
 	chroot "$1" apt-get -q update &&
-		chroot "$1" apt-get -q -y --no-install-recommends install ifupdown wireguard-go wireguard-tools libgpm2 &&
+		chroot "$1" apt-get -q -y --no-install-recommends install ifupdown logrotate wireguard-go wireguard-tools libgpm2 &&
 		chroot "$1" apt-get -q -y --download-only install libbpf1 libconfig9 libevent-core-2.1-7 libevent-extra-2.1-7 \
-			libjansson4 libmnl0 libncurses6 libseccomp2 libsmartcols1 apparmor logrotate
+			libjansson4 libmnl0 libncurses6 libseccomp2 libsmartcols1 libfixbuf9
 }
 
 # logged NAME COMMAND...: its output goes into a file, and onto the screen when it fails.
@@ -99,7 +99,7 @@ check_packages()
 	check "the same files in both" both_have_the_same
 	check "no file in two packages" disjoint
 	local package
-	for package in natd natd-web natlab; do
+	for package in natd natd-log natd-web natlab; do
 		check "Multi-Arch of $package" has_field $package Multi-Arch foreign
 	done
 	check "built without root" grep -q '^Rules-Requires-Root: no' "$tree/debian/control"
