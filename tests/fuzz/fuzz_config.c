@@ -40,8 +40,12 @@ static void check_lists(const struct natd_config *c)
 
 		HOLDS(f->name[0] && f->protocols && f->ports.first <= f->ports.last);
 		HOLDS(f->ports.first > 0 || !nat_forward_has_ports(f));
-		HOLDS((f->to_port > 0 || !nat_forward_has_ports(f)) &&
-		      f->to_port + (f->ports.last - f->ports.first) <= 65535);
+		for (uint32_t k = 0; k < nat_forward_targets(f); k++) {
+			uint32_t port = nat_forward_target(f, k).port;
+
+			HOLDS((port > 0 || !nat_forward_has_ports(f)) &&
+			      port + (f->ports.last - f->ports.first) <= 65535);
+		}
 	}
 	HOLDS(c->outside.interface[0] && c->inside.n_interfaces + c->inside.n_prefixes > 0);
 }
