@@ -5,7 +5,7 @@
  *	bench_carrier [KIND [SESSIONS [HOSTS ADDRESSES SIZE PER_HOST REMOTES]]]
  *
  * KIND is port, block or deterministic. Opens the sessions through the whole core, in batches, each host the same number;
- * asks who has an endpoint; restarts over the same records; closes nothing. Prints what it did and what CPU time the slow steps
+ * asks who has an endpoint; restarts over the same records; lists all; reloads without one of the addresses. Prints what it did and what CPU time the slow steps
  * took. To count instructions: `perf stat -e instructions:u`, or valgrind --tool=callgrind, once with the sessions and once
  * with none.
  */
@@ -18,6 +18,7 @@
 
 #include "build.h"
 #include "core/nat/nat.h"
+#include "core/nat/view.h"
 
 enum { BATCH = 64, PACKET = 64, QUESTIONS = 100000 };
 
@@ -152,8 +153,40 @@ static void restart(struct bench *b)
 	munmap(b->memory.table.scratch, b->memory.table.scratch_len);
 	b->memory.table.scratch = zeroed(b->memory.table.scratch_len);
 	attach(b);
+	printf("restore: %.2f s of CPU time\n", cpu_seconds() - began);
 	nat_reconfigure(b->nat, &b->policy, b->now_ms, &report);
 	printf("restart: %.2f s of CPU time, %" PRIu32 " sessions ended\n", cpu_seconds() - began, report.ended);
+}
+
+/* One address less: its hosts lose their sessions, the others none. */
+static void reload_smaller(struct bench *b)
+{
+	struct nat_reconfigure_report report;
+	uint32_t lost = 0, cursor = 0;
+	double began;
+	int32_t last = table_address_slot(nat_table(b->nat), b->pool.last);
+	const struct session *s;
+
+	while ((s = table_next(nat_table(b->nat), &cursor, UINT32_MAX)) != NULL)
+		lost += s->ext == last;
+	b->pool.last--;
+	began = cpu_seconds();
+	nat_reconfigure(b->nat, &b->policy, b->now_ms, &report);
+	printf("reload without one address: %.3f s of CPU time, %" PRIu32
+	       " sessions ended, of which that address had %" PRIu32 ", %" PRIu32 " kept\n",
+	       cpu_seconds() - began, report.ended, lost, report.kept);
+}
+
+static void list(const struct bench *b)
+{
+	double began = cpu_seconds();
+	struct session_view v;
+	uint32_t cursor = 0, n = 0;
+
+	do {
+		n += nat_view_next(b->nat, &cursor, 1000, b->now_ms, &v);
+	} while (cursor != 0);
+	printf("listing: %" PRIu32 " sessions in %.3f s of CPU time, formatting left out\n", n, cpu_seconds() - began);
 }
 
 /* Hosts are spread over the addresses by a hash: how unevenly. */
@@ -212,8 +245,11 @@ static void run(enum nat_allocation kind, int argc, char **argv)
 	if (kind != ALLOCATION_PORT)
 		report_spread(b);
 	ask_who(b);
-	if (sessions > 0)
+	if (sessions > 0) {
 		restart(b);
+		list(b);
+		reload_smaller(b);
+	}
 	nat_destroy(b->nat);
 	munmap(b->memory.table.records, b->memory.table.records_len);
 	munmap(b->memory.table.scratch, b->memory.table.scratch_len);

@@ -49,8 +49,13 @@ void session_prefetch_whole(const struct table *t, const struct session *s)
 
 void session_prefetch(const struct table *t, const struct session *s, const struct session_hashes *h)
 {
+	const struct port_map *m;
+
 	index_prefetch(&t->index[IX_HOST], host_hash(t, s->int_addr));
 	if (session_is_pooled(s)) {
+		m = port_map(t, session_class(s), s->ext);
+		prefetch(&m->used[s->ext_port / 64]);
+		prefetch(&m->resting[s->ext_port / 64]);
 		index_prefetch_both(&t->index[IX_INTERNAL], h->internal);
 		index_prefetch_both(&t->index[IX_EXTERNAL], h->external);
 	} else {
@@ -58,17 +63,25 @@ void session_prefetch(const struct table *t, const struct session *s, const stru
 	}
 }
 
-void session_prefetch_more(const struct table *t, const struct session *s, const struct session_hashes *h,
-			   bool is_shared)
+uint32_t session_prefetch_more(const struct table *t, const struct session *s, const struct session_hashes *h,
+			       bool is_shared)
 {
 	uint32_t owner;
 
+	index_prefetch_more(&t->index[IX_HOST], host_hash(t, s->int_addr));
 	if (!session_is_pooled(s))
-		return;
+		return INDEX_NONE;
 	index_prefetch_more(&t->index[IX_INTERNAL], h->internal);
 	owner = index_prefetch_more(&t->index[IX_EXTERNAL], h->external);
 	if (is_shared || (owner != INDEX_NONE && owner != session_index(t, s)))
 		session_prefetch_whole(t, s); /* one of a group, or to be one */
+	return owner != session_index(t, s) ? owner : INDEX_NONE;
+}
+
+void session_prefetch_owner(const struct table *t, uint32_t owner)
+{
+	if (owner != INDEX_NONE && (owner & GROUP_REF) == 0)
+		session_prefetch_whole(t, &t->sessions[owner]);
 }
 
 bool session_enter_whole(struct table *t, uint32_t i)

@@ -154,6 +154,7 @@ struct restore {
 	uint32_t n;
 	uint32_t record[RESTORE_BLOCK];
 	struct session_hashes hash[RESTORE_BLOCK];
+	uint32_t owner[RESTORE_BLOCK]; /* of its mapping, perhaps; INDEX_NONE */
 };
 
 static void restore(const struct restore *r, uint32_t k)
@@ -210,7 +211,9 @@ static void restore_all(struct table *t, struct table_attach_report *report)
 		for (uint32_t k = 0; k < r.n; k++)
 			session_prefetch(t, &t->sessions[r.record[k]], &r.hash[k]);
 		for (uint32_t k = 0; k < r.n; k++)
-			session_prefetch_more(t, &t->sessions[r.record[k]], &r.hash[k], is_shared(&r, k));
+			r.owner[k] = session_prefetch_more(t, &t->sessions[r.record[k]], &r.hash[k], is_shared(&r, k));
+		for (uint32_t k = 0; k < r.n; k++)
+			session_prefetch_owner(t, r.owner[k]);
 		for (uint32_t k = 0; k < r.n; k++)
 			restore(&r, k);
 	} while (r.n == RESTORE_BLOCK);

@@ -336,8 +336,10 @@ void session_unlink(struct table *t, uint32_t i, uint32_t now_s);
 void session_prefetch(const struct table *t, const struct session *s, const struct session_hashes *h);
 /* The next step, where much is opened or closed at once: asks for what those buckets lead to. `is_shared`: its mapping is known
  * to be another's too. */
-void session_prefetch_more(const struct table *t, const struct session *s, const struct session_hashes *h,
-			   bool is_shared);
+uint32_t session_prefetch_more(const struct table *t, const struct session *s, const struct session_hashes *h,
+			       bool is_shared);
+/* And the last: `owner` is what that returned, the mapping's only session up to now perhaps, which is to become one of a group. */
+void session_prefetch_owner(const struct table *t, uint32_t owner);
 /* The buckets of its whole key, and of its peer. */
 void session_prefetch_whole(const struct table *t, const struct session *s);
 /* In and out of the indexes of whole keys: for what its endpoints do not lead to. False: no room. */
