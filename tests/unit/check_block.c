@@ -102,6 +102,44 @@ START_TEST(test_all_protocols_of_a_host_share_one_block)
 }
 END_TEST
 
+/* How many of the eight blocks of the address a host gets, which takes all that it can. */
+static uint32_t blocks_of_greedy_host(int reserve, uint32_t *free)
+{
+	struct lab *l = block_lab();
+	uint32_t n, all;
+
+	l->policy.blocks.per_host = 62;
+	l->policy.limits.reserve = reserve;
+	l->pool_ports[0] = (struct nat_range){1024, 1024 + 8 * SIZE - 1};
+	lab_start(l);
+	l->skip_check = true;
+	for (uint32_t i = 0; i < 9 * SIZE; i++)
+		LAB_SEND(l, .proto = 17, .src = LAB_A, .dst = LAB_S1, .sport = (uint16_t)(10000 + i), .dport = 53);
+	n = count_blocks(l);
+	all = table_address_blocks(nat_table(l->nat), 0, free);
+	ck_assert_uint_eq(all, 8);
+	LAB_SEND(l, .proto = 17, .src = LAB_B, .dst = LAB_S1, .sport = 1, .dport = 53);
+	ck_assert_uint_eq(l->n_out, 1);
+	if (*free > 0) /* or it is the refusal */
+		ck_assert_uint_eq(l->out[0].to, NAT_TO_OUTSIDE);
+	ck_assert_ptr_null(nat_check(l->nat));
+	lab_free(l);
+	return n;
+}
+
+START_TEST(test_reserve_of_blocks_is_for_hosts_that_have_fewer)
+{
+	uint32_t free;
+
+	ck_assert_uint_eq(blocks_of_greedy_host(0, &free), 8);
+	ck_assert_uint_eq(free, 0);
+	ck_assert_uint_eq(blocks_of_greedy_host(50, &free), 4);
+	ck_assert_uint_eq(free, 4);
+	ck_assert_uint_eq(blocks_of_greedy_host(RESERVE_AUTO, &free), 7); /* an eighth */
+	ck_assert_uint_eq(free, 1);
+}
+END_TEST
+
 START_TEST(test_no_two_hosts_share_a_block)
 {
 	struct lab *l = started();
@@ -706,6 +744,7 @@ static Suite *suite(void)
 {
 	const TTest *const tests[] = {
 		test_all_protocols_of_a_host_share_one_block,
+		test_reserve_of_blocks_is_for_hosts_that_have_fewer,
 		test_no_two_hosts_share_a_block,
 		test_blocks_and_ports_are_drawn_at_random,
 		test_next_block_when_the_first_is_used_up,

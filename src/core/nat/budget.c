@@ -171,6 +171,13 @@ enum nat_reason nat_check_ports(const struct nat *n, const struct host *h, const
 	return check_share(&c, nat_reserve(n, c.total, hosts));
 }
 
+uint32_t nat_kept_blocks(const struct nat *n, const struct host *h, uint16_t ext)
+{
+	uint32_t free, total = table_address_blocks(n->table, ext, &free);
+
+	return nat_reserve(n, total, active_hosts(n, h));
+}
+
 bool nat_is_about_room(enum nat_reason why)
 {
 	return why == DROP_NO_ADDRESS || why == DROP_NO_PORT || why == DROP_SESSIONS_FULL ||

@@ -147,8 +147,10 @@ struct port_request nat_port_request(const struct nat *n, const struct work *w, 
 		.blocks_max = rules_host_limits(n->rules, w->v.src)->blocks,
 	};
 
-	if (n->policy->allocation == ALLOCATION_PORT) /* else they are the host's blocks */
+	if (n->policy->allocation == ALLOCATION_PORT)
 		rq.ranges = rules_port_ranges(n->rules, table_address(n->table, ext), &rq.n_ranges);
+	else /* they are the host's blocks */
+		rq.blocks_kept = nat_kept_blocks(n, h, ext);
 	return rq;
 }
 

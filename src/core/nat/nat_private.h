@@ -238,6 +238,8 @@ enum nat_reason nat_check_sessions(const struct nat *n, uint32_t address, const 
 				   const struct session_spec *pending);
 enum nat_reason nat_check_ports(const struct nat *n, const struct host *h, const struct port_request *rq,
 				uint32_t *left);
+/* Blocks of the address that are the reserve. */
+uint32_t nat_kept_blocks(const struct nat *n, const struct host *h, uint16_t ext);
 void nat_rate_take(const struct nat *n, struct host *h, enum nat_dir opening); /* a session was opened */
 uint32_t nat_reserve(const struct nat *n, uint32_t total, uint32_t hosts);
 bool nat_is_about_room(enum nat_reason why); /* a sweep may help */

@@ -7,6 +7,8 @@
  */
 #include "table_private.h"
 
+#include <assert.h>
+
 uint64_t address_hash(const struct table *t, uint32_t address)
 {
 	return table_key(t, address, 0, key_kind(0, KEY_ADDRESS));
@@ -87,6 +89,18 @@ static bool address_is_whole(const struct address_slot *a)
 uint32_t table_address_ports_resting(const struct table *t, uint16_t slot, enum nat_class c)
 {
 	return slot < t->max_addresses && (unsigned)c < TABLE_CLASSES ? port_map(t, c, slot)->n_resting : 0;
+}
+
+uint32_t table_address_blocks(const struct table *t, uint16_t slot, uint32_t *free)
+{
+	const struct address_use *u = &t->uses[slot];
+
+	*free = 0;
+	if (slot >= t->max_addresses || t->blocks_top == 0 || u->n_blocks <= t->allocation->fixed)
+		return 0;
+	assert(u->free_blocks <= u->n_blocks - t->allocation->fixed);
+	*free = u->free_blocks;
+	return u->n_blocks - t->allocation->fixed;
 }
 
 void address_restore(struct table *t)

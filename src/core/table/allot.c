@@ -11,8 +11,6 @@
 
 #include <assert.h>
 
-enum { KEPT_PART = 8 };
-
 static const struct allot_kind *kind_of(const struct table *t)
 {
 	static const struct allot_kind *const kinds[] = {
@@ -37,12 +35,11 @@ uint32_t allot_given(const struct table *t, const struct port_request *rq, struc
 
 enum nat_reason allot_fair(const struct table *t, const struct port_request *rq, const struct host *h)
 {
-	const struct address_use *u = &t->uses[rq->ext];
-	uint32_t total = u->n_blocks - t->allocation->fixed;
+	uint32_t left = t->uses[rq->ext].free_blocks;
 
-	if (h->blocks == 0 || t->host_slots.count < 2 || u->free_blocks == 0)
+	if (h->blocks == 0 || left == 0)
 		return NAT_PASS;
-	return u->free_blocks <= total / KEPT_PART && h->blocks >= u->free_blocks ? DROP_HOST_SHARE : NAT_PASS;
+	return left <= rq->blocks_kept && h->blocks >= left ? DROP_HOST_SHARE : NAT_PASS;
 }
 
 /* A port of one more block. */

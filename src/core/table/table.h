@@ -169,6 +169,8 @@ uint32_t table_address(const struct table *t, uint16_t slot);
 void table_address_remove(struct table *t, uint16_t slot);
 uint32_t table_address_ports_used(const struct table *t, uint16_t slot, enum nat_class c); /* resting ones too */
 uint32_t table_address_ports_resting(const struct table *t, uint16_t slot, enum nat_class c);
+/* Blocks that may be given to any host, and how many of them are free. 0: the address is not cut. */
+uint32_t table_address_blocks(const struct table *t, uint16_t slot, uint32_t *free);
 
 /* ---- look-up ---- */
 
@@ -339,6 +341,7 @@ struct port_request {
 	const struct host *host; /* table_port_allot() looks at it, and at the next two; NULL: it has no record yet */
 	uint32_t share;		 /* number of the block that is the host's by arithmetic */
 	uint32_t blocks_max;	 /* the host may be given blocks up to that number */
+	uint32_t blocks_kept;	 /* so many free ones are for hosts that have fewer than are free */
 	uint8_t class_;		 /* CLASS_TCP, CLASS_UDP, CLASS_ICMP (query ids) */
 	const struct nat_range *ranges; /* ascending, disjoint */
 	uint32_t n_ranges;

@@ -81,19 +81,24 @@ static uint32_t count_ports(const struct nat_range *r, uint32_t n)
 
 struct fullest {
 	uint32_t percent, address;
+	bool is_of_blocks;
 };
 
 static void look_at_address(struct fullest *f, const struct table *t, uint32_t address, uint32_t ports)
 {
 	int32_t slot = table_address_slot(t, address);
+	uint32_t left, all;
 
 	for (int c = CLASS_TCP; slot >= 0 && ports > 0 && c <= CLASS_ICMP; c++) {
 		uint64_t used = table_address_ports_used(t, (uint16_t)slot, (enum nat_class)c);
 		uint32_t percent = (uint32_t)(used * 100 / ports);
 
 		if (percent > f->percent)
-			*f = (struct fullest){percent, address};
+			*f = (struct fullest){percent, address, false};
 	}
+	all = slot >= 0 ? table_address_blocks(t, (uint16_t)slot, &left) : 0;
+	if (all > 0 && (uint64_t)(all - left) * 100 / all > f->percent)
+		*f = (struct fullest){(uint32_t)((uint64_t)(all - left) * 100 / all), address, true};
 }
 
 static struct fullest fullest_address(const struct control *c)
@@ -101,7 +106,7 @@ static struct fullest fullest_address(const struct control *c)
 	const struct nat_policy *p = nat_policy_get(c->nat);
 	uint32_t shared = count_ports(p->shared_ports, p->n_shared_ports);
 	uint32_t pool = count_ports(p->pool_ports, p->n_pool_ports);
-	struct fullest f = {0, 0};
+	struct fullest f = {0, 0, false};
 
 	for (uint32_t i = 0; i < p->n_addresses; i++) {
 		for (uint64_t a = p->addresses[i].first; a <= p->addresses[i].last; a++)
@@ -129,9 +134,10 @@ void alarms_look(struct control *c)
 	struct fullest f = fullest_address(c);
 	uint64_t sessions = table_session_count(nat_table(c->nat));
 	uint64_t limit = nat_policy_get(c->nat)->limits.sessions;
-	char what[TEXT_ADDRESS_SIZE + 16], address[TEXT_ADDRESS_SIZE];
+	char what[TEXT_ADDRESS_SIZE + 24], address[TEXT_ADDRESS_SIZE];
 
-	snprintf(what, sizeof(what), "the ports of %s", text_of_address(address, f.address));
+	snprintf(what, sizeof(what), "the %s of %s", f.is_of_blocks ? "port blocks" : "ports",
+		 text_of_address(address, f.address));
 	if (alarm_update(&c->alarms[ALARM_PORTS], f.percent, config->alarms.ports))
 		report_use(&c->alarms[ALARM_PORTS], ALARM_PORTS, what, events);
 	if (alarm_update(&c->alarms[ALARM_SESSIONS], (uint32_t)(sessions * 100 / limit), config->alarms.sessions))
