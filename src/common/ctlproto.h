@@ -43,7 +43,7 @@ enum ctl_type {
 	CTL_WHO = 15,
 	CTL_HOSTS = 16,
 	CTL_CAPTURE = 17,
-	CTL_STUN = 18, /* reserved */
+	CTL_STUN = 18,
 	CTL_BLOCKS = 20,
 	CTL_RULES = 24,
 	CTL_BACKEND_ORDER = 25,
@@ -66,7 +66,7 @@ enum ctl_type {
 	CTL_R_LOST = 141, /* events or packets that could not be kept until they were sent */
 	CTL_R_HOST = 142,
 	CTL_R_PACKET = 143, /* of a capture */
-	CTL_R_STUN = 144,   /* reserved: an answer to a STUN datagram */
+	CTL_R_STUN = 144,   /* a datagram that came for a mapping of natd's own */
 	CTL_R_STEP = 146,   /* of an explanation */
 	CTL_R_VERDICT = 147,
 	CTL_R_BLOCK = 148,

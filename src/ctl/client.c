@@ -99,6 +99,8 @@ static void send_request(int fd, const struct client_query *q)
 		ctl_put_reload(&w, q->confirm_s);
 	else if (q->backend)
 		ctl_put_backend_order(&w, q->backend);
+	else if (q->stun)
+		ctl_put_stun(&w, q->stun);
 	else if (q->capture)
 		ctl_put_capture(&w, q->capture, q->program);
 	else

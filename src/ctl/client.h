@@ -9,6 +9,7 @@
 #include "common/ctlcapture.h"
 #include "common/ctlevent.h"
 #include "common/ctlexplain.h"
+#include "common/ctlstun.h"
 #include "natctl.h"
 
 /* natd silent for longer than that counts as no daemon */
@@ -27,6 +28,7 @@ struct client_query {
 	const struct cbpf_insn *program;
 	const struct ctl_forward_order *forward; /* of CTL_FORWARD_ORDER */
 	uint32_t confirm_s;			 /* of CTL_RELOAD */
+	const struct ctl_stun *stun;		 /* of CTL_STUN */
 	bool is_endless;  /* goes on until SIGINT, however long natd is silent; all output is flushed as it comes */
 	const bool *stop; /* set by the record function that wants no more (and returns false); NULL: none does */
 };

@@ -10,12 +10,14 @@
 #include "hosts.h"
 #include "monitor.h"
 #include "natctl.h"
+#include "public.h"
 #include "top_options.h"
 
 static const struct option_set *const filtered[] = {&filter_options, NULL};
 
 static const struct option_set *const monitor_sets[] = {&filter_options, &monitor_options, NULL};
 static const struct option_set *const capture_sets[] = {&filter_options, &capture_options, NULL};
+static const struct option_set *const public_sets[] = {&public_options, NULL};
 static const struct option_set *const hosts_sets[] = {&filter_options, &hosts_options, NULL};
 static const struct option_set *const top_sets[] = {&top_options, NULL};
 static const struct option_set *const who_sets[] = {&who_options, NULL};
@@ -70,6 +72,9 @@ static const struct natctl_command commands[] = {
 	 "matches.\n"
 	 "Without -w: one line a packet. Ends at SIGINT.\n",
 	 capture_sets, command_capture},
+	{"public-address", 0, NULL, "", "what the outside world sees of natd's addresses",
+	 "Asks a STUN server, from each outside address of natd. Exit 1 where it does not answer.\n", public_sets,
+	 command_public_address},
 	{"reload", 0, NULL, "", "read the configuration again: all of it or none of it", NULL, reload_sets,
 	 command_reload},
 	{"confirm", 0, NULL, "", "keep the configuration of reload --confirm", NULL, NULL, command_confirm},

@@ -77,7 +77,7 @@ int help_command(const struct natctl_command *c);
 natctl_fn command_list, command_count, command_delete, command_flush;
 natctl_fn command_status, command_stats, command_mappings, command_forwards, command_pools;
 natctl_fn command_monitor, command_history, command_who, command_explain, command_blocks, command_hosts, command_top;
-natctl_fn command_rules, command_capture;
+natctl_fn command_rules, command_capture, command_public_address;
 natctl_fn command_backend, command_forward, command_confirm, command_reload, command_doctor, command_help;
 
 /* "natctl: TEXT" to stderr, escaped. */

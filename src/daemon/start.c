@@ -248,6 +248,13 @@ static void control_hint(const struct config_control *c, int err, char *hint, si
 		snprintf(hint, size, "natd makes the last directory of control.socket, not those above it");
 }
 
+static void send_packet(void *ctx, uint8_t *packet, uint32_t len)
+{
+	struct natd *n = ctx;
+
+	path_send(&n->path, packet, len);
+}
+
 static enum natd_exit start_control(struct natd *n)
 {
 	const struct config_control *c = &n->setup->config->control;
@@ -265,7 +272,9 @@ static enum natd_exit start_control(struct natd *n)
 						  .confirm = answer_confirm,
 						  .ctx = n,
 						  .steering = answer_steering,
-						  .route = answer_route};
+						  .route = answer_route,
+						  .send = send_packet,
+						  .inbox = &n->path.inbox};
 	n->control.server = ctl_server_create(&params);
 	if (n->control.server)
 		ctl_server_keep_events(n->control.server, config_tlog_kinds(n->setup->config));

@@ -17,7 +17,9 @@
 #include "daemon/base/finding.h"
 #include "daemon/control/capture.h"
 #include "daemon/control/ctlclient.h"
+#include "daemon/control/stun.h"
 #include "daemon/control/survey.h"
+#include "daemon/path/inbox.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -126,6 +128,19 @@ static bool reload(void *ctx, struct ctl_sink *sink, uint32_t confirm_s, struct 
 	return false;
 }
 
+static struct inbox inbox;
+
+/* The server answers by itself, and something else comes with it. */
+static void send_packet(void *ctx, uint8_t *packet, uint32_t len)
+{
+	struct inbox_box *box = inbox_find(&inbox, (uint16_t)(packet[20] << 8 | packet[21]));
+
+	(void)ctx;
+	MUST(len >= 28 + 20 && box);
+	box->n = 1;
+	box->datagrams[0] = (struct inbox_datagram){.from = 0xc0000235, .from_port = 3478, .len = 20};
+}
+
 /* ---- one input ---- */
 
 static size_t reply_len;
@@ -161,8 +176,8 @@ static void step(struct ctl_client *c, uint32_t visits, size_t taken)
 {
 	static uint64_t now_ms = NOW_MS;
 
-	now_ms += 50;			/* rates need time */
-	if (ctl_client_is_capturing(c)) /* packets of sessions that are there */
+	now_ms += 50;		   /* rates need time */
+	if (ctl_client_is_live(c)) /* packets of sessions that are there */
 		open_session(nat, (unsigned)now_ms / 50 % SESSIONS);
 	ctl_client_wake(c);
 	ctl_client_run(c, visits, now_ms);
@@ -202,11 +217,17 @@ static void play(struct ctl_client *c, const uint8_t *choices, const uint8_t *da
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct ctl_backend backend = {
-		.status = say_something, .stats = say_something, .reload = reload, .doctor = say_something};
+	static const struct ctl_backend backend = {.status = say_something,
+						   .stats = say_something,
+						   .reload = reload,
+						   .doctor = say_something,
+						   .send = send_packet,
+						   .inbox = &inbox};
 	struct captures captures = {0};
+	struct stun stun = {0};
 	struct survey survey = {0};
-	struct ctl_env env = {.backend = &backend, .version = "fuzz", .survey = &survey, .captures = &captures};
+	struct ctl_env env = {
+		.backend = &backend, .version = "fuzz", .survey = &survey, .captures = &captures, .stun = &stun};
 	struct ctl_client *c;
 	uint32_t sessions;
 
@@ -223,6 +244,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ctl_client_destroy(c);
 	MUST(captures.n == 0);
 	survey_free(&survey, nat);
+	stun_tick(&env, UINT64_MAX);
 	MUST((data[0] & 1) || table_session_count(nat_table(nat)) == sessions);
 	return 0;
 }

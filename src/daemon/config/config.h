@@ -25,6 +25,7 @@
 enum {
 	CONFIG_IFNAME_SIZE = 16,  /* IFNAMSIZ, with the NUL */
 	CONFIG_SOCKET_SIZE = 108, /* sun_path, with the NUL */
+	CONFIG_SERVER_SIZE = 256, /* HOST:PORT */
 	CONFIG_GROUP_SIZE = 33,	  /* utmp's 32 and the NUL */
 	CONFIG_QUEUES_MAX = 64,
 	CONFIG_SESSIONS_MAX = 16777215, /* TABLE_MAX_SESSIONS */
@@ -67,6 +68,7 @@ struct config_outside {
 	struct nat_range *shared_ports; /* the same within 1-65534: what the kernel's rules can steer */
 	uint32_t n_shared_ports;
 	enum nat_unsolicited unsolicited;
+	char stun[CONFIG_SERVER_SIZE]; /* HOST or HOST:PORT; "": none */
 };
 
 struct config_inside {

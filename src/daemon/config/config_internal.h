@@ -132,7 +132,7 @@ void config_key_refuse(struct config_loader *l, const struct config_key *k, cons
 /* Setters. */
 config_set_fn config_set_truth, config_set_number, config_set_choice, config_set_interface;
 config_set_fn config_set_outside_interface, config_set_mss_clamp, config_set_reserve, config_set_socket,
-	config_set_group, config_set_mode;
+	config_set_group, config_set_mode, config_set_server;
 config_set_fn config_set_addresses, config_set_ports, config_set_interfaces, config_set_prefixes, config_set_exempt;
 config_set_fn config_set_forwards, config_set_classes, config_set_static;
 config_set_fn config_set_static_name, config_set_static_inside, config_set_static_outside;

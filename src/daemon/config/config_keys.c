@@ -101,6 +101,7 @@ static const struct config_key keys[] = {
 	LIST("outside", "addresses", "[ \"interface\" ]", config_set_addresses),
 	LIST("outside", "ports", "[ \"16384-32767\", \"61000-65534\" ]", config_set_ports),
 	CHOICE("outside", "unsolicited", outside.unsolicited, UNSOLICITED_DROP, unsolicited),
+	WORD("outside", "stun", AT(outside.stun), "", config_set_server),
 
 	LIST("inside", "interfaces", "", config_set_interfaces),
 	LIST("inside", "prefixes", "", config_set_prefixes),

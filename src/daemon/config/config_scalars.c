@@ -147,6 +147,25 @@ void config_set_group(struct config_loader *l, const struct config_key *k, const
 		snprintf(field(l->c, k), CONFIG_GROUP_SIZE, "%s", v->string);
 }
 
+/* A host is resolved by who asks it. */
+void config_set_server(struct config_loader *l, const struct config_key *k, const struct value *v)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+	char why[TEXT_WHY_SIZE];
+	struct nat_range port;
+	size_t len;
+
+	if (!config_key_expect(l, k, v, VALUE_STRING))
+		return;
+	len = strspn(v->string, allowed);
+	if (len == 0 || strlen(v->string) >= CONFIG_SERVER_SIZE ||
+	    (v->string[len] &&
+	     (v->string[len] != ':' || !text_port_range(v->string + len + 1, &port, why) || port.first != port.last)))
+		config_key_refuse(l, k, v, "is not HOST or HOST:PORT");
+	else
+		snprintf(field(l->c, k), CONFIG_SERVER_SIZE, "%s", v->string);
+}
+
 void config_set_mode(struct config_loader *l, const struct config_key *k, const struct value *v)
 {
 	char why[TEXT_WHY_SIZE];

@@ -371,13 +371,13 @@ void ctl_client_eof(struct ctl_client *c)
 	c->is_eof = true;
 	if (c->job.request && c->job.request->type == CTL_MONITOR && !c->job.args.subscribe.until_end)
 		c->job.is_done = true;
-	if (ctl_client_is_capturing(c))
+	if (ctl_client_is_live(c))
 		c->job.is_done = true;
 }
 
-bool ctl_client_is_capturing(const struct ctl_client *c)
+bool ctl_client_is_live(const struct ctl_client *c)
 {
-	return c->job.capture != NULL;
+	return c->job.request && (c->job.request->type == CTL_CAPTURE || c->job.request->type == CTL_STUN);
 }
 
 uint32_t ctl_client_event_kinds(const struct ctl_client *c)
@@ -420,7 +420,7 @@ const char *ctl_client_overdue(const struct ctl_client *c, uint64_t now_ms)
 	if (!c->is_greeted && is_past(c->created_ms, CTL_HELLO_MS, now_ms))
 		return "sent no hello";
 	/* Who may read as slowly as they like: they lose events or packets instead. */
-	if (ctl_client_event_kinds(c) != 0 || ctl_client_is_capturing(c))
+	if (ctl_client_event_kinds(c) != 0 || ctl_client_is_live(c))
 		return NULL;
 	if (pending(c) > 0)
 		return is_past(c->progress_ms, CTL_STALL_MS, now_ms) ? "does not read" : NULL;

@@ -20,6 +20,8 @@ struct nat_reconfigure_report;
 struct ctl_sink;
 struct finding;
 struct captures;
+struct inbox;
+struct stun;
 struct survey;
 struct metric;
 struct steering;
@@ -71,6 +73,9 @@ struct ctl_backend {
 	const struct steering *(*steering)(void *ctx);
 	/* False: the kernel did not answer. */
 	bool (*route)(void *ctx, uint32_t address, struct ctl_route *out);
+	/* Sends a packet from inside as if the TUN had brought it. It is used up. Both or neither. */
+	void (*send)(void *ctx, uint8_t *packet, uint32_t len);
+	struct inbox *inbox; /* what comes for natd itself */
 };
 
 /* A reply in the making. What no longer fits into CTL_OUT_SIZE is left out, and the reply says so. */
@@ -87,6 +92,7 @@ struct ctl_env {
 	const char *version;
 	struct survey *survey;
 	struct captures *captures;
+	struct stun *stun;
 	uint64_t started_us; /* since the epoch: no event is older */
 	uint32_t kept_kinds; /* of events, recorded also while nobody has subscribed */
 };
@@ -111,7 +117,7 @@ bool ctl_client_has_work(const struct ctl_client *c); /* ctl_client_run() would 
 
 /* The kinds of events (1 << enum ctl_event_kind) that it has subscribed to; 0: none. */
 uint32_t ctl_client_event_kinds(const struct ctl_client *c);
-bool ctl_client_is_capturing(const struct ctl_client *c);
+bool ctl_client_is_live(const struct ctl_client *c); /* its job waits for packets: wake it often */
 /* There may be new events, or time has passed: a job that waits goes on. */
 void ctl_client_wake(struct ctl_client *c);
 /* Its subscription has nothing left to send. */

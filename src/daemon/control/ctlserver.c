@@ -29,6 +29,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/loop.h"
 #include "stream.h"
+#include "stun.h"
 #include "survey.h"
 
 enum { ACCEPTS_PER_TURN = 8, VISITS_MIN = 32, TICK_MS = 1000, EVENTS_MS = 20 };
@@ -55,9 +56,10 @@ struct ctl_server {
 	struct loop_timer *events; /* runs while somebody has subscribed */
 	uint32_t event_kinds;	   /* that somebody has subscribed to */
 	uint64_t seen_log, seen_refused;
-	bool has_captures;
+	bool has_live;
 	struct survey survey;
 	struct captures captures;
+	struct stun stun;
 };
 
 /* ---- events ---- */
@@ -65,17 +67,19 @@ struct ctl_server {
 /* After a subscription may have begun or ended: the core records what somebody reads. */
 static void update_subscriptions(struct ctl_server *s)
 {
-	bool has_captures = s->captures.n > 0;
+	bool has_live = false;
 	uint32_t kinds = 0;
 
-	for (const struct connection *c = s->clients; c; c = c->next)
+	for (const struct connection *c = s->clients; c; c = c->next) {
 		kinds |= ctl_client_event_kinds(c->client);
-	if (kinds == s->event_kinds && has_captures == s->has_captures)
+		has_live = has_live || ctl_client_is_live(c->client);
+	}
+	if (kinds == s->event_kinds && has_live == s->has_live)
 		return;
 	s->event_kinds = kinds;
-	s->has_captures = has_captures;
+	s->has_live = has_live;
 	events_want(nat_events(s->env.nat), ctl_event_types(kinds | s->env.kept_kinds));
-	if (kinds == 0 && !has_captures)
+	if (kinds == 0 && !has_live)
 		loop_timer_stop(s->events);
 	else if (!loop_timer_armed(s->events))
 		loop_timer_every(s->events, EVENTS_MS);
@@ -196,7 +200,7 @@ static void on_events(void *ctx)
 	bool is_new = has_new_events(s);
 
 	for (struct connection *c = s->clients; c; c = c->next) {
-		if (!(is_new && ctl_client_event_kinds(c->client) != 0) && !ctl_client_is_capturing(c->client))
+		if (!(is_new && ctl_client_event_kinds(c->client) != 0) && !ctl_client_is_live(c->client))
 			continue;
 		ctl_client_wake(c->client);
 		loop_fd_set(c->watch, wanted_events(c));
@@ -330,6 +334,7 @@ static void on_tick(void *ctx)
 		drop(c);
 	}
 	survey_tick(&s->survey, s->env.nat, now_ms);
+	stun_tick(&s->env, now_ms);
 	if (s->watch)
 		loop_fd_set(s->watch, LOOP_READ);
 }
@@ -347,6 +352,7 @@ struct ctl_server *ctl_server_create(const struct ctl_server_params *p)
 		.version = p->version,
 		.survey = &s->survey,
 		.captures = &s->captures,
+		.stun = &s->stun,
 		.started_us = ctl_real_now_us(),
 	};
 	s->fd = -1;

@@ -9,6 +9,7 @@
 #include "explain.h"
 #include "rules.h"
 #include "stream.h"
+#include "stun.h"
 #include "survey.h"
 #include "who.h"
 
@@ -17,6 +18,7 @@ enum {
 	FILTER_MIN = 2,
 	CONFIRM_MAX_S = 86400,
 	SUBSCRIBE_MIN = 4 + 1 + 1 + 8 + FILTER_MIN,
+	STUN_MIN = 4 + 2 + 6 + 2 + 2,
 	CAPTURE_MIN = 1 + 4 + 4 + 2 + FILTER_MIN,
 	FILTER_MAX = FILTER_MIN + 1 + 4 * 5 + 2 + 2 + 1 + (2 + CTL_NAME_MAX) + 8 + 2 + 2 + 2 + 1 + 5,
 };
@@ -72,6 +74,11 @@ static bool parse_capture(struct ctl_reader *body, union ctl_args *args)
 	return ctl_get_capture(body, &args->capture);
 }
 
+static bool parse_stun(struct ctl_reader *body, union ctl_args *args)
+{
+	return ctl_get_stun(body, &args->stun);
+}
+
 static const char *object_to_empty_filter(const union ctl_args *args)
 {
 	return args->filter.criteria == 0 ? "delete needs at least one criterion; flush ends all" : NULL;
@@ -111,6 +118,8 @@ static const struct ctl_request requests[] = {
 	{CTL_CAPTURE, CTL_MAY_CHANGE, .min_len = CAPTURE_MIN, .max_len = CTL_CAPTURE_MAX - CTL_FRAME_HEAD, .name = "capture",
 	 .parse = parse_capture, .object = ctl_object_to_capture, .begin = ctl_begin_capture, .end = ctl_end_capture,
 	 .slice = ctl_slice_capture},
+	{CTL_STUN, CTL_MAY_CHANGE, .min_len = STUN_MIN, .max_len = STUN_MIN + CTL_STUN_BYTES_MAX, .name = "public-address",
+	 .parse = parse_stun, .object = ctl_object_to_stun, .begin = ctl_begin_stun, .slice = ctl_slice_stun},
 };
 /* clang-format on */
 

@@ -19,6 +19,7 @@
 #include "common/ctlevent.h"
 #include "common/ctlexplain.h"
 #include "common/ctlrecord.h"
+#include "common/ctlstun.h"
 
 struct ctl_env;
 struct ctl_job;
@@ -43,6 +44,7 @@ union ctl_args {
 	struct ctl_capture capture;
 	struct ctl_forward_order forward;
 	uint32_t confirm_s; /* of a reload */
+	struct ctl_stun stun;
 };
 
 enum ctl_permission { CTL_MAY_READ, CTL_MAY_CHANGE };
@@ -87,6 +89,8 @@ struct ctl_job {
 	uint32_t n_highest;		       /* hosts in order: the highest so far */
 	struct ctl_host highest[CTL_HOSTS_MAX];
 	struct capture *capture; /* owned: ends with the job */
+	struct ctl_endpoint own; /* public-address: outside, of the mapping */
+	uint64_t end_ms;	 /* ... and until when natd listens */
 };
 
 /* Has the output room for any record? */

@@ -159,6 +159,8 @@ void status_answer(void *ctx, struct ctl_sink *sink)
 	ctl_say_text(sink, "interface", c->outside.interface);
 	ctl_say_text(sink, "tun", c->tun.name);
 	say_steering(control->offload, sink);
+	if (c->outside.stun[0])
+		ctl_say_text(sink, "stun", c->outside.stun);
 	say_policy(&control->setup->policy, sink);
 	for (int i = 0; i < RATE_COUNT; i++)
 		ctl_say_number(sink, names[i], control->status.rate[i]);

@@ -35,6 +35,7 @@ struct dataplane {
 	struct nat *nat;
 	struct lane *lane;
 	const struct transit *transit;
+	struct inbox *inbox;
 	struct icmpsock *icmp;
 	struct loop_fd *tun_event;
 	struct loop_fd *icmp_event;
@@ -185,6 +186,7 @@ static int start_each(struct dataplane *d)
 				 .ways = q->ways,
 				 .io = &q->io,
 				 .transit = d->transit,
+				 .inbox = d->inbox,
 				 .lock = &d->lock},
 			.tun = &q->tun,
 			.busy_poll_us = d->busy_poll_us,
@@ -259,7 +261,7 @@ void dataplane_add_counters(const struct dataplane *d, struct io_counters *sum)
 struct dataplane *dataplane_create(const struct dataplane_params *p)
 {
 	const struct lane_params lane = {
-		.nat = p->nat, .raw = p->raw, .ways = p->ways, .io = p->io, .transit = p->transit};
+		.nat = p->nat, .raw = p->raw, .ways = p->ways, .io = p->io, .transit = p->transit, .inbox = p->inbox};
 	struct dataplane *d = calloc(1, sizeof(*d));
 
 	if (!d)
@@ -268,6 +270,7 @@ struct dataplane *dataplane_create(const struct dataplane_params *p)
 	d->loop = p->loop;
 	d->nat = p->nat;
 	d->transit = p->transit;
+	d->inbox = p->inbox;
 	d->tun_lost = p->tun_lost;
 	d->ctx = p->ctx;
 	d->lost_fd = -1;
@@ -310,6 +313,11 @@ int dataplane_set_icmp(struct dataplane *d, struct icmpsock *icmp)
 		return 0;
 	d->icmp_event = loop_fd_add(d->loop, icmp->fd, LOOP_READ, on_icmp, d);
 	return d->icmp_event ? 0 : -ENOMEM;
+}
+
+void dataplane_send(struct dataplane *d, uint8_t *packet, uint32_t len)
+{
+	lane_send(d->lane, packet, len, loop_now_ms(d->loop));
 }
 
 void dataplane_set_busy_poll(struct dataplane *d, uint32_t us)

@@ -43,6 +43,7 @@ struct dataplane_params {
 	struct ways *ways;	/* likewise */
 	struct io_counters *io; /* for what it reads and writes */
 	const struct transit *transit;
+	struct inbox *inbox; /* NULL: nothing is natd's own */
 	/* The device is gone, or reading it failed for good: it is not read any more until dataplane_serve(). */
 	void (*tun_lost)(void *ctx, int err);
 	void *ctx;
@@ -63,6 +64,9 @@ void dataplane_step_soon(struct dataplane *d);
 /* How long to look for the next packet before sleeping, in microseconds, while packets come closer together than
  * that; 0 (at first): sleep at once. Workers take it when they start. */
 void dataplane_set_busy_poll(struct dataplane *d, uint32_t us);
+
+/* A packet of natd's own, as if it had been read from inside. It is used up. */
+void dataplane_send(struct dataplane *d, uint8_t *packet, uint32_t len);
 
 /* Adds what the workers have counted to `sum`. */
 void dataplane_add_counters(const struct dataplane *d, struct io_counters *sum);

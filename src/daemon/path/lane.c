@@ -44,6 +44,7 @@ struct lane {
 	pthread_mutex_t *lock;
 	const struct tun *tun;
 	struct io_counters *io;
+	struct inbox *inbox;
 	uint8_t *arena;
 	uint64_t poll_ns;  /* 0: never polls */
 	uint64_t gap_ns;   /* smoothed */
@@ -82,6 +83,8 @@ static void emit(void *ctx, const struct nat_packet *p, bool owned)
 
 	if (p->to == NAT_NOWHERE || p->to == NAT_KEPT)
 		return;
+	if (p->to == NAT_TO_INSIDE && l->inbox && l->inbox->is_open && inbox_take(l->inbox, p))
+		return;
 	if (!owned) {
 		l->noted[l->n_noted++] = p;
 		return;
@@ -119,6 +122,15 @@ static void translate(struct lane *l, uint32_t n, uint64_t now_ms)
 	transmit_begin(l->transmit, now_ms);
 	translate_batch(l, l->packets, n, now_ms);
 	l->has_own_errors = false;
+	report_errors(l, now_ms);
+}
+
+void lane_send(struct lane *l, uint8_t *packet, uint32_t len, uint64_t now_ms)
+{
+	struct nat_packet p = {.data = packet, .len = len, .source = NAT_FROM_TUN};
+
+	transmit_begin(l->transmit, now_ms);
+	translate_batch(l, &p, 1, now_ms);
 	report_errors(l, now_ms);
 }
 
@@ -253,6 +265,7 @@ struct lane *lane_create(const struct lane_params *p)
 	l->nat = p->nat;
 	l->io = p->io;
 	l->lock = p->lock;
+	l->inbox = p->inbox;
 	l->gap_ns = GAP_MOST_NS;
 	return l;
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "core/nat/nat.h"
+#include "inbox.h"
 #include "rawsock.h"
 #include "tun.h"
 #include "ways.h"
@@ -28,6 +29,7 @@ struct lane_params {
 	struct rawsock *raw;
 	struct ways *ways;
 	const struct transit *transit;
+	struct inbox *inbox; /* touched while `nat` is held; NULL: nothing is natd's own */
 	struct io_counters
 		*io; /* of what is read from the TUN and written to it; the caller's thread alone counts here */
 	/* Held around each use of `nat`; NULL: the caller has exclusive use of it. */
@@ -51,6 +53,9 @@ int lane_serve(struct lane *l, uint64_t now_ms);
 /* One burst from another device. `read` as tun_read(): 1, 0, -EBADMSG, or what ended it. Returned likewise. */
 typedef int lane_read_fn(void *ctx, uint8_t *buffer, size_t room, struct nat_packet *p);
 int lane_burst(struct lane *l, lane_read_fn *read, void *ctx, uint64_t now_ms);
+
+/* A packet of natd's own, as if it had been read from inside. It is used up. */
+void lane_send(struct lane *l, uint8_t *packet, uint32_t len, uint64_t now_ms);
 
 /* nat_step(), and what it emits is sent. */
 struct nat_stepped lane_step(struct lane *l, uint64_t now_ms, uint32_t budget);

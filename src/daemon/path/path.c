@@ -88,6 +88,7 @@ int path_start(struct path *p, const struct path_start *s)
 						.ways = p->ways,
 						.io = &p->io,
 						.transit = &p->transit,
+						.inbox = &p->inbox,
 						.tun_lost = s->tun_lost,
 						.ctx = s->ctx};
 	int r;
@@ -176,6 +177,12 @@ void path_follow_interfaces(struct path *p, const struct host_facts *facts, cons
 	if (r < 0)
 		log_write(LEVEL_ERROR, SUB_DATA, -r, "cannot read ICMP on %s: pings and errors are lost",
 			  facts->outside.name);
+}
+
+void path_send(struct path *p, uint8_t *packet, uint32_t len)
+{
+	if (p->dataplane)
+		dataplane_send(p->dataplane, packet, len);
 }
 
 void path_counters(const struct path *p, struct io_counters *sum)

@@ -14,6 +14,7 @@
 
 #include "dataplane.h"
 #include "icmpsock.h"
+#include "inbox.h"
 #include "iocounter.h"
 #include "daemon/setup/build_policy.h"
 #include "rawsock.h"
@@ -27,6 +28,7 @@ struct path {
 	struct icmpsock icmp;  /* fd -1: not open */
 	struct dataplane *dataplane;
 	struct transit transit;
+	struct inbox inbox;
 	uint32_t mark;				 /* of the raw sockets */
 	unsigned icmp_from[ICMPSOCK_INTERFACES]; /* see path_follow_interfaces() */
 	uint32_t n_icmp_from;
@@ -65,6 +67,9 @@ void path_follow_interfaces(struct path *p, const struct host_facts *facts, cons
 void path_forget_ways(struct path *p);
 /* The mark of what the raw sockets send; with CAP_NET_ADMIN. 0 or a negative errno. */
 int path_set_mark(struct path *p, uint32_t mark);
+
+/* A packet of natd's own, as if it had been read from inside. It is used up; nothing without a data path. */
+void path_send(struct path *p, uint8_t *packet, uint32_t len);
 
 /* What this thread and the workers have counted so far. */
 void path_counters(const struct path *p, struct io_counters *sum);
