@@ -6,7 +6,7 @@ kernel was asked for (its tracepoint cap_capable).
   compare.py PROGRAM PROFILE TRACE-DIRECTORY CAPABILITIES
 
 Files of the tests' own directories count as those of the package: what is read there as the configuration, what is made
-there as run-time state. Prints what the profile does not allow, and what it allows that was never used; exit status 1 when
+there as run-time state or, by natd-log, as the log. Prints what the profile does not allow, and what it allows that was never used; exit status 1 when
 something is missing.
 """
 import os
@@ -15,9 +15,9 @@ import subprocess
 import sys
 
 FEATURES = "/etc/apparmor.d/abi/3.0"
-# Asked for in passing, without a trace in the audit log, and done without: CAP_SYS_ADMIN by memory accounting at each
-# mmap(2) of a root that still has it.
-IN_PASSING = {"sys_admin"}
+# Asked for in passing, and done without: CAP_SYS_ADMIN by memory accounting at each mmap(2) of a root that still has it,
+# CAP_SYS_MODULE where a device is asked for that does not exist, to load a module of its name.
+IN_PASSING = {"sys_admin", "sys_module"}
 CAPABILITIES = """chown dac_override dac_read_search fowner fsetid kill setgid setuid setpcap linux_immutable net_bind_service
     net_broadcast net_admin net_raw ipc_lock ipc_owner sys_module sys_rawio sys_chroot sys_ptrace sys_pacct sys_admin sys_boot
     sys_nice sys_resource sys_time sys_tty_config mknod lease audit_write audit_control setfcap mac_override mac_admin syslog
@@ -116,7 +116,9 @@ class Seen:
             base = os.path.basename(path)
             if base == self.program:
                 return f"/usr/sbin/{base}"
-            return f"/etc/natd/{base}" if set(permissions) <= {"r", "m"} else f"/run/natd/{base}"
+            if set(permissions) <= {"r", "m"}:
+                return f"/etc/natd/{base}"
+            return f"/var/log/natd/{base}" if self.program == "natd-log" and not base.endswith(".sock") else f"/run/natd/{base}"
         if path.startswith(("/lib/", "/usr/")):
             path = os.path.realpath(path)
         return path
