@@ -60,6 +60,7 @@ static const struct {
 	{CTL_BLOCKS, "blocks", false, CTL_MAY_READ},
 	{CTL_RULES, "rules", false, CTL_MAY_READ},
 	{CTL_EXPLAIN, "explain", false, CTL_MAY_READ},
+	{CTL_STUN, "public-address", false, CTL_MAY_CHANGE},
 	{CTL_BACKEND_ORDER, "backend", false, CTL_MAY_CHANGE},
 	{CTL_FORWARD_ORDER, "forward", false, CTL_MAY_CHANGE},
 	{CTL_CONFIRM, "confirm", false, CTL_MAY_CHANGE},
