@@ -13,7 +13,7 @@ more()
 	echo 'APT::Get::Assume-Yes "true";' >"$1/etc/apt/apt.conf.d/90yes"
 	chroot "$1" apt-get -q update &&
 		chroot "$1" apt-get -q -y --no-install-recommends install ifupdown logrotate wireguard-go wireguard-tools libgpm2 &&
-		chroot "$1" apt-get -q -y --download-only install libbpf1 libconfig9 libevent-core-2.1-7 libevent-extra-2.1-7 \
+		chroot "$1" apt-get -q -y --download-only install libbpf1 libglib2.0-0 libconfig9 libevent-core-2.1-7 libevent-extra-2.1-7 \
 			libjansson4 libmnl0 libncurses6 libseccomp2 libpcap0.8 libsmartcols1 libfixbuf9
 }
 
