@@ -9,6 +9,7 @@
 
 #include "common/ctlevent.h"
 #include "common/ctlrecord.h"
+#include "common/ctlstun.h"
 #include "common/ctlrule.h"
 #include "daemon/control/request.h"
 #include "unit.h"
@@ -122,6 +123,10 @@ static void put_request(struct ctl_writer *w, enum ctl_type type, const struct c
 	}
 	if (type == CTL_WHO) {
 		ck_assert(ctl_put_who(w, &who));
+		return;
+	}
+	if (type == CTL_STUN) {
+		ck_assert(ctl_put_stun(w, &(struct ctl_stun){0}));
 		return;
 	}
 	if (type == CTL_BACKEND_ORDER) {
