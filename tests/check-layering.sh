@@ -151,6 +151,7 @@ found=$(
 	check_library daemon/kernel/netlink.c 'libmnl/'
 	check_library bpf/load.c 'bpf/libbpf'
 	check_library 'daemon/sandbox/seccomp.c|client/calls.c' 'seccomp\.h'
+	check_library ctl/logfile.c 'zlib\.h'
 	check_library log/outlet_ipfix.c 'fixbuf/'
 	check_library client/json.c 'jansson\.h'
 	check_library ctl/sheet.c 'libsmartcols'

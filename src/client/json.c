@@ -278,7 +278,8 @@ bool json_print_block(FILE *f, const struct ctl_block *b, uint64_t since_s)
 	return print_line(f, o, 7);
 }
 
-bool json_print_block_holder(FILE *f, const struct ctl_block *b, const struct ctl_who *q, uint64_t since_us)
+bool json_print_block_holder(FILE *f, const struct ctl_block *b, const struct ctl_who *q, uint64_t since_us,
+			     uint64_t until_us)
 {
 	json_t *o = json_object(), *inside = json_object(), *block = json_object();
 	char name[4];
@@ -291,7 +292,7 @@ bool json_print_block_holder(FILE *f, const struct ctl_block *b, const struct ct
 	json_object_set_new(o, "inside", inside);
 	json_object_set_new(o, "outside", make_endpoint(&q->outside, 6));
 	json_object_set_new(o, "since", make_time(since_us));
-	json_object_set_new(o, "until", json_null());
+	json_object_set_new(o, "until", make_time(until_us));
 	json_object_set_new(o, "block", block);
 	return print_line(f, o, 6);
 }
@@ -542,9 +543,10 @@ bool json_print_block(FILE *f, const struct ctl_block *b, uint64_t since_s)
 	return false;
 }
 
-bool json_print_block_holder(FILE *f, const struct ctl_block *b, const struct ctl_who *q, uint64_t since_us)
+bool json_print_block_holder(FILE *f, const struct ctl_block *b, const struct ctl_who *q, uint64_t since_us,
+			     uint64_t until_us)
 {
-	(void)f, (void)b, (void)q, (void)since_us;
+	(void)f, (void)b, (void)q, (void)since_us, (void)until_us;
 	return false;
 }
 

@@ -23,7 +23,8 @@ bool json_print_history(FILE *f, const struct ctl_event *e, uint64_t ended_ago_s
 /* Times are microseconds since the epoch; 0: not known. */
 bool json_print_holder(FILE *f, const struct ctl_mapping *m, uint64_t since_us, uint64_t until_us);
 /* The host of the block that an outside endpoint lies in; protocol 0: any. */
-bool json_print_block_holder(FILE *f, const struct ctl_block *b, const struct ctl_who *q, uint64_t since_us);
+bool json_print_block_holder(FILE *f, const struct ctl_block *b, const struct ctl_who *q, uint64_t since_us,
+			     uint64_t until_us);
 bool json_print_lost(FILE *f, uint64_t count);
 bool json_print_mapping(FILE *f, const struct ctl_mapping *m);
 bool json_print_host(FILE *f, const struct ctl_host *h);

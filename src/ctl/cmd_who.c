@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Which inside host has, or at some time had, an outside endpoint. Now: natd looks it up. For a time that has
- * passed: sessions that are open and were so then, and those that ended since.
+ * passed: sessions that are open and were so then, and those that ended since; or the files of the translation log.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,19 +15,25 @@
 #include "client/who.h"
 #include "client.h"
 #include "filter.h"
+#include "logfile.h"
 #include "monitor.h"
 #include "offline.h"
 #include "output.h"
 
+enum { LOGS_MAX = 64 };
+
 struct who_choice {
 	uint64_t at_us;	    /* since the epoch; 0: now */
 	const char *config; /* file; NULL: natd is asked */
+	const char *logs[LOGS_MAX];
+	size_t n_logs;
 };
 
 struct who {
 	struct natctl *n;
 	struct ctl_who query;
 	uint64_t at_us, now_us;
+	struct who_choice choice;
 	const char *config;
 	struct ctl_block block; /* that the endpoint lies in */
 	bool has_block;
@@ -56,10 +62,22 @@ static const char *set_config(struct natctl *n, void *target, const char *text)
 	return NULL;
 }
 
+static const char *add_log(struct natctl *n, void *target, const char *text)
+{
+	struct who_choice *c = target;
+
+	(void)n;
+	if (c->n_logs == LOGS_MAX)
+		return "is one file too many: there may be 64";
+	c->logs[c->n_logs++] = text;
+	return NULL;
+}
+
 static const struct natctl_option rows[] = {
 	{"at", 0, VALUE_NEEDED, "TIME", "at that time: seconds since the epoch, or ISO 8601 (UTC)", set_at},
 	{"config", 0, VALUE_NEEDED, "FILE", "deterministic allocation: by this natd.conf, without a daemon",
 	 set_config},
+	{"log", 0, VALUE_NEEDED, "FILE", "with --at: by natd-log's file, without a daemon; may be repeated", add_log},
 };
 
 const struct option_set who_options = {"Time and source:", rows, sizeof(rows) / sizeof(rows[0])};
@@ -84,8 +102,15 @@ static bool parse_arguments(struct who *w, int argc, char **argv)
 		return false;
 	}
 	w->query.protocol = (uint8_t)protocol;
+	if (choice.n_logs > 0 && (choice.at_us == 0 || choice.config)) {
+		natctl_complain("%s: --log %s", argv[0],
+				choice.config ? "and --config are two ways: choose one"
+					      : "needs a time: --at 2026-01-31T23:59:59Z");
+		return false;
+	}
 	w->at_us = choice.at_us;
 	w->config = choice.config;
+	w->choice = choice;
 	return true;
 }
 
@@ -125,7 +150,7 @@ static void print_block(struct who *w)
 
 	w->found++;
 	if (w->n->format == FORMAT_JSON) {
-		json_print_block_holder(stdout, b, &w->query, since_us);
+		json_print_block_holder(stdout, b, &w->query, since_us, 0);
 		return;
 	}
 	printf("%s inside=%s outside=%s block=%u-%u",
@@ -255,6 +280,105 @@ static int ask_file(struct who *w)
 	return NATCTL_DONE;
 }
 
+/* ---- the translation log ---- */
+
+static void print_log_block(struct who *w, const struct logfile_holding *h)
+{
+	const struct ctl_block b = {.inside = h->inside.address, .first = h->first, .last = h->last};
+	char inside[NAMES_ADDRESS_MAX], outside[NAMES_ENDPOINT_MAX];
+
+	w->found++;
+	if (w->n->format == FORMAT_JSON) {
+		json_print_block_holder(stdout, &b, &w->query, h->since_us, h->until_us);
+		return;
+	}
+	printf("%s inside=%s outside=%s block=%u-%u",
+	       w->query.protocol ? names_conntrack_protocol(w->query.protocol) : "any", names_address(inside, b.inside),
+	       names_endpoint(outside, &w->query.outside, 6), b.first, b.last);
+	if (h->since_us)
+		printf(" since=%" PRIu64, h->since_us / 1000000);
+	if (h->until_us)
+		printf(" until=%" PRIu64, h->until_us / 1000000);
+	putchar('\n');
+}
+
+static const char *text_of_time(char text[32], uint64_t us)
+{
+	time_t seconds = (time_t)(us / 1000000);
+	struct tm tm;
+
+	strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &tm));
+	return text;
+}
+
+/* Nothing was found. What the log cannot know is never "nobody". */
+static int explain_nothing(struct who *w, const struct logfile *l)
+{
+	const struct logfile_gap *g = logfile_gap_at(l, w->at_us);
+	char from[32], to[32];
+
+	if (logfile_begin(l) == 0)
+		natctl_complain("not known: the log is empty");
+	else if (w->at_us / 1000000 < logfile_begin(l) / 1000000)
+		natctl_complain("not known: the log begins at %s", text_of_time(from, logfile_begin(l)));
+	else if (w->at_us / 1000000 > logfile_end(l) / 1000000)
+		natctl_complain("not known: the log ends at %s", text_of_time(to, logfile_end(l)));
+	else if (g)
+		natctl_complain("not known: events are missing between %s and %s",
+				g->since_us ? text_of_time(from, g->since_us) : "the beginning",
+				text_of_time(to, g->until_us));
+	else if (!logfile_is_whole(l))
+		natctl_complain("not known: nothing from %s on, and older files may have it: name them with --log too",
+				text_of_time(from, logfile_begin(l)));
+	else
+		return NATCTL_DONE;
+	return NATCTL_REFUSED;
+}
+
+static void print_holders(struct who *w, struct logfile *l)
+{
+	size_t n;
+	const struct logfile_holding *h = logfile_holders(l, w->at_us, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct ctl_mapping m = {
+			.protocol = h[i].protocol, .inside = h[i].inside, .outside = w->query.outside};
+
+		if (h[i].protocol == 0)
+			print_log_block(w, &h[i]);
+		else
+			print(w, &m, h[i].since_us, h[i].until_us);
+	}
+}
+
+static int ask_log(struct who *w)
+{
+	struct logfile *l = logfile_create(&w->query);
+	char why[LOGFILE_WHY];
+	int rc = NATCTL_DONE;
+
+	if (!l) {
+		natctl_complain("short of memory");
+		return NATCTL_REFUSED;
+	}
+	for (size_t i = 0; i < w->choice.n_logs && rc == NATCTL_DONE; i++) {
+		if (logfile_read(l, w->choice.logs[i], why))
+			continue;
+		natctl_complain("%s", why);
+		rc = NATCTL_REFUSED;
+	}
+	if (rc == NATCTL_DONE) {
+		if (logfile_bad_lines(l) > 0)
+			natctl_complain("%" PRIu64 " lines that name the endpoint are not understood",
+					logfile_bad_lines(l));
+		print_holders(w, l);
+		if (w->found == 0)
+			rc = explain_nothing(w, l);
+	}
+	logfile_destroy(l);
+	return rc;
+}
+
 int command_who(struct natctl *n, int argc, char **argv)
 {
 	struct who w = {.n = n};
@@ -267,7 +391,9 @@ int command_who(struct natctl *n, int argc, char **argv)
 		return NATCTL_USAGE;
 	clock_gettime(CLOCK_REALTIME, &ts);
 	w.now_us = (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-	if (w.config)
+	if (w.choice.n_logs > 0)
+		rc = ask_log(&w);
+	else if (w.config)
 		rc = ask_file(&w);
 	else
 		rc = w.at_us ? ask_then(&w) : client_run(n, &now, take_mapping, &w, NULL);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """natd-log: what it writes and where, and that nothing is missing when natd, natd-log or the receiver goes and comes back."""
+import gzip
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -450,6 +452,179 @@ def test_journal_has_fields(start, lab):
     assert fields["NATD_INSIDE_ADDRESS"] == CLIENT and fields["NATD_INSIDE_PORT"] == "4000"
     assert fields["NATD_OUTSIDE_ADDRESS"] == OUTSIDE and fields["NATD_PROTOCOL"] == "udp"
     assert json.loads(fields["MESSAGE"])["inside"] == {"address": CLIENT, "port": 4000}
+
+
+# ---- IPFIX ----
+
+class Collector:
+    """Reads IPFIX as RFC 7011 has it, by the templates that come: {element number: value} for each record."""
+
+    def __init__(self, sock):
+        self.sock, self.templates, self.records, self.sequence = sock, {}, [], None
+
+    def receive(self):
+        data = self.sock.recv(65536)
+        version, length, _, sequence, domain = struct.unpack("!HHIII", data[:16])
+        assert version == 10 and length == len(data) and domain == 1
+        assert self.sequence in (None, sequence), "records are missing"
+        before, at = len(self.records), 16
+        while at < length:
+            number, size = struct.unpack("!HH", data[at:at + 4])
+            self.read_set(number, data[at + 4:at + size])
+            at += size
+        self.sequence = sequence + len(self.records) - before
+
+    def read_set(self, number, data):
+        while len(data) >= 4 and number in (2, 3):
+            template, count = struct.unpack("!HH", data[:4])
+            at = 4 if number == 2 else 6
+            self.templates[template] = [struct.unpack("!HH", data[i:i + 4]) for i in range(at, at + 4 * count, 4)]
+            data = data[at + 4 * count:]
+        while number >= 256 and data:
+            record = {"template": number}
+            for element, size in self.templates[number]:
+                record[element] = int.from_bytes(data[:size], "big")
+                data = data[size:]
+            self.records.append(record)
+
+    def wait(self, event):
+        """The first record with this natEvent (230)."""
+        while True:
+            found = [r for r in self.records if r.get(230) == event]
+            if found:
+                return found[0]
+            self.receive()
+
+
+needs_ipfix = pytest.mark.skipif(
+    os.access(NATD_LOG, os.X_OK) and b"no IPFIX" in subprocess.run([NATD_LOG, "-V"], capture_output=True, check=False).stdout,
+    reason="natd-log was built without libfixbuf")
+
+
+@needs_ipfix
+def test_ipfix_has_the_elements_of_rfc_8158(start, lab):
+    with lab.gateway.udp(address="127.0.0.1", port=4739) as sock:
+        sock.settimeout(10)
+        collector = Collector(sock)
+        natd, _ = start("ipfix:127.0.0.1:4739")
+        open_mappings(natd, 4000)
+        opened = collector.wait(8)
+        close_mappings(natd, 4000)
+        closed = collector.wait(9)
+    for r in (opened, closed):
+        assert r[8] == int.from_bytes(socket.inet_aton(CLIENT), "big") and r[7] == 4000 and r[4] == 17
+        assert r[225] == int.from_bytes(socket.inet_aton(OUTSIDE), "big") and r[227] > 0 and 12 not in r
+        assert abs(r[323] / 1000 - time.time()) < 60
+    assert [r[297] for r in collector.records if 297 in r][0] == 1  # NAT44
+
+
+@needs_ipfix
+def test_ipfix_goes_on_after_the_collector(start, lab):
+    with lab.gateway.udp(address="127.0.0.1", port=4739) as sock:
+        sock.settimeout(10)
+        natd, log = start("ipfix:127.0.0.1:4739", more='what = "sessions"; destinations = true;')
+        collector = Collector(sock)
+        open_mappings(natd, 4000)
+        new = collector.wait(4)
+        assert new[12] == int.from_bytes(socket.inet_aton(SERVER), "big") and new[11] == 9
+    open_mappings(natd, 4001, 4002)
+    log.wait_log("warning: IPFIX collector 127.0.0.1 port 4739 takes no records since .*: Connection refused")
+    with lab.gateway.udp(address="127.0.0.1", port=4739) as sock:
+        sock.settimeout(10)
+        log.wait_log("takes records again")
+        collector = Collector(sock)
+        while {r.get(7) for r in collector.records} < {4001, 4002}:
+            collector.receive()
+
+
+@needs_ipfix
+@pytest.mark.skipif(not shutil.which("nfcapd"), reason="there is no nfcapd")
+def test_nfcapd_understands_it(start, lab, place):
+    flows = place / "flows"
+    flows.mkdir()
+    nfcapd = subprocess.Popen(lab.gateway.command("nfcapd", "-w", str(flows), "-p", "4740", "-b", "127.0.0.1"),
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait(lambda: "127.0.0.1:4740" in lab.gateway.run("ss", "-ulnH").stdout)
+        natd, log = start("ipfix:127.0.0.1:4740", more='what = "sessions";')
+        open_mappings(natd, 4000)
+        close_mappings(natd, 4000)
+        assert log.stop() == 0
+    finally:
+        nfcapd.terminate()
+        nfcapd.wait(20)
+    shown = subprocess.run(["nfdump", "-R", str(flows), "-o", "raw"], capture_output=True, text=True, check=True).stdout
+    assert CLIENT in shown and OUTSIDE in shown, shown
+
+
+# ---- natctl who --log ----
+
+def who(*arguments):
+    done = subprocess.run([NATCTL, "who", *map(str, arguments)], capture_output=True, text=True, timeout=20)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_who_answers_from_the_log(start, place, form):
+    natd, log = start(more=f'format = "{form}";')
+    open_mappings(natd, 4000)
+    port = natd.json("mappings")[0]["outside"]["port"]
+    wait(lambda: "4000" in open(f"{place}/log", encoding="ascii").read())
+    at = int(time.time())
+    close_mappings(natd, 4000)
+    wait(lambda: "closed" in open(f"{place}/log", encoding="ascii").read())
+    assert log.stop() == 0
+    endpoint = f"{OUTSIDE}:{port}"
+    code, out, _ = who(endpoint, "--at", at, "--log", f"{place}/log")
+    assert code == 0 and re.fullmatch(rf"udp inside={CLIENT}:4000 outside={endpoint} since=\d+ until=\d+\n", out), out
+    assert who(endpoint, "tcp", "--at", at, "--log", f"{place}/log")[0] == 1
+    code, _, err = who(endpoint, "--at", at - 1000, "--log", f"{place}/log")
+    assert code == 1 and "not known: the log begins at 20" in err
+    code, _, err = who(endpoint, "--at", at + 1000, "--log", f"{place}/log")
+    assert code == 1 and "not known: the log ends at 20" in err
+    code, _, err = who(f"{OUTSIDE}:{port ^ 1}", "--at", at, "--log", f"{place}/log")
+    assert code == 1 and "nobody has" in err
+    # Without the beginning of the log nobody is never said; two files together have it.
+    with open(f"{place}/log", encoding="ascii") as file:
+        all_lines = file.readlines()
+    (place / "old").write_text("".join(all_lines[:2]))
+    (place / "new").write_text("".join(all_lines[2:]) + all_lines[2][:20])
+    with gzip.open(f"{place}/old.gz", "wt") as file:
+        file.write("".join(all_lines[:2]))
+    for old in ("old", "old.gz"):
+        code, out, err = who(endpoint, "--at", at, "--log", f"{place}/new", "--log", f"{place}/{old}")
+        assert code == 0 and "until=" in out, err
+    code, _, err = who(f"{OUTSIDE}:{port ^ 1}", "--at", int(time.time()), "--log", f"{place}/new")
+    assert code == 1 and "not known: " in err
+
+
+def test_who_refuses_what_is_no_log(place):
+    (place / "words").write_text("these are\nno records\n")
+    (place / "empty").write_text("")
+    with gzip.open(f"{place}/whole.gz", "wt") as file:
+        file.write('{"time":1796018592.104312,"event":"START"}\n' * 10000)
+    (place / "cut.gz").write_bytes((place / "whole.gz").read_bytes()[:-20])
+    for name, message in (("words", "is no translation log"), ("empty", "not known: the log is empty"),
+                          ("nowhere", "No such file or directory"), ("cut.gz", "cannot be read: it is damaged")):
+        code, _, err = who("203.0.113.1:1", "--at", 1796018592, "--log", f"{place}/{name}")
+        assert code == 1 and message in err, err
+    assert who("203.0.113.1:1", "--log", f"{place}/empty")[0] == 2
+    assert who("203.0.113.1:1", "--log", f"{place}/empty", "--config", "x", "--at", 5)[0] == 2
+    assert who("203.0.113.1:1", "--log", f"{place}/empty", "--at", "noon")[0] == 2
+
+
+def test_who_says_when_events_are_missing(place):
+    (place / "log").write_text('{"time":1796018500.000000,"event":"START"}\n'
+                               '{"time":1796018700.000000,"event":"LOST","count":3,"since":1796018600.000000}\n'
+                               '{"time":1796018800.000000,"event":"BLOCK","state":"opened","host":"10.8.0.2",'
+                               '"outside":"203.0.113.1","first":1024,"last":1535}\n'
+                               '{"time":1796018900.000000,"event":"BLOCK","state":"closed","host":"10.8.0.2",'
+                               '"outside":"203.0.113.1","first":1024,"last":1535}\n')
+    code, _, err = who("203.0.113.1:1100", "--at", 1796018650, "--log", f"{place}/log")
+    assert code == 1 and "not known: events are missing between 2026-11-30T06:03:20Z and 2026-11-30T06:05:00Z" in err
+    assert who("203.0.113.1:1100", "--at", 1796018850, "--log", f"{place}/log")[:2] == \
+        (0, "any inside=10.8.0.2 outside=203.0.113.1:1100 block=1024-1535 since=1796018800 until=1796018900\n")
+    assert "nobody has" in who("203.0.113.1:1536", "--at", 1796018850, "--log", f"{place}/log")[2]
 
 
 # ---- what it refuses, what it may ----
