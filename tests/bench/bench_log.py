@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""What the translation log costs: bytes for each kind of record, what that is a day for 1,000 homes, and how fast it is.
+
+    NATD=... NATCTL=... tests/bench/bench_log.py [--flows N] [--rate N]
+
+In namespaces, as root. 50 hosts open flows through a natd with each kind of log; natd-log writes them to a file. A day of
+1,000 homes is computed from --flows a home (default 10000). --rate N: N sessions (default 40000) end at once, and how many a second
+reach a file and an IPFIX collector is measured, beside natd on the same machine; 0: not.
+"""
+import argparse
+import gzip
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../integration"))
+if not os.environ.get("NATD_BENCH_UNSHARED"):
+    os.environ["NATD_BENCH_UNSHARED"] = "1"
+    for name in ("NATD", "NATCTL"):
+        os.environ[name] = os.path.abspath(os.environ.get(name, f"./{name.lower()}"))
+    os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, *sys.argv])
+subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
+
+# pylint: disable=wrong-import-position
+import netlab  # noqa: E402
+from conftest import Natd  # noqa: E402
+
+NATD_LOG = os.environ.get("NATD_LOG", os.path.join(os.path.dirname(os.environ["NATD"]), "natd-log"))
+HOSTS, FLOWS, SERVER = 50, 200, "198.51.100.10"
+POOL = {"addresses": '[ "203.0.113.8/30" ]'}
+KINDS = (
+    ("sessions, JSON", "port", 'what = "sessions";'),
+    ("sessions with destinations, JSON", "port", 'what = "sessions"; destinations = true;'),
+    ("sessions, text", "port", 'what = "sessions"; format = "text";'),
+    ("mappings, JSON", "port", 'what = "mappings";'),
+    ("mappings, text", "port", 'what = "mappings"; format = "text";'),
+    ("blocks of 512, JSON", "block", 'what = "blocks";'),
+    ("blocks of 512, text", "block", 'what = "blocks"; format = "text";'),
+)
+
+
+def wait(what, timeout=60):
+    end = time.monotonic() + timeout
+    while not what():
+        assert time.monotonic() < end, "it does not come"
+        time.sleep(0.02)
+
+
+def launch(lab, place, allocation, log, target=None, events=1048576):
+    more = (f'translation = {{ allocation = "{allocation}"; }}; limits = {{ events = {events}; reserve = 0; }}; '
+            f'timeouts = {{ port_reuse = 0; }}; translation_log = {{ target = "{target or f"file:{place}/log"}"; {log} }};')
+    natd = Natd(lab.gateway, {**POOL, "more": more}).start()
+    process = subprocess.Popen(lab.gateway.command(NATD_LOG, "-f", "-c", natd.config_path, "-s", natd.socket, "--state",
+                                                   f"{place}/cursor"), stderr=subprocess.PIPE, text=True)
+    while "ready" not in process.stderr.readline():
+        pass
+    return natd, process
+
+
+def open_flows(lab, natd, hosts, flows):
+    """`flows` from each of `hosts` inside addresses, all open when this returns."""
+    for host in range(hosts):
+        for i in range(flows):
+            with lab.client.udp(address=f"10.8.0.{100 + host}", port=20000 + i) as sock:
+                sock.sendto(b"x", (SERVER, 9))
+        if host % 5 == 4:
+            wait(lambda n=(host + 1) * flows: int(natd.ctl("count").stdout) >= n)
+
+
+def measure(lab, name, allocation, log, flows_a_day):
+    with tempfile.TemporaryDirectory(dir="/run") as place:
+        natd, process = launch(lab, place, allocation, log)
+        open_flows(lab, natd, HOSTS, FLOWS)
+        natd.ctl("flush")
+        wait(lambda: int(natd.ctl("count").stdout) == 0)
+        time.sleep(3)  # blocks go back
+        process.terminate()
+        process.wait()
+        natd.close()
+        with open(f"{place}/log", "rb") as file:
+            text = file.read()
+    records = text.count(b"\n") - 1
+    small = len(gzip.compress(text, 6))
+    flows = HOSTS * FLOWS
+    if allocation == "block":  # by what a home opens and gives back, not by flows
+        day = 1000 * 24 * len(text) / HOSTS
+        note = "a home's blocks come and go once an hour"
+    else:
+        day = 1000 * flows_a_day * len(text) / flows
+        note = f"{len(text) / flows:.0f} bytes a flow"
+    print(f"{name:34} {records:7} records {len(text) / max(records, 1):5.0f} bytes each, {small / max(records, 1):4.0f} by gzip; "
+          f"a day of 1,000 homes {day / 1e6:9.1f} MB ({day / 1e6 * small / len(text):.1f} MB by gzip): {note}", flush=True)
+
+
+def measure_rate(lab, count, target):
+    with tempfile.TemporaryDirectory(dir="/run") as place:
+        sock = lab.gateway.udp(address="127.0.0.1", port=4739)
+        sock.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+        sock.settimeout(3)
+        natd, process = launch(lab, place, "port", 'what = "sessions";',
+                               "ipfix:127.0.0.1:4739" if target == "ipfix" else None)
+        open_flows(lab, natd, HOSTS, count // HOSTS)
+        time.sleep(2)
+        begin = time.monotonic()
+        natd.ctl("flush", timeout=60)
+        end = begin
+        if target == "file":
+            done = 0
+            with open(f"{place}/log", "rb") as file:
+                while done < count:
+                    done += file.read().count(b'"DESTROY"')
+                    end = time.monotonic()
+                    assert end - begin < 60
+        else:
+            done, end = count_ipfix(sock)
+        process.terminate()
+        process.wait()
+        lost = 0
+        if target == "file":
+            with open(f"{place}/log", "rb") as file:
+                lost = sum(json.loads(line)["event"] == "LOST" for line in file)
+        natd.close()
+        sock.close()
+    print(f"{target}: {count} sessions ended at once, {done} ends arrived, {done / (end - begin):,.0f} a second; "
+          f"records of loss: {lost if target == 'file' else 'see the number'}", flush=True)
+
+
+def count_ipfix(sock):
+    """Ends of sessions (natEvent 5) that arrive, and when the last did; the template is that of outlet_ipfix.c."""
+    found, end = 0, time.monotonic()
+    while True:
+        try:
+            data = sock.recv(65536)
+        except TimeoutError:
+            return found, end
+        end = time.monotonic()
+        at = 16
+        while at < len(data):
+            number, size = struct.unpack("!HH", data[at:at + 4])
+            if number == 257:
+                found += sum(data[i + 21] == 5 for i in range(at + 4, at + size - 21, 22))
+            at += size
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--flows", type=int, default=10000)
+    parser.add_argument("--rate", type=int, default=40000)
+    options = parser.parse_args()
+    lab = netlab.Lab()
+    for host in range(HOSTS):
+        lab.client.run("ip", "addr", "add", f"10.8.0.{100 + host}/24", "dev", "eth0")
+    try:
+        for name, allocation, log in KINDS:
+            measure(lab, name, allocation, log, options.flows)
+        print("deterministic: nothing to log; the configuration file is the log")
+        if options.rate:
+            measure_rate(lab, options.rate, "file")
+            measure_rate(lab, options.rate, "ipfix")
+    finally:
+        lab.close()
+
+
+if __name__ == "__main__":
+    main()
