@@ -96,18 +96,28 @@ static bool turn_to_rules(struct natd *n, struct setup *s)
 	return false;
 }
 
-bool steer_apply_programs(struct natd *n, struct setup *s)
+static bool apply_programs(struct natd *n, struct setup *s, bool is_same)
 {
 	bool was_on = offload_is_on(&n->offload), ok = true;
 
 	if (was_on)
-		ok = offload_apply(&n->offload, s->steering, n->nat, s->config->tun.name, n->netlink);
+		ok = offload_apply(&n->offload, s->steering, n->nat, s->config->tun.name, n->netlink, is_same);
 	keep_links(n);
 	if (!ok)
 		report_refusal(&n->offload);
 	if (was_on && !offload_is_on(&n->offload))
 		ok = turn_to_rules(n, s) && ok;
 	return ok;
+}
+
+bool steer_apply_programs(struct natd *n, struct setup *s)
+{
+	return apply_programs(n, s, false);
+}
+
+void steer_repair_programs(struct natd *n)
+{
+	(void)apply_programs(n, n->setup, true);
 }
 
 void steer_look(struct natd *n)

@@ -18,6 +18,8 @@ void steer_set_policy(const struct natd *n, struct setup *s);
 /* Shows the tc programs what is natd's, after nat_create() or nat_reconfigure(); where they cannot steer, rules do from
  * then on. False, after one line in the log: neither can, or fast_path.steering = "bpf" cannot be. */
 bool steer_apply_programs(struct natd *n, struct setup *s);
+/* Attaches the programs where they are missing: neither policy nor steering table has changed. */
+void steer_repair_programs(struct natd *n);
 /* Each second: where the host has begun to filter packets, rules steer from then on. */
 void steer_look(struct natd *n);
 /* At the stop, before the rules go. */

@@ -302,3 +302,32 @@ def test_tcp_both_ways_whole(lab, steered, http_server):
     steered()
     done = lab.client.run("curl", "-sS", "-m", "20", f"http://{SERVER}/bytes/5000000", text=False)
     assert done.stdout == conftest.some_bytes(5000000)
+
+
+PREFIXES = """
+outside = {{ interface = "out0"; }};
+inside = {{ prefixes = [ "10.8.0.0/24" ]; }};
+translation = {{ filtering = "endpoint-independent"; }};
+control = {{ socket = "{{socket}}"; }};
+fast_path = {{ steering = "{0}"; }};
+"""
+
+
+def test_without_an_inside_interface_auto_uses_rules(lab, start_natd, udp_echo):
+    """The programs sit at inside interfaces. Without them nothing would bring natd what inside hosts send to a shared address."""
+    udp_echo()
+    natd = start_natd(PREFIXES.format("auto"), environment=WITH_LOADER)
+    assert natd.json("status")["steering"].startswith("rules: no interface is inside")
+    with lab.clients[1].udp() as other, lab.client.udp() as mine:
+        other.sendto(b"x", (SERVER, 7))
+        port = int(other.recv(100).split()[1])
+        mine.sendto(b"hairpin", (Lab.OUTSIDE, port))
+        assert other.recv(100) == b"hairpin"
+
+
+def test_without_an_inside_interface_bpf_ends_the_start(start_natd):
+    natd = start_natd(PREFIXES.format("bpf"), ready=False, environment=WITH_LOADER)
+    natd.launch()
+    assert natd.process.wait(conftest.READY_S) == 3
+    assert "cannot steer by tc programs: no interface is inside" in natd.text()
+    natd.process = None

@@ -221,6 +221,10 @@ bool doorman_fits(const struct steering *s, char *why, size_t size)
 		{s->n_inside, DOORMAN_LINKS_MAX - 4, "inside interfaces"}, /* room for the others, and to change */
 	};
 
+	if (s->n_inside == 0) { /* no rule brings it what inside hosts send to a shared address */
+		snprintf(why, size, "no interface is inside: the tc programs sit at inside.interfaces");
+		return false;
+	}
 	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
 		if (limits[i].n <= limits[i].most)
 			continue;
@@ -291,6 +295,8 @@ static void show_all(struct doorman *d, const struct steering *s, const struct d
 	make_view(&v, s, host);
 	memset(rows, 0, sizeof(rows));
 	make_ranges(&v, s, rows, &n_rows);
+	if (host->is_same_table && memcmp(&v, &d->config->view[d->config->current], sizeof(v)) == 0)
+		return; /* the rows follow the table by themselves */
 	if (n_rows != d->n_rows || memcmp(rows, d->row, n_rows * sizeof(rows[0])) != 0) {
 		struct steer_view none = v;
 

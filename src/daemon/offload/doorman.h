@@ -37,6 +37,7 @@ struct doorman_host {
 	struct netlink *nl;
 	int tun;		/* index of natd's device */
 	bool translates_others; /* protocols without ports */
+	bool is_same_table;	/* the steering table is that of the last call, and so are its contents */
 };
 
 /* Shows the programs what is natd's now, and attaches them to the interfaces as they are now. `s` has to fit. 0, or a

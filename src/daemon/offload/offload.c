@@ -78,13 +78,15 @@ void offload_adopt(struct offload *o, uint32_t i, int link)
 	close(link);
 }
 
-bool offload_apply(struct offload *o, const struct steering *s, struct nat *nat, const char *tun, struct netlink *nl)
+bool offload_apply(struct offload *o, const struct steering *s, struct nat *nat, const char *tun, struct netlink *nl,
+		   bool is_same)
 {
 	struct doorman_host host = {
 		.table = nat_table(nat),
 		.nl = nl,
 		.tun = (int)if_nametoindex(tun),
 		.translates_others = nat_policy_get(nat)->other_protocols == OTHER_TRANSLATE,
+		.is_same_table = is_same,
 	};
 	char why[OFFLOAD_WHY_SIZE];
 

@@ -37,9 +37,11 @@ void offload_adopt(struct offload *o, uint32_t i, int link);
  * caller has the rules steer (offload_give_up(), with the reason in `why`). Needs CAP_NET_ADMIN. */
 bool offload_has_to_end(struct offload *o, struct netlink *nl, char why[OFFLOAD_WHY_SIZE]);
 
-/* Steers by `s` from now on; the device is `tun`. After nat_reconfigure(). False as above; else, if the programs cannot, the
+/* Steers by `s` from now on; the device is `tun`. After nat_reconfigure(). `is_same`: `s` and the policy are those of the last
+ * call, and what is missing is put back. False as above; else, if the programs cannot, the
  * kernel's rules have to (offload_is_on() is false). */
-bool offload_apply(struct offload *o, const struct steering *s, struct nat *nat, const char *tun, struct netlink *nl);
+bool offload_apply(struct offload *o, const struct steering *s, struct nat *nat, const char *tun, struct netlink *nl,
+		   bool is_same);
 /* Do the programs steer? Then the kernel's rules for shared addresses are not used. */
 bool offload_is_on(const struct offload *o);
 /* The rules steer from now on, for the reason in why_rules. */
