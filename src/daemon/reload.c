@@ -5,9 +5,10 @@
  * Theory of operation. A new setup is built beside the present one, and takes its place when routing
  * and the core have both accepted it. Routing goes first: it can fail for many reasons and leaves what
  * was when it does, while the core ends sessions, which cannot be undone; after the routing, the core
- * can only fail for lack of memory, and then the old routing is applied again. All of it happens
- * between two packets. Some settings belong to what is opened once, with rights that natd has given up; changing
- * those is refused, not ignored.
+ * can only fail for lack of memory, and then the old routing is applied again. Packets go on while
+ * the file is read and the kernel is asked; the core and the tc programs change between two of them.
+ * Some settings belong to what is opened once, with rights that natd has given up; changing those is
+ * refused, not ignored.
  */
 #include "reload.h"
 
@@ -54,24 +55,46 @@ static void say_report(const struct outcome *o, const struct config_report *repo
 
 /* ---- applying ---- */
 
-int natd_apply_routing(struct natd *n, const struct setup *s)
+/* Work that takes long with many forwards, while packets go on. */
+static void do_aside(struct natd *n, void (*fn)(void *ctx), void *ctx)
 {
-	int r, marked = 0;
+	if (n->path.dataplane)
+		dataplane_aside(n->path.dataplane, fn, ctx);
+	else
+		fn(ctx);
+}
 
-	loop_pause_guard(n->loop);
+struct routing_job {
+	struct natd *natd;
+	const struct setup *setup;
+	int result, marked;
+};
+
+/* In the thread that runs it, whose rights are its own. */
+static void apply_routing(void *ctx)
+{
+	struct routing_job *j = ctx;
+	struct natd *n = j->natd;
+
 	privs_raise(&n->sandbox.privs);
 	routing_set_steered(n->routing, offload_is_on(&n->offload));
-	r = routing_apply(n->routing, s->config, &s->facts, s->steering);
-	if (r == 0)
-		marked = path_set_mark(&n->path, routing_mark(n->routing));
+	j->result = routing_apply(n->routing, j->setup->config, &j->setup->facts, j->setup->steering);
+	if (j->result == 0)
+		j->marked = path_set_mark(&n->path, routing_mark(n->routing));
 	privs_lower(&n->sandbox.privs);
-	loop_resume_guard(n->loop);
-	if (marked < 0)
-		log_write(LEVEL_WARNING, SUB_DATA, -marked,
+}
+
+int natd_apply_routing(struct natd *n, const struct setup *s)
+{
+	struct routing_job j = {.natd = n, .setup = s};
+
+	do_aside(n, apply_routing, &j);
+	if (j.marked < 0)
+		log_write(LEVEL_WARNING, SUB_DATA, -j.marked,
 			  "cannot mark the packets that natd sends: the kernel's own ICMP errors about them leave "
 			  "untranslated");
-	n->control.is_routed = r == 0;
-	return r;
+	n->control.is_routed = j.result == 0;
+	return j.result;
 }
 
 /* Back to the present setup, after `why` kept a new one out. */
@@ -137,25 +160,46 @@ static int refuse_changes(const struct natd_config *old, const struct natd_confi
 	return refused;
 }
 
+struct setup_job {
+	struct natd *natd;
+	const struct config_source *source;
+	struct natd_config *config; /* borrowed from the caller */
+	struct config_report report;
+	struct setup *setup;
+};
+
+static void load_config(void *ctx)
+{
+	struct setup_job *j = ctx;
+
+	j->config = config_load_source(j->source, &j->report);
+}
+
+static void make_setup(void *ctx)
+{
+	struct setup_job *j = ctx;
+
+	j->setup = setup_create(j->natd->netlink, j->config, &j->report);
+	if (j->setup)
+		steer_set_policy(j->natd, j->setup);
+}
+
 /* Reads the configuration and looks at the host: the setup, and the configuration that it was made from in *config, both the
  * caller's; or NULL after at least one line. */
 static struct setup *prepare(struct natd *n, const struct config_source *src, struct natd_config **config,
 			     const struct outcome *o)
 {
-	struct config_report report = {0};
-	struct natd_config *c = config_load_source(src, &report);
-	struct setup *s = NULL;
+	struct setup_job j = {.natd = n, .source = src};
 
-	if (c && refuse_changes(n->config, c, o) == 0)
-		s = setup_create(n->netlink, c, &report);
-	if (s)
-		steer_set_policy(n, s);
-	if (!s)
-		config_free(c);
-	*config = s ? c : NULL;
-	say_report(o, &report);
-	config_report_fini(&report);
-	return s;
+	do_aside(n, load_config, &j);
+	if (j.config && refuse_changes(n->config, j.config, o) == 0)
+		do_aside(n, make_setup, &j);
+	if (!j.setup)
+		config_free(j.config);
+	*config = j.setup ? j.config : NULL;
+	say_report(o, &j.report);
+	config_report_fini(&j.report);
+	return j.setup;
 }
 
 static void adopt(struct natd *n, struct setup *s, struct natd_config *config)
@@ -184,9 +228,7 @@ bool natd_apply_source(struct natd *n, const struct config_source *src, reload_s
 	sdnotify_begin(&n->persist.service);
 	sdnotify_reloading(&n->persist.service);
 	memset(report, 0, sizeof(*report));
-	loop_pause_guard(n->loop);
 	s = prepare(n, src, &config, &o);
-	loop_resume_guard(n->loop);
 	ok = s && apply(n, s, &o, report);
 	if (ok) {
 		adopt(n, s, config);
@@ -237,7 +279,7 @@ static void repair(struct natd *n)
 	bool was_routed = n->control.is_routed;
 
 	path_follow_interfaces(&n->path, &n->setup->facts, &n->setup->policy);
-	(void)steer_apply_programs(n, n->setup);
+	steer_repair_programs(n);
 	if (natd_apply_routing(n, n->setup) < 0) {
 		if (was_routed) /* once, not each second */
 			log_error(SUB_ROUTING, "%s", routing_error(n->routing));
@@ -252,30 +294,25 @@ void natd_refresh(struct natd *n)
 {
 	const struct outcome o = {reload_log_line, NULL};
 	struct nat_reconfigure_report report;
-	struct config_report problems = {0};
-	struct setup *s;
+	struct setup_job j = {.natd = n, .config = n->config};
 
 	if (!path_has_tun(&n->path)) /* natd_open_tun() is followed by another refresh */
 		return;
-	loop_pause_guard(n->loop);
-	s = setup_create(n->netlink, n->config, &problems);
-	loop_resume_guard(n->loop);
-	if (s)
-		steer_set_policy(n, s);
-	if (!s) {
-		say_report(&o, &problems);
-	} else if (setup_facts_equal(&s->facts, &n->setup->facts)) {
-		setup_destroy(s);
+	do_aside(n, make_setup, &j);
+	if (!j.setup) {
+		say_report(&o, &j.report);
+	} else if (setup_facts_equal(&j.setup->facts, &n->setup->facts)) {
+		setup_destroy(j.setup);
 		repair(n);
-	} else if (!apply(n, s, &o, &report)) {
-		setup_destroy(s);
+	} else if (!apply(n, j.setup, &o, &report)) {
+		setup_destroy(j.setup);
 	} else {
-		say_report(&o, &problems);
-		natd_set_setup(n, s, n->config);
+		say_report(&o, &j.report);
+		natd_set_setup(n, j.setup, n->config);
 		log_notice(SUB_NETLINK, "interfaces or addresses changed: %" PRIu32 " sessions kept, %" PRIu32 " ended",
 			   report.kept, report.ended);
 	}
-	config_report_fini(&problems);
+	config_report_fini(&j.report);
 }
 
 void natd_look(struct natd *n)
@@ -296,7 +333,9 @@ void natd_look(struct natd *n)
 	}
 	if (!setup_scan_ports(n->setup, n->netlink)) {
 		repair(n);
-	} else if (natd_apply_routing(n, n->setup) < 0) { /* another gap may be worth a rule of its own */
-		log_error(SUB_ROUTING, "%s", routing_error(n->routing));
+		return;
 	}
+	(void)steer_apply_programs(n, n->setup);
+	if (natd_apply_routing(n, n->setup) < 0) /* another gap may be worth a rule of its own */
+		log_error(SUB_ROUTING, "%s", routing_error(n->routing));
 }

@@ -94,7 +94,8 @@ class Natd:
             text = CONFIG.format(socket=self.socket, **fill)
         else:
             text = config.replace("{socket}", self.socket)
-        if STEERING == "bpf" and "fast_path" not in text:
+        # tc programs need an inside interface to sit at
+        if STEERING == "bpf" and "fast_path" not in text and "interfaces" in text:
             text += '\nfast_path = { steering = "bpf"; };\n'
         with open(self.config_path, "w", encoding="utf-8") as config_file:
             config_file.write(text)

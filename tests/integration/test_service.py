@@ -6,12 +6,13 @@ import re
 import select
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
 
 import netlab
-from conftest import NATD
+from conftest import NATCTL, NATD
 from netlab import Lab
 
 SERVER = Lab.SERVERS[0]
@@ -606,3 +607,22 @@ def test_damaged_state_file_is_refused_and_the_start_clean(lab, start_natd, udp_
         assert re.search(rf"state file {state}: .*: starting with an empty table", natd.text()), natd.text()
         assert natd.ctl("count").stdout == "0\n"
         udp_exchange(sock)
+
+
+def test_fault_14_packets_go_on_while_the_configuration_is_read(lab, natd, udp_echo):
+    """However long that takes: here the file is a pipe that is not written yet."""
+    udp_echo()
+    with open(natd.config_path, encoding="utf-8") as config:
+        text = config.read()
+    os.unlink(natd.config_path)
+    os.mkfifo(natd.config_path)
+    reload = subprocess.Popen([NATCTL, "-s", natd.socket, "reload"], stdout=subprocess.PIPE)
+    with open(natd.config_path, "w", encoding="utf-8") as pipe:  # natd has begun to read
+        for _ in range(20):
+            with lab.client.udp() as sock:
+                sock.sendto(b"x", (Lab.SERVERS[0], 7))
+                assert sock.recv(100)
+        assert reload.poll() is None
+        pipe.write(text)
+    assert "reloaded" in reload.communicate(timeout=10)[0].decode()
+    assert reload.returncode == 0

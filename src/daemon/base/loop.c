@@ -255,6 +255,11 @@ void loop_stop(struct loop *l)
 	l->stop = true;
 }
 
+void loop_read_clock(struct loop *l)
+{
+	l->now_ms = loop_clock_ms();
+}
+
 uint64_t loop_now_ms(const struct loop *l)
 {
 	return l->now_ms;

@@ -45,6 +45,8 @@ void loop_resume_guard(struct loop *l);
 /* Milliseconds of CLOCK_BOOTTIME (it counts while the machine sleeps, and goes on over a restart of the process),
  * read once a turn: the same value throughout the turn. */
 uint64_t loop_now_ms(const struct loop *l);
+/* Reads it again within a turn, after work that took long. */
+void loop_read_clock(struct loop *l);
 /* The same clock read now, for use before the loop runs. */
 uint64_t loop_clock_ms(void);
 

@@ -14,6 +14,9 @@
 #include "dataplane.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -28,6 +31,7 @@ enum {
 	STEP_FAST_MS = 100,
 	STEP_LEAST = 64,     /* records a step: more than rounding down loses */
 	STEP_SLOW_MS = 1000, /* for a table that one slice gets round */
+	DONE_MS = 100,	     /* until the end of long work is noticed, should its word be lost */
 };
 
 struct dataplane {
@@ -254,6 +258,80 @@ void dataplane_add_counters(const struct dataplane *d, struct io_counters *sum)
 {
 	for (uint32_t i = 0; i < d->n_workers; i++)
 		worker_add_counters(d->workers[i], sum);
+}
+
+/* ---- long work beside packets ---- */
+
+struct aside {
+	void (*fn)(void *ctx);
+	void *ctx;
+	atomic_bool is_done;
+	int done_fd;
+};
+
+static void *run_aside(void *arg)
+{
+	struct aside *a = arg;
+	const uint64_t one = 1;
+
+	a->fn(a->ctx);
+	atomic_store(&a->is_done, true);
+	if (write(a->done_fd, &one, sizeof(one)) < 0)
+		log_write(LEVEL_ERROR, SUB_DATA, errno, "cannot wake the packets' thread");
+	return NULL;
+}
+
+/* A device that fails is left to the loop, which finds it failing again. */
+static void serve_until_done(struct dataplane *d, const struct aside *a)
+{
+	struct pollfd fds[] = {{.fd = a->done_fd, .events = POLLIN},
+			       {.fd = d->queues[0].tun.fd, .events = POLLIN},
+			       {.fd = d->icmp ? d->icmp->fd : -1, .events = POLLIN}};
+
+	while (!atomic_load(&a->is_done)) {
+		if (poll(fds, sizeof(fds) / sizeof(*fds), DONE_MS) < 0) {
+			if (errno != EINTR)
+				return;
+			continue;
+		}
+		if (fds[1].revents && lane_serve(d->lane, loop_clock_ms()) < 0)
+			fds[1].fd = -1;
+		if (fds[2].revents && lane_burst(d->lane, read_icmp, d, loop_clock_ms()) < 0)
+			fds[2].fd = -1;
+	}
+}
+
+/* False: there is no thread to be had. */
+static bool run_beside(struct dataplane *d, struct aside *a)
+{
+	sigset_t all, before;
+	pthread_t thread;
+	bool ok;
+
+	a->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (a->done_fd < 0)
+		return false;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	ok = pthread_create(&thread, NULL, run_aside, a) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (ok) {
+		serve_until_done(d, a);
+		pthread_join(thread, NULL);
+	}
+	close(a->done_fd);
+	return ok;
+}
+
+void dataplane_aside(struct dataplane *d, void (*fn)(void *ctx), void *ctx)
+{
+	struct aside a = {.fn = fn, .ctx = ctx};
+
+	loop_pause_guard(d->loop);
+	if (d->n_queues != 1 || !run_beside(d, &a))
+		fn(ctx);
+	loop_resume_guard(d->loop);
+	loop_read_clock(d->loop);
 }
 
 /* ---- life ---- */
