@@ -48,9 +48,11 @@ struct world {
 	struct nat_memory memory;
 	struct nat_policy policy;
 	struct nat_prefix inside, exempt, broadcast, from;
-	struct nat_address_range addresses[2];
+	struct nat_address_range addresses[3];
 	struct nat_range pool_ports, shared_ports;
-	struct nat_forward forwards[3];
+	struct nat_forward forwards[5];
+	struct nat_host_class gold;
+	struct nat_prefix gold_prefix;
 	uint64_t seed[4];
 	uint64_t now_ms;
 	uint64_t before[NAT_REASON_COUNT];
@@ -82,6 +84,40 @@ static bool more(const struct world *w)
 }
 
 /* ---- policy ---- */
+
+/* Blocks, deterministic ports, a static pair, a class, a reserve, forwards without ports. */
+static void read_carrier_policy(struct world *w)
+{
+	static const int reserves[] = {RESERVE_AUTO, 0, 25, RESERVE_MAX};
+	struct nat_policy *p = &w->policy;
+	uint8_t a = byte(w);
+
+	p->allocation = (enum nat_allocation)(a % 3);
+	p->blocks = (struct nat_blocks){.size = 32, .per_host = 2, .overflow = a & 64 ? 1 : 0};
+	if (p->allocation != ALLOCATION_PORT) /* a deterministic one has 256 hosts */
+		w->pool_ports.last =
+			(uint16_t)(w->pool_ports.first + (p->allocation == ALLOCATION_BLOCK ? 4 : 288) * 32 - 1);
+	w->shared_ports = w->pool_ports;
+	p->limits.reserve = reserves[a / 16 % 4];
+	w->gold_prefix = (struct nat_prefix){.address = IN(2), .length = 31};
+	w->gold = (struct nat_host_class){.name = "gold",
+					  .prefixes = &w->gold_prefix,
+					  .n_prefixes = 1,
+					  .limits = {6, HOST_LIMIT_AS_ALL, HOST_LIMIT_AS_ALL, 1}};
+	p->classes = &w->gold;
+	p->n_classes = a & 4 ? 1 : 0;
+	if (a & 8) {
+		w->addresses[1].last = EXT(2);
+		w->addresses[2] = (struct nat_address_range){.first = EXT(3), .last = EXT(3), .inside = IN(9)};
+		p->n_addresses = 3;
+	}
+	w->forwards[3] = (struct nat_forward){
+		.name = "gre", .protocols = 1 << CLASS_OTHER, .ports = {47, 47}, .to = IN(3), .to_port = 47};
+	w->forwards[4] = (struct nat_forward){
+		.name = "rest", .protocols = 15, .is_default = true, .ports = {0, 65535}, .to = IN(4)};
+	if (p->n_forwards == 3)
+		p->n_forwards += a & 128 ? 2 : 1;
+}
 
 static void read_policy(struct world *w)
 {
@@ -144,6 +180,8 @@ static void read_policy(struct world *w)
 	};
 	if (p->n_addresses == 0 && !(a & 128))
 		p->n_addresses = 1;
+	if (a >= 216) /* what lies above 107 says the same again */
+		read_carrier_policy(w);
 }
 
 /* ---- what must hold ---- */
