@@ -460,10 +460,11 @@ class Collector:
     """Reads IPFIX as RFC 7011 has it, by the templates that come: {element number: value} for each record."""
 
     def __init__(self, sock):
-        self.sock, self.templates, self.records, self.sequence = sock, {}, [], None
+        self.sock, self.templates, self.records, self.sequence, self.datagrams = sock, {}, [], None, []
 
     def receive(self):
         data = self.sock.recv(65536)
+        self.datagrams.append(data)
         version, length, _, sequence, domain = struct.unpack("!HHIII", data[:16])
         assert version == 10 and length == len(data) and domain == 1
         assert self.sequence in (None, sequence), "records are missing"
@@ -546,10 +547,15 @@ def test_nfcapd_understands_it(start, lab, place):
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait(lambda: "127.0.0.1:4740" in lab.gateway.run("ss", "-ulnH").stdout)
-        natd, log = start("ipfix:127.0.0.1:4740", more='what = "sessions";')
-        open_mappings(natd, 4000)
-        close_mappings(natd, 4000)
-        assert log.stop() == 0
+        with lab.gateway.udp(address="127.0.0.1", port=4739) as sock:
+            natd, _ = start("ipfix:127.0.0.1:4739", more='what = "sessions";')
+            collector = Collector(sock)
+            open_mappings(natd, 4000)
+            close_mappings(natd, 4000)
+            collector.wait(5)
+            for datagram in collector.datagrams:
+                sock.sendto(datagram, ("127.0.0.1", 4740))
+        wait(lambda: re.search(r"^\S+\s+0\s.*127\.0\.0\.1:4740", lab.gateway.run("ss", "-ulnH").stdout, re.M))
     finally:
         nfcapd.terminate()
         nfcapd.wait(20)
