@@ -33,7 +33,24 @@ fi
 if ! command -v promtool >/dev/null; then
 	echo "web: the rules were not checked: there is no promtool"
 	[ $status -ne 0 ] || exit 77
-elif ! promtool check rules "$rules"; then
-	status=1
+else
+	promtool check rules "$rules" || status=1
+	# Each expression of the dashboard is one of Prometheus, with Grafana's variables filled in.
+	if command -v python3 >/dev/null; then
+		python3 - "$board" >natd-web-board.$$ <<-'END' || status=1
+			import json, re, sys
+			found = []
+			json.load(open(sys.argv[1], encoding="utf-8"),
+			          object_hook=lambda o: found.append(o["expr"]) if "expr" in o else o)
+			assert found, "the dashboard has no expressions"
+			print("groups:\n- name: board\n  rules:")
+			for i, expression in enumerate(found):
+			    filled = re.sub(r"\$__(rate_)?interval", "5m", expression)
+			    filled = re.sub(r"\$\{?\w+(:\w+)?\}?", "x", filled)
+			    print(f"  - record: board:expression:{i}\n    expr: {json.dumps(filled)}")
+		END
+		promtool check rules natd-web-board.$$ || status=1
+		rm -f natd-web-board.$$
+	fi
 fi
 exit $status
