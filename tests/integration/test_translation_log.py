@@ -272,6 +272,7 @@ def test_log_says_how_much_it_has_missed(start, place):
     log = Log(natd, place)
     log.wait_log(r"\d+ events were overwritten before they were read: raise limits.events")
     wait(lambda: "opened 4001" in " ".join(brief(lines(f"{place}/log"))))
+    assert log.stop() == 0
     lost = [r for r in lines(f"{place}/log") if r["event"] == "LOST"]
     assert len(lost) == 1 and 100 < lost[0]["count"] < 3000 and lost[0]["since"] > 1.6e9
 
