@@ -12,6 +12,7 @@
  */
 #include "reload.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -205,8 +206,10 @@ static struct setup *prepare(struct natd *n, const struct config_source *src, st
 static void adopt(struct natd *n, struct setup *s, struct natd_config *config)
 {
 	const struct config_control *c = &config->control;
-	int r = ctl_server_set_access(n->control.server, "", c->mode); /* the group is as it was */
+	int r;
 
+	assert(config);
+	r = ctl_server_set_access(n->control.server, "", c->mode); /* the group is as it was */
 	if (r < 0)
 		log_write(LEVEL_WARNING, SUB_CONTROL, -r, "cannot change the mode of %s", c->socket);
 	natd_set_setup(n, s, config);
