@@ -14,9 +14,9 @@ struct control;
 struct events;
 
 /* One list: the value, and the id in status, events and log. */
-#define ALARM_LIST(X)                                                           \
+#define ALARM_LIST(X)                                                                          \
 	X(ALARM_PORTS, "ports")	      /* of one outside address and protocol, or its blocks */ \
-	X(ALARM_SESSIONS, "sessions") /* of limits.sessions */                  \
+	X(ALARM_SESSIONS, "sessions") /* of limits.sessions */                                 \
 	X(ALARM_EVENTS, "events")     /* a reader lost some in the last minute */
 
 enum alarm_id {
