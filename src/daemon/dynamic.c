@@ -237,7 +237,7 @@ static bool copy_list(const struct dynamic *d, int32_t left_out, struct dynamic 
 	return out->list != NULL;
 }
 
-static bool is_one_group(const char *text)
+static bool is_one_line(const char *text)
 {
 	for (const char *c = text; *c != '\0'; c++) {
 		if (*c < ' ' || *c == 0x7f)
@@ -259,7 +259,7 @@ static bool add(struct natd *n, const struct ctl_forward_order *o, reload_say_fn
 		save(d);
 		return true;
 	}
-	if (!is_one_group(o->text) || !copy_list(d, -1, &candidate)) {
+	if (!is_one_line(o->text) || !copy_list(d, -1, &candidate)) {
 		say(ctx, "the forward is no line of text, or there is no memory for it");
 		return false;
 	}
