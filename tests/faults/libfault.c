@@ -94,7 +94,7 @@ struct control {
 	uint64_t countdown;  /* the call that fails, 1: the next; 0: none */
 	uint64_t repeat;     /* how many after it fail too */
 	int32_t error;	     /* 0: the function's usual one */
-	int32_t signal;	     /* not 0: instead of a failure this signal comes, and the call is made */
+	int32_t signal;	     /* not 0: instead of a failure natd gets this signal, and the call is made */
 	int64_t boottime_ms; /* added to CLOCK_BOOTTIME and CLOCK_MONOTONIC */
 	int64_t realtime_s;  /* added to CLOCK_REALTIME */
 	uint64_t hit;	     /* calls that failed */
@@ -107,6 +107,7 @@ _Static_assert(F_COUNT <= 64, "a bit for each function");
 
 static struct control nothing;
 static struct control *control = &nothing;
+static pid_t natd; /* whose children share all of this */
 
 /* Whose call it is: the first on the stack that is neither this library's nor libc's (strdup() is its caller's). */
 static void note_caller(void)
@@ -144,8 +145,9 @@ static bool decide(enum function f)
 		c->countdown = 1;
 	}
 	if (c->signal) {
-		/* To the first thread: another one may block it. kill() is refused by natd's filter. */
-		tgkill(getpid(), getpid(), c->signal);
+		/* To natd, also if a child made the call, and to its first thread: another one may block it. kill() is
+		 * refused by natd's filter. */
+		tgkill(natd, natd, c->signal);
 		return false;
 	}
 	errno = c->error ? c->error : usual_error[f];
@@ -418,6 +420,7 @@ __attribute__((constructor)) static void begin(void)
 	int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
 	void *shared;
 
+	natd = getpid();
 	for (int f = F_mmap; f < F_COUNT; f++)
 		real((enum function)f);
 	backtrace(&shared, 1); /* it loads a library with its first call */

@@ -225,7 +225,7 @@ class Capture:
         return [IP(p) for p in self.seen]
 
 
-def stop(child, how=signal.SIGTERM, timeout=5):
+def stop(child, how=signal.SIGTERM, timeout=30):
     if child.poll() is not None:
         return child.returncode
     child.send_signal(how)

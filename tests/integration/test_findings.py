@@ -38,13 +38,16 @@ def offline(lab, natd, namespace=None):
     return {c["id"]: c for c in json.loads(done.stdout)["checks"] if c["severity"] != "ok"}
 
 
+RULES = 'fast_path = { steering = "rules"; };'  # tc programs pass firewalls by
+
+
 @pytest.fixture(scope="module")
 def stage(request):
     """One natd for all tests that only add something to its host and take it away again."""
     if request.config.netlab_reason:
         pytest.skip(request.config.netlab_reason)
     lab = netlab.Lab()
-    natd = Natd(lab.gateway, {"more": 'fast_path = { steering = "rules"; };'})  # tc programs pass firewalls by
+    natd = Natd(lab.gateway, {"more": RULES})
     try:
         natd.start()
         yield lab, natd
@@ -134,12 +137,12 @@ def test_fault_28_drops_that_somebody_should_know_of(stage):
     lab, natd = stage
     lab.client.send_ip(IP(src="10.99.0.7", dst=SERVER) / UDP(sport=7, dport=9) / b"strange")
     wait_finding(natd, "inside-source")
-    natd.write_config({"outside": 'ports = "20000-20001";'})
+    natd.write_config({"outside": 'ports = "20000-20001";', "more": RULES})
     natd.ctl("reload")
     for port in range(40000, 40004):
         lab.client.send_ip(IP(src=CLIENT, dst=SERVER) / UDP(sport=port, dport=9) / b"x")
     wait_finding(natd, "ports-exhausted")
-    natd.write_config({})
+    natd.write_config({"more": RULES})
     natd.ctl("reload")
 
 

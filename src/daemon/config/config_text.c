@@ -107,8 +107,7 @@ bool text_address_range(const char *s, struct nat_address_range *range, char why
 {
 	struct nat_prefix p;
 
-	range->shared = false;
-	range->inside = 0;
+	*range = (struct nat_address_range){0};
 	if (!strchr(s, '-')) {
 		if (!text_prefix(s, &p, why))
 			return false;
