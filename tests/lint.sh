@@ -15,6 +15,8 @@ fi
 all="format headers layering shell man python cppcheck tidy"
 jobs=$(nproc)
 flags=(-std=gnu11 -D_FORTIFY_SOURCE=0 -I"$root/src" -I"$root/tests/unit" -DSYSCONFDIR='"/etc"' -DRUNSTATEDIR='"/run"')
+read -ra fixbuf < <(pkg-config --cflags-only-I libfixbuf 2>/dev/null) # its headers include glib's
+flags+=("${fixbuf[@]}")
 if [ -f config.h ]; then
 	flags+=(-include config.h)
 fi

@@ -92,9 +92,12 @@ static const struct {
 	fbInfoElementSpec_t *fields;
 	uint16_t scope; /* the first fields are that of an option; 0: a record */
 } templates[ID_END - ID_MAPPING] = {
-	[ID_MAPPING - ID_MAPPING] = {flow_fields, 0},	    [ID_SESSION - ID_MAPPING] = {flow_fields, 0},
-	[ID_SESSION_TO - ID_MAPPING] = {flow_to_fields, 0}, [ID_BLOCK - ID_MAPPING] = {block_fields, 0},
-	[ID_LOST - ID_MAPPING] = {lost_fields, 1},	    [ID_TYPE - ID_MAPPING] = {type_fields, 1},
+	{flow_fields, 0}, /* ID_MAPPING */
+	[ID_SESSION - ID_MAPPING] = {flow_fields, 0},
+	[ID_SESSION_TO - ID_MAPPING] = {flow_to_fields, 0},
+	[ID_BLOCK - ID_MAPPING] = {block_fields, 0},
+	[ID_LOST - ID_MAPPING] = {lost_fields, 1},
+	[ID_TYPE - ID_MAPPING] = {type_fields, 1},
 };
 
 struct ipfix {
@@ -174,8 +177,8 @@ static void put_templates(struct ipfix *x)
 
 	emit(x);
 	/* One by one: all at once would be sent by the library itself. */
-	for (uint16_t id = ID_MAPPING; id < ID_END; id++)
-		put_template(x, id);
+	for (unsigned id = ID_MAPPING; id < ID_END; id++)
+		put_template(x, (uint16_t)id);
 	append(x, ID_TYPE, &type, sizeof(type));
 	x->templates_at = now_s() + 1;
 }
@@ -305,8 +308,8 @@ static bool make_messages(struct ipfix *x, GError **error)
 	x->model = fbInfoModelAlloc();
 	x->session = fbSessionAlloc(x->model);
 	fbSessionSetDomain(x->session, DOMAIN);
-	for (uint16_t id = ID_MAPPING; id < ID_END; id++) {
-		if (!add_template(x, id, error))
+	for (unsigned id = ID_MAPPING; id < ID_END; id++) {
+		if (!add_template(x, (uint16_t)id, error))
 			return false;
 	}
 	x->exporter = fbExporterAllocBuffer(x->message, sizeof(x->message));

@@ -73,14 +73,6 @@ const char *record_state(const struct record *r)
 
 /* ---- putting text together; RECORD_SIZE has room for all of it ---- */
 
-static char *put(char *p, const char *text)
-{
-	size_t len = strlen(text);
-
-	memcpy(p, text, len);
-	return p + len;
-}
-
 static char *put_number(char *p, uint64_t n)
 {
 	char digits[20];
@@ -130,7 +122,7 @@ static char *put_protocol(char *p, uint8_t protocol)
 {
 	const char *name = protocol_name(protocol);
 
-	return name ? put(p, name) : put_number(p, protocol);
+	return name ? stpcpy(p, name) : put_number(p, protocol);
 }
 
 /* Reasons are natd's own words; another natd's are made harmless. */
@@ -145,12 +137,12 @@ static char *put_reason(char *p, const char *reason)
 
 static char *put_json_endpoint(char *p, const char *name, const struct ctl_endpoint *e, uint8_t protocol)
 {
-	p = put(p, ",\"");
-	p = put(p, name);
-	p = put(p, "\":{\"address\":\"");
+	p = stpcpy(p, ",\"");
+	p = stpcpy(p, name);
+	p = stpcpy(p, "\":{\"address\":\"");
 	p = put_address(p, e->address);
-	p = put(p, "\",\"port\":");
-	p = has_port(protocol) ? put_number(p, e->port) : put(p, "null");
+	p = stpcpy(p, "\",\"port\":");
+	p = has_port(protocol) ? put_number(p, e->port) : stpcpy(p, "null");
 	*p++ = '}';
 	return p;
 }
@@ -158,8 +150,8 @@ static char *put_json_endpoint(char *p, const char *name, const struct ctl_endpo
 static char *put_json_flow(char *p, const struct record *r)
 {
 	if (r->kind == RECORD_SESSION)
-		p = put_number(put(p, ",\"id\":"), r->id);
-	p = put(p, ",\"protocol\":\"");
+		p = put_number(stpcpy(p, ",\"id\":"), r->id);
+	p = stpcpy(p, ",\"protocol\":\"");
 	p = put_protocol(p, r->protocol);
 	*p++ = '"';
 	p = put_json_endpoint(p, "inside", &r->inside, r->protocol);
@@ -169,22 +161,22 @@ static char *put_json_flow(char *p, const struct record *r)
 
 static char *put_json_block(char *p, const struct record *r)
 {
-	p = put_address(put(p, ",\"host\":\""), r->inside.address);
-	p = put_address(put(p, "\",\"outside\":\""), r->outside.address);
-	p = put_number(put(p, "\",\"first\":"), r->first);
-	return put_number(put(p, ",\"last\":"), r->last);
+	p = put_address(stpcpy(p, ",\"host\":\""), r->inside.address);
+	p = put_address(stpcpy(p, "\",\"outside\":\""), r->outside.address);
+	p = put_number(stpcpy(p, "\",\"first\":"), r->first);
+	return put_number(stpcpy(p, ",\"last\":"), r->last);
 }
 
 size_t record_json(char out[RECORD_SIZE], const struct record *r)
 {
-	char *p = put_seconds(put(out, "{\"time\":"), r->time_us);
+	char *p = put_seconds(stpcpy(out, "{\"time\":"), r->time_us);
 
-	p = put(p, ",\"event\":\"");
-	p = put(p, record_event(r));
+	p = stpcpy(p, ",\"event\":\"");
+	p = stpcpy(p, record_event(r));
 	*p++ = '"';
 	if (record_state(r)[0]) {
-		p = put(p, ",\"state\":\"");
-		p = put(p, record_state(r));
+		p = stpcpy(p, ",\"state\":\"");
+		p = stpcpy(p, record_state(r));
 		*p++ = '"';
 	}
 	if (r->kind == RECORD_MAPPING || r->kind == RECORD_SESSION)
@@ -192,15 +184,15 @@ size_t record_json(char out[RECORD_SIZE], const struct record *r)
 	else if (r->kind == RECORD_BLOCK)
 		p = put_json_block(p, r);
 	else if (r->kind == RECORD_LOST)
-		p = r->count ? put_number(put(p, ",\"count\":"), r->count) : put(p, ",\"count\":null");
+		p = r->count ? put_number(stpcpy(p, ",\"count\":"), r->count) : stpcpy(p, ",\"count\":null");
 	if (r->since_us)
-		p = put_seconds(put(p, ",\"since\":"), r->since_us);
+		p = put_seconds(stpcpy(p, ",\"since\":"), r->since_us);
 	if (r->reason[0]) {
-		p = put_reason(put(p, ",\"reason\":\""), r->reason);
+		p = put_reason(stpcpy(p, ",\"reason\":\""), r->reason);
 		*p++ = '"';
 	}
 	if (r->is_found)
-		p = put(p, ",\"found\":true");
+		p = stpcpy(p, ",\"found\":true");
 	*p++ = '}';
 	*p = '\0';
 	return (size_t)(p - out);
@@ -246,7 +238,7 @@ const char *record_time(char out[RECORD_TIME_SIZE], uint64_t time_us)
 
 static char *put_text_endpoint(char *p, const char *name, const struct ctl_endpoint *e, uint8_t protocol)
 {
-	p = put_address(put(p, name), e->address);
+	p = put_address(stpcpy(p, name), e->address);
 	if (!has_port(protocol))
 		return p;
 	*p++ = ':';
@@ -261,14 +253,14 @@ static char *put_text_flow(char *p, const struct record *r)
 	p = put_text_endpoint(p, " outside=", &r->outside, r->protocol);
 	if (r->remote.address)
 		p = put_text_endpoint(p, " remote=", &r->remote, r->protocol);
-	return r->kind == RECORD_SESSION ? put_number(put(p, " id="), r->id) : p;
+	return r->kind == RECORD_SESSION ? put_number(stpcpy(p, " id="), r->id) : p;
 }
 
 static char *put_text_block(char *p, const struct record *r)
 {
-	p = put_address(put(p, " host="), r->inside.address);
-	p = put_address(put(p, " outside="), r->outside.address);
-	p = put_number(put(p, " ports="), r->first);
+	p = put_address(stpcpy(p, " host="), r->inside.address);
+	p = put_address(stpcpy(p, " outside="), r->outside.address);
+	p = put_number(stpcpy(p, " ports="), r->first);
 	*p++ = '-';
 	return put_number(p, r->last);
 }
@@ -278,23 +270,23 @@ size_t record_text(char out[RECORD_SIZE], const struct record *r)
 	char *p = put_time(out, r->time_us);
 
 	*p++ = ' ';
-	p = put(p, record_event(r));
+	p = stpcpy(p, record_event(r));
 	if (record_state(r)[0]) {
 		*p++ = ' ';
-		p = put(p, record_state(r));
+		p = stpcpy(p, record_state(r));
 	}
 	if (r->kind == RECORD_MAPPING || r->kind == RECORD_SESSION)
 		p = put_text_flow(p, r);
 	else if (r->kind == RECORD_BLOCK)
 		p = put_text_block(p, r);
 	else if (r->kind == RECORD_LOST)
-		p = r->count ? put_number(put(p, " count="), r->count) : put(p, " count=unknown");
+		p = r->count ? put_number(stpcpy(p, " count="), r->count) : stpcpy(p, " count=unknown");
 	if (r->since_us)
-		p = put_time(put(p, " since="), r->since_us);
+		p = put_time(stpcpy(p, " since="), r->since_us);
 	if (r->reason[0])
-		p = put_reason(put(p, " reason="), r->reason);
+		p = put_reason(stpcpy(p, " reason="), r->reason);
 	if (r->is_found)
-		p = put(p, " found");
+		p = stpcpy(p, " found");
 	*p = '\0';
 	return (size_t)(p - out);
 }
