@@ -34,6 +34,7 @@ static const struct scale scales[] = {
 	{300, 5, 6, 60000, 0},
 	{SIZE, 20, 60, 24000, 4000},
 };
+enum { HOSTS_MAX = 32 };
 enum { SCALES = sizeof(scales) / sizeof(scales[0]), MODES = 3 };
 
 struct model {
@@ -386,6 +387,38 @@ static void wipe(void *ctx, void *start, size_t len)
 	memset(start, 0, len);
 }
 
+/* The budgets of each inside host: what it opened itself, and what the outside opened, are counted apart. */
+static void compare_budgets(const struct model *m)
+{
+	struct host want[HOSTS_MAX] = {0};
+	uint32_t incoming = 0;
+
+	for (uint32_t i = 0; i < m->n; i++) {
+		const struct session_spec *s = &m->s[i].spec;
+		struct host *h = &want[s->int_addr - LAB_INSIDE];
+		bool is_new_port = is_pooled(s);
+
+		ck_assert_uint_lt(s->int_addr - LAB_INSIDE, HOSTS_MAX);
+		for (uint32_t k = 0; k < i && is_new_port; k++)
+			is_new_port = !is_pooled(&m->s[k].spec) || !same_external(&m->s[k].spec, s);
+		h->sessions++;
+		h->incoming += s->from_outside;
+		h->embryos += !m->s[i].is_answered;
+		h->embryos_in += s->from_outside && !m->s[i].is_answered;
+		h->ports += is_new_port;
+		incoming += s->from_outside;
+	}
+	ck_assert_uint_eq(table_incoming_count(m->l.t), incoming);
+	for (uint32_t i = 0; i < HOSTS_MAX; i++) {
+		const struct host *h = table_host_find(m->l.t, LAB_INSIDE + i);
+
+		ck_assert(h != NULL || want[i].sessions == 0);
+		ck_assert(h == NULL || (h->sessions == want[i].sessions && h->incoming == want[i].incoming &&
+					h->embryos == want[i].embryos && h->embryos_in == want[i].embryos_in &&
+					h->ports == want[i].ports));
+	}
+}
+
 static void compare_all(struct model *m)
 {
 	uint32_t embryos = 0, mappings = 0;
@@ -407,6 +440,7 @@ static void compare_all(struct model *m)
 		}
 	}
 	ck_assert_uint_eq(table_mapping_count(m->l.t), mappings);
+	compare_budgets(m);
 }
 
 static void step(struct model *m)
