@@ -115,6 +115,9 @@ const char *firewall_family(uint8_t family);
  * a negative errno (-EPROTONOSUPPORT: not opened, or the kernel has no nftables).
  */
 int netlink_firewall(struct netlink *nl, struct firewall *out);
+/* One message of such a dump: a chain or a rule; others are none of its business. */
+struct nlmsghdr;
+void netlink_firewall_take(struct firewall *f, const struct nlmsghdr *nlh);
 /* The number of the ruleset's present generation, which changes with every change; or a negative errno. */
 int64_t netlink_firewall_generation(struct netlink *nl);
 

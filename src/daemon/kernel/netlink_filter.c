@@ -338,6 +338,12 @@ static void take_rule(void *ctx, const struct nlmsghdr *nlh)
 	(void)firewall_add_rule(ctx, &r.rule);
 }
 
+void netlink_firewall_take(struct firewall *f, const struct nlmsghdr *nlh)
+{
+	take_chain(f, nlh);
+	take_rule(f, nlh);
+}
+
 static int dump(struct netlink *nl, uint16_t type, nlbus_answer_fn *fn, struct firewall *out)
 {
 	const struct nfgenmsg m = {.nfgen_family = NFPROTO_UNSPEC, .version = NFNETLINK_V0};
