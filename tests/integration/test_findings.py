@@ -2,6 +2,7 @@
 """What else is on the host, and what natd says of it: one list of findings with stable ids in doctor, status, log and events."""
 import contextlib
 import json
+import shutil
 import subprocess
 import time
 
@@ -131,6 +132,40 @@ def test_a_finding_is_told_in_status_log_and_events(stage):
         lab.gateway.run("ip", "link", "set", "lan0", "up")
         assert json.loads(monitor.stdout.readline())["state"] == "cleared"
         natd.wait_log("finding inside-interface is over")
+
+
+def test_fault_53_ipv6_passes_natd_by(stage):
+    lab, natd = stage
+    assert "ipv6" not in checks(natd)
+    lab.gateway.sysctl("ipv6/conf/lan0/forwarding", 1)
+    found = checks(natd)["ipv6"]
+    assert "lan0 forwards IPv6" in found["what"] and found["severity"] == "ok" and "IPv4 only" in found["mend"]
+    lab.gateway.sysctl("ipv6/conf/lan0/forwarding", 0)
+    assert "ipv6" not in checks(natd)
+
+
+@pytest.mark.skipif(not shutil.which("conntrack"), reason="conntrack is not installed")
+def test_fault_53_connection_tracking_beside_natd(stage):
+    """The printed rules end it."""
+    lab, natd = stage
+
+    def tracked(port):
+        with lab.client.udp() as sock:
+            sock.sendto(b"x", (SERVER, port))
+        until(lambda: any(e["remote"]["port"] == port for e in natd.json("list")))
+        return f"dport={port} " in lab.gateway.run("conntrack", "-L", check=False).stdout
+
+    with ruleset(lab, 'table ip wall {\nchain c {\ntype filter hook forward priority 0\nct state new counter\n}\n'
+                 'chain o {\ntype filter hook output priority 0\nct state new counter\n}\n}\n'):
+        if not tracked(9001):
+            pytest.skip("this kernel has no connection tracking here")
+        found = checks(natd)["conntrack"]
+        assert found["severity"] == "ok" and "notrack" in found["mend"]
+        lab.gateway.run("sh", "-c", found["mend"].split(": ", 1)[1])
+        lab.gateway.run("conntrack", "-F")
+        tracked(9002)
+        left = [line for line in lab.gateway.run("conntrack", "-L", check=False).stdout.splitlines() if "dport=9002" in line]
+        assert not [line for line in left if f"src={Lab.OUTSIDE} " in line.split("dport=")[0]]  # natd's own packets
 
 
 def test_fault_28_drops_that_somebody_should_know_of(stage):

@@ -283,15 +283,6 @@ def test_rule_by_source_is_followed(lab, start_natd, second, protocol):
 
 DEAD = "10.8.0.77"
 FORWARD = {"more": f'forwards = ( {{ name = "dead"; protocol = [ "tcp", "udp" ]; port = 80; to = "{DEAD}:8080"; }} );'}
-REJECTS = [("net-unreachable", 0), ("host-unreachable", 1), ("net-prohibited", 9), ("host-prohibited", 10),
-           ("admin-prohibited", 13)]
-
-
-def rejecting(lab, address, code):
-    """The host's firewall refuses what it sends there."""
-    rules = ("table ip t {\nchain c {\ntype filter hook output priority 0\n"
-             f"ip daddr {address} reject with icmp {code}\n}}\n}}\n")
-    lab.gateway.run("nft", "-f", "-", input=rules)
 
 
 @pytest.mark.parametrize("offload", ["true", "false"])
@@ -314,53 +305,6 @@ def test_dead_outside_neighbour_is_told_inside(lab, start_natd):
         error = seen.wait(lambda packet: is_error(packet, 1), timeout=10)
         assert (error.src, error.dst) == (Lab.GATEWAY_INSIDE, CLIENT)
         assert addresses(quote(error)) == (CLIENT, "203.0.113.99", sock.getsockname()[1], 9)
-
-
-@pytest.mark.parametrize("name, code", REJECTS)
-def test_reject_of_the_firewall_is_told_inside(lab, start_natd, name, code):
-    natd = start_natd()
-    rejecting(lab, SERVER, name)
-    with lab.client.udp() as sock, lab.client.capture() as seen:
-        sock.sendto(b"x" * 20, (SERVER, 9))
-        error = seen.wait(lambda packet: is_error(packet, code))
-        assert (error.src, error.dst) == (Lab.GATEWAY_INSIDE, CLIENT)
-        assert addresses(quote(error)) == (CLIENT, SERVER, sock.getsockname()[1], 9)
-    assert natd.counters()["errors_kernel"] == 1
-
-
-@pytest.mark.parametrize("name, code", REJECTS)
-def test_reject_of_the_firewall_is_told_outside(lab, start_natd, name, code):
-    start_natd(FORWARD)
-    rejecting(lab, DEAD, name)
-    with lab.server.udp() as sock, lab.server.capture() as seen:
-        sock.sendto(b"x" * 20, (Lab.OUTSIDE, 80))
-        error = seen.wait(lambda packet: is_error(packet, code))
-        assert error.src == Lab.OUTSIDE
-        assert addresses(quote(error)) == (SERVER, Lab.OUTSIDE, sock.getsockname()[1], 80)
-        no_inside_address_in(seen)
-
-
-@pytest.mark.parametrize("route, code", [("unreachable", 1), ("prohibit", 13)])
-def test_closed_way_inside_is_told_outside(lab, start_natd, route, code):
-    start_natd(FORWARD)
-    lab.gateway.run("ip", "route", "add", route, f"{DEAD}/32")
-    with lab.server.udp() as sock, lab.server.capture() as seen:
-        sock.sendto(b"x" * 20, (Lab.OUTSIDE, 80))
-        error = seen.wait(lambda packet: is_error(packet, code))
-        assert addresses(quote(error)) == (SERVER, Lab.OUTSIDE, sock.getsockname()[1], 80)
-        no_inside_address_in(seen)
-
-
-def test_smaller_route_inside_is_told_outside(lab, start_natd):
-    start_natd(FORWARD)
-    lab.gateway.run("ip", "route", "add", f"{DEAD}/32", "dev", "lan0", "mtu", "1000")
-    with lab.server.udp() as sock, lab.server.capture() as seen:
-        sends_whole(sock)
-        sock.sendto(some_bytes(1400), (Lab.OUTSIDE, 80))
-        error = seen.wait(lambda packet: is_error(packet, 4))
-        assert error[ICMP].nexthopmtu == 1000
-        assert addresses(quote(error)) == (SERVER, Lab.OUTSIDE, sock.getsockname()[1], 80)
-        no_inside_address_in(seen)
 
 
 # ---- faults 8 and 9 ----
