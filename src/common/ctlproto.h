@@ -49,6 +49,7 @@ enum ctl_type {
 	CTL_BACKEND_ORDER = 25,
 	CTL_FORWARD_ORDER = 26,
 	CTL_CONFIRM = 27,
+	CTL_LIST_ZERO = 28,
 
 	CTL_R_HELLO = 129,
 	CTL_R_END = 130,   /* the request is done */

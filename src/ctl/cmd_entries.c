@@ -48,17 +48,32 @@ static void close_listing(struct natctl *n, int *rc, const char *participle, uin
 		fprintf(stderr, "natctl: %" PRIu64 " flow entries have been %s.\n", count, participle);
 }
 
+static const char *set_zero(struct natctl *n, void *target, const char *value)
+{
+	(void)n, (void)value;
+	*(enum ctl_type *)target = CTL_LIST_ZERO;
+	return NULL;
+}
+
+static const struct natctl_option list_rows[] = {
+	{"zero", 'z', VALUE_NONE, NULL, "set the counters of the entries shown to zero", set_zero},
+};
+
+const struct option_set list_options = {"Counters:", list_rows, sizeof(list_rows) / sizeof(list_rows[0])};
+
 int command_list(struct natctl *n, int argc, char **argv)
 {
+	enum ctl_type type = CTL_LIST;
+	const struct option_use counters = {&list_options, &type};
 	struct ctl_filter filter;
 	struct ctl_end end = {0};
 	int rc;
 
-	if (!filter_parse(n, &filter, argc, argv))
+	if (!filter_parse_with(n, &filter, &counters, argc, argv))
 		return NATCTL_USAGE;
 	step_behind_traffic();
 	start_table(n, output_entry_heading);
-	rc = client_ask(n, CTL_LIST, &filter, print_entry, n, &end);
+	rc = client_ask(n, type, &filter, print_entry, n, &end);
 	close_listing(n, &rc, "shown", end.count);
 	return rc;
 }

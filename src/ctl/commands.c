@@ -14,7 +14,7 @@
 #include "top_options.h"
 
 static const struct option_set *const filtered[] = {&filter_options, NULL};
-
+static const struct option_set *const list_sets[] = {&filter_options, &list_options, NULL};
 static const struct option_set *const monitor_sets[] = {&filter_options, &monitor_options, NULL};
 static const struct option_set *const capture_sets[] = {&filter_options, &capture_options, NULL};
 static const struct option_set *const public_sets[] = {&public_options, NULL};
@@ -28,7 +28,7 @@ static const char monitor_details[] = "Ends at SIGINT. Events that natctl was to
 static const struct natctl_command commands[] = {
 	{"status", 0, NULL, "", "one screen: how natd is doing (also without a command)", NULL, NULL, command_status},
 	{"list", 'L', "dump", "[FILTER]", "the connection table, one entry a line",
-	 "Entries go to stdout in conntrack's format, the closing line with their number to stderr.\n", filtered,
+	 "Entries go to stdout in conntrack's format, the closing line with their number to stderr.\n", list_sets,
 	 command_list},
 	{"count", 'C', NULL, "[FILTER]", "how many entries match: a bare number", NULL, filtered, command_count},
 	{"stats", 'S', NULL, "", "every counter by name; -o table explains them", NULL, NULL, command_stats},

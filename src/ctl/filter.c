@@ -6,7 +6,13 @@
 
 bool filter_parse(struct natctl *n, struct ctl_filter *f, int argc, char **argv)
 {
-	const struct option_use uses[] = {{f ? &filter_options : NULL, f}, {NULL, NULL}};
+	return filter_parse_with(n, f, NULL, argc, argv);
+}
+
+bool filter_parse_with(struct natctl *n, struct ctl_filter *f, const struct option_use *more, int argc, char **argv)
+{
+	const struct option_use uses[] = {
+		{f ? &filter_options : NULL, f}, more ? *more : (struct option_use){NULL, NULL}, {NULL, NULL}};
 	int first;
 
 	if (f)

@@ -16,5 +16,10 @@
  * (`-L conntrack`) is accepted. False: wrong usage, which has been said.
  */
 bool filter_parse(struct natctl *n, struct ctl_filter *f, int argc, char **argv);
+/* The same with one more set of options; NULL: none. */
+bool filter_parse_with(struct natctl *n, struct ctl_filter *f, const struct option_use *more, int argc, char **argv);
+
+/* Options of the list. */
+extern const struct option_set list_options;
 
 #endif

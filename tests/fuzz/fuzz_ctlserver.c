@@ -19,6 +19,7 @@
 #include "daemon/control/ctlclient.h"
 #include "daemon/control/stun.h"
 #include "daemon/control/survey.h"
+#include "daemon/control/zeroed.h"
 #include "daemon/path/inbox.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -226,8 +227,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct captures captures = {0};
 	struct stun stun = {0};
 	struct survey survey = {0};
-	struct ctl_env env = {
-		.backend = &backend, .version = "fuzz", .survey = &survey, .captures = &captures, .stun = &stun};
+	struct zeroed zeroed = {0};
+	struct ctl_env env = {.backend = &backend,
+			      .version = "fuzz",
+			      .survey = &survey,
+			      .captures = &captures,
+			      .stun = &stun,
+			      .zeroed = &zeroed};
 	struct ctl_client *c;
 	uint32_t sessions;
 
@@ -244,6 +250,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ctl_client_destroy(c);
 	MUST(captures.n == 0);
 	survey_free(&survey, nat);
+	zeroed_fini(&zeroed);
 	stun_tick(&env, UINT64_MAX);
 	MUST((data[0] & 1) || table_session_count(nat_table(nat)) == sessions);
 	return 0;

@@ -58,7 +58,7 @@ def test_fault_42_lines_are_conntracks(both, options):
     "-p tcp --reply-port-dst 1", "-p udp --dport 7", "-p udp --orig-port-dst 9", "-p icmp --icmp-type 8",
     "-p icmp --icmp-type 0", "-p icmp --icmp-type 8 --icmp-code 0", "-p icmp --icmp-id 1", "-s 10.8.0.2", "-d 1.2.3.4",
     "-q 203.0.113.1", "-r 198.51.100.10", "--src 10.8.0.3", "--proto udp", "--dst 198.51.100.10",
-    "-p tcp --state ESTABLISHED", "-p tcp --state CLOSE", "conntrack", "conntrack -p udp",
+    "-p tcp --state ESTABLISHED", "-p tcp --state CLOSE", "-z", "--zero", "conntrack", "conntrack -p udp",
 ])
 def test_fault_42_options_choose_what_conntrack_chooses(both, options):
     natctl, conntrack = both
@@ -66,6 +66,16 @@ def test_fault_42_options_choose_what_conntrack_chooses(both, options):
         ours, theirs = natctl("-o", "mark", command, *options.split()), conntrack(command, *options.split())
         assert ours.returncode == theirs.returncode == 0, ours.stderr + theirs.stderr
         assert alike(ours.stdout) == alike(theirs.stdout)
+
+
+def test_fault_42_counters_set_to_zero(sessions):  # noqa: F811  pylint: disable=redefined-outer-name
+    """As of conntrack -L -z: the counters of what is shown, as they are, and then from zero. What was answered stays so."""
+    before = {e["id"]: e for e in sessions.json("list", "-z", "-p", "udp")}
+    after = {e["id"]: e for e in sessions.json("list")}
+    assert before and all(e["out"]["packets"] > 0 for e in before.values())
+    for number, entry in after.items():
+        assert (entry["out"]["packets"] == 0) == (number in before)
+        assert entry["flags"] == before.get(number, entry)["flags"]
 
 
 @pytest.mark.parametrize("arguments, code", [

@@ -8,12 +8,14 @@
 #include <string.h>
 
 #include "common/ctlrecord.h"
+#include "core/nat/view.h"
 #include "daemon/base/finding.h"
 #include "daemon/control/capture.h"
 #include "daemon/control/ctlclient.h"
 #include "daemon/control/metrics.h"
 #include "daemon/control/stream.h"
 #include "daemon/control/survey.h"
+#include "daemon/control/zeroed.h"
 #include "natlab.h"
 #include "unit.h"
 
@@ -24,6 +26,7 @@ struct talk {
 	struct ctl_client *c;
 	struct ctl_backend backend;
 	struct ctl_env env;
+	struct zeroed zeroed;
 	struct survey survey;
 	struct captures captures;
 	uint64_t now_ms;
@@ -92,7 +95,8 @@ static struct talk *talk_new(bool may_change)
 				  .backend = &t->backend,
 				  .version = "0.1-test",
 				  .survey = &t->survey,
-				  .captures = &t->captures};
+				  .captures = &t->captures,
+				  .zeroed = &t->zeroed};
 	t->c = ctl_client_create(&t->env, may_change, t->now_ms);
 	ck_assert_ptr_nonnull(t->c);
 	return t;
@@ -101,6 +105,7 @@ static struct talk *talk_new(bool may_change)
 static void talk_free(struct talk *t)
 {
 	ctl_client_destroy(t->c);
+	zeroed_fini(&t->zeroed);
 	survey_free(&t->survey, t->lab->nat);
 	lab_free(t->lab);
 	free(t);
@@ -289,6 +294,43 @@ START_TEST(test_list_tells_all_about_each_kind_of_session)
 	ck_assert(e[1].state == CTL_STATE_NONE && e[1].packets[1] == 0);
 	ck_assert(e[2].protocol == 1 && e[2].inside.port == 4711 && e[2].timeout_s == 55);
 	ck_assert_uint_eq(e[2].outside.port, e[2].remote.port);
+	talk_free(t);
+}
+END_TEST
+
+static struct ctl_entry only_entry(struct talk *t, enum ctl_type type)
+{
+	struct ctl_filter all = {0};
+	struct ctl_frame f;
+	struct ctl_entry e;
+
+	ask(t, type, &all);
+	f = expect(t, CTL_R_ENTRY);
+	ck_assert(ctl_get_entry(&f.body, &e));
+	ck_assert_uint_eq(expect_end(t).count, 1);
+	return e;
+}
+
+/* What decides that a session was answered is not what listings show; and its successor in the same place counts for itself. */
+START_TEST(test_fault_42_counters_from_zero)
+{
+	struct talk *t = talk_greeted(true);
+	uint16_t port = lab_udp_out(t->lab, LAB_A, 5000, LAB_S1, 53);
+	struct ctl_entry e;
+
+	LAB_SEND(t->lab, .proto = 17, .src = LAB_S1, .dst = LAB_EXT, .sport = 53, .dport = port, .payload_len = 8);
+	e = only_entry(t, CTL_LIST_ZERO);
+	ck_assert(e.packets[0] == 1 && e.packets[1] == 1 && e.bytes[0] == 36);
+	e = only_entry(t, CTL_LIST);
+	ck_assert(e.packets[0] == 0 && e.packets[1] == 0 && e.bytes[0] == 0 && e.bytes[1] == 0);
+	ck_assert_uint_eq(e.flags, CTL_ENTRY_REPLIED);
+	lab_udp_out(t->lab, LAB_A, 5000, LAB_S1, 53);
+	e = only_entry(t, CTL_LIST_ZERO);
+	ck_assert(e.packets[0] == 1 && e.packets[1] == 0 && e.bytes[0] == 36);
+	nat_session_end(t->lab->nat, e.id, SESSION_END_DELETED, t->now_ms);
+	lab_udp_out(t->lab, LAB_B, 5000, LAB_S1, 53);
+	e = only_entry(t, CTL_LIST);
+	ck_assert_uint_eq(e.packets[0], 1);
 	talk_free(t);
 }
 END_TEST
@@ -1464,6 +1506,7 @@ static void add_answers(TCase *t)
 {
 	tcase_add_loop_test(t, test_hello_tells_version_and_rights, 0, 2);
 	tcase_add_test(t, test_list_tells_all_about_each_kind_of_session);
+	tcase_add_test(t, test_fault_42_counters_from_zero);
 	tcase_add_test(t, test_forwarded_session_shows_its_origin_and_forward);
 	tcase_add_test(t, test_what_has_timed_out_is_not_shown);
 	tcase_add_test(t, test_count_and_delete_agree_with_list);

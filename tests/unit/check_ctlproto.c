@@ -46,6 +46,7 @@ static const struct {
 } requests[] = {
 	{CTL_STATUS, "status", false, CTL_MAY_READ},
 	{CTL_LIST, "list", true, CTL_MAY_READ},
+	{CTL_LIST_ZERO, "list and zero", true, CTL_MAY_CHANGE},
 	{CTL_COUNT, "count", true, CTL_MAY_READ},
 	{CTL_STATS, "stats", false, CTL_MAY_READ},
 	{CTL_DELETE, "delete", true, CTL_MAY_CHANGE},

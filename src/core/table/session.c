@@ -168,9 +168,14 @@ uint64_t table_session_id(const struct table *t, const struct session *s)
 	       (uint64_t)(cold->generation & COLD_GENERATION) << ID_INDEX_BITS | (i + 1);
 }
 
+uint32_t table_session_number(uint64_t id)
+{
+	return (uint32_t)(id & ((1u << ID_INDEX_BITS) - 1)) - 1;
+}
+
 struct session *table_session_by_id(struct table *t, uint64_t id)
 {
-	uint32_t i = (uint32_t)(id & ((1u << ID_INDEX_BITS) - 1)) - 1;
+	uint32_t i = table_session_number(id);
 
 	if (!slots_used(&t->session_slots, i) || table_session_id(t, &t->sessions[i]) != id)
 		return NULL;

@@ -522,3 +522,8 @@ bool table_trim(struct table *t, void (*give_back)(void *ctx, void *start, size_
 	trim_ports(&w, t);
 	return w.more;
 }
+
+uint32_t table_capacity(const struct table *t)
+{
+	return t->max_sessions;
+}

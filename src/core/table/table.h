@@ -252,6 +252,7 @@ bool table_session_expired(const struct table *t, const struct session *s, uint3
 
 uint64_t table_session_id(const struct table *t, const struct session *s); /* never 0; not reused soon */
 struct session *table_session_by_id(struct table *t, uint64_t id);
+uint32_t table_session_number(uint64_t id); /* below the capacity; no other living session has it */
 uint32_t table_session_created_s(const struct table *t, const struct session *s);
 uint32_t table_session_origin(const struct table *t, const struct session *s); /* 0: none */
 
@@ -296,6 +297,7 @@ void table_set_tallies(struct table *t, uint32_t *tallies, uint32_t n, table_whi
  * is seen exactly once. Skips at most `budget` empty slots: NULL with *cursor not 0 means "call again". */
 struct session *table_next(struct table *t, uint32_t *cursor, uint32_t budget);
 uint32_t table_session_count(const struct table *t);
+uint32_t table_capacity(const struct table *t); /* sessions for which it has room */
 
 struct table_swept {
 	uint32_t visited, closed;

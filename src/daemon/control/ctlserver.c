@@ -5,9 +5,7 @@
  * Theory of operation. Each connection waits for LOOP_READ while its client takes input, and for
  * LOOP_WRITE while there is output or work: a socket that can be written to is thereby also the
  * clock of a listing, one slice a turn, between everything else that the loop serves. The slices shrink
- * with the number of clients, so that all of them together cost a turn no more than one does alone. A flood of new sessions
- * makes more events in a turn than one slice holds: a subscriber gets one slice more for each eighth of the ring that it is
- * behind, as long as its socket takes all of it. A
+ * with the number of clients, so that all of them together cost a turn no more than one does alone. A
  * timer of one second looks for clients that are overdue. When the process runs out of descriptors the
  * listening socket rests until that timer's next round instead of being ready for ever.
  *
@@ -33,14 +31,9 @@
 #include "stream.h"
 #include "stun.h"
 #include "survey.h"
+#include "zeroed.h"
 
-enum {
-	/* A UNIX socket can be written to again when a quarter of its buffer is in use, and a busy machine runs the reader
-	 * of a flood of events once in 20 ms: what comes until then has to fit into that quarter. */
-	SEND_BUFFER = 2 << 20,
-};
-
-enum { ACCEPTS_PER_TURN = 8, VISITS_MIN = 32, SLICES_MAX = 6, TICK_MS = 1000, EVENTS_MS = 20 };
+enum { ACCEPTS_PER_TURN = 8, VISITS_MIN = 32, TICK_MS = 1000, EVENTS_MS = 20 };
 
 struct connection {
 	struct ctl_server *server;
@@ -68,6 +61,7 @@ struct ctl_server {
 	struct survey survey;
 	struct captures captures;
 	struct stun stun;
+	struct zeroed zeroed;
 };
 
 /* ---- events ---- */
@@ -169,23 +163,6 @@ static uint32_t visits_per_turn(const struct ctl_server *s)
 	return visits > VISITS_MIN ? visits : VISITS_MIN;
 }
 
-/* False: the connection is broken. */
-static bool serve(struct connection *c, uint64_t now_ms)
-{
-	uint32_t visits = visits_per_turn(c->server);
-	unsigned slices = 0;
-	size_t left;
-
-	do {
-		ctl_client_run(c->client, visits, now_ms);
-		if (!transmit(c, now_ms))
-			return false;
-		ctl_client_output(c->client, &left);
-		slices++;
-	} while (left == 0 && slices < SLICES_MAX && slices <= ctl_client_backlog(c->client));
-	return true;
-}
-
 static void on_client(void *ctx, int fd, unsigned ready)
 {
 	struct connection *c = ctx;
@@ -195,8 +172,10 @@ static void on_client(void *ctx, int fd, unsigned ready)
 	(void)fd;
 	if (ready & LOOP_READ)
 		is_well = receive(c, now_ms);
-	if (is_well)
-		is_well = serve(c, now_ms);
+	if (is_well) {
+		ctl_client_run(c->client, visits_per_turn(c->server), now_ms);
+		is_well = transmit(c, now_ms);
+	}
 	if (!is_well || ctl_client_is_done(c->client)) {
 		drop(c);
 		return;
@@ -276,12 +255,9 @@ static void link_connection(struct ctl_server *s, struct connection *c)
 static void welcome(struct ctl_server *s, int fd, uid_t uid)
 {
 	struct connection *c = calloc(1, sizeof(*c));
-	int size = SEND_BUFFER;
 
 	if (!c)
 		goto out_close;
-	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
-		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)); /* up to net.core.wmem_max */
 	*c = (struct connection){.server = s, .fd = fd, .uid = uid};
 	c->client = ctl_client_create(&s->env, may_change(s, uid), loop_now_ms(s->loop));
 	if (!c->client)
@@ -332,7 +308,8 @@ static void on_listen(void *ctx, int fd, unsigned ready)
 		if (errno == EINTR || errno == ECONNABORTED)
 			continue;
 		if (errno != EAGAIN) {
-			log_write(LEVEL_WARNING, SUB_CONTROL, errno, "no new control clients for a second");
+			log_write(LEVEL_WARNING, SUB_CONTROL, errno,
+				  "no new control clients are accepted for a second");
 			loop_fd_set(s->watch, 0);
 		}
 		return;
@@ -379,6 +356,7 @@ struct ctl_server *ctl_server_create(const struct ctl_server_params *p)
 		.survey = &s->survey,
 		.captures = &s->captures,
 		.stun = &s->stun,
+		.zeroed = &s->zeroed,
 		.started_us = ctl_real_now_us(),
 	};
 	s->fd = -1;
@@ -405,7 +383,8 @@ static void stop_listening(struct ctl_server *s)
 	s->fd = -1;
 	rc = ctl_socket_remove(&s->socket);
 	if (rc < 0)
-		log_write(LEVEL_WARNING, SUB_CONTROL, -rc, "cannot remove the control socket's file");
+		log_write(LEVEL_WARNING, SUB_CONTROL, -rc,
+			  "cannot remove the control socket's file %s: remove it by hand", s->socket.path);
 }
 
 /* What a subscriber has not been sent yet, as fast as it reads. */
@@ -454,6 +433,7 @@ void ctl_server_destroy(struct ctl_server *s)
 	}
 	stop_listening(s);
 	survey_free(&s->survey, s->env.nat);
+	zeroed_fini(&s->zeroed);
 	loop_timer_remove(s->timer);
 	loop_timer_remove(s->events);
 	free(s);

@@ -12,6 +12,7 @@
 #include "core/tcp/tcp.h"
 #include "ctlclient.h"
 #include "request.h"
+#include "zeroed.h"
 
 enum { VISITS_PER_DELETE = 4 /* ending a session takes that much longer than showing it (measured) */ };
 
@@ -102,12 +103,29 @@ void ctl_fill_event_entry(struct ctl_entry *e, struct nat *nat, const struct eve
 
 static bool shows(const struct ctl_job *j)
 {
-	return j->request->type == CTL_LIST || j->request->type == CTL_DELETE;
+	return j->request->type == CTL_LIST || j->request->type == CTL_LIST_ZERO || j->request->type == CTL_DELETE;
 }
 
 static bool ends(const struct ctl_job *j)
 {
 	return j->request->type == CTL_DELETE || j->request->type == CTL_FLUSH;
+}
+
+/* Shows and sets to zero in one: no packet comes in between. */
+static void show(const struct ctl_job *j, struct zeroed *zeroed, struct ctl_writer *w, const struct ctl_entry *e)
+{
+	struct ctl_entry shown = *e;
+
+	zeroed_subtract(zeroed, &shown);
+	ctl_put_entry(w, &shown);
+	if (j->request->type == CTL_LIST_ZERO)
+		zeroed_note(zeroed, e);
+}
+
+void ctl_begin_zero(struct ctl_job *j, const struct ctl_env *env)
+{
+	if (!zeroed_prepare(env->zeroed, table_capacity(nat_table(env->nat))))
+		j->failure = "out of memory: no counter was set to zero";
 }
 
 static void visit_session(struct ctl_job *j, const struct ctl_turn *t, const struct session_view *v)
@@ -119,7 +137,7 @@ static void visit_session(struct ctl_job *j, const struct ctl_turn *t, const str
 		return;
 	j->count++;
 	if (shows(j))
-		ctl_put_entry(t->w, &e);
+		show(j, t->env->zeroed, t->w, &e);
 	if (ends(j))
 		nat_session_end(t->env->nat, v->id,
 				j->request->type == CTL_FLUSH ? SESSION_END_FLUSHED : SESSION_END_DELETED, t->now_ms);

@@ -16,4 +16,10 @@ bool ctl_fill_entry_by_id(struct ctl_entry *e, struct nat *nat, uint64_t id, uin
 /* The session of an event (EVENT_NEW, EVENT_UPDATE, EVENT_DESTROY, EVENT_REFUSED). */
 void ctl_fill_event_entry(struct ctl_entry *e, struct nat *nat, const struct event *ev);
 
+struct ctl_env;
+struct ctl_job;
+
+/* Of `list -z`: makes room for the counters' bases, or fails. */
+void ctl_begin_zero(struct ctl_job *j, const struct ctl_env *env);
+
 #endif

@@ -6,6 +6,7 @@
 
 #include "answer.h"
 #include "capture.h"
+#include "entry.h"
 #include "explain.h"
 #include "rules.h"
 #include "stream.h"
@@ -91,6 +92,7 @@ static const char *object_to_empty_filter(const union ctl_args *args)
 static const struct ctl_request requests[] = {
 	{CTL_STATUS, CTL_MAY_READ, NO_BODY, .name = "status", .answer = ctl_answer_status},
 	{CTL_LIST, CTL_MAY_READ, FILTER, .name = "list", .slice = ctl_slice_sessions},
+	{CTL_LIST_ZERO, CTL_MAY_CHANGE, FILTER, .name = "list and zero", .begin = ctl_begin_zero, .slice = ctl_slice_sessions},
 	{CTL_COUNT, CTL_MAY_READ, FILTER, .name = "count", .slice = ctl_slice_sessions},
 	{CTL_STATS, CTL_MAY_READ, NO_BODY, .name = "stats", .answer = ctl_answer_stats},
 	{CTL_DELETE, CTL_MAY_CHANGE, FILTER, .name = "delete", .object = object_to_empty_filter, .slice = ctl_slice_sessions},
