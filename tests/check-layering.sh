@@ -147,7 +147,7 @@ found=$(
 	check_library daemon/config/config.c 'libconfig\.h'
 	check_library 'daemon/base/loop.c|client/(link|query).c|web/[a-z]+.c|log/(follow|main).c' 'event2\{0,1\}[./]'
 	check_library daemon/sandbox/privs.c 'sys/capability\.h'
-	check_library daemon/persist/sdnotify.c 'systemd/'
+	check_library daemon/persist/sdbus.c 'systemd/'
 	check_library daemon/kernel/netlink.c 'libmnl/'
 	check_library bpf/load.c 'bpf/libbpf'
 	check_library 'daemon/sandbox/seccomp.c|client/calls.c' 'seccomp\.h'

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The service manager, through libsystemd where that does not wait for it. A message that is not taken ends nothing
- * and is no error; but READY, and what is about the store, must not be lost: the one is kept here until the next status,
- * the other by handover.c.
+ * The service manager's protocols (sd_notify(3), sd_listen_fds(3), sd_watchdog_enabled(3)), without libsystemd: it would wait
+ * for a manager that does not read. A message that is not taken ends nothing and is no error; but READY, and what is about the
+ * store, must not be lost: the one is kept here until the next status, the other by handover.c.
  */
 #define _GNU_SOURCE 1 /* pipe2() */
 #include "sdnotify.h"
@@ -22,12 +22,9 @@
 #include <unistd.h>
 
 #include "daemon/base/log.h"
+#include "sdbus.h"
 
-enum { PATIENCE_MS = 100 };
-
-#ifdef HAVE_LIBSYSTEMD
-#include <systemd/sd-bus.h>
-#include <systemd/sd-daemon.h>
+enum { PATIENCE_MS = 100, LISTEN_FIRST = 3, LISTEN_MAX = 4096 };
 
 static uint64_t monotonic_us(void)
 {
@@ -37,24 +34,55 @@ static uint64_t monotonic_us(void)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
+/* The number in an environment variable; 0: it has none. */
+static uint64_t number_of(const char *name)
+{
+	const char *text = getenv(name);
+	char *end;
+	unsigned long long value;
+
+	if (!text || *text < '0' || *text > '9')
+		return 0;
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	return errno == 0 && *end == '\0' ? value : 0;
+}
+
+/* The next name of LISTEN_FDNAMES, whose end moves on. */
+static void take_name(const char **names, char out[SDNOTIFY_NAME_MAX + 1])
+{
+	size_t len = *names ? strcspn(*names, ":") : 0;
+
+	if (!*names) {
+		snprintf(out, SDNOTIFY_NAME_MAX + 1, "unknown");
+		return;
+	}
+	snprintf(out, SDNOTIFY_NAME_MAX + 1, "%.*s", (int)(len > SDNOTIFY_NAME_MAX ? SDNOTIFY_NAME_MAX : len), *names);
+	*names += len;
+	*names = **names == ':' ? *names + 1 : NULL;
+}
+
 static void take_descriptors(struct sdnotify *n)
 {
-	char **names = NULL;
-	int count = sd_listen_fds_with_names(1, &names);
+	uint64_t count = number_of("LISTEN_PID") == (uint64_t)getpid() ? number_of("LISTEN_FDS") : 0;
+	const char *names = getenv("LISTEN_FDNAMES");
 
-	for (int i = 0; i < count; i++) {
-		int fd = SD_LISTEN_FDS_START + i;
+	for (uint64_t i = 0; i < count && i < LISTEN_MAX; i++) {
+		int fd = LISTEN_FIRST + (int)i;
 
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+			break;
 		if (n->n_fds == SDNOTIFY_FDS_MAX) {
 			close(fd);
-		} else {
-			n->fds[n->n_fds].fd = fd;
-			snprintf(n->fds[n->n_fds].name, sizeof(n->fds[0].name), "%s", names[i]);
-			n->n_fds++;
+			continue;
 		}
-		free(names[i]);
+		n->fds[n->n_fds].fd = fd;
+		take_name(&names, n->fds[n->n_fds].name);
+		n->n_fds++;
 	}
-	free(names);
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
 }
 
 /* ---- messages ----
@@ -139,12 +167,12 @@ static bool notify_with_fd(struct sdnotify *n, char *state, int fd)
 
 static uint32_t watchdog_ms(void)
 {
-	uint64_t usec = 0;
+	uint64_t ms = number_of("WATCHDOG_USEC") / 2000; /* half, as sd_watchdog_enabled(3) advises */
 
-	if (sd_watchdog_enabled(0, &usec) <= 0)
+	if (number_of("WATCHDOG_USEC") == 0 ||
+	    (getenv("WATCHDOG_PID") && number_of("WATCHDOG_PID") != (uint64_t)getpid()))
 		return 0;
-	usec /= 2000; /* half, in milliseconds, as sd_watchdog_enabled(3) advises */
-	return usec > UINT32_MAX ? UINT32_MAX : usec ? (uint32_t)usec : 1;
+	return ms > UINT32_MAX ? UINT32_MAX : ms ? (uint32_t)ms : 1;
 }
 
 /* The manager closes its duplicate of a pipe's end when it has come to it. */
@@ -165,110 +193,6 @@ static void barrier(struct sdnotify *n, uint32_t ms)
 	close(p[0]);
 }
 
-/* ---- is it a restart? ----
- *
- * systemd does a restart as one job of that type: it stays queued, and says so, until the unit has stopped; only
- * then it turns into a start. The bus is asked without blocking calls, since those would wait for a bus daemon
- * that hangs for as long as it authenticates (90 s). Any user may read these properties.
- */
-
-enum { BUS_PATH_MAX = 256 };
-
-/* A property of the manager's objects, as it arrives. */
-struct answer {
-	bool is_there;
-	const char *type;	 /* expected: "s", or "(uo)", of which the path is taken */
-	char text[BUS_PATH_MAX]; /* "": an error, or something else than expected */
-};
-
-static int on_answer(sd_bus_message *m, void *ctx, sd_bus_error *error)
-{
-	struct answer *a = ctx;
-	const char *text = NULL;
-	uint32_t id;
-	int r = sd_bus_message_is_method_error(m, NULL) ? -1 : sd_bus_message_enter_container(m, 'v', a->type);
-
-	(void)error;
-	if (r >= 0)
-		r = a->type[0] == '(' ? sd_bus_message_read(m, "(uo)", &id, &text) : sd_bus_message_read(m, "s", &text);
-	snprintf(a->text, sizeof(a->text), "%s", r >= 0 && text ? text : "");
-	a->is_there = true;
-	return 0;
-}
-
-struct property {
-	const char *path, *interface, *name, *type;
-};
-
-/* Fills `text` before `until_us`. False: the property does not exist, or no answer came. */
-static bool get_property(sd_bus *bus, const struct property *p, uint64_t until_us, char text[BUS_PATH_MAX])
-{
-	struct answer a = {.type = p->type};
-	int r = sd_bus_call_method_async(bus, NULL, "org.freedesktop.systemd1", p->path,
-					 "org.freedesktop.DBus.Properties", "Get", on_answer, &a, "ss", p->interface,
-					 p->name);
-
-	while (r >= 0 && !a.is_there) {
-		uint64_t now_us = monotonic_us();
-
-		r = sd_bus_process(bus, NULL);
-		if (r == 0)
-			r = now_us < until_us ? sd_bus_wait(bus, until_us - now_us) : -1;
-	}
-	memcpy(text, a.text, BUS_PATH_MAX);
-	return a.is_there && text[0];
-}
-
-static bool ask_restarting(uint32_t ms)
-{
-	struct property job = {"/org/freedesktop/systemd1/unit/self", "org.freedesktop.systemd1.Unit", "Job", "(uo)"};
-	struct property type = {NULL, "org.freedesktop.systemd1.Job", "JobType", "s"};
-	uint64_t until_us = monotonic_us() + (uint64_t)ms * 1000;
-	char path[BUS_PATH_MAX], found[BUS_PATH_MAX] = "";
-	sd_bus *bus = NULL;
-
-	if (sd_bus_open_system(&bus) < 0)
-		return false;
-	if (get_property(bus, &job, until_us, path)) {
-		type.path = path;
-		get_property(bus, &type, until_us, found);
-	}
-	sd_bus_close(bus);
-	sd_bus_unref(bus);
-	return strcmp(found, "restart") == 0;
-}
-#else
-static void take_descriptors(struct sdnotify *n)
-{
-	(void)n;
-}
-
-static bool notify_with_fd(struct sdnotify *n, char *state, int fd)
-{
-	(void)n;
-	(void)state;
-	(void)fd;
-	return false;
-}
-
-static uint32_t watchdog_ms(void)
-{
-	return 0;
-}
-
-static void barrier(struct sdnotify *n, uint32_t ms)
-{
-	(void)n;
-	(void)ms;
-}
-
-static bool ask_restarting(uint32_t ms)
-{
-	(void)ms;
-	return false;
-}
-#endif
-
 void sdnotify_init(struct sdnotify *n)
 {
 	const char *socket = getenv("NOTIFY_SOCKET");
@@ -276,6 +200,8 @@ void sdnotify_init(struct sdnotify *n)
 	memset(n, 0, sizeof(*n));
 	n->is_managed = socket && *socket;
 	take_descriptors(n);
+	if (n->is_managed)
+		n->bus = sdbus_open();
 	sdnotify_begin(n);
 }
 
@@ -315,7 +241,7 @@ void sdnotify_stopping(struct sdnotify *n)
 
 bool sdnotify_restarting(const struct sdnotify *n, uint32_t ms)
 {
-	return n->is_managed && ask_restarting(ms);
+	return n->bus && sdbus_is_restarting(n->bus, ms);
 }
 
 void sdnotify_status(struct sdnotify *n, const char *status)

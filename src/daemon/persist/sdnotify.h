@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The service manager: readiness, status, watchdog, the store in which it keeps descriptors for the next
- * process, and whether there will be a next one. Built without libsystemd, or started by something else,
- * every function does nothing and says so by its return value. A manager that does not read, or slowly, is waited
+ * process, and whether there will be a next one. Where natd was started by something else every function does nothing and
+ * says so by its return value. A manager that does not read, or slowly, is waited
  * for 100 ms in all from the start, or from sdnotify_begin(), on; only sdnotify_barrier() and sdnotify_restarting() wait
- * as long as their argument says, on top of it. The only file that knows libsystemd.
+ * as long as their argument says, on top of it.
  */
 #ifndef NATD_DAEMON_SDNOTIFY_H
 #define NATD_DAEMON_SDNOTIFY_H
@@ -14,12 +14,15 @@
 
 enum { SDNOTIFY_FDS_MAX = 96, SDNOTIFY_NAME_MAX = 63 };
 
+struct sdbus;
+
 /* What the manager passed at start. Opaque by agreement. */
 struct sdnotify {
-	bool is_managed;      /* somebody listens at NOTIFY_SOCKET */
-	bool is_stuck;	      /* it did not take the last message */
-	bool is_ready_due;    /* READY=1 did not go out yet: goes with the next status */
-	uint32_t patience_us; /* for how long messages may still wait */
+	const struct sdbus *bus; /* NULL: no manager, or no libsystemd */
+	bool is_managed;	 /* somebody listens at NOTIFY_SOCKET */
+	bool is_stuck;		 /* it did not take the last message */
+	bool is_ready_due;	 /* READY=1 did not go out yet: goes with the next status */
+	uint32_t patience_us;	 /* for how long messages may still wait */
 	unsigned n_fds;
 	struct {
 		char name[SDNOTIFY_NAME_MAX + 1];
