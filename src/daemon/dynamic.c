@@ -190,7 +190,8 @@ void dynamic_begin(struct natd *n)
 			    n->options.config_path);
 	free(before);
 	if (d->n > 0 && forwards != NULL && !load_instead(n, n->config->text, forwards))
-		log_error(SUB_CONFIG, "the forwards made at run time do not go with the configuration: left out");
+		log_error(SUB_CONFIG, "the forwards made at run time contradict the configuration and are left out: "
+				      "see natctl forwards, and add them again");
 	free(forwards);
 }
 

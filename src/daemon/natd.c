@@ -28,13 +28,12 @@ void natd_open_log(const struct natd *n, const struct natd_config *c)
 	log_set_level(level > LEVEL_DEBUG ? LEVEL_DEBUG : (enum log_level)level);
 }
 
-void natd_set_setup(struct natd *n, struct setup *s, struct natd_config *config)
+void natd_set_setup(struct natd *n, struct setup *s, struct natd_config *config, struct natd_retired *old)
 {
 	assert(s && s != n->setup && s->config == config);
 	observer_set(n->observer, s, n->routing ? routing_mark(n->routing) : 0);
-	setup_destroy(n->setup);
-	if (config != n->config)
-		config_free(n->config);
+	old->setup = n->setup;
+	old->config = config != n->config ? n->config : NULL;
 	n->config = config;
 	n->setup = s;
 	n->control.setup = s;
@@ -188,9 +187,10 @@ static void announce(struct natd *n)
 	sdnotify_ready(&n->persist.service);
 	natd_tell_manager(n);
 	if (n->options.is_foreground)
-		log_plain(LEVEL_NOTICE, SUB_MAIN, "natd: ready"); /* whatever the level: scripts wait for it */
+		log_plain_known(LOG_ID_READY, LEVEL_NOTICE, SUB_MAIN,
+				"natd: ready"); /* whatever the level: scripts wait for it */
 	else
-		log_notice(SUB_MAIN, "ready");
+		log_known(LOG_ID_READY, LEVEL_NOTICE, SUB_MAIN, 0, "ready");
 }
 
 enum natd_exit natd_start(struct natd *n, const struct natd_options *o, struct natd_config *config)
@@ -227,12 +227,14 @@ enum natd_exit natd_run(struct natd *n)
 {
 	int r = loop_run(n->loop);
 
+	netlink_cancel(n->netlink, false); /* the routing has to be put back */
 	sdnotify_begin(&n->persist.service);
 	handover_ask(&n->persist.handover, n->persist.state_path != NULL);
 	sdnotify_stopping(&n->persist.service);
 	if (r == 0)
 		return NATD_EXIT_OK;
-	log_write(LEVEL_ERROR, SUB_MAIN, -r, "waiting for events failed");
+	log_write(LEVEL_ERROR, SUB_MAIN, -r,
+		  "cannot wait for events, so natd ends; the service manager starts it again");
 	return NATD_EXIT_SYSTEM;
 }
 
@@ -246,7 +248,10 @@ static void restore_routing(struct natd *n)
 		r = routing_restore(n->routing, n->setup->config->routing_on_stop);
 	privs_lower(&n->sandbox.privs);
 	if (r < 0)
-		log_error(SUB_ROUTING, "not everything could be put back: %s", routing_error(n->routing));
+		log_error(SUB_ROUTING,
+			  "not everything of the host's routing could be put back: %s; `ip rule' and `ip route show "
+			  "table all' show what is left with natd's mark (proto 214 to 221)",
+			  routing_error(n->routing));
 }
 
 static void stop_routing(struct natd *n)

@@ -36,6 +36,7 @@ struct natd {
 	struct loop *loop;
 	struct netlink *netlink;
 	int events_fd; /* of netlink; -1: not open */
+	bool is_stopping;
 	struct natd_config *config;
 	struct setup *setup; /* made from `config` */
 	struct nat *nat;
@@ -65,8 +66,15 @@ int natd_open_tun(struct natd *n);
 void natd_close_tun(struct natd *n);
 /* Takes over or opens the socket that reads ICMP. 0 or a negative errno. */
 int natd_open_icmp(struct natd *n);
-/* Replaces the setup, which is destroyed, and the configuration if `s` has another. */
-void natd_set_setup(struct natd *n, struct setup *s, struct natd_config *config);
+/* What a change put out of use: freeing it takes long with many forwards. */
+struct natd_retired {
+	struct setup *setup;
+	struct natd_config *config; /* NULL: it stays */
+	struct rules *rules;
+};
+
+/* Replaces the setup, and the configuration if `s` has another; the old ones are in *old then. */
+void natd_set_setup(struct natd *n, struct setup *s, struct natd_config *config, struct natd_retired *old);
 /* Sends the service manager what is due, and the status. */
 void natd_tell_manager(struct natd *n);
 /* Puts the log's target and level into effect. */

@@ -6,7 +6,8 @@
  * and the core have both accepted it. Routing goes first: it can fail for many reasons and leaves what
  * was when it does, while the core ends sessions, which cannot be undone; after the routing, the core
  * can only fail for lack of memory, and then the old routing is applied again. Packets go on while
- * the file is read and the kernel is asked; the core and the tc programs change between two of them.
+ * the file is read, the kernel is asked, the policy is compiled and what it replaces is freed; the core and the tc programs
+ * change between two of them.
  * Some settings belong to what is opened once, with rights that natd has given up; changing those is
  * refused, not ignored.
  */
@@ -105,20 +106,35 @@ static void go_back(struct natd *n)
 		log_error(SUB_ROUTING, "%s", routing_error(n->routing));
 }
 
-/* Puts `s` in the place of the present setup, or leaves everything as it is. */
-static bool apply(struct natd *n, struct setup *s, const struct outcome *o, struct nat_reconfigure_report *report)
+static void free_retired(void *ctx)
 {
+	struct natd_retired *old = ctx;
+
+	nat_compiled_free(old->rules);
+	setup_destroy(old->setup);
+	config_free(old->config);
+}
+
+/* Puts `s` in the place of the present setup, or leaves everything as it is. `rules`: its policy, compiled; the core's from then
+ * on, and its old ones are the caller's. */
+static bool apply(struct natd *n, struct setup *s, struct rules **rules, const struct outcome *o,
+		  struct nat_reconfigure_report *report)
+{
+	struct rules *old;
+
 	if (natd_apply_routing(n, s) < 0) {
 		say(o, "%s: nothing was changed", routing_error(n->routing));
 		go_back(n);
 		return false;
 	}
-	if (!nat_reconfigure(n->nat, &s->policy, loop_now_ms(n->loop), report)) {
+	old = *rules ? nat_adopt(n->nat, *rules, loop_now_ms(n->loop), report) : NULL;
+	if (!old) {
 		say(o, "%s: not enough memory, or limits beyond what was reserved at start: nothing was changed",
 		    s->config->file);
 		go_back(n);
 		return false;
 	}
+	*rules = old;
 	path_follow_interfaces(&n->path, &s->facts, &s->policy);
 	(void)steer_apply_programs(n, s); /* else rules steer, as the log says */
 	return true;
@@ -167,6 +183,8 @@ struct setup_job {
 	struct natd_config *config; /* borrowed from the caller */
 	struct config_report report;
 	struct setup *setup;
+	struct rules *rules;	       /* compiled from its policy; NULL: memory is short, or `same` holds */
+	const struct host_facts *same; /* NULL, or facts of which a setup needs no rules */
 };
 
 static void load_config(void *ctx)
@@ -181,14 +199,17 @@ static void make_setup(void *ctx)
 	struct setup_job *j = ctx;
 
 	j->setup = setup_create(j->natd->netlink, j->config, &j->report);
-	if (j->setup)
-		steer_set_policy(j->natd, j->setup);
+	if (!j->setup)
+		return;
+	steer_set_policy(j->natd, j->setup);
+	if (!j->same || !setup_facts_equal(&j->setup->facts, j->same))
+		j->rules = nat_compile(&j->setup->policy);
 }
 
-/* Reads the configuration and looks at the host: the setup, and the configuration that it was made from in *config, both the
- * caller's; or NULL after at least one line. */
+/* Reads the configuration and looks at the host: the setup, the configuration that it was made from in *config, and its rules, all
+ * the caller's; or NULL after at least one line. */
 static struct setup *prepare(struct natd *n, const struct config_source *src, struct natd_config **config,
-			     const struct outcome *o)
+			     struct rules **rules, const struct outcome *o)
 {
 	struct setup_job j = {.natd = n, .source = src};
 
@@ -198,12 +219,13 @@ static struct setup *prepare(struct natd *n, const struct config_source *src, st
 	if (!j.setup)
 		config_free(j.config);
 	*config = j.setup ? j.config : NULL;
+	*rules = j.rules;
 	say_report(o, &j.report);
 	config_report_fini(&j.report);
 	return j.setup;
 }
 
-static void adopt(struct natd *n, struct setup *s, struct natd_config *config)
+static void adopt(struct natd *n, struct setup *s, struct natd_config *config, struct natd_retired *old)
 {
 	const struct config_control *c = &config->control;
 	int r;
@@ -212,7 +234,7 @@ static void adopt(struct natd *n, struct setup *s, struct natd_config *config)
 	r = ctl_server_set_access(n->control.server, "", c->mode); /* the group is as it was */
 	if (r < 0)
 		log_write(LEVEL_WARNING, SUB_CONTROL, -r, "cannot change the mode of %s", c->socket);
-	natd_set_setup(n, s, config);
+	natd_set_setup(n, s, config, old);
 	services_follow(n);
 	ctl_server_keep_events(n->control.server, config_tlog_kinds(config));
 	dataplane_set_busy_poll(n->path.dataplane, config->tun.busy_poll);
@@ -224,6 +246,7 @@ bool natd_apply_source(struct natd *n, const struct config_source *src, reload_s
 		       struct nat_reconfigure_report *report)
 {
 	const struct outcome o = {say_line, ctx};
+	struct natd_retired old = {0};
 	struct natd_config *config;
 	struct setup *s;
 	bool ok;
@@ -231,19 +254,21 @@ bool natd_apply_source(struct natd *n, const struct config_source *src, reload_s
 	sdnotify_begin(&n->persist.service);
 	sdnotify_reloading(&n->persist.service);
 	memset(report, 0, sizeof(*report));
-	s = prepare(n, src, &config, &o);
-	ok = s && apply(n, s, &o, report);
+	s = prepare(n, src, &config, &old.rules, &o);
+	ok = s && apply(n, s, &old.rules, &o, report);
 	if (ok) {
-		adopt(n, s, config);
-		log_notice(SUB_CONFIG, "configuration reloaded: %" PRIu32 " sessions kept, %" PRIu32 " ended",
-			   report->kept, report->ended);
+		adopt(n, s, config, &old);
+		log_known(LOG_ID_RELOADED, LEVEL_NOTICE, SUB_CONFIG, 0,
+			  "configuration reloaded: %" PRIu32 " sessions kept, %" PRIu32 " ended", report->kept,
+			  report->ended);
 		record_reload(n, report);
 	} else {
-		setup_destroy(s);
-		config_free(config);
-		log_error(SUB_CONFIG, "%s: not reloaded, the previous configuration stays in force",
-			  n->options.config_path);
+		old.setup = s;
+		old.config = config;
+		log_known(LOG_ID_NOT_RELOADED, LEVEL_ERROR, SUB_CONFIG, 0,
+			  "%s: not reloaded, the previous configuration stays in force", n->options.config_path);
 	}
+	do_aside(n, free_retired, &old);
 	sdnotify_ready(&n->persist.service);
 	natd_tell_manager(n);
 	return ok;
@@ -284,12 +309,12 @@ static void repair(struct natd *n)
 	path_follow_interfaces(&n->path, &n->setup->facts, &n->setup->policy);
 	steer_repair_programs(n);
 	if (natd_apply_routing(n, n->setup) < 0) {
-		if (was_routed) /* once, not each second */
+		if (was_routed && !n->is_stopping) /* once, not each second */
 			log_error(SUB_ROUTING, "%s", routing_error(n->routing));
 	} else if (routing_changes(n->routing) > 0) {
-		log_notice(SUB_ROUTING,
-			   "another program changed rules, routes or settings that natd relies on: put back %" PRIu32,
-			   routing_changes(n->routing));
+		log_known(LOG_ID_REPAIRED, LEVEL_NOTICE, SUB_ROUTING, 0,
+			  "another program changed rules, routes or settings that natd relies on: put back %" PRIu32,
+			  routing_changes(n->routing));
 	}
 }
 
@@ -297,48 +322,77 @@ void natd_refresh(struct natd *n)
 {
 	const struct outcome o = {reload_log_line, NULL};
 	struct nat_reconfigure_report report;
-	struct setup_job j = {.natd = n, .config = n->config};
+	struct setup_job j = {.natd = n, .config = n->config, .same = &n->setup->facts};
+	struct natd_retired old = {0};
 
 	if (!path_has_tun(&n->path)) /* natd_open_tun() is followed by another refresh */
 		return;
 	do_aside(n, make_setup, &j);
-	if (!j.setup) {
+	if (n->is_stopping) {
+		old.setup = j.setup;
+	} else if (!j.setup) {
 		say_report(&o, &j.report);
 	} else if (setup_facts_equal(&j.setup->facts, &n->setup->facts)) {
-		setup_destroy(j.setup);
+		old.setup = j.setup;
 		repair(n);
-	} else if (!apply(n, j.setup, &o, &report)) {
-		setup_destroy(j.setup);
+	} else if (!apply(n, j.setup, &j.rules, &o, &report)) {
+		old.setup = j.setup;
 	} else {
 		say_report(&o, &j.report);
-		natd_set_setup(n, j.setup, n->config);
-		log_notice(SUB_NETLINK, "interfaces or addresses changed: %" PRIu32 " sessions kept, %" PRIu32 " ended",
-			   report.kept, report.ended);
+		natd_set_setup(n, j.setup, n->config, &old);
+		log_known(LOG_ID_HOST_CHANGED, LEVEL_NOTICE, SUB_NETLINK, 0,
+			  "interfaces or addresses changed: %" PRIu32 " sessions kept, %" PRIu32 " ended", report.kept,
+			  report.ended);
 	}
+	old.rules = j.rules;
+	do_aside(n, free_retired, &old);
 	config_report_fini(&j.report);
+}
+
+/* What the look of each second sees of the host. */
+struct look {
+	struct natd *natd;
+	struct steer_look steer;
+	bool is_read; /* else the next look tries again */
+	bool is_same; /* the interfaces and their addresses */
+	bool has_other_ports;
+};
+
+static void look_at_host(void *ctx)
+{
+	struct look *l = ctx;
+	struct natd *n = l->natd;
+	struct host_facts now;
+
+	l->is_read = facts_read(n->netlink, n->config, &now) == 0;
+	if (!l->is_read)
+		return;
+	l->is_same = setup_facts_equal(&now, &n->setup->facts);
+	facts_fini(&now);
+	steer_look(n, &l->steer);
+	if (l->is_same)
+		l->has_other_ports = setup_scan_ports(n->setup, n->netlink);
 }
 
 void natd_look(struct natd *n)
 {
-	struct host_facts now;
-	bool is_same;
+	struct look l = {.natd = n};
 
 	if (!path_has_tun(&n->path))
 		return;
-	if (facts_read(n->netlink, n->config, &now) < 0)
-		return; /* the next look tries again */
-	steer_look(n);
-	is_same = setup_facts_equal(&now, &n->setup->facts);
-	facts_fini(&now);
-	if (!is_same) {
+	do_aside(n, look_at_host, &l);
+	if (n->is_stopping || !l.is_read)
+		return;
+	steer_follow(n, &l.steer);
+	if (!l.is_same) {
 		natd_refresh(n);
 		return;
 	}
-	if (!setup_scan_ports(n->setup, n->netlink)) {
+	if (!l.has_other_ports) {
 		repair(n);
 		return;
 	}
 	(void)steer_apply_programs(n, n->setup);
-	if (natd_apply_routing(n, n->setup) < 0) /* another gap may be worth a rule of its own */
+	if (natd_apply_routing(n, n->setup) < 0 && !n->is_stopping) /* another gap may be worth a rule of its own */
 		log_error(SUB_ROUTING, "%s", routing_error(n->routing));
 }

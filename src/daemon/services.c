@@ -150,9 +150,9 @@ static void on_change(void *ctx, uint32_t index, bool is_up, enum health_outcome
 	char host[HOST_SIZE];
 
 	if (services_close(n, b, BACKEND_DOWN, !is_up) == NAT_BACKEND_CHANGED)
-		log_write(is_up ? LEVEL_NOTICE : LEVEL_WARNING, SUB_MAIN, 0, "forward \"%s\": backend %s is %s: %s",
-			  b->forward, host_text(host, &b->backend), is_up ? "up" : "down",
-			  health_outcome_text(outcome));
+		log_known(LOG_ID_BACKEND, is_up ? LEVEL_NOTICE : LEVEL_WARNING, SUB_MAIN, 0,
+			  "forward \"%s\": backend %s is %s: %s", b->forward, host_text(host, &b->backend),
+			  is_up ? "up" : "down", health_outcome_text(outcome));
 }
 
 /* The only backend of the forward at that address, where the port is left out. */
@@ -238,7 +238,8 @@ void services_follow(struct natd *n)
 	struct service_checked *checked = calloc((size_t)room + 1, sizeof(*checked));
 
 	if (targets == NULL || checked == NULL) {
-		log_error(SUB_MAIN, "no memory for the list of backends to check: those of before are checked on");
+		log_error(SUB_MAIN, "no memory for the list of backends: natd goes on checking the previous ones; "
+				    "reload when there is memory");
 		free(targets);
 		free(checked);
 		return;
@@ -249,45 +250,36 @@ void services_follow(struct natd *n)
 	for (uint32_t i = 0; i < n->config->n_forwards; i++)
 		add_checked(n, i, targets);
 	if (!health_set(s->health, targets, s->n_checked))
-		log_warning(SUB_MAIN, "nothing checks the backends: they keep the state that they have");
+		log_warning(SUB_MAIN,
+			    "no process checks the backends: they keep the state that they have; restart natd");
 	free(targets);
 }
 
 /* ---- life ---- */
 
-/* In the processes. */
-static int confine(void *ctx, enum health_process which)
+/* In the process. */
+static int confine(void *ctx)
 {
 	struct natd *n = ctx;
-	int r = which == HEALTH_KEEPER ? privs_renounce(&n->sandbox.privs) : 0;
+	int r = privs_renounce(&n->sandbox.privs);
 
 	if (r == 0)
-		r = seccomp_confine(n->services.filters[which]);
+		r = seccomp_confine(n->services.filter);
 	return r == -EINVAL || r == -ENOSYS ? 0 : r; /* a kernel without filters, as for natd itself */
-}
-
-static void free_filters(struct services *s)
-{
-	for (unsigned i = 0; i <= HEALTH_PROBER; i++) {
-		seccomp_free(s->filters[i]);
-		s->filters[i] = NULL;
-	}
 }
 
 void services_fork(struct natd *n)
 {
 	struct services *s = &n->services;
-	int r = seccomp_prepare(&s->filters[HEALTH_KEEPER], SECCOMP_KEEPER);
+	int r = seccomp_prepare(&s->filter, SECCOMP_HEALTH);
 
-	if (r == 0)
-		r = seccomp_prepare(&s->filters[HEALTH_PROBER], SECCOMP_HEALTH);
 	if (r == 0)
 		s->health = health_start(confine, n);
 	if (s->health == NULL)
 		log_write(LEVEL_WARNING, SUB_MAIN, r < 0 ? -r : errno,
 			  "cannot start the process that checks backends: all count as up");
-	free_filters(s);
-	n->control.health = s->health;
+	seccomp_free(s->filter);
+	s->filter = NULL;
 }
 
 void services_begin(struct natd *n)
@@ -303,9 +295,8 @@ void services_begin(struct natd *n)
 
 void services_end(struct natd *n)
 {
-	n->control.health = NULL;
 	health_stop(n->services.health);
-	free_filters(&n->services);
+	seccomp_free(n->services.filter);
 	free(n->services.checked);
 	n->services = (struct services){0};
 }

@@ -2,6 +2,7 @@
 /* The steps of the start, in order. Each opens one thing, or says in one line why it cannot. */
 #include "start.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -33,7 +34,9 @@ static enum natd_exit start_rights(struct natd *n)
 	int r = privs_init(&n->sandbox.privs, PRIVS_USER);
 
 	if (r < 0) {
-		log_write(LEVEL_ERROR, SUB_PRIVS, -r, "cannot look up the user \"%s\", whom natd becomes", PRIVS_USER);
+		log_write(LEVEL_ERROR, SUB_PRIVS, -r,
+			  "cannot look up the user \"%s\", whom natd becomes: check the user database (getent passwd)",
+			  PRIVS_USER);
 		return NATD_EXIT_SYSTEM;
 	}
 	if (privs_check(TUN_PATH, why, sizeof(why)) < 0) {
@@ -51,7 +54,7 @@ static enum natd_exit start_filter(struct natd *n)
 
 	if (r == 0)
 		return NATD_EXIT_OK;
-	log_write(LEVEL_ERROR, SUB_PRIVS, -r, "making the system call filter");
+	log_write(LEVEL_ERROR, SUB_PRIVS, -r, "cannot make the system call filter (libseccomp)");
 	return NATD_EXIT_SYSTEM;
 }
 
@@ -77,7 +80,9 @@ static enum natd_exit start_netlink(struct natd *n)
 	}
 	if (r >= 0)
 		return NATD_EXIT_OK;
-	log_write(LEVEL_ERROR, SUB_NETLINK, -r, "cannot open rtnetlink, by which natd sets routes");
+	log_write(LEVEL_ERROR, SUB_NETLINK, -r,
+		  "cannot open rtnetlink, by which natd sets routes: the service's RestrictAddressFamilies must list "
+		  "AF_NETLINK");
 	return NATD_EXIT_SYSTEM;
 }
 
@@ -85,12 +90,14 @@ static enum natd_exit start_setup(struct natd *n)
 {
 	struct config_report report = {0};
 	struct setup *s = setup_create(n->netlink, n->config, &report);
+	struct natd_retired none;
 
 	config_report_log(&report);
 	config_report_fini(&report);
+	assert(!n->setup);
 	if (!s) /* the file is good: it is the host, which may change */
 		return NATD_EXIT_SYSTEM;
-	natd_set_setup(n, s, n->config);
+	natd_set_setup(n, s, n->config, &none);
 	return NATD_EXIT_OK;
 }
 
@@ -137,7 +144,8 @@ static enum natd_exit start_devices(struct natd *n)
 	}
 	r = natd_open_icmp(n);
 	if (r < 0) {
-		log_write(LEVEL_ERROR, SUB_DATA, -r, "cannot open a raw socket to read ICMP");
+		log_write(LEVEL_ERROR, SUB_DATA, -r,
+			  "cannot open a raw socket to read ICMP: natd needs CAP_NET_RAW in this network namespace");
 		return NATD_EXIT_SYSTEM;
 	}
 	path_follow_interfaces(&n->path, &n->setup->facts, &n->setup->policy);
@@ -388,7 +396,7 @@ static enum natd_exit start_lockdown(struct natd *n)
 
 	if (r == 0)
 		return NATD_EXIT_OK;
-	log_write(LEVEL_ERROR, SUB_PRIVS, -r, "giving up paths (Landlock)");
+	log_write(LEVEL_ERROR, SUB_PRIVS, -r, "cannot give up the paths that natd does not need (Landlock)");
 	return NATD_EXIT_SYSTEM;
 }
 
@@ -398,7 +406,8 @@ static enum natd_exit start_confine(struct natd *n)
 
 	if (r == 0)
 		return NATD_EXIT_OK;
-	log_write(LEVEL_ERROR, SUB_PRIVS, -r, "setting the system call filter");
+	log_write(LEVEL_ERROR, SUB_PRIVS, -r,
+		  "cannot set the system call filter: natd does not run without it where it was built with libseccomp");
 	return NATD_EXIT_SYSTEM;
 }
 

@@ -120,22 +120,26 @@ void steer_repair_programs(struct natd *n)
 	(void)apply_programs(n, n->setup, true);
 }
 
-void steer_look(struct natd *n)
+void steer_look(struct natd *n, struct steer_look *l)
 {
-	bool had_chain = n->offload.filter.name[0] != '\0';
-	char why[OFFLOAD_WHY_SIZE];
-	bool has_to_end;
+	bool had_filter = n->offload.filter.name[0] != '\0';
 
+	l->has_to_end = l->has_new_filter = false;
 	if (!offload_is_on(&n->offload))
 		return;
 	privs_raise(&n->sandbox.privs);
-	has_to_end = offload_has_to_end(&n->offload, n->netlink, why);
+	l->has_to_end = offload_has_to_end(&n->offload, n->netlink, l->why);
 	privs_lower(&n->sandbox.privs);
-	if (!has_to_end && !had_chain && n->offload.filter.name[0] != '\0')
+	l->has_new_filter = !had_filter && n->offload.filter.name[0] != '\0';
+}
+
+void steer_follow(struct natd *n, const struct steer_look *l)
+{
+	if (!l->has_to_end && l->has_new_filter)
 		warn_of_chain(&n->offload);
-	if (!has_to_end)
+	if (!l->has_to_end)
 		return;
-	offload_give_up(&n->offload, why);
+	offload_give_up(&n->offload, l->why);
 	keep_links(n);
 	(void)turn_to_rules(n, n->setup);
 }

@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include "daemon/offload/offload.h"
+
 struct natd;
 struct setup;
 
@@ -20,8 +22,14 @@ void steer_set_policy(const struct natd *n, struct setup *s);
 bool steer_apply_programs(struct natd *n, struct setup *s);
 /* Attaches the programs where they are missing: neither policy nor steering table has changed. */
 void steer_repair_programs(struct natd *n);
-/* Each second: where the host has begun to filter packets, rules steer from then on. */
-void steer_look(struct natd *n);
+/* Each second: where the host has begun to filter packets, rules steer from then on. The look may be taken in another thread, while
+ * the loop's waits for it; the loop's thread follows it. */
+struct steer_look {
+	bool has_to_end, has_new_filter;
+	char why[OFFLOAD_WHY_SIZE];
+};
+void steer_look(struct natd *n, struct steer_look *l);
+void steer_follow(struct natd *n, const struct steer_look *l);
 /* At the stop, before the rules go. */
 void steer_stop(struct natd *n);
 

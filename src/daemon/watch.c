@@ -31,11 +31,17 @@ static void on_reload_signal(void *ctx, int signo)
 	natd_reload(ctx, reload_log_line, NULL, &report);
 }
 
+/* Urgent: also called while this thread waits for another one, which may wait for the kernel. What is being done then need not be
+ * finished. */
 static void on_stop_signal(void *ctx, int signo)
 {
 	struct natd *n = ctx;
 
-	log_notice(SUB_MAIN, "stopping on %s", signo == SIGTERM ? "SIGTERM" : "SIGINT");
+	log_known(LOG_ID_STOPPING, LEVEL_NOTICE, SUB_MAIN, 0, "stopping on %s",
+		  signo == SIGTERM ? "SIGTERM" : "SIGINT");
+	n->is_stopping = true;
+	if (n->netlink)
+		netlink_cancel(n->netlink, true);
 	loop_stop(n->loop);
 }
 
@@ -47,7 +53,9 @@ static void on_netlink(void *ctx, int fd, unsigned ready)
 
 	(void)ready;
 	if (r < 0)
-		log_write(LEVEL_WARNING, SUB_NETLINK, -r, "reading changes of interfaces and addresses");
+		log_write(LEVEL_WARNING, SUB_NETLINK, -r,
+			  "cannot read what the kernel says about interfaces and addresses; natd looks by itself once "
+			  "a second");
 	if (r != 0) {
 		path_forget_ways(&n->path);
 		observer_kick(n->observer);
@@ -123,12 +131,13 @@ static void on_tun_retry(void *ctx)
 	if (r == 0) {
 		natd_refresh(n);
 		natd_tell_manager(n);
-		log_notice(SUB_TUN, "%s: recreated", n->setup->config->tun.name);
+		log_known(LOG_ID_DEVICE_BACK, LEVEL_NOTICE, SUB_TUN, 0, "%s: recreated", n->setup->config->tun.name);
 		return;
 	}
 	if (!n->watch.is_tun_failure_told)
 		log_error(SUB_TUN,
-			  "%s: cannot be recreated: %s (uid %u needs access to " TUN_PATH "), trying every second",
+			  "%s: cannot be recreated: %s; natd tries again every second (uid %u needs read and write "
+			  "access to " TUN_PATH ")",
 			  n->setup->config->tun.name, strerror(-r), (unsigned)getuid());
 	n->watch.is_tun_failure_told = true;
 	loop_timer_once(n->watch.tun, TUN_RETRY_MS);
@@ -138,8 +147,8 @@ void watch_tun_lost(void *ctx, int err)
 {
 	struct natd *n = ctx;
 
-	log_write(LEVEL_ERROR, SUB_TUN, err, "%s: the device is gone, no packet passes until it is back",
-		  n->setup->config->tun.name);
+	log_known(LOG_ID_DEVICE_LOST, LEVEL_ERROR, SUB_TUN, err,
+		  "%s: the device is gone, no packet passes until natd has recreated it", n->setup->config->tun.name);
 	n->control.is_routed = false;
 	n->watch.is_tun_failure_told = false;
 	natd_close_tun(n);
@@ -159,6 +168,8 @@ int watch_signals(struct natd *n)
 		n->watch.signals[i] = loop_signal_add(n->loop, signals[i].signo, signals[i].fn, n);
 		if (!n->watch.signals[i])
 			return -ENOMEM;
+		if (signals[i].fn == on_stop_signal)
+			loop_signal_set_urgent(n->watch.signals[i]);
 	}
 	return 0;
 }

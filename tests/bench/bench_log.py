@@ -115,12 +115,9 @@ def measure_rate(lab, count, target):
             done = 0
             with open(f"{place}/log", "rb") as file:
                 while done < count:
-                    line = file.readline()
-                    if line and not line.endswith(b"\n"):  # natd-log is writing it
-                        file.seek(-len(line), os.SEEK_CUR)
-                    done += line.endswith(b"\n") and b'"DESTROY"' in line
+                    done += file.read().count(b'"DESTROY"')
                     end = time.monotonic()
-                    assert end - begin < 60, f"{done} of {count} arrived"
+                    assert end - begin < 60
         else:
             done, end = count_ipfix(sock)
         process.terminate()

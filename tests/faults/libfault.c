@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -102,6 +103,8 @@ struct control {
 	uint64_t calls[64];  /* by enum function, whatever the mask */
 	char library[64];    /* whose call failed last */
 	char spared[64];     /* the calls of this library do not fail */
+	uint64_t stalled;    /* which calls wait, bit by enum function, until it is 0 again */
+	uint64_t waiting;    /* calls that have begun to wait */
 };
 _Static_assert(F_COUNT <= 64, "a bit for each function");
 
@@ -133,6 +136,10 @@ static bool decide(enum function f)
 	struct control *c = control;
 
 	c->calls[f]++;
+	if (c->stalled >> f & 1)
+		c->waiting++;
+	while (__atomic_load_n(&c->stalled, __ATOMIC_RELAXED) >> f & 1)
+		poll(NULL, 0, 1);
 	if (!(c->mask >> f & 1) || c->countdown == 0 || --c->countdown > 0)
 		return false;
 	note_caller();
@@ -234,7 +241,7 @@ WRAP(int, epoll_wait, -1, (int fd, struct epoll_event *e, int n, int ms), (fd, e
 WRAP(ssize_t, getrandom, -1, (void *p, size_t len, unsigned flags), (p, len, flags))
 WRAP(int, setgroups, -1, (size_t n, const gid_t *groups), (n, groups))
 
-/* libevent tells itself of signals through a socket pair, a byte each, read by the kilobyte: that cannot fail. */
+/* The loop tells itself of signals through a pipe, a byte each, read by the kilobyte: that cannot fail. */
 enum { SIGNAL_WRITE = 1, SIGNAL_READ = 1024 };
 
 ssize_t write(int fd, const void *p, size_t len)

@@ -85,6 +85,16 @@ class Faults:
         at = _HEAD.size + _CALLS.size + 64
         self._map[at:at + 64] = library.encode().ljust(64, b"\0")
 
+    def stall(self, *functions):
+        """From now on calls of these functions wait; without any, they go on."""
+        at = _HEAD.size + _CALLS.size + 128
+        self._map[at:at + 8] = struct.pack("=Q", sum(1 << FUNCTIONS.index(name) for name in functions))
+
+    def waiting(self):
+        """How many calls have waited."""
+        at = _HEAD.size + _CALLS.size + 136
+        return struct.unpack_from("=Q", self._map, at)[0]
+
     def close(self):
         self._map.close()
         self._file.close()

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -13,7 +14,8 @@ import pytest
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.packet import Raw
 
-from conftest import NATCTL
+import faults
+from conftest import NATCTL, NATD
 from netlab import Lab
 
 SERVER = Lab.SERVERS[0]
@@ -355,6 +357,40 @@ def test_nothing_leaves_untranslated_at_any_moment(lab, start_natd):
         natd.start()
         assert natd.stop() == 0
         time.sleep(0.2)
+
+
+def test_fault_30_a_lost_address_ends_connections_at_once(lab, start_natd):
+    """The outside address changes: the inside host gets a RST, instead of silence."""
+    natd = start_natd()
+    with lab.server.tcp_listener(port=8000) as listener, lab.client.socket() as sock:
+        sock.connect((SERVER, 8000))
+        accepted, _ = listener.accept()
+        with accepted:
+            sock.settimeout(5)
+            lab.gateway.run("ip", "addr", "add", "203.0.113.2/24", "dev", "out0")
+            lab.gateway.run("sh", "-c", "sysctl -qw net.ipv4.conf.out0.promote_secondaries=1; "
+                            f"ip addr del {Lab.OUTSIDE}/24 dev out0")
+            with pytest.raises(ConnectionResetError):
+                sock.recv(1)
+    assert natd.counters()["resets_sent"] >= 1
+
+
+def test_the_stop_is_seen_while_the_kernel_lets_natd_wait(lab, start_natd):
+    """Another program may hold the kernel's lock for interfaces for many seconds: no call of rtnetlink ends until then. natd says
+    that it stops, begins nothing else, and puts everything back when it can."""
+    if faults.why_not(NATD):
+        pytest.skip(faults.why_not(NATD))
+    was = state(lab)
+    slow = faults.Faults()
+    natd = start_natd({"more": 'fast_path = { steering = "rules"; };'}, prefix=slow.prefix())
+    slow.stall("sendto")
+    until(lambda: slow.waiting() > 0)
+    natd.send_signal(signal.SIGTERM)
+    natd.wait_log("stopping on SIGTERM")
+    slow.stall()
+    assert natd.process.wait(30) == 0
+    assert state(lab) == was
+    slow.close()
 
 
 # ---- docs/recipes.md ----

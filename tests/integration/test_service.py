@@ -185,6 +185,8 @@ def test_journal_gets_fields(lab, start_natd, manager):
                             for text in ("ready", "not reloaded", "the device is gone"))
     assert (ready["PRIORITY"], ready["NATD_SUBSYSTEM"], ready["SYSLOG_IDENTIFIER"]) == ("5", "main", "natd")
     assert "NATD_CAUSE" not in ready
+    assert [entry["MESSAGE_ID"] for entry in (ready, refused, gone)] == [  # fault 46: as natd(8) lists them
+        "0558738ea4d1473ca8e75e83462e477c", "c1cadb1bd71147f8bc786a2d3692d03c", "171ae379eb424810b4f76fd122c35568"]
     assert refused["PRIORITY"] == gone["PRIORITY"] == "3"
     assert (gone["NATD_SUBSYSTEM"], gone["NATD_CAUSE"]) == ("tun", "EBADFD")
     assert int(gone["ERRNO"]) > 0

@@ -276,6 +276,42 @@ static void note_signal(void *ctx, int signo)
 	loop_stop(p->loop);
 }
 
+static void wait_for_urgent(void *ctx)
+{
+	int *seen = ctx;
+
+	raise(SIGUSR1);
+	raise(SIGUSR2);
+	ck_assert_int_eq(seen[0] + seen[1], 0);
+	loop_serve_urgent(loop);
+	ck_assert(seen[0] == 0 && seen[1] == 1);
+}
+
+static void count_signal(void *ctx, int signo)
+{
+	((int *)ctx)[signo == SIGUSR2]++;
+}
+
+/* What waits for something itself sees the urgent ones alone; each is called once. */
+START_TEST(test_urgent_signal_is_called_within_a_callback)
+{
+	int seen[2] = {0, 0};
+	struct loop_signal *plain = loop_signal_add(loop, SIGUSR1, count_signal, seen);
+	struct loop_signal *urgent = loop_signal_add(loop, SIGUSR2, count_signal, seen);
+	struct loop_soon *soon = loop_soon_add(loop, wait_for_urgent, seen);
+
+	loop_signal_set_urgent(urgent);
+	loop_soon_ask(soon);
+	ck_assert_int_eq(loop_turn(loop, true), 0);
+	if (seen[0] == 0)
+		ck_assert_int_eq(loop_turn(loop, true), 0);
+	ck_assert(seen[0] == 1 && seen[1] == 1);
+	loop_soon_remove(soon);
+	loop_signal_remove(urgent);
+	loop_signal_remove(plain);
+}
+END_TEST
+
 START_TEST(test_signal_is_called_from_the_loop)
 {
 	struct probe p = {.loop = loop};
@@ -344,6 +380,7 @@ static Suite *make_suite(void)
 	tcase_add_test(tc, test_periodic_timer_comes_again_and_single_one_does_not);
 	tcase_add_test(tc, test_clock_is_read_once_a_turn);
 	tcase_add_test(tc, test_signal_is_called_from_the_loop);
+	tcase_add_test(tc, test_urgent_signal_is_called_within_a_callback);
 	tcase_add_test(tc, test_timer_without_memory_comes_when_there_is_some);
 	suite_add_tcase(s, tc);
 	return s;

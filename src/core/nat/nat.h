@@ -44,6 +44,13 @@ struct nat_reconfigure_report {
 bool nat_reconfigure(struct nat *n, const struct nat_policy *policy, uint64_t now_ms,
 		     struct nat_reconfigure_report *report);
 
+/* The same in three steps: with many forwards compiling and freeing take long, and any thread may do them while `n` translates. */
+struct rules;
+struct rules *nat_compile(const struct nat_policy *policy); /* NULL: memory short */
+/* As nat_reconfigure(), but gives the policy's predecessor back, for nat_compiled_free(). NULL: `r` is still the caller's. */
+struct rules *nat_adopt(struct nat *n, struct rules *r, uint64_t now_ms, struct nat_reconfigure_report *report);
+void nat_compiled_free(struct rules *r); /* NULL: nothing */
+
 /* The daemon's last word on a port of a shared address (RFC: CVE-2021-3773): is a socket of the host there? */
 void nat_set_port_guard(struct nat *n, bool (*in_use)(void *ctx, enum nat_class c, uint32_t address, uint16_t port),
 			void *ctx);
@@ -85,8 +92,7 @@ void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t co
 
 struct nat_stepped {
 	uint32_t visited; /* records of sessions: fewer than the budget when many of them were over */
-	bool ended;	  /* sessions were over, and not each record was visited: more may be */
-	bool more;	  /* there is more to do now, whatever the time: RSTs to send, sessions to purge */
+	bool more;	  /* there may be more to do now: more sessions that are over, more RSTs to send */
 };
 /* Time passes: ends sessions, held fragments, SYN holds (which may emit ICMP), sends the RSTs that nat_reconfigure() left to
  * be sent (to inside hosts whose outside address is gone), within a budget of records (see table_sweep()).

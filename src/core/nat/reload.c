@@ -138,22 +138,26 @@ static void retire_addresses(struct nat *n, const struct rules *old)
 	}
 }
 
-bool nat_reconfigure(struct nat *n, const struct nat_policy *policy, uint64_t now_ms,
-		     struct nat_reconfigure_report *report)
+struct rules *nat_compile(const struct nat_policy *policy)
 {
+	return rules_create(policy);
+}
+
+void nat_compiled_free(struct rules *r)
+{
+	rules_destroy(r);
+}
+
+struct rules *nat_adopt(struct nat *n, struct rules *r, uint64_t now_ms, struct nat_reconfigure_report *report)
+{
+	const struct nat_policy *policy = rules_policy(r);
 	struct rules *old = n->rules;
-	struct rules *r;
 
 	memset(report, 0, sizeof(*report));
 	if (policy->limits.sessions > n->memory.max_sessions || policy->limits.fragments > n->memory.max_fragments)
-		return false;
-	r = rules_create(policy);
-	if (r == NULL)
-		return false;
-	if (!nat_use_rules(n, r)) {
-		rules_destroy(r);
-		return false;
-	}
+		return NULL;
+	if (!nat_use_rules(n, r))
+		return NULL;
 	n->now_ms = n->events->now_ms = now_ms;
 	n->now_s = (uint32_t)(now_ms / 1000);
 	table_set_timeouts(n->table, &n->policy->timeouts, n->policy->timeouts.port_reuse);
@@ -167,6 +171,17 @@ bool nat_reconfigure(struct nat *n, const struct nat_policy *policy, uint64_t no
 	retire_addresses(n, old);
 	nat_claim_slots(n); /* what the retired ones had no room for */
 	table_set_mapping(n->table, n->policy->mapping);
-	rules_destroy(old);
-	return true;
+	return old;
+}
+
+bool nat_reconfigure(struct nat *n, const struct nat_policy *policy, uint64_t now_ms,
+		     struct nat_reconfigure_report *report)
+{
+	struct rules *r = nat_compile(policy);
+	struct rules *old = r ? nat_adopt(n, r, now_ms, report) : NULL;
+
+	if (!r)
+		memset(report, 0, sizeof(*report));
+	nat_compiled_free(old ? old : r);
+	return old != NULL;
 }

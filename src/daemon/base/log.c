@@ -84,6 +84,24 @@ static const char *const subsystem_names[] = {
 };
 _Static_assert(sizeof(subsystem_names) / sizeof(*subsystem_names) == SUB_COUNT, "a name for every subsystem");
 
+static const char *const id_texts[] = {
+	[LOG_ID_NONE] = "",
+	[LOG_ID_READY] = "0558738ea4d1473ca8e75e83462e477c",
+	[LOG_ID_STOPPING] = "1e043fdfdf1d430d8e0b6118e6e7ca98",
+	[LOG_ID_RELOADED] = "48783d89f66349a7b63ee53ab5fae6f8",
+	[LOG_ID_NOT_RELOADED] = "c1cadb1bd71147f8bc786a2d3692d03c",
+	[LOG_ID_HOST_CHANGED] = "d57f276e68174442a196ce24e66d30a2",
+	[LOG_ID_REPAIRED] = "e32eb1c09f5a43a694f8a97c8e8c2dc5",
+	[LOG_ID_DEVICE_LOST] = "171ae379eb424810b4f76fd122c35568",
+	[LOG_ID_DEVICE_BACK] = "50d97b215d9140b998ebbb134107e880",
+	[LOG_ID_FINDING] = "8f09e56042274fd6ae00b04c957b8e9d",
+	[LOG_ID_FINDING_OVER] = "70ce778f5edd49faac2bac18f1b36052",
+	[LOG_ID_ALARM] = "87f40b1f521d4b7aacbdb4b185a83952",
+	[LOG_ID_ALARM_OVER] = "479f5bab0c2a4c8ab793ce19ca6090ea",
+	[LOG_ID_BACKEND] = "5dc4d6d7495c4861958533b398cb1c35",
+};
+_Static_assert(sizeof(id_texts) / sizeof(*id_texts) == LOG_ID_COUNT, "a text for every id");
+
 /* syslog's numbers (RFC 5424 6.2.1), which the journal uses too. */
 static const int priorities[LEVEL_COUNT] = {
 	[LEVEL_ERROR] = 3, [LEVEL_WARNING] = 4, [LEVEL_NOTICE] = 5, [LEVEL_INFO] = 6, [LEVEL_DEBUG] = 7,
@@ -92,6 +110,7 @@ static const int priorities[LEVEL_COUNT] = {
 enum { FACILITY_DAEMON = 3 << 3 };
 
 struct message {
+	enum log_id id;
 	enum log_level level;
 	enum log_subsystem sub;
 	int err;
@@ -107,6 +126,11 @@ const char *log_level_name(enum log_level level)
 const char *log_target_name(enum log_target target)
 {
 	return target_names[target];
+}
+
+const char *log_id_text(enum log_id id)
+{
+	return id_texts[id];
 }
 
 const char *log_subsystem_name(enum log_subsystem sub)
@@ -292,6 +316,8 @@ static bool put_journal(const struct message *m)
 			 "MESSAGE=%s\nPRIORITY=%d\nSYSLOG_FACILITY=3\nSYSLOG_IDENTIFIER=%s\nNATD_SUBSYSTEM=%s\n",
 			 m->text, priorities[m->level], log_state.program, subsystem_names[m->sub]);
 
+	if (m->id != LOG_ID_NONE)
+		n += snprintf(data + n, sizeof(data) - (size_t)n, "MESSAGE_ID=%s\n", id_texts[m->id]);
 	if (m->err)
 		n += snprintf(data + n, sizeof(data) - (size_t)n, "ERRNO=%d\nNATD_CAUSE=%s\n", m->err,
 			      strerrorname_np(m->err) ? strerrorname_np(m->err) : "unknown");
@@ -415,18 +441,35 @@ static void write_message(struct message *m, const char *format, va_list ap)
 	deliver(m);
 }
 
+static void write_locked(struct message *m, const char *format, va_list ap) __attribute__((format(printf, 2, 0)));
+static void write_locked(struct message *m, const char *format, va_list ap)
+{
+	int saved = errno;
+
+	pthread_mutex_lock(&log_lock);
+	write_message(m, format, ap);
+	pthread_mutex_unlock(&log_lock);
+	errno = saved;
+}
+
 void log_write(enum log_level level, enum log_subsystem sub, int err, const char *format, ...)
 {
 	struct message m = {.level = level, .sub = sub, .err = err};
-	int saved = errno;
 	va_list ap;
 
 	va_start(ap, format);
-	pthread_mutex_lock(&log_lock);
-	write_message(&m, format, ap);
-	pthread_mutex_unlock(&log_lock);
+	write_locked(&m, format, ap);
 	va_end(ap);
-	errno = saved;
+}
+
+void log_known(enum log_id id, enum log_level level, enum log_subsystem sub, int err, const char *format, ...)
+{
+	struct message m = {.id = id, .level = level, .sub = sub, .err = err};
+	va_list ap;
+
+	va_start(ap, format);
+	write_locked(&m, format, ap);
+	va_end(ap);
 }
 
 /* Does the journal read what the target gets? syslog's socket is one of its own under systemd. */
@@ -444,8 +487,13 @@ static bool target_is_journal(void)
 
 void log_plain(enum log_level level, enum log_subsystem sub, const char *text)
 {
+	log_plain_known(LOG_ID_NONE, level, sub, text);
+}
+
+void log_plain_known(enum log_id id, enum log_level level, enum log_subsystem sub, const char *text)
+{
 	char cut[2 * TEXT_MAX];
-	struct message m = {.level = level, .sub = sub, .is_plain = true, .text = cut};
+	struct message m = {.id = id, .level = level, .sub = sub, .is_plain = true, .text = cut};
 	int saved = errno;
 
 	snprintf(cut, sizeof(cut), "%s", text);

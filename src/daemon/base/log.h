@@ -41,6 +41,26 @@ enum log_subsystem {
 	SUB_COUNT
 };
 
+/* Messages that others wait for: MESSAGE_ID= in the journal (sd_journal_print(3)). Listed in natd(8), and for ever: a message may be
+ * worded otherwise. */
+enum log_id {
+	LOG_ID_NONE,
+	LOG_ID_READY,
+	LOG_ID_STOPPING,
+	LOG_ID_RELOADED,
+	LOG_ID_NOT_RELOADED,
+	LOG_ID_HOST_CHANGED, /* interfaces or addresses did */
+	LOG_ID_REPAIRED,     /* what another program changed was put back */
+	LOG_ID_DEVICE_LOST,
+	LOG_ID_DEVICE_BACK,
+	LOG_ID_FINDING,
+	LOG_ID_FINDING_OVER,
+	LOG_ID_ALARM,
+	LOG_ID_ALARM_OVER,
+	LOG_ID_BACKEND, /* one went down or came back */
+	LOG_ID_COUNT
+};
+
 /* Until log_open(): stderr, level info. A target that is gone, or not there yet, is tried again with each line. Writes to
  * a stderr without a reader need SIGPIPE ignored. */
 void log_open(enum log_target target);
@@ -49,6 +69,8 @@ void log_set_level(enum log_level level);
 void log_set_program(const char *name);
 bool log_wants(enum log_level level); /* to save the work of making a message that is not logged */
 
+/* 32 hexadecimal digits. */
+const char *log_id_text(enum log_id id);
 /* "error" ... "debug"; "auto" ... "journal"; "main" ... "table". Never NULL within range. */
 const char *log_level_name(enum log_level level);
 const char *log_target_name(enum log_target target);
@@ -57,6 +79,10 @@ const char *log_subsystem_name(enum log_subsystem sub);
 /* Use the macros below. `err`: 0, or an errno value whose text is appended and whose name becomes NATD_CAUSE=. */
 void log_write(enum log_level level, enum log_subsystem sub, int err, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/* The same of a message with an id. */
+void log_known(enum log_id id, enum log_level level, enum log_subsystem sub, int err, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
 
 #define log_error(sub, ...)   log_write(LEVEL_ERROR, (sub), 0, __VA_ARGS__)
 #define log_warning(sub, ...) log_write(LEVEL_WARNING, (sub), 0, __VA_ARGS__)
@@ -71,6 +97,7 @@ void log_write(enum log_level level, enum log_subsystem sub, int err, const char
 /* A line as it is (printable ASCII), whatever the level: to stderr, for the user who started natd, and where the log is
  * elsewhere, to that too. Not twice into the journal, and there with its priority. */
 void log_plain(enum log_level level, enum log_subsystem sub, const char *text);
+void log_plain_known(enum log_id id, enum log_level level, enum log_subsystem sub, const char *text);
 
 /* Copies `text` to `out`, escaped as above and cut to fit; its length. For what is printed elsewhere. */
 size_t log_escape(char *out, size_t size, const char *text);

@@ -12,21 +12,30 @@
  * libevent's timers run on CLOCK_MONOTONIC, natd's time is CLOCK_BOOTTIME: after a suspend the
  * timers fire as if no time had passed, and see by loop_now_ms() that it has.
  *
+ * Signals: the handler sets a bit and writes a byte to a pipe, which the loop reads like any descriptor. libevent's own signals
+ * would do the same, but only a turn of its loop could see them, and a callback that waits for slow work must see an order to stop.
+ *
  * What libevent or the kernel has no memory to wait for is kept in a list, and each turn tries again; until then the
  * loop polls, so that every event is served and nothing else stops.
  */
+#define _GNU_SOURCE 1 /* pipe2() */
 #include "loop.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 
 #include "log.h"
 
-enum { RETRY_MS = 10 };
+enum { RETRY_MS = 10, SIGNALS_MAX = 32, SIGNAL_BYTES = 1024 };
 
 struct loop {
 	struct event_base *base;
@@ -38,6 +47,9 @@ struct loop {
 	void (*give)(void *ctx);
 	void *guard_ctx;
 	struct arming *unarmed;
+	struct loop_signal *signals;
+	struct loop_fd *signal_event; /* reads signal_pipe[0]; NULL: no signal was added yet */
+	int signal_pipe[2];
 };
 
 /* An event, and how it is waited for. */
@@ -59,9 +71,12 @@ struct loop_fd {
 
 struct loop_signal {
 	struct loop *loop;
-	struct event *event;
+	struct loop_signal *next;
+	struct sigaction before;
 	loop_signal_fn *fn;
 	void *ctx;
+	int signo;
+	bool is_urgent;
 };
 
 struct loop_timer {
@@ -152,6 +167,8 @@ struct loop *loop_create(void)
 		free(l);
 		l = NULL;
 	}
+	if (l)
+		l->signal_pipe[0] = l->signal_pipe[1] = -1;
 	return l;
 }
 
@@ -159,6 +176,13 @@ void loop_destroy(struct loop *l)
 {
 	if (!l)
 		return;
+	while (l->signals)
+		loop_signal_remove(l->signals);
+	loop_fd_remove(l->signal_event);
+	for (int i = 0; i < 2; i++) {
+		if (l->signal_pipe[i] >= 0)
+			close(l->signal_pipe[i]);
+	}
 	event_base_free(l->base);
 	free(l);
 }
@@ -328,36 +352,92 @@ void loop_fd_remove(struct loop_fd *f)
 
 /* ---- signals ---- */
 
-static void on_signal(evutil_socket_t signo, short what, void *arg)
-{
-	struct loop_signal *s = arg;
+/* All that a handler may touch. */
+static atomic_uint pending_signals; /* a bit each */
+static atomic_int signal_wake_fd = -1;
 
-	(void)what;
-	enter(s->loop);
-	s->fn(s->ctx, signo);
+static void handle_signal(int signo)
+{
+	int saved = errno;
+
+	atomic_fetch_or(&pending_signals, 1u << signo);
+	(void)!write(atomic_load(&signal_wake_fd), "", 1); /* full: the loop wakes anyway */
+	errno = saved;
+}
+
+static bool take_pending(int signo)
+{
+	return atomic_fetch_and(&pending_signals, ~(1u << signo)) >> signo & 1;
+}
+
+static void on_signals(void *ctx, int fd, unsigned ready)
+{
+	struct loop *l = ctx;
+	char bytes[SIGNAL_BYTES];
+
+	(void)ready;
+	(void)!read(fd, bytes, sizeof(bytes));
+	for (struct loop_signal *s = l->signals, *next; s; s = next) {
+		next = s->next;
+		if (take_pending(s->signo))
+			s->fn(s->ctx, s->signo);
+	}
+}
+
+void loop_serve_urgent(struct loop *l)
+{
+	for (struct loop_signal *s = l->signals; s; s = s->next) {
+		if (s->is_urgent && take_pending(s->signo))
+			s->fn(s->ctx, s->signo);
+	}
+}
+
+static bool open_signal_pipe(struct loop *l)
+{
+	if (l->signal_event)
+		return true;
+	if (l->signal_pipe[0] < 0 && pipe2(l->signal_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+		return false;
+	l->signal_event = loop_fd_add(l, l->signal_pipe[0], LOOP_READ, on_signals, l);
+	atomic_store(&signal_wake_fd, l->signal_pipe[1]);
+	return l->signal_event != NULL;
 }
 
 struct loop_signal *loop_signal_add(struct loop *l, int signo, loop_signal_fn *fn, void *ctx)
 {
+	struct sigaction action = {.sa_handler = handle_signal, .sa_flags = SA_RESTART};
 	struct loop_signal *s = malloc(sizeof(*s));
 
+	assert(signo > 0 && signo < SIGNALS_MAX);
 	if (!s)
 		return NULL;
-	*s = (struct loop_signal){.loop = l, .fn = fn, .ctx = ctx};
-	s->event = evsignal_new(l->base, signo, on_signal, s);
-	if (!s->event || event_add(s->event, NULL) < 0) {
-		loop_signal_remove(s);
+	*s = (struct loop_signal){.loop = l, .fn = fn, .ctx = ctx, .signo = signo};
+	sigfillset(&action.sa_mask);
+	(void)take_pending(signo);
+	if (!open_signal_pipe(l) || sigaction(signo, &action, &s->before) < 0) {
+		free(s);
 		return NULL;
 	}
+	s->next = l->signals;
+	l->signals = s;
 	return s;
+}
+
+void loop_signal_set_urgent(struct loop_signal *s)
+{
+	s->is_urgent = true;
 }
 
 void loop_signal_remove(struct loop_signal *s)
 {
+	struct loop_signal **at;
+
 	if (!s)
 		return;
-	if (s->event)
-		event_free(s->event);
+	(void)sigaction(s->signo, &s->before, NULL);
+	for (at = &s->loop->signals; *at != s; at = &(*at)->next)
+		assert(*at);
+	*at = s->next;
 	free(s);
 }
 

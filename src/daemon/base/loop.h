@@ -67,8 +67,13 @@ void loop_fd_remove(struct loop_fd *f); /* NULL: nothing */
 
 typedef void loop_signal_fn(void *ctx, int signo);
 
+/* Signal numbers below 32; one loop of the process has signals. NULL when memory is short. */
 struct loop_signal *loop_signal_add(struct loop *l, int signo, loop_signal_fn *fn, void *ctx);
-void loop_signal_remove(struct loop_signal *s); /* NULL: nothing */
+void loop_signal_remove(struct loop_signal *s); /* NULL: nothing; the signal does what it did before */
+/* Also called by loop_serve_urgent(): the callback must then not wait, nor touch what the guard protects. */
+void loop_signal_set_urgent(struct loop_signal *s);
+/* For a callback that waits for something itself: calls the urgent signals that have come meanwhile. */
+void loop_serve_urgent(struct loop *l);
 
 /* ---- timers: not armed when made ---- */
 

@@ -55,9 +55,10 @@ void alarm_report(const struct alarm *a, enum alarm_id id, const char *text, str
 	snprintf(e.text, sizeof(e.text), "%s", text);
 	event_append(events, &e);
 	if (a->is_raised)
-		log_warning(SUB_CONTROL, "alarm %s: %s", alarm_name(id), text);
+		log_known(LOG_ID_ALARM, LEVEL_WARNING, SUB_CONTROL, 0, "alarm %s: %s", alarm_name(id), text);
 	else
-		log_notice(SUB_CONTROL, "alarm %s is over: %s", alarm_name(id), text);
+		log_known(LOG_ID_ALARM_OVER, LEVEL_NOTICE, SUB_CONTROL, 0, "alarm %s is over: %s", alarm_name(id),
+			  text);
 }
 
 static void report_use(const struct alarm *a, enum alarm_id id, const char *what, struct events *events)

@@ -19,8 +19,6 @@
 #include "daemon/setup/setup.h"
 #include "status.h"
 
-struct health;
-
 struct control {
 	struct ctl_backend backend;
 	struct ctl_server *server; /* owned; NULL before it is made */
@@ -39,7 +37,6 @@ struct control {
 	const struct offload *offload;
 	const struct path *path;
 	const struct persist *persist;
-	const struct health *health; /* NULL: nothing checks backends */
 	const char *config_path;
 	uint64_t config_loaded_s; /* CLOCK_REALTIME */
 	uint64_t started_ms;

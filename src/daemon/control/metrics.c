@@ -266,7 +266,8 @@ static void take_contradictions(const struct control *c, metric_fn *take, void *
 				 .value = wrong != NULL};
 
 	if (wrong)
-		log_error(SUB_TABLE, "the table contradicts itself: %s", wrong);
+		log_error(SUB_TABLE, "the table contradicts itself (%s): this is a fault of natd, please report it",
+			  wrong);
 	take(ctx, &m);
 #else
 	(void)c, (void)take, (void)ctx;

@@ -54,7 +54,8 @@ static void wake(struct observer *o)
 	const uint64_t one = 1;
 
 	if (write(o->wake_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		log_write(LEVEL_ERROR, SUB_CONTROL, errno, "cannot wake the thread that looks at the host");
+		log_write(LEVEL_ERROR, SUB_CONTROL, errno,
+			  "cannot wake the thread that looks at the host: it looks by itself once a second");
 }
 
 /* ---- looking ---- */

@@ -35,11 +35,10 @@ enum health_outcome {
 	HEALTH_UNREACHABLE,
 	HEALTH_NO_HTTP, /* its answer is no HTTP */
 	HEALTH_STATUS,	/* ... or has another status */
-	HEALTH_OUTCOMES,
-	HEALTH_BEGUN = 255
+	HEALTH_OUTCOMES
 };
 
-/* To natd: a backend has gone up or down; or HEALTH_BEGUN, first of all: the process has no list yet. */
+/* To natd: a backend has gone up or down. */
 struct health_change {
 	uint32_t generation;
 	uint32_t index;

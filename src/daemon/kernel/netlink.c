@@ -17,6 +17,7 @@
 #include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@ enum {
 struct netlink {
 	struct mnl_socket *bus[3]; /* by enum nlbus_id; NULL: not opened, or the kernel has none */
 	uint32_t seq;
+	atomic_bool is_cancelled;
 	uint8_t protocol; /* natd's mark */
 	char why[96];	  /* the kernel's explanation of the last refusal, or "" */
 	char error[256];
@@ -98,6 +100,11 @@ void netlink_close(struct netlink *nl)
 		mnl_socket_close(nl->bus[NLBUS_FILTER]);
 	mnl_socket_close(nl->bus[NLBUS_ROUTE]);
 	free(nl);
+}
+
+void netlink_cancel(struct netlink *nl, bool ends)
+{
+	atomic_store(&nl->is_cancelled, ends);
 }
 
 const char *netlink_error(const struct netlink *nl)
@@ -330,6 +337,8 @@ int nlbus_exchange(struct netlink *nl, enum nlbus_id bus, struct nlmsghdr *nlh, 
 	nl->why[0] = '\0';
 	if (!s)
 		return -EPROTONOSUPPORT;
+	if (atomic_load(&nl->is_cancelled))
+		return -ECANCELED;
 	nlh->nlmsg_seq = ++nl->seq;
 	if (mnl_socket_sendto(s, nlh, nlh->nlmsg_len) < 0)
 		return -errno;

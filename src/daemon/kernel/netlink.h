@@ -30,6 +30,9 @@ int netlink_open(struct netlink **out);
 void netlink_close(struct netlink *nl); /* NULL: nothing */
 /* For firewall.h, with CAP_NET_ADMIN in effect. 0 or a negative errno. */
 int netlink_open_filter(struct netlink *nl);
+/* Any thread: from now on (`ends`: until the call with false) each call fails with -ECANCELED before it asks the kernel, so that
+ * a long series of them ends soon. */
+void netlink_cancel(struct netlink *nl, bool ends);
 /* What went wrong in the last call that failed: one line. Valid until the next call. */
 const char *netlink_error(const struct netlink *nl);
 /* The mark of the routes and neighbours that the calls below list, add and remove: NETLINK_PROTOCOL at first. */

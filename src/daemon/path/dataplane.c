@@ -9,8 +9,7 @@
  *
  * Time: nat_step() visits records at a pace that brings it round the table in DATAPLANE_ROUND_MS, in
  * slices of DATAPLANE_STEP, one a turn of the loop. A slice whose sessions are over ends earlier; what it has not visited
- * stays due, so the pace holds whatever there is to close. It is not faster either: the ends of a flood of short sessions
- * come at the rate of their beginnings, which readers of events can follow, instead of all at once.
+ * stays due, so the pace holds whatever there is to close.
  */
 #include "dataplane.h"
 
@@ -129,7 +128,7 @@ static void step(void *ctx)
 	if (budget < STEP_LEAST)
 		budget = STEP_LEAST;
 	done = lane_step(d->lane, now_ms, budget);
-	visits = done.more || done.ended ? done.visited : budget;
+	visits = done.more ? done.visited : budget;
 	d->step_due -= visits < d->step_due ? visits : d->step_due;
 	if (done.more || d->step_due > 0)
 		loop_soon_ask(d->step_soon);
@@ -278,18 +277,30 @@ static void *run_aside(void *arg)
 	a->fn(a->ctx);
 	atomic_store(&a->is_done, true);
 	if (write(a->done_fd, &one, sizeof(one)) < 0)
-		log_write(LEVEL_ERROR, SUB_DATA, errno, "cannot wake the packets' thread");
+		log_write(LEVEL_ERROR, SUB_DATA, errno,
+			  "cannot wake the thread of the packets: it looks by itself ten times a second");
 	return NULL;
+}
+
+static int serve_icmp(struct dataplane *d)
+{
+	int r;
+
+	loop_resume_guard(d->loop);
+	r = lane_burst(d->lane, read_icmp, d, loop_clock_ms());
+	loop_pause_guard(d->loop);
+	return r;
 }
 
 /* A device that fails is left to the loop, which finds it failing again. */
 static void serve_until_done(struct dataplane *d, const struct aside *a)
 {
 	struct pollfd fds[] = {{.fd = a->done_fd, .events = POLLIN},
-			       {.fd = d->queues[0].tun.fd, .events = POLLIN},
+			       {.fd = d->n_queues == 1 ? d->queues[0].tun.fd : -1, .events = POLLIN},
 			       {.fd = d->icmp ? d->icmp->fd : -1, .events = POLLIN}};
 
 	while (!atomic_load(&a->is_done)) {
+		loop_serve_urgent(d->loop);
 		if (poll(fds, sizeof(fds) / sizeof(*fds), DONE_MS) < 0) {
 			if (errno != EINTR)
 				return;
@@ -297,7 +308,7 @@ static void serve_until_done(struct dataplane *d, const struct aside *a)
 		}
 		if (fds[1].revents && lane_serve(d->lane, loop_clock_ms()) < 0)
 			fds[1].fd = -1;
-		if (fds[2].revents && lane_burst(d->lane, read_icmp, d, loop_clock_ms()) < 0)
+		if (fds[2].revents && serve_icmp(d) < 0)
 			fds[2].fd = -1;
 	}
 }
@@ -329,7 +340,7 @@ void dataplane_aside(struct dataplane *d, void (*fn)(void *ctx), void *ctx)
 	struct aside a = {.fn = fn, .ctx = ctx};
 
 	loop_pause_guard(d->loop);
-	if (d->n_queues != 1 || !run_beside(d, &a))
+	if (!run_beside(d, &a))
 		fn(ctx);
 	loop_resume_guard(d->loop);
 	loop_read_clock(d->loop);

@@ -71,9 +71,9 @@ void dataplane_send(struct dataplane *d, uint8_t *packet, uint32_t len);
 /* Adds what the workers have counted to `sum`. */
 void dataplane_add_counters(const struct dataplane *d, struct io_counters *sum);
 
-/* Calls fn(ctx), which takes long, and returns when it has ended; packets are served meanwhile: by the workers, or by this thread
- * while one of its own has fn(). So fn() must not use what packets use, nor wait for this thread. From a callback of the
- * loop, whose clock has been read again after it. Where no thread can be had packets wait. */
+/* Calls fn(ctx), which takes long, in a thread of its own, and returns when it has ended; packets are served meanwhile, by the
+ * workers or by this thread, and urgent signals too. So fn() must not use what packets use, nor wait for this thread. From a
+ * callback of the loop, whose clock has been read again after it. Where no thread can be had packets wait. */
 void dataplane_aside(struct dataplane *d, void (*fn)(void *ctx), void *ctx);
 
 #endif

@@ -87,7 +87,8 @@ static void verify(const struct nat *nat)
 		return;
 	why = nat_check(nat);
 	if (why)
-		log_error(SUB_TABLE, "the restored table contradicts itself: %s", why);
+		log_error(SUB_TABLE,
+			  "the restored table contradicts itself (%s): this is a fault of natd, please report it", why);
 	else
 		log_debug(SUB_TABLE, "the restored table agrees with itself");
 }

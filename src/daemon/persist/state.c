@@ -227,7 +227,7 @@ void state_load(const char *path, struct memory *m, uid_t owner)
 	log_warning(SUB_TABLE, "state file %s: %s: starting with an empty table", path, why);
 	m->nat.table.clock_shift_s = 0;
 	if (memory_blank(m) < 0)
-		log_error(SUB_TABLE, "the table cannot be cleared");
+		log_error(SUB_TABLE, "the table that was read in vain cannot be cleared: restart natd");
 }
 
 void state_forget(const char *path)
@@ -360,5 +360,6 @@ void state_save(const char *path, const struct memory *m)
 			sync_directory(path);
 	}
 	if (err)
-		log_write(LEVEL_ERROR, SUB_TABLE, err, "state file %s: the table is not saved", path);
+		log_write(LEVEL_ERROR, SUB_TABLE, err,
+			  "state file %s: the table is not saved, so connections end with natd", path);
 }

@@ -268,7 +268,10 @@ static void set_state(cap_t state)
 	/* Cannot fail for states within the permitted set; should it all the same, the change that
 	 * follows is refused and reports it. */
 	if (state && cap_set_proc(state) < 0)
-		log_warning(SUB_PRIVS, "cannot change capabilities: %s", strerror(errno));
+		log_warning(SUB_PRIVS,
+			    "cannot change the capabilities of this thread: %s; routes and settings of the host may "
+			    "stay as they are",
+			    strerror(errno));
 }
 
 void privs_raise(const struct privs *p)
