@@ -53,20 +53,32 @@ char *dynamic_text(const struct dynamic *d)
 
 /* ---- files ---- */
 
+/* Both texts, with a NUL between; `second` may be NULL: none. */
+static int write_both(int fd, const char *first, const char *second)
+{
+	size_t len = strlen(first) + (second != NULL);
+
+	errno = ENOSPC;
+	if (write(fd, first, len) != (ssize_t)len)
+		return -errno;
+	len = second != NULL ? strlen(second) : 0;
+	if (len > 0 && write(fd, second, len) != (ssize_t)len)
+		return -errno;
+	return fsync(fd) < 0 ? -errno : 0;
+}
+
 /* Replaces the file. 0 or a negative errno. */
-static int write_whole(const char *path, const char *text)
+static int write_whole(const char *path, const char *text, const char *second)
 {
 	char temporary[RUNDIR_PATH_MAX + 4];
-	size_t len = strlen(text);
-	int fd, r = 0;
+	int fd, r;
 
 	snprintf(temporary, sizeof(temporary), "%s.new", path);
 	(void)unlink(temporary);
 	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
-	if (write(fd, text, len) != (ssize_t)len || fsync(fd) < 0)
-		r = errno ? -errno : -ENOSPC;
+	r = write_both(fd, text, second);
 	close(fd);
 	if (r == 0 && rename(temporary, path) < 0)
 		r = -errno;
@@ -85,7 +97,7 @@ static void save(const struct dynamic *d)
 		len += (size_t)snprintf(text + len, size - len, "%" PRIu64 " %s %s\n", d->list[i].end_s,
 					d->list[i].name, d->list[i].text);
 	if (r == 0)
-		r = write_whole(d->path, text);
+		r = write_whole(d->path, text, NULL);
 	if (r < 0)
 		log_write(LEVEL_WARNING, SUB_CONFIG, -r,
 			  "%s cannot be written: a restart forgets the forwards made at run time", d->path);
@@ -135,29 +147,55 @@ static void restore(struct dynamic *d)
 		fclose(file);
 }
 
-/* The text to go back to; NULL: there is none. For free(). */
-static char *read_before(const struct dynamic *d)
+static char *read_text(FILE *f)
 {
-	FILE *f = fopen(d->confirm_path, "re");
 	char *text = NULL;
 	size_t size = 0;
 
+	if (getdelim(&text, &size, '\0', f) >= 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+static void free_before(struct dynamic_before *b)
+{
+	free(b->text);
+	free(b->sets);
+	*b = (struct dynamic_before){0};
+}
+
+/* What to go back to; `text` NULL: there is nothing. */
+static struct dynamic_before read_before(const struct dynamic *d)
+{
+	FILE *f = fopen(d->confirm_path, "re");
+	struct dynamic_before b = {0};
+
 	if (f == NULL)
-		return NULL;
-	if (getdelim(&text, &size, '\0', f) < 0) {
-		free(text);
-		text = NULL;
-	}
+		return b;
+	b.text = read_text(f);
+	b.sets = read_text(f);
 	fclose(f);
-	return text;
+	return b;
+}
+
+/* Of the configuration in force; `text` NULL: no memory. */
+static struct dynamic_before copy_present(const struct natd *n)
+{
+	struct dynamic_before b = {strdup(n->config->text), config_sets_text(n->config)};
+
+	if (b.text == NULL || b.sets == NULL)
+		free_before(&b);
+	return b;
 }
 
 /* ---- start ---- */
 
 /* Another configuration in the place of n->config, if it can be loaded; else what is wrong goes to the log. */
-static bool load_instead(struct natd *n, const char *text, const char *forwards)
+static bool load_instead(struct natd *n, const struct dynamic_before *b, const char *forwards)
 {
-	const struct config_source src = {.name = n->options.config_path, .text = text, .forwards = forwards};
+	const struct config_source src = {
+		.name = n->options.config_path, .text = b->text, .forwards = forwards, .sets = b->sets};
 	struct config_report report = {0};
 	struct natd_config *c = config_load_source(&src, &report);
 
@@ -175,47 +213,52 @@ void dynamic_begin(struct natd *n)
 {
 	struct dynamic *d = &n->dynamic;
 	const char *socket = n->config->control.socket;
-	char *before, *forwards;
+	struct dynamic_before before;
+	char *forwards;
 
 	rundir_beside(socket, "forwards", d->path);
 	rundir_beside(socket, "confirm", d->confirm_path);
 	restore(d);
 	before = read_before(d);
 	forwards = dynamic_text(d);
-	if (before != NULL && load_instead(n, before, NULL))
+	if (before.text != NULL && load_instead(n, &before, NULL))
 		log_warning(SUB_CONFIG,
 			    "%s was not confirmed before natd ended: going back to the configuration of before; reload "
 			    "to try "
 			    "again",
 			    n->options.config_path);
-	free(before);
-	if (d->n > 0 && forwards != NULL && !load_instead(n, n->config->text, forwards))
+	free_before(&before);
+	before = copy_present(n);
+	if (d->n > 0 && forwards != NULL && (before.text == NULL || !load_instead(n, &before, forwards)))
 		log_error(SUB_CONFIG, "the forwards made at run time contradict the configuration and are left out: "
 				      "see natctl forwards, and add them again");
+	free_before(&before);
 	free(forwards);
 }
 
 void dynamic_end(struct natd *n)
 {
 	free(n->dynamic.list);
-	free(n->dynamic.before);
+	free_before(&n->dynamic.before);
 	n->dynamic.list = NULL;
-	n->dynamic.before = NULL;
 	n->dynamic.n = 0;
 }
 
 /* ---- forwards ---- */
 
-/* Applies `list` in place of the present one: with the text in force, so that a file that was edited meanwhile stays out. */
+/* Applies `list` in place of the present one: with the text and the sets in force, so that files that were edited meanwhile stay
+ * out. */
 static bool apply(struct natd *n, struct dynamic *candidate, reload_say_fn *say, void *ctx)
 {
 	struct nat_reconfigure_report report;
-	char *forwards = dynamic_text(candidate), *text = strdup(n->config->text);
-	const struct config_source src = {.name = n->options.config_path, .text = text, .forwards = forwards};
-	bool ok = forwards != NULL && text != NULL && natd_apply_source(n, &src, say, ctx, &report);
+	char *forwards = dynamic_text(candidate);
+	struct dynamic_before present = copy_present(n);
+	const struct config_source src = {
+		.name = n->options.config_path, .text = present.text, .forwards = forwards, .sets = present.sets};
+	bool ok = forwards != NULL && present.text != NULL && natd_apply_source(n, &src, say, ctx, &report);
 
 	free(forwards);
-	free(text);
+	free_before(&present);
 	if (!ok) {
 		free(candidate->list);
 		return false;
@@ -307,8 +350,7 @@ bool dynamic_order(struct natd *n, const struct ctl_forward_order *o, reload_say
 
 static void forget_before(struct dynamic *d)
 {
-	free(d->before);
-	d->before = NULL;
+	free_before(&d->before);
 	(void)unlink(d->confirm_path);
 }
 
@@ -316,19 +358,24 @@ bool dynamic_reload(struct natd *n, uint32_t seconds, reload_say_fn *say, void *
 		    struct nat_reconfigure_report *report)
 {
 	struct dynamic *d = &n->dynamic;
-	char *before = d->before != NULL ? NULL : strdup(n->config->text);
-	bool is_first = before != NULL;
-	int r = d->before != NULL ? 0 : before == NULL ? -ENOMEM : write_whole(d->confirm_path, before);
+	bool is_first = d->before.text == NULL;
+	struct dynamic_before before = {0};
+	int r = 0;
+
+	if (is_first) {
+		before = copy_present(n);
+		r = before.text == NULL ? -ENOMEM : write_whole(d->confirm_path, before.text, before.sets);
+	}
 
 	if (r < 0) {
 		say(ctx, "the configuration in force cannot be kept beside the control socket: nothing was changed");
-		free(before);
+		free_before(&before);
 		return false;
 	}
 	if (!natd_reload(n, say, ctx, report)) {
 		if (is_first)
 			(void)unlink(d->confirm_path);
-		free(before);
+		free_before(&before);
 		return false;
 	}
 	if (is_first)
@@ -341,7 +388,7 @@ bool dynamic_reload(struct natd *n, uint32_t seconds, reload_say_fn *say, void *
 
 bool dynamic_confirm(struct natd *n, reload_say_fn *say, void *ctx)
 {
-	if (n->dynamic.before == NULL) {
+	if (n->dynamic.before.text == NULL) {
 		say(ctx, "nothing waits to be confirmed");
 		return false;
 	}
@@ -357,8 +404,10 @@ static void go_back(struct natd *n)
 	struct dynamic *d = &n->dynamic;
 	struct nat_reconfigure_report report;
 	char *forwards = dynamic_text(d);
-	const struct config_source src = {
-		.name = n->options.config_path, .text = d->before, .forwards = d->n > 0 ? forwards : NULL};
+	const struct config_source src = {.name = n->options.config_path,
+					  .text = d->before.text,
+					  .forwards = d->n > 0 ? forwards : NULL,
+					  .sets = d->before.sets};
 
 	if (forwards != NULL && natd_apply_source(n, &src, reload_log_line, NULL, &report))
 		log_warning(SUB_CONFIG, "%s was not confirmed in time: the configuration of before is in force again",
@@ -374,7 +423,7 @@ void dynamic_look(struct natd *n)
 {
 	struct dynamic *d = &n->dynamic;
 
-	if (d->before != NULL && loop_now_ms(n->loop) >= d->deadline_ms)
+	if (d->before.text != NULL && loop_now_ms(n->loop) >= d->deadline_ms)
 		go_back(n);
 	for (uint32_t i = 0; i < d->n; i++) {
 		if (d->list[i].end_s == 0 || d->list[i].end_s > now_s())

@@ -7,9 +7,10 @@
  * anew and applies them like a reload, or refuses and changes nothing. The texts are kept in a file beside the control
  * socket, one a line with the time at which it ends, which the next natd reads.
  *
- * reload --confirm: before the new file takes effect the text in force is written to another such file. It is removed by
- * confirm. If the time is over first, or natd starts and finds it, that text takes effect instead of the configuration
- * file.
+ * reload --confirm: before the new file takes effect the text in force and the contents of its sets are written to another such
+ * file. It is removed by confirm. If the time is over first, or natd starts and finds it, they take effect instead of the
+ * configuration file and the files of sets. The file outlives a crash (RuntimeDirectoryPreserve), and unlike the
+ * service manager's descriptor store it works without a service manager.
  */
 #ifndef NATD_DAEMON_DYNAMIC_H
 #define NATD_DAEMON_DYNAMIC_H
@@ -24,12 +25,17 @@
 struct natd;
 struct dynamic_forward;
 
+/* A configuration that was in force; both for free(), or NULL. */
+struct dynamic_before {
+	char *text, *sets;
+};
+
 struct dynamic {
 	struct dynamic_forward *list;
 	uint32_t n;
 	char path[RUNDIR_PATH_MAX];	    /* of the file of forwards */
-	char confirm_path[RUNDIR_PATH_MAX]; /* of the text to go back to */
-	char *before;			    /* that text; NULL: nothing waits to be confirmed */
+	char confirm_path[RUNDIR_PATH_MAX]; /* of the configuration to go back to */
+	struct dynamic_before before;	    /* it; text NULL: nothing waits to be confirmed */
 	uint64_t deadline_ms;
 };
 

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: ISC
 """Forwards made at run time, and reload --confirm: what an administrator changes, and what comes back by itself."""
 import json
+import os
 import signal
 import time
+
+import pytest
 
 from netlab import Lab
 
@@ -107,3 +110,33 @@ def test_a_crash_before_the_confirmation_goes_back_too(start_natd):
     assert "file" in forwards(natd)
     natd.ctl("reload")
     assert "oops" in natd.ctl("rules").stdout
+
+
+def write_set(natd, line):
+    with open(os.path.join(natd.directory, "bad.txt"), "w", encoding="ascii") as file:
+        file.write(line + "\n")
+
+
+def passes(natd):
+    return natd.ctl("explain", "udp", f"{HOST}:5000", f"{Lab.SERVERS[0]}:53", check=False).returncode == 0
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_an_unconfirmed_reload_takes_the_sets_back_too(start_natd, crash):
+    natd = start_natd({})
+    natd.write_config({"more": """sets = ( { name = "bad"; file = "bad.txt"; }, { name = "badly"; prefixes = [ "192.0.2.1" ]; } );
+                                  filter = ( { to = "@bad"; action = "drop"; } );"""})
+    write_set(natd, f"{Lab.SERVERS[0]}/32\n192.0.2.0/24")
+    natd.ctl("reload")
+    assert not passes(natd)
+    write_set(natd, "192.0.2.1")
+    natd.ctl("reload", "--confirm", "300" if crash else "1")
+    if crash:
+        assert passes(natd)
+        natd.stop(signal.SIGKILL)
+        natd.start()
+    wait_for(lambda: not passes(natd))
+    natd.ctl("forward", "add", "name=other", "protocol=tcp", "port=80", f"to={HOST}")
+    assert not passes(natd)
+    natd.ctl("reload")
+    assert passes(natd)

@@ -220,7 +220,11 @@ static void loader_fini(struct config_loader *l)
 static struct natd_config *load_text(const char *text, size_t len, const struct config_source *src,
 				     struct config_report *report)
 {
-	struct config_loader l = {.report = report, .file = src->name, .c = config_defaults(), .more = src->forwards};
+	struct config_loader l = {.report = report,
+				  .file = src->name,
+				  .c = config_defaults(),
+				  .more = src->forwards,
+				  .kept_sets = src->sets};
 	uint32_t errors_before = report->n_errors;
 
 	if (l.c) {

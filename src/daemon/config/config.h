@@ -242,9 +242,14 @@ struct config_source {
 	const char *name; /* the file: of messages, and read if there is no text */
 	const char *text;
 	const char *forwards; /* more forwards, as groups with commas between; NULL: none */
+	const char *sets;     /* by config_sets_text(): taken instead of the files of sets; NULL: those are read */
 };
 /* As config_load(); the added forwards come last, and are marked. */
 struct natd_config *config_load_source(const struct config_source *src, struct config_report *report);
+
+/* The sets of `c` as they were loaded, so that its text can be loaded again with them whatever has become of their files. For
+ * free(); NULL: memory is short. */
+char *config_sets_text(const struct natd_config *c);
 
 /* Reads and checks all of it. The configuration (the caller's, for config_free()), or NULL with at least
  * one error in the report. Warnings may be there in both cases. */

@@ -73,6 +73,7 @@ struct config_loader {
 	struct rule_draft *rule;	   /* likewise below */
 	struct set_draft *set;
 	const char *more;		   /* forwards to be added; NULL: none */
+	const char *kept_sets;		   /* by config_sets_text(); NULL: the files are read */
 	const struct value *filter, *sets; /* read when all the rest is: rules name sets and forwards */
 };
 

@@ -5,6 +5,8 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +22,7 @@ struct set_draft {
 	bool failed;
 };
 
-static bool add_span(struct config_loader *l, const struct nat_prefix *p)
+static bool add_span(struct config_loader *l, uint32_t first, uint32_t last)
 {
 	struct set_draft *s = l->set;
 
@@ -36,8 +38,13 @@ static bool add_span(struct config_loader *l, const struct nat_prefix *p)
 		s->spans = more;
 		s->room = room;
 	}
-	s->spans[s->n++] = (struct filter_span){p->address, text_prefix_last(p)};
+	s->spans[s->n++] = (struct filter_span){first, last};
 	return true;
+}
+
+static bool add_prefix(struct config_loader *l, const struct nat_prefix *p)
+{
+	return add_span(l, p->address, text_prefix_last(p));
 }
 
 /* ---- keys ---- */
@@ -69,7 +76,7 @@ void config_set_set_prefixes(struct config_loader *l, const struct config_key *k
 	config_list_entries(v, &n);
 	l->set->has_prefixes = true;
 	l->set->failed |= list.n != n;
-	for (uint32_t i = 0; i < list.n && add_span(l, &list.prefixes[i]); i++)
+	for (uint32_t i = 0; i < list.n && add_prefix(l, &list.prefixes[i]); i++)
 		;
 	free(list.prefixes);
 	free(list.lines);
@@ -128,7 +135,7 @@ static void read_line(struct config_loader *l, const char *path, uint32_t number
 	if (*text == '\0')
 		return;
 	if (text_prefix(text, &p, why)) {
-		add_span(l, &p);
+		add_prefix(l, &p);
 		return;
 	}
 	config_report_add(l->report, CONFIG_ERROR, path, number, "\"%s\" %s", text, why);
@@ -179,6 +186,60 @@ static void read_set_file(struct config_loader *l, const struct value *v)
 	else
 		l->set->failed = true;
 	free(path);
+}
+
+/* ---- sets of before ---- */
+
+enum { KEPT_LINE = 24 }; /* two numbers of ten digits at most */
+
+char *config_sets_text(const struct natd_config *c)
+{
+	const struct config_filter *f = &c->filter;
+	size_t size = 1, len = 0;
+	char *text;
+
+	for (uint32_t i = 0; i < f->n_sets; i++)
+		size += sizeof(f->set_names[i]) + 2 + (size_t)f->lists[i].n * KEPT_LINE;
+	text = calloc(size, 1);
+	for (uint32_t i = 0; text != NULL && i < f->n_sets; i++) {
+		len += (size_t)snprintf(text + len, size - len, "@%s\n", f->set_names[i]);
+		for (uint32_t k = 0; k < f->lists[i].n; k++)
+			len += (size_t)snprintf(text + len, size - len, "%" PRIu32 " %" PRIu32 "\n",
+						f->lists[i].spans[k].first, f->lists[i].spans[k].last);
+	}
+	return text;
+}
+
+/* Behind the line that begins the set; NULL: it is not among them. */
+static const char *find_kept(const char *text, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (; text != NULL; text = strchr(text, '@')) {
+		text += *text == '@';
+		if (strncmp(text, name, len) == 0 && text[len] == '\n')
+			return text + len + 1;
+	}
+	return NULL;
+}
+
+static void read_kept(struct config_loader *l, const struct value *v)
+{
+	const char *at = find_kept(l->kept_sets, l->set->name);
+	char *end;
+
+	if (at == NULL) {
+		loader_error(l, v->line, "set \"%s\" is not among those that were kept: reload the file", l->set->name);
+		l->set->failed = true;
+		return;
+	}
+	while (isdigit((unsigned char)*at)) {
+		unsigned long first = strtoul(at, &end, 10), last = strtoul(end, &end, 10);
+
+		if (*end != '\n' || last < first || last > UINT32_MAX || !add_span(l, (uint32_t)first, (uint32_t)last))
+			return;
+		at = end + 1;
+	}
 }
 
 /* ---- a whole set ---- */
@@ -240,7 +301,9 @@ static void read_set(struct config_loader *l, const struct value *v)
 	l->set = &draft;
 	config_keys_read(l, "sets", v);
 	check_set(l, v);
-	if (!draft.failed && draft.file)
+	if (!draft.failed && draft.file && l->kept_sets != NULL)
+		read_kept(l, v);
+	else if (!draft.failed && draft.file)
 		read_set_file(l, v);
 	if (!draft.failed)
 		keep_set(l);
