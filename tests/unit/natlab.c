@@ -233,8 +233,11 @@ void lab_send(struct lab *l, const uint8_t *p, size_t len)
 
 static void step(struct lab *l)
 {
-	while (nat_step(l->nat, l->now_ms, 1u << 20, on_emit, l).more)
-		;
+	struct nat_stepped done;
+
+	do
+		done = nat_step(l->nat, l->now_ms, 1u << 20, on_emit, l);
+	while (done.more || done.ended);
 }
 
 void lab_advance(struct lab *l, uint64_t ms)

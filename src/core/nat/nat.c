@@ -609,8 +609,7 @@ struct nat_stepped nat_step(struct nat *n, uint64_t now_ms, uint32_t budget, nat
 	n->sweeping.visited = (n->sweeping.second == n->now_s ? n->sweeping.visited : 0) + swept.visited;
 	n->sweeping.second = n->now_s;
 	n->counters[COUNT_PROBE_LONG] = table_long_probes(n->table);
-	return (struct nat_stepped){swept.visited,
-				    purges || resets_left || (swept.closed > 0 && swept.visited < round)};
+	return (struct nat_stepped){swept.visited, swept.closed > 0 && swept.visited < round, purges || resets_left};
 }
 
 bool nat_trim(struct nat *n, void (*give_back)(void *ctx, void *start, size_t len), void *ctx)

@@ -92,7 +92,8 @@ void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t co
 
 struct nat_stepped {
 	uint32_t visited; /* records of sessions: fewer than the budget when many of them were over */
-	bool more;	  /* there may be more to do now: more sessions that are over, more RSTs to send */
+	bool ended;	  /* sessions were over, and not each record was visited: more may be */
+	bool more;	  /* there is more to do now, whatever the time: RSTs to send, sessions to purge */
 };
 /* Time passes: ends sessions, held fragments, SYN holds (which may emit ICMP), sends the RSTs that nat_reconfigure() left to
  * be sent (to inside hosts whose outside address is gone), within a budget of records (see table_sweep()).
