@@ -15,7 +15,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/ctlevent.h"
 #include "common/ctlrecord.h"
+#include "core/base/event.h"
+#include "core/nat/nat.h"
 #include "daemon/control/ctlserver.h"
 #include "daemon/base/loop.h"
 #include "natlab.h"
@@ -365,6 +368,65 @@ END_TEST
 
 /* ---- how many ---- */
 
+static size_t read_all(struct bench *b, int fd)
+{
+	ssize_t n = recv(fd, b->reply, REPLY_MAX, MSG_DONTWAIT);
+	size_t len = 0;
+
+	for (; n > 0; n = recv(fd, b->reply, REPLY_MAX, MSG_DONTWAIT))
+		len += (size_t)n;
+	return len;
+}
+
+/* One turn of the loop, or as many as it takes until something has come. */
+static size_t read_next(struct bench *b, int fd)
+{
+	size_t len = 0;
+
+	while (len == 0) {
+		loop_turn(b->loop, false);
+		len = read_all(b, fd);
+	}
+	return len;
+}
+
+/* In a flood a turn of the loop makes more events than one slice holds: here because others share the turn. */
+START_TEST(test_a_subscriber_that_reads_is_not_outrun_by_a_flood)
+{
+	enum { ROUNDS = 60, EACH = 200, OTHERS = 7 };
+	struct bench *b = bench_listening();
+	const struct ctl_hello hello = {.magic = CTL_MAGIC, .version = 1, .version_min = 1};
+	struct ctl_writer w = {.buf = b->reply, .size = REPLY_MAX};
+	struct events *e = nat_events(b->lab->nat);
+	int fd = join(b), others[OTHERS];
+	size_t length, got = 0;
+
+	for (int i = 0; i < OTHERS; i++)
+		others[i] = join(b);
+
+	ctl_put_hello(&w, &hello);
+	ck_assert(ctl_put_subscribe(&w, &(struct ctl_subscribe){.kinds = 1u << CTL_EVENT_CONFIG}));
+	send_all(fd, b->reply, w.len);
+	read_next(b, fd);
+	event_append(e, &(struct event){.type = EVENT_CONFIG});
+	length = read_next(b, fd);
+	for (size_t i = 1; i <= ROUNDS; i++) {
+		for (int k = 0; k < EACH; k++)
+			event_append(e, &(struct event){.type = EVENT_CONFIG});
+		got += read_next(b, fd);
+	}
+	while (got < (ROUNDS * EACH - e->lost) * length)
+		got += read_next(b, fd);
+	ck_assert_uint_gt(ROUNDS * EACH, e->log.size);
+	ck_assert_uint_eq(e->lost, 0);
+	ck_assert_uint_eq(got, ROUNDS * EACH * length);
+	for (int i = 0; i < OTHERS; i++)
+		close(others[i]);
+	close(fd);
+	bench_free(b);
+}
+END_TEST
+
 START_TEST(test_one_client_too_many_is_told_so)
 {
 	struct bench *b = bench_listening();
@@ -535,6 +597,7 @@ static Suite *make(void)
 	tcase_add_test(t, test_clients_that_hang_up_anywhere_are_forgotten);
 	tcase_add_test(t, test_rubbish_is_answered_with_an_error_and_the_door);
 	tcase_add_test(t, test_clients_that_do_not_read_do_not_stop_the_others);
+	tcase_add_test(t, test_a_subscriber_that_reads_is_not_outrun_by_a_flood);
 	tcase_add_test(t, test_one_client_too_many_is_told_so);
 	tcase_add_test(t, test_one_user_cannot_take_all_places);
 	tcase_add_test(t, test_root_always_gets_in);

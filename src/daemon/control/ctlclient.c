@@ -22,6 +22,8 @@
 
 #include "answer.h"
 #include "common/ctlcapture.h"
+#include "core/base/event.h"
+#include "core/nat/nat.h"
 #include "request.h"
 
 enum {
@@ -383,6 +385,15 @@ bool ctl_client_is_live(const struct ctl_client *c)
 uint32_t ctl_client_event_kinds(const struct ctl_client *c)
 {
 	return c->job.request && c->job.request->type == CTL_MONITOR ? c->job.args.subscribe.kinds : 0;
+}
+
+unsigned ctl_client_backlog(const struct ctl_client *c)
+{
+	const struct event_ring *r = &nat_events(c->env->nat)->log;
+
+	if (ctl_client_event_kinds(c) == 0 || r->size == 0 || c->job.event_cursor >= events_end(r))
+		return 0;
+	return (unsigned)((events_end(r) - c->job.event_cursor) * 8 / r->size);
 }
 
 void ctl_client_wake(struct ctl_client *c)

@@ -118,6 +118,8 @@ bool ctl_client_has_work(const struct ctl_client *c); /* ctl_client_run() would 
 
 /* The kinds of events (1 << enum ctl_event_kind) that it has subscribed to; 0: none. */
 uint32_t ctl_client_event_kinds(const struct ctl_client *c);
+/* How much of the ring of events is still to be sent to a subscriber, in eighths, rounded down; 0 without a subscription. */
+unsigned ctl_client_backlog(const struct ctl_client *c);
 bool ctl_client_is_live(const struct ctl_client *c); /* its job waits for packets: wake it often */
 /* There may be new events, or time has passed: a job that waits goes on. */
 void ctl_client_wake(struct ctl_client *c);

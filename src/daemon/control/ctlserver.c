@@ -5,7 +5,9 @@
  * Theory of operation. Each connection waits for LOOP_READ while its client takes input, and for
  * LOOP_WRITE while there is output or work: a socket that can be written to is thereby also the
  * clock of a listing, one slice a turn, between everything else that the loop serves. The slices shrink
- * with the number of clients, so that all of them together cost a turn no more than one does alone. A
+ * with the number of clients, so that all of them together cost a turn no more than one does alone. A flood of new sessions
+ * makes more events in a turn than one slice holds: a subscriber gets one slice more for each eighth of the ring that it is
+ * behind, as long as its socket takes all of it. A
  * timer of one second looks for clients that are overdue. When the process runs out of descriptors the
  * listening socket rests until that timer's next round instead of being ready for ever.
  *
@@ -33,7 +35,13 @@
 #include "survey.h"
 #include "zeroed.h"
 
-enum { ACCEPTS_PER_TURN = 8, VISITS_MIN = 32, TICK_MS = 1000, EVENTS_MS = 20 };
+enum {
+	/* A UNIX socket can be written to again when a quarter of its buffer is in use, and a busy machine runs the reader
+	 * of a flood of events once in 20 ms: what comes until then has to fit into that quarter. */
+	SEND_BUFFER = 2 << 20,
+};
+
+enum { ACCEPTS_PER_TURN = 8, VISITS_MIN = 32, SLICES_MAX = 6, TICK_MS = 1000, EVENTS_MS = 20 };
 
 struct connection {
 	struct ctl_server *server;
@@ -163,6 +171,23 @@ static uint32_t visits_per_turn(const struct ctl_server *s)
 	return visits > VISITS_MIN ? visits : VISITS_MIN;
 }
 
+/* False: the connection is broken. */
+static bool serve(struct connection *c, uint64_t now_ms)
+{
+	uint32_t visits = visits_per_turn(c->server);
+	unsigned slices = 0;
+	size_t left;
+
+	do {
+		ctl_client_run(c->client, visits, now_ms);
+		if (!transmit(c, now_ms))
+			return false;
+		ctl_client_output(c->client, &left);
+		slices++;
+	} while (left == 0 && slices < SLICES_MAX && slices <= ctl_client_backlog(c->client));
+	return true;
+}
+
 static void on_client(void *ctx, int fd, unsigned ready)
 {
 	struct connection *c = ctx;
@@ -172,10 +197,8 @@ static void on_client(void *ctx, int fd, unsigned ready)
 	(void)fd;
 	if (ready & LOOP_READ)
 		is_well = receive(c, now_ms);
-	if (is_well) {
-		ctl_client_run(c->client, visits_per_turn(c->server), now_ms);
-		is_well = transmit(c, now_ms);
-	}
+	if (is_well)
+		is_well = serve(c, now_ms);
 	if (!is_well || ctl_client_is_done(c->client)) {
 		drop(c);
 		return;
@@ -255,9 +278,12 @@ static void link_connection(struct ctl_server *s, struct connection *c)
 static void welcome(struct ctl_server *s, int fd, uid_t uid)
 {
 	struct connection *c = calloc(1, sizeof(*c));
+	int size = SEND_BUFFER;
 
 	if (!c)
 		goto out_close;
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)); /* up to net.core.wmem_max */
 	*c = (struct connection){.server = s, .fd = fd, .uid = uid};
 	c->client = ctl_client_create(&s->env, may_change(s, uid), loop_now_ms(s->loop));
 	if (!c->client)
