@@ -108,7 +108,7 @@ class Way:
 
     def put_others(self):
         """Other sessions into the table: how many were sent."""
-        return self.load(self.c, "flows", SERVER, str(FILL_PORT), str(self.fill), FILL_FROM)["made"]
+        return self.load(self.c, "flows", SERVER, str(FILL_PORT), str(self.fill), FILL_FROM, "0")["made"]
 
     def held(self):
         """How many sessions its table holds; None: it has none to ask."""

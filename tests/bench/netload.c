@@ -8,7 +8,8 @@
  *	netload rr tcp|udp DST PORT SECONDS             round trips of one byte: rate, median, 99th percentile
  *	netload accept PORT COUNT                       accepts on COUNT ports and closes, until killed
  *	netload connect DST PORT COUNT SECONDS          opens connections to COUNT ports, 64 at a time, and resets them
- *	netload flows DST PORT COUNT FIRST              one datagram from each of COUNT source endpoints, beginning at address FIRST
+ *	netload flows DST PORT COUNT FIRST RATE         one datagram from each of COUNT source endpoints, beginning at address FIRST,
+ *	                                                RATE a second (0: as fast as queues on the way allow)
  *
  * One line of JSON on stdout. Used in namespaces only.
  */
@@ -304,6 +305,16 @@ static int connect_all(char **a)
 
 /* ---- other sessions in the table ---- */
 
+/* Until `made` datagrams are due. */
+static void pace(double start, int made, double rate)
+{
+	double ahead =
+		rate > 0 ? start + made / rate - now() : 300e-6; /* 300 us: so that no queue on the way overflows */
+
+	if (ahead > 0)
+		usleep((useconds_t)(ahead * 1e6));
+}
+
 /* From source ports 2000-61999 of each of this host's addresses 10.x given by their first one, in turn. */
 static int flows(char **a)
 {
@@ -311,6 +322,7 @@ static int flows(char **a)
 	struct sockaddr_in from = address(a[3], 0);
 	uint32_t first = ntohl(from.sin_addr.s_addr);
 	int count = atoi(a[2]), made = 0;
+	double rate = atof(a[4]), start = now();
 
 	for (int i = 0; i < count; i++) {
 		int fd;
@@ -323,9 +335,9 @@ static int flows(char **a)
 		made += sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)) == 1;
 		close(fd);
 		if (i % 64 == 63)
-			usleep(300); /* so that no queue on the way overflows */
+			pace(start, i + 1, rate);
 	}
-	printf("{\"made\": %d}\n", made);
+	printf("{\"made\": %d, \"seconds\": %.3f}\n", made, now() - start);
 	return 0;
 }
 
@@ -337,7 +349,7 @@ int main(int argc, char **argv)
 		int (*run)(char **);
 	} commands[] = {
 		{"udp-send", 5, udp_send}, {"udp-count", 2, udp_count}, {"echo", 1, echo},   {"rr", 4, round_trips},
-		{"accept", 2, accept_all}, {"connect", 4, connect_all}, {"flows", 4, flows},
+		{"accept", 2, accept_all}, {"connect", 4, connect_all}, {"flows", 5, flows},
 	};
 	struct rlimit files = {.rlim_cur = 65536, .rlim_max = 65536};
 
