@@ -257,29 +257,39 @@ void services_follow(struct natd *n)
 
 /* ---- life ---- */
 
-/* In the process. */
-static int confine(void *ctx)
+/* In the processes. */
+static int confine(void *ctx, enum health_process which)
 {
 	struct natd *n = ctx;
-	int r = privs_renounce(&n->sandbox.privs);
+	int r = which == HEALTH_KEEPER ? privs_renounce(&n->sandbox.privs) : 0;
 
 	if (r == 0)
-		r = seccomp_confine(n->services.filter);
+		r = seccomp_confine(n->services.filters[which]);
 	return r == -EINVAL || r == -ENOSYS ? 0 : r; /* a kernel without filters, as for natd itself */
+}
+
+static void free_filters(struct services *s)
+{
+	for (unsigned i = 0; i <= HEALTH_PROBER; i++) {
+		seccomp_free(s->filters[i]);
+		s->filters[i] = NULL;
+	}
 }
 
 void services_fork(struct natd *n)
 {
 	struct services *s = &n->services;
-	int r = seccomp_prepare(&s->filter, SECCOMP_HEALTH);
+	int r = seccomp_prepare(&s->filters[HEALTH_KEEPER], SECCOMP_KEEPER);
 
+	if (r == 0)
+		r = seccomp_prepare(&s->filters[HEALTH_PROBER], SECCOMP_HEALTH);
 	if (r == 0)
 		s->health = health_start(confine, n);
 	if (s->health == NULL)
 		log_write(LEVEL_WARNING, SUB_MAIN, r < 0 ? -r : errno,
 			  "cannot start the process that checks backends: all count as up");
-	seccomp_free(s->filter);
-	s->filter = NULL;
+	free_filters(s);
+	n->control.health = s->health;
 }
 
 void services_begin(struct natd *n)
@@ -295,8 +305,9 @@ void services_begin(struct natd *n)
 
 void services_end(struct natd *n)
 {
+	n->control.health = NULL;
 	health_stop(n->services.health);
-	seccomp_free(n->services.filter);
+	free_filters(&n->services);
 	free(n->services.checked);
 	n->services = (struct services){0};
 }

@@ -16,17 +16,17 @@
 
 #include "common/ctlrecord.h"
 #include "core/nat/nat.h"
+#include "daemon/health/health.h"
 #include "daemon/sandbox/rundir.h"
 
-struct health;
 struct natd;
 struct seccomp_filter;
 struct service_checked;
 
 struct services {
-	struct seccomp_filter *filter;	 /* of the process, until it is forked */
-	struct health *health;		 /* NULL: it could not be started */
-	struct service_checked *checked; /* the list that it has */
+	struct seccomp_filter *filters[HEALTH_PROBER + 1]; /* until the processes are forked */
+	struct health *health;				   /* NULL: it could not be started */
+	struct service_checked *checked;		   /* the list that it has */
 	uint32_t n_checked;
 	char path[RUNDIR_PATH_MAX]; /* of the file; "": none yet */
 };

@@ -2,13 +2,16 @@
 """Balanced forwards on the wire: the choice, backends that die and come back, drain, virtual addresses, a restart."""
 import glob
 import json
+import os
 import re
+import signal
 import socket
 import threading
 
 import pytest
 
 from netlab import Lab
+from test_dynamic import wait_for
 from test_events import Monitor
 
 GATEWAY = Lab.OUTSIDE
@@ -213,8 +216,8 @@ def test_inside_hosts_reach_a_virtual_address_and_a_backend_itself(lab, start_na
     assert VIRTUAL not in natd.ctl("pools").stdout
 
 
-def test_the_process_that_checks_has_no_right(start_natd):
-    start_natd(config(CHECK % ("tcp", "")))
+def of_natd(*names):
+    """What /proc says of the processes of these names: each a dictionary, of this test's natd and of other tests'."""
     found = []
     for name in glob.glob("/proc/[0-9]*/status"):
         try:
@@ -222,7 +225,46 @@ def test_the_process_that_checks_has_no_right(start_natd):
                 found.append(dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line))
         except OSError:
             pass  # it has ended
-    found = [status for status in found if status["Name"] == "natd-health"]
+    return [status for status in found if status["Name"] in names]
+
+
+def fork_of(before, name):
+    """The process of that name that has come since `before`: the pid."""
+    def new():
+        return [int(status["Pid"]) for status in of_natd(name) if int(status["Pid"]) not in before]
+    wait_for(new)
+    return new()[0]
+
+
+def pids(*names):
+    return {int(status["Pid"]) for status in of_natd(*names)}
+
+
+def finding(natd):
+    checks = json.loads(natd.ctl("-j", "doctor", check=False).stdout)["checks"]
+    return next(check for check in checks if check["id"] == "health-checks")
+
+
+def test_a_fault_that_ends_the_checks_is_seen_and_overcome(start_natd, backends):
+    made = [backends(number) for number in range(2)]
+    before = pids("natd-health", "natd-keeper")
+    natd = start_natd(config(CHECK % ("tcp", "")))
+    keeper, prober = fork_of(before, "natd-keeper"), fork_of(before, "natd-health")
+    assert finding(natd)["severity"] == "ok"
+    os.kill(prober, signal.SIGKILL)
+    natd.wait_log("a fault ended the process that checks backends: another one checks them now")
+    assert "1 since natd started" in finding(natd)["what"]
+    wait_event(natd, rf"web {HOSTS[0]}:8080 down", made[0].die)
+    os.kill(keeper, signal.SIGKILL)
+    os.kill(fork_of(before | {prober}, "natd-health"), signal.SIGKILL)
+    natd.wait_log("the process that checks backends has ended")
+    assert finding(natd)["severity"] == "fail"
+    assert states(natd) == ["down", "up"]
+
+
+def test_the_process_that_checks_has_no_right(start_natd):
+    start_natd(config(CHECK % ("tcp", "")))
+    found = of_natd("natd-health", "natd-keeper")
     assert found
     for status in found:
         assert {int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {0}

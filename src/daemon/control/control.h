@@ -19,6 +19,8 @@
 #include "daemon/setup/setup.h"
 #include "status.h"
 
+struct health;
+
 struct control {
 	struct ctl_backend backend;
 	struct ctl_server *server; /* owned; NULL before it is made */
@@ -37,6 +39,7 @@ struct control {
 	const struct offload *offload;
 	const struct path *path;
 	const struct persist *persist;
+	const struct health *health; /* NULL: nothing checks backends */
 	const char *config_path;
 	uint64_t config_loaded_s; /* CLOCK_REALTIME */
 	uint64_t started_ms;

@@ -17,6 +17,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/loop.h"
 #include "daemon/config/config_text.h"
+#include "daemon/health/health.h"
 #include "daemon/sandbox/privs.h"
 #include "doctor_private.h"
 #include "stream.h"
@@ -210,6 +211,37 @@ static void check_drops(struct visit *v)
 	}
 }
 
+/* ---- backends ---- */
+
+static bool has_checks(const struct natd_config *c)
+{
+	for (uint32_t i = 0; c->checks != NULL && i < c->n_forwards; i++) {
+		if (c->checks[i].type != CHECK_NONE)
+			return true;
+	}
+	return false;
+}
+
+static void check_health(struct visit *v)
+{
+	uint32_t restarts = health_restarts(v->c->health);
+
+	if (!has_checks(v->config))
+		return;
+	if (!health_is_alive(v->c->health)) {
+		finding_remedy(v->sink, "restart natd: sessions are kept; natd's log says why the process ended");
+		finding_add(v->sink, FINDING_ERROR, "health-checks",
+			    "backends are not checked: the process that does so has ended, and they keep their state");
+	} else if (restarts > 0) {
+		finding_remedy(v->sink, "backends are checked on; please report the fault, with natd's log");
+		finding_add(v->sink, FINDING_WARNING, "health-checks",
+			    "a fault ended the process that checks backends (%" PRIu32 " since natd started)",
+			    restarts);
+	} else {
+		finding_add(v->sink, FINDING_OK, "health-checks", "backends are checked");
+	}
+}
+
 /* ---- configuration ---- */
 
 static void check_config_age(struct visit *v)
@@ -271,7 +303,7 @@ static void run(struct control *c, enum doctor_depth depth, struct finding_sink 
 		{check_steering, DOCTOR_QUICK, false}, {check_ports, DOCTOR_FULL, true},
 		{check_drops, DOCTOR_QUICK, true},     {check_old_iptables, DOCTOR_FULL, false},
 		{check_rights, DOCTOR_FULL, false},    {check_config_age, DOCTOR_QUICK, false},
-		{check_service, DOCTOR_FULL, false},
+		{check_health, DOCTOR_QUICK, false},   {check_service, DOCTOR_FULL, false},
 	};
 	struct visit v = {.c = c,
 			  .config = c->setup->config,

@@ -12,13 +12,18 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon/base/log.h"
 #include "daemon/base/loop.h"
 #include "health_probe.h"
 
-enum { PAIR = 3 /* the process's descriptor */ };
+enum {
+	PAIR = 3,		/* the process's descriptor */
+	CANNOT_BE_CONFINED = 2, /* exit status: another try would end the same way */
+	QUIET_S = 60,		/* a process that ends each second is logged once in this time */
+};
 
 struct health {
 	int fd; /* -1: the process has ended */
@@ -28,6 +33,9 @@ struct health {
 	uint32_t generation;
 	struct health_target *targets; /* the list, of which `sent` orders have gone out: begin, n, end */
 	uint32_t n, sent;
+	bool has_begun;
+	uint32_t restarts;
+	time_t logged_s;
 };
 
 /* ---- the process ---- */
@@ -43,16 +51,38 @@ static void keep_only(int fd)
 		close((int)i);
 }
 
+/* One prober after the other, until one ends because natd has. */
+static int keep(health_confine_fn *confine, void *ctx)
+{
+	const struct timespec pause = {.tv_sec = 1};
+	int status;
+
+	for (;;) {
+		pid_t child = fork();
+
+		if (child == 0) {
+			prctl(PR_SET_NAME, "natd-health", 0L, 0L, 0L);
+			_exit(confine(ctx, HEALTH_PROBER) == 0 ? health_probe_run(PAIR) : CANNOT_BE_CONFINED);
+		}
+		while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+			;
+		if (child > 0 && WIFEXITED(status) &&
+		    (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == CANNOT_BE_CONFINED))
+			return WEXITSTATUS(status);
+		nanosleep(&pause, NULL);
+	}
+}
+
 static void live(int fd, health_confine_fn *confine, void *ctx)
 {
 	keep_only(fd);
-	prctl(PR_SET_NAME, "natd-health", 0L, 0L, 0L);
+	prctl(PR_SET_NAME, "natd-keeper", 0L, 0L, 0L);
 	setpriority(PRIO_PROCESS, 0, 0);
-	/* It ends with natd, which is told to stop by the same signals. */
+	/* Both end with natd, which the same signals stop. */
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
-	_exit(confine(ctx) == 0 ? health_probe_run(PAIR) : 1);
+	_exit(confine(ctx, HEALTH_KEEPER) == 0 ? keep(confine, ctx) : 1);
 }
 
 /* By a process in between, so that whoever adopts orphans reaps it: natd may not wait for one later. */
@@ -111,9 +141,26 @@ static void lose(struct health *h)
 	h->fd = -1;
 }
 
+/* The list that is in force, with the states of now, to a process that has none. */
+static void begin_again(struct health *h)
+{
+	time_t now_s = time(NULL);
+
+	if (!h->has_begun) { /* the first one finds the list in the socket */
+		h->has_begun = true;
+		return;
+	}
+	if (h->restarts++ == 0 || now_s - h->logged_s >= QUIET_S) {
+		h->logged_s = now_s;
+		log_warning(SUB_MAIN, "a fault ended the process that checks backends: another one checks them now");
+	}
+	h->sent = 0;
+	h->generation++;
+}
+
 static void send_orders(struct health *h)
 {
-	while (h->sent < h->n + 2) {
+	while (h->targets != NULL && h->sent < h->n + 2) {
 		struct health_order o = {.generation = h->generation};
 
 		if (h->sent == 0) {
@@ -149,8 +196,12 @@ static void on_ready(void *ctx, int fd, unsigned ready)
 		n = recv(fd, &c, sizeof(c), MSG_DONTWAIT);
 		if (n != (ssize_t)sizeof(c))
 			break;
-		if (c.generation == h->generation && c.index < h->n && c.outcome < HEALTH_OUTCOMES)
-			h->on_change(h->ctx, c.index, c.is_up != 0, (enum health_outcome)c.outcome);
+		if (c.outcome == HEALTH_BEGUN)
+			begin_again(h);
+		if (c.generation != h->generation || c.index >= h->n || c.outcome >= HEALTH_OUTCOMES)
+			continue;
+		h->targets[c.index].is_up = c.is_up != 0;
+		h->on_change(h->ctx, c.index, c.is_up != 0, (enum health_outcome)c.outcome);
 	}
 	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
 		lose(h);
@@ -189,6 +240,11 @@ bool health_set(struct health *h, const struct health_target *targets, uint32_t 
 bool health_is_alive(const struct health *h)
 {
 	return h != NULL && h->fd >= 0;
+}
+
+uint32_t health_restarts(const struct health *h)
+{
+	return h != NULL ? h->restarts : 0;
 }
 
 void health_stop(struct health *h)

@@ -4,8 +4,11 @@
  *
  * Theory of operation. The process is forked before natd gives up its own rights, and gives up all of them at once: user,
  * capabilities, descriptors, system calls. natd sends it the list of backends and how to check each; it sends back which
- * has gone up or down, in records of fixed size (health_record.h). It ends when natd does. If it ends before, backends
- * keep the state that they have, and natd says so.
+ * has gone up or down, in records of fixed size (health_record.h). It ends when natd does.
+ *
+ * natd may fork no more when it serves. So the process has a parent without rights, the keeper, which does nothing but wait for it,
+ * and starts another one a second after a fault has ended it. Each begins with HEALTH_BEGUN, and natd sends the list
+ * again. Without either of them backends keep the state that they have, and log and doctor say so.
  */
 #ifndef NATD_DAEMON_HEALTH_H
 #define NATD_DAEMON_HEALTH_H
@@ -18,10 +21,13 @@
 struct health;
 struct loop;
 
-/* What the process does before it serves: gives up what natd has. 0, or anything else: it ends. */
-typedef int health_confine_fn(void *ctx);
+enum health_process { HEALTH_KEEPER, HEALTH_PROBER };
 
-/* Forks it. NULL and errno. */
+/* What each process does before it works: gives up what natd has; the prober has given up already what the keeper has. 0, or
+ * anything else: both end. */
+typedef int health_confine_fn(void *ctx, enum health_process which);
+
+/* Forks the keeper. NULL and errno. */
 struct health *health_start(health_confine_fn *confine, void *ctx);
 
 /* `index`: into the list that was sent last. `outcome`: why. */
@@ -31,8 +37,9 @@ bool health_listen(struct health *h, struct loop *l, health_change_fn *on_change
 
 /* Sends another list, copied; what it said about the one before is forgotten. False: memory is short, or the process has ended. */
 bool health_set(struct health *h, const struct health_target *targets, uint32_t n);
-bool health_is_alive(const struct health *h); /* NULL: it is not */
-void health_stop(struct health *h);	      /* NULL: nothing */
+bool health_is_alive(const struct health *h);	  /* NULL: it is not */
+uint32_t health_restarts(const struct health *h); /* faults that ended the process so far */
+void health_stop(struct health *h);		  /* NULL: nothing */
 
 /* "connection refused", "no answer in time"... */
 const char *health_outcome_text(enum health_outcome outcome);

@@ -204,7 +204,9 @@ static bool add_target(struct prober *p, const struct health_order *o)
 {
 	struct probe *b;
 
-	if (p->coming == NULL || p->n_coming >= p->room || o->index != p->n_coming)
+	if (p->coming == NULL) /* the rest of a list that a process before this one began to read */
+		return true;
+	if (p->n_coming >= p->room || o->index != p->n_coming)
 		return false;
 	b = &p->coming[p->n_coming++];
 	*b = (struct probe){.target = o->target, .judge = {.is_up = o->target.is_up != 0}, .fd = -1};
@@ -215,6 +217,8 @@ static bool add_target(struct prober *p, const struct health_order *o)
 
 static void end_list(struct prober *p, const struct health_order *o)
 {
+	if (p->coming == NULL)
+		return;
 	for (uint32_t i = 0; i < p->n; i++)
 		end_check(p, &p->probes[i]);
 	free(p->probes);
@@ -283,12 +287,15 @@ static nfds_t fill_polls(struct prober *p)
 
 int health_probe_run(int fd)
 {
+	const struct health_change begun = {.outcome = HEALTH_BEGUN};
 	struct prober *p = calloc(1, sizeof(*p));
 	uint64_t wait;
 
 	if (p == NULL)
 		return 1;
 	p->natd = fd;
+	if (send(fd, &begun, sizeof(begun), MSG_NOSIGNAL) != (ssize_t)sizeof(begun))
+		return 0;
 	while (pass_time(p, now_ms(), &wait)) {
 		nfds_t n = fill_polls(p);
 

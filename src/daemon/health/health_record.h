@@ -35,10 +35,11 @@ enum health_outcome {
 	HEALTH_UNREACHABLE,
 	HEALTH_NO_HTTP, /* its answer is no HTTP */
 	HEALTH_STATUS,	/* ... or has another status */
-	HEALTH_OUTCOMES
+	HEALTH_OUTCOMES,
+	HEALTH_BEGUN = 255
 };
 
-/* To natd: a backend has gone up or down. */
+/* To natd: a backend has gone up or down; or HEALTH_BEGUN, first of all: the process has no list yet. */
 struct health_change {
 	uint32_t generation;
 	uint32_t index;

@@ -187,6 +187,16 @@ static const struct limited limits[] = {
 	{"mprotect", 1, {NOT_BITS(2, PROT_EXEC)}},
 };
 
+/* health.c: forks a process, waits for it, and forks another; the filter of that one comes on top. */
+static const char *const keeper_calls[] = {
+	"wait4", "waitid", "waitpid", "nanosleep", "clock_nanosleep", "clock_nanosleep_time64", "seccomp", "prctl", "fork",
+	"set_robust_list", "rseq", "set_tid_address", "rt_sigprocmask", "getpid", "gettid",
+};
+
+static const struct limited keeper_limits[] = {
+	{"clone", 1, {NOT_BITS(0, CLONE_THREAD | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID)}},
+};
+
 /* health_probe.c: connects, asks, listens to natd; and what libc needs for malloc(). */
 static const char *const health_calls[] = {
 	"poll", "ppoll", "ppoll_time64", "connect", "getsockopt", "send", "sendto", "recv", "recvfrom", "close",
@@ -206,12 +216,16 @@ struct allowance {
 	size_t n_calls;
 	const struct limited *limits;
 	size_t n_limits;
+	const struct allowance *children; /* what these may do may not be forbidden; NULL: there are none */
 };
 
+#define ALLOWANCE(c, l) \
+	.calls = (c), .n_calls = sizeof(c) / sizeof(*(c)), .limits = (l), .n_limits = sizeof(l) / sizeof(*(l))
+
 static const struct allowance allowances[] = {
-	[SECCOMP_NATD] = {calls, sizeof(calls) / sizeof(*calls), limits, sizeof(limits) / sizeof(*limits)},
-	[SECCOMP_HEALTH] = {health_calls, sizeof(health_calls) / sizeof(*health_calls), health_limits,
-			    sizeof(health_limits) / sizeof(*health_limits)},
+	[SECCOMP_NATD] = {ALLOWANCE(calls, limits)},
+	[SECCOMP_KEEPER] = {ALLOWANCE(keeper_calls, keeper_limits), .children = &allowances[SECCOMP_HEALTH]},
+	[SECCOMP_HEALTH] = {ALLOWANCE(health_calls, health_limits)},
 };
 
 const char *seccomp_missing(void)
@@ -267,10 +281,11 @@ static int allow_all(scmp_filter_ctx filter, pid_t natd, const struct allowance 
 
 	if (r == 0)
 		r = hide_clone3(filter);
-	if (r == 0)
+	for (; r == 0 && a != NULL; a = a->children) {
 		r = allow_calls(filter, a);
-	if (r == 0)
-		r = allow_limited(filter, a);
+		if (r == 0)
+			r = allow_limited(filter, a);
+	}
 	return r == 0 ? allow_abort(filter, natd) : r;
 }
 

@@ -14,6 +14,7 @@ struct seccomp_filter;
 
 enum seccomp_process {
 	SECCOMP_NATD,
+	SECCOMP_KEEPER, /* the process that keeps the next one: it forks and waits, and its children may do what they may */
 	SECCOMP_HEALTH, /* the process that checks backends: it connects, and speaks to natd */
 };
 
