@@ -7,7 +7,8 @@
  * was when it does, while the core ends sessions, which cannot be undone; after the routing, the core
  * can only fail for lack of memory, and then the old routing is applied again. Packets go on while
  * the file is read, the kernel is asked, the policy is compiled and what it replaces is freed; the core and the tc programs
- * change between two of them.
+ * change between two of them. Then the sessions that there are get judged by the new policy, in slices
+ * between packets, before the reload is over.
  * Some settings belong to what is opened once, with rights that natd has given up; changing those is
  * refused, not ignored.
  */
@@ -27,6 +28,11 @@
 #include "daemon/setup/facts.h"
 #include "natd.h"
 #include "steer.h"
+
+enum {
+	JUDGE_VISITS = 8192, /* or 256 endings: less than a millisecond */
+	ALIVE_MS = 1000,
+};
 
 struct outcome {
 	reload_say_fn *say;
@@ -106,6 +112,36 @@ static void go_back(struct natd *n)
 		log_error(SUB_ROUTING, "%s", routing_error(n->routing));
 }
 
+struct judging {
+	struct natd *natd;
+	struct nat_reconfigure_report *report;
+	uint64_t alive_ms; /* when the manager was last told that natd lives */
+};
+
+static bool judge_slice(void *ctx)
+{
+	struct judging *j = ctx;
+	uint64_t now_ms = loop_clock_ms();
+
+	if (now_ms - j->alive_ms >= ALIVE_MS) {
+		sdnotify_alive(&j->natd->persist.service);
+		j->alive_ms = now_ms;
+	}
+	return nat_judge(j->natd->nat, now_ms, JUDGE_VISITS, j->report);
+}
+
+/* The sessions of before, by the policy that holds now: packets pass in between. */
+static void judge(struct natd *n, struct nat_reconfigure_report *report)
+{
+	struct judging j = {n, report, loop_clock_ms()};
+
+	if (n->path.dataplane)
+		dataplane_in_slices(n->path.dataplane, judge_slice, &j);
+	else
+		while (judge_slice(&j))
+			;
+}
+
 static void free_retired(void *ctx)
 {
 	struct natd_retired *old = ctx;
@@ -127,7 +163,7 @@ static bool apply(struct natd *n, struct setup *s, struct rules **rules, const s
 		go_back(n);
 		return false;
 	}
-	old = *rules ? nat_adopt(n->nat, *rules, loop_now_ms(n->loop), report) : NULL;
+	old = *rules ? nat_adopt(n->nat, *rules, loop_now_ms(n->loop)) : NULL;
 	if (!old) {
 		say(o, "%s: not enough memory, or limits beyond what was reserved at start: nothing was changed",
 		    s->config->file);
@@ -137,6 +173,7 @@ static bool apply(struct natd *n, struct setup *s, struct rules **rules, const s
 	*rules = old;
 	path_follow_interfaces(&n->path, &s->facts, &s->policy);
 	(void)steer_apply_programs(n, s); /* else rules steer, as the log says */
+	judge(n, report);
 	return true;
 }
 

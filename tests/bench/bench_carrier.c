@@ -5,8 +5,8 @@
  *	bench_carrier [KIND [SESSIONS [HOSTS ADDRESSES SIZE PER_HOST REMOTES]]]
  *
  * KIND is port, block or deterministic. Opens the sessions through the whole core, in batches, each host the same number;
- * asks who has an endpoint; restarts over the same records; lists all; reloads without one of the addresses. Prints what it did and what CPU time the slow steps
- * took. To count instructions: `perf stat -e instructions:u`, or valgrind --tool=callgrind, once with the sessions and once
+ * asks who has an endpoint; restarts over the same records; lists all; reloads without one of the addresses, in slices as the
+ * daemon does. Prints what it did and what CPU time the slow steps took, of the slices the longest. To count instructions: `perf stat -e instructions:u`, or valgrind --tool=callgrind, once with the sessions and once
  * with none.
  */
 #include <inttypes.h>
@@ -158,12 +158,28 @@ static void restart(struct bench *b)
 	printf("restart: %.2f s of CPU time, %" PRIu32 " sessions ended\n", cpu_seconds() - began, report.ended);
 }
 
+/* Judges all sessions, a slice as the daemon's at a time: the longest one, in seconds. */
+static double judge_in_slices(struct bench *b, struct nat_reconfigure_report *report)
+{
+	enum { VISITS = 8192 };
+	double longest = 0, began;
+	bool more;
+
+	do {
+		began = cpu_seconds();
+		more = nat_judge(b->nat, b->now_ms, VISITS, report);
+		began = cpu_seconds() - began;
+		longest = began > longest ? began : longest;
+	} while (more);
+	return longest;
+}
+
 /* One address less: its hosts lose their sessions, the others none. */
 static void reload_smaller(struct bench *b)
 {
 	struct nat_reconfigure_report report;
 	uint32_t lost = 0, cursor = 0;
-	double began;
+	double began, switched, longest;
 	int32_t last = table_address_slot(nat_table(b->nat), b->pool.last);
 	const struct session *s;
 
@@ -171,10 +187,14 @@ static void reload_smaller(struct bench *b)
 		lost += s->ext == last;
 	b->pool.last--;
 	began = cpu_seconds();
-	nat_reconfigure(b->nat, &b->policy, b->now_ms, &report);
+	nat_compiled_free(nat_adopt(b->nat, nat_compile(&b->policy), b->now_ms));
+	switched = cpu_seconds() - began;
+	longest = judge_in_slices(b, &report);
 	printf("reload without one address: %.3f s of CPU time, %" PRIu32
 	       " sessions ended, of which that address had %" PRIu32 ", %" PRIu32 " kept\n",
 	       cpu_seconds() - began, report.ended, lost, report.kept);
+	printf("packets wait: %.2f ms for the change of policy, %.2f ms for the longest slice\n", switched * 1e3,
+	       longest * 1e3);
 }
 
 static void list(const struct bench *b)

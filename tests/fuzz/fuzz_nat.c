@@ -62,6 +62,7 @@ struct world {
 	uint32_t emitted;
 	int step;
 	bool judge_checksum;
+	bool judges; /* a reload whose sessions are not all judged */
 };
 
 /* ---- the input ---- */
@@ -507,6 +508,31 @@ static void fragment(struct world *w)
 
 /* ---- everything else ---- */
 
+/* A reload that judges sessions while other things happen. */
+static void begin_reload(struct world *w)
+{
+	struct rules *r, *old;
+
+	read_policy(w);
+	begin(w);
+	r = nat_compile(&w->policy);
+	MUST(r != NULL);
+	old = nat_adopt(w->nat, r, w->now_ms);
+	MUST(old != NULL);
+	nat_compiled_free(old);
+	w->judges = true;
+	check_all(w);
+}
+
+static void judge(struct world *w, uint32_t budget)
+{
+	struct nat_reconfigure_report r;
+
+	begin(w);
+	w->judges = nat_judge(w->nat, w->now_ms, budget, &r);
+	check_all(w);
+}
+
 static void pass_time(struct world *w)
 {
 	static const uint32_t ms[] = {1, 500, 1000, 5001, 6001, 60000, 121000, 241000, 301000, 7441000};
@@ -519,6 +545,8 @@ static void pass_time(struct world *w)
 		nat_step(w->nat, w->now_ms, how & 64 ? 3 : 1000, on_emit, w);
 	drops(w);
 	check_all(w);
+	if (w->judges)
+		judge(w, how & 64 ? 3 : 1000);
 }
 
 static void reload(struct world *w)
@@ -528,6 +556,7 @@ static void reload(struct world *w)
 
 	read_policy(w);
 	begin(w);
+	w->judges = false;
 	MUST(nat_reconfigure(w->nat, &w->policy, w->now_ms, &r));
 	MUST(r.kept + r.ended == had && table_session_count(nat_table(w->nat)) == r.kept);
 	check_all(w);
@@ -536,6 +565,7 @@ static void reload(struct world *w)
 static void restart(struct world *w)
 {
 	struct table_attach_report report;
+	struct nat_reconfigure_report r;
 	uint32_t had = table_session_count(nat_table(w->nat));
 
 	nat_destroy(w->nat);
@@ -547,6 +577,9 @@ static void restart(struct world *w)
 	MUST(report.restored + report.dropped == had || report.result == TABLE_NEW);
 	MUST(report.dropped == 0);
 	check_all(w);
+	if (w->judges) /* as the daemon does */
+		MUST(nat_reconfigure(w->nat, &w->policy, w->now_ms, &r));
+	w->judges = false;
 }
 
 static void delete (struct world *w)
@@ -567,7 +600,10 @@ static void one_step(struct world *w)
 		pass_time(w);
 		return;
 	case 9:
-		reload(w);
+		if (op & 16)
+			begin_reload(w);
+		else
+			reload(w);
 		return;
 	case 10:
 		restart(w);
@@ -628,6 +664,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (w.packet == NULL)
 		make(&w);
+	w.judges = false;
 	memset(w.memory.table.records, 0, w.memory.table.records_len);
 	memset(w.memory.table.scratch, 0, w.memory.table.scratch_len);
 	memset(w.memory.fragments, 0, w.memory.fragments_len);

@@ -67,7 +67,8 @@ struct lab {
 	bool csum_partial;
 	bool bad_checksums_expected; /* the test sends wrong transport checksums */
 	uint32_t purity_every;	     /* one explanation in so many is checked to change nothing; 0: none */
-	bool skip_check;	     /* no nat_check() at each send: for long runs */
+	bool judges;	 /* sessions are being judged: what a packet ends then, an explanation does not know */
+	bool skip_check; /* no nat_check() at each send: for long runs */
 };
 
 struct lab *lab_new(void);
@@ -87,6 +88,9 @@ void lab_advance(struct lab *l, uint64_t ms);
 
 /* Reload with l->policy. */
 struct nat_reconfigure_report lab_reload(struct lab *l);
+/* The same in slices, between which packets may be sent. True: there is more to judge. */
+void lab_reload_begin(struct lab *l);
+bool lab_judge(struct lab *l, uint32_t budget, struct nat_reconfigure_report *r);
 
 /* Restart: the core is destroyed and created again over the same records. */
 struct table_attach_report lab_restart(struct lab *l);

@@ -305,13 +305,20 @@ static bool find_static(const struct nat *n, const struct work *w, struct decisi
 	return true;
 }
 
+/* While sessions are judged one may be there that policy forbids. */
+static bool takes_sessions(const struct nat *n, const struct work *w, const struct mapping *m)
+{
+	return !n->judging.runs || nat_mapping_is_allowed(n, (enum nat_class)w->v.class_, m);
+}
+
 static bool find_mapping(const struct nat *n, const struct work *w, struct decision *d)
 {
 	struct mapping m;
 
 	if (w->v.class_ == CLASS_OTHER ||
 	    !table_mapping_internal(n->table, (enum nat_class)w->v.class_, w->v.src, w->probe.key.local_port, w->v.dst,
-				    w->probe.key.remote_port, &m))
+				    w->probe.key.remote_port, &m) ||
+	    !takes_sessions(n, w, &m))
 		return false;
 	d->basis = BASIS_MAPPING;
 	d->spec.ext = m.ext;
@@ -607,7 +614,7 @@ static void decide_inbound(const struct nat *n, const struct work *w, struct dec
 	if (!has_ports(w) ||
 	    !table_mapping_external(n->table, (enum nat_class)w->v.class_, (uint16_t)w->probe.key.local,
 				    w->probe.key.local_port, &m) ||
-	    !m.is_held) {
+	    !m.is_held || !takes_sessions(n, w, &m)) {
 		refuse(n, w, STAGE_MAPPING, DROP_UNSOLICITED, d);
 		return;
 	}

@@ -93,7 +93,7 @@ static enum nat_reason pass_error(struct nat *n, struct work *w)
 		return DROP_ICMP_QUOTE_ADDRESS;
 	quote_key(n, &q, (enum nat_dir)w->dir, &k);
 	s = table_find(n->table, &k, table_hash(n->table, &k), n->now_s);
-	if (s == NULL)
+	if (s == NULL || (n->judging.runs && !nat_judge_allows(n, s)))
 		return DROP_ICMP_NO_SESSION;
 	w->session = s;
 	why = check_error(s, w, &q);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The façade: packets in, packets out. Pure: no system call, no clock, no randomness of its own, no allocation after creation
- * except in nat_reconfigure(). The same seed, times and batches of packets give the same bytes.
+ * except in nat_compile(), nat_adopt() and nat_judge(). The same seed, times and batches of packets give the same bytes.
  */
 #ifndef NATD_CORE_NAT_H
 #define NATD_CORE_NAT_H
@@ -44,11 +44,16 @@ struct nat_reconfigure_report {
 bool nat_reconfigure(struct nat *n, const struct nat_policy *policy, uint64_t now_ms,
 		     struct nat_reconfigure_report *report);
 
-/* The same in three steps: with many forwards compiling and freeing take long, and any thread may do them while `n` translates. */
+/* The same in steps: with many forwards compiling and freeing take long, and any thread may do them while `n` translates; with
+ * many sessions judging does, and packets may be translated between two calls of nat_judge(). */
 struct rules;
 struct rules *nat_compile(const struct nat_policy *policy); /* NULL: memory short */
-/* As nat_reconfigure(), but gives the policy's predecessor back, for nat_compiled_free(). NULL: `r` is still the caller's. */
-struct rules *nat_adopt(struct nat *n, struct rules *r, uint64_t now_ms, struct nat_reconfigure_report *report);
+/* The policy decides about what is opened from now on. Of the sessions of before each that it forbids ends when nat_judge() comes
+ * to it, or a packet meets it. Its predecessor, for nat_compiled_free(). NULL: `r` is still the caller's, nothing has changed. */
+struct rules *nat_adopt(struct nat *n, struct rules *r, uint64_t now_ms);
+/* Goes on judging, with a budget of visits; ending a session counts as 32 more. *report: what has become of those judged so far.
+ * True: there are more. */
+bool nat_judge(struct nat *n, uint64_t now_ms, uint32_t budget, struct nat_reconfigure_report *report);
 void nat_compiled_free(struct rules *r); /* NULL: nothing */
 
 /* The daemon's last word on a port of a shared address (RFC: CVE-2021-3773): is a socket of the host there? */

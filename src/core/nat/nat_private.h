@@ -146,6 +146,11 @@ struct nat {
 	uint64_t counters[NAT_REASON_COUNT];
 	bool is_allotted; /* the table knows the rules' allocation */
 	bool is_judged;	  /* every session is one that the rules in force allow: none is of another natd's rules */
+	struct {
+		bool runs;
+		uint32_t cursor;
+		struct nat_reconfigure_report report;
+	} judging; /* of judge.c */
 	bool (*port_in_use)(void *ctx, enum nat_class c, uint32_t address, uint16_t port);
 	void *port_ctx;
 	struct events *events; /* the table's */
@@ -245,6 +250,18 @@ uint32_t nat_reserve(const struct nat *n, uint32_t total, uint32_t hosts);
 bool nat_is_about_room(enum nat_reason why); /* a sweep may help */
 bool nat_make_room(struct nat *n);	     /* removes some of what has expired; false: all of it is gone */
 
+/* judge.c */
+void nat_judge_begin(struct nat *n); /* every session is to be judged */
+void nat_judge_end(struct nat *n);
+/* While n->judging.runs: the session that a packet has found, or NULL: it is forbidden, and mostly has ended. */
+struct session *nat_judge_met(struct nat *n, struct session *s);
+/* The same question; nothing ends. */
+bool nat_judge_allows(const struct nat *n, const struct session *s);
+/* May this mapping have one more session? */
+bool nat_mapping_is_allowed(const struct nat *n, enum nat_class c, const struct mapping *m);
+/* Before a session outbound is decided upon: its endpoint gets another mapping if the one that it has is forbidden. */
+void nat_judge_mapping(struct nat *n, const struct work *w);
+
 /* tap.c */
 void nat_tap_emissions(struct nat *n);		  /* what n->emit gets from here on is told to the tap */
 void nat_tap_came(struct nat *n, struct work *w); /* prepared, not processed yet */
@@ -279,12 +296,13 @@ void nat_hold_step(struct nat *n);
 bool nat_purge_step(struct nat *n); /* ends some sessions of backends that are down; true: there may be more */
 
 /* reset.c */
-/* An RST will tell the inside host of this TCP session that it is over. Not while packets are
- * translated, since it allocates. False: no
- * memory for it. */
+/* An RST will tell the inside host of this TCP session that it is over. Without nat_reset_has_room() it allocates: not
+ * while packets are translated. False: no memory for it. */
 bool nat_reset_later(struct nat *n, const struct session *s);
 bool nat_reset_add(struct nat *n, const struct reset_later *r); /* the same of any RST */
-bool nat_reset_step(struct nat *n);				/* sends some of them; true: there are more */
+void nat_reset_reserve(struct nat *n, uint32_t more); /* room for so many more, if there is memory; allocates */
+bool nat_reset_has_room(const struct nat *n);	      /* the next one needs no memory */
+bool nat_reset_step(struct nat *n);		      /* sends some of them; true: there are more */
 void nat_reset_free(struct nat *n);
 
 #endif

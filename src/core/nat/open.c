@@ -84,7 +84,7 @@ static void charge_rule(struct nat *n, const struct work *w, const struct decisi
 }
 
 /* Held until the session has it: for table_origin_release(). 0 where neither a rule nor a choice of backends decided: its
- * forward is found by its endpoint. */
+ * forward, or its static pair, is found by its endpoint. */
 static uint32_t origin_of(struct nat *n, const struct decision *d)
 {
 	struct session_origin o = {0};
@@ -180,6 +180,8 @@ struct session *nat_open(struct nat *n, struct work *w, enum nat_reason *why)
 
 	if (w->dir == DIR_OUT)
 		nat_find_share(n, w);
+	if (w->dir == DIR_OUT && n->judging.runs)
+		nat_judge_mapping(n, w);
 	if (w->dir == DIR_OUT ? n->policy->pooling == POOLING_ARBITRARY : n->backends.draws)
 		draw(n, w);
 	nat_decide(n, w, true, &d);

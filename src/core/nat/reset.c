@@ -20,24 +20,42 @@ enum {
 	RESETS_STEP = 256,    /* sent in one step */
 };
 
+/* False: no memory. */
+static bool grow(struct resets *r, uint32_t room)
+{
+	struct reset_later *grown = room <= 2 * RESETS_MAX ? calloc(room, sizeof(*grown)) : NULL;
+
+	if (grown == NULL)
+		return false;
+	if (r->count > 0)
+		memcpy(grown, r->list, r->count * sizeof(*grown));
+	free(r->list);
+	r->list = grown;
+	r->room = room;
+	return true;
+}
+
 bool nat_reset_add(struct nat *n, const struct reset_later *reset)
 {
 	struct resets *r = &n->resets;
-	uint32_t room = r->room == 0 ? 1024 : 2 * r->room;
-	struct reset_later *grown;
 
-	if (r->count == r->room) {
-		grown = r->room < RESETS_MAX ? calloc(room, sizeof(*grown)) : NULL;
-		if (grown == NULL)
-			return false;
-		if (r->count > 0)
-			memcpy(grown, r->list, r->count * sizeof(*grown));
-		free(r->list);
-		r->list = grown;
-		r->room = room;
-	}
+	if (r->count == r->room && (r->room >= RESETS_MAX || !grow(r, r->room == 0 ? 1024 : 2 * r->room)))
+		return false;
 	r->list[r->count++] = *reset;
 	return true;
+}
+
+void nat_reset_reserve(struct nat *n, uint32_t more)
+{
+	struct resets *r = &n->resets;
+
+	if (r->room - r->count < more && r->count < RESETS_MAX)
+		grow(r, r->count + more);
+}
+
+bool nat_reset_has_room(const struct nat *n)
+{
+	return n->resets.count < n->resets.room;
 }
 
 bool nat_reset_later(struct nat *n, const struct session *s)

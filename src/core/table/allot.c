@@ -33,13 +33,22 @@ uint32_t allot_given(const struct table *t, const struct port_request *rq, struc
 	return n;
 }
 
+uint32_t allot_held(const struct table *t, const struct host *h)
+{
+	uint32_t n = 0;
+
+	for (uint32_t at = h->first_block; at != 0; at = t->blocks[at - 1].next)
+		n += t->uses[t->blocks[at - 1].ext].claimed;
+	return n;
+}
+
 enum nat_reason allot_fair(const struct table *t, const struct port_request *rq, const struct host *h)
 {
-	uint32_t left = t->uses[rq->ext].free_blocks;
+	uint32_t left = t->uses[rq->ext].free_blocks, held = allot_held(t, h);
 
-	if (h->blocks == 0 || left == 0)
+	if (held == 0 || left == 0)
 		return NAT_PASS;
-	return left <= rq->blocks_kept && h->blocks >= left ? DROP_HOST_SHARE : NAT_PASS;
+	return left <= rq->blocks_kept && held >= left ? DROP_HOST_SHARE : NAT_PASS;
 }
 
 /* A port of one more block. */

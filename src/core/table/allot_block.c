@@ -9,7 +9,7 @@ static uint32_t ranges(const struct table *t, const struct port_request *rq, str
 
 static enum nat_reason may_grow(const struct table *t, const struct port_request *rq, const struct host *h)
 {
-	return h->blocks >= rq->blocks_max ? DROP_HOST_BLOCKS : allot_fair(t, rq, h);
+	return allot_held(t, h) >= rq->blocks_max ? DROP_HOST_BLOCKS : allot_fair(t, rq, h);
 }
 
 const struct allot_kind allot_block = {ranges, may_grow};

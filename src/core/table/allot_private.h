@@ -21,6 +21,8 @@ extern const struct allot_kind allot_block, allot_fixed;
 
 /* The blocks that the host was given on the address, from `n` on in `out`; how many entries that makes. */
 uint32_t allot_given(const struct table *t, const struct port_request *rq, struct nat_range *out, uint32_t n);
+/* Its blocks, but for those that quarantined ports hold on addresses that are none any more. */
+uint32_t allot_held(const struct table *t, const struct host *h);
 /* Of the last `blocks_kept`, a host that has blocks must have fewer than are free. */
 enum nat_reason allot_fair(const struct table *t, const struct port_request *rq, const struct host *h);
 

@@ -254,29 +254,50 @@ static uint32_t most_blocks(const struct allocation *a)
 	return a->kind == ALLOCATION_BLOCK ? a->blocks.per_host : a->blocks.overflow;
 }
 
-/* A block in use without an owner becomes that of a session in it. Where the cut has changed, its limits hold, and a host has
- * blocks on one address only. */
+/* The block of the session, if that has no owner and may become its host's: where the cut has changed (`is_limited`), limits hold,
+ * and a host has blocks on one address only. *h: the host. */
+static struct block *claimable(const struct table *t, const struct session *s, bool is_limited, struct host **h)
+{
+	struct block *b = session_is_pooled(s) ? block_of(t, s->ext, s->ext_port) : NULL;
+
+	if (b == NULL || b->host != 0 || b->used == 0 || block_is_fixed(t, b))
+		return NULL;
+	*h = host_find(t, s->int_addr);
+	if (*h == NULL || (is_limited && ((*h)->ext != s->ext || (*h)->blocks >= most_blocks(t->allocation))))
+		return NULL;
+	return b;
+}
+
+/* The block that the session has claimed; NULL: none. */
+static struct block *claim(struct table *t, const struct session *s, bool is_limited)
+{
+	struct host *h;
+	struct block *b = claimable(t, s, is_limited, &h);
+
+	if (b == NULL)
+		return NULL;
+	block_link(t, h, b);
+	if (!is_limited)
+		return b;
+	t->counters[COUNT_BLOCK_NEW]++;
+	record_event(t, b, EVENT_BLOCK_NEW);
+	return b;
+}
+
+/* Of deterministic ones without overflow each is somebody's by arithmetic. */
+static bool may_be_claimed(const struct allocation *a)
+{
+	return a->fixed < a->cut[CUT_POOL].blocks || a->cut[CUT_SHARED].blocks > 0;
+}
+
 static void claim_by_sessions(struct table *t, bool is_limited)
 {
 	uint32_t top = t->session_slots.top;
 
-	for (uint32_t i = slots_next(&t->session_slots, 0, top); i < top;
-	     i = slots_next(&t->session_slots, i + 1, top)) {
-		const struct session *s = &t->sessions[i];
-		struct block *b = session_is_pooled(s) ? block_of(t, s->ext, s->ext_port) : NULL;
-		struct host *h;
-
-		if (b == NULL || b->host != 0 || block_is_fixed(t, b))
-			continue;
-		h = host_find(t, s->int_addr);
-		if (h == NULL || (is_limited && (h->ext != s->ext || h->blocks >= most_blocks(t->allocation))))
-			continue;
-		block_link(t, h, b);
-		if (!is_limited)
-			continue;
-		t->counters[COUNT_BLOCK_NEW]++;
-		record_event(t, b, EVENT_BLOCK_NEW);
-	}
+	if (!may_be_claimed(t->allocation))
+		return;
+	for (uint32_t i = slots_next(&t->session_slots, 0, top); i < top; i = slots_next(&t->session_slots, i + 1, top))
+		claim(t, &t->sessions[i], is_limited);
 }
 
 static bool has_used_ports(const struct address_use *u)
@@ -332,21 +353,30 @@ void table_set_allocation(struct table *t, const struct allocation *a,
 	for (uint32_t i = slots_next(&t->address_slots, 0, top); i < top && a->kind != ALLOCATION_PORT;
 	     i = slots_next(&t->address_slots, i + 1, top))
 		lay_out(t, (uint16_t)i, cut_of(ctx, t->addresses[i].address));
-	if (t->blocks_top > 0) {
+	if (t->blocks_top > 0 && is_first)
 		claim_by_sessions(t, t->block_records == 0);
+	if (t->blocks_top > 0)
 		block_records_restore(t);
-	}
 	relist(t);
 }
 
 bool table_port_fits(const struct table *t, const struct session *s)
 {
 	const struct block *b;
+	struct host *h;
 
 	if (t->blocks_top == 0 || !session_is_pooled(s))
 		return true;
 	b = block_of(t, s->ext, s->ext_port);
-	return b != NULL && owner(t, b) == s->int_addr;
+	return b != NULL && (owner(t, b) == s->int_addr || claimable(t, s, true, &h) != NULL);
+}
+
+void table_port_claim(struct table *t, const struct session *s)
+{
+	struct block *b = t->blocks_top > 0 ? claim(t, s, true) : NULL;
+
+	if (b != NULL)
+		block_record_write(t, b);
 }
 
 /* ---- for others ---- */

@@ -210,6 +210,20 @@ static void unlist(struct table *t, uint32_t ref)
 	leave_unlisted(t, ref);
 }
 
+void table_mapping_unlist(struct table *t, const struct mapping *m)
+{
+	uint32_t ref = mapping_owner(t, m->class_, m->ext, m->ext_port);
+	uint64_t hash;
+
+	if (ref == INDEX_NONE)
+		return;
+	hash = mapping_hash_internal(t, ref);
+	if (!index_contains(&t->index[IX_INTERNAL], hash, ref) || !enter_unlisted(t, ref))
+		return;
+	index_remove(&t->index[IX_INTERNAL], hash, ref);
+	t->unlisted++;
+}
+
 void mapping_relist_begin(struct table *t)
 {
 	index_clear(&t->index[IX_INTERNAL]);

@@ -3,6 +3,7 @@
  * session_find.c. */
 #include "table_private.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum {
@@ -109,8 +110,10 @@ static void count_in(struct table *t, uint32_t i, struct host *h, enum mapping_j
 	bool pairs = joined == JOIN_NEW || (session_class(s) == CLASS_OTHER && !(s->kind & SESSION_KIND_FORWARD));
 
 	/* The first session pairs the host with an outside address; a forward's leaves that to the first one
-	 * of another kind. Blocks hold it. */
+	 * of another kind. Blocks hold it. An address that is none any more pairs nobody. */
 	if (h->blocks == 0 && (h->sessions == 0 || (pairs && h->ports == 0)))
+		h->ext = s->ext;
+	else if (pairs && !t->uses[h->ext].claimed && t->uses[s->ext].claimed)
 		h->ext = s->ext;
 	host_count_session(t, h, i, 1);
 	t->unmapped += !session_is_pooled(s);
@@ -213,25 +216,34 @@ uint32_t table_session_count(const struct table *t)
 
 /* ---- sweep ---- */
 
+void table_close_prefetch(const struct table *t, struct session *const s[], uint32_t n)
+{
+	struct session_hashes h[SWEEP_BLOCK];
+
+	assert(n <= SWEEP_BLOCK);
+	for (uint32_t k = 0; k < n; k++) {
+		session_hash(t, s[k], &h[k]);
+		session_prefetch(t, s[k], &h[k]);
+	}
+	for (uint32_t k = 0; k < n; k++)
+		session_prefetch_more(t, s[k], &h[k], false);
+}
+
 /* A block at a time: first find out which sessions are over and prefetch what closing them will read, then close. */
 static uint32_t sweep_block(struct table *t, uint32_t from, uint32_t end)
 {
-	uint32_t over[SWEEP_BLOCK], n = 0;
-	struct session_hashes h[SWEEP_BLOCK];
+	struct session *over[SWEEP_BLOCK];
+	uint32_t n = 0;
 
 	for (uint32_t i = slots_next(&t->session_slots, from, end); i < end;
 	     i = slots_next(&t->session_slots, i + 1, end)) {
 		if (!session_is_over(t, &t->sessions[i], t->now_s))
 			continue;
-		session_hash(t, &t->sessions[i], &h[n]);
-		over[n++] = i;
+		over[n++] = &t->sessions[i];
 	}
+	table_close_prefetch(t, over, n);
 	for (uint32_t k = 0; k < n; k++)
-		session_prefetch(t, &t->sessions[over[k]], &h[k]);
-	for (uint32_t k = 0; k < n; k++)
-		session_prefetch_more(t, &t->sessions[over[k]], &h[k], false);
-	for (uint32_t k = 0; k < n; k++)
-		table_session_close(t, &t->sessions[over[k]], table_session_expiry(&t->sessions[over[k]]), t->now_s);
+		table_session_close(t, over[k], table_session_expiry(over[k]), t->now_s);
 	return n;
 }
 

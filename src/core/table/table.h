@@ -232,6 +232,8 @@ struct session *table_session_open(struct table *t, const struct session_spec *s
 				   enum nat_reason *why);
 /* Ends it, and its mapping with the last session: the port starts its rest. */
 void table_session_close(struct table *t, struct session *s, enum session_end why, uint32_t now_s);
+/* A hint: prefetches what closing these, 16 at most, will read. */
+void table_close_prefetch(const struct table *t, struct session *const s[], uint32_t n);
 /* Why a session whose time is up has ended: how far its state had come. */
 enum session_end table_session_expiry(const struct session *s);
 
@@ -335,6 +337,8 @@ bool table_mapping_external(const struct table *t, enum nat_class c, uint16_t ex
 /* Has this mapping a session with that remote address (any port)? RFC 4787 5: address-dependent filtering. Flat cost. */
 bool table_mapping_has_peer(const struct table *t, const struct mapping *m, uint32_t rem_addr);
 uint32_t table_mapping_count(const struct table *t);
+/* New sessions of its inside endpoint make another mapping; its own sessions go on, and it ends with them. */
+void table_mapping_unlist(struct table *t, const struct mapping *m);
 
 /* ---- ports ---- */
 
@@ -389,14 +393,17 @@ void table_watch_ports(struct table *t, table_port_fn *fn, void *ctx);
 /* ---- blocks of ports ---- */
 
 /* How ports are handed out from now on; `a` is borrowed until the next call. `cut_of` says which cut an address has. Where that
- * differs from before, blocks are laid out again: each is its owner's by arithmetic, or that of the first session found in it, or as
- * the records say. Sessions of others stay in it; see table_port_fits(). Slow path only. */
+ * differs from before, blocks are laid out again: each is its owner's by arithmetic, or as the records say, or that of the first
+ * session for which table_port_claim() is called. At the first call, after a restart, sessions claim them at once. Slow path
+ * only. */
 void table_set_allocation(struct table *t, const struct allocation *a,
 			  enum allocation_cut (*cut_of)(const void *ctx, uint32_t address), const void *ctx);
 /* Cuts an address that was added since. */
 void table_cut_address(struct table *t, uint16_t slot, enum allocation_cut cut);
-/* Is the session's port one that its host could have been given? */
+/* Is the session's port one that its host could have been given? After another cut also one of a block that it may claim. */
 bool table_port_fits(const struct table *t, const struct session *s);
+/* If its block has no owner, as after another cut, it becomes the host's, as far as the limits go. */
+void table_port_claim(struct table *t, const struct session *s);
 
 struct block_view {
 	uint32_t host; /* inside address */

@@ -33,6 +33,7 @@ enum {
 	STEP_LEAST = 64,     /* records a step: more than rounding down loses */
 	STEP_SLOW_MS = 1000, /* for a table that one slice gets round */
 	DONE_MS = 100,	     /* until the end of long work is noticed, should its word be lost */
+	WORKERS_MS = 1,	     /* for the workers between two slices of long work */
 };
 
 struct dataplane {
@@ -344,6 +345,37 @@ void dataplane_aside(struct dataplane *d, void (*fn)(void *ctx), void *ctx)
 	if (!run_beside(d, &a))
 		fn(ctx);
 	loop_resume_guard(d->loop);
+	loop_read_clock(d->loop);
+}
+
+/* The packets that wait, and those of the workers. A device that fails is left to the loop. */
+static void serve_between(struct dataplane *d)
+{
+	struct pollfd fds[] = {{.fd = d->n_queues == 1 ? d->queues[0].tun.fd : -1, .events = POLLIN},
+			       {.fd = d->icmp ? d->icmp->fd : -1, .events = POLLIN}};
+
+	loop_serve_urgent(d->loop);
+	if (d->n_queues > 1) {
+		loop_pause_guard(d->loop);
+		poll(NULL, 0, WORKERS_MS);
+		loop_resume_guard(d->loop);
+	}
+	if (poll(fds, sizeof(fds) / sizeof(*fds), 0) <= 0)
+		return;
+	if (fds[0].revents)
+		lane_serve(d->lane, loop_clock_ms());
+	if (fds[1].revents)
+		lane_burst(d->lane, read_icmp, d, loop_clock_ms());
+}
+
+void dataplane_in_slices(struct dataplane *d, bool (*slice)(void *ctx), void *ctx)
+{
+	while (slice(ctx)) {
+		serve_between(d);
+		loop_read_clock(d->loop);
+		if (loop_now_ms(d->loop) - d->step_at_ms >= STEP_FAST_MS)
+			step(d);
+	}
 	loop_read_clock(d->loop);
 }
 

@@ -76,4 +76,7 @@ void dataplane_add_counters(const struct dataplane *d, struct io_counters *sum);
  * callback of the loop, whose clock has been read again after it. Where no thread can be had packets wait. */
 void dataplane_aside(struct dataplane *d, void (*fn)(void *ctx), void *ctx);
 
+/* The same for work that uses what packets use: calls slice(ctx) until it returns false, and packets are served in between. */
+void dataplane_in_slices(struct dataplane *d, bool (*slice)(void *ctx), void *ctx);
+
 #endif
