@@ -170,6 +170,8 @@ static json_t *make_entry(const struct ctl_entry *e)
 	json_object_set_new(o, "forward", e->forward[0] ? make_text(e->forward) : json_null());
 	if (e->backend.address != 0)
 		json_object_set_new(o, "backend", json_string(names_endpoint(backend, &e->backend, e->protocol)));
+	if (e->pair[0] != '\0')
+		json_object_set_new(o, "static", make_text(e->pair));
 	json_object_set_new(o, "inside", make_endpoint(&e->inside, e->protocol));
 	json_object_set_new(o, "outside", make_endpoint(&e->outside, e->protocol));
 	json_object_set_new(o, "remote", make_endpoint(&e->remote, e->protocol));
@@ -179,9 +181,14 @@ static json_t *make_entry(const struct ctl_entry *e)
 	return o;
 }
 
+static size_t count_members(const struct ctl_entry *e)
+{
+	return ENTRY_MEMBERS + (size_t)(e->backend.address != 0) + (size_t)(e->pair[0] != '\0');
+}
+
 bool json_print_entry(FILE *f, const struct ctl_entry *e)
 {
-	return print_line(f, make_entry(e), ENTRY_MEMBERS + (e->backend.address != 0));
+	return print_line(f, make_entry(e), count_members(e));
 }
 
 static void set_time(json_t *o, uint64_t time_us)
@@ -243,7 +250,7 @@ bool json_print_history(FILE *f, const struct ctl_event *e, uint64_t ended_ago_s
 	set_time(o, e->time_us);
 	json_object_set_new(o, "ended", make_number(ended_ago_s));
 	json_object_set_new(o, "reason", make_text(e->reason));
-	return print_line(f, o, ENTRY_MEMBERS + 3 + (e->entry.backend.address != 0));
+	return print_line(f, o, 3 + count_members(&e->entry));
 }
 
 static json_t *make_time(uint64_t time_us)

@@ -196,8 +196,10 @@ void ctl_put_entry_body(struct ctl_writer *w, const struct ctl_entry *e)
 		ctl_put_u64(w, e->bytes[dir]);
 	}
 	ctl_put_text_max(w, e->forward, CTL_NAME_MAX);
-	if (e->backend.address != 0)
+	if (e->backend.address != 0 || e->pair[0] != '\0')
 		ctl_put_endpoint(w, &e->backend);
+	if (e->pair[0] != '\0')
+		ctl_put_text_max(w, e->pair, CTL_NAME_MAX);
 }
 
 bool ctl_put_entry(struct ctl_writer *w, const struct ctl_entry *e)
@@ -210,6 +212,8 @@ bool ctl_put_entry(struct ctl_writer *w, const struct ctl_entry *e)
 
 bool ctl_get_entry(struct ctl_reader *r, struct ctl_entry *e)
 {
+	struct ctl_reader rest;
+
 	e->id = ctl_get_u64(r);
 	e->protocol = ctl_get_u8(r);
 	e->state = ctl_get_u8(r);
@@ -225,8 +229,16 @@ bool ctl_get_entry(struct ctl_reader *r, struct ctl_entry *e)
 	}
 	ctl_get_text(r, e->forward, sizeof(e->forward));
 	e->backend = (struct ctl_endpoint){0, 0};
+	e->pair[0] = '\0';
 	if (r->left >= 6)
 		e->backend = ctl_get_endpoint(r);
+	rest = *r; /* what follows may be a later version's */
+	if (rest.left > 0)
+		ctl_get_text(&rest, e->pair, sizeof(e->pair));
+	if (rest.bad)
+		e->pair[0] = '\0';
+	else
+		*r = rest;
 	return !r->bad;
 }
 

@@ -99,6 +99,7 @@ struct ctl_entry {
 	uint64_t bytes[2];
 	char forward[CTL_NAME_MAX + 1]; /* "": none made it */
 	struct ctl_endpoint backend;	/* that the forward chose; address 0: it has no choice */
+	char pair[CTL_NAME_MAX + 1];	/* static, one to one; "": none that has a name */
 };
 void ctl_put_entry_body(struct ctl_writer *w, const struct ctl_entry *e);
 bool ctl_put_entry(struct ctl_writer *w, const struct ctl_entry *e);

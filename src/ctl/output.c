@@ -119,6 +119,11 @@ static void add_entry(struct line *l, const struct ctl_entry *e, unsigned line)
 		add(l, names_endpoint(backend, &e->backend, e->protocol));
 		add(l, " ");
 	}
+	if (e->pair[0] != '\0') {
+		add(l, "static=");
+		add(l, e->pair);
+		add(l, " ");
+	}
 	if (e->id != 0)
 		add_number(l, "id=", e->id);
 }

@@ -81,8 +81,26 @@ def test_deterministic_ports_are_known_from_the_file_alone(lab, start_natd):
     assert wrong.returncode == 1
 
 
+def test_alarm_when_an_address_runs_out_of_blocks(lab, start_natd):
+    natd = start_natd({**BLOCK, "outside": 'ports = "2000-2255";', # four blocks
+                       "more": BLOCK["more"] + "alarms = { ports = 50; };"})
+    monitor = Monitor(natd, "-j", "monitor", "-e", "ALARM,BLOCK")
+    send(lab.client, range(5000, 5001))
+    send(lab.clients[1], range(5000, 5001))
+    monitor.wait_count("opened", 2)
+    warning, = natd.json("status")["warnings"] # of ports, less than one percent is used
+    assert warning["id"] == "ports"
+    assert warning["percent"] == 50
+    natd.wait_log(f"alarm ports: 50 % of the port blocks of {POOL} in use")
+    natd.ctl("flush")
+    monitor.wait_count("closed", 2)
+    assert natd.json("status")["warnings"] == []
+    monitor.wait_count('"cleared"', 1)
+    monitor.end()
+
+
 def test_static_pair_keeps_ports_and_lets_anyone_in(lab, start_natd):
-    natd = start_natd({"more": f'static = ( {{ inside = "{Lab.CLIENTS[0]}"; outside = "{POOL}"; }} );'})
+    natd = start_natd({"more": f'static = ( {{ name = "srv"; inside = "{Lab.CLIENTS[0]}"; outside = "{POOL}"; }} );'})
     lab.router.run("ip", "route", "add", f"{POOL}/32", "via", Lab.OUTSIDE)
     with lab.client.udp(port=88) as inside, lab.server.udp(SERVER, 99) as outside:
         outside.sendto(b"in", (POOL, 88))
@@ -91,6 +109,8 @@ def test_static_pair_keeps_ports_and_lets_anyone_in(lab, start_natd):
         assert outside.recvfrom(9) == (b"out", (POOL, 88))
     lab.server.run("ping", "-c", "1", "-W", "5", POOL)
     lab.client.run("ping", "-c", "1", "-W", "5", SERVER)
+    assert [entry["static"] for entry in natd.json("list", "-p", "udp")] == ["srv"]
+    assert " static=srv id=" in natd.ctl("list", "-p", "udp").stdout
     assert POOL not in natd.ctl("pools").stdout
     assert f"inside={Lab.CLIENTS[0]}:1234" in natd.ctl("who", f"{POOL}:1234", "tcp").stdout
 

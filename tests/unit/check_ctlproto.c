@@ -335,6 +335,18 @@ static struct ctl_entry random_entry(void)
 	return e;
 }
 
+/* The same, and some come from a backend or from a static pair. */
+static struct ctl_entry random_entry_with_origin(void)
+{
+	struct ctl_entry e = random_entry();
+
+	if (unit_below(2))
+		e.backend = (struct ctl_endpoint){1 + unit_below(1000), (uint16_t)unit_below(65536)};
+	if (unit_below(2))
+		strcpy(e.pair, "srv");
+	return e;
+}
+
 static void ck_same_endpoint(const struct ctl_endpoint *a, const struct ctl_endpoint *b)
 {
 	ck_assert_uint_eq(a->address, b->address);
@@ -344,14 +356,14 @@ static void ck_same_endpoint(const struct ctl_endpoint *a, const struct ctl_endp
 START_TEST(test_entries_survive_the_wire)
 {
 	for (int n = 0; n < 1000; n++) {
-		struct ctl_entry e = random_entry();
+		struct ctl_entry e = random_entry_with_origin();
 		struct ctl_entry got;
 		struct ctl_writer w = fresh();
 		struct ctl_reader r;
 		uint8_t *exact;
 
 		ck_assert(ctl_put_entry(&w, &e));
-		ck_assert_uint_le(w.len, 128);
+		ck_assert_uint_le(w.len, 160);
 		exact = body_of(&w, CTL_R_ENTRY, &r);
 		ck_assert(ctl_get_entry(&r, &got));
 		ck_assert_uint_eq(r.left, 0);
@@ -364,6 +376,8 @@ START_TEST(test_entries_survive_the_wire)
 		ck_assert_mem_eq(got.packets, e.packets, sizeof(e.packets));
 		ck_assert_mem_eq(got.bytes, e.bytes, sizeof(e.bytes));
 		ck_assert_str_eq(got.forward, e.forward);
+		ck_assert_str_eq(got.pair, e.pair);
+		ck_same_endpoint(&got.backend, &e.backend);
 	}
 }
 END_TEST

@@ -650,6 +650,11 @@ const char *nat_forward_name(const struct nat *n, const struct session *s)
 	return i < 0 ? NULL : n->policy->forwards[i].name;
 }
 
+const char *nat_pair_name(const struct nat *n, const struct session *s)
+{
+	return s->kind & SESSION_KIND_FORWARD ? rules_static_name(n->rules, table_address(n->table, s->ext)) : NULL;
+}
+
 void nat_session_delete(struct nat *n, struct session *s, enum session_end why, uint64_t now_ms)
 {
 	n->events->now_ms = now_ms;

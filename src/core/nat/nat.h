@@ -133,6 +133,7 @@ const uint64_t *nat_counters(const struct nat *n); /* NAT_REASON_COUNT values */
 struct table *nat_table(struct nat *n);		   /* for listings; change nothing through it but by the calls below */
 const struct nat_policy *nat_policy_get(const struct nat *n);
 const char *nat_forward_name(const struct nat *n, const struct session *s); /* NULL: none made it */
+const char *nat_pair_name(const struct nat *n, const struct session *s); /* of its static pair; NULL: it is of none */
 
 /* Ends one session for that reason. */
 void nat_session_delete(struct nat *n, struct session *s, enum session_end why, uint64_t now_ms);

@@ -91,12 +91,15 @@ static uint32_t origin_of(struct nat *n, const struct decision *d)
 
 	_Static_assert(sizeof(o.rule) == sizeof(((struct filter_rule *)0)->name), "names of rules fit");
 	_Static_assert(sizeof(o.forward) == sizeof(((struct nat_forward *)0)->name), "names of forwards fit");
+	_Static_assert(sizeof(o.pair) == sizeof(((struct nat_address_range *)0)->pair), "names of pairs fit");
 	if (d->rule == FILTER_NONE && d->backend < 0)
 		return 0;
 	if (d->rule != FILTER_NONE)
 		memcpy(o.rule, filter_rule(n->admission.filter, (uint32_t)d->rule)->name, sizeof(o.rule));
 	if (d->forward >= 0)
 		memcpy(o.forward, n->policy->forwards[d->forward].name, sizeof(o.forward));
+	if (d->basis == BASIS_STATIC)
+		memcpy(o.pair, rules_static_name(n->rules, table_address(n->table, d->spec.ext)), sizeof(o.pair));
 	if (d->backend >= 0) {
 		o.backend = n->policy->forwards[d->forward].backends[d->backend].address;
 		o.backend_port = n->policy->forwards[d->forward].backends[d->backend].port;

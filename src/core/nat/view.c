@@ -20,11 +20,19 @@ static uint32_t since(uint32_t then_s, uint32_t now_s)
 	return s > 0 ? (uint32_t)s : 0;
 }
 
+/* To a name that is all zeros. */
+static void copy_name(char to[ORIGIN_NAME], const char *from)
+{
+	for (unsigned i = 0; i < ORIGIN_NAME - 1 && from[i] != '\0'; i++)
+		to[i] = from[i];
+}
+
 /* All but what the table alone knows of a living one. `external`: false: its outside address has no slot any more. */
 static void fill(const struct nat *n, const struct session *s, bool external, uint32_t origin, struct session_view *v)
 {
 	const struct session_origin *o = table_origin_get(n->table, origin);
 	const char *forward = external ? nat_forward_name(n, s) : NULL;
+	const char *pair = external ? nat_pair_name(n, s) : NULL;
 
 	*v = (struct session_view){
 		.version = SESSION_VIEW_VERSION,
@@ -44,8 +52,10 @@ static void fill(const struct nat *n, const struct session *s, bool external, ui
 	};
 	if (o != NULL)
 		v->origin = *o;
-	for (unsigned i = 0; o == NULL && forward != NULL && i < ORIGIN_NAME - 1 && forward[i] != '\0'; i++)
-		v->origin.forward[i] = forward[i];
+	if (o == NULL && forward != NULL)
+		copy_name(v->origin.forward, forward);
+	if (pair != NULL && v->origin.pair[0] == '\0')
+		copy_name(v->origin.pair, pair);
 }
 
 static bool view(const struct nat *n, const struct session *s, uint64_t now_ms, struct session_view *v)

@@ -44,15 +44,16 @@ struct nat_range {
 	uint16_t last;
 };
 
+enum { NAT_FORWARD_NAME_MAX = 31 };
+
 struct nat_address_range {
 	uint32_t first;
 	uint32_t last;
 	bool shared;	 /* the host's own address: its ports and ICMP are shared with the host's stack */
 	uint32_t inside; /* static, one to one: the inside address of the first, the others follow in step; 0: none */
 	bool is_virtual; /* only forwards are there, for inside hosts too (SIDE_INSIDE, SIDE_BOTH): natd maps nothing to it */
+	char pair[NAT_FORWARD_NAME_MAX + 1]; /* name of the static pair; "": it has none */
 };
-
-enum { NAT_FORWARD_NAME_MAX = 31 };
 
 /* Who may use a forward. */
 enum nat_side {

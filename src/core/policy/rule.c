@@ -131,6 +131,13 @@ uint32_t rules_static_inside(const struct rules *r, uint32_t outside)
 	return r->policy.addresses[i].inside + (outside - r->policy.addresses[i].first);
 }
 
+const char *rules_static_name(const struct rules *r, uint32_t outside)
+{
+	int32_t i = rules_static_inside(r, outside) != 0 ? rules_address_range(r, outside) : -1;
+
+	return i < 0 ? NULL : r->policy.addresses[i].pair;
+}
+
 uint32_t rules_static_outside(const struct rules *r, uint32_t inside)
 {
 	const uint32_t *found;

@@ -46,6 +46,7 @@ uint32_t rules_pool_ordinal(const struct rules *r, uint32_t k);
 /* The other side of a static pair; 0: the address has none. */
 uint32_t rules_static_inside(const struct rules *r, uint32_t outside);
 uint32_t rules_static_outside(const struct rules *r, uint32_t inside);
+const char *rules_static_name(const struct rules *r, uint32_t outside); /* "": it has none; NULL: of no pair */
 /* An address of forwards alone, where natd maps nothing. */
 bool rules_address_is_virtual(const struct rules *r, uint32_t address);
 bool rules_address_is_shared(const struct rules *r, uint32_t address);

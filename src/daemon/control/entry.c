@@ -80,6 +80,7 @@ static void fill(struct ctl_entry *e, const struct session_view *v)
 	}
 	fill_endpoints(e, v);
 	snprintf(e->forward, sizeof(e->forward), "%s", v->origin.forward);
+	snprintf(e->pair, sizeof(e->pair), "%s", v->origin.pair);
 	e->backend = (struct ctl_endpoint){v->origin.backend, v->origin.backend_port};
 }
 

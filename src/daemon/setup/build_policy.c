@@ -223,10 +223,12 @@ static void add_statics(struct builder *b)
 {
 	for (uint32_t i = 0; i < b->c->n_statics; i++) {
 		const struct config_static *s = &b->c->statics[i];
+		struct nat_address_range range = {.first = s->outside.address,
+						  .last = text_prefix_last(&s->outside),
+						  .inside = s->inside.address};
 
-		add_address_range(b, &(struct nat_address_range){.first = s->outside.address,
-								 .last = text_prefix_last(&s->outside),
-								 .inside = s->inside.address});
+		memcpy(range.pair, s->name, sizeof(range.pair));
+		add_address_range(b, &range);
 	}
 }
 
