@@ -671,6 +671,57 @@ START_TEST(test_reload_that_moves_shares_ends_what_lies_outside_them)
 }
 END_TEST
 
+/* Each on each of the addresses: how many sessions there are then on the second one. */
+static uint32_t open_for_all(struct lab *l)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 1; i < 255; i++) {
+		lab_udp_out(l, BUILD_IP(10, 8, 0, i), 5000, LAB_S1, 53);
+		n += lab_one(l, NAT_TO_OUTSIDE)->v.src == LAB_EXT + 1;
+	}
+	return n;
+}
+
+START_TEST(test_address_in_the_place_of_another_moves_only_its_hosts)
+{
+	struct lab *l = fixed_lab();
+	uint32_t lost;
+
+	l->addresses[0].last = LAB_EXT;
+	l->addresses[1] = (struct nat_address_range){.first = LAB_EXT + 1, .last = LAB_EXT + 1};
+	l->addresses[2] = (struct nat_address_range){.first = LAB_EXT + 8, .last = LAB_EXT + 9};
+	l->policy.n_addresses = 3;
+	lab_start(l);
+	lost = open_for_all(l);
+	ck_assert_uint_gt(lost, 60);
+	l->addresses[1] = (struct nat_address_range){.first = LAB_EXT + 5, .last = LAB_EXT + 5};
+	ck_assert_uint_eq(lab_reload(l).ended, lost);
+	ck_assert_uint_eq(lab_sessions(l), 254 - lost);
+	lab_free(l);
+}
+END_TEST
+
+/* 256 hosts on 5 addresses: 52 each, which makes 260. */
+START_TEST(test_hosts_for_which_there_is_room_move_no_share)
+{
+	struct lab *l = fixed_lab();
+
+	l->addresses[0].last = LAB_EXT + 4;
+	lab_start(l);
+	open_for_all(l);
+	l->inside[1] = (struct nat_prefix){.address = BUILD_IP(10, 9, 0, 0), .length = 30};
+	l->policy.n_inside = 2;
+	ck_assert_uint_eq(lab_reload(l).ended, 0);
+	lab_udp_out(l, BUILD_IP(10, 9, 0, 1), 5000, LAB_S1, 53);
+	ck_assert_uint_eq(lab_one(l, NAT_TO_OUTSIDE)->v.src, LAB_EXT + 257 % 5);
+	l->inside[1].length = 29; /* one too many for that */
+	ck_assert_uint_gt(lab_reload(l).ended,
+			  60); /* whose port lies in no share of the new size that is their host's */
+	lab_free(l);
+}
+END_TEST
+
 /* ---- the arithmetic by itself ---- */
 
 START_TEST(test_share_and_owner_are_inverse)
@@ -769,6 +820,8 @@ static Suite *suite(void)
 		test_deterministic_overflow,
 		test_deterministic_host_without_overflow_is_refused,
 		test_reload_that_moves_shares_ends_what_lies_outside_them,
+		test_address_in_the_place_of_another_moves_only_its_hosts,
+		test_hosts_for_which_there_is_room_move_no_share,
 		test_share_and_owner_are_inverse,
 		test_cut_leaves_what_fills_no_block,
 	};

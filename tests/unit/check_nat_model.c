@@ -190,27 +190,44 @@ struct scenario {
 	uint32_t addresses;
 	uint32_t sessions;
 	bool shared, quotas;
+	enum nat_allocation allocation;
+	uint32_t statics; /* percent of the policies that have a static pair; likewise classes */
 };
 
 static const struct scenario scenarios[] = {
 	{"defaults", MAPPING_ENDPOINT_INDEPENDENT, FILTERING_ADDRESS_DEPENDENT, POOLING_PAIRED, 2000, 1, 512, false,
-	 false},
+	 false, ALLOCATION_PORT, 0},
 	{"endpoint independent", MAPPING_ENDPOINT_INDEPENDENT, FILTERING_ENDPOINT_INDEPENDENT, POOLING_PAIRED, 300, 2,
-	 512, false, false},
-	{"tiny", MAPPING_ENDPOINT_INDEPENDENT, FILTERING_ADDRESS_DEPENDENT, POOLING_PAIRED, 5, 1, 24, false, false},
+	 512, false, false, ALLOCATION_PORT, 0},
+	{"tiny", MAPPING_ENDPOINT_INDEPENDENT, FILTERING_ADDRESS_DEPENDENT, POOLING_PAIRED, 5, 1, 24, false, false,
+	 ALLOCATION_PORT, 0},
 	{"tiny, filtering by port", MAPPING_ENDPOINT_INDEPENDENT, FILTERING_ADDRESS_AND_PORT_DEPENDENT, POOLING_PAIRED,
-	 6, 2, 30, false, true},
+	 6, 2, 30, false, true, ALLOCATION_PORT, 0},
 	{"tiny, rests", MAPPING_ENDPOINT_INDEPENDENT, FILTERING_ENDPOINT_INDEPENDENT, POOLING_PAIRED, 7, 3, 64, false,
-	 false},
+	 false, ALLOCATION_PORT, 0},
 	{"address dependent", MAPPING_ADDRESS_DEPENDENT, FILTERING_ADDRESS_DEPENDENT, POOLING_PAIRED, 12, 2, 100, false,
-	 true},
+	 true, ALLOCATION_PORT, 0},
 	{"symmetric", MAPPING_ADDRESS_AND_PORT_DEPENDENT, FILTERING_ADDRESS_AND_PORT_DEPENDENT, POOLING_PAIRED, 40, 1,
-	 100, false, false},
+	 100, false, false, ALLOCATION_PORT, 0},
 	{"arbitrary", MAPPING_ENDPOINT_INDEPENDENT, FILTERING_ADDRESS_DEPENDENT, POOLING_ARBITRARY, 6, 3, 100, false,
-	 false},
-	{"shared", MAPPING_ENDPOINT_INDEPENDENT, FILTERING_ADDRESS_DEPENDENT, POOLING_PAIRED, 10, 1, 100, true, false},
-	{"quotas", MAPPING_ENDPOINT_INDEPENDENT, FILTERING_ENDPOINT_INDEPENDENT, POOLING_PAIRED, 20, 2, 40, true, true},
-	{"everything", -1, -1, -1, 9, 3, 60, true, true},
+	 false, ALLOCATION_PORT, 0},
+	{"shared", MAPPING_ENDPOINT_INDEPENDENT, FILTERING_ADDRESS_DEPENDENT, POOLING_PAIRED, 10, 1, 100, true, false,
+	 ALLOCATION_PORT, 0},
+	{"quotas", MAPPING_ENDPOINT_INDEPENDENT, FILTERING_ENDPOINT_INDEPENDENT, POOLING_PAIRED, 20, 2, 40, true, true,
+	 ALLOCATION_PORT, 0},
+	{"everything", -1, -1, -1, 9, 3, 60, true, true, ALLOCATION_PORT, 0},
+	{"static", MAPPING_ENDPOINT_INDEPENDENT, FILTERING_ADDRESS_DEPENDENT, POOLING_PAIRED, 300, 2, 200, false, true,
+	 ALLOCATION_PORT, 80},
+	{"blocks", MAPPING_ENDPOINT_INDEPENDENT, FILTERING_ADDRESS_DEPENDENT, POOLING_PAIRED, 170, 2, 200, false, false,
+	 ALLOCATION_BLOCK, 0},
+	{"blocks, few, filtering by none", MAPPING_ENDPOINT_INDEPENDENT, FILTERING_ENDPOINT_INDEPENDENT, POOLING_PAIRED,
+	 70, 3, 200, false, true, ALLOCATION_BLOCK, 30},
+	{"blocks, symmetric", MAPPING_ADDRESS_AND_PORT_DEPENDENT, FILTERING_ADDRESS_AND_PORT_DEPENDENT, POOLING_PAIRED,
+	 100, 2, 300, false, false, ALLOCATION_BLOCK, 0},
+	{"deterministic", MAPPING_ENDPOINT_INDEPENDENT, FILTERING_ADDRESS_DEPENDENT, POOLING_PAIRED, 8800, 3, 300,
+	 false, true, ALLOCATION_DETERMINISTIC, 30},
+	{"deterministic, symmetric", MAPPING_ADDRESS_AND_PORT_DEPENDENT, FILTERING_ADDRESS_AND_PORT_DEPENDENT,
+	 POOLING_PAIRED, 8200, 3, 400, false, false, ALLOCATION_DETERMINISTIC, 0},
 };
 
 static const struct scenario *now_running;
@@ -272,11 +289,47 @@ static void random_forwards(void)
 			lab->forwards[lab->policy.n_forwards++] = all_forwards[i];
 }
 
+/* LAB_B has an address of its own. */
+static void random_pair(void)
+{
+	if (chance(now_running->statics))
+		lab->addresses[lab->policy.n_addresses++] =
+			(struct nat_address_range){.first = LAB_EXT + 9, .last = LAB_EXT + 9, .inside = LAB_B};
+}
+
+/* LAB_A and LAB_B have limits of their own. */
+static void random_classes(void)
+{
+	static const struct nat_prefix prefix = {.address = BUILD_IP(10, 8, 0, 2), .length = 31};
+	static struct nat_host_class class_ = {.name = "gold", .prefixes = &prefix, .n_prefixes = 1};
+
+	class_.limits = (struct nat_host_limits){.sessions = chance(50) ? HOST_LIMIT_AS_ALL : 8 + unit_below(8),
+						 .ports = chance(50) ? HOST_LIMIT_AS_ALL : 3 + unit_below(4),
+						 .new_sessions = chance(50) ? HOST_LIMIT_AS_ALL : 0,
+						 .blocks = chance(50) ? HOST_LIMIT_AS_ALL : unit_below(4)};
+	lab->policy.classes = &class_;
+	lab->policy.n_classes = chance(now_running->statics);
+}
+
+/* Of blocks the size stays, so that those that there are stay. */
+static void random_allocation(void)
+{
+	struct nat_policy *p = &lab->policy;
+
+	p->allocation = now_running->allocation;
+	p->blocks = (struct nat_blocks){.size = 32, .per_host = 1 + unit_below(3)};
+	if (p->allocation == ALLOCATION_DETERMINISTIC) {
+		p->blocks = (struct nat_blocks){0};
+		p->classes = NULL;
+		p->n_classes = 0;
+	}
+}
+
 static void random_policy(void)
 {
 	const struct scenario *c = now_running;
 	struct nat_policy *p = &lab->policy;
-	uint16_t first = chance(30) ? 1020 : 2000;
+	uint16_t first = c->allocation == ALLOCATION_PORT && chance(30) ? 1020 : 2000;
 
 	p->mapping = (enum nat_mapping_mode)either(c->mapping, 3);
 	p->filtering = (enum nat_filtering)either(c->filtering, 3);
@@ -313,6 +366,9 @@ static void random_policy(void)
 	p->limits.sessions_per_host = c->quotas && chance(50) ? 6 + unit_below(6) : 0;
 	p->limits.ports_per_host = c->quotas && chance(50) ? 2 + unit_below(4) : 0;
 	p->limits.new_sessions_per_host = c->quotas && chance(30) ? 1 + unit_below(4) : 0;
+	random_pair();
+	random_classes();
+	random_allocation();
 }
 
 static uint32_t steps(void)

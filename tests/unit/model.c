@@ -68,8 +68,12 @@ static void limit_rests(struct model *m)
 static void begin_rest(struct model *m, const struct model_mapping *g)
 {
 	must(m, m->n_rests < MODEL_RESTS, "the model has no room for rests");
-	m->rests[m->n_rests++] = (struct model_rest){
-		.class_ = g->class_, .port = g->ext_port, .ext = g->ext, .since_s = now_s(m), .sure = true};
+	m->rests[m->n_rests++] = (struct model_rest){.class_ = g->class_,
+						     .port = g->ext_port,
+						     .ext = g->ext,
+						     .host = g->in,
+						     .since_s = now_s(m),
+						     .sure = true};
 	limit_rests(m);
 }
 
@@ -220,11 +224,14 @@ static bool still_allowed(const struct nat_policy *p, const struct model_session
 		return false;
 	if (s->class_ == CLASS_OTHER && p->other_protocols != OTHER_TRANSLATE)
 		return false;
+	if (model_static_in(p, s->ext) != 0)
+		return s->forward && model_static_in(p, s->ext) == s->in && s->ext_port == s->in_port;
 	if (s->forward)
 		return forward_leads(p, s);
 	if (s->class_ == CLASS_OTHER)
 		return true;
-	return model_port_usable(p, s->class_, s->ext, s->ext_port);
+	return model_port_usable(p, s->class_, s->ext, s->ext_port) &&
+	       model_block_allows(p, s->in, s->ext, s->ext_port);
 }
 
 static void expect_reset(struct model *m, const struct model_session *s)

@@ -58,6 +58,7 @@ struct model_rest {
 	uint8_t class_;
 	uint16_t port;
 	uint32_t ext;
+	uint32_t host; /* inside address of the mapping that had it */
 	uint32_t since_s;
 	bool sure;
 };
@@ -152,6 +153,7 @@ struct model_session *model_find_in(struct model *m, uint8_t class_, uint32_t ex
 void model_compare(struct model *m);
 
 /* ---- policy, naively: model_policy.c ---- */
+bool model_in_prefixes(const struct nat_prefix *p, uint32_t n, uint32_t a);
 bool model_is_inside(const struct nat_policy *p, uint32_t a);
 bool model_is_exempt(const struct nat_policy *p, uint32_t a);
 bool model_is_external(const struct nat_policy *p, uint32_t a);
@@ -167,6 +169,16 @@ int model_forward_out(const struct nat_policy *p, uint8_t class_, uint32_t in, u
 uint32_t model_timeout(const struct nat_policy *p, uint8_t class_, uint8_t state);
 /* Addresses that no packet may have; DROP_ reason or NAT_PASS. */
 bool model_address_wrong(const struct nat_policy *p, uint32_t src, uint32_t dst, bool elsewhere);
+
+/* ---- static pairs, classes, blocks, naively: model_block.c ---- */
+uint32_t model_static_out(const struct nat_policy *p, uint32_t in); /* the other half; 0: of no pair */
+uint32_t model_static_in(const struct nat_policy *p, uint32_t ext);
+uint32_t model_pool_size(const struct nat_policy *p); /* addresses that ports are drawn on */
+struct nat_host_limits model_limits(const struct nat_policy *p, uint32_t in);
+/* Deterministic: the host's ports, and *ext; all zero: it has none. */
+struct nat_range model_share(const struct nat_policy *p, uint32_t in, uint32_t *ext);
+/* May a mapping of the host stay on this port? */
+bool model_block_allows(const struct nat_policy *p, uint32_t in, uint32_t ext, uint16_t port);
 
 /* ---- the TCP of the model: model_tcp.c ---- */
 

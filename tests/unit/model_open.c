@@ -146,14 +146,15 @@ static int check_choice(struct walk *w, uint32_t ext, uint16_t port)
 	bool has_any;
 	uint32_t paired = walk_paired_address(w, w->src, &has_any);
 
-	must(w, model_is_external(w->policy, ext), "an outside address that natd does not have");
+	must(w, model_is_external(w->policy, ext) && model_static_in(w->policy, ext) == 0,
+	     "an outside address that natd does not have, or another host's alone");
 	if (paired != 0)
 		must(w, ext == paired, "not the address that the host is paired with");
 	if (w->p->class_ == CLASS_OTHER) {
 		must(w, port == w->sport, "a protocol number that changed");
 		return -1;
 	}
-	walk_check_new_port(w, ext, port);
+	walk_check_new_port(w, w->src, ext, port);
 	return new_mapping(w, ext, port);
 }
 
@@ -162,7 +163,7 @@ static bool forward_decides(const struct walk *w, uint32_t *ext, uint16_t *port)
 {
 	if (model_forward_out(w->policy, w->p->class_, w->src, w->sport, ext, port) < 0)
 		return false;
-	return *ext == 0 ? w->policy->n_addresses > 0 : model_is_external(w->policy, *ext);
+	return *ext == 0 ? model_pool_size(w->policy) > 0 : model_is_external(w->policy, *ext);
 }
 
 /* The outside endpoint (`ext` 0: on any address) already speaks with that remote, for another inside host. */
@@ -194,7 +195,11 @@ static bool is_at(const struct model_mapping *g, const struct walk *w, const str
 static struct decision decide(const struct walk *w, const struct session *r)
 {
 	struct decision d = {.mapping = -1};
+	uint32_t pair = model_static_out(w->policy, w->src);
 
+	if (pair != 0)
+		return (struct decision){
+			.made = true, .by_forward = true, .ext = pair, .port = w->sport, .mapping = -1};
 	for (int i = 0; i < MODEL_MAPPINGS; i++) {
 		const struct model_mapping *g = &w->m->mappings[i];
 		bool by_key = is_mapping_for(w, g) && (!d.made || is_at(g, w, r));
@@ -362,6 +367,8 @@ struct model_session *walk_open_in(struct walk *w)
 	bool passed = walk_real_session(w, DIR_IN, w->dst, w->dport, w->src, remote_port(w, DIR_IN)) != NULL;
 	int g = -1, f = model_forward_in(w->policy, w->p->class_, w->dst, w->dport, w->src, &to, &to_port);
 
+	if (model_static_in(w->policy, w->dst) != 0)
+		return open_towards(w, model_static_in(w->policy, w->dst), w->dport, -1);
 	if (f == -2) {
 		w->may[DROP_FORWARD_SOURCE] = true;
 		return NULL;

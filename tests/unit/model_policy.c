@@ -10,7 +10,7 @@ static bool in_prefix(const struct nat_prefix *p, uint32_t a)
 	return true;
 }
 
-static bool in_prefixes(const struct nat_prefix *p, uint32_t n, uint32_t a)
+bool model_in_prefixes(const struct nat_prefix *p, uint32_t n, uint32_t a)
 {
 	for (uint32_t i = 0; i < n; i++)
 		if (in_prefix(&p[i], a))
@@ -20,12 +20,12 @@ static bool in_prefixes(const struct nat_prefix *p, uint32_t n, uint32_t a)
 
 bool model_is_inside(const struct nat_policy *p, uint32_t a)
 {
-	return in_prefixes(p->inside, p->n_inside, a);
+	return model_in_prefixes(p->inside, p->n_inside, a);
 }
 
 bool model_is_exempt(const struct nat_policy *p, uint32_t a)
 {
-	return in_prefixes(p->exempt, p->n_exempt, a);
+	return model_in_prefixes(p->exempt, p->n_exempt, a);
 }
 
 static const struct nat_address_range *range_of(const struct nat_policy *p, uint32_t a)
@@ -63,7 +63,7 @@ bool model_port_usable(const struct nat_policy *p, uint8_t class_, uint32_t ext,
 	uint32_t n = model_is_shared(p, ext) ? p->n_shared_ports : p->n_pool_ports;
 	bool found = false;
 
-	if (!model_is_external(p, ext) || port == 0)
+	if (!model_is_external(p, ext) || model_static_in(p, ext) != 0 || port == 0)
 		return false;
 	for (uint32_t i = 0; i < n; i++)
 		if (port >= r[i].first && port <= r[i].last)
@@ -87,7 +87,7 @@ static int forward_in(const struct nat_policy *p, bool is_default, const struct 
 		if (f->is_default != is_default || !matches_in(f, s->class_, s->ext, s->ext_port))
 			continue;
 		result = -2;
-		if (f->n_from > 0 && !in_prefixes(f->from, f->n_from, s->rem))
+		if (f->n_from > 0 && !model_in_prefixes(f->from, f->n_from, s->rem))
 			continue;
 		*to = f->to;
 		*to_port = (uint16_t)(f->to_port + s->ext_port - f->ports.first);
@@ -155,7 +155,8 @@ bool model_address_wrong(const struct nat_policy *p, uint32_t src, uint32_t dst,
 {
 	if (never_a_host(src) || never_a_host(dst) || src == dst)
 		return true;
-	if (in_prefixes(p->broadcast, p->n_broadcast, src) || in_prefixes(p->broadcast, p->n_broadcast, dst))
+	if (model_in_prefixes(p->broadcast, p->n_broadcast, src) ||
+	    model_in_prefixes(p->broadcast, p->n_broadcast, dst))
 		return true;
 	return elsewhere && (model_is_inside(p, dst) || !model_is_inside(p, src) || model_is_exempt(p, dst));
 }

@@ -54,12 +54,9 @@ static bool same_class(uint16_t a, uint16_t b)
 	return (a < 1024) == (b < 1024);
 }
 
-static struct ports count_ports(const struct walk *w, uint32_t ext)
+static struct ports count_ports(const struct walk *w, uint32_t ext, const struct nat_range *r, uint32_t n_ranges)
 {
 	struct ports n = {0};
-	bool shared = model_is_shared(w->policy, ext);
-	const struct nat_range *r = shared ? w->policy->shared_ports : w->policy->pool_ports;
-	uint32_t n_ranges = shared ? w->policy->n_shared_ports : w->policy->n_pool_ports;
 
 	for (uint32_t i = 0; i < n_ranges; i++)
 		for (uint32_t port = r[i].first; port <= r[i].last; port++) {
@@ -117,11 +114,49 @@ static bool has_rested_longest(const struct walk *w, uint32_t ext, uint16_t port
 	return true;
 }
 
-/* RFC 4787 REQ-3, 3a, 4; RFC 6888 REQ-8: was this a port it could take? */
-void walk_check_new_port(const struct walk *w, uint32_t ext, uint16_t port)
+static bool is_in_blocks(const struct walk *w)
 {
-	struct ports n = count_ports(w, ext);
+	return w->policy->allocation != ALLOCATION_PORT;
+}
+
+/* The ports of the address, or the host's own ones; how many ranges. */
+static uint32_t ranges_of(const struct walk *w, uint32_t in, uint32_t ext, struct nat_range out[WALK_BLOCKS])
+{
+	bool shared = model_is_shared(w->policy, ext);
+	uint32_t n = shared ? w->policy->n_shared_ports : w->policy->n_pool_ports;
+
+	if (is_in_blocks(w))
+		return walk_own_blocks(w, in, ext, out);
+	for (uint32_t i = 0; i < n; i++)
+		out[i] = shared ? w->policy->shared_ports[i] : w->policy->pool_ports[i];
+	return n;
+}
+
+static bool in_ranges(const struct nat_range *r, uint32_t n, uint16_t port)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (port >= r[i].first && port <= r[i].last)
+			return true;
+	return false;
+}
+
+/* RFC 4787 REQ-3, 3a, 4; RFC 6888 REQ-8: was this a port it could take? */
+void walk_check_new_port(const struct walk *w, uint32_t in, uint32_t ext, uint16_t port)
+{
+	struct nat_range ranges[WALK_BLOCKS], block;
+	uint32_t n_ranges = ranges_of(w, in, ext, ranges);
+	struct ports n = count_ports(w, ext, ranges, n_ranges);
 	enum port_use use = port_use(w, ext, port);
+	bool is_new = false;
+
+	if (is_in_blocks(w))
+		block = walk_check_block(w, in, ext, port, &is_new);
+	if (is_new && use != PORT_MAYBE) {
+		must(w, n.free == 0, "one more block although the host's own have a free port");
+		ranges[0] = block;
+		n_ranges = 1;
+		n = count_ports(w, ext, ranges, n_ranges);
+	}
 
 	must(w, use != PORT_UNUSABLE, "a port outside the ranges, or a forward's");
 	must(w, use != PORT_TAKEN, "a port that another mapping has");
@@ -130,10 +165,11 @@ void walk_check_new_port(const struct walk *w, uint32_t ext, uint16_t port)
 	if (use == PORT_RESTS) {
 		must(w, n.free == 0, "a resting port although another is free");
 		must(w, may_recycle(w), "a resting port that must not come back early");
-		must(w, has_rested_longest(w, ext, port), "not the port that has rested longest");
+		must(w, is_in_blocks(w) || has_rested_longest(w, ext, port), "not the port that has rested longest");
 		return;
 	}
-	if (w->policy->port_selection == PORTS_PRESERVE && port_use(w, ext, w->sport) == PORT_FREE)
+	if (w->policy->port_selection == PORTS_PRESERVE && in_ranges(ranges, n_ranges, w->sport) &&
+	    port_use(w, ext, w->sport) == PORT_FREE)
 		must(w, port == w->sport, "the inside port was free and is not kept");
 	if (n.same_class > 0)
 		must(w, same_class(port, w->sport), "a port of the other class although one of this is free");
@@ -232,13 +268,18 @@ static enum can port_share(struct walk *w, uint32_t in, uint32_t ext)
 
 static enum can can_take(struct walk *w, uint32_t in, uint32_t ext)
 {
+	struct nat_range ranges[WALK_BLOCKS];
 	enum can share, port = CAN_NOT;
 	struct ports n;
 
 	if (w->p->class_ == CLASS_OTHER)
 		return model_find_in(w->m, CLASS_OTHER, ext, w->sport, w->dst, 0) == NULL ? CAN : CAN_NOT;
-	share = port_share(w, in, ext);
-	n = count_ports(w, ext);
+	share = is_in_blocks(w) ? CAN : port_share(w, in, ext);
+	n = count_ports(w, ext, ranges, ranges_of(w, in, ext, ranges));
+	if (is_in_blocks(w))
+		w->may[DROP_HOST_BLOCKS] = w->may[DROP_HOST_SHARE] = true;
+	if (w->policy->allocation == ALLOCATION_BLOCK && n.free == 0)
+		return walk_has_free_block(w, in, ext) ? CAN : CAN_PERHAPS;
 	if (n.free > 0 || (n.rests > 0 && may_recycle(w)))
 		port = CAN;
 	else if (n.maybe > 0)
@@ -253,6 +294,11 @@ uint32_t walk_paired_address(const struct walk *w, uint32_t in, bool *has_any)
 	bool same = true;
 
 	*has_any = false;
+	if (w->policy->allocation == ALLOCATION_DETERMINISTIC) {
+		model_share(w->policy, in, &address);
+		*has_any = address != 0;
+		return address;
+	}
 	for (uint32_t i = 0; i < w->m->n_sessions; i++) {
 		const struct model_session *s = &w->m->sessions[i];
 
@@ -265,7 +311,11 @@ uint32_t walk_paired_address(const struct walk *w, uint32_t in, bool *has_any)
 		same = same && (address == 0 || address == s->ext);
 		address = s->ext;
 	}
-	return same && !w->m->loose_pairing ? address : 0;
+	if (!*has_any) { /* blocks hold it, too */
+		address = walk_resting_address(w, in, &same);
+		*has_any = address != 0;
+	}
+	return same && !w->m->loose_pairing && model_is_external(w->policy, address) ? address : 0;
 }
 
 /* Can a new mapping of `in` be made? */
@@ -280,7 +330,11 @@ static enum can some_address(struct walk *w, uint32_t in)
 		return can_take(w, in, paired);
 	for (uint32_t i = 0; i < p->n_addresses; i++)
 		for (uint32_t a = p->addresses[i].first; a <= p->addresses[i].last; a++) {
-			enum can c = can_take(w, in, a);
+			enum can c;
+
+			if (p->addresses[i].inside != 0)
+				continue;
+			c = can_take(w, in, a);
 
 			best = c > best ? c : best;
 			worst = c < worst ? c : worst;
@@ -292,9 +346,10 @@ static enum can some_address(struct walk *w, uint32_t in)
 
 bool walk_address_can(struct walk *w, uint32_t in)
 {
-	enum can c = w->policy->n_addresses > 0 ? some_address(w, in) : CAN_NOT;
+	bool has_any = model_pool_size(w->policy) > 0;
+	enum can c = has_any ? some_address(w, in) : CAN_NOT;
 
-	if (w->policy->n_addresses == 0)
+	if (!has_any)
 		w->may[DROP_NO_ADDRESS] = true;
 	else if (c != CAN || w->m->n_dead > 0)
 		w->may[w->p->class_ == CLASS_OTHER ? DROP_OTHER_BUSY : DROP_NO_PORT] = true;
@@ -314,10 +369,11 @@ bool walk_rate_allows(struct walk *w, uint32_t in, enum nat_dir opening)
 {
 	struct model *m = w->m;
 	uint64_t now = m->lab->now_ms;
+	uint32_t rate = model_limits(w->policy, in).new_sessions;
 	int h = 0;
 	bool certain;
 
-	if (w->policy->limits.new_sessions_per_host == 0)
+	if (rate == 0)
 		return true;
 	while (h < MODEL_HOSTS - 1 && m->hosts[h].address != 0 &&
 	       (m->hosts[h].address != in || m->hosts[h].opening != opening))
@@ -333,7 +389,7 @@ bool walk_rate_allows(struct walk *w, uint32_t in, enum nat_dir opening)
 	if (w->seen_passed)
 		m->hosts[h].opened++;
 	/* a bucket of one second's worth, refilled within it: twice that in any second at most */
-	must(w, m->hosts[h].opened <= 2 * w->policy->limits.new_sessions_per_host, "more new sessions than the rate");
+	must(w, m->hosts[h].opened <= 2 * rate, "more new sessions than the rate");
 	w->may[DROP_HOST_RATE] = !certain;
 	return certain || w->seen_passed;
 }
@@ -352,13 +408,13 @@ static bool table_share(struct walk *w, uint32_t in, enum nat_dir opening, bool 
 
 bool walk_limits_allow(struct walk *w, uint32_t in, enum nat_dir opening)
 {
-	const struct nat_limits *l = &w->policy->limits;
+	uint32_t limit = model_limits(w->policy, in).sessions;
 	bool share = table_share(w, in, opening, false);
-	bool ok = within(w, l->sessions, count_sessions(w, 0, -1, false), count_sessions(w, 0, -1, true),
+	bool ok = within(w, w->policy->limits.sessions, count_sessions(w, 0, -1, false), count_sessions(w, 0, -1, true),
 			 DROP_SESSIONS_FULL);
 
-	if (!within(w, l->sessions_per_host, count_sessions(w, in, (int)opening, false),
-		    count_sessions(w, in, (int)opening, true), DROP_HOST_SESSIONS))
+	if (!within(w, limit, count_sessions(w, in, (int)opening, false), count_sessions(w, in, (int)opening, true),
+		    DROP_HOST_SESSIONS))
 		ok = false;
 	if (!share || (dead_may_count(w) && !table_share(w, in, opening, true)))
 		w->may[DROP_HOST_SHARE] = true;
@@ -367,7 +423,7 @@ bool walk_limits_allow(struct walk *w, uint32_t in, enum nat_dir opening)
 
 bool walk_host_ports_allow(struct walk *w, uint32_t in)
 {
-	uint32_t limit = w->p->class_ == CLASS_OTHER ? 0 : w->policy->limits.ports_per_host;
+	uint32_t limit = w->p->class_ == CLASS_OTHER ? 0 : model_limits(w->policy, in).ports;
 
 	return within(w, limit, count_mappings(w, in, 0, false), count_mappings(w, in, 0, true), DROP_HOST_PORTS);
 }

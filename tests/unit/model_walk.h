@@ -44,7 +44,7 @@ static inline uint16_t remote_port(const struct walk *w, enum nat_dir dir)
 
 /* ---- model_ports.c: what can be had ---- */
 
-void walk_check_new_port(const struct walk *w, uint32_t ext, uint16_t port);
+void walk_check_new_port(const struct walk *w, uint32_t in, uint32_t ext, uint16_t port);
 bool walk_rests(const struct walk *w, uint32_t ext, uint16_t port); /* perhaps: until its time is noticed */
 void walk_end_rest(struct model *m, uint8_t class_, uint32_t ext, uint16_t port);
 /* The address that the host is tied to; 0: none, or it is not certain. */
@@ -54,6 +54,17 @@ bool walk_address_can(struct walk *w, uint32_t in);
 bool walk_rate_allows(struct walk *w, uint32_t in, enum nat_dir opening);
 bool walk_limits_allow(struct walk *w, uint32_t in, enum nat_dir opening);
 bool walk_host_ports_allow(struct walk *w, uint32_t in);
+
+/* ---- model_block.c: where ports come in blocks ---- */
+
+enum { WALK_BLOCKS = 64 };
+/* The blocks that the host has on the address for certain; how many. */
+uint32_t walk_own_blocks(const struct walk *w, uint32_t in, uint32_t ext, struct nat_range out[WALK_BLOCKS]);
+/* Was this port in a block that the host could have? That block; *is_new: it had it not before. */
+struct nat_range walk_check_block(const struct walk *w, uint32_t in, uint32_t ext, uint16_t port, bool *is_new);
+/* The host has no block, and there is one that no host has: it must get one. */
+bool walk_has_free_block(const struct walk *w, uint32_t in, uint32_t ext);
+uint32_t walk_resting_address(const struct walk *w, uint32_t in, bool *is_sure);
 
 /* What has died may still count: the real one has been swept in this second, and sweeps no more. */
 static inline bool dead_may_count(const struct walk *w)
