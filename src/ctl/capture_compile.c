@@ -28,7 +28,7 @@ int capture_compile(const char *expression, struct cbpf_insn program[CBPF_MAX])
 	int n = -1;
 
 	if (!p) {
-		natctl_complain("capture: natctl is short of memory");
+		natctl_complain("capture: natctl is out of memory");
 		return -1;
 	}
 	if (pcap_compile(p, &compiled, expression, 1, PCAP_NETMASK_UNKNOWN) == 0) {

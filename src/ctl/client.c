@@ -134,7 +134,7 @@ static bool receive_answer(int fd, struct exchange *e, const struct client_query
 		if (n <= 0) {
 			natctl_complain("%s: natd %s", path,
 					n == 0		  ? "hung up in the middle of its answer"
-					: errno == EAGAIN ? "does not answer"
+					: errno == EAGAIN ? "does not answer: natd is busy or hangs, see its log"
 							  : strerror(errno));
 			return false;
 		}

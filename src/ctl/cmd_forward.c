@@ -170,7 +170,7 @@ static bool make(struct making *m, int argc, char **argv)
 	const char *values[64];
 
 	if (argc > (int)(sizeof(values) / sizeof(values[0]))) {
-		natctl_complain("forward: too many keys");
+		natctl_complain("forward: too many keys: natd.conf(5) lists those of forwards");
 		return false;
 	}
 	for (int i = 0; i < argc; i++) {

@@ -214,7 +214,7 @@ int command_status(struct natctl *n, int argc, char **argv)
 		return NATCTL_USAGE;
 	s.items = calloc(ITEMS_MAX, sizeof(*s.items));
 	if (!s.items) {
-		natctl_complain("short of memory");
+		natctl_complain("natctl is out of memory");
 		return NATCTL_REFUSED;
 	}
 	rc = show_status(&s);

@@ -358,7 +358,7 @@ static int ask_log(struct who *w)
 	int rc = NATCTL_DONE;
 
 	if (!l) {
-		natctl_complain("short of memory");
+		natctl_complain("natctl is out of memory");
 		return NATCTL_REFUSED;
 	}
 	for (size_t i = 0; i < w->choice.n_logs && rc == NATCTL_DONE; i++) {

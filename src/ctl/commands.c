@@ -121,5 +121,5 @@ void natctl_complain_command(const char *word)
 	if (spelling_found(&s))
 		natctl_complain("`%s' is not a command: did you mean `%s'?", word, spelling_found(&s));
 	else
-		natctl_complain("`%s' is not a command", word);
+		natctl_complain("`%s' is not a command: `natctl help' lists them", word);
 }

@@ -67,7 +67,7 @@ static int transact(const struct probe *p, const struct ctl_endpoint *server, un
 
 	t->is_answered = false;
 	if (getrandom(t->id, sizeof(t->id), 0) != (ssize_t)sizeof(t->id)) {
-		natctl_complain("public-address: no random numbers");
+		natctl_complain("public-address: the kernel gives no random numbers: try again later");
 		return NATCTL_REFUSED;
 	}
 	s.len = (uint16_t)stun_request(request, t->id, change);

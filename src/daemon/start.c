@@ -34,9 +34,10 @@ static enum natd_exit start_rights(struct natd *n)
 	int r = privs_init(&n->sandbox.privs, PRIVS_USER);
 
 	if (r < 0) {
-		log_write(LEVEL_ERROR, SUB_PRIVS, -r,
-			  "cannot look up the user \"%s\", whom natd becomes: check the user database (getent passwd)",
-			  PRIVS_USER);
+		log_error(SUB_PRIVS,
+			  "cannot look up the user \"%s\", whom natd becomes: %s (check the user database: getent "
+			  "passwd %s)",
+			  PRIVS_USER, strerror(-r), PRIVS_USER);
 		return NATD_EXIT_SYSTEM;
 	}
 	if (privs_check(TUN_PATH, why, sizeof(why)) < 0) {
@@ -81,8 +82,8 @@ static enum natd_exit start_netlink(struct natd *n)
 	if (r >= 0)
 		return NATD_EXIT_OK;
 	log_write(LEVEL_ERROR, SUB_NETLINK, -r,
-		  "cannot open rtnetlink, by which natd sets routes: the service's RestrictAddressFamilies must list "
-		  "AF_NETLINK");
+		  "cannot open rtnetlink, by which natd sets routes (RestrictAddressFamilies of its service must list "
+		  "AF_NETLINK)");
 	return NATD_EXIT_SYSTEM;
 }
 
@@ -145,7 +146,7 @@ static enum natd_exit start_devices(struct natd *n)
 	r = natd_open_icmp(n);
 	if (r < 0) {
 		log_write(LEVEL_ERROR, SUB_DATA, -r,
-			  "cannot open a raw socket to read ICMP: natd needs CAP_NET_RAW in this network namespace");
+			  "cannot open a raw socket to read ICMP (natd needs CAP_NET_RAW in this network namespace)");
 		return NATD_EXIT_SYSTEM;
 	}
 	path_follow_interfaces(&n->path, &n->setup->facts, &n->setup->policy);
@@ -325,7 +326,7 @@ static enum natd_exit start_drop(struct natd *n)
 		log_info(SUB_PRIVS, "no user \"%s\" to become: staying uid 0, without its capabilities", PRIVS_USER);
 	if (access(n->options.config_path, R_OK) < 0)
 		log_write(LEVEL_WARNING, SUB_PRIVS, errno,
-			  "%s: cannot be read by uid %u, so a reload will fail: make it readable",
+			  "%s: cannot be read by uid %u, so a reload will fail (make it readable)",
 			  n->options.config_path, (unsigned)getuid());
 	if (n->options.state_path)
 		state_try(n->options.state_path);
@@ -407,7 +408,8 @@ static enum natd_exit start_confine(struct natd *n)
 	if (r == 0)
 		return NATD_EXIT_OK;
 	log_write(LEVEL_ERROR, SUB_PRIVS, -r,
-		  "cannot set the system call filter: natd does not run without it where it was built with libseccomp");
+		  "cannot set the system call filter, without which natd does not run (build it --without-libseccomp "
+		  "to do so)");
 	return NATD_EXIT_SYSTEM;
 }
 

@@ -114,10 +114,11 @@ def test_the_sender_is_told_by_the_tun(stage, kind):
     kind_type, code, refuse, how = KINDS[kind]
     server = f"198.51.100.{200 + number()}"
     lab.server.run("ip", "addr", "add", f"{server}/24", "dev", "eth0")
+    lab.server.run("ip", "route", "flush", "cache")  # what errors of other cases have taught it
     with lab.server.tcp_listener(server, 8000) as listener, lab.client.socket() as sock, lab.client.capture() as seen, \
             lab.router.capture("up0") as outside:
         sock.connect((server, 8000))
-        end = time.monotonic() + 6
+        end = time.monotonic() + 20
         accepted, _ = listener.accept()
         with accepted, refuse(lab, server, how):
             sock.setblocking(False)
@@ -125,12 +126,12 @@ def test_the_sender_is_told_by_the_tun(stage, kind):
             error = None
             while not error:  # until the change of the route is seen
                 with contextlib.suppress(BlockingIOError):
-                    sock.send(some_bytes(200000))
+                    sock.send(some_bytes(20000))
                 with contextlib.suppress(BlockingIOError):
                     accepted.recv(1 << 20)
                 with contextlib.suppress(AssertionError):
                     error = seen.wait(lambda packet: is_error(packet, code, kind_type), timeout=0.05)
-                assert time.monotonic() < end, (lab.gateway.run("ip","route","get",server).stdout, dict(stage[1].counters()))
+                assert time.monotonic() < end
             assert (error.src, error.dst) == (Lab.GATEWAY_INSIDE, CLIENT)
             assert addresses(quote(error)) == (CLIENT, server, sock.getsockname()[1], 8000)
             assert quote(error).len <= 1500

@@ -410,7 +410,7 @@ static void stop_listening(struct ctl_server *s)
 	rc = ctl_socket_remove(&s->socket);
 	if (rc < 0)
 		log_write(LEVEL_WARNING, SUB_CONTROL, -rc,
-			  "cannot remove the control socket's file %s: remove it by hand", s->socket.path);
+			  "cannot remove the control socket's file %s (remove it by hand)", s->socket.path);
 }
 
 /* What a subscriber has not been sent yet, as fast as it reads. */

@@ -55,7 +55,7 @@ static void wake(struct observer *o)
 
 	if (write(o->wake_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
 		log_write(LEVEL_ERROR, SUB_CONTROL, errno,
-			  "cannot wake the thread that looks at the host: it looks by itself once a second");
+			  "cannot wake the thread that looks at the host (it looks by itself once a second)");
 }
 
 /* ---- looking ---- */

@@ -274,13 +274,11 @@ struct aside {
 static void *run_aside(void *arg)
 {
 	struct aside *a = arg;
-	const uint64_t one = 1;
-
 	a->fn(a->ctx);
 	atomic_store(&a->is_done, true);
-	if (write(a->done_fd, &one, sizeof(one)) < 0)
+	if (eventfd_write(a->done_fd, 1) < 0)
 		log_write(LEVEL_ERROR, SUB_DATA, errno,
-			  "cannot wake the thread of the packets: it looks by itself ten times a second");
+			  "cannot wake the thread of the packets (it looks by itself ten times a second)");
 	return NULL;
 }
 

@@ -40,7 +40,7 @@ static void tell_lost(struct worker *w, int err)
 	atomic_store(&w->lost, err);
 	if (write(w->params.lost_fd, &one, sizeof(one)) < 0)
 		log_write(LEVEL_ERROR, SUB_DATA, errno,
-			  "cannot report that a queue of the TUN device is lost: restart natd");
+			  "cannot report that a queue of the TUN device is lost (restart natd)");
 }
 
 static void *serve(void *arg)
@@ -102,7 +102,7 @@ void worker_stop(struct worker *w)
 		return;
 	atomic_store(&w->stop, true);
 	if (write(w->stop_fd, &one, sizeof(one)) < 0)
-		log_write(LEVEL_ERROR, SUB_DATA, errno, "cannot wake a worker: it stops with its next packet");
+		log_write(LEVEL_ERROR, SUB_DATA, errno, "cannot wake a worker (it stops with its next packet)");
 	pthread_join(w->thread, NULL);
 	lane_destroy(w->lane);
 	close(w->stop_fd);
