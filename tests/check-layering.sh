@@ -127,13 +127,15 @@ found=$(
 	check_own client common
 	# what a configuration file alone answers, the client answers in one file
 	check_own ctl common client | grep -v '/src/ctl/offline\.c includes "daemon/config/config\.h"'
-	check_own web common client daemon
-	check_own log common client daemon
+	check_own beside common client daemon
+	check_own web common client daemon beside
+	check_own log common client daemon beside
 	check_own natlab common
 	check_rooms core base packet policy table tcp fragment nat
 	check_rooms daemon base config health steering kernel setup offload routing path persist sandbox control
 	check_rooms common
 	check_rooms client
+	check_rooms beside
 	check_rooms web page
 	check_rooms log
 	check_rooms ctl
@@ -145,15 +147,15 @@ found=$(
 	# shellcheck disable=SC2086
 	check_pure common $pure strings.h
 	check_library daemon/config/config.c 'libconfig\.h'
-	check_library 'daemon/base/loop.c|client/(link|query).c|web/[a-z]+.c|log/(follow|main).c' 'event2\{0,1\}[./]'
+	check_library 'daemon/base/loop.c|client/(link|query).c|beside/beside.c|web/[a-z]+.c|log/(follow[a-z_]*\.[ch]|main\.c)' 'event2\{0,1\}[./]'
 	check_library daemon/sandbox/privs.c 'sys/capability\.h'
 	check_library daemon/persist/sdbus.c 'systemd/'
 	check_library daemon/kernel/netlink.c 'libmnl/'
 	check_library bpf/load.c 'bpf/libbpf'
 	check_library 'daemon/sandbox/seccomp.c|client/calls.c' 'seccomp\.h'
-	check_library ctl/logfile.c 'zlib\.h'
+	check_library ctl/gzsource.c 'zlib\.h'
 	check_library log/outlet_ipfix.c 'fixbuf/'
-	check_library client/json.c 'jansson\.h'
+	check_library client/json_private.h 'jansson\.h'
 	check_library ctl/sheet.c 'libsmartcols'
 	check_library ctl/top_screen.c 'curses\.h'
 )

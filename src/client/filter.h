@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "common/ctlrecord.h"
+#include "common/ctlfilter.h"
 #include "option.h"
 
 /* Target: a struct ctl_filter, zeroed. Its options ignore the struct natctl. */

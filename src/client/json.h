@@ -11,7 +11,10 @@
 
 #include "common/ctlevent.h"
 #include "common/ctlexplain.h"
+#include "common/ctlforward.h"
+#include "common/ctlhost.h"
 #include "common/ctlrecord.h"
+#include "common/ctlstatus.h"
 
 bool json_is_built_in(void);
 

@@ -9,6 +9,7 @@
 #define NATD_CLIENT_QUERY_H
 
 #include "common/ctlevent.h"
+#include "common/ctlhost.h"
 #include "exchange.h"
 
 struct event_base;

@@ -7,6 +7,7 @@
 #define NATD_COMMON_CTLCAPTURE_H
 
 #include "cbpf.h"
+#include "ctlfilter.h"
 #include "ctlrecord.h"
 
 enum {

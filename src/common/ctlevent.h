@@ -7,6 +7,7 @@
 #ifndef NATD_COMMON_CTLEVENT_H
 #define NATD_COMMON_CTLEVENT_H
 
+#include "ctlfilter.h"
 #include "ctlrecord.h"
 
 /* Kinds of events, by the names that natctl's -e has for them. Numbers are for ever. */

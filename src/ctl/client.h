@@ -9,6 +9,8 @@
 #include "common/ctlcapture.h"
 #include "common/ctlevent.h"
 #include "common/ctlexplain.h"
+#include "common/ctlforward.h"
+#include "common/ctlhost.h"
 #include "common/ctlstun.h"
 #include "natctl.h"
 

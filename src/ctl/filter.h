@@ -10,6 +10,7 @@
 #include "client/filter.h"
 #include "natctl.h"
 #include "options.h"
+#include "common/ctlfilter.h"
 
 /*
  * Reads everything behind the command's name. `f` NULL: a command without a filter. conntrack's table name

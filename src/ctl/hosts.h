@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "common/ctlhost.h"
 #include "common/ctlrecord.h"
 #include "options.h"
 

@@ -8,23 +8,16 @@
 #include "logfile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
-#ifdef HAVE_ZLIB
-#include <zlib.h>
-#endif
 
 #include "client/names.h"
-#include "common/protocol.h"
+#include "gzsource.h"
+#include "logline.h"
 
 enum { PIECE = 1 << 20, LINE_MAX_LEN = 1024, NEEDLE = 96 };
-
-enum form { FORM_JSON, FORM_TEXT, FORMS };
 
 struct entry {
 	struct logfile_holding h; /* until_us: unused */
@@ -34,7 +27,7 @@ struct entry {
 
 struct logfile {
 	struct ctl_who query;
-	char flow[FORMS][NEEDLE], block[FORMS][NEEDLE], lost[FORMS][NEEDLE];
+	char flow[LOGLINE_FORMS][NEEDLE], block[LOGLINE_FORMS][NEEDLE], lost[LOGLINE_FORMS][NEEDLE];
 	struct entry *entries;
 	size_t n, room;
 	struct logfile_gap *gaps;
@@ -54,12 +47,13 @@ struct logfile *logfile_create(const struct ctl_who *q)
 		return NULL;
 	l->query = *q;
 	names_address(address, q->outside.address);
-	snprintf(l->flow[FORM_JSON], NEEDLE, "\"outside\":{\"address\":\"%s\",\"port\":%u}", address, q->outside.port);
-	snprintf(l->flow[FORM_TEXT], NEEDLE, " outside=%s:%u", address, q->outside.port);
-	snprintf(l->block[FORM_JSON], NEEDLE, "\"outside\":\"%s\",\"first\":", address);
-	snprintf(l->block[FORM_TEXT], NEEDLE, " outside=%s ports=", address);
-	snprintf(l->lost[FORM_JSON], NEEDLE, ",\"event\":\"LOST\"");
-	snprintf(l->lost[FORM_TEXT], NEEDLE, "Z LOST count=");
+	snprintf(l->flow[LOGLINE_JSON], NEEDLE, "\"outside\":{\"address\":\"%s\",\"port\":%u}", address,
+		 q->outside.port);
+	snprintf(l->flow[LOGLINE_TEXT], NEEDLE, " outside=%s:%u", address, q->outside.port);
+	snprintf(l->block[LOGLINE_JSON], NEEDLE, "\"outside\":\"%s\",\"first\":", address);
+	snprintf(l->block[LOGLINE_TEXT], NEEDLE, " outside=%s ports=", address);
+	snprintf(l->lost[LOGLINE_JSON], NEEDLE, ",\"event\":\"LOST\"");
+	snprintf(l->lost[LOGLINE_TEXT], NEEDLE, "Z LOST count=");
 	return l;
 }
 
@@ -71,174 +65,6 @@ void logfile_destroy(struct logfile *l)
 	free(l->gaps);
 	free(l->holdings);
 	free(l);
-}
-
-/* ---- one line, in a buffer of its own with a NUL ---- */
-
-/* What stands behind `key`; NULL: it is not there. */
-static const char *value_of(const char *line, const char *key)
-{
-	const char *at = strstr(line, key);
-
-	return at ? at + strlen(key) : NULL;
-}
-
-static bool read_number(const char **p, uint64_t max, uint64_t *out)
-{
-	uint64_t value = 0;
-	const char *from = *p;
-
-	for (; **p >= '0' && **p <= '9' && *p - from < 20; (*p)++)
-		value = value * 10 + (uint64_t)(**p - '0');
-	*out = value;
-	return *p > from && *p - from < 20 && value <= max;
-}
-
-/* Six digits or fewer behind a point, as microseconds. */
-static uint64_t read_fraction(const char *p)
-{
-	uint64_t micros = 0, place = 100000;
-
-	if (*p++ != '.')
-		return 0;
-	for (; *p >= '0' && *p <= '9'; p++, place /= 10)
-		micros += place * (uint64_t)(*p - '0');
-	return micros;
-}
-
-static bool read_json_time(const char *p, uint64_t *us)
-{
-	uint64_t seconds;
-
-	if (!p || !read_number(&p, UINT32_MAX * 16ull, &seconds))
-		return false;
-	*us = seconds * 1000000 + read_fraction(p);
-	return true;
-}
-
-static bool read_text_time(const char *p, uint64_t *us)
-{
-	struct tm tm = {0};
-	int used = 0;
-
-	if (!p ||
-	    sscanf(p, "%4d-%2d-%2dT%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
-		   &tm.tm_sec, &used) != 6 ||
-	    used != 19 || tm.tm_year < 1970)
-		return false;
-	tm.tm_year -= 1900;
-	tm.tm_mon--;
-	*us = (uint64_t)timegm(&tm) * 1000000 + read_fraction(p + used);
-	return true;
-}
-
-static bool read_time(const char *line, enum form form, uint64_t *us)
-{
-	return form == FORM_JSON ? read_json_time(value_of(line, "{\"time\":"), us) : read_text_time(line, us);
-}
-
-static uint64_t read_since(const char *line, enum form form)
-{
-	uint64_t us;
-
-	if (form == FORM_JSON)
-		return read_json_time(value_of(line, ",\"since\":"), &us) ? us : 0;
-	return read_text_time(value_of(line, " since="), &us) ? us : 0;
-}
-
-static bool read_address(const char **p, uint32_t *address)
-{
-	*address = 0;
-	for (int i = 0; i < 4; i++) {
-		uint64_t part;
-
-		if ((i > 0 && *(*p)++ != '.') || !read_number(p, 255, &part))
-			return false;
-		*address = *address << 8 | (uint32_t)part;
-	}
-	return true;
-}
-
-static bool read_inside(const char *line, enum form form, struct ctl_endpoint *e)
-{
-	const char *p = value_of(line, form == FORM_JSON ? "\"inside\":{\"address\":\"" : " inside=");
-	const char *between = form == FORM_JSON ? "\",\"port\":" : ":";
-	uint64_t port;
-
-	if (!p || !read_address(&p, &e->address) || strncmp(p, between, strlen(between)) != 0)
-		return false;
-	p += strlen(between);
-	if (!read_number(&p, UINT16_MAX, &port))
-		return false;
-	e->port = (uint16_t)port;
-	return true;
-}
-
-static bool read_protocol(const char *line, enum form form, uint8_t *protocol)
-{
-	const char *p = value_of(line, form == FORM_JSON ? "\"protocol\":\"" : " inside=");
-	char name[16];
-	int number;
-
-	if (p && form == FORM_TEXT) { /* the word before */
-		const char *end = p - strlen(" inside=");
-
-		for (p = end; p > line && p[-1] != ' '; p--)
-			;
-	}
-	if (!p || sscanf(p, "%15[a-z0-9]", name) != 1)
-		return false;
-	number = protocol_number(name);
-	*protocol = (uint8_t)number;
-	return number > 0 && number <= UINT8_MAX;
-}
-
-static bool read_id(const char *line, enum form form, uint64_t *id)
-{
-	const char *p = value_of(line, form == FORM_JSON ? ",\"id\":" : " id=");
-
-	*id = 0;
-	return !p || read_number(&p, UINT64_MAX, id);
-}
-
-/* True where it ended, false where it began; *ok: the line says either. */
-static bool read_state(const char *line, enum form form, bool *ok)
-{
-	static const char *const begins[FORMS][3] = {{"\"state\":\"opened\"", "\"event\":\"NEW\"", NULL},
-						     {" opened ", "Z NEW ", NULL}};
-	static const char *const ends[FORMS][3] = {{"\"state\":\"closed\"", "\"event\":\"DESTROY\"", NULL},
-						   {" closed ", "Z DESTROY ", NULL}};
-
-	*ok = true;
-	for (size_t i = 0; ends[form][i]; i++) {
-		if (strstr(line, ends[form][i]))
-			return true;
-	}
-	for (size_t i = 0; begins[form][i]; i++) {
-		if (strstr(line, begins[form][i]))
-			return false;
-	}
-	*ok = false;
-	return false;
-}
-
-static bool read_block(const char *line, enum form form, struct logfile_holding *h)
-{
-	const char *p = value_of(line, form == FORM_JSON ? "\"host\":\"" : " host=");
-	const char *between = form == FORM_JSON ? ",\"last\":" : "-";
-	uint64_t first, last;
-
-	if (!p || !read_address(&p, &h->inside.address))
-		return false;
-	p = value_of(line, form == FORM_JSON ? "\"first\":" : " ports=");
-	if (!p || !read_number(&p, UINT16_MAX, &first) || strncmp(p, between, strlen(between)) != 0)
-		return false;
-	p += strlen(between);
-	if (!read_number(&p, UINT16_MAX, &last))
-		return false;
-	h->first = (uint16_t)first;
-	h->last = (uint16_t)last;
-	return true;
 }
 
 /* ---- lines that matter ---- */
@@ -261,40 +87,46 @@ static bool keep(struct logfile *l, const struct entry *e)
 	return true;
 }
 
-static void take_holding(struct logfile *l, const char *line, enum form form, bool is_block)
+static void take_holding(struct logfile *l, const char *line, enum logline_form form, bool is_block)
 {
+	struct logline_block b = {0};
 	struct entry e = {0};
 	bool ok;
 
-	e.has_ended = read_state(line, form, &ok);
-	if (ok && read_time(line, form, &e.time_us))
-		ok = is_block ? read_block(line, form, &e.h)
-			      : read_inside(line, form, &e.h.inside) && read_protocol(line, form, &e.h.protocol) &&
-					read_id(line, form, &e.h.id);
+	e.has_ended = logline_state(line, form, &ok);
+	if (ok && logline_time(line, form, &e.time_us))
+		ok = is_block ? logline_block(line, form, &b)
+			      : logline_inside(line, form, &e.h.inside) &&
+					logline_protocol(line, form, &e.h.protocol) && logline_id(line, form, &e.h.id);
 	else
 		ok = false;
 	if (!ok) {
 		l->bad++;
 		return;
 	}
-	if (is_block && (l->query.outside.port < e.h.first || l->query.outside.port > e.h.last))
+	if (is_block) {
+		e.h.inside.address = b.host;
+		e.h.first = b.first;
+		e.h.last = b.last;
+	}
+	if (is_block && (l->query.outside.port < b.first || l->query.outside.port > b.last))
 		return;
 	if (!is_block && l->query.protocol && e.h.protocol != l->query.protocol)
 		return;
 	if (e.has_ended)
-		e.h.since_us = read_since(line, form);
+		e.h.since_us = logline_since(line, form);
 	keep(l, &e);
 }
 
-static void take_loss(struct logfile *l, const char *line, enum form form)
+static void take_loss(struct logfile *l, const char *line, enum logline_form form)
 {
-	const char *p = value_of(line, form == FORM_JSON ? "\"count\":" : " count=");
-	struct logfile_gap g = {.since_us = read_since(line, form)};
+	const char *p = logline_value(line, form == LOGLINE_JSON ? "\"count\":" : " count=");
+	struct logfile_gap g = {.since_us = logline_since(line, form)};
 	struct logfile_gap *more;
 
-	if (!read_time(line, form, &g.until_us))
+	if (!logline_time(line, form, &g.until_us))
 		return;
-	if (p && !read_number(&p, UINT64_MAX, &g.count))
+	if (p && !logline_number(&p, UINT64_MAX, &g.count))
 		g.count = 0;
 	more = l->n_gaps < LOGFILE_RECORDS_MAX ? realloc(l->gaps, (l->n_gaps + 1) * sizeof(*more)) : NULL;
 	if (!more)
@@ -317,10 +149,10 @@ static bool copy_line(const char *from, size_t n, char line[LINE_MAX_LEN])
 static const struct {
 	size_t at;
 	char block, loss;
-} words[FORMS] = {{sizeof("{\"time\":1796018592.104312,\"event\":\"") - 1, 'B', 'L'},
-		  {sizeof("2026-11-30T06:03:12.104312Z ") - 1, 'B', 'L'}};
+} words[LOGLINE_FORMS] = {{sizeof("{\"time\":1796018592.104312,\"event\":\"") - 1, 'B', 'L'},
+			  {sizeof("2026-11-30T06:03:12.104312Z ") - 1, 'B', 'L'}};
 
-static void take_line(struct logfile *l, const char *from, size_t n, enum form form, bool is_block)
+static void take_line(struct logfile *l, const char *from, size_t n, enum logline_form form, bool is_block)
 {
 	char line[LINE_MAX_LEN];
 
@@ -331,7 +163,7 @@ static void take_line(struct logfile *l, const char *from, size_t n, enum form f
 }
 
 /* Blocks of the address, and losses, which are few. */
-static void look_at(struct logfile *l, const char *from, size_t n, enum form form)
+static void look_at(struct logfile *l, const char *from, size_t n, enum logline_form form)
 {
 	char kind = n > words[form].at ? from[words[form].at] : '\0';
 	char line[LINE_MAX_LEN];
@@ -344,7 +176,7 @@ static void look_at(struct logfile *l, const char *from, size_t n, enum form for
 }
 
 /* Mappings and sessions of the endpoint, in all lines at once: that takes a third of the time. */
-static void look_for_flows(struct logfile *l, const char *text, size_t len, enum form form)
+static void look_for_flows(struct logfile *l, const char *text, size_t len, enum logline_form form)
 {
 	size_t size = strlen(l->flow[form]);
 	const char *end = text + len;
@@ -355,7 +187,8 @@ static void look_for_flows(struct logfile *l, const char *text, size_t len, enum
 
 		from = from ? from + 1 : text;
 		to = to ? to : end;
-		if (form == FORM_JSON || at + size == end || at[size] < '0' || at[size] > '9') /* else a longer port */
+		if (form == LOGLINE_JSON || at + size == end || at[size] < '0' ||
+		    at[size] > '9') /* else a longer port */
 			take_line(l, from, (size_t)(to - from), form, false);
 	}
 }
@@ -379,16 +212,16 @@ static void note_ends(struct logfile *l, const char *text, size_t len)
 	uint64_t us;
 
 	for (size_t i = 0; i < 2; i++) {
-		enum form form;
+		enum logline_form form;
 
 		if (!cut_line(text, len, places[i], line))
 			continue;
-		form = line[0] == '{' ? FORM_JSON : FORM_TEXT;
-		if (!read_time(line, form, &us))
+		form = line[0] == '{' ? LOGLINE_JSON : LOGLINE_TEXT;
+		if (!logline_time(line, form, &us))
 			continue;
 		if (l->begin_us == 0 || us < l->begin_us) {
 			l->begin_us = us;
-			l->is_whole = strstr(line, form == FORM_JSON ? "\"event\":\"START\"" : "Z START") != NULL;
+			l->is_whole = strstr(line, form == LOGLINE_JSON ? "\"event\":\"START\"" : "Z START") != NULL;
 		}
 		if (us > l->end_us)
 			l->end_us = us;
@@ -397,13 +230,13 @@ static void note_ends(struct logfile *l, const char *text, size_t len)
 
 void logfile_scan(struct logfile *l, const char *text, size_t len)
 {
-	bool has_form[FORMS] = {false};
+	bool has_form[LOGLINE_FORMS] = {false};
 
 	if (len == 0)
 		return;
 	note_ends(l, text, len);
 	for (const char *from = text, *end; from < text + len; from = end + 1) {
-		enum form form = from[0] == '{' ? FORM_JSON : FORM_TEXT;
+		enum logline_form form = from[0] == '{' ? LOGLINE_JSON : LOGLINE_TEXT;
 
 		end = memchr(from, '\n', (size_t)(text + len - from));
 		if (!end)
@@ -411,80 +244,13 @@ void logfile_scan(struct logfile *l, const char *text, size_t len)
 		has_form[form] |= end > from;
 		look_at(l, from, (size_t)(end - from), form);
 	}
-	for (enum form form = 0; form < FORMS; form++) {
+	for (enum logline_form form = 0; form < LOGLINE_FORMS; form++) {
 		if (has_form[form])
 			look_for_flows(l, text, len, form);
 	}
 }
 
 /* ---- files ---- */
-
-struct source {
-	int fd;
-#ifdef HAVE_ZLIB
-	gzFile gz; /* NULL: not compressed */
-#endif
-};
-
-static bool open_source(struct source *s, const char *path, char why[LOGFILE_WHY])
-{
-	uint8_t magic[2] = {0};
-
-	*s = (struct source){.fd = open(path, O_RDONLY | O_CLOEXEC)};
-	if (s->fd < 0 || pread(s->fd, magic, 2, 0) < 0) {
-		snprintf(why, LOGFILE_WHY, "%.150s: %s", path, strerror(errno));
-		if (s->fd >= 0)
-			close(s->fd);
-		return false;
-	}
-	posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-	if (magic[0] != 0x1f || magic[1] != 0x8b)
-		return true;
-#ifdef HAVE_ZLIB
-	s->gz = gzdopen(s->fd, "rb");
-	if (s->gz) {
-		gzbuffer(s->gz, PIECE / 4);
-		return true;
-	}
-	snprintf(why, LOGFILE_WHY, "%.150s: short of memory", path);
-#else
-	snprintf(why, LOGFILE_WHY,
-		 "%.150s is compressed, and this natctl was built without zlib: use zcat, and give that file", path);
-#endif
-	close(s->fd);
-	return false;
-}
-
-/* Bytes, 0 at the end, -1 with errno; a damaged file of gzip is EIO. */
-static ssize_t read_source(struct source *s, char *to, size_t room)
-{
-#ifdef HAVE_ZLIB
-	if (s->gz) {
-		int n = gzread(s->gz, to, (unsigned)room);
-		int failed = 0;
-
-		if (n <= 0)
-			gzerror(s->gz, &failed);
-		if (n < 0 || (n == 0 && failed != Z_OK && failed != Z_STREAM_END)) {
-			errno = EIO;
-			return -1;
-		}
-		return n;
-	}
-#endif
-	return read(s->fd, to, room);
-}
-
-static void close_source(struct source *s)
-{
-#ifdef HAVE_ZLIB
-	if (s->gz) {
-		gzclose(s->gz);
-		return;
-	}
-#endif
-	close(s->fd);
-}
 
 /* Whole lines from `buf`; how many bytes of it were used. */
 static size_t scan_lines(struct logfile *l, const char *buf, size_t len)
@@ -497,7 +263,7 @@ static size_t scan_lines(struct logfile *l, const char *buf, size_t len)
 	return (size_t)(end + 1 - buf);
 }
 
-static bool read_all(struct logfile *l, struct source *s, char *buf, const char *path, char why[LOGFILE_WHY])
+static bool read_all(struct logfile *l, struct gzsource *s, char *buf, const char *path, char why[LOGFILE_WHY])
 {
 	uint64_t begin_before = l->begin_us;
 	size_t len = 0, used;
@@ -505,7 +271,7 @@ static bool read_all(struct logfile *l, struct source *s, char *buf, const char 
 	ssize_t n;
 
 	l->begin_us = 0;
-	while ((n = read_source(s, buf + len, PIECE - len)) > 0) {
+	while ((n = gzsource_read(s, buf + len, PIECE - len)) > 0) {
 		len += (size_t)n;
 		is_empty = false;
 		if (len < PIECE && !is_first)
@@ -537,18 +303,18 @@ bool logfile_read(struct logfile *l, const char *path, char why[LOGFILE_WHY])
 {
 	bool was_whole = l->is_whole;
 	uint64_t begin = l->begin_us;
-	struct source s;
+	struct gzsource s;
 	char *buf;
 	bool ok;
 
-	if (!open_source(&s, path, why))
+	if (!gzsource_open(&s, path, why))
 		return false;
 	buf = malloc(PIECE);
 	ok = buf && read_all(l, &s, buf, path, why);
 	if (!buf)
 		snprintf(why, LOGFILE_WHY, "short of memory");
 	free(buf);
-	close_source(&s);
+	gzsource_close(&s);
 	if (begin && l->begin_us == begin)
 		l->is_whole = was_whole;
 	return ok;

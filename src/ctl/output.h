@@ -9,7 +9,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "common/ctlforward.h"
 #include "common/ctlrecord.h"
+#include "common/ctlstatus.h"
 #include "sheet.h"
 
 /* One connection as `conntrack -L -o id` prints it (conntrack 1.4.7), newline included. `line`: LINE_ bits. */

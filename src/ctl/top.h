@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/ctlhost.h"
 #include "common/ctlrecord.h"
 
 enum { TOP_COUNTERS_MAX = 256, TOP_ITEMS_MAX = 64, TOP_WARNINGS_MAX = 4, TOP_COLUMNS_MAX = 256, TOP_ROWS_MAX = 128 };

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/ctlforward.h"
 #include "common/ctlrecord.h"
 #include "daemon/sandbox/rundir.h"
 #include "reload.h"

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/ctlforward.h"
 #include "common/ctlrecord.h"
 #include "core/nat/nat.h"
 #include "daemon/health/health.h"

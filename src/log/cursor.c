@@ -153,3 +153,8 @@ int cursor_save(const struct cursor_file *f, const struct cursor *c)
 		r = -errno;
 	return r;
 }
+
+bool cursor_is_same(const struct cursor *a, const struct cursor *b)
+{
+	return a->instance == b->instance && a->next == b->next && a->is_complete == b->is_complete;
+}

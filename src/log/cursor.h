@@ -17,6 +17,9 @@ struct cursor {
 	uint64_t target;   /* a fingerprint of where the log goes: another one is another log */
 };
 
+/* The same place, whatever the time and the target. */
+bool cursor_is_same(const struct cursor *a, const struct cursor *b);
+
 struct cursor_file;
 
 /* Locks it; makes its directory if only that is missing. NULL, and why (*why is static text or strerror()'s). */

@@ -14,7 +14,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "common/ctlhost.h"
 #include "common/ctlrecord.h"
+#include "common/ctlstatus.h"
 #include "web.h"
 
 struct metrics {

@@ -9,6 +9,7 @@
 
 #include "client/filter.h"
 #include "client/names.h"
+#include "common/ctlhost.h"
 #include "common/protocol.h"
 #include "client/who.h"
 #include "web.h"

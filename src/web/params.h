@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/ctlfilter.h"
 #include "common/ctlrecord.h"
 
 /* Which of them a path takes. */

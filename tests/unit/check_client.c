@@ -14,6 +14,7 @@
 #include "client/query.h"
 #include "client/who.h"
 #include "unit.h"
+#include "../../src/common/ctlstatus.h"
 
 /* A natd that says `reply` to each connection and then hangs up, or keeps it. */
 struct bench {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/ctlrecord.h"
+#include "common/ctlstatus.h"
 #include "core/nat/view.h"
 #include "daemon/base/finding.h"
 #include "daemon/control/capture.h"

@@ -9,6 +9,7 @@
 
 #include "common/ctlevent.h"
 #include "common/ctlrecord.h"
+#include "common/ctlstatus.h"
 #include "common/ctlstun.h"
 #include "common/ctlrule.h"
 #include "daemon/control/request.h"

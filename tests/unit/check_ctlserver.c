@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/ctlevent.h"
+#include "common/ctlfilter.h"
 #include "common/ctlrecord.h"
 #include "core/base/event.h"
 #include "core/nat/nat.h"

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#include "common/ctlrecord.h"
+#include "common/ctlstatus.h"
 #include "ctlclient.h"
 #include "core/nat/nat.h"
 #include "daemon/base/finding.h"

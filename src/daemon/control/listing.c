@@ -11,6 +11,7 @@
 #include "ctlclient.h"
 #include "request.h"
 #include "who.h"
+#include "common/ctlstatus.h"
 
 /* ---- outside addresses in ascending order ---- */
 
