@@ -486,6 +486,14 @@ static const struct {
 	 "{ name = \"c\"; protocol = \"tcp\"; port = \"10-20\"; to = \"10.8.0.2\"; address = \"192.0.2.1\"; } );",
 	 "f:8: forward \"c\" never gets a connection: forward \"a\" (line 6) and others take all its ports first; put "
 	 "the one with an address first\n"},
+	{"stun = \"stun.example.net:0\";", "", "",
+	 "f:2: outside.stun: \"stun.example.net:0\" is not HOST or HOST:PORT\n"},
+	{"stun = \"stun.example.net:3478-3479\";", "", "",
+	 "f:2: outside.stun: \"stun.example.net:3478-3479\" is not HOST or HOST:PORT\n"},
+	{"stun = \"https://stun.example.net\";", "", "",
+	 "f:2: outside.stun: \"https://stun.example.net\" is not HOST or HOST:PORT\n"},
+	{"stun = \":3478\";", "", "", "f:2: outside.stun: \":3478\" is not HOST or HOST:PORT\n"},
+	{"stun = 3478;", "", "", "f:2: outside.stun must be a string in quotes, not a whole number\n"},
 	{"addresses = \"masquerade\";", "", "",
 	 "f:2: outside.addresses: \"masquerade\" is not an address: to share the address of outside.interface, write "
 	 "\"interface\"\n"},

@@ -523,6 +523,24 @@ START_TEST(test_4787_13_too_big_inbound_quotes_what_was_sent)
 }
 END_TEST
 
+/* The same of one that no session has yet: a forward opens it, and the host's own limit is known only then. */
+START_TEST(test_4787_13_too_big_inbound_by_a_forward_is_answered)
+{
+	lab->inside[0].mtu = 1280;
+	lab->forwards[0] = (struct nat_forward){
+		.name = "dns", .protocols = 1 << CLASS_UDP, .ports = {53, 53}, .to = LAB_A, .to_port = 53};
+	lab->policy.n_forwards = 1;
+	lab_start(lab);
+	LAB_SEND(lab, .proto = 17, .src = LAB_S1, .dst = LAB_EXT, .sport = SERVER_PORT, .dport = 53,
+		 .payload_len = 1400, .df = true);
+	const struct lab_out *o = lab_dropped_with_icmp(lab, DROP_TOO_BIG, 3, 4);
+
+	ck_assert_int_eq(o->to, NAT_TO_OUTSIDE);
+	ck_assert_uint_eq(load16(o->v.l4 + 6), 1280);
+	expect_quote(o, LAB_S1, SERVER_PORT, LAB_EXT, 53);
+}
+END_TEST
+
 START_TEST(test_4787_13a_without_df_it_is_cut_in_order)
 {
 	lab->policy.outside_mtu = 1300;
@@ -712,6 +730,7 @@ static Suite *suite(void)
 		{test_5508_3d_4884_extension_is_kept, 1},
 		{test_4787_13_5508_7_1_1_1191_4_too_big_is_answered_with_the_mtu, 2},
 		{test_4787_13_too_big_inbound_quotes_what_was_sent, 1},
+		{test_4787_13_too_big_inbound_by_a_forward_is_answered, 1},
 		{test_4787_13a_without_df_it_is_cut_in_order, 1},
 		{test_5508_8_6888_11b_exhaustion_is_answered_as_configured, 3},
 		{test_5508_10f_own_errors_are_limited_per_source, 1},
