@@ -281,6 +281,85 @@ def test_history_names_the_timeout(lab, natd):
     raise AssertionError(natd.ctl("history").stdout)
 
 
+ENDS = """timeouts = { udp = 2; tcp_closing = 1; port_reuse = 0; };
+forwards = ( { name = "balanced"; protocol = "udp"; port = 500; to = [ "10.8.0.3:500" ];
+               check = { type = "tcp"; interval = 1; rise = 1; fall = 1; }; } );
+%s"""
+
+
+def end_by_tcp(lab, port, reset):
+    with lab.server.tcp_listener(port=port) as listener, lab.client.udp() as _, lab.client.socket() as near:
+        near.bind(("0.0.0.0", port))
+        near.connect((SERVER, port))
+        far, _ = listener.accept()
+        if reset:
+            near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        near.close()
+        if not reset:
+            far.recv(10)
+        far.close()
+
+
+def test_each_end_of_a_session_has_exactly_one_reason(lab, start_natd):
+    """By monitor and by history; each in a session of its own."""
+    with lab.clients[1].tcp_listener(port=500) as health:
+        natd = start_natd({"addresses": '[ "interface", "203.0.113.77" ]', "more": ENDS % ""})
+        seen = Monitor(natd, "-j", "monitor", "-e", "DESTROY")
+
+        def ended(reason, port):
+            line = seen.wait(rf'"port":{port}\b.*"reason":"{reason}"')
+            return json.loads(line)["id"]
+
+        def reload(more="", addresses='[ "interface", "203.0.113.77" ]', **rest):
+            natd.write_config({"addresses": addresses, "more": ENDS % more, **rest})
+            natd.ctl("reload")
+
+        def opened(port, *, by=lab.client, to=(SERVER, 9)):
+            send(by, port, to)
+            for _ in range(500):
+                if any(port in (e["inside"]["port"], e["remote"]["port"]) for e in natd.json("list")):
+                    return
+            raise AssertionError(natd.ctl("list").stdout)
+
+        ids = {}
+        end_by_tcp(lab, 4001, reset=False)
+        end_by_tcp(lab, 4002, reset=True)
+        send(lab.client, 4003)
+        ids["closed"], ids["reset"], ids["timeout"] = ended("closed", 4001), ended("reset", 4002), ended("timeout", 4003)
+        opened(4004)
+        natd.ctl("delete", "--sport", 4004)
+        ids["deleted"] = ended("deleted", 4004)
+        opened(4005)
+        natd.ctl("flush")
+        ids["flushed"] = ended("flushed", 4005)
+        opened(4006)
+        reload('filter = ( { name = "no"; action = "drop"; protocol = "udp"; port = 9; } );')
+        ids["filtered"] = ended("filtered", 4006)
+        reload()
+        opened(4007)
+        reload(inside=f'exempt = [ "{SERVER}/32" ];')
+        ids["reload"] = ended("reload", 4007)
+        reload()
+        opened(4008, by=lab.server, to=(Lab.OUTSIDE, 500))
+        health.close()
+        ids["backend-down"] = ended("backend-down", 4008)
+        opened(4009)
+        lab.gateway.run("ip", "addr", "del", f"{Lab.OUTSIDE}/24", "dev", "out0")
+        reload(addresses='[ "203.0.113.77" ]')
+        ids["address-lost"] = ended("address-lost", 4009)
+        seen.end()
+    monitored = [json.loads(line) for line in seen.lines if "reason" in line]
+    history = [json.loads(line) for line in natd.ctl("-j", "history").stdout.splitlines()]
+    for events in (monitored, history):
+        reasons = {}
+        for e in events:
+            reasons.setdefault(e["id"], []).append(e["reason"])
+        assert {name: reasons[number] for name, number in ids.items()} == {name: [name] for name in ids}
+        assert all(len(r) == 1 for r in reasons.values())
+    stats = natd.counters()
+    assert all(stats["sessions_ended_" + name.replace("-", "_")] >= 1 for name in ids)
+
+
 @pytest.mark.natd(more='limits = { events = 1024; };')
 def test_reader_that_stops_loses_events_and_is_told_how_many(lab, natd, monitor):
     seen = monitor("monitor", read=False)
@@ -306,6 +385,10 @@ def test_reader_that_stops_loses_events_and_is_told_how_many(lab, natd, monitor)
     assert natd.counters()["events_lost"] == lost
     natd.ctl("status")
     natd.wait_log(rf"^natd: warning: alarm events: {lost} events lost by slow readers$")
+    found, = (c for c in json.loads(natd.ctl("-j", "doctor", check=False).stdout)["checks"] if c["id"] == "events")
+    assert found["what"] == f"{lost} events were lost by slow readers" and "limits.events" in found["mend"]
+    assert "events" in [w["id"] for w in natd.json("status")["warnings"]]
+    assert not any("finding events" in line for line in natd.log if line)  # the alarm says it
     assert shown + lost == 2 * rounds * sessions + 1
 
 

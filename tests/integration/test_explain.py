@@ -8,9 +8,15 @@ from netlab import Lab
 
 CLIENT, SERVER = Lab.CLIENTS[0], Lab.SERVERS[0]
 
-pytestmark = pytest.mark.natd(
-    more='forwards = ( { name = "web"; protocol = "tcp"; port = 8080; to = "10.8.0.2:80"; from = [ "192.0.2.0/24" ]; } );'
+FORWARDS = (
+    'forwards = ( { name = "web"; protocol = "tcp"; port = 8080; to = "10.8.0.2:80"; from = [ "192.0.2.0/24" ]; }, '
+    '{ name = "near"; protocol = "udp"; port = 7777; to = "10.8.0.3:53"; } );'
 )
+
+
+@pytest.fixture
+def natd(start_natd):
+    return start_natd({"more": FORWARDS})
 
 
 def explain(natd, *args):
@@ -60,3 +66,25 @@ def test_the_filter_rule_that_decides_is_named(lab, start_natd):
     assert got.stdout.splitlines()[-1] == "verdict: dropped (drop_rule_reject)"
     got = explain(natd, "tcp", f"{CLIENT}:4000", f"{SERVER}:80")
     assert got.returncode == 0 and "filter: no rule matches: accepted" in got.stdout
+
+
+def test_a_hairpin_is_told_in_both_passes_and_ends_at_the_inside_host(lab, natd):
+    """With the route to that host, not the one to the address that the packet has."""
+    got = explain(natd, "udp", f"{CLIENT}:4000", f"{Lab.OUTSIDE}:7777")
+    assert got.returncode == 0, got
+    lines = [line.partition(". ")[2] for line in got.stdout.splitlines()]
+    passes = [line for line in lines if line.startswith("direction: ")]
+    assert len(passes) == 2 and "translated as outbound first" in passes[0] and "then as inbound" in passes[1]
+    route, = (line for line in lines if line.startswith("route: "))
+    assert "lan0" in route and "out0" not in route, route
+    assert got.stdout.splitlines()[-1] == f"verdict: translated to {Lab.CLIENTS[1]}:53"
+    with lab.clients[1].udp(port=53) as far, lab.client.udp(port=4000) as near:
+        near.sendto(b"hello", (Lab.OUTSIDE, 7777))
+        far.settimeout(5)
+        assert far.recv(100) == b"hello"
+
+
+def test_a_route_that_leads_nowhere_is_told(lab, natd):
+    lab.gateway.run("ip", "route", "add", "unreachable", "198.51.100.99")
+    got = explain(natd, "udp", f"{CLIENT}:4000", "198.51.100.99:53")
+    assert any("route: the kernel has none" in line for line in got.stdout.splitlines()), got.stdout

@@ -255,3 +255,51 @@ def test_fault_29_the_doctor_asks_no_question_a_forward(lab, start_natd):
     until(lambda: asked(lambda: time.sleep(0.1)) < 5, timeout=15)  # the observer has been through them
     assert asked(lambda: natd.ctl("doctor", check=False)) < 100
     counting.close()
+
+
+# ---- addresses, MTU, clock ----
+
+FORWARD = 'forwards = ( { name = "web"; protocol = "tcp"; port = 80; to = "10.8.0.2"; } );'
+
+
+def test_a_private_outside_address_is_found(lab, start_natd):
+    """As a warning only where somebody outside is to get in."""
+    natd = start_natd({"addresses": '[ "100.64.0.5" ]', "more": FORWARD})
+    found = checks(natd)["outside-private"]
+    assert found["severity"] == "warn" and "outside address 100.64.0.5 is private" in found["what"]
+    assert "on the router in front of this host" in found["mend"]
+    assert offline(lab, natd)["outside-private"] == found
+    for address, severity in (("192.168.7.7", "ok"), ("203.0.113.50", None), ("198.51.100.50", None)):
+        natd.write_config({"addresses": f'[ "{address}" ]'})
+        natd.ctl("reload")
+        assert checks(natd).get("outside-private", {}).get("severity") == severity, address
+
+
+def test_an_mtu_that_does_harm_is_found(lab, start_natd):
+    natd = start_natd({"more": 'translation = { mss_clamp = "off"; }; tun = { mtu = 9000; };'})
+    assert "mtu" not in warnings(natd)
+    lab.gateway.run("ip", "link", "set", "out0", "mtu", "1400")
+    found = wait_finding(natd, "mtu")
+    assert "MTU of lan0 (1500) is above that of out0 (1400)" in found["what"]
+    assert found["mend"] == 'translation.mss_clamp = "auto"'
+    lab.gateway.run("ip", "link", "set", "out0", "mtu", "1200")
+    until(lambda: "MTU of out0 is only 1200" in str(natd.json("status")["warnings"]))
+    text = lab.gateway.run(NATCTL, "doctor", "--offline", "-c", natd.config_path, check=False).stdout
+    assert "MTU of out0 is only 1200" in text and "ip link set out0 mtu 1500" in text
+    lab.gateway.run("ip", "link", "set", "out0", "mtu", "1500")
+    wait_finding(natd, "mtu", there=False)
+
+
+def test_a_clock_that_is_wrong_is_found(lab, start_natd):
+    if faults.why_not(NATD):
+        pytest.skip(faults.why_not(NATD))
+    clock = faults.Faults()
+    natd = start_natd(prefix=clock.prefix())
+    assert "clock" not in checks(natd)
+    clock.jump(realtime_s=int(1e9 - time.time()))
+    found = wait_finding(natd, "clock")
+    assert (found["severity"], found["mend"]) == ("warn", "set it, and keep it by NTP")
+    natd.wait_log("finding clock: this host's clock is wrong")
+    clock.jump()
+    wait_finding(natd, "clock", there=False)
+    clock.close()

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: ISC
 """Several TUN queues, a worker each; and datagrams that leave as one super-packet."""
 import contextlib
+import re
 import socket
 import threading
 
 import pytest
 
+from conftest import needs
 from netlab import Lab
 from test_basic import curl
+from test_capture import Capture, exchange
 from test_dataplane import download, upload
+from test_public_address import answer, ask, objects
+from test_public_address import server as stun_server
 
 SERVER = Lab.SERVERS[0]
 COUNT = 3000
@@ -75,3 +80,25 @@ def test_workers_do_the_whole_job(lab, start_natd, http_server, tmp_path, queues
     assert curl(lab.client, f"http://{SERVER}/ip")
     counters = natd.counters()
     assert counters["tun_read"] > 0 and counters["tun_read_error"] == 0
+
+
+@needs("libpcap")
+def test_capture_and_public_address_with_several_queues(lab, start_natd):
+    """Each worker's packets are captured, in order within a flow, and a STUN answer finds its way back whoever reads it."""
+    natd = start_natd({"more": "tun = { queues = 2; };"})
+    flows = range(5320, 5328)
+    capture = Capture(natd, "-c", 4 * len(flows), "udp portrange 5320-5327 or udp")
+    for port in flows:
+        exchange(lab, port)
+    lines = capture.end(None)[0].decode().splitlines()
+    for port in flows:
+        of_flow = [line.split()[1:3] for line in lines if re.search(rf"[:> ].*:{port}\b", line)]
+        assert of_flow == [["inside", "in"], ["outside", "out"], ["outside", "in"], ["inside", "out"]], of_flow
+    assert len({re.search(r"session=(\d+)", line).group(1) for line in lines}) == len(flows)
+
+    def reply(sock, sender, tid):
+        sock.sendto(answer(tid, sender[0], sender[1]), sender)
+
+    for _ in range(4):
+        with stun_server(lab, 4478, reply):
+            assert objects(ask(natd, 4478))[0]["nat"] is False

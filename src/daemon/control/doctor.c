@@ -136,6 +136,17 @@ static void check_usage(struct visit *v)
 		    v->setup->policy.limits.sessions);
 }
 
+static void check_events(struct visit *v)
+{
+	if (!v->c->alarms[ALARM_EVENTS].is_raised)
+		return;
+	finding_remedy(v->sink,
+		       "raise limits.events, or find the reader that is slow: a natctl monitor that was stopped, a log "
+		       "whose disk is full");
+	finding_add(v->sink, FINDING_WARNING, "events", "%" PRIu64 " events were lost by slow readers",
+		    nat_events(v->c->nat)->lost);
+}
+
 static uint32_t count_ports(const struct nat_range *r, uint32_t n)
 {
 	uint32_t sum = 0;
@@ -298,12 +309,13 @@ static void run(struct control *c, enum doctor_depth depth, struct finding_sink 
 		enum doctor_depth depth;
 		bool reads_table;
 	} checks[] = {
-		{check_tun, DOCTOR_QUICK, false},      {check_tun_queue, DOCTOR_QUICK, true},
-		{check_routing, DOCTOR_QUICK, false},  {check_usage, DOCTOR_QUICK, true},
-		{check_steering, DOCTOR_QUICK, false}, {check_ports, DOCTOR_FULL, true},
-		{check_drops, DOCTOR_QUICK, true},     {check_old_iptables, DOCTOR_FULL, false},
-		{check_rights, DOCTOR_FULL, false},    {check_config_age, DOCTOR_QUICK, false},
-		{check_health, DOCTOR_QUICK, false},   {check_service, DOCTOR_FULL, false},
+		{check_tun, DOCTOR_QUICK, false},	  {check_tun_queue, DOCTOR_QUICK, true},
+		{check_routing, DOCTOR_QUICK, false},	  {check_usage, DOCTOR_QUICK, true},
+		{check_events, DOCTOR_QUICK, true},	  {check_steering, DOCTOR_QUICK, false},
+		{check_ports, DOCTOR_FULL, true},	  {check_drops, DOCTOR_QUICK, true},
+		{check_old_iptables, DOCTOR_FULL, false}, {check_rights, DOCTOR_FULL, false},
+		{check_config_age, DOCTOR_QUICK, false},  {check_health, DOCTOR_QUICK, false},
+		{check_service, DOCTOR_FULL, false},
 	};
 	struct visit v = {.c = c,
 			  .config = c->setup->config,
@@ -359,8 +371,10 @@ static void report(struct control *c, const struct finding *f, bool has_ended)
 {
 	struct event e = {.type = EVENT_ALARM, .reason = ALARM_FINDING, .flags = has_ended ? EVENT_HAS_ENDED : 0};
 
-	if (strcmp(f->id, "ports") == 0 || strcmp(f->id, "sessions") == 0) /* alarms, with a hysteresis of their own */
-		return;
+	for (unsigned i = 0; i < ALARM_COUNT; i++) {
+		if (strcmp(f->id, alarm_name(i)) == 0) /* an alarm, with a hysteresis of its own */
+			return;
+	}
 	snprintf(e.text, sizeof(e.text), "%s: %s", f->id, f->text);
 	event_append(nat_events(c->nat), &e);
 	if (has_ended)
