@@ -22,6 +22,18 @@ static int wrong_usage(void)
 static int show_version(void)
 {
 	puts("natctl " PACKAGE_VERSION);
+#ifndef HAVE_JANSSON
+	puts("built without jansson: no JSON");
+#endif
+#ifndef HAVE_LIBPCAP
+	puts("built without libpcap: no expressions of pcap-filter(7)");
+#endif
+#ifndef HAVE_NCURSES
+	puts("built without ncurses: natctl top prints plain screens alone");
+#endif
+#ifndef HAVE_ZLIB
+	puts("built without zlib: no compressed logs");
+#endif
 	return fflush(stdout) == 0 ? NATCTL_DONE : NATCTL_REFUSED;
 }
 

@@ -52,6 +52,23 @@ control = {{ socket = "{socket}"; }};
 """
 
 
+def left_out():
+    """The libraries that natctl was built without."""
+    try:
+        said = subprocess.run([NATCTL, "-V"], capture_output=True, text=True, timeout=10).stdout
+    except OSError:
+        return set()
+    return set(re.findall(r"^built without (\w+)", said, re.M))
+
+
+LEFT_OUT = left_out()
+
+
+def needs(library):
+    """Marks a test of what natctl does with that library."""
+    return pytest.mark.skipif(library in LEFT_OUT, reason=f"natctl was built without {library}")
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "natd(**more): what to add to CONFIG for this test's natd")
 
@@ -60,6 +77,8 @@ def pytest_sessionstart(session):
     reason = netlab.why_not()
     if reason is None and not (os.access(NATD, os.X_OK) and os.access(NATCTL, os.X_OK)):
         reason = f"{NATD} or {NATCTL} is not there (set NATD and NATCTL)"
+    if reason is None and "jansson" in LEFT_OUT:
+        reason = "natctl was built without jansson, by which these tests read natd's answers"
     session.config.netlab_reason = reason
 
 

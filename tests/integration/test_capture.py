@@ -13,13 +13,15 @@ import pytest
 from scapy.layers.inet import IP, UDP
 
 import netlab
-from conftest import NATCTL, Natd
+from conftest import NATCTL, Natd, needs
 from netlab import Lab
 from test_control import as_nobody
 
 SERVER = Lab.SERVERS[0]
 A = Lab.CLIENTS[0]
 OUT = Lab.OUTSIDE
+
+pytestmark = needs("libpcap")
 
 
 @pytest.fixture(scope="module", name="lab")

@@ -14,7 +14,7 @@ import time
 import pytest
 
 import netlab
-from conftest import NATCTL, Natd
+from conftest import LEFT_OUT, NATCTL, Natd
 from netlab import Lab
 
 SERVER = Lab.SERVERS[0]
@@ -262,6 +262,8 @@ class Terminal:
 
 @pytest.fixture
 def terminal(natd):
+    if "ncurses" in LEFT_OUT:
+        pytest.skip("natctl was built without ncurses")
     made = []
 
     def start(*arguments, **options):

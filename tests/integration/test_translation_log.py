@@ -16,7 +16,7 @@ import time
 import pytest
 
 import netlab
-from conftest import NATCTL, Natd
+from conftest import LEFT_OUT, NATCTL, Natd
 
 NATD_LOG = os.environ.get("NATD_LOG", os.path.join(os.path.dirname(os.environ.get("NATD", "./natd")), "natd-log"))
 CLIENT, SERVER, OUTSIDE = "10.8.0.2", "198.51.100.10", "203.0.113.1"
@@ -598,7 +598,7 @@ def test_who_answers_from_the_log(start, place, form):
     (place / "new").write_text("".join(all_lines[2:]) + all_lines[2][:20])
     with gzip.open(f"{place}/old.gz", "wt") as file:
         file.write("".join(all_lines[:2]))
-    for old in ("old", "old.gz"):
+    for old in ("old",) if "zlib" in LEFT_OUT else ("old", "old.gz"):
         code, out, err = who(endpoint, "--at", at, "--log", f"{place}/new", "--log", f"{place}/{old}")
         assert code == 0 and "until=" in out, err
     code, _, err = who(f"{OUTSIDE}:{port ^ 1}", "--at", int(time.time()), "--log", f"{place}/new")
@@ -612,7 +612,7 @@ def test_who_refuses_what_is_no_log(place):
         file.write('{"time":1796018592.104312,"event":"START"}\n' * 10000)
     (place / "cut.gz").write_bytes((place / "whole.gz").read_bytes()[:-20])
     for name, message in (("words", "is no translation log"), ("empty", "not known: the log is empty"),
-                          ("nowhere", "No such file or directory"), ("cut.gz", "cannot be read: it is damaged")):
+                          ("nowhere", "No such file or directory"), ("cut.gz", "was built without zlib" if "zlib" in LEFT_OUT else "cannot be read: it is damaged")):
         code, _, err = who("203.0.113.1:1", "--at", 1796018592, "--log", f"{place}/{name}")
         assert code == 1 and message in err, err
     assert who("203.0.113.1:1", "--log", f"{place}/empty")[0] == 2
