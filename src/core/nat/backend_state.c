@@ -82,6 +82,8 @@ static void end_stranded(struct nat *n, struct session *s)
 {
 	struct session *client = client_session(n, s);
 
+	if (n->mirror != NULL) /* an RST needs its last numbers */
+		mirror_withdraw(n, s);
 	reset_client(n, s, client);
 	if (client != NULL && session_class(s) == CLASS_TCP)
 		nat_session_delete(n, client, SESSION_END_BACKEND_DOWN, n->now_ms);

@@ -134,6 +134,8 @@ static enum nat_reason pass(struct nat *n, struct work *w, struct explain_pass *
 	s = table_seek(n->table, &w->probe.key, n->now_s);
 	if (s != NULL && n->judging.runs && !nat_judge_allows(n, s))
 		s = NULL;
+	if (s != NULL && n->mirror != NULL)
+		mirror_take_over(n, table_session_at(n->table, table_session_index(n->table, s)));
 	if (s != NULL)
 		x->session = table_session_id(n->table, s);
 	else if (is_key_of(&w->probe.key, &opened))

@@ -96,6 +96,8 @@ static enum nat_reason pass_error(struct nat *n, struct work *w)
 	if (s == NULL || (n->judging.runs && !nat_judge_allows(n, s)))
 		return DROP_ICMP_NO_SESSION;
 	w->session = s;
+	if (n->mirror != NULL)
+		mirror_take_over(n, s);
 	why = check_error(s, w, &q);
 	if (why == NAT_PASS && !icmp_pass_take(&n->icmp_pass, table_session_id(n->table, s), n->now_s))
 		why = DROP_ICMP_RATE;

@@ -127,6 +127,8 @@ static bool is_allowed(const struct nat *n, const struct session *s, enum sessio
 static void end(struct nat *n, struct session *s, enum session_end why)
 {
 	n->judging.report.ended++;
+	if (n->mirror != NULL) /* an RST needs its last numbers */
+		mirror_withdraw(n, s);
 	if (why == SESSION_END_ADDRESS_LOST && !nat_reset_later(n, s))
 		n->counters[COUNT_RESET_LEFT_OUT]++;
 	nat_session_delete(n, s, why, n->now_ms);

@@ -22,6 +22,7 @@
 #include "backends.h"
 #include "core/fragment/fragment.h"
 #include "core/packet/icmp.h"
+#include "mirror.h"
 #include "nat.h"
 #include "core/base/prf.h"
 #include "core/packet/reset.h"
@@ -140,7 +141,8 @@ struct nat {
 	uint32_t now_s;
 	nat_emit *emit;
 	void *emit_ctx;
-	const struct nat_tap *tap; /* NULL: nobody watches */
+	const struct nat_tap *tap; /* NULL: none */
+	struct mirror *mirror;	   /* NULL: none */
 	struct prf prf;
 	uint64_t id_key[2];
 	uint64_t counters[NAT_REASON_COUNT];
@@ -266,6 +268,16 @@ void nat_judge_mapping(struct nat *n, const struct work *w);
 void nat_tap_emissions(struct nat *n);		  /* what n->emit gets from here on is told to the tap */
 void nat_tap_came(struct nat *n, struct work *w); /* prepared, not processed yet */
 void nat_tap_done(struct nat *n);
+
+/* mirror.c; only where n->mirror is not NULL */
+void mirror_take_over(struct nat *n, struct session *s); /* before what it has of its own is used */
+/* `w` of so many packets has passed: its session is shown, told to the forwarder, or taken out. */
+void mirror_follow(struct nat *n, struct session *s, const struct work *w, uint32_t packets);
+bool mirror_shows(const struct nat *n, const struct session *s);
+bool mirror_step(struct nat *n); /* true: there is more to do now */
+void mirror_catch_up(struct nat *n);
+void mirror_withdraw(struct nat *n, struct session *s); /* it is natd's alone from now on */
+void mirror_withdraw_all(struct nat *n);
 
 /* icmp_error.c */
 void nat_icmp_error(struct nat *n, struct work *w);

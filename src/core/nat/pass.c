@@ -341,12 +341,16 @@ enum nat_reason nat_pass(struct nat *n, struct work *w)
 	if (s == NULL)
 		return (enum nat_reason)w->reason;
 	w->session = s;
+	if (n->mirror != NULL && !is_new)
+		mirror_take_over(n, s);
 	why = w->dir == DIR_IN ? check_size(n, w, inbound_mtu(n, s)) : NAT_PASS;
 	if (why == NAT_PASS && !is_new)
 		why = track(n, s, w);
 	if (why != NAT_PASS)
 		return why;
 	account(s, w);
+	if (n->mirror != NULL && !is_new)
+		mirror_follow(n, s, w, segments_in(w));
 	if (w->v.tcp_flags & TCP_SYN)
 		clamp_mss(n, w);
 	rewrite_pass(n, w, s);

@@ -50,6 +50,7 @@ struct rules *nat_adopt(struct nat *n, struct rules *r, uint64_t now_ms)
 		return NULL;
 	n->now_ms = n->events->now_ms = now_ms;
 	n->now_s = (uint32_t)(now_ms / 1000);
+	nat_mirror_pull(n);
 	table_set_timeouts(n->table, &n->policy->timeouts, n->policy->timeouts.port_reuse);
 	nat_use_allocation(n);
 	if (is_other_mode)
@@ -59,6 +60,8 @@ struct rules *nat_adopt(struct nat *n, struct rules *r, uint64_t now_ms)
 		n->judging.report.kept = table_session_count(n->table);
 		nat_judge_end(n);
 	}
+	if (n->judging.runs && n->mirror != NULL) /* a forwarder asks no rules */
+		mirror_withdraw_all(n);
 	n->sweeping.visited = 0; /* by other timeouts more may be over */
 	retire_addresses(n, old);
 	nat_claim_slots(n); /* what the retired ones had no room for */

@@ -17,6 +17,8 @@
 void nat_set_tap(struct nat *n, const struct nat_tap *tap)
 {
 	n->tap = tap;
+	if (tap != NULL && n->mirror != NULL)
+		mirror_withdraw_all(n); /* every packet is to be seen */
 }
 
 static struct nat_endpoint endpoint(uint32_t address, uint16_t port)

@@ -58,14 +58,18 @@ static void fill(const struct nat *n, const struct session *s, bool external, ui
 		copy_name(v->origin.pair, pair);
 }
 
-static bool view(const struct nat *n, const struct session *s, uint64_t now_ms, struct session_view *v)
+static bool view(struct nat *n, struct session *s, uint64_t now_ms, struct session_view *v)
 {
 	uint32_t now_s = (uint32_t)(now_ms / 1000), timeout;
 
+	if (s != NULL && n->mirror != NULL)
+		mirror_take_over(n, s);
 	if (s == NULL || table_session_expired(n->table, s, now_s))
 		return false; /* gone for packets, though the sweep has not removed it yet */
 	fill(n, s, true, table_session_origin(n->table, s), v);
 	v->flags = flags_of(s, table_session_assured(n->table, s));
+	if (n->mirror != NULL && mirror_shows(n, s))
+		v->flags |= VIEW_OFFLOADED;
 	timeout = table_session_timeout(n->table, s);
 	v->id = table_session_id(n->table, s);
 	v->ext_addr = table_address(n->table, s->ext);

@@ -15,6 +15,7 @@ enum {
 	VIEW_FROM_OUTSIDE = 1, /* opened by the remote side */
 	VIEW_FORWARD = 2,      /* its outside endpoint is a forward's */
 	VIEW_ASSURED = 4,      /* table_session_assured() */
+	VIEW_OFFLOADED = 8,    /* shown to a forwarder: see mirror.h */
 };
 
 struct session_view {

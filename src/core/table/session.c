@@ -185,6 +185,16 @@ struct session *table_session_by_id(struct table *t, uint64_t id)
 	return &t->sessions[i];
 }
 
+uint32_t table_session_index(const struct table *t, const struct session *s)
+{
+	return session_index(t, s);
+}
+
+struct session *table_session_at(struct table *t, uint32_t index)
+{
+	return slots_used(&t->session_slots, index) ? &t->sessions[index] : NULL;
+}
+
 uint32_t table_session_created_s(const struct table *t, const struct session *s)
 {
 	return t->cold[session_index(t, s)].created_s;

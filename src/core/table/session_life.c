@@ -117,6 +117,8 @@ static void ended(struct table *t, uint32_t i, enum session_end why)
 	bool is_expiry = why <= SESSION_END_RESET;
 
 	assert((unsigned)why < SESSION_END_COUNT);
+	if (t->end_watch != NULL)
+		t->end_watch(t->end_watch_ctx, &t->sessions[i]);
 	t->ended[why]++;
 	count_kind(t, &t->sessions[i], -1);
 	t->counters[is_expiry ? COUNT_SESSION_EXPIRED : COUNT_SESSION_DELETED]++;
@@ -129,6 +131,12 @@ void table_session_changed(struct table *t, const struct session *s, enum sessio
 	count_kind(t, s, 1);
 	if (event_is_wanted(&t->events, EVENT_UPDATE))
 		session_record(t, session_index(t, s), EVENT_UPDATE, 0);
+}
+
+void table_watch_ends(struct table *t, table_end_fn *fn, void *ctx)
+{
+	t->end_watch = fn;
+	t->end_watch_ctx = ctx;
 }
 
 /* ---- records ---- */

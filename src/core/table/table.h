@@ -257,6 +257,14 @@ struct session *table_session_by_id(struct table *t, uint64_t id);
 uint32_t table_session_number(uint64_t id); /* below the capacity; no other living session has it */
 uint32_t table_session_created_s(const struct table *t, const struct session *s);
 uint32_t table_session_origin(const struct table *t, const struct session *s); /* 0: none */
+/* Number of its record, below max_sessions: the same as long as the session lives. */
+uint32_t table_session_index(const struct table *t, const struct session *s);
+struct session *table_session_at(struct table *t, uint32_t index); /* NULL: that record is free */
+
+/* Called when a session ends, before it is counted and recorded anywhere: for what is kept of its totals outside of the table. May
+ * change what packets change (rw), and must not call back. NULL: nothing is called. */
+typedef void table_end_fn(void *ctx, struct session *s);
+void table_watch_ends(struct table *t, table_end_fn *fn, void *ctx);
 
 /* The clock of questions that take no time: whether a session that they meet is over. */
 void table_set_clock(struct table *t, uint32_t now_s);

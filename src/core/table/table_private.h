@@ -225,6 +225,8 @@ struct table {
 	uint64_t own_counters[NAT_REASON_COUNT]; /* until table_count_into() */
 	table_port_fn *port_watch;		 /* NULL: none */
 	void *port_watch_ctx;
+	table_end_fn *end_watch; /* NULL: none */
+	void *end_watch_ctx;
 };
 
 /* ---- table.c ---- */

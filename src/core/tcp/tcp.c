@@ -403,6 +403,12 @@ bool tcp_can_reset(const struct session *s, enum nat_dir sender)
 	return both_heard(s) && st != SESSION_TIME_WAIT && st != SESSION_RESET;
 }
 
+bool tcp_is_settled(const struct session *s)
+{
+	return session_state(s) == SESSION_ESTABLISHED && both_heard(s) && !tcp_syn_pending(s, DIR_OUT) &&
+	       !tcp_syn_pending(s, DIR_IN);
+}
+
 const char *tcp_state_name(enum session_state st)
 {
 	static const char *const names[SESSION_STATE_COUNT] = {

@@ -77,6 +77,9 @@ bool tcp_sequence_was_sent(const struct session *s, enum nat_dir dir, uint32_t s
 /* May an RST end this session for the end that sends in direction `sender`? Not if it is over for it, or its numbers are unknown. */
 bool tcp_can_reset(const struct session *s, enum nat_dir sender);
 
+/* Established, with the numbers of both sides known, and no SYN in doubt: only SYN, FIN and RST need the state table. */
+bool tcp_is_settled(const struct session *s);
+
 /* A window in bytes in one byte: rounded up, at most 12.5 % too large. Monotonic. */
 uint8_t tcp_window_pack(uint32_t bytes);
 uint32_t tcp_window_unpack(uint8_t packed);

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A flow: what a forwarder beside natd (the tc programs, bpf/fast.bpf.h) needs of an established session to carry its packets, and
+ * where it leaves what the session has to learn of them. Memory that natd and the forwarder share. Both sides include
+ * this file, and a test that plays the forwarder; so it has fixed-width types, and no pointers.
+ *
+ * Addresses and ports are in host byte order. Arrays [2] go by enum nat_dir: 0 outbound, 1 inbound.
+ *
+ * Who writes what. natd writes everything before it publishes a flow in the index, and afterwards only `state`, the TCP numbers
+ * and the way. The forwarder adds to packets and bytes, which natd takes out by exchanging them for 0; it raises the TCP numbers,
+ * as natd does, and both only ever raise them (flow_raise()); it sets `seen` and `from`, and `state` to FLOW_STOPPED. Each of
+ * these is one aligned word.
+ *
+ * A flow that is taken out keeps its place for FLOW_REST_S: whatever the forwarder was doing with it has ended by then, and what
+ * it has counted and learned so late is taken over too. So a flow's addresses never change while the forwarder can read them.
+ */
+#ifndef NATD_CORE_FLOW_H
+#define NATD_CORE_FLOW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	FLOW_SLOTS = 1 << 16, /* slot 0 is never used: in the index 0 is a free place */
+	FLOW_BUCKETS = 1 << 14,
+	FLOW_WAYS = 16,
+	FLOW_REST_S = 2,
+	FLOW_LAYOUT = 1,    /* of this file, in `seen` of slot 0: for a natd that finds the flows of another */
+	FLOW_SLACK = 66000, /* WINDOW_FLOOR of tcp_window.h */
+};
+
+enum flow_state {
+	FLOW_OUT,     /* not published */
+	FLOW_LIVE,    /* the forwarder carries it */
+	FLOW_STOPPED, /* the forwarder has seen a SYN, FIN or RST: the rest is natd's */
+};
+
+enum {
+	FLOW_CLASS = 3, /* enum nat_class */
+	FLOW_FROM_OUTSIDE = 4,
+};
+
+struct flow {
+	uint32_t int_addr, rem_addr, ext_addr;
+	uint16_t int_port, rem_port, ext_port; /* of ICMP the query's id inside, 0, the id outside */
+	uint8_t kind;
+	uint8_t scale;	/* as in struct session */
+	uint32_t state; /* enum flow_state */
+	uint32_t from;	/* the interface from which inside packets were found to be routed to natd; 0: none yet */
+	uint32_t end[2], ack[2]; /* TCP, as in struct session */
+	uint32_t window[2];	 /* in bytes */
+	uint32_t seen;		 /* seconds of natd's clock: the last packet that refreshed it */
+	uint32_t packets[2];	 /* not taken out yet; a super-packet counts as its segments */
+	uint64_t bytes[2];
+};
+_Static_assert(sizeof(struct flow) == 80, "with its two places in the index 88 to 96 bytes");
+
+/* The tag of the hash above, the slot below; 0: free. */
+struct flow_bucket {
+	uint32_t entry[FLOW_WAYS];
+};
+
+/* The two keys of a flow: as its packets outbound show it, and inbound. */
+struct flow_key {
+	uint32_t local, remote; /* outbound the internal address, inbound the external one */
+	uint16_t local_port, remote_port;
+	uint8_t class_, dir;
+};
+
+static inline uint64_t flow_hash(const uint64_t secret[2], const struct flow_key *k)
+{
+	uint64_t h = ((uint64_t)k->local << 32 | k->remote) ^ secret[0];
+	uint64_t ports =
+		(uint64_t)k->local_port << 32 | (uint32_t)(k->remote_port << 8) | (uint32_t)(k->class_ << 1) | k->dir;
+
+	h *= 0x9e3779b97f4a7c15ull;
+	h ^= h >> 32;
+	h = (h + (ports ^ secret[1])) * 0xd6e8feb86659fd93ull;
+	h ^= h >> 32;
+	h *= 0xd6e8feb86659fd93ull;
+	return h ^ h >> 32;
+}
+
+static inline uint32_t flow_bucket_of(uint64_t hash)
+{
+	return (uint32_t)hash & (FLOW_BUCKETS - 1);
+}
+
+static inline uint32_t flow_entry(uint64_t hash, uint32_t slot)
+{
+	return (uint32_t)(hash >> 32) << 16 | slot;
+}
+
+static inline bool flow_matches(const struct flow *f, const struct flow_key *k)
+{
+	if (f->rem_addr != k->remote || f->rem_port != k->remote_port || (f->kind & FLOW_CLASS) != k->class_)
+		return false;
+	return k->dir == 0 ? f->int_addr == k->local && f->int_port == k->local_port
+			   : f->ext_addr == k->local && f->ext_port == k->local_port;
+}
+
+/* The forwarder carries no more of it. natd may have taken it out meanwhile: then it stays out. */
+static inline void flow_stop(struct flow *f)
+{
+	(void)__sync_val_compare_and_swap(&f->state, (uint32_t)FLOW_LIVE, (uint32_t)FLOW_STOPPED);
+}
+
+/* ---- TCP ---- */
+
+struct flow_segment {
+	uint32_t seq, end, ack; /* end: behind its data */
+	uint32_t window;	/* as it stands in the header */
+	uint8_t dir;
+};
+
+static inline int32_t flow_distance(uint32_t from, uint32_t to)
+{
+	return (int32_t)(to - from);
+}
+
+static inline int64_t flow_slack(uint32_t window)
+{
+	return window > FLOW_SLACK ? window : FLOW_SLACK;
+}
+
+/* tcp_syn_pending(), which no flow has when it is published. */
+static inline bool flow_is_odd(uint32_t end, uint32_t peer_ack, uint32_t peer_window)
+{
+	return end - peer_ack > (uint64_t)peer_window + 1;
+}
+
+/*
+ * Is this segment without SYN, FIN and RST one that tcp_track() would take as it is (act_ack(), both sides heard), whatever
+ * rounding of windows it does? The rest is natd's to judge. The numbers are read once each, as the other side may raise them.
+ */
+static inline bool flow_segment_fits(const struct flow *f, const struct flow_segment *g)
+{
+	uint32_t me = g->dir & 1, peer = !me;
+	uint32_t my_end = *(const volatile uint32_t *)&f->end[me], peer_end = *(const volatile uint32_t *)&f->end[peer];
+	uint32_t my_ack = *(const volatile uint32_t *)&f->ack[me], peer_ack = *(const volatile uint32_t *)&f->ack[peer];
+	uint32_t my_window = *(const volatile uint32_t *)&f->window[me];
+	uint32_t peer_window = *(const volatile uint32_t *)&f->window[peer];
+	int64_t edge = (int64_t)peer_window + (g->seq == g->end ? 1 : 0);
+	int32_t step = flow_distance(my_ack, g->ack);
+
+	if (flow_is_odd(my_end, peer_ack, peer_window) || flow_is_odd(peer_end, my_ack, my_window))
+		return false;
+	if (flow_distance(peer_ack, g->seq) > edge || flow_distance(peer_ack, g->end) < -flow_slack(peer_window))
+		return false;
+	if (flow_distance(peer_ack + peer_window + 1, g->end) > 0)
+		return false; /* tcp_advance() would cut it */
+	return step >= -flow_slack(my_window) && step <= flow_distance(my_ack, peer_end);
+}
+
+/* Raises *at to `to`, on the circle of sequence numbers. */
+static inline void flow_raise(uint32_t *at, uint32_t to)
+{
+	for (int i = 0; i < 8; i++) {
+		uint32_t now = *(volatile uint32_t *)at;
+
+		if (flow_distance(now, to) <= 0 || __sync_val_compare_and_swap(at, now, to) == now)
+			return;
+	}
+}
+
+/* A window has no circle. */
+static inline void flow_widen(uint32_t *at, uint32_t to)
+{
+	for (int i = 0; i < 8; i++) {
+		uint32_t now = *(volatile uint32_t *)at;
+
+		if (to <= now || __sync_val_compare_and_swap(at, now, to) == now)
+			return;
+	}
+}
+
+/* A segment that fits moves the numbers, as tcp_advance() does. Before the packet leaves: what it causes finds them moved. */
+static inline void flow_advance(struct flow *f, const struct flow_segment *g)
+{
+	uint32_t me = g->dir & 1;
+
+	flow_widen(&f->window[me], g->window << (f->scale >> 4 * me & 15));
+	flow_raise(&f->end[me], g->end);
+	flow_raise(&f->ack[me], g->ack);
+}
+
+/* ---- every class ---- */
+
+static inline bool flow_is_refreshed(const struct flow *f, uint32_t dir)
+{
+	return (f->kind & FLOW_CLASS) == 0 || dir == 0 || !(f->kind & FLOW_FROM_OUTSIDE);
+}
+
+static inline void flow_count(struct flow *f, uint32_t dir, uint32_t packets, uint32_t bytes, uint32_t now_s)
+{
+	if (flow_is_refreshed(f, dir))
+		*(volatile uint32_t *)&f->seen = now_s;
+	__sync_fetch_and_add(&f->packets[dir & 1], packets);
+	__sync_fetch_and_add(&f->bytes[dir & 1], bytes);
+}
+
+#endif

@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The mirror, see mirror.h.
+ *
+ * Theory of operation. A slot has three lives: free; live (published in the index, both keys); and resting (taken out, but
+ * the forwarder may still be at work with it). A session keeps its slot while that rests, and what the forwarder leaves there
+ * late is taken over as before: a packet that it has sent is known to natd before anything that the packet causes can come.
+ * When FLOW_REST_S have passed, the slot is free. A session that ends leaves its slot at once; what the forwarder counts
+ * there afterwards goes to the totals alone.
+ *
+ * A session is shown with its 8th packet in natd, and tried again with each 8th. It is taken out when
+ *   - it ends, or a packet in natd leads it out of ESTABLISHED (follow());
+ *   - the forwarder has seen a SYN, FIN or RST of it, whether natd got that or not;
+ *   - it has been idle for IDLE_S, or half its timeout: so the time of no session is up while it is shown, and
+ *     whoever asks for its time before that gets an answer that is at most LAG_S old.
+ * What natd learns of a live one by packets of its own it tells the forwarder (push()), so that both judge by the same numbers.
+ *
+ * Invariants: slot_of[session] = slot <=> owner[slot] = session + 1; a live slot has an owner; free slots have none.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mirror.h"
+#include "nat_private.h"
+
+enum {
+	IDLE_S = 15,
+	TIMEOUT_LEAST_S = 10, /* sessions that live less are not worth it */
+	AGE_LEAST_S = 2,      /* of those without a handshake */
+	PACKETS_LEAST = 8,    /* a power of two */
+	PASS_MS = 900,
+	PASS_STEP = 4096, /* slots visited in one step */
+	LAG_S = 3,
+};
+
+struct mirror {
+	struct flow_memory shared;
+	uint32_t classes;
+	uint16_t *slot_of; /* by session; 0: none */
+	uint32_t *owner;   /* by slot; session + 1; 0: none */
+	uint32_t *since_s; /* by slot: it rests since then */
+	uint16_t *resting; /* a ring, oldest first */
+	uint16_t *free;	   /* a stack of slots below `top` */
+	uint32_t rest_head, n_resting, n_free, top;
+	struct nat_mirror_counts counts;
+	struct {
+		uint64_t begun_ms;
+		uint32_t at;	   /* slot; 0: no pass runs */
+		uint32_t begun_s;  /* of the one that runs */
+		uint32_t pulled_s; /* what the forwarder left before is taken over */
+	} pass;
+};
+
+/* ---- what the forwarder has left ---- */
+
+static uint32_t take32(uint32_t *at)
+{
+	return __atomic_load_n(at, __ATOMIC_RELAXED) == 0 ? 0 : __atomic_exchange_n(at, 0, __ATOMIC_ACQUIRE);
+}
+
+static uint64_t take64(uint64_t *at)
+{
+	return __atomic_load_n(at, __ATOMIC_RELAXED) == 0 ? 0 : __atomic_exchange_n(at, 0, __ATOMIC_ACQUIRE);
+}
+
+static void raise_number(uint32_t *at, uint32_t to)
+{
+	if (flow_distance(*at, to) > 0)
+		*at = to;
+}
+
+static void pull_tcp(struct session *s, const struct flow *f)
+{
+	for (unsigned dir = DIR_OUT; dir <= DIR_IN; dir++) {
+		uint8_t window = tcp_window_pack(__atomic_load_n(&f->window[dir], __ATOMIC_RELAXED));
+
+		raise_number(&s->end[dir], __atomic_load_n(&f->end[dir], __ATOMIC_RELAXED));
+		raise_number(&s->ack[dir], __atomic_load_n(&f->ack[dir], __ATOMIC_RELAXED));
+		if (window > s->window[dir])
+			s->window[dir] = window;
+	}
+}
+
+/* `s`: the session; NULL: it has ended, and only the totals are left to count in. What no packet has moved is not looked at: a SYN
+ * may have led the session elsewhere since. */
+static void pull(struct nat *n, struct session *s, struct flow *f)
+{
+	struct nat_mirror_counts *c = n->mirror != NULL ? &n->mirror->counts : NULL;
+	uint32_t all = 0;
+
+	for (unsigned dir = DIR_OUT; dir <= DIR_IN; dir++) {
+		uint32_t packets = take32(&f->packets[dir]);
+		uint64_t bytes = take64(&f->bytes[dir]);
+
+		all += packets;
+		n->counters[dir == DIR_OUT ? COUNT_OUT_PACKETS : COUNT_IN_PACKETS] += packets;
+		n->counters[dir == DIR_OUT ? COUNT_OUT_BYTES : COUNT_IN_BYTES] += bytes;
+		if (c != NULL) {
+			c->packets += packets;
+			c->bytes += bytes;
+		}
+		if (s == NULL)
+			continue;
+		s->packets[dir] += packets;
+		s->bytes[dir] += bytes;
+	}
+	if (s == NULL || all == 0)
+		return;
+	raise_number(&s->seen_s, __atomic_load_n(&f->seen, __ATOMIC_RELAXED));
+	if (session_class(s) == CLASS_TCP)
+		pull_tcp(s, f);
+}
+
+static void push(const struct session *s, struct flow *f)
+{
+	if (session_class(s) != CLASS_TCP)
+		return;
+	for (unsigned dir = DIR_OUT; dir <= DIR_IN; dir++) {
+		flow_widen(&f->window[dir], tcp_window_unpack(s->window[dir]));
+		flow_raise(&f->end[dir], s->end[dir]);
+		flow_raise(&f->ack[dir], s->ack[dir]);
+	}
+}
+
+/* ---- the index ---- */
+
+static struct flow_key key_of(const struct flow *f, enum nat_dir dir)
+{
+	return (struct flow_key){
+		.local = dir == DIR_OUT ? f->int_addr : f->ext_addr,
+		.local_port = dir == DIR_OUT ? f->int_port : f->ext_port,
+		.remote = f->rem_addr,
+		.remote_port = f->rem_port,
+		.class_ = f->kind & FLOW_CLASS,
+		.dir = (uint8_t)dir,
+	};
+}
+
+/* The place of that entry in its bucket; 0: a free one. NULL: there is none. */
+static uint32_t *find_place(struct mirror *m, uint64_t hash, uint32_t entry)
+{
+	struct flow_bucket *b = &m->shared.buckets[flow_bucket_of(hash)];
+
+	for (unsigned i = 0; i < FLOW_WAYS; i++) {
+		if (b->entry[i] == entry)
+			return &b->entry[i];
+	}
+	return NULL;
+}
+
+static bool publish(struct mirror *m, uint32_t slot)
+{
+	struct flow *f = &m->shared.flows[slot];
+	uint64_t hash[2];
+	uint32_t *place[2];
+
+	for (int dir = DIR_OUT; dir <= DIR_IN; dir++) {
+		struct flow_key k = key_of(f, (enum nat_dir)dir);
+
+		hash[dir] = flow_hash(m->shared.secret, &k);
+		place[dir] = find_place(m, hash[dir], 0);
+		if (place[dir] == NULL)
+			return false;
+		__atomic_store_n(place[dir], flow_entry(hash[dir], slot), __ATOMIC_RELEASE);
+		if (dir == DIR_OUT)
+			continue;
+		__atomic_store_n(&f->state, (uint32_t)FLOW_LIVE, __ATOMIC_RELEASE);
+		return true;
+	}
+	return false;
+}
+
+static void withdraw(struct mirror *m, uint32_t slot)
+{
+	struct flow *f = &m->shared.flows[slot];
+
+	__atomic_store_n(&f->state, (uint32_t)FLOW_OUT, __ATOMIC_RELEASE);
+	for (int dir = DIR_OUT; dir <= DIR_IN; dir++) {
+		struct flow_key k = key_of(f, (enum nat_dir)dir);
+		uint64_t hash = flow_hash(m->shared.secret, &k);
+		uint32_t *place = find_place(m, hash, flow_entry(hash, slot));
+
+		if (place != NULL)
+			__atomic_store_n(place, 0, __ATOMIC_RELEASE);
+	}
+}
+
+/* ---- slots ---- */
+
+static uint32_t take_slot(struct mirror *m)
+{
+	if (m->n_free > 0)
+		return m->free[--m->n_free];
+	return m->top < FLOW_SLOTS ? m->top++ : 0;
+}
+
+static void disown(struct mirror *m, uint32_t slot)
+{
+	if (m->owner[slot] != 0)
+		m->slot_of[m->owner[slot] - 1] = 0;
+	m->owner[slot] = 0;
+}
+
+/* From live to resting. */
+static void take_out(struct nat *n, uint32_t slot)
+{
+	struct mirror *m = n->mirror;
+
+	withdraw(m, slot);
+	m->counts.flows--;
+	m->since_s[slot] = n->now_s;
+	m->resting[(m->rest_head + m->n_resting++) % FLOW_SLOTS] = (uint16_t)slot;
+}
+
+static bool is_live(const struct mirror *m, uint32_t slot)
+{
+	return __atomic_load_n(&m->shared.flows[slot].state, __ATOMIC_ACQUIRE) != FLOW_OUT;
+}
+
+static struct session *owner_of(struct nat *n, uint32_t slot)
+{
+	uint32_t owner = n->mirror->owner[slot];
+
+	return owner == 0 ? NULL : table_session_at(n->table, owner - 1);
+}
+
+static void end_rests(struct nat *n)
+{
+	struct mirror *m = n->mirror;
+
+	while (m->n_resting > 0) {
+		uint32_t slot = m->resting[m->rest_head];
+
+		if ((int32_t)(n->now_s - m->since_s[slot]) <= FLOW_REST_S)
+			return;
+		pull(n, owner_of(n, slot), &m->shared.flows[slot]);
+		disown(m, slot);
+		m->rest_head = (m->rest_head + 1) % FLOW_SLOTS;
+		m->n_resting--;
+		m->free[m->n_free++] = (uint16_t)slot;
+	}
+}
+
+/* ---- which sessions ---- */
+
+static uint32_t idle_most(const struct nat *n, const struct session *s)
+{
+	uint32_t half = table_session_timeout(n->table, s) / 2;
+
+	return half < IDLE_S ? half : IDLE_S;
+}
+
+static bool is_idle(const struct nat *n, const struct session *s)
+{
+	return (int32_t)(n->now_s - s->seen_s) >= (int32_t)idle_most(n, s);
+}
+
+/* May a session of which natd has just passed a packet be shown, or stay so? */
+static bool is_fit(const struct nat *n, const struct session *s)
+{
+	enum nat_class c = session_class(s);
+
+	if (!(n->mirror->classes >> c & 1) || n->tap != NULL || n->judging.runs ||
+	    session_state(s) != SESSION_ESTABLISHED)
+		return false;
+	if (s->packets[DIR_OUT] == 0 || s->packets[DIR_IN] == 0)
+		return false;
+	if (table_session_timeout(n->table, s) < TIMEOUT_LEAST_S || is_idle(n, s))
+		return false;
+	if (c == CLASS_TCP)
+		return tcp_is_settled(s);
+	return (int32_t)(n->now_s - table_session_created_s(n->table, s)) >= AGE_LEAST_S;
+}
+
+static void fill(const struct nat *n, const struct session *s, struct flow *f)
+{
+	bool is_icmp = session_class(s) == CLASS_ICMP;
+
+	*f = (struct flow){
+		.int_addr = s->int_addr,
+		.rem_addr = s->rem_addr,
+		.ext_addr = table_address(n->table, s->ext),
+		.int_port = s->int_port,
+		.rem_port = is_icmp ? 0 : s->rem_port,
+		.ext_port = s->ext_port,
+		.kind = (uint8_t)((unsigned)session_class(s) |
+				  (s->kind & SESSION_KIND_FROM_OUTSIDE ? (unsigned)FLOW_FROM_OUTSIDE : 0)),
+		.scale = s->scale,
+		.end = {s->end[0], s->end[1]},
+		.ack = {s->ack[0], s->ack[1]},
+		.window = {tcp_window_unpack(s->window[0]), tcp_window_unpack(s->window[1])},
+		.seen = s->seen_s,
+	};
+}
+
+static void show(struct nat *n, const struct session *s, uint32_t session)
+{
+	struct mirror *m = n->mirror;
+	uint32_t slot = take_slot(m);
+
+	if (slot == 0) {
+		m->counts.full++;
+		return;
+	}
+	fill(n, s, &m->shared.flows[slot]);
+	if (!publish(m, slot)) {
+		withdraw(m, slot);
+		m->free[m->n_free++] = (uint16_t)slot;
+		m->counts.full++;
+		return;
+	}
+	m->owner[slot] = session + 1;
+	m->slot_of[session] = (uint16_t)slot;
+	m->counts.flows++;
+	m->counts.shown++;
+}
+
+/* ---- packets in natd ---- */
+
+void mirror_take_over(struct nat *n, struct session *s)
+{
+	struct mirror *m = n->mirror;
+	uint32_t slot = m->slot_of[table_session_index(n->table, s)];
+
+	if (slot == 0)
+		return;
+	if (m->shared.flows[slot].state == FLOW_STOPPED) {
+		m->counts.stopped++;
+		take_out(n, slot);
+	}
+	pull(n, s, &m->shared.flows[slot]);
+}
+
+void mirror_follow(struct nat *n, struct session *s, const struct work *w, uint32_t packets)
+{
+	struct mirror *m = n->mirror;
+	uint32_t session = table_session_index(n->table, s), slot = m->slot_of[session];
+	uint32_t sum = s->packets[DIR_OUT] + s->packets[DIR_IN];
+
+	if (slot != 0 && is_live(m, slot)) {
+		if (is_fit(n, s))
+			push(s, &m->shared.flows[slot]);
+		else
+			take_out(n, slot);
+	} else if (slot == 0 && !w->hairpin && sum / PACKETS_LEAST != (sum - packets) / PACKETS_LEAST && is_fit(n, s)) {
+		show(n, s, session);
+	}
+}
+
+void mirror_withdraw(struct nat *n, struct session *s)
+{
+	struct mirror *m = n->mirror;
+	uint32_t slot = m->slot_of[table_session_index(n->table, s)];
+
+	if (slot == 0)
+		return;
+	if (is_live(m, slot))
+		take_out(n, slot);
+	pull(n, s, &m->shared.flows[slot]);
+}
+
+static void on_end(void *ctx, struct session *s)
+{
+	struct nat *n = ctx;
+	uint32_t slot = n->mirror->slot_of[table_session_index(n->table, s)];
+
+	mirror_withdraw(n, s);
+	if (slot != 0)
+		disown(n->mirror, slot);
+}
+
+bool mirror_shows(const struct nat *n, const struct session *s)
+{
+	uint32_t slot = n->mirror->slot_of[table_session_index(n->table, s)];
+
+	return slot != 0 && is_live(n->mirror, slot);
+}
+
+/* ---- time ---- */
+
+static void visit(struct nat *n, uint32_t slot)
+{
+	struct mirror *m = n->mirror;
+	struct flow *f = &m->shared.flows[slot];
+	struct session *s = owner_of(n, slot);
+
+	if (s == NULL)
+		return;
+	pull(n, s, f);
+	if (!is_live(m, slot))
+		return;
+	if (f->state == FLOW_STOPPED) {
+		m->counts.stopped++;
+		take_out(n, slot);
+	} else if (is_idle(n, s)) {
+		m->counts.idle++;
+		take_out(n, slot);
+	}
+}
+
+bool mirror_step(struct nat *n)
+{
+	struct mirror *m = n->mirror;
+	uint32_t end;
+
+	end_rests(n);
+	if (m->pass.at == 0 && n->now_ms - m->pass.begun_ms >= PASS_MS) {
+		m->pass.begun_ms = n->now_ms;
+		m->pass.begun_s = n->now_s;
+		m->pass.at = 1;
+	}
+	if (m->pass.at == 0)
+		return false;
+	end = m->pass.at + PASS_STEP < m->top ? m->pass.at + PASS_STEP : m->top;
+	for (; m->pass.at < end; m->pass.at++)
+		visit(n, m->pass.at);
+	if (m->pass.at < m->top)
+		return true;
+	m->pass.at = 0;
+	m->pass.pulled_s = m->pass.begun_s;
+	return false;
+}
+
+static void pull_all(struct nat *n)
+{
+	struct mirror *m = n->mirror;
+
+	for (uint32_t slot = 1; slot < m->top; slot++) {
+		if (m->owner[slot] != 0)
+			pull(n, owner_of(n, slot), &m->shared.flows[slot]);
+	}
+}
+
+/* After a pause of the whole process sessions must not seem idle that the forwarder has carried all the time. */
+void mirror_catch_up(struct nat *n)
+{
+	if ((int32_t)(n->now_s - n->mirror->pass.pulled_s) <= LAG_S)
+		return;
+	pull_all(n);
+	n->mirror->pass.pulled_s = n->now_s;
+}
+
+void nat_mirror_pull(struct nat *n)
+{
+	if (n->mirror != NULL)
+		pull_all(n);
+}
+
+void nat_mirror_forget_ways(struct nat *n)
+{
+	for (uint32_t slot = 1; n->mirror != NULL && slot < n->mirror->top; slot++)
+		__atomic_store_n(&n->mirror->shared.flows[slot].from, 0, __ATOMIC_RELAXED);
+}
+
+void mirror_withdraw_all(struct nat *n)
+{
+	struct mirror *m = n->mirror;
+
+	for (uint32_t slot = 1; slot < m->top; slot++) {
+		if (is_live(m, slot))
+			take_out(n, slot);
+	}
+}
+
+/* ---- life ---- */
+
+static void destroy(struct mirror *m)
+{
+	free(m->slot_of);
+	free(m->owner);
+	free(m->since_s);
+	free(m->resting);
+	free(m->free);
+	free(m);
+}
+
+bool nat_mirror_begin(struct nat *n, const struct flow_memory *shared, uint32_t classes)
+{
+	struct mirror *m = calloc(1, sizeof(*m));
+
+	assert(n->mirror == NULL && !(classes >> CLASS_OTHER));
+	if (m == NULL)
+		return false;
+	m->shared = *shared;
+	m->classes = classes;
+	m->top = 1;
+	m->pass.pulled_s = n->now_s;
+	m->shared.flows[0].seen = FLOW_LAYOUT;
+	m->slot_of = calloc(n->memory.max_sessions, sizeof(*m->slot_of));
+	m->owner = calloc(FLOW_SLOTS, sizeof(*m->owner));
+	m->since_s = calloc(FLOW_SLOTS, sizeof(*m->since_s));
+	m->resting = calloc(FLOW_SLOTS, sizeof(*m->resting));
+	m->free = calloc(FLOW_SLOTS, sizeof(*m->free));
+	if (m->slot_of == NULL || m->owner == NULL || m->since_s == NULL || m->resting == NULL || m->free == NULL) {
+		destroy(m);
+		return false;
+	}
+	n->mirror = m;
+	table_watch_ends(n->table, on_end, n);
+	return true;
+}
+
+void nat_mirror_end(struct nat *n, bool goes_on)
+{
+	struct mirror *m = n->mirror;
+
+	if (m == NULL)
+		return;
+	if (!goes_on)
+		mirror_withdraw_all(n);
+	pull_all(n);
+	table_watch_ends(n->table, NULL, NULL);
+	n->mirror = NULL;
+	destroy(m);
+}
+
+bool nat_mirror_is_on(const struct nat *n)
+{
+	return n->mirror != NULL;
+}
+
+void nat_mirror_counts(const struct nat *n, struct nat_mirror_counts *c)
+{
+	*c = n->mirror != NULL ? n->mirror->counts : (struct nat_mirror_counts){0};
+}
+
+/* ---- another natd's ---- */
+
+static struct session *session_of(struct nat *n, const struct flow *f)
+{
+	int32_t slot = table_address_slot(n->table, f->ext_addr);
+	const struct session_key k = {
+		.local = (uint32_t)slot,
+		.local_port = f->ext_port,
+		.remote = f->rem_addr,
+		.remote_port = f->rem_port,
+		.class_ = f->kind & FLOW_CLASS,
+		.dir = DIR_IN,
+	};
+	struct session *s = slot == TABLE_NONE ? NULL : table_find(n->table, &k, table_hash(n->table, &k), n->now_s);
+
+	return s != NULL && s->int_addr == f->int_addr && s->int_port == f->int_port ? s : NULL;
+}
+
+void nat_mirror_adopt(struct nat *n, struct flow *flows)
+{
+	for (uint32_t slot = 1; slot < FLOW_SLOTS; slot++) {
+		struct flow *f = &flows[slot];
+
+		if (f->seen == 0 || (f->kind & FLOW_CLASS) == CLASS_OTHER)
+			continue;
+		pull(n, f->state == FLOW_OUT ? NULL : session_of(n, f), f);
+	}
+}
