@@ -67,7 +67,7 @@ AC_DEFUN([NATD_BPF], [
   AC_PATH_PROGS([BPF_CC], [clang])
   AC_PATH_PROGS([BPFTOOL], [bpftool], [], [$PATH:/usr/sbin:/sbin])
   natd_multiarch=`$CC -print-multiarch 2>/dev/null`
-  BPF_CFLAGS="-target bpf -g -O2 -Wall -Wextra -Werror${natd_multiarch:+ -idirafter /usr/include/$natd_multiarch}"
+  BPF_CFLAGS="-target bpf -mcpu=v3 -ffreestanding -g -O2 -Wall -Wextra -Werror${natd_multiarch:+ -idirafter /usr/include/$natd_multiarch}"
   AC_SUBST([BPF_CFLAGS])
   AS_IF([test -n "$$1"], [],
     [test -z "$BPF_CC"], [$1="clang"],

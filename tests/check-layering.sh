@@ -123,7 +123,7 @@ found=$(
 	check_own core
 	check_own common
 	check_own daemon core common bpf
-	check_own bpf
+	check_own bpf core
 	check_own client common
 	# what a configuration file alone answers, the client answers in one file
 	check_own ctl common client | grep -v '/src/ctl/offline\.c includes "daemon/config/config\.h"'

@@ -76,6 +76,8 @@ int main(void)
 	fds[LOAD_CONFIG] = bpf_map__fd(s->maps.steer_config);
 	fds[LOAD_PORTS] = bpf_map__fd(s->maps.steer_ports);
 	fds[LOAD_COUNTS] = bpf_map__fd(s->maps.steer_counts);
+	fds[LOAD_FLOWS] = bpf_map__fd(s->maps.fast_flows);
+	fds[LOAD_INDEX] = bpf_map__fd(s->maps.fast_index);
 	fds[LOAD_OUTSIDE] = bpf_program__fd(s->progs.steer_outside);
 	fds[LOAD_OUTSIDE_L3] = bpf_program__fd(s->progs.steer_outside_l3);
 	fds[LOAD_INSIDE] = bpf_program__fd(s->progs.steer_inside);

@@ -7,9 +7,11 @@
 #define NATD_BPF_LOAD_H
 
 enum load_fd {
-	LOAD_CONFIG, /* maps: struct steer_config, words of ports, struct steer_counters */
+	LOAD_CONFIG, /* maps: struct steer_config, words of ports, struct steer_counters, struct flow, struct flow_bucket */
 	LOAD_PORTS,
 	LOAD_COUNTS,
+	LOAD_FLOWS,
+	LOAD_INDEX,
 	LOAD_OUTSIDE, /* programs of steer.bpf.c: for packets with an Ethernet header, then without */
 	LOAD_OUTSIDE_L3,
 	LOAD_INSIDE,

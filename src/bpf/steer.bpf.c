@@ -3,15 +3,16 @@
  * Steering by tc: which packets are natd's is decided here, before the kernel's routing, its early demultiplexing and its
  * sockets see them.
  *
- * Theory of operation. The programs only move packets; none of them translates.
+ * Theory of operation. The programs move packets. They translate those of flows that natd has shown them (fast.bpf.h), and no
+ * other.
  *
  *   outside (ingress)   a packet to an outside address of natd: natd's go to the TUN device, the host keeps the rest
  *   inside (ingress)    the same; and what the kernel's rules send to the TUN device goes there at once
  *   tun (ingress)       the super-packets that natd has translated go to their next hop, as a router would send them
  *
  * The kernel's rules for inside interfaces stay in force below these programs: bpf_fib_lookup() obeys them, and without the
- * program they refuse or steer as before. So a program that is gone never lets a packet out untranslated. Since a stale program
- * does not translate either, it needs no heartbeat: after natd has died, packets wait in the TUN device as they do with rules.
+ * program they refuse or steer as before. So a program that is gone never lets a packet out untranslated. Steering needs no
+ * heartbeat: after natd has died, packets wait in the TUN device as they do with rules.
  *
  * natd expects packets whose TTL the kernel has decreased, and writes super-packets with one step more, since the kernel
  * forwards what it writes. Each program takes these steps where it replaces the kernel. An expired packet reaches natd with a
@@ -20,21 +21,8 @@
  * The kernel never answers a super-packet with an ICMP error of its own, which would show an inside address: natd has found
  * the way before, and a packet whose way has closed since then ends here. The next one is natd's to answer.
  */
-#include <stdbool.h>
-#include <stddef.h>
-
-#include <linux/bpf.h>
-#include <linux/if_ether.h>
-#include <linux/if_packet.h>
-#include <linux/in.h>
-#include <linux/ip.h>
-#include <linux/pkt_cls.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-
-#include "steer.h"
-
-enum { L3 = 0, L2 = ETH_HLEN, FAMILY_IPV4 = 2, FRAGMENT = 0x3fff, DONT_FRAGMENT = 0x40, ICMP_HEADER = 8 };
+#include "common.bpf.h"
+#include "fast.bpf.h"
 
 /* RFC 7600. It is the TUN device's address, and natd takes what comes from it for the kernel's own errors: as the kernel
  * refuses its own address as a source from elsewhere, so do the programs. */
@@ -42,178 +30,6 @@ enum { L3 = 0, L2 = ETH_HLEN, FAMILY_IPV4 = 2, FRAGMENT = 0x3fff, DONT_FRAGMENT 
 
 /* <linux/icmp.h> needs the C library's headers for 32 bits. */
 enum { ECHO_REPLY = 0, UNREACHABLE = 3, SOURCE_QUENCH = 4, REDIRECT = 5, TIME_EXCEEDED = 11, PARAMETER_PROBLEM = 12 };
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct steer_config);
-} steer_config SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, STEER_WORDS);
-	__type(key, __u32);
-	__type(value, __u64);
-} steer_ports SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, STEER_CPUS_MAX);
-	__type(key, __u32);
-	__type(value, struct steer_counters);
-} steer_counts SEC(".maps");
-
-/* ---- what the maps say ---- */
-
-static __always_inline void count(enum steer_counter c)
-{
-	__u32 cpu = bpf_get_smp_processor_id() % STEER_CPUS_MAX;
-	struct steer_counters *counters = bpf_map_lookup_elem(&steer_counts, &cpu);
-
-	if (counters)
-		__sync_fetch_and_add(&counters->value[c], 1);
-}
-
-static __always_inline const struct steer_view *get_view(void)
-{
-	__u32 zero = 0;
-	struct steer_config *config = bpf_map_lookup_elem(&steer_config, &zero);
-
-	return config ? &config->view[*(volatile __u32 *)&config->current & 1] : NULL;
-}
-
-/* A search in a list of the view, as a function for bpf_loop(): the verifier reads its body once, where it would
- * go through every round of a loop. */
-struct search {
-	const struct steer_view *view;
-	__u32 key;
-	__u32 found; /* index; NOT_FOUND */
-};
-
-enum { NOT_FOUND = 0xffff };
-
-static long look_at_range(__u32 i, struct search *s)
-{
-	const struct steer_range *r = &s->view->range[i % STEER_RANGES_MAX];
-
-	if (s->key < r->first || s->key > r->last)
-		return 0;
-	s->found = i;
-	return 1;
-}
-
-static long look_at_prefix(__u32 i, struct search *s)
-{
-	const struct steer_prefix *p = &s->view->inside[i % STEER_INSIDE_MAX];
-
-	if ((s->key & p->mask) != p->address)
-		return 0;
-	s->found = i;
-	return 1;
-}
-
-static long look_at_device(__u32 i, struct search *s)
-{
-	if (s->view->device[i % STEER_DEVICES_MAX].index != s->key)
-		return 0;
-	s->found = i;
-	return 1;
-}
-
-/* An index below `size`, a power of two, in a way that the compiler cannot optimise and the verifier understands. */
-static __always_inline __u32 bound(__u32 i, __u32 size)
-{
-	asm volatile("" : "+r"(i));
-	return i & (size - 1);
-}
-
-/* The run of outside addresses that holds `address`; NULL: it is none of natd's. */
-static __always_inline const struct steer_range *find_range(const struct steer_view *v, __u32 address)
-{
-	struct search s = {.view = v, .key = address, .found = NOT_FOUND};
-
-	bpf_loop(v->n_ranges, look_at_range, &s, 0);
-	return s.found == NOT_FOUND ? NULL : &v->range[bound(s.found, STEER_RANGES_MAX)];
-}
-
-static __always_inline bool is_inside(const struct steer_view *v, __u32 address)
-{
-	struct search s = {.view = v, .key = address, .found = NOT_FOUND};
-
-	bpf_loop(v->n_inside, look_at_prefix, &s, 0);
-	return s.found < STEER_INSIDE_MAX;
-}
-
-static __always_inline const struct steer_device *find_device(const struct steer_view *v, __u32 index)
-{
-	struct search s = {.view = v, .key = index, .found = NOT_FOUND};
-
-	bpf_loop(v->n_devices, look_at_device, &s, 0);
-	return s.found == NOT_FOUND ? NULL : &v->device[bound(s.found, STEER_DEVICES_MAX)];
-}
-
-static __always_inline bool has_port(__u32 first_word, __u16 port)
-{
-	__u32 word = first_word + port / 64;
-	__u64 *bits = bpf_map_lookup_elem(&steer_ports, &word);
-
-	return bits && (*bits >> port % 64 & 1);
-}
-
-static __always_inline bool is_owned(const struct steer_range *r, __u32 address, enum steer_class c, __u16 port)
-{
-	__u32 row = r->row + (address - r->first);
-
-	return has_port((row * STEER_CLASSES + c) * STEER_PORT_WORDS, port);
-}
-
-/* ---- a packet ---- */
-
-struct packet {
-	__u32 at;     /* of the IP header in the packet */
-	__u32 header; /* its length */
-	__u32 source, destination;
-	__u16 length;
-	__u8 protocol, ttl, tos;
-	bool is_fragment;
-};
-
-static __always_inline bool read_ip(struct __sk_buff *skb, __u32 at, struct packet *p)
-{
-	struct iphdr ip;
-
-	if (bpf_skb_load_bytes(skb, at, &ip, sizeof(ip)) < 0 || ip.version != 4 || ip.ihl < 5)
-		return false;
-	p->at = at;
-	p->header = ip.ihl * 4;
-	p->source = bpf_ntohl(ip.saddr);
-	p->destination = bpf_ntohl(ip.daddr);
-	p->length = bpf_ntohs(ip.tot_len);
-	p->protocol = ip.protocol;
-	p->ttl = ip.ttl;
-	p->tos = ip.tos;
-	p->is_fragment = (bpf_ntohs(ip.frag_off) & FRAGMENT) != 0;
-	return true;
-}
-
-/* Is it one that the host would take: IPv4, without a VLAN's tag, sent to this host? */
-static __always_inline bool is_plain(const struct __sk_buff *skb)
-{
-	return skb->protocol == bpf_htons(ETH_P_IP) && !skb->vlan_present && skb->pkt_type == PACKET_HOST;
-}
-
-static __always_inline bool set_ttl(struct __sk_buff *skb, const struct packet *p, __u8 ttl)
-{
-	__u16 before = bpf_htons((__u16)(p->ttl << 8 | p->protocol));
-	__u16 after = bpf_htons((__u16)(ttl << 8 | p->protocol));
-
-	return bpf_l3_csum_replace(skb, p->at + __builtin_offsetof(struct iphdr, check), before, after, 2) == 0 &&
-	       bpf_skb_store_bytes(skb, p->at + __builtin_offsetof(struct iphdr, ttl), &ttl, 1, 0) == 0;
-}
 
 /* To natd, one hop further. */
 static __always_inline int to_natd(struct __sk_buff *skb, const struct steer_view *v, const struct packet *p,
@@ -328,46 +144,40 @@ static __always_inline bool is_natds(struct __sk_buff *skb, const struct steer_v
 
 static __always_inline int from_outside(struct __sk_buff *skb, __u32 at)
 {
-	const struct steer_view *v = get_view();
+	const struct steer_config *config = get_config();
+	const struct steer_view *v = view_of(config);
 	const struct steer_range *r;
 	struct packet p;
+	int verdict;
 
 	if (!v || v->tun == 0 || !is_plain(skb) || !read_ip(skb, at, &p))
 		return TC_ACT_UNSPEC;
 	if (p.source == DUMMY_ADDRESS)
 		return refuse(STEER_COUNT_FORGED);
+	verdict = carry(skb, config, v, &p, FLOW_INBOUND);
+	if (verdict != NOT_CARRIED)
+		return verdict;
 	r = find_range(v, p.destination);
 	if (!r || is_inside(v, p.source) || !is_natds(skb, v, r, &p)) /* a forged source is the rules' to refuse */
 		return TC_ACT_UNSPEC;
 	return to_natd(skb, v, &p, STEER_COUNT_IN);
 }
 
-/* Would the kernel forward it to natd's device? */
-static __always_inline bool is_routed_to_natd(struct __sk_buff *skb, const struct steer_view *v, const struct packet *p)
-{
-	struct bpf_fib_lookup fib = {
-		.family = FAMILY_IPV4,
-		.l4_protocol = p->protocol,
-		.tos = p->tos,
-		.ipv4_src = bpf_htonl(p->source),
-		.ipv4_dst = bpf_htonl(p->destination),
-		.ifindex = skb->ifindex,
-	};
-	long found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
-
-	return (found == BPF_FIB_LKUP_RET_SUCCESS || found == BPF_FIB_LKUP_RET_NO_NEIGH) && fib.ifindex == v->tun;
-}
-
 static __always_inline int from_inside(struct __sk_buff *skb, __u32 at)
 {
-	const struct steer_view *v = get_view();
+	const struct steer_config *config = get_config();
+	const struct steer_view *v = view_of(config);
 	const struct steer_range *r;
 	struct packet p;
+	int verdict;
 
 	if (!v || v->tun == 0 || !is_plain(skb) || !read_ip(skb, at, &p))
 		return TC_ACT_UNSPEC;
 	if (p.source == DUMMY_ADDRESS)
 		return refuse(STEER_COUNT_FORGED);
+	verdict = carry(skb, config, v, &p, FLOW_OUTBOUND);
+	if (verdict != NOT_CARRIED)
+		return verdict;
 	if (!is_inside(v, p.source))
 		return TC_ACT_UNSPEC;
 	r = find_range(v, p.destination);
@@ -403,20 +213,6 @@ int steer_inside_l3(struct __sk_buff *skb)
 }
 
 /* ---- out ---- */
-
-/* The length by which it has to fit: that of one segment. */
-static __always_inline __u16 length_to_fit(struct __sk_buff *skb, const struct packet *p)
-{
-	__u8 offset = 0;
-
-	if (skb->gso_size == 0)
-		return p->length;
-	if (p->protocol == IPPROTO_UDP)
-		return p->header + 8 + skb->gso_size;
-	if (bpf_skb_load_bytes(skb, p->at + p->header + 12, &offset, 1) < 0)
-		return p->length;
-	return p->header + (offset >> 4) * 4 + skb->gso_size;
-}
 
 static __always_inline int by_kernel(enum steer_counter c)
 {
@@ -465,7 +261,7 @@ static __always_inline bool may_be_cut(struct __sk_buff *skb, const struct packe
 SEC("tc")
 int steer_tun(struct __sk_buff *skb)
 {
-	const struct steer_view *v = get_view();
+	const struct steer_view *v = view_of(get_config());
 	struct bpf_fib_lookup fib = {.family = FAMILY_IPV4, .ifindex = skb->ifindex};
 	const struct steer_device *d;
 	struct packet p;

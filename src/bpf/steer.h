@@ -44,15 +44,27 @@ struct steer_device {
 struct steer_view {
 	__u32 tun; /* index of natd's device; 0: there is none, and nothing is steered */
 	__u32 flags;
+	__u32 outside;	       /* index of the outside interface, by which flows leave; 0: none is carried */
+	__u16 mtu_out, mtu_in; /* the largest packet of a flow; 0: its way alone decides */
 	__u32 n_ranges, n_inside, n_devices;
 	struct steer_range range[STEER_RANGES_MAX];
 	struct steer_prefix inside[STEER_INSIDE_MAX];
 	struct steer_device device[STEER_DEVICES_MAX];
 };
 
+/* The fast path (fast.bpf.h). natd writes the beat each second: without it the programs leave everything to natd. */
+enum { STEER_BEAT_MOST_S = 10 };
+
+struct steer_fast {
+	__u64 beat_ns;	 /* CLOCK_MONOTONIC; 0: off */
+	__u64 ahead_ns;	 /* natd's clock (CLOCK_BOOTTIME) is ahead of that */
+	__u64 secret[2]; /* of the index */
+};
+
 struct steer_config {
 	__u32 current; /* 0 or 1 */
 	__u32 reserved;
+	struct steer_fast fast;
 	struct steer_view view[2];
 };
 
@@ -72,7 +84,14 @@ enum steer_counter {
 	STEER_COUNT_ROUTE,     /* dropped: no route any more, or one that refuses */
 	STEER_COUNT_SIZE,      /* larger than the way out: cut by the kernel, or dropped */
 	STEER_COUNT_DEVICE,    /* dropped: the route leads to another interface now */
-	STEER_COUNTERS = 16    /* two cache lines a processor */
+	/* Packets of flows that are left to natd */
+	STEER_COUNT_FLAGS,  /* SYN, FIN or RST */
+	STEER_COUNT_WINDOW, /* TCP numbers that natd has to judge */
+	STEER_COUNT_FORM,   /* a TTL that ends, an IP id to be given, lengths or checksums that do not fit */
+	STEER_COUNT_LARGE,  /* larger than the way out */
+	STEER_COUNT_WAY,    /* no route, another interface, no link address known */
+	STEER_COUNT_LOST,   /* dropped: no memory to rewrite it */
+	STEER_COUNTERS = 16 /* two cache lines a processor */
 };
 
 struct steer_counters {

@@ -25,6 +25,8 @@ static json_t *make_flags(const struct ctl_entry *e)
 		json_array_append_new(a, json_string("UNREPLIED"));
 	if (e->flags & CTL_ENTRY_ASSURED)
 		json_array_append_new(a, json_string("ASSURED"));
+	if (e->flags & CTL_ENTRY_OFFLOADED)
+		json_array_append_new(a, json_string("OFFLOAD"));
 	return a;
 }
 

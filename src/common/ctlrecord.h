@@ -43,7 +43,7 @@ struct ctl_endpoint {
 void ctl_put_endpoint(struct ctl_writer *w, const struct ctl_endpoint *e);
 struct ctl_endpoint ctl_get_endpoint(struct ctl_reader *r);
 
-enum { CTL_ENTRY_FROM_OUTSIDE = 1, CTL_ENTRY_REPLIED = 2, CTL_ENTRY_ASSURED = 4 };
+enum { CTL_ENTRY_FROM_OUTSIDE = 1, CTL_ENTRY_REPLIED = 2, CTL_ENTRY_ASSURED = 4, CTL_ENTRY_OFFLOADED = 8 };
 
 struct ctl_entry {
 	uint64_t id;

@@ -125,6 +125,11 @@ static void print_places(struct status *s)
 	if (print_list(s, "inside", ", ") == 0)
 		fputs("nothing", stdout);
 	fputc('\n', stdout);
+	if (find(s, "fast_path")) {
+		fputs("fast path: ", stdout);
+		print_text(s, "fast_path");
+		fputc('\n', stdout);
+	}
 }
 
 static void print_use(struct status *s)

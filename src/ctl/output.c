@@ -110,6 +110,8 @@ static void add_entry(struct line *l, const struct ctl_entry *e, unsigned line)
 		add_counts(l, e, !opener);
 	if (e->flags & CTL_ENTRY_ASSURED)
 		add(l, "[ASSURED] ");
+	if (e->flags & CTL_ENTRY_OFFLOADED)
+		add(l, "[OFFLOAD] ");
 	if (line & LINE_MARK)
 		add(l, "mark=0 use=1 ");
 	if (e->backend.address != 0) {

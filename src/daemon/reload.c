@@ -199,6 +199,7 @@ static int refuse_changes(const struct natd_config *old, const struct natd_confi
 		{"tun.name", strcmp(old->tun.name, new->tun.name) != 0},
 		{"tun.offload", old->tun.offload != new->tun.offload},
 		{"tun.queues", old->tun.queues != new->tun.queues},
+		{"fast_path.mode", old->fast_path.mode != new->fast_path.mode},
 		{"fast_path.steering", old->fast_path.steering != new->fast_path.steering},
 		{"control.socket", strcmp(old->control.socket, new->control.socket) != 0},
 		{"control.group", strcmp(old->control.group, new->control.group) != 0},

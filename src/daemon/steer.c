@@ -29,6 +29,33 @@ void steer_adopt(struct natd *n)
 	}
 }
 
+/* Sessions that the tc programs have carried since the previous natd looked last. */
+void steer_adopt_flows(struct natd *n)
+{
+	struct handover *h = &n->persist.handover;
+	int fd = handover_take(h, HANDOVER_FLOWS);
+
+	if (fd < 0)
+		return;
+	if (h->is_stored[HANDOVER_TUN])
+		fastpath_adopt(n->nat, fd);
+	else
+		close(fd);
+	handover_refuse(h, HANDOVER_FLOWS);
+}
+
+static void keep_flows(struct natd *n)
+{
+	struct handover *h = &n->persist.handover;
+	bool is_on = offload_is_on(&n->offload) && n->offload.mode != CONFIG_FAST_PATH_OFF;
+	int fd = is_on ? doorman_flows_fd(n->offload.doorman) : -1;
+	bool is_changed = fd != h->in_use[HANDOVER_FLOWS];
+
+	handover_use(h, HANDOVER_FLOWS, fd);
+	if (is_changed)
+		handover_keep_flows(h);
+}
+
 static void keep_links(struct natd *n)
 {
 	struct handover *h = &n->persist.handover;
@@ -42,6 +69,7 @@ static void keep_links(struct natd *n)
 		if (is_changed)
 			handover_keep_link(h, i);
 	}
+	keep_flows(n);
 }
 
 /* ---- steering ---- */
@@ -149,4 +177,10 @@ void steer_stop(struct natd *n)
 	offload_close(&n->offload, n->persist.handover.goes_on);
 	for (uint32_t i = 0; i < DOORMAN_LINKS_MAX; i++)
 		handover_use(&n->persist.handover, HANDOVER_LINK + i, -1);
+	handover_use(&n->persist.handover, HANDOVER_FLOWS, -1);
+}
+
+void steer_beat(struct natd *n)
+{
+	offload_beat(&n->offload);
 }

@@ -30,6 +30,10 @@ struct steer_look {
 };
 void steer_look(struct natd *n, struct steer_look *l);
 void steer_follow(struct natd *n, const struct steer_look *l);
+/* After all of that: takes over what the programs of the previous natd have carried. */
+void steer_adopt_flows(struct natd *n);
+/* Each second: the programs may carry sessions on. */
+void steer_beat(struct natd *n);
 /* At the stop, before the rules go. */
 void steer_stop(struct natd *n);
 

@@ -13,6 +13,7 @@
 #include "natd.h"
 #include "daemon/kernel/netlink.h"
 #include "reload.h"
+#include "steer.h"
 
 enum {
 	STATUS_MS = 10000,
@@ -74,6 +75,7 @@ static void on_look(void *ctx)
 {
 	struct natd *n = ctx;
 
+	steer_beat(n);
 	natd_look(n);
 	dynamic_look(n);
 	observer_take(n->observer, &n->control.observed);

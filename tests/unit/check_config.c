@@ -910,6 +910,7 @@ START_TEST(test_defaults)
 	ck_assert_str_eq(c->control.group, "");
 	ck_assert(c->control.mode == 0660 && c->log.target == LOG_TO_AUTO && c->log.level == LEVEL_INFO);
 	ck_assert(c->fast_path.steering == CONFIG_STEERING_AUTO);
+	ck_assert(c->fast_path.mode == CONFIG_FAST_PATH_OFF);
 	r = config_port_ranges(c, true, &n);
 	ck_assert(n == 2 && r[0].first == 16384 && r[0].last == 32767 && r[1].first == 61000 && r[1].last == 65534);
 	r = config_port_ranges(c, false, &n);
@@ -940,7 +941,7 @@ static const char everything[] =
 	"limits = { sessions = 1001; sessions_per_host = 1000; ports_per_host = 1003; new_sessions_per_host = 1004;\n"
 	"  fragments = 1005; events = 1026; reserve = 33; };\n"
 	"control = { socket = \"/tmp/s\"; group = \"adm\"; mode = \"600\"; };\n"
-	"fast_path = { steering = \"rules\"; };\n"
+	"fast_path = { mode = \"required\"; steering = \"bpf\"; };\n"
 	"log = { target = \"syslog\"; level = \"debug\"; };\n";
 
 static void check_everything_outside(const struct natd_config *c)
@@ -967,7 +968,8 @@ static void check_everything_inside(const struct natd_config *c)
 {
 	const struct nat_forward *f = c->forwards;
 
-	ck_assert(c->fast_path.steering == CONFIG_STEERING_RULES);
+	ck_assert(c->fast_path.steering == CONFIG_STEERING_BPF);
+	ck_assert(c->fast_path.mode == CONFIG_FAST_PATH_REQUIRED);
 
 	ck_assert(c->inside.n_interfaces == 2 && c->inside.n_prefixes == 2 && c->inside.n_exempt == 1);
 	ck_assert_str_eq(c->inside.interfaces[0], "lan");

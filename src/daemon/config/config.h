@@ -46,6 +46,7 @@ enum {
 
 enum config_routing { ROUTING_MANAGED, ROUTING_NONE };
 enum routing_stop { ROUTING_STOP_CLOSED, ROUTING_STOP_RESTORE };
+enum config_fast_path { CONFIG_FAST_PATH_AUTO, CONFIG_FAST_PATH_OFF, CONFIG_FAST_PATH_REQUIRED };
 enum config_steering { CONFIG_STEERING_AUTO, CONFIG_STEERING_BPF, CONFIG_STEERING_RULES };
 
 struct config_tun {
@@ -119,7 +120,8 @@ struct config_control {
 	uint32_t mode;			 /* 0..0777 */
 };
 
-struct config_fast_path {
+struct config_offload {
+	enum config_fast_path mode;
 	enum config_steering steering;
 };
 
@@ -193,7 +195,7 @@ struct natd_config {
 	} alarms;
 	struct config_control control;
 	struct config_log log;
-	struct config_fast_path fast_path;
+	struct config_offload fast_path;
 	struct config_web web;
 	struct config_tlog translation_log;
 };

@@ -15,6 +15,10 @@
 static const struct config_choice routing[] = {{"managed", ROUTING_MANAGED}, {"none", ROUTING_NONE}, {NULL, 0}};
 static const struct config_choice routing_on_stop[] = {
 	{"closed", ROUTING_STOP_CLOSED}, {"restore", ROUTING_STOP_RESTORE}, {NULL, 0}};
+static const struct config_choice fast_path[] = {{"auto", CONFIG_FAST_PATH_AUTO},
+						 {"off", CONFIG_FAST_PATH_OFF},
+						 {"required", CONFIG_FAST_PATH_REQUIRED},
+						 {NULL, 0}};
 static const struct config_choice steering[] = {
 	{"auto", CONFIG_STEERING_AUTO}, {"bpf", CONFIG_STEERING_BPF}, {"rules", CONFIG_STEERING_RULES}, {NULL, 0}};
 static const struct config_choice unsolicited[] = {
@@ -192,6 +196,7 @@ static const struct config_key keys[] = {
 	WORD("control", "group", AT(control.group), "\"\"", config_set_group),
 	WORD("control", "mode", AT(control.mode), "\"0660\"", config_set_mode),
 
+	CHOICE("fast_path", "mode", fast_path.mode, CONFIG_FAST_PATH_OFF, fast_path),
 	CHOICE("fast_path", "steering", fast_path.steering, CONFIG_STEERING_AUTO, steering),
 
 	CHOICE("log", "target", log.target, LOG_TO_AUTO, log_targets),

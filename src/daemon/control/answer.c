@@ -9,6 +9,7 @@
 
 #include "common/ctlstatus.h"
 #include "ctlclient.h"
+#include "core/nat/mirror.h"
 #include "core/nat/nat.h"
 #include "daemon/base/finding.h"
 #include "metrics.h"
@@ -188,6 +189,7 @@ void ctl_answer_stats(const struct ctl_env *env, const union ctl_args *args, str
 	struct ctl_sink sink = begin(w);
 
 	(void)args;
+	nat_mirror_pull(env->nat);
 	metrics_core(env->nat, say_core_metric, &sink);
 	env->backend->stats(env->backend->ctx, &sink);
 	finish(&sink);

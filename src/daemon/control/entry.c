@@ -50,6 +50,8 @@ static uint8_t wire_flags(const struct session_view *v)
 	flags |= CTL_ENTRY_REPLIED;
 	if (v->flags & VIEW_ASSURED)
 		flags |= CTL_ENTRY_ASSURED;
+	if (v->flags & VIEW_OFFLOADED)
+		flags |= CTL_ENTRY_OFFLOADED;
 	return flags;
 }
 

@@ -6,6 +6,7 @@
 
 #include "common/ctlrecord.h"
 #include "control.h"
+#include "core/nat/mirror.h"
 #include "core/tcp/tcp.h"
 #include "daemon/base/log.h"
 #include "daemon/base/loop.h"
@@ -68,6 +69,49 @@ static uint64_t read_sessions_open(const struct control *c)
 static uint64_t read_sessions_limit(const struct control *c)
 {
 	return nat_policy_get(c->nat)->limits.sessions;
+}
+
+static struct nat_mirror_counts mirror_of(const struct control *c)
+{
+	struct nat_mirror_counts m;
+
+	nat_mirror_counts(c->nat, &m);
+	return m;
+}
+
+static uint64_t read_fast_sessions(const struct control *c)
+{
+	return mirror_of(c).flows;
+}
+
+static uint64_t read_fast_packets(const struct control *c)
+{
+	return mirror_of(c).packets;
+}
+
+static uint64_t read_fast_bytes(const struct control *c)
+{
+	return mirror_of(c).bytes;
+}
+
+static uint64_t read_fast_shown(const struct control *c)
+{
+	return mirror_of(c).shown;
+}
+
+static uint64_t read_fast_idle(const struct control *c)
+{
+	return mirror_of(c).idle;
+}
+
+static uint64_t read_fast_stopped(const struct control *c)
+{
+	return mirror_of(c).stopped;
+}
+
+static uint64_t read_fast_full(const struct control *c)
+{
+	return mirror_of(c).full;
 }
 
 static uint64_t read_mappings_open(const struct control *c)

@@ -29,6 +29,7 @@ struct metric {
 	X(memory_resident,         "bytes", "bytes of memory that natd holds")                                     \
 	X(sessions_open,           "",      "sessions in the table now")                                           \
 	X(sessions_limit,          "",      "limits.sessions")                                                     \
+	X(fast_sessions,           "",      "sessions that the fast path carries now")                             \
 	X(mappings_open,           "",      "mappings now")                                                        \
 	X(hosts_active,            "",      "inside hosts with sessions now")                                      \
 	X(table_bytes,             "bytes", "bytes of memory that the connection table has touched")               \
@@ -43,6 +44,12 @@ struct metric {
 
 /* The same for what only grows while natd runs. */
 #define METRIC_COUNTER_LIST(X)                                                                                     \
+	X(fast_packets,            "packets", "packets that the fast path carried")                                \
+	X(fast_bytes,              "bytes", "bytes of these")                                                      \
+	X(fast_shown,              "",      "sessions given to the fast path")                     \
+	X(fast_idle,               "",      "sessions taken from the fast path: idle")                             \
+	X(fast_stopped,            "",      "sessions taken from the fast path: by SYN, FIN or RST")               \
+	X(fast_full,               "",      "sessions not given to the fast path: no room")                        \
 	X(events_recorded,         "",      "events recorded: ended sessions, and what readers subscribed to")     \
 	X(events_lost,             "",      "of these, overwritten before a reader had them")                      \
 	X(tun_queue_dropped,       "",      "packets that the TUN's queue lost before natd read them, since it was made") \

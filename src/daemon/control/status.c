@@ -9,6 +9,7 @@
 #include "control.h"
 #include "daemon/config/config_text.h"
 #include "doctor.h"
+#include "core/nat/mirror.h"
 #include "daemon/base/loop.h"
 #include "metrics.h"
 
@@ -140,6 +141,23 @@ static void say_steering(const struct offload *o, struct ctl_sink *sink)
 	ctl_say_text(sink, "steering", text);
 }
 
+static void say_fast_path(const struct control *c, struct ctl_sink *sink)
+{
+	const char *why = offload_why_slow(c->offload);
+	const uint64_t *all = nat_counters(c->nat);
+	uint64_t packets = all[COUNT_OUT_PACKETS] + all[COUNT_IN_PACKETS];
+	struct nat_mirror_counts m;
+	char text[OFFLOAD_WHY_SIZE + 16];
+
+	nat_mirror_counts(c->nat, &m);
+	if (why)
+		snprintf(text, sizeof(text), "off: %s", why);
+	else
+		snprintf(text, sizeof(text), "on, %" PRIu32 " sessions, %" PRIu64 "%% of packets", m.flows,
+			 packets == 0 ? 0 : m.packets * 100 / packets);
+	ctl_say_text(sink, "fast_path", text);
+}
+
 void status_answer(void *ctx, struct ctl_sink *sink)
 {
 	static const char *const names[RATE_COUNT] = {
@@ -159,6 +177,7 @@ void status_answer(void *ctx, struct ctl_sink *sink)
 	ctl_say_text(sink, "interface", c->outside.interface);
 	ctl_say_text(sink, "tun", c->tun.name);
 	say_steering(control->offload, sink);
+	say_fast_path(control, sink);
 	if (c->outside.stun[0])
 		ctl_say_text(sink, "stun", c->outside.stun);
 	say_policy(&control->setup->policy, sink);

@@ -55,18 +55,36 @@ int bpf_link_remove(int link)
 	return call(BPF_LINK_DETACH, &attr);
 }
 
+static int look(int fd, void *info, size_t size)
+{
+	union bpf_attr attr;
+
+	memset(info, 0, size);
+	memset(&attr, 0, sizeof(attr));
+	attr.info.bpf_fd = (__u32)fd;
+	attr.info.info_len = (__u32)size;
+	attr.info.info = (__u64)(uintptr_t)info;
+	return call(BPF_OBJ_GET_INFO_BY_FD, &attr);
+}
+
+int bpf_map_look(int map, struct bpf_map_state *out)
+{
+	struct bpf_map_info info;
+	int r = look(map, &info, sizeof(info));
+
+	if (r < 0)
+		return r;
+	if (info.type != BPF_MAP_TYPE_ARRAY)
+		return -EINVAL;
+	*out = (struct bpf_map_state){.value_size = info.value_size, .entries = info.max_entries};
+	return 0;
+}
+
 int bpf_link_look(int link, struct bpf_link_state *out)
 {
 	struct link_info info;
-	union bpf_attr attr;
-	int r;
+	int r = look(link, &info, sizeof(info));
 
-	memset(&info, 0, sizeof(info));
-	memset(&attr, 0, sizeof(attr));
-	attr.info.bpf_fd = (__u32)link;
-	attr.info.info_len = sizeof(info);
-	attr.info.info = (__u64)(uintptr_t)&info;
-	r = call(BPF_OBJ_GET_INFO_BY_FD, &attr);
 	if (r < 0)
 		return r;
 	if (info.type != LINK_TYPE_TCX || (info.hook != BPF_HOOK_INGRESS && info.hook != BPF_HOOK_EGRESS))

@@ -25,4 +25,10 @@ struct bpf_link_state {
 /* -EINVAL: the descriptor is not that of a tcx link. */
 int bpf_link_look(int link, struct bpf_link_state *out);
 
+struct bpf_map_state {
+	uint32_t value_size, entries;
+};
+/* -EINVAL: the descriptor is not that of a map that is an array. */
+int bpf_map_look(int map, struct bpf_map_state *out);
+
 #endif

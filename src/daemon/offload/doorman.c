@@ -24,18 +24,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "bpf.h"
 #include "bpf/steer.h"
 #include "loader.h"
 
-enum { ROW_WORDS = STEER_CLASSES * STEER_PORT_WORDS };
+enum {
+	ROW_WORDS = STEER_CLASSES * STEER_PORT_WORDS,
+	FLOWS_SIZE = FLOW_SLOTS * sizeof(struct flow),
+	INDEX_SIZE = FLOW_BUCKETS * sizeof(struct flow_bucket),
+};
 
 _Static_assert((int)STEER_TCP == (int)CLASS_TCP && (int)STEER_UDP == (int)CLASS_UDP &&
 		       (int)STEER_ICMP == (int)CLASS_ICMP,
 	       "the programs number classes as the core does");
-_Static_assert((int)DOORMAN_DEVICE == (int)STEER_COUNT_DEVICE, "counters are numbered as in the maps");
+_Static_assert((int)DOORMAN_LOST == (int)STEER_COUNT_LOST, "counters are numbered as in the maps");
 
 /* One program on one interface. Its place in the list is its name in the service manager's store, and so it stays. */
 struct hook {
@@ -48,10 +53,11 @@ struct hook {
 };
 
 struct doorman {
-	int fds[LOAD_FDS]; /* of the maps -1: they are mapped */
+	int fds[LOAD_FDS]; /* of the maps, which are mapped, -1, but for the flows: they outlive natd */
 	struct steer_config *config;
 	uint64_t *ports;
 	const struct steer_counters *counts;
+	struct flow_memory flows;
 	uint64_t *forwards; /* like `ports`, of forwards alone */
 	struct hook hook[DOORMAN_LINKS_MAX];
 	uint32_t n_rows;
@@ -60,21 +66,34 @@ struct doorman {
 
 /* ---- life ---- */
 
+static void *map_one(struct doorman *d, enum load_fd map, size_t size, int protection)
+{
+	void *p = mmap(NULL, size, protection, MAP_SHARED, d->fds[map], 0);
+
+	if (map != LOAD_FLOWS) {
+		close(d->fds[map]); /* mapped memory outlives it */
+		d->fds[map] = -1;
+	}
+	return p == MAP_FAILED ? NULL : p;
+}
+
 static int map_all(struct doorman *d)
 {
-	void *config = mmap(NULL, sizeof(*d->config), PROT_READ | PROT_WRITE, MAP_SHARED, d->fds[LOAD_CONFIG], 0);
-	void *ports =
-		mmap(NULL, STEER_WORDS * sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, d->fds[LOAD_PORTS], 0);
-	void *counts = mmap(NULL, STEER_CPUS_MAX * sizeof(*d->counts), PROT_READ, MAP_SHARED, d->fds[LOAD_COUNTS], 0);
+	d->config = map_one(d, LOAD_CONFIG, sizeof(*d->config), PROT_READ | PROT_WRITE);
+	d->ports = map_one(d, LOAD_PORTS, STEER_WORDS * sizeof(uint64_t), PROT_READ | PROT_WRITE);
+	d->counts = map_one(d, LOAD_COUNTS, STEER_CPUS_MAX * sizeof(*d->counts), PROT_READ);
+	d->flows.flows = map_one(d, LOAD_FLOWS, FLOWS_SIZE, PROT_READ | PROT_WRITE);
+	d->flows.buckets = map_one(d, LOAD_INDEX, INDEX_SIZE, PROT_READ | PROT_WRITE);
+	return d->config && d->ports && d->counts && d->flows.flows && d->flows.buckets ? 0 : -ENOMEM;
+}
 
-	d->config = config == MAP_FAILED ? NULL : config;
-	d->ports = ports == MAP_FAILED ? NULL : ports;
-	d->counts = counts == MAP_FAILED ? NULL : counts;
-	for (int i = LOAD_CONFIG; i <= LOAD_COUNTS; i++) {
-		close(d->fds[i]); /* mapped memory outlives it */
-		d->fds[i] = -1;
-	}
-	return d->config && d->ports && d->counts ? 0 : -ENOMEM;
+/* Of the index of flows: so that no one can choose what falls into one bucket. */
+static bool draw_secret(struct doorman *d)
+{
+	if (getrandom(d->flows.secret, sizeof(d->flows.secret), 0) != (ssize_t)sizeof(d->flows.secret))
+		return false;
+	memcpy(d->config->fast.secret, d->flows.secret, sizeof(d->flows.secret));
+	return true;
 }
 
 int doorman_create(struct doorman **out, char *why, size_t size)
@@ -93,7 +112,7 @@ int doorman_create(struct doorman **out, char *why, size_t size)
 		d->hook[i].link = -1;
 	d->forwards = calloc(STEER_WORDS, sizeof(uint64_t));
 	r = map_all(d);
-	if (r < 0 || !d->forwards) {
+	if (r < 0 || !d->forwards || !draw_secret(d)) {
 		snprintf(why, size, "cannot map what the tc programs read: out of memory");
 		doorman_destroy(d);
 		return -ENOMEM;
@@ -116,6 +135,11 @@ void doorman_destroy(struct doorman *d)
 		munmap(d->ports, STEER_WORDS * sizeof(uint64_t));
 	if (d->counts)
 		munmap((void *)(uintptr_t)d->counts, STEER_CPUS_MAX * sizeof(*d->counts));
+	if (d->flows.flows)
+		munmap(d->flows.flows, FLOWS_SIZE);
+	if (d->flows.buckets)
+		munmap(d->flows.buckets, INDEX_SIZE);
+	close(d->fds[LOAD_FLOWS]);
 	for (int i = LOAD_OUTSIDE; i < LOAD_FDS; i++)
 		close(d->fds[i]);
 	free(d->forwards);
@@ -263,6 +287,16 @@ static void add_device(struct steer_view *v, struct netlink *nl, int interface)
 			(struct steer_device){.index = (__u32)interface, .is_l3 = is_l3(nl, interface)};
 }
 
+/* One interface for both sides: which side a packet belongs to is natd's to tell. */
+static bool is_one_armed(const struct steering *s)
+{
+	for (uint32_t i = 0; i < s->n_inside; i++) {
+		if (s->inside[i].index == s->outside.index)
+			return true;
+	}
+	return false;
+}
+
 static void make_view(struct steer_view *v, const struct steering *s, const struct doorman_host *host)
 {
 	v->tun = (__u32)host->tun;
@@ -273,6 +307,9 @@ static void make_view(struct steer_view *v, const struct steering *s, const stru
 		v->inside[v->n_inside++] = (struct steer_prefix){
 			.address = p->address, .mask = p->length == 0 ? 0 : UINT32_MAX << (32 - p->length)};
 	}
+	v->mtu_out = host->mtu_out;
+	v->mtu_in = host->mtu_in;
+	v->outside = is_one_armed(s) ? 0 : (__u32)(s->outside.index > 0 ? s->outside.index : 0);
 	add_device(v, host->nl, s->outside.index);
 	for (uint32_t i = 0; i < s->n_inside; i++)
 		add_device(v, host->nl, s->inside[i].index);
@@ -454,6 +491,24 @@ bool doorman_take_change(struct doorman *d, uint32_t i)
 
 	d->hook[i].is_changed = false;
 	return is_changed;
+}
+
+/* ---- flows ---- */
+
+struct flow_memory doorman_flows(const struct doorman *d)
+{
+	return d->flows;
+}
+
+int doorman_flows_fd(const struct doorman *d)
+{
+	return d->fds[LOAD_FLOWS];
+}
+
+void doorman_beat(struct doorman *d, uint64_t now_ns, uint64_t ahead_ns)
+{
+	__atomic_store_n(&d->config->fast.ahead_ns, ahead_ns, __ATOMIC_RELAXED);
+	__atomic_store_n(&d->config->fast.beat_ns, now_ns, __ATOMIC_RELEASE);
 }
 
 /* ---- counters ---- */

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/nat/flow.h"
+#include "core/nat/mirror.h"
 #include "core/table/table.h"
 #include "daemon/kernel/netlink.h"
 #include "daemon/steering/steering.h"
@@ -35,14 +37,21 @@ bool doorman_fits(const struct steering *s, char *why, size_t size);
 struct doorman_host {
 	const struct table *table;
 	struct netlink *nl;
-	int tun;		/* index of natd's device */
-	bool translates_others; /* protocols without ports */
-	bool is_same_table;	/* the steering table is that of the last call, and so are its contents */
+	int tun;		  /* index of natd's device */
+	bool translates_others;	  /* protocols without ports */
+	bool is_same_table;	  /* the steering table is that of the last call, and so are its contents */
+	uint16_t mtu_out, mtu_in; /* largest packets that the fast path may carry; 0: what their ways allow */
 };
 
 /* Shows the programs what is natd's now, and attaches them to the interfaces as they are now. `s` has to fit. 0, or a
  * negative errno and one line in `why`: then what is attached stays as it was. */
 int doorman_apply(struct doorman *d, const struct steering *s, const struct doorman_host *host, char *why, size_t size);
+/* What the programs share with the core's mirror; borrowed. */
+struct flow_memory doorman_flows(const struct doorman *d);
+int doorman_flows_fd(const struct doorman *d); /* its first map, for the service manager; borrowed */
+/* Lets the programs carry flows until STEER_BEAT_MOST_S after `now_ns` (CLOCK_MONOTONIC; 0: none from now on). `ahead_ns`: of
+ * natd's clock. */
+void doorman_beat(struct doorman *d, uint64_t now_ns, uint64_t ahead_ns);
 /* Takes every program away, whoever else has its link. */
 void doorman_detach(struct doorman *d);
 
@@ -69,7 +78,13 @@ bool doorman_take_change(struct doorman *d, uint32_t i);
 	X(DOORMAN_NEIGHBOUR, "steer_neighbour", "super-packets sent to a next hop whose link address was not known")     \
 	X(DOORMAN_ROUTE,     "steer_route",     "super-packets dropped: their route has gone")                           \
 	X(DOORMAN_SIZE,      "steer_size",      "super-packets larger than the way out: cut, or dropped")                \
-	X(DOORMAN_DEVICE,    "steer_device",    "super-packets dropped: their route has moved to another interface")
+	X(DOORMAN_DEVICE,    "steer_device",    "super-packets dropped: their route has moved to another interface")     \
+	X(DOORMAN_FLAGS,     "fast_flags",      "left to natd by the fast path: SYN, FIN or RST of a carried session")   \
+	X(DOORMAN_WINDOW,    "fast_window",     "left to natd by the fast path: TCP numbers that need a judgement")      \
+	X(DOORMAN_FORM,      "fast_form",       "left to natd by the fast path: TTL, IP id, lengths or checksum")        \
+	X(DOORMAN_LARGE,     "fast_large",      "left to natd by the fast path: larger than the way out")                \
+	X(DOORMAN_WAY,       "fast_way",        "left to natd by the fast path: no route or next hop known")             \
+	X(DOORMAN_LOST,      "fast_lost",       "dropped by the fast path: no memory to rewrite them")
 /* clang-format on */
 
 /* In the order of enum steer_counter. */

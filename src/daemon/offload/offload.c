@@ -21,8 +21,10 @@ void offload_give_up(struct offload *o, const char *why)
 	snprintf(o->why_rules, sizeof(o->why_rules), "%s", why);
 	if (!o->doorman)
 		return;
-	if (o->nat)
+	if (o->nat) {
+		fastpath_end(o->doorman, o->nat, false);
 		table_watch_ports(nat_table(o->nat), NULL, NULL);
+	}
 	doorman_detach(o->doorman);
 	doorman_destroy(o->doorman);
 	o->doorman = NULL;
@@ -56,7 +58,9 @@ bool offload_load(struct offload *o, const struct natd_config *c, struct netlink
 	char why[OFFLOAD_WHY_SIZE];
 
 	(void)netlink_open_filter(nl); /* a kernel without nftables filters nothing by it */
-	o->is_required = c->fast_path.steering == CONFIG_STEERING_BPF && c->routing != ROUTING_NONE;
+	o->mode = c->fast_path.mode;
+	o->is_required = (c->fast_path.steering == CONFIG_STEERING_BPF && c->routing != ROUTING_NONE) ||
+			 o->mode == CONFIG_FAST_PATH_REQUIRED;
 	if (!is_ruled_out(o, c, nl, why) && doorman_create(&o->doorman, why, sizeof(why)) == 0)
 		return true;
 	offload_give_up(o, why);
@@ -78,6 +82,20 @@ void offload_adopt(struct offload *o, uint32_t i, int link)
 	close(link);
 }
 
+/* The smaller MTU of those that are known. */
+static uint16_t smaller(uint16_t a, uint16_t b)
+{
+	return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+static bool carry_on(struct offload *o, char *why, size_t size)
+{
+	if (o->mode == CONFIG_FAST_PATH_OFF || fastpath_begin(o->doorman, o->nat, o->mode))
+		return true;
+	snprintf(why, size, "out of memory");
+	return false;
+}
+
 bool offload_apply(struct offload *o, const struct steering *s, struct nat *nat, const char *tun, struct netlink *nl,
 		   bool is_same)
 {
@@ -88,13 +106,19 @@ bool offload_apply(struct offload *o, const struct steering *s, struct nat *nat,
 		.translates_others = nat_policy_get(nat)->other_protocols == OTHER_TRANSLATE,
 		.is_same_table = is_same,
 	};
+	const struct nat_policy *policy = nat_policy_get(nat);
 	char why[OFFLOAD_WHY_SIZE];
 
 	if (!o->doorman)
 		return !o->is_required;
+	host.mtu_out = smaller(policy->outside_mtu, policy->tun_mtu);
+	host.mtu_in = policy->tun_mtu;
+	for (uint32_t i = 0; i < policy->n_inside; i++)
+		host.mtu_in = smaller(host.mtu_in, policy->inside[i].mtu);
 	o->nat = nat;
 	table_watch_ports(nat_table(nat), on_port, o->doorman);
-	if (doorman_fits(s, why, sizeof(why)) && doorman_apply(o->doorman, s, &host, why, sizeof(why)) == 0)
+	if (doorman_fits(s, why, sizeof(why)) && doorman_apply(o->doorman, s, &host, why, sizeof(why)) == 0 &&
+	    carry_on(o, why, sizeof(why)))
 		return true;
 	offload_give_up(o, why);
 	return !o->is_required;
@@ -105,12 +129,29 @@ bool offload_is_on(const struct offload *o)
 	return o->doorman != NULL;
 }
 
+void offload_beat(struct offload *o)
+{
+	if (o->doorman && o->nat)
+		fastpath_beat(o->doorman, o->nat);
+}
+
+const char *offload_why_slow(const struct offload *o)
+{
+	if (o->mode == CONFIG_FAST_PATH_OFF)
+		return "fast_path.mode = \"off\"";
+	if (!o->doorman)
+		return o->why_rules;
+	return o->nat && nat_mirror_is_on(o->nat) ? NULL : "not begun";
+}
+
 void offload_close(struct offload *o, bool goes_on)
 {
 	if (!o->doorman)
 		return;
-	if (o->nat)
+	if (o->nat) {
+		fastpath_end(o->doorman, o->nat, goes_on);
 		table_watch_ports(nat_table(o->nat), NULL, NULL);
+	}
 	if (!goes_on)
 		doorman_detach(o->doorman);
 	doorman_destroy(o->doorman);

@@ -14,14 +14,16 @@
 #include "daemon/kernel/netlink.h"
 #include "daemon/steering/steering.h"
 #include "doorman.h"
+#include "fastpath.h"
 #include "filter.h"
 
 enum { OFFLOAD_WHY_SIZE = 640 };
 
 struct offload {
-	struct doorman *doorman;	  /* NULL: the kernel's rules steer */
-	struct nat *nat;		  /* whose ports it follows */
-	bool is_required;		  /* fast_path.steering = "bpf" */
+	struct doorman *doorman; /* NULL: the kernel's rules steer */
+	struct nat *nat;	 /* whose ports it follows */
+	bool is_required;	 /* fast_path.steering = "bpf", or mode = "required" */
+	enum config_fast_path mode;
 	char why_rules[OFFLOAD_WHY_SIZE]; /* why not the programs; "": they steer, or nothing has been decided */
 	struct filter filter;		  /* what the host filters, and the programs pass by */
 };
@@ -46,6 +48,11 @@ bool offload_apply(struct offload *o, const struct steering *s, struct nat *nat,
 bool offload_is_on(const struct offload *o);
 /* The rules steer from now on, for the reason in why_rules. */
 void offload_give_up(struct offload *o, const char *why);
+
+/* Each second. */
+void offload_beat(struct offload *o);
+/* Are sessions carried by the programs? NULL: yes; else why not. */
+const char *offload_why_slow(const struct offload *o);
 
 /* The end. `goes_on`: the programs stay for the next natd, by the links that the service manager keeps. */
 void offload_close(struct offload *o, bool goes_on);

@@ -34,7 +34,9 @@ static struct name name_of(unsigned item)
 		[HANDOVER_TABLE] = "table", [HANDOVER_ICMP] = "icmp", [HANDOVER_TUN] = "tun"};
 	struct name name;
 
-	if (item >= HANDOVER_LINK)
+	if (item == HANDOVER_FLOWS)
+		snprintf(name.text, sizeof(name.text), "flows");
+	else if (item >= HANDOVER_LINK)
 		snprintf(name.text, sizeof(name.text), "tc%u", item - HANDOVER_LINK);
 	else if (item <= HANDOVER_TUN)
 		snprintf(name.text, sizeof(name.text), "%s", names[item]);
@@ -183,16 +185,24 @@ static void unstore_links(struct handover *h)
 		unstore(h, HANDOVER_LINK + i);
 }
 
-void handover_keep_link(struct handover *h, uint32_t i)
+static void keep_item(struct handover *h, unsigned item)
 {
-	unsigned item = HANDOVER_LINK + i;
-
-	assert(i < HANDOVER_LINKS_MAX);
 	if (!h->is_kept)
 		return;
 	unstore(h, item);
 	h->is_due[item] = h->in_use[item] >= 0;
 	handover_send_due(h);
+}
+
+void handover_keep_link(struct handover *h, uint32_t i)
+{
+	assert(i < HANDOVER_LINKS_MAX);
+	keep_item(h, HANDOVER_LINK + i);
+}
+
+void handover_keep_flows(struct handover *h)
+{
+	keep_item(h, HANDOVER_FLOWS);
 }
 
 bool handover_keeps_table(const struct handover *h)
@@ -224,6 +234,7 @@ void handover_end(struct handover *h)
 	unstore_queues(h, 0);
 	unstore(h, HANDOVER_ICMP);
 	unstore_links(h);
+	unstore(h, HANDOVER_FLOWS);
 	was_stored = h->is_removal_due[HANDOVER_TUN] || h->is_removal_due[HANDOVER_ICMP];
 	if (handover_send_due(h) && was_stored) /* the device goes with the last of its descriptors: before natd does */
 		sdnotify_barrier(h->service, BARRIER_MS);

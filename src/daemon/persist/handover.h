@@ -17,11 +17,12 @@ struct sdnotify;
 enum { HANDOVER_LINKS_MAX = 24 };
 
 enum handover_item {
-	HANDOVER_TABLE,					  /* the memfd with the table's records */
-	HANDOVER_ICMP,					  /* the socket that reads ICMP, and what waits in it */
-	HANDOVER_TUN,					  /* the device's first queue, likewise; the others follow */
-	HANDOVER_LINK = HANDOVER_TUN + CONFIG_QUEUES_MAX, /* the first tc program's link; the others follow */
-	HANDOVER_ITEMS = HANDOVER_LINK + HANDOVER_LINKS_MAX
+	HANDOVER_TABLE,					     /* the memfd with the table's records */
+	HANDOVER_ICMP,					     /* the socket that reads ICMP, and what waits in it */
+	HANDOVER_TUN,					     /* the device's first queue, likewise; the others follow */
+	HANDOVER_LINK = HANDOVER_TUN + CONFIG_QUEUES_MAX,    /* the first tc program's link; the others follow */
+	HANDOVER_FLOWS = HANDOVER_LINK + HANDOVER_LINKS_MAX, /* the map of the sessions that they carry */
+	HANDOVER_ITEMS
 };
 
 struct handover {
@@ -59,6 +60,8 @@ void handover_keep_tun(struct handover *h);
 
 /* Another i-th link, or none, was named by handover_use(). After handover_keep() it replaces the previous one in the store. */
 void handover_keep_link(struct handover *h, uint32_t i);
+/* The same of the map of flows. */
+void handover_keep_flows(struct handover *h);
 
 /* At a stop: finds out whether it is for a restart, which takes 500 ms at most. Without the table in the store
  * nothing goes on. `has_state_file`: then the table goes there (for the log). */
