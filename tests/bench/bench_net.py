@@ -4,7 +4,8 @@
 
     bench_net.py [--rounds N] [--seconds S] [--ways WAY[,WAY]] [--only TEST[,TEST]] [--fill N] [--list] [--write FILE]
 
-WAY: nft, natd, natd-plain (tun.offload off), natd-2q (two workers), forward, slirp4netns, pasta; with "+N" behind it there are N
+WAY: nft, natd, natd-plain (tun.offload off), natd-2q (two workers), natd-rules (10,000 filter rules and a set of 100,000),
+forward, slirp4netns, pasta; with "+N" behind it there are N
 other sessions in its table, with "+list" they are listed in a loop meanwhile: nft,natd,natd+500000,natd+500000+list. --fill
 and --list say that for every way.
 
@@ -16,8 +17,10 @@ The limit of the kernel's table is raised for the length of the run where that i
 NATCTL and NETLOAD name the binaries.
 """
 import argparse
+import ipaddress
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -186,11 +189,14 @@ class Natd(Way):
         self.socket = os.path.join(self.folder, f"{self.name}.sock")
         conf = os.path.join(self.folder, f"{self.name}.conf")
         with open(conf, "w", encoding="utf-8") as f:
-            f.write(CONF.format(offload=self.offload, queues=self.queues, pool=POOL, socket=self.socket))
+            f.write(CONF.format(offload=self.offload, queues=self.queues, pool=POOL, socket=self.socket) + self.extra())
         self.notices = Notices(os.path.join(self.folder, f"{self.name}.notify"))
         env = {**os.environ, "NOTIFY_SOCKET": self.notices.path, "WATCHDOG_USEC": str(WATCHDOG_US)}
         self.natd = self.start(self.g, os.path.abspath(NATD), "-f", "-c", conf, env=env)
         self.notices.wait("READY=1", 0)
+
+    def extra(self):
+        return ""
 
     def ctl(self, *args):
         return run(os.path.abspath(NATCTL), "-s", self.socket, *args)
@@ -215,6 +221,26 @@ class NatdPlain(Natd):
 
 class NatdQueues(Natd):
     queues = 2
+
+
+class NatdRules(Natd):
+    """10,000 filter rules that differ in every field, none of which matches what is measured, and a set of 100,000 prefixes."""
+
+    def extra(self):
+        picked = random.Random(1)
+        with open(os.path.join(self.folder, f"{self.name}.set"), "w", encoding="ascii") as f:
+            f.writelines(f"{self.elsewhere(picked, 16)}\n" for _ in range(100000))
+        rules = [f'{{ direction = "{picked.choice(("out", "in"))}"; protocol = "{picked.choice(("tcp", "udp"))}"; '
+                 f'from = "{self.elsewhere(picked, 8)}"; to = "{self.elsewhere(picked, 8)}"; '
+                 f'port = "{picked.randint(1, 30000)}-{picked.randint(30001, 65535)}"; action = "drop"; }}' for _ in range(10000)]
+        rules += ['{ to = "@bad"; action = "drop"; }', '{ action = "accept"; }']
+        return f"""sets = ( {{ name = "bad"; file = "{self.name}.set"; }} );\nfilter = ( {", ".join(rules)} );\n"""
+
+    @staticmethod
+    def elsewhere(picked, shortest):
+        """A prefix between 11.0.0.0 and 126.255.255.255: nothing here has such an address."""
+        length = picked.randint(shortest, 32)
+        return f"{ipaddress.ip_address(picked.randint(11 << 24, (127 << 24) - 1) >> 32 - length << 32 - length)}/{length}"
 
 
 class Sockets(Way):
@@ -415,8 +441,8 @@ def write_into(path, heading, text):
         f.write(new if begin in old else old + "\n" + block)
 
 
-WAYS = {"nft": Nft, "natd": Natd, "natd-plain": NatdPlain, "natd-2q": NatdQueues, "forward": Way, "slirp4netns": Slirp,
-        "pasta": Pasta}
+WAYS = {"nft": Nft, "natd": Natd, "natd-plain": NatdPlain, "natd-2q": NatdQueues, "natd-rules": NatdRules, "forward": Way,
+        "slirp4netns": Slirp, "pasta": Pasta}
 
 
 def make_way(name, folder, number, args):
