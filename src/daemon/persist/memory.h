@@ -16,6 +16,7 @@
 struct memory {
 	struct nat_memory nat; /* for nat_create() */
 	int records_fd;	       /* the memfd behind nat.table.records; -1 before memory_create() */
+	bool has_large_pages;  /* was asked for them */
 };
 
 struct memory_want {
@@ -34,6 +35,11 @@ struct memory_want {
  */
 int memory_create(struct memory *m, const struct memory_want *want, int records_fd);
 void memory_destroy(struct memory *m);
+
+/* A table of so many sessions, or nearly, is about to be there: from MEMORY_LARGE on what is rebuilt at a start lies in large pages, if the
+ * system has them for those who ask (transparent_hugepage). Then looking a session up costs less, and so does a restart. */
+enum { MEMORY_LARGE = 1 << 20 };
+void memory_expect(struct memory *m, uint32_t sessions);
 
 /* Blanks the records again: for when they turned out to be no table. */
 int memory_blank(struct memory *m);

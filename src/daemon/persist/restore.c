@@ -133,6 +133,7 @@ struct nat *restore_table(struct persist *p, const struct nat_policy *policy, ui
 	}
 	handover_use(&p->handover, HANDOVER_TABLE, p->memory.records_fd);
 	read_file(p, owner);
+	memory_expect(&p->memory, table_sessions_hint(p->memory.nat.table.records, p->memory.nat.table.records_len));
 	nat = make_nat(&p->memory, policy, &report);
 	if (!nat)
 		log_error(SUB_TABLE, "cannot make the connection table: out of memory");
