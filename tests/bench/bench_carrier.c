@@ -9,12 +9,14 @@
  * daemon does. Prints what it did and what CPU time the slow steps took, of the slices the longest. To count instructions: `perf stat -e instructions:u`, or valgrind --tool=callgrind, once with the sessions and once
  * with none.
  */
+#define _GNU_SOURCE 1 /* memfd_create() */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "build.h"
 #include "core/nat/nat.h"
@@ -32,6 +34,7 @@ struct bench {
 	uint64_t now_ms;
 	uint64_t emitted;
 	uint32_t hosts, addresses, remotes;
+	int records_fd;
 	uint8_t bytes[BATCH][PACKET];
 	struct nat_packet packets[BATCH];
 };
@@ -44,15 +47,44 @@ static double cpu_seconds(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-static void *zeroed(size_t len)
+static void *map(size_t len, int fd)
 {
-	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, fd, 0);
 
 	if (p == MAP_FAILED) {
 		perror("bench_carrier");
 		exit(1);
 	}
 	return p;
+}
+
+static void *zeroed(size_t len)
+{
+	return map(len, -1);
+}
+
+/* As natd has it: in large pages once the table is large. NATD_BENCH_PAGES=small: not. */
+static void *make_scratch(const struct bench *b)
+{
+	const char *pages = getenv("NATD_BENCH_PAGES");
+	void *p = zeroed(b->memory.table.scratch_len);
+
+	if (b->memory.max_sessions >= 1 << 20 && (pages == NULL || strcmp(pages, "small") != 0))
+		madvise(p, b->memory.table.scratch_len, MADV_HUGEPAGE);
+	return p;
+}
+
+/* The records, of a memfd that outlives this mapping. */
+static int make_records(size_t len)
+{
+	int fd = memfd_create("bench_carrier", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, (off_t)len) < 0) {
+		perror("bench_carrier");
+		exit(1);
+	}
+	return fd;
 }
 
 static void count(void *ctx, const struct nat_packet *p, bool owned)
@@ -97,8 +129,9 @@ static void start(struct bench *b, uint32_t sessions)
 	b->memory.max_addresses = b->addresses;
 	b->memory.max_fragments = 64;
 	nat_memory_need(&b->memory);
-	b->memory.table.records = zeroed(b->memory.table.records_len);
-	b->memory.table.scratch = zeroed(b->memory.table.scratch_len);
+	b->records_fd = make_records(b->memory.table.records_len);
+	b->memory.table.records = map(b->memory.table.records_len, b->records_fd);
+	b->memory.table.scratch = make_scratch(b);
 	b->memory.fragments = zeroed(b->memory.fragments_len);
 	b->now_ms = 1000000;
 	attach(b);
@@ -151,7 +184,9 @@ static void restart(struct bench *b)
 
 	nat_destroy(b->nat);
 	munmap(b->memory.table.scratch, b->memory.table.scratch_len);
-	b->memory.table.scratch = zeroed(b->memory.table.scratch_len);
+	munmap(b->memory.table.records, b->memory.table.records_len);
+	b->memory.table.records = map(b->memory.table.records_len, b->records_fd);
+	b->memory.table.scratch = make_scratch(b);
 	attach(b);
 	printf("restore: %.2f s of CPU time\n", cpu_seconds() - began);
 	nat_reconfigure(b->nat, &b->policy, b->now_ms, &report);
@@ -272,6 +307,7 @@ static void run(enum nat_allocation kind, int argc, char **argv)
 	}
 	nat_destroy(b->nat);
 	munmap(b->memory.table.records, b->memory.table.records_len);
+	close(b->records_fd);
 	munmap(b->memory.table.scratch, b->memory.table.scratch_len);
 	munmap(b->memory.fragments, b->memory.fragments_len);
 	munmap(b, sizeof(*b));

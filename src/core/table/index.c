@@ -74,7 +74,7 @@ void index_clear(struct index *ix)
 	set_size(ix, INDEX_MIN_BUCKETS);
 }
 
-static bool place(struct index_bucket *b, uint32_t word)
+static inline bool place(struct index_bucket *b, uint32_t word)
 {
 	uint32_t empty = index_match(b, UINT32_MAX, 0);
 
@@ -305,6 +305,13 @@ static void drain(struct index *ix)
 
 bool index_insert(struct index *ix, uint64_t hash, uint32_t ref)
 {
+	/* While it is built there is room for all that come, mostly in the first bucket. */
+	if (ix->is_building && place(&ix->buckets[index_first_bucket(ix, hash)], index_tag(ix, hash) | ref)) {
+		if (ix->missed == hash)
+			ix->has_missed = false;
+		ix->count++;
+		return true;
+	}
 	if (ix->stashed > 0)
 		drain(ix);
 	if (wants_to_grow(ix))

@@ -274,10 +274,11 @@ uint32_t mapping_peer(const struct table *t, const struct session *s)
 	return ref;
 }
 
-static bool peer_add(struct table *t, uint32_t i)
+/* `is_new`: known to be the mapping's first with that remote address. */
+static bool peer_add(struct table *t, uint32_t i, bool is_new)
 {
 	const struct session *s = &t->sessions[i];
-	uint32_t ref = mapping_peer(t, s), slot;
+	uint32_t ref = is_new ? INDEX_NONE : mapping_peer(t, s), slot;
 
 	if (ref == INDEX_NONE)
 		return index_insert(&t->index[IX_PEER], hash_peer(t, s), i);
@@ -358,7 +359,7 @@ static bool enter_group(struct table *t, uint32_t solo)
 {
 	bool is_listed = index_contains(&t->index[IX_INTERNAL], mapping_hash_internal(t, solo), solo);
 
-	if (!peer_add(t, solo))
+	if (!peer_add(t, solo, true))
 		return false;
 	if (is_listed ? session_enter_whole(t, solo)
 		      : index_insert(&t->index[IX_IN], hash_in(t, &t->sessions[solo]), solo))
@@ -398,17 +399,19 @@ enum mapping_joined mapping_join(struct table *t, uint32_t i, const struct sessi
 	const struct session *s = &t->sessions[i];
 	uint32_t ref = owner_hashed(t, session_class(s), s->ext, s->ext_port, h->external);
 	struct session owner;
+	bool is_new;
 
 	if (ref == INDEX_NONE)
 		return begin(t, i, h);
 	owner = as_session(t, ref);
 	if (owner.int_addr != s->int_addr || owner.int_port != s->int_port)
 		return JOIN_FAILED;
+	is_new = (ref & GROUP_REF) == 0 && owner.rem_addr != s->rem_addr;
 	if ((ref & GROUP_REF) == 0)
 		ref = promote(t, ref);
 	if (ref == INDEX_NONE || !session_enter_whole(t, i))
 		return JOIN_FAILED;
-	if (!peer_add(t, i)) {
+	if (!peer_add(t, i, is_new)) {
 		session_leave_whole(t, i);
 		return JOIN_FAILED;
 	}

@@ -8,7 +8,8 @@
 
 enum {
 	SWEEP_BLOCK = 16,
-	CLOSING_COST = 4, /* visits */
+	HOSTS_CACHED = 16384, /* so many are in the processor's cache anyway */
+	CLOSING_COST = 4,     /* visits */
 	ID_INDEX_BITS = 25,
 	ID_GENERATION_BITS = 15,
 	ID_CREATED_MASK = 0x1fff
@@ -69,7 +70,8 @@ uint32_t session_prefetch_more(const struct table *t, const struct session *s, c
 {
 	uint32_t owner;
 
-	index_prefetch_more(&t->index[IX_HOST], host_hash(t, s->int_addr));
+	if (t->host_slots.count > HOSTS_CACHED)
+		index_prefetch_more(&t->index[IX_HOST], host_hash(t, s->int_addr));
 	if (!session_is_pooled(s))
 		return INDEX_NONE;
 	index_prefetch_more(&t->index[IX_INTERNAL], h->internal);

@@ -147,6 +147,8 @@ struct table *table_attach(const struct table_memory *m, const struct table_para
 			   struct table_attach_report *report);
 /* The layout version of a table by the first bytes of its records; 0: blank, or no table of any version. */
 uint32_t table_layout_of(const void *records, size_t len);
+/* A hint from them: the table has no more sessions than that. 0: it cannot be told. */
+uint32_t table_sessions_hint(const void *records, size_t len);
 /* Forgets the table; the records stay as they are. Frees nothing: the caller owns the memory. */
 void table_detach(struct table *t);
 

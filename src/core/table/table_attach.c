@@ -95,6 +95,16 @@ uint32_t table_layout_of(const void *records, size_t len)
 	return h.magic == TABLE_MAGIC ? h.version : 0;
 }
 
+uint32_t table_sessions_hint(const void *records, size_t len)
+{
+	struct table_header h;
+
+	if (table_layout_of(records, len) != TABLE_LAYOUT)
+		return 0;
+	memcpy(&h, records, sizeof(h));
+	return record_top_is_whole(h.session_top, h.max_sessions) ? (uint32_t)h.session_top : 0;
+}
+
 /* ---- records ---- */
 
 static bool is_sane(const struct table *t, uint32_t i)
@@ -129,11 +139,80 @@ static void drop(struct table *t, uint32_t i, struct table_attach_report *report
 	report->dropped++;
 }
 
+/* ---- how large the indexes will be ---- */
+
+/*
+ * A sample of the mappings, by some bits of their hash, with all of their sessions. An index that is made too large has to
+ * shrink entry by entry, and one that is too small has to grow: with millions of sessions that is a good part of a restart.
+ */
+enum { SAMPLE_SLOTS = 2048, SAMPLE_WANTED = 512, SAMPLE_SHIFT = 52, SAMPLE_ROOM = 8 };
+
+struct sample {
+	uint32_t mask;		     /* hashes with none of these bits are in it */
+	uint32_t n;		     /* mappings */
+	uint32_t unpooled;	     /* sessions without a mapping: all of them */
+	uint64_t hash[SAMPLE_SLOTS]; /* 0: free */
+	uint32_t sessions[SAMPLE_SLOTS];
+};
+
+/* Of at most `sessions`. */
+static void sample_begin(struct sample *x, uint32_t sessions)
+{
+	*x = (struct sample){0};
+	while (sessions / (x->mask + 1) > SAMPLE_WANTED * 2)
+		x->mask = x->mask * 2 + 1;
+}
+
+static void sample_add(struct sample *x, const struct table *t, const struct session *s)
+{
+	uint64_t hash;
+	uint32_t at;
+
+	if (!session_is_pooled(s)) {
+		x->unpooled++;
+		return;
+	}
+	hash = mapping_key_external(t, session_class(s), s->ext, s->ext_port);
+	if ((hash_mix(hash) & x->mask) != 0 || x->n >= SAMPLE_SLOTS / 2)
+		return;
+	hash += hash == 0;
+	at = (uint32_t)(hash >> SAMPLE_SHIFT) % SAMPLE_SLOTS;
+	while (x->hash[at] != 0 && x->hash[at] != hash)
+		at = (at + 1) % SAMPLE_SLOTS;
+	x->n += x->hash[at] == 0;
+	x->hash[at] = hash;
+	x->sessions[at]++;
+}
+
+/* So many in all, if there are `sampled`; with room, so that few entries have to go to their second bucket. */
+static uint32_t sample_scale(const struct sample *x, uint32_t sampled)
+{
+	uint64_t n = (uint64_t)sampled * (x->mask + 1);
+
+	n += n / SAMPLE_ROOM;
+	return n < TABLE_MAX_SESSIONS ? (uint32_t)n : TABLE_MAX_SESSIONS;
+}
+
+static void reserve(struct table *t, const struct sample *x)
+{
+	uint32_t grouped = 0, mappings = sample_scale(x, x->n);
+
+	for (uint32_t i = 0; i < SAMPLE_SLOTS; i++)
+		grouped += x->sessions[i] > 1 ? x->sessions[i] : 0;
+	grouped = sample_scale(x, grouped);
+	index_reserve(&t->index[IX_OUT], grouped + x->unpooled);
+	index_reserve(&t->index[IX_IN], grouped + x->unpooled);
+	index_reserve(&t->index[IX_INTERNAL], mappings);
+	index_reserve(&t->index[IX_EXTERNAL], mappings);
+	index_reserve(&t->index[IX_PEER], grouped);
+}
+
 /* Finds the records that are sessions by themselves. */
-static void scan(struct table *t, const struct attach *a, struct table_attach_report *report)
+static void scan(struct table *t, const struct attach *a, struct table_attach_report *report, struct sample *x)
 {
 	uint32_t top = (uint32_t)t->header->session_top;
 
+	sample_begin(x, top);
 	for (uint32_t i = 0; i < top; i++) {
 		if (session_state(&t->sessions[i]) == SESSION_FREE)
 			continue;
@@ -142,6 +221,7 @@ static void scan(struct table *t, const struct attach *a, struct table_attach_re
 			continue;
 		}
 		repair(t, i, a);
+		sample_add(x, t, &t->sessions[i]);
 		slots_mark(&t->session_slots, i);
 	}
 	record_top_set(&t->header->session_top, t->session_slots.top);
@@ -157,15 +237,36 @@ struct restore {
 	uint32_t owner[RESTORE_BLOCK]; /* of its mapping, perhaps; INDEX_NONE */
 };
 
+/* Its mapping is there, with one session, to another remote endpoint, and no session is anywhere but with its mapping: so none
+ * has its key. */
+static bool is_second(const struct restore *r, uint32_t k)
+{
+	const struct table *t = r->t;
+	const struct session *s = &t->sessions[r->record[k]], *first;
+
+	if (r->owner[k] == INDEX_NONE || (r->owner[k] & GROUP_REF) || (t->unmapped | t->unlisted | t->key_address) != 0)
+		return false;
+	first = &t->sessions[r->owner[k]];
+	return session_class(first) == session_class(s) && first->ext == s->ext && first->ext_port == s->ext_port &&
+	       first->int_addr == s->int_addr && first->int_port == s->int_port &&
+	       (first->rem_addr != s->rem_addr || first->rem_port != s->rem_port) &&
+	       index_contains(&t->index[IX_EXTERNAL], r->hash[k].external, r->owner[k]);
+}
+
+static bool has_twin(const struct restore *r, uint32_t k)
+{
+	const struct session *s = &r->t->sessions[r->record[k]];
+
+	return session_same_noting(r->t, s, DIR_OUT, &r->hash[k]) != NULL ||
+	       session_same_noting(r->t, s, DIR_IN, &r->hash[k]) != NULL;
+}
+
 static void restore(const struct restore *r, uint32_t k)
 {
 	struct table *t = r->t;
 	uint32_t i = r->record[k];
-	const struct session_hashes *h = &r->hash[k];
-	const struct session *s = &t->sessions[i];
 
-	if (session_same_noting(t, s, DIR_OUT, h) == NULL && session_same_noting(t, s, DIR_IN, h) == NULL &&
-	    session_link(t, i, h)) {
+	if ((is_second(r, k) || !has_twin(r, k)) && session_link(t, i, &r->hash[k])) {
 		if (t->origin_top > 0)
 			t->origin_ids[i] = origin_take(t, t->origin_ids[i]);
 		r->report->restored++;
@@ -221,11 +322,12 @@ static void restore_all(struct table *t, struct table_attach_report *report)
 
 static void rebuild(struct table *t, const struct attach *a, struct table_attach_report *report)
 {
+	struct sample sample;
+
 	address_restore(t);
 	origin_restore(t);
-	scan(t, a, report);
-	for (int ix = IX_OUT; ix <= IX_PEER; ix++)
-		index_reserve(&t->index[ix], t->session_slots.count);
+	scan(t, a, report, &sample);
+	reserve(t, &sample);
 	restore_all(t, report);
 	for (int ix = IX_OUT; ix <= IX_PEER; ix++)
 		index_fit(&t->index[ix]);
