@@ -115,7 +115,7 @@ def test_not_dumpable(natd):
 
 def test_open_descriptors_are_few_and_known(natd):
     fds = f"/proc/{natd.pid()}/fd"
-    known = re.compile(r"^(/dev/(null|net/tun)|pipe:.*|socket:.*|anon_inode:\[event(poll|fd)\]|/memfd:natd-table.*|anon_inode:bpf[-_](prog|link))$")
+    known = re.compile(r"^(/dev/(null|net/tun)|pipe:.*|socket:.*|anon_inode:\[event(poll|fd)\]|/memfd:natd-table.*|anon_inode:bpf[-_](prog|link|map))$")
     held = {fd: os.readlink(f"{fds}/{fd}") for fd in os.listdir(fds)}
     inherited = {os.readlink(f"/proc/{os.getpid()}/fd/{fd}") for fd in (0, 1)}
     assert [target for target in held.values() if not known.match(target) and target not in inherited] == []

@@ -215,13 +215,6 @@ static bool send_both(const uint8_t *p, size_t len)
 	return false;
 }
 
-#define SEND(...)                                                                              \
-	({                                                                                     \
-		uint8_t packet_[2048];                                                         \
-                                                                                               \
-		send_both(packet_, build_packet(packet_, &(const struct build){__VA_ARGS__})); \
-	})
-
 static void advance_both(uint64_t ms)
 {
 	lab_advance(plain, ms);
@@ -490,7 +483,6 @@ START_TEST(test_fin_syn_and_rst_stop_it_for_what_comes_after)
 	for (size_t i = 0; i < sizeof(flags); i++) {
 		struct talk t = make_busy();
 
-		t.in.port = t.in.port;
 		ck_assert(say_tcp(&t, true, TCP_ACK, 1));
 		ck_assert(!say_tcp(&t, false, flags[i], 0));
 		ck_assert_uint_eq(shown(), 0);
