@@ -21,7 +21,7 @@ static void ask(const struct firewall *f)
 	static const char *const names[] = {"", "lan0", "natd0", "out0"};
 	struct firewall_packet p = {.mark = 7};
 
-	for (unsigned i = 0; i < 16; i++) {
+	for (unsigned i = 0; i < 16; i += 5) {
 		p.iif = names[i & 3];
 		p.oif = names[i >> 2];
 		p.ct_state = i & 1 ? FIREWALL_CT_NEW : FIREWALL_CT_ESTABLISHED;
@@ -39,7 +39,7 @@ static void take(struct firewall *f, const uint8_t *data, size_t size)
 	const struct nlmsghdr head = {.nlmsg_len = (uint32_t)(size - 1 + sizeof(head)),
 				      .nlmsg_type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 |
 							       (data[0] & 1 ? NFT_MSG_NEWRULE : NFT_MSG_NEWCHAIN))};
-	uint8_t *m = malloc(head.nlmsg_len);
+	uint8_t *m = calloc(1, NLMSG_ALIGN(head.nlmsg_len)); /* the kernel pads them */
 
 	if (!m)
 		return;

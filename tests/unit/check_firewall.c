@@ -173,6 +173,21 @@ START_TEST(test_second_translation_unless_spared)
 }
 END_TEST
 
+/* Chains that jump to chains would be walked for hours; the kernel allows them, as long as there is no loop. */
+START_TEST(test_walk_through_many_jumps_ends)
+{
+	char from[8], to[8];
+
+	for (unsigned level = 0; level < 15; level++) {
+		snprintf(from, sizeof(from), level == 0 ? "FORWARD" : "c%u", level);
+		snprintf(to, sizeof(to), "c%u", level + 1);
+		for (unsigned i = 0; i < 30; i++)
+			rule(from, FIREWALL_JUMP, to, &unknown, NULL);
+	}
+	ck_assert(!ask("lan0", "natd0").drops);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
 	Suite *s = suite_create("firewall");
@@ -180,6 +195,7 @@ static Suite *make_suite(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_policy_decides_where_no_rule_does);
+	tcase_add_test(t, test_walk_through_many_jumps_ends);
 	tcase_add_test(t, test_interfaces_whole_beginning_and_negated);
 	tcase_add_test(t, test_new_connections_are_not_established);
 	tcase_add_test(t, test_what_cannot_be_judged_is_no_finding);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEPTH_MAX = 16 }; /* as in the kernel */
+enum { DEPTH_MAX = 16, WALK_MOST = 1000000 }; /* as in the kernel */
 
 void firewall_fini(struct firewall *f)
 {
@@ -124,6 +124,7 @@ static enum firewall_answer judge_rule(const struct firewall_rule *r, const stru
 struct walk {
 	const struct firewall *f;
 	const struct firewall_packet *packet;
+	uint32_t left; /* rules that it may still look at */
 	bool may_pass;
 };
 
@@ -139,12 +140,13 @@ static enum firewall_verdict walk_chain(struct walk *w, const struct firewall_ch
 {
 	if (depth > DEPTH_MAX)
 		return FIREWALL_CONTINUE;
-	for (uint32_t i = 0; i < w->f->n_rules; i++) {
+	for (uint32_t i = 0; i < w->f->n_rules && w->left > 0; i++) {
 		const struct firewall_rule *r = &w->f->rules[i];
 		enum firewall_answer holds;
 		enum firewall_verdict inner;
 		bool sure;
 
+		w->left--;
 		if (!is_in(r, base, chain))
 			continue;
 		holds = judge_rule(r, w->packet);
@@ -169,8 +171,10 @@ static enum firewall_verdict walk_chain(struct walk *w, const struct firewall_ch
 struct firewall_result firewall_ask(const struct firewall *f, const struct firewall_chain *base,
 				    const struct firewall_packet *p)
 {
-	struct walk w = {.f = f, .packet = p};
+	struct walk w = {.f = f, .packet = p, .left = WALK_MOST};
 	enum firewall_verdict v = walk_chain(&w, base, base->name, true, 0);
+
+	w.may_pass |= w.left == 0; /* too many chains that jump to chains: nothing is known for sure */
 
 	return (struct firewall_result){.drops = !w.may_pass &&
 						 (v == FIREWALL_DROP || (v == FIREWALL_CONTINUE && base->drops)),
