@@ -162,6 +162,21 @@ def _descriptors(natd):
         pytest.skip("natd cannot be looked into from here")
 
 
+def test_fault_51_libsystemd_is_loaded_for_systemd_alone(start_natd, manager):
+    """It brings compression and cryptography into a process with capabilities."""
+    def loaded(natd):
+        with open(f"/proc/{natd.pid()}/maps", encoding="utf-8") as maps:
+            return "libsystemd" in maps.read()
+
+    with open(NATD, "rb") as program:
+        if b"sd_bus_" not in program.read():
+            pytest.skip("built without libsystemd")
+    plain = start_natd()
+    assert not loaded(plain)
+    plain.stop()
+    assert loaded(start_natd(environment=manager.environment()))
+
+
 def test_journal_gets_fields(lab, start_natd, manager):
     """Played here as well: the journal's socket lies below /run, which is the tests' own."""
     os.makedirs("/run/systemd/journal", exist_ok=True)
