@@ -194,10 +194,13 @@ def lose_events(lab, natd):
     reader = subprocess.Popen([NATCTL, "-s", natd.socket, "monitor"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     while natd.counters()["event_readers"] == 0:
         pass
-    for _ in range(30):
+    for _ in range(40):
         with lab.client.udp() as sock:
             for i in range(150):
                 sock.sendto(b"x", (SERVER, 1000 + i))
+            end = time.monotonic() + 10
+            while natd.counters()["sessions_open"] < 150:
+                assert time.monotonic() < end, natd.counters()
         natd.ctl("flush")
     threading.Thread(target=reader.stdout.read, daemon=True).start()
     return reader
@@ -238,6 +241,7 @@ def check_firing(prometheus, lab, natd, names):
     expect("NatdPortsNearlyUsedUp", "NatdPortsUsedUp", "NatdTableNearlyFull", "NatdTableFull", "NatdAlarm", "NatdDrops")
     stop.set()
     filler.join(20)
+    restart(prometheus, natd)
     reader = lose_events(lab, natd)
     expect("NatdEventsLost")
     lab.gateway.run("ip", "route", "add", "prohibit", "198.51.100.99")
@@ -249,7 +253,7 @@ def check_firing(prometheus, lab, natd, names):
             assert time.monotonic() < end, "alert NatdUnsentPackets did not come"
             select.select([], [], [], 0.1)
     expect("NatdUnsentPackets")
-    for _ in range(3):
+    for _ in range(2):
         restart(prometheus, natd)
     expect("NatdRestarts")
     natd.stop()
