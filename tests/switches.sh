@@ -32,7 +32,7 @@ concerned()
 try()
 {
 	mkdir -p "$1" && cd "$1" || return 1
-	[ -f Makefile ] || "$tre./configure" --quiet --enable-werror --prefix=/usr --sysconfdir=/etc "--without-$1" || return 1
+	[ -f Makefile ] || "$tree/configure" --quiet --enable-werror --prefix=/usr --sysconfdir=/etc "--without-$1" || return 1
 	make -s -j"$(nproc)" all && make -s -j"$(nproc)" check || return 1
 	# shellcheck disable=SC2046
 	[ "$1" = check ] || NATD=./natd NATCTL=./natctl "$tree/tests/integration/run" -rs $(concerned "$1")
