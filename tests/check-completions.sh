@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
-# Completion of natctl, natd, natd-web and natlab in bash, with the commands and options of what was built and a stand-in
-# for the natd that runs; that zsh and fish can read theirs, where they are installed, and what fish offers.
+# Completion of natctl, natd, natd-web, natd-log and natlab in bash, and in zsh and fish where they are installed, with the
+# commands and options of what was built and a stand-in for the natd that runs.
 
 set -u
 completions=${srcdir:-.}/packaging/completions
@@ -11,6 +11,7 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 cat >"$work/natctl" <<STUB
 #!/bin/sh
+[ "\$1" != -s ] || shift 2
 case \$1 in
 forwards) echo "web       tcp 203.0.113.1:80"; echo "game      udp 203.0.113.1:27015" ;;
 mappings) echo "tcp 10.8.0.2:4000 203.0.113.1:60001" ;;
@@ -63,6 +64,13 @@ offers natctl -s /tmp/socket list --state "" -- ESTABLISHED TIME_WAIT
 offers natctl list --forward "" -- web game
 offers natctl list -s "" -- 10.8.0.2
 offers natctl help "" -- monitor
+offers natctl forward "" -- add remove
+offers natctl forward remove "" -- web game
+offers natctl backend "" -- web game
+offers natctl backend web 10.8.0.2:80 "" -- drain resume
+offers natctl explain tcp "" -- 10.8.0.2
+offers natctl hosts --sort "" -- rate sessions ports
+offers natctl -s /tmp/socket list --forward "" -- web game
 offers natlab "" -- shell in
 offers natlab --nat "" -- full-cone symmetric
 offers natlab --nat full-cone,cgnat,no -- full-cone,cgnat,no-udp
@@ -91,9 +99,81 @@ fish_offers()
 		status=1
 	done
 }
-for file in "$completions"/*.zsh; do
-	! command -v zsh >/dev/null || zsh -n "$file" || status=1
-done
+
+# zsh_offers LINE -- EXPECTED...: collected, for one zsh for them all.
+zsh_offers()
+{
+	printf '%s\t%s\n' "$1" "${*:3}" >>"$work/zsh.lines"
+}
+# An interactive zsh with its own completion system, where the line editor completes each line; what it is given to offer goes
+# into a file.
+zsh_completes()
+{
+	local file
+	mkdir "$work/functions"
+	for file in "$completions"/*.zsh; do
+		zsh -n "$file" || status=1
+		cp "$file" "$work/functions/_$(basename "$file" .zsh)"
+	done
+	cat >"$work/.zshrc" <<-'ZSHRC'
+		fpath=($ZDOTDIR/functions $fpath)
+		autoload -Uz compinit && compinit -u -D
+		compadd()
+		{
+			local -a hits
+			builtin compadd -A hits "$@"
+			(( ! $#hits )) || print -rl -- $hits >>$ZDOTDIR/zsh.offered
+		}
+		zle -C offer complete-word _main_complete
+		zle-line-init()
+		{
+			local line rest
+			while IFS=$'\t' read -r line rest; do
+				: >$ZDOTDIR/zsh.offered
+				BUFFER=$line CURSOR=$#line
+				zle offer
+				print -r -- "$line"$'\t'"$rest"$'\t'"${(j: :)${(f)"$(<$ZDOTDIR/zsh.offered)"}}" >>$ZDOTDIR/zsh.answers
+			done <$ZDOTDIR/zsh.lines
+			exit
+		}
+		zle -N zle-line-init
+	ZSHRC
+	: >"$work/zsh.answers"
+	ZDOTDIR=$work NATLAB_LAB=$work/lab TERM=dumb timeout 60 script -qec 'zsh -i' /dev/null </dev/null >"$work/zsh.screen" 2>&1
+	local line expected offered wanted
+	while IFS=$'\t' read -r line expected offered; do
+		for wanted in $expected; do
+			[[ " $offered " = *" $wanted "* ]] && continue
+			echo "completions: zsh: \"$line\" does not offer $wanted, but: $offered"
+			status=1
+		done
+	done <"$work/zsh.answers"
+	cmp -s <(cut -f 1 "$work/zsh.lines") <(cut -f 1 "$work/zsh.answers") || {
+		echo "completions: zsh did not answer to each line:"
+		cat "$work/zsh.answers" "$work/zsh.screen"
+		status=1
+	}
+}
+
+if command -v zsh >/dev/null && command -v script >/dev/null; then
+	zsh_offers "natctl " -- list monitor doctor forward reload
+	zsh_offers "natctl doctor -" -- --offline --json
+	zsh_offers "natctl list --forward " -- web game
+	zsh_offers "natctl list --forward g" -- game
+	zsh_offers "natctl -s $work/socket list -s " -- 10.8.0.2
+	zsh_offers "natctl list --state " -- ESTABLISHED TIME_WAIT
+	zsh_offers "natctl forward remove " -- web game
+	zsh_offers "natctl backend " -- web game
+	zsh_offers "natctl help mon" -- monitor
+	zsh_offers "natd -" -- --doctor --state
+	[ ! -x "$work/natd-log" ] || zsh_offers "natd-log -" -- --config --state
+	zsh_offers "natlab --nat " -- full-cone symmetric
+	zsh_offers "natlab --nat full-cone,cgnat,n" -- full-cone,cgnat,no-udp
+	zsh_offers "natlab in " -- nat1-host1 server
+	zsh_completes
+else
+	echo "completions: left out: there is no zsh"
+fi
 if command -v fish >/dev/null; then
 	for file in "$completions"/*.fish; do
 		HOME=$work fish --no-config -n "$file" || status=1
@@ -101,6 +181,11 @@ if command -v fish >/dev/null; then
 	fish_offers natctl "natctl " -- list monitor doctor
 	fish_offers natctl "natctl doctor -" -- --offline
 	fish_offers natctl "natctl list --forward " -- web game
+	fish_offers natctl "natctl list -s " -- 10.8.0.2
+	fish_offers natctl "natctl -s $work/socket list --state " -- ESTABLISHED TIME_WAIT
+	fish_offers natctl "natctl -s $work/socket forward remove " -- web game
+	fish_offers natctl "natctl backend web 10.8.0.2:80 " -- drain resume
+	fish_offers natctl "natctl help " -- forward backend
 	fish_offers natd "natd -" -- --doctor --state
 	fish_offers natlab "natlab --nat " -- full-cone symmetric
 	fish_offers natlab "natlab in " -- nat1-host1 server

@@ -25,10 +25,20 @@ _natctl()
 			;;
 		esac
 	done
+	# Which argument of the command this is, options counted too.
+	local argument=$((COMP_CWORD - i))
 
 	_natctl_words()
 	{
 		mapfile -t COMPREPLY < <(compgen -W "$*" -- "$cur")
+	}
+	_natctl_files()
+	{
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+	}
+	_natctl_forwards()
+	{
+		$ctl "${socket[@]}" forwards 2>/dev/null | cut -d' ' -f1
 	}
 	# The inside addresses that natd has sessions of.
 	_natctl_hosts()
@@ -62,10 +72,10 @@ _natctl()
 		return
 		;;
 	--forward)
-		_natctl_words "$($ctl "${socket[@]}" forwards 2>/dev/null | cut -d' ' -f1)"
+		_natctl_words "$(_natctl_forwards)"
 		return
 		;;
-	-d | --orig-dst | -r | --reply-src | -q | --reply-dst | --orig-src)
+	-d | --orig-dst | --dst | -r | --reply-src | -q | --reply-dst | --orig-src | --src)
 		_natctl_words "$(_natctl_hosts)"
 		return
 		;;
@@ -73,16 +83,47 @@ _natctl()
 		_natctl_words inside outside both
 		return
 		;;
-	--socket | -w | --write)
-		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+	--sort)
+		_natctl_words rate sessions ports
+		return
+		;;
+	--socket | -w | --write | --config | --log)
+		_natctl_files
 		return
 		;;
 	-s)
 		if [[ $command ]]; then
 			_natctl_words "$(_natctl_hosts)"
 		else
-			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+			_natctl_files
 		fi
+		return
+		;;
+	esac
+	# The words of a command itself.
+	case $command:$argument:$prev in
+	forward:1:*)
+		_natctl_words add remove
+		return
+		;;
+	forward:*:remove | backend:1:*)
+		_natctl_words "$(_natctl_forwards)"
+		return
+		;;
+	backend:3:*)
+		_natctl_words drain resume
+		return
+		;;
+	explain:1:*)
+		_natctl_words tcp udp icmp
+		return
+		;;
+	explain:2:*)
+		_natctl_words "$(_natctl_hosts)"
+		return
+		;;
+	explain:4:*)
+		_natctl_words in out
 		return
 		;;
 	esac
