@@ -70,6 +70,8 @@ CHAINS = {
     "forward policy": ("ip", "forward", ["policy drop"], "firewall-forward"),
     "forward reject": ("inet", "forward", ["ct state established,related accept", "reject"], "firewall-forward"),
     "forward jump": ("ip", "forward", ["policy drop", 'iifname "eth*" accept', "jump other"], "firewall-forward"),
+    "forward icmp alone": ("ip", "forward", ["policy drop", "ip protocol icmp icmp type 13 accept", "meta l4proto sctp accept"],
+                           "firewall-forward"),
     "output": ("inet", "output", ["policy drop", 'oifname "lo" accept'], "firewall-output"),
     "input": ("ip", "input", ["policy drop", 'iifname "lan0" accept'], "firewall-input"),
 }
@@ -97,6 +99,33 @@ def test_fault_17_a_firewall_that_drops_is_found(stage, kind):
             lab.gateway.run("sh", "-c", command)
         wait_finding(natd, name, there=False)
         assert ping()
+
+
+FIREWALLD = """table inet firewalld {
+    chain filter_FORWARD {
+        type filter hook forward priority filter + 10; policy accept;
+        ct state { established, related } accept
+        ct status dnat accept
+        iifname "lo" accept
+        ct state invalid drop
+        ip6 daddr 2002::/24 reject with icmpv6 addr-unreachable
+        goto public
+    }
+    chain public {
+        oifname "out0" accept
+        reject with icmpx admin-prohibited
+    }
+}
+"""
+
+
+def test_a_chain_of_firewalld_is_told_in_its_words(stage):
+    """It forgets what nft adds. Its own commands are run by tests/packages/managers.sh."""
+    lab, natd = stage
+    with ruleset(lab, FIREWALLD):
+        mend = wait_finding(natd, "firewall-forward")["mend"].split("; ")
+    assert all(command.startswith("firewall-cmd ") for command in mend) and mend[-1] == "firewall-cmd --reload"
+    wait_finding(natd, "firewall-forward", there=False)
 
 
 def test_a_firewall_that_lets_natd_pass_is_no_finding(stage):

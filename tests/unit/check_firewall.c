@@ -52,7 +52,8 @@ static void rule(const char *chain, enum firewall_verdict verdict, const char *t
 
 static struct firewall_result ask(const char *iif, const char *oif)
 {
-	const struct firewall_packet p = {.iif = iif, .oif = oif, .mark = 7, .ct_state = FIREWALL_CT_NEW};
+	const struct firewall_packet p = {
+		.iif = iif, .oif = oif, .mark = 7, .ct_state = FIREWALL_CT_NEW, .protocol = IPPROTO_TCP};
 
 	return firewall_ask(&firewall, &base, &p);
 }
@@ -92,6 +93,32 @@ START_TEST(test_new_connections_are_not_established)
 	rule("FORWARD", FIREWALL_ACCEPT, NULL, &established, NULL);
 	ck_assert(ask("lan0", "natd0").drops);
 	rule("FORWARD", FIREWALL_ACCEPT, NULL, &both, NULL);
+	ck_assert(!ask("lan0", "natd0").drops);
+}
+END_TEST
+
+/* ufw lets ICMP pass that it forwards, and drops the rest. */
+START_TEST(test_a_rule_of_another_protocol_does_not_match)
+{
+	const struct firewall_test icmp = {.field = FIREWALL_PROTOCOL, .value = IPPROTO_ICMP};
+	const struct firewall_test tcp = {.field = FIREWALL_PROTOCOL, .value = IPPROTO_TCP};
+
+	rule("FORWARD", FIREWALL_ACCEPT, NULL, &icmp, NULL);
+	ck_assert(ask("lan0", "natd0").drops);
+	rule("FORWARD", FIREWALL_ACCEPT, NULL, &tcp, &unknown);
+	ck_assert(!ask("lan0", "natd0").drops);
+}
+END_TEST
+
+/* firewalld accepts what a DNAT rule has translated. */
+START_TEST(test_no_other_rule_translates_what_is_natds)
+{
+	struct firewall_test status = {.field = FIREWALL_CT_STATUS, .value = 0x20};
+
+	rule("FORWARD", FIREWALL_ACCEPT, NULL, &status, NULL);
+	ck_assert(ask("lan0", "natd0").drops);
+	status.value = 0x28; /* or what has been confirmed: not known */
+	rule("FORWARD", FIREWALL_ACCEPT, NULL, &status, NULL);
 	ck_assert(!ask("lan0", "natd0").drops);
 }
 END_TEST
@@ -198,6 +225,8 @@ static Suite *make_suite(void)
 	tcase_add_test(t, test_walk_through_many_jumps_ends);
 	tcase_add_test(t, test_interfaces_whole_beginning_and_negated);
 	tcase_add_test(t, test_new_connections_are_not_established);
+	tcase_add_test(t, test_a_rule_of_another_protocol_does_not_match);
+	tcase_add_test(t, test_no_other_rule_translates_what_is_natds);
 	tcase_add_test(t, test_what_cannot_be_judged_is_no_finding);
 	tcase_add_test(t, test_chains_are_entered_and_left);
 	tcase_add_test(t, test_circles_of_chains_end);

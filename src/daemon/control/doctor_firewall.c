@@ -4,6 +4,7 @@
  * socket (or by the TUN again, for super-packets), and a copy of ICMP to a shared address is read on its way to the host. So
  * it meets forward, output and input chains, never the ones of a router in between.
  */
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,12 +22,27 @@ static bool is_iptables(const struct firewall_chain *c)
 	return strcmp(c->table, "filter") == 0 && c->name[0] >= 'A' && c->name[0] <= 'Z';
 }
 
+/* firewalld forgets rules that are not its own: natd's device goes into a zone that may send anywhere, and a policy lets
+ * others send there. */
+static void advise_firewalld(struct visit *v)
+{
+	finding_remedy(v->sink,
+		       "firewall-cmd --permanent --zone=trusted --add-interface=%s; "
+		       "firewall-cmd --permanent --new-policy=to-natd; "
+		       "firewall-cmd --permanent --policy=to-natd --add-ingress-zone=ANY; "
+		       "firewall-cmd --permanent --policy=to-natd --add-egress-zone=trusted; "
+		       "firewall-cmd --permanent --policy=to-natd --set-target=ACCEPT; firewall-cmd --reload",
+		       v->config->tun.name);
+}
+
 static void advise_forward(struct visit *v, const struct firewall *f, const struct firewall_chain *c)
 {
 	const char *tun = v->config->tun.name;
 
 	if (firewall_has_chain(f, c, "ufw-user-forward"))
 		finding_remedy(v->sink, "ufw route allow in on %s; ufw route allow out on %s", tun, tun);
+	else if (strcmp(c->table, "firewalld") == 0)
+		advise_firewalld(v);
 	else if (is_iptables(c))
 		finding_remedy(v->sink, "iptables -I %s -i %s -j ACCEPT; iptables -I %s -o %s -j ACCEPT",
 			       firewall_has_chain(f, c, "DOCKER-USER") ? "DOCKER-USER" : c->name, tun,
@@ -76,22 +92,30 @@ static bool ask(struct visit *v, const struct firewall *f, const struct firewall
 	return true;
 }
 
-/* The first packet that a chain drops is the finding. */
+/*
+ * The first packet that a chain drops is the finding. They are TCP: firewalls that drop what is forwarded often let some ICMP
+ * pass.
+ */
 static void ask_chain(struct visit *v, const struct firewall *f, const struct firewall_chain *c)
 {
 	const struct host_facts *facts = &v->setup->facts;
 	const char *tun = v->config->tun.name, *outside = facts->outside.name;
 	const struct question fixed[] = {
-		{FIREWALL_FORWARD, {outside, tun, 0, FIREWALL_CT_NEW}, "what comes from outside to natd"},
-		{FIREWALL_FORWARD, {tun, outside, 0, FIREWALL_CT_NEW}, "large packets that natd sends outside"},
-		{FIREWALL_OUTPUT, {"", outside, v->mark, FIREWALL_CT_NEW}, "what natd sends outside"},
-		{FIREWALL_INPUT, {outside, "", 0, FIREWALL_CT_ESTABLISHED}, "ICMP answers to inside hosts"},
+		{FIREWALL_FORWARD, {outside, tun, 0, FIREWALL_CT_NEW, IPPROTO_TCP}, "what comes from outside to natd"},
+		{FIREWALL_FORWARD,
+		 {tun, outside, 0, FIREWALL_CT_NEW, IPPROTO_TCP},
+		 "large packets that natd sends outside"},
+		{FIREWALL_OUTPUT, {"", outside, v->mark, FIREWALL_CT_NEW, IPPROTO_TCP}, "what natd sends outside"},
+		{FIREWALL_INPUT,
+		 {outside, "", 0, FIREWALL_CT_ESTABLISHED, IPPROTO_ICMP},
+		 "ICMP answers to inside hosts"},
 	};
 	bool found = false;
 
 	for (uint32_t i = 0; c->hook == FIREWALL_FORWARD && !v->setup->is_exact && i < facts->n_inside && !found; i++) {
-		const struct question q = {
-			FIREWALL_FORWARD, {facts->inside[i].name, tun, 0, FIREWALL_CT_NEW}, "what inside hosts send"};
+		const struct question q = {FIREWALL_FORWARD,
+					   {facts->inside[i].name, tun, 0, FIREWALL_CT_NEW, IPPROTO_TCP},
+					   "what inside hosts send"};
 
 		found = ask(v, f, c, &q);
 	}
@@ -106,7 +130,7 @@ static void ask_chain(struct visit *v, const struct firewall *f, const struct fi
 /* A rule that translates what natd has translated already. */
 static void check_nat(struct visit *v, const struct firewall *f)
 {
-	const struct firewall_packet p = {"", v->setup->facts.outside.name, v->mark, FIREWALL_CT_NEW};
+	const struct firewall_packet p = {"", v->setup->facts.outside.name, v->mark, FIREWALL_CT_NEW, 0};
 	const struct firewall_rule *r = firewall_find_nat(f, &p);
 
 	if (!r)

@@ -98,6 +98,15 @@ static enum firewall_answer judge_test(const struct firewall_test *t, const stru
 	case FIREWALL_CT_STATE:
 		holds = t->value & p->ct_state;
 		break;
+	case FIREWALL_CT_STATUS:
+		if (t->value & ~(uint32_t)FIREWALL_CT_TRANSLATED)
+			return FIREWALL_UNKNOWN;
+		break;
+	case FIREWALL_PROTOCOL:
+		if (p->protocol == 0)
+			return FIREWALL_UNKNOWN;
+		holds = t->value == p->protocol;
+		break;
 	case FIREWALL_ANYTHING:
 		return FIREWALL_UNKNOWN;
 	}

@@ -41,15 +41,25 @@ enum firewall_verdict {
 	FIREWALL_OTHER /* a queue, a verdict map: it may accept */
 };
 
-/* A test of the packet: an interface's name (all of it, or how it begins), the mark, the state of connection tracking. */
-enum firewall_field { FIREWALL_IIF, FIREWALL_OIF, FIREWALL_MARK, FIREWALL_CT_STATE, FIREWALL_ANYTHING };
+/* A test of the packet: an interface's name (all of it, or how it begins), the mark, state and status of connection
+ * tracking, the protocol. No other rule translates natd's packets, so that they have neither status bit for that. */
+enum firewall_field {
+	FIREWALL_IIF,
+	FIREWALL_OIF,
+	FIREWALL_MARK,
+	FIREWALL_CT_STATE,
+	FIREWALL_CT_STATUS,
+	FIREWALL_PROTOCOL,
+	FIREWALL_ANYTHING
+};
+enum { FIREWALL_CT_TRANSLATED = 0x30 }; /* IPS_SRC_NAT, IPS_DST_NAT: `ct status snat,dnat` */
 
 struct firewall_test {
 	uint8_t field; /* enum firewall_field; FIREWALL_ANYTHING: one that cannot be judged */
 	bool is_negated;
 	uint8_t length; /* of the name: so many bytes are compared, the NUL included if it is not a beginning */
 	char name[NETLINK_IFNAME_SIZE];
-	uint32_t value; /* FIREWALL_MARK; FIREWALL_CT_STATE: one of these bits */
+	uint32_t value; /* FIREWALL_MARK; FIREWALL_CT_STATE, _STATUS: one of these bits; FIREWALL_PROTOCOL */
 };
 
 enum { FIREWALL_TESTS = 6 };
@@ -92,6 +102,7 @@ struct firewall_packet {
 	const char *iif, *oif; /* "": none */
 	uint32_t mark;
 	uint32_t ct_state; /* one bit */
+	uint8_t protocol;  /* IPPROTO_; 0: any */
 };
 
 struct firewall_result {

@@ -7,11 +7,13 @@
  * without effect on the verdict (a counter, a log line) is none.
  */
 #include <errno.h>
+#include <linux/ip.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nf_tables_compat.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/xt_conntrack.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "firewall.h"
@@ -76,18 +78,49 @@ static void take_meta(struct reader *r, const struct nlbus_attributes *as)
 	case NFT_META_MARK:
 		field = FIREWALL_MARK;
 		break;
+	case NFT_META_L4PROTO:
+		field = FIREWALL_PROTOCOL;
+		break;
 	default:
 		break;
 	}
 	load(r, reg_of(as, NFTA_META_DREG), field);
 }
 
+/* Of the packet's bytes the protocol of its IPv4 header is known. */
+static void take_payload(struct reader *r, const struct nlbus_attributes *as)
+{
+	bool is_protocol = nlbus_be32(as, NFTA_PAYLOAD_BASE, 0) == NFT_PAYLOAD_NETWORK_HEADER &&
+			   nlbus_be32(as, NFTA_PAYLOAD_OFFSET, 0) == offsetof(struct iphdr, protocol) &&
+			   nlbus_be32(as, NFTA_PAYLOAD_LEN, 0) == 1;
+
+	if (as->len[NFTA_PAYLOAD_DREG])
+		load(r, reg_of(as, NFTA_PAYLOAD_DREG), is_protocol ? FIREWALL_PROTOCOL : FIREWALL_ANYTHING);
+}
+
 static void take_ct(struct reader *r, const struct nlbus_attributes *as)
 {
-	bool is_state = nlbus_be32(as, NFTA_CT_KEY, NFT_CT_MARK) == NFT_CT_STATE;
+	enum firewall_field field = FIREWALL_ANYTHING;
 
-	if (as->len[NFTA_CT_DREG])
-		load(r, reg_of(as, NFTA_CT_DREG), is_state ? FIREWALL_CT_STATE : FIREWALL_ANYTHING);
+	if (!as->len[NFTA_CT_DREG]) /* sets something */
+		return;
+	switch (nlbus_be32(as, NFTA_CT_KEY, NFT_CT_MARK)) {
+	case NFT_CT_STATE:
+		field = FIREWALL_CT_STATE;
+		break;
+	case NFT_CT_STATUS:
+		field = FIREWALL_CT_STATUS;
+		break;
+	default:
+		break;
+	}
+	load(r, reg_of(as, NFTA_CT_DREG), field);
+}
+
+/* Are its values bits, of which a rule asks for one or the other? */
+static bool has_bits(enum firewall_field field)
+{
+	return field == FIREWALL_CT_STATE || field == FIREWALL_CT_STATUS;
 }
 
 static void take_bitwise(struct reader *r, const struct nlbus_attributes *as)
@@ -96,11 +129,11 @@ static void take_bitwise(struct reader *r, const struct nlbus_attributes *as)
 	struct nlbus_attributes mask;
 
 	nlbus_read_nested(as, NFTA_BITWISE_MASK, &mask);
-	load(r, to, r->field[from] == FIREWALL_CT_STATE ? FIREWALL_CT_STATE : FIREWALL_ANYTHING);
+	load(r, to, has_bits(r->field[from]) ? r->field[from] : FIREWALL_ANYTHING);
 	r->mask[to] = nlbus_u32(&mask, NFTA_DATA_VALUE, 0);
 }
 
-/* Names of interfaces, a mark, or "the state is one of these bits" (which is: not equal to 0 under a mask). */
+/* Names of interfaces, a mark, or "state or status are one of these bits" (which is: not equal to 0 under a mask). */
 static void take_cmp(struct reader *r, const struct nlbus_attributes *as)
 {
 	uint32_t reg = reg_of(as, NFTA_CMP_SREG), op = nlbus_be32(as, NFTA_CMP_OP, NFT_CMP_LT);
@@ -111,11 +144,13 @@ static void take_cmp(struct reader *r, const struct nlbus_attributes *as)
 	nlbus_read_nested(as, NFTA_CMP_DATA, &data);
 	len = data.len[NFTA_DATA_VALUE];
 	t.value = nlbus_u32(&data, NFTA_DATA_VALUE, 0);
-	if (t.field == FIREWALL_CT_STATE) {
+	if (has_bits(t.field)) {
 		t.is_negated = op == NFT_CMP_EQ;
 		if (t.value != 0 || r->mask[reg] == UINT32_MAX)
 			t.field = FIREWALL_ANYTHING;
 		t.value = r->mask[reg];
+	} else if (t.field == FIREWALL_PROTOCOL) {
+		t.value = len == 1 ? *(const uint8_t *)data.data[NFTA_DATA_VALUE] : 0;
 	} else if (t.field == FIREWALL_IIF || t.field == FIREWALL_OIF) {
 		t.length = (uint8_t)(len < sizeof(t.name) ? len : sizeof(t.name));
 		if (t.length > 0)
@@ -127,19 +162,22 @@ static void take_cmp(struct reader *r, const struct nlbus_attributes *as)
 }
 
 /* A set; or a map of verdicts, which may do anything. One over the state of tracking has nothing for a new connection, as a
- * rule. */
+ * rule: firewalld writes `ct state { established, related } accept`. */
 static void take_lookup(struct reader *r, const struct nlbus_attributes *as)
 {
+	static const struct firewall_test established = {.field = FIREWALL_CT_STATE, .value = FIREWALL_CT_ESTABLISHED};
 	bool is_state = r->field[reg_of(as, NFTA_LOOKUP_SREG)] == FIREWALL_CT_STATE;
 
 	if (!as->len[NFTA_LOOKUP_DREG]) {
-		add_unknown(r);
+		if (is_state && nlbus_be32(as, NFTA_LOOKUP_FLAGS, 0) == 0)
+			firewall_add_test(&r->rule, &established);
+		else
+			add_unknown(r);
 	} else if (nlbus_be32(as, NFTA_LOOKUP_DREG, 0) != NFT_REG_VERDICT) {
 		load(r, reg_of(as, NFTA_LOOKUP_DREG), FIREWALL_ANYTHING);
 	} else {
 		if (is_state)
-			firewall_add_test(&r->rule, &(struct firewall_test){.field = FIREWALL_CT_STATE,
-									    .value = FIREWALL_CT_ESTABLISHED});
+			firewall_add_test(&r->rule, &established);
 		add_unknown(r);
 		r->rule.verdict = FIREWALL_OTHER;
 	}
@@ -252,25 +290,19 @@ static void take_expression(struct reader *r, const char *name, const struct nlb
 		const char *name;
 		void (*take)(struct reader *r, const struct nlbus_attributes *as);
 	} kinds[] = {
-		{"meta", take_meta},	   {"cmp", take_cmp},
-		{"ct", take_ct},	   {"bitwise", take_bitwise},
-		{"lookup", take_lookup},   {"immediate", take_immediate},
-		{"match", take_xt_match},  {"target", take_xt_target},
-		{"reject", take_reject},   {"queue", take_queue},
-		{"nat", take_nat},	   {"masq", take_nat},
-		{"redir", take_nat},	   {"counter", take_nothing},
-		{"log", take_nothing},	   {"notrack", take_nothing},
-		{"objref", take_nothing},  {"payload", take_nothing}, /* a load: cmp sees an unknown field */
-		{"limit", take_limit},	   {"quota", take_limit},
-		{"connlimit", take_limit}, {"range", take_limit},
-		{"dynset", take_limit},
+		{"meta", take_meta},	   {"cmp", take_cmp},	       {"ct", take_ct},
+		{"bitwise", take_bitwise}, {"lookup", take_lookup},    {"immediate", take_immediate},
+		{"match", take_xt_match},  {"target", take_xt_target}, {"reject", take_reject},
+		{"queue", take_queue},	   {"nat", take_nat},	       {"masq", take_nat},
+		{"redir", take_nat},	   {"counter", take_nothing},  {"log", take_nothing},
+		{"notrack", take_nothing}, {"objref", take_nothing},   {"payload", take_payload},
+		{"limit", take_limit},	   {"quota", take_limit},      {"connlimit", take_limit},
+		{"range", take_limit},	   {"dynset", take_limit},
 	};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		if (strcmp(name, kinds[i].name) != 0)
 			continue;
-		if (kinds[i].take == take_nothing && as->len[NFTA_PAYLOAD_DREG] && strcmp(name, "payload") == 0)
-			load(r, reg_of(as, NFTA_PAYLOAD_DREG), FIREWALL_ANYTHING);
 		kinds[i].take(r, as);
 		return;
 	}
