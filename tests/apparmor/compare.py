@@ -112,8 +112,12 @@ class Seen:
             return None
         path = re.sub(r"^/proc/(self|thread-self|net(?=/))", lambda m: "/proc/1234" + ("/net" if m[1] == "net" else ""), path)
         path = re.sub(r"^/proc/\d+/", "/proc/1234/", path)
+        if "/share/natlab/lab/" in path:
+            return "/usr/share/natd/natlab/lab/" + path.split("/share/natlab/lab/")[1]
         if any(path.startswith(t) for t in self.temporary):
             base = os.path.basename(path)
+            if base == "natd-bpf-load":
+                return f"/usr/libexec/natd/{base}"
             if base == self.program:
                 return f"/usr/sbin/{base}"
             if set(permissions) <= {"r", "m"}:

@@ -7,14 +7,18 @@
 
 # Into the debootstrapped tree: the Debian packages that natd's depend on, as files in apt's cache, so that apt installs
 # them where there is no network.
-more()
+natd_libraries()
 {
 	cp /etc/resolv.conf "$1/etc/resolv.conf"
 	echo 'APT::Get::Assume-Yes "true";' >"$1/etc/apt/apt.conf.d/90yes"
 	chroot "$1" apt-get -q update &&
-		chroot "$1" apt-get -q -y --no-install-recommends install ifupdown logrotate wireguard-go wireguard-tools libgpm2 &&
 		chroot "$1" apt-get -q -y --download-only install libbpf1 libglib2.0-0 libconfig9 libevent-core-2.1-7 libevent-extra-2.1-7 \
 			libjansson4 libmnl0 libncurses6 libseccomp2 libpcap0.8 libsmartcols1 libfixbuf9
+}
+more()
+{
+	natd_libraries "$1" &&
+		chroot "$1" apt-get -q -y --no-install-recommends install ifupdown logrotate wireguard-go wireguard-tools libgpm2
 }
 
 # logged NAME COMMAND...: its output goes into a file, and onto the screen when it fails.
@@ -94,10 +98,19 @@ disjoint()
 	twice=$(contents "$NATD_DEBS" | awk '$2 !~ /^d/ { print $3 }' | sort | uniq -d)
 	[ -z "$twice" ] || { echo "$twice"; return 1; }
 }
+# Every file is root's, and nothing is written to by others or runs as somebody else.
+of_root()
+{
+	local deb wrong
+	wrong=$(for deb in "$NATD_DEBS"/*.deb; do dpkg-deb -c "$deb"; done |
+		awk '$2 != "root/root" || $1 !~ /^[-dl]/ || ($1 ~ /^[-d]/ && $1 !~ /^([-d]rw[-x]r-[-x]r-[-x])$/)')
+	[ -z "$wrong" ] || { echo "$wrong"; return 1; }
+}
 check_packages()
 {
 	check "the same files in both" both_have_the_same
 	check "no file in two packages" disjoint
+	check "files are root's, and writable to root alone" of_root
 	local package
 	for package in natd natd-log natd-web natlab; do
 		check "Multi-Arch of $package" has_field $package Multi-Arch foreign

@@ -1,0 +1,250 @@
+# shellcheck shell=bash disable=SC2154,SC2034,SC2317
+# SPDX-License-Identifier: ISC
+# A fourth boot for tests/packages/run: natd beside the programs that manage a host's network and its firewall, set up by the
+# blocks of docs/recipes.md as they stand there.
+
+managed_system()
+(
+	more()
+	{
+		natd_libraries "$1" &&
+			chroot "$1" apt-get -q -y --no-install-recommends install busybox-static docker.io firewalld ifupdown iptables \
+				network-manager nftables ufw wireguard-go wireguard-tools &&
+			systemctl --root="$1" disable containerd docker docker.socket firewalld NetworkManager NetworkManager-wait-online ufw
+	}
+	system systemd,systemd-sysv,dbus,iproute2,kmod,procps
+)
+
+# recipe HEADING: the blocks below it in docs/recipes.md. One whose first line is a comment with a path is that file; the
+# others are commands, but for "text", which is what a program prints.
+recipe()
+{
+	local blocks=$work/recipe file path
+	rm -rf "$blocks" && mkdir "$blocks"
+	awk -v heading="## $1" -v to="$blocks/" '
+		$0 == heading { on = 1; next }
+		on && /^## / { exit }
+		on && /^```/ { if (inside) close(file); else file = sprintf("%s%02d", to, ++n); inside = !inside; is_text = /text$/; next }
+		on && inside && !is_text { print >file }' "$tree/docs/recipes.md"
+	[ -n "$(ls "$blocks")" ] || { echo "docs/recipes.md has no block below \"$1\""; return 1; }
+	for file in "$blocks"/*; do
+		path=$(sed -nE '1s|^# (/[^ ]*)$|\1|p' "$file")
+		if [ -n "$path" ]; then
+			inside mkdir -p "$(dirname "$path")" && inside sh -c "cat >$path" <"$file" || return 1
+		else
+			inside bash -exc "$(cat "$file")" || return 1
+		fi
+	done
+}
+
+# What every manager is held to: pages for a host on the wire and for one in the tunnel, natd's rules in place.
+serves()
+{
+	until_true 20 fetches || fetches
+}
+tunnel_serves()
+{
+	until_true 20 page "$peer1" http://203.0.113.80/ 203.0.113.1 || page "$peer1" http://203.0.113.80/ 203.0.113.1
+}
+rules()
+{
+	inside ip -4 rule
+}
+same_rules()
+{
+	diff <(echo "$rules_before") <(rules)
+}
+doctor_finds()
+{
+	local found
+	found=$(inside natctl -j doctor | python3 -c '
+import json, sys
+print(*[c["id"] for c in json.load(sys.stdin)["checks"] if c["severity"] == "fail"])')
+	is "$found" "$1"
+}
+soon_doctor_finds()
+{
+	until_true 20 doctor_finds "$1" || doctor_finds "$1"
+}
+bare()
+{
+	local device
+	for device in eth0 eth1; do
+		inside ip -4 addr flush dev "$device" && inside ip link set "$device" up
+	done
+}
+by_hand()
+{
+	inside ip addr add 203.0.113.1/24 dev eth0 && inside ip addr add 10.8.0.1/24 dev eth1
+}
+# configured INSIDE-INTERFACES [LINE]
+configured()
+{
+	inside sh -c 'cat >/etc/natd/natd.conf' <<-CONFIG
+		outside = { interface = "eth0"; };
+		inside = { interfaces = [ $1 ]; };
+		${2:-}
+	CONFIG
+}
+by_rules='fast_path = { steering = "rules"; };'
+natd_starts()
+{
+	inside systemctl restart natd
+}
+
+with_ifupdown()
+{
+	check "ifupdown: its recipe" recipe "ifupdown"
+	check "ifupdown: natd starts" natd_starts
+	check "ifupdown: a page" serves
+	check "ifupdown: down and up again" inside sh -c 'ifdown eth0 && ifup eth0'
+	check "ifupdown: a page afterwards" serves
+	inside ifdown eth0 eth1
+	bare
+}
+# firewall NAME RELOAD...: it runs. Packets that tc programs steer it does not see, but beside a firewall natd leaves those
+# only if told; what rules steer the firewall drops until its recipe is followed, and doctor says so.
+firewall()
+{
+	local name=$1
+	shift
+	configured '"eth1"' 'fast_path = { steering = "bpf"; };'
+	if natd_starts; then
+		check "$name: a page, steered by tc programs" serves
+		check "$name: doctor finds nothing, steered by tc programs" soon_doctor_finds ""
+	else
+		echo "packages: left out: $name beside tc programs, which this kernel does not have"
+	fi
+	configured '"eth1"'
+	natd_starts
+	check "$name: doctor finds that it drops" soon_doctor_finds firewall-forward
+	check "$name: no page before the recipe" eval '! fetches'
+	inside natctl doctor | grep -A1 ^FAIL >&3
+	check "$name: its recipe" recipe "$name"
+	check "$name: doctor finds nothing" soon_doctor_finds ""
+	check "$name: a page" serves
+	check "$name: reload" inside "$@"
+	check "$name: a page after its reload" serves
+	configured '"eth1"'
+}
+with_firewalld()
+{
+	by_hand
+	check "firewalld starts" inside systemctl start firewalld
+	check "firewalld: interfaces of two zones" inside sh -c 'firewall-cmd --permanent --zone=public --add-interface=eth0 &&
+		firewall-cmd --permanent --zone=internal --add-interface=eth1 && firewall-cmd --reload'
+	natd_starts
+	firewall firewalld firewall-cmd --reload
+	inside systemctl stop firewalld
+	bare
+}
+with_ufw()
+{
+	by_hand
+	check "ufw starts" inside sh -c 'ufw --force enable && systemctl start ufw'
+	natd_starts
+	firewall ufw ufw reload
+	inside ufw --force disable
+	bare
+}
+docker_image()
+{
+	tar -C "$work/root/bin" -cf - busybox | inside docker import - tiny
+}
+docker_page()
+{
+	is "$(inside docker run --rm --network natd tiny /busybox wget -qO- -T 10 http://203.0.113.80/)" 203.0.113.1
+}
+with_docker()
+{
+	by_hand
+	check "docker starts" inside systemctl start docker
+	check "docker: an image" docker_image
+	check "docker: its recipe" recipe "Docker"
+	local steering
+	for steering in "" "$by_rules"; do
+		configured '"br0", "eth1"' "$steering"
+		check "docker: natd starts $steering" natd_starts
+		check "docker: doctor finds nothing $steering" soon_doctor_finds ""
+		check "docker: a page from a container $steering" docker_page
+		check "docker: natd translated it $steering" eval 'inside natctl history | grep -q "src=10.88" || inside natctl list | grep -q "src=10.88"'
+		check "docker: a page for another host $steering" serves
+	done
+	inside systemctl stop docker docker.socket containerd
+	inside systemctl stop natd
+	configured '"eth1"'
+	inside sh -c 'nft flush ruleset; ip link del br0; ip link del docker0'
+	bare
+}
+with_networkd()
+{
+	check "networkd: its recipe" recipe "systemd-networkd"
+	check "networkd: configured" inside /lib/systemd/systemd-networkd-wait-online -i eth0 -i eth1 --timeout=30
+	natd_starts
+	check "networkd: a page" serves
+	rules_before=$(rules)
+	check "networkd: restart" inside systemctl restart systemd-networkd
+	check "networkd: configured again" inside /lib/systemd/systemd-networkd-wait-online -i eth0 -i eth1 --timeout=30
+	check "networkd: natd's rules are still there" same_rules
+	check "networkd: a page afterwards" serves
+	with_tunnel networkd
+	inside rm /etc/systemd/networkd.conf.d/natd.conf
+	check "networkd: restart with its defaults" inside systemctl restart systemd-networkd
+	check "networkd: natd puts its rules back" until_true 20 same_rules
+	check "networkd: a page in spite of its defaults" serves
+	inside systemctl stop systemd-networkd.socket systemd-networkd
+	bare
+}
+# wg0 by wg-quick, which uses wireguard-go where the kernel has no WireGuard; eth0 by the manager.
+with_tunnel()
+{
+	check "$1: wg-quick brings the tunnel up" tunnel
+	configured '"eth1", "wg0"'
+	check "$1: reload" inside systemctl reload natd
+	check "$1: a peer browses through the tunnel" tunnel_serves
+	configured '"eth1"'
+	inside systemctl reload natd
+	inside systemctl stop wg-quick@wg0
+}
+tunnel()
+{
+	[ -s "$work/gateway.key" ] || vpn_keys || return 1
+	sed 's|^\[Interface\]|&\nAddress = 10.9.0.1/24|' "$work/wg0.conf" >"$work/root/etc/wireguard/wg0.conf"
+	inside systemctl start wg-quick@wg0 || return 1
+	[ -e "$work/joined" ] || join_vpn "$peer1" wg1 "$work/peer1.key" 10.9.0.2 || return 1
+	touch "$work/joined"
+}
+with_networkmanager()
+{
+	check "NetworkManager starts" inside systemctl start NetworkManager
+	check "NetworkManager: its recipe" recipe "NetworkManager"
+	check "NetworkManager: natd starts" natd_starts
+	check "NetworkManager: a page" serves
+	rules_before=$(rules)
+	check "NetworkManager: natd's device is not managed" is "$(inside nmcli -g GENERAL.STATE device show natd0)" "10 (unmanaged)"
+	check "NetworkManager: restart" inside systemctl restart NetworkManager
+	check "NetworkManager: natd's rules are still there" same_rules
+	check "NetworkManager: a page afterwards" serves
+	check "NetworkManager: down and up again" inside sh -c 'nmcli connection down wan && nmcli connection up wan'
+	check "NetworkManager: a page with the connection back" serves
+	with_tunnel NetworkManager
+	inside systemctl stop NetworkManager
+	bare
+}
+
+managers()
+{
+	NATD_SYSTEM=$NATD_MANAGED make_root
+	# A container engine needs control groups that it can write to, and keyrings.
+	export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
+	more_calls="keyctl add_key"
+	boot_up
+	lay_cables
+	bare
+	check "apt install ./natd_*.deb" install "./natd_*.deb"
+	configured '"eth1"'
+	local part
+	for part in ${NATD_MANAGERS:-ifupdown firewalld ufw networkd networkmanager}; do
+		"with_$part"
+	done
+}
