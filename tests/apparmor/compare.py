@@ -91,7 +91,7 @@ class Seen:
     """What the traces say: {(path, permission)}, {(family, kind)}."""
 
     def __init__(self, program, directory, temporary):
-        self.files, self.networks, self.program, self.temporary = {}, {}, program, temporary
+        self.files, self.networks, self.directories, self.program, self.temporary = {}, {}, set(), program, temporary
         for name in sorted(os.listdir(directory)):
             with open(os.path.join(directory, name), encoding="utf-8", errors="replace") as trace:
                 for line in trace:
@@ -142,6 +142,8 @@ class Seen:
         elif call in WRITES:
             for path in strings:
                 self._file(path, "w", line)
+                if call in ("mkdir", "mkdirat", "rmdir"):
+                    self.directories.add(self.placed(path, "w"))
         elif call in ("bind", "connect") and "sun_path=" in arguments and "sun_path=@" not in arguments:
             self._file(strings[0], "w", line)
         elif call == "execve" and strings and "strace" not in line:
@@ -165,7 +167,7 @@ def main():
     profile, seen, asked = Profile(path), Seen(program, traces, temporary), capabilities_seen(capabilities)
     lacks = []
     for (name, wanted), line in sorted(seen.files.items()):
-        if left := profile.missing(name, wanted):
+        if left := profile.missing(name + "/" * (name in seen.directories and wanted == "w"), wanted):
             lacks.append(f"{name} {left}: {line.strip()[:160]}")
     for family, line in sorted(seen.networks.items()):
         if not {family, family[:1]} & profile.networks and () not in profile.networks:
