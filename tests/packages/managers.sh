@@ -217,6 +217,7 @@ tunnel()
 with_networkmanager()
 {
 	check "NetworkManager starts" inside systemctl start NetworkManager
+	check "NetworkManager answers" until_true 60 inside nmcli general reload
 	check "NetworkManager: its recipe" recipe "NetworkManager"
 	check "NetworkManager: natd starts" natd_starts
 	check "NetworkManager: a page" serves
