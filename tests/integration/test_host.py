@@ -384,7 +384,7 @@ def test_the_stop_is_seen_while_the_kernel_lets_natd_wait(lab, start_natd):
     slow = faults.Faults()
     natd = start_natd({"more": 'fast_path = { steering = "rules"; };'}, prefix=slow.prefix())
     slow.stall("sendto")
-    until(lambda: slow.waiting() > 0)
+    until(lambda: slow.waiting() > 1)  # the look of each second, and the thread that looks at firewalls
     natd.send_signal(signal.SIGTERM)
     natd.wait_log("stopping on SIGTERM")
     slow.stall()
