@@ -60,7 +60,7 @@ struct rules *nat_adopt(struct nat *n, struct rules *r, uint64_t now_ms)
 		n->judging.report.kept = table_session_count(n->table);
 		nat_judge_end(n);
 	}
-	if (n->judging.runs && n->mirror != NULL) /* a forwarder asks no rules */
+	if (n->mirror != NULL) /* a forwarder asks no rules, nor timeouts */
 		mirror_withdraw_all(n);
 	n->sweeping.visited = 0; /* by other timeouts more may be over */
 	retire_addresses(n, old);
