@@ -27,6 +27,7 @@ static struct flow *flows;
 static struct flow_bucket *buckets;
 static const uint64_t secret[2] = {0x1122334455667788, 0x99aabbccddeeff00};
 static uint64_t carried;
+static bool drains; /* natd never has packets that wait */
 
 static struct flow_memory memory(void)
 {
@@ -62,6 +63,7 @@ static void setup(void)
 	m = memory();
 	ck_assert(nat_mirror_begin(lab->nat, &m, ALL));
 	carried = 0;
+	drains = true;
 }
 
 static void teardown(void)
@@ -206,6 +208,8 @@ static bool send_both(const uint8_t *p, size_t len)
 		return true;
 	}
 	lab_send(lab, p, len);
+	if (drains || unit_below(3) > 0)
+		nat_mirror_drained(lab->nat);
 	ck_assert_uint_eq(plain->n_out, lab->n_out);
 	for (uint32_t i = 0; i < lab->n_out; i++) {
 		ck_assert_uint_eq(plain->out[i].to, lab->out[i].to);
@@ -416,6 +420,7 @@ START_TEST(test_a_forwarder_changes_no_result)
 {
 	uint64_t cursor[2] = {1, 1};
 
+	drains = false;
 	for (int i = 0; i <= _i; i++) /* each has a seed of its own */
 		unit_seed_ = unit_random();
 	for (int i = 0; i < CONVERSATIONS; i++)
@@ -473,6 +478,24 @@ START_TEST(test_a_session_is_shown_with_its_eighth_packet)
 	ck_assert_uint_eq(shown(), 1);
 	ck_assert(say_tcp(&t, true, TCP_ACK, 10));
 	ck_assert(say_tcp(&t, false, TCP_ACK, 10));
+}
+END_TEST
+
+START_TEST(test_a_session_is_shown_when_no_packet_waits)
+{
+	struct talk t;
+
+	drains = false;
+	t = make_tcp();
+	for (int i = 0; i < 5; i++)
+		say_tcp(&t, true, TCP_ACK, 10);
+	nat_mirror_drained(lab->nat);
+	ck_assert_uint_eq(shown(), 1);
+	end_one();
+	advance_both(3000);
+	t = make_busy();
+	advance_both(1000); /* or after a second */
+	ck_assert_uint_eq(shown(), 1);
 }
 END_TEST
 
@@ -626,6 +649,7 @@ static Suite *make_suite(void)
 	tcase_set_timeout(c, 300);
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, test_a_session_is_shown_with_its_eighth_packet);
+	tcase_add_test(c, test_a_session_is_shown_when_no_packet_waits);
 	tcase_add_test(c, test_fin_syn_and_rst_stop_it_for_what_comes_after);
 	tcase_add_test(c, test_what_the_forwarder_learns_late_is_known_before_its_answer);
 	tcase_add_test(c, test_an_ended_session_is_out_at_once);

@@ -32,6 +32,7 @@ enum {
 	PASS_MS = 900,
 	PASS_STEP = 4096, /* slots visited in one step */
 	LAG_S = 3,
+	WAITING_MOST = 256,
 };
 
 struct mirror {
@@ -44,6 +45,11 @@ struct mirror {
 	uint16_t *free;	   /* a stack of slots below `top` */
 	uint32_t rest_head, n_resting, n_free, top;
 	struct nat_mirror_counts counts;
+	struct {
+		uint64_t id[WAITING_MOST]; /* sessions to be shown when natd holds no packet */
+		uint32_t n;
+		uint32_t since_s; /* of the first */
+	} waiting;
 	struct {
 		uint64_t begun_ms;
 		uint32_t at;	   /* slot; 0: no pass runs */
@@ -316,6 +322,32 @@ static void show(struct nat *n, const struct session *s, uint32_t session)
 	m->counts.shown++;
 }
 
+/* Without room for it another packet of it will ask again. */
+static void wait_to_show(struct nat *n, const struct session *s)
+{
+	struct mirror *m = n->mirror;
+
+	if (m->waiting.n == 0)
+		m->waiting.since_s = n->now_s;
+	if (m->waiting.n < WAITING_MOST)
+		m->waiting.id[m->waiting.n++] = table_session_id(n->table, s);
+}
+
+void nat_mirror_drained(struct nat *n)
+{
+	struct mirror *m = n->mirror;
+
+	for (uint32_t i = 0; m != NULL && i < m->waiting.n; i++) {
+		struct session *s = table_session_by_id(n->table, m->waiting.id[i]);
+		uint32_t session = s == NULL ? 0 : table_session_index(n->table, s);
+
+		if (s != NULL && m->slot_of[session] == 0 && is_fit(n, s))
+			show(n, s, session);
+	}
+	if (m != NULL)
+		m->waiting.n = 0;
+}
+
 /* ---- packets in natd ---- */
 
 void mirror_take_over(struct nat *n, struct session *s)
@@ -344,7 +376,7 @@ void mirror_follow(struct nat *n, struct session *s, const struct work *w, uint3
 		else
 			take_out(n, slot);
 	} else if (slot == 0 && !w->hairpin && sum / PACKETS_LEAST != (sum - packets) / PACKETS_LEAST && is_fit(n, s)) {
-		show(n, s, session);
+		wait_to_show(n, s);
 	}
 }
 
@@ -405,6 +437,8 @@ bool mirror_step(struct nat *n)
 	uint32_t end;
 
 	end_rests(n);
+	if (m->waiting.n > 0 && n->now_s != m->waiting.since_s)
+		nat_mirror_drained(n); /* its packets never end */
 	if (m->pass.at == 0 && n->now_ms - m->pass.begun_ms >= PASS_MS) {
 		m->pass.begun_ms = n->now_ms;
 		m->pass.begun_s = n->now_s;

@@ -26,6 +26,10 @@ bool nat_mirror_begin(struct nat *n, const struct flow_memory *m, uint32_t class
 void nat_mirror_end(struct nat *n, bool goes_on);
 bool nat_mirror_is_on(const struct nat *n);
 
+/* Every packet that natd had been given has been sent on: sessions that are to be shown are shown now, so that none of their packets
+ * is overtaken by those that the forwarder carries. They wait for this a second at most. */
+void nat_mirror_drained(struct nat *n);
+
 /* Takes over what flows of another natd hold, for those sessions that are in the table. Nobody carries them any more. */
 void nat_mirror_adopt(struct nat *n, struct flow *flows);
 /* Takes over what all flows hold now: 4 ns each. */

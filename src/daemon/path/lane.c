@@ -24,6 +24,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "core/nat/mirror.h"
 #include "transmit.h"
 
 enum {
@@ -175,6 +176,11 @@ static int drain(struct lane *l, uint64_t now_ms)
 
 	for (int i = 0; i < LANE_BURSTS && r > 0; i++)
 		r = lane_burst(l, read_tun, l, now_ms);
+	if (r == 0 && nat_mirror_is_on(l->nat)) {
+		lock(l);
+		nat_mirror_drained(l->nat);
+		unlock(l);
+	}
 	return r;
 }
 
