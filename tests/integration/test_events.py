@@ -281,7 +281,7 @@ def test_history_names_the_timeout(lab, natd):
     raise AssertionError(natd.ctl("history").stdout)
 
 
-ENDS = """timeouts = { udp = 2; tcp_closing = 1; port_reuse = 0; };
+ENDS = """timeouts = { udp = %u; tcp_closing = 1; port_reuse = 0; };
 forwards = ( { name = "balanced"; protocol = "udp"; port = 500; to = [ "10.8.0.3:500" ];
                check = { type = "tcp"; interval = 1; rise = 1; fall = 1; }; } );
 %s"""
@@ -303,7 +303,7 @@ def end_by_tcp(lab, port, reset):
 def test_each_end_of_a_session_has_exactly_one_reason(lab, start_natd):
     """By monitor and by history; each in a session of its own."""
     with lab.clients[1].tcp_listener(port=500) as health:
-        natd = start_natd({"addresses": '[ "interface", "203.0.113.77" ]', "more": ENDS % ""})
+        natd = start_natd({"addresses": '[ "interface", "203.0.113.77" ]', "more": ENDS % (2, "")})
         seen = Monitor(natd, "-j", "monitor", "-e", "DESTROY")
 
         def ended(reason, port):
@@ -311,7 +311,7 @@ def test_each_end_of_a_session_has_exactly_one_reason(lab, start_natd):
             return json.loads(line)["id"]
 
         def reload(more="", addresses='[ "interface", "203.0.113.77" ]', **rest):
-            natd.write_config({"addresses": addresses, "more": ENDS % more, **rest})
+            natd.write_config({"addresses": addresses, "more": ENDS % (300, more), **rest})
             natd.ctl("reload")
 
         def opened(port, *, by=lab.client, to=(SERVER, 9)):
@@ -326,6 +326,7 @@ def test_each_end_of_a_session_has_exactly_one_reason(lab, start_natd):
         end_by_tcp(lab, 4002, reset=True)
         send(lab.client, 4003)
         ids["closed"], ids["reset"], ids["timeout"] = ended("closed", 4001), ended("reset", 4002), ended("timeout", 4003)
+        reload()
         opened(4004)
         natd.ctl("delete", "--sport", 4004)
         ids["deleted"] = ended("deleted", 4004)
@@ -343,9 +344,9 @@ def test_each_end_of_a_session_has_exactly_one_reason(lab, start_natd):
         opened(4008, by=lab.server, to=(Lab.OUTSIDE, 500))
         health.close()
         ids["backend-down"] = ended("backend-down", 4008)
+        reload(addresses='[ "interface" ]')
         opened(4009)
         lab.gateway.run("ip", "addr", "del", f"{Lab.OUTSIDE}/24", "dev", "out0")
-        reload(addresses='[ "203.0.113.77" ]')
         ids["address-lost"] = ended("address-lost", 4009)
         seen.end()
     monitored = [json.loads(line) for line in seen.lines if "reason" in line]
