@@ -243,6 +243,7 @@ def test_a_route_that_refuses_stops_a_carried_session(fast, talk, lab):
     assert connection.server.recv(10) == b"x"
 
 
+@slow
 def test_a_smaller_mtu_of_the_route_is_answered(fast, talk, lab):
     natd = fast()
     connection = talk(natd)
@@ -284,7 +285,7 @@ def test_padding_is_cut_off(fast, talk, lab):
         raw = bytes(IP(bytes(keep_alive)))
         lab.client.inject(raw + bytes(46 - len(raw)) if len(raw) < 46 else raw)
         seen.wait(lambda p: TCP in p and p.sport == there[1] and p.seq == keep_alive[TCP].seq)
-    assert session(natd)["out"]["bytes"] - before["bytes"] == 40
+    assert session(natd)["out"]["bytes"] - before["bytes"] in (40, 40 + 52)  # and a delayed ACK
 
 
 @slow
