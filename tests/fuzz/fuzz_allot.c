@@ -71,6 +71,7 @@ static void read_world(struct world *w, struct input *in)
 	for (uint32_t i = 0; i < w->p.n_pool_ports; i++) {
 		uint32_t first = port + number(in, 2) % 8192, last = first + number(in, 2) % 16384;
 
+		last = last < UINT16_MAX ? last : UINT16_MAX;
 		w->ranges[i] = (struct nat_range){(uint16_t)first, (uint16_t)last};
 		port = last + 2;
 	}
