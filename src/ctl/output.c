@@ -122,8 +122,10 @@ static void add_entry(struct line *l, const struct ctl_entry *e, unsigned line)
 		add(l, " ");
 	}
 	if (e->pair[0] != '\0') {
+		char pair[4 * CTL_NAME_MAX + 1];
+
 		add(l, "static=");
-		add(l, e->pair);
+		add(l, names_escape(pair, sizeof(pair), e->pair));
 		add(l, " ");
 	}
 	if (e->id != 0)
