@@ -85,13 +85,13 @@ static __always_inline bool make_key(const struct packet *p, const struct header
 	k->remote_port = is_out ? destination : source;
 	switch (p->protocol) {
 	case IPPROTO_TCP:
-		k->class_ = STEER_TCP;
+		k->proto_class = STEER_TCP;
 		return true;
 	case IPPROTO_UDP:
-		k->class_ = STEER_UDP;
+		k->proto_class = STEER_UDP;
 		return true;
 	case IPPROTO_ICMP:
-		k->class_ = STEER_ICMP;
+		k->proto_class = STEER_ICMP;
 		k->local_port = bpf_ntohs(h->l4.half[2]);
 		k->remote_port = 0;
 		return h->l4.bytes[0] == ICMP_ECHO || h->l4.bytes[0] == ICMP_ECHO_REPLY;

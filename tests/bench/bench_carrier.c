@@ -271,7 +271,7 @@ static void report(const struct bench *b)
 	table_usage(nat_table(b->nat), &u);
 	printf("sessions %" PRIu32 ", hosts %" PRIu32 ", blocks given %" PRIu64 ", refused %" PRIu64 "\n", u.sessions,
 	       u.hosts, c[COUNT_BLOCK_NEW],
-	       c[DROP_HOST_BLOCKS] + c[DROP_NO_PORT] + c[DROP_HOST_SHARE] + c[DROP_EXPIRED_EMBRYO]);
+	       c[DROP_HOST_BLOCKS] + c[DROP_NO_PORT] + c[DROP_HOST_SHARE] + c[DROP_UNANSWERED_BUDGET]);
 	printf("memory: %.1f bytes a session\n",
 	       (double)(u.records_bytes + u.scratch_bytes) / (u.sessions ? u.sessions : 1));
 }

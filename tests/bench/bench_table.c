@@ -201,7 +201,7 @@ static struct session_key flow(const struct bench *b, uint32_t i)
 			.remote = i << 12,
 			.local_port = (uint16_t)(1024 + i % 64000),
 			.remote_port = 443,
-			.class_ = CLASS_UDP,
+			.proto_class = CLASS_UDP,
 			.dir = DIR_OUT,
 		};
 	return (struct session_key){
@@ -209,7 +209,7 @@ static struct session_key flow(const struct bench *b, uint32_t i)
 		.remote = mix,
 		.local_port = (uint16_t)(1024 + mapping % HOST_SESSIONS * 977),
 		.remote_port = (uint16_t)(mix >> 7),
-		.class_ = CLASS_UDP,
+		.proto_class = CLASS_UDP,
 		.dir = DIR_OUT,
 	};
 }
@@ -220,12 +220,12 @@ static struct session *open_flow(struct bench *b, uint32_t i, uint32_t now_s)
 	static const struct nat_range range = {1024, 65535};
 	struct session_key k = flow(b, i);
 	struct port_request rq = {
-		.ext = (uint16_t)(i / b->ratio / PORTS), .class_ = CLASS_UDP, .ranges = &range, .n_ranges = 1};
+		.ext = (uint16_t)(i / b->ratio / PORTS), .proto_class = CLASS_UDP, .ranges = &range, .n_ranges = 1};
 	struct session_spec spec = {.int_addr = k.local,
 				    .rem_addr = k.remote,
 				    .int_port = k.local_port,
 				    .rem_port = k.remote_port,
-				    .class_ = CLASS_UDP,
+				    .proto_class = CLASS_UDP,
 				    .state = SESSION_SYN_OUT};
 	struct mapping m;
 	enum nat_reason why;

@@ -79,8 +79,8 @@ static void setup(void)
 	struct steer_view v = usual_view();
 
 	set_view(&v);
-	for (uint32_t class_ = STEER_TCP; class_ < STEER_CLASSES; class_++)
-		set_bit(class_ * STEER_PORT_WORDS, MAPPED);
+	for (uint32_t proto_class = STEER_TCP; proto_class < STEER_CLASSES; proto_class++)
+		set_bit(proto_class * STEER_PORT_WORDS, MAPPED);
 	set_bit(STEER_CHOICE, CHOICE);
 }
 

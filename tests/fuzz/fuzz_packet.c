@@ -125,7 +125,7 @@ static void check_view(const struct pkt_view *v, const uint8_t *start, const uin
 	MUST(v->ip >= start && v->ihl >= 20 && v->ihl <= 60 && v->l4 == v->ip + v->ihl);
 	MUST(v->l4 + v->l4_len <= end && (unsigned)v->ihl + v->l4_len <= v->len);
 	MUST(v->src == load32(v->ip + 12) && v->dst == load32(v->ip + 16));
-	MUST(v->class_ < CLASS_COUNT && v->kind <= PKT_LATER_FRAGMENT);
+	MUST(v->proto_class < CLASS_COUNT && v->kind <= PKT_LATER_FRAGMENT);
 	MUST((v->frag == FRAG_LATER) == (v->kind == PKT_LATER_FRAGMENT));
 	if (v->kind != PKT_OTHER && v->kind != PKT_LATER_FRAGMENT)
 		MUST(v->l4_len >= 8);

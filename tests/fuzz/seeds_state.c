@@ -99,7 +99,7 @@ int main(int argc, char **argv)
 	t = open_table();
 	for (unsigned i = 0; i < 2 * SESSION_STATE_COUNT; i++)
 		add(t, i,
-		    (struct session_spec){.class_ = CLASS_TCP,
+		    (struct session_spec){.proto_class = CLASS_TCP,
 					  .state = (uint8_t)(1 + i % (SESSION_STATE_COUNT - 1)),
 					  .from_outside = i % 3 == 0});
 	write_seed("cut", 9000);
@@ -107,12 +107,14 @@ int main(int argc, char **argv)
 	t = open_table();
 	for (unsigned i = 0; i < 16; i++)
 		add(t, i,
-		    (struct session_spec){
-			    .class_ = (uint8_t)(i % CLASS_COUNT), .state = SESSION_ESTABLISHED, .forward = i % 5 == 0});
+		    (struct session_spec){.proto_class = (uint8_t)(i % CLASS_COUNT),
+					  .state = SESSION_ESTABLISHED,
+					  .forward = i % 5 == 0});
 	write_all("classes");
 	t = open_table();
 	for (unsigned i = 0; i < 12; i++) {
-		struct session *s = add(t, i, (struct session_spec){.class_ = CLASS_UDP, .state = SESSION_SYN_OUT});
+		struct session *s =
+			add(t, i, (struct session_spec){.proto_class = CLASS_UDP, .state = SESSION_SYN_OUT});
 
 		if (i % 3)
 			table_session_close(t, s, SESSION_END_DELETED, NOW_S + i);
@@ -123,8 +125,9 @@ int main(int argc, char **argv)
 		struct session_origin origin = {.forward = "web", .backend = 0x0a080002 + i / 2};
 
 		add(t, i,
-		    (struct session_spec){
-			    .class_ = CLASS_TCP, .state = SESSION_SYN_OUT, .origin = table_origin_intern(t, &origin)});
+		    (struct session_spec){.proto_class = CLASS_TCP,
+					  .state = SESSION_SYN_OUT,
+					  .origin = table_origin_intern(t, &origin)});
 	}
 	write_all("origins");
 	statefile_memory_fini(&m);

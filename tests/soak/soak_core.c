@@ -43,7 +43,7 @@ enum stage { FRESH, GOING, CLOSING };
 struct flow {
 	uint32_t int_addr, rem_addr, ext_addr;
 	uint16_t int_port, rem_port, ext_port;
-	uint8_t class_, stage;
+	uint8_t proto_class, stage;
 	uint32_t seq[2]; /* TCP: next of the client and of the server */
 	uint64_t last_ms;
 };
@@ -87,7 +87,7 @@ static void fail(const struct soak *s, const char *what, uint32_t flow)
 	fprintf(stderr,
 		"soak_core: %s: after %" PRIu64 " packets, flow %" PRIu32
 		" class %u stage %u, %08x:%u at %08x:%u with %08x:%u\n",
-		what, s->sent, flow, f->class_, f->stage, f->int_addr, f->int_port, f->ext_addr, f->ext_port,
+		what, s->sent, flow, f->proto_class, f->stage, f->int_addr, f->int_port, f->ext_addr, f->ext_port,
 		f->rem_addr, f->rem_port);
 	exit(1);
 }
@@ -109,9 +109,9 @@ static uint64_t now_ms(const struct soak *s)
 
 static uint32_t timeout_s(const struct soak *s, const struct flow *f)
 {
-	if (f->class_ == CLASS_UDP)
+	if (f->proto_class == CLASS_UDP)
 		return s->policy.timeouts.udp;
-	return f->class_ == CLASS_ICMP ? s->policy.timeouts.icmp : s->policy.timeouts.tcp_established;
+	return f->proto_class == CLASS_ICMP ? s->policy.timeouts.icmp : s->policy.timeouts.tcp_established;
 }
 
 static bool surely_lives(const struct soak *s, const struct flow *f)
@@ -141,7 +141,7 @@ static void make_flows(struct soak *s)
 
 		f->int_addr = INSIDE + 2 + i / 64;
 		f->int_port = (uint16_t)(1024 + i % 64 * 900); /* 900 conversations before the numbers come again */
-		f->class_ = classes[i % 8];
+		f->proto_class = classes[i % 8];
 		renew(s, f);
 	}
 }
@@ -156,14 +156,14 @@ static void learn(struct soak *s, uint32_t i, uint32_t address, uint16_t port)
 
 	if (slot >= ADDRESSES || port < ports.first)
 		fail(s, "an outside endpoint that is not natd's", i);
-	before = s->owner[f->class_][slot][port];
+	before = s->owner[f->proto_class][slot][port];
 	if (before != 0 && before - 1u != i) {
 		const struct flow *o = &s->flows[before - 1];
 
 		if (o->ext_port == port && o->ext_addr == address && surely_lives(s, o))
 			fail(s, "an outside endpoint with two owners", i);
 	}
-	s->owner[f->class_][slot][port] = (uint16_t)(i + 1);
+	s->owner[f->proto_class][slot][port] = (uint16_t)(i + 1);
 	f->ext_addr = address;
 	f->ext_port = port;
 	s->opened++;
@@ -236,9 +236,9 @@ static void say(struct soak *s, uint32_t i, uint8_t flags, uint32_t payload)
 {
 	struct flow *f = &s->flows[i];
 	struct expectation *e = put(s,
-				    &(struct soak_packet){.class_ = f->class_,
+				    &(struct soak_packet){.proto_class = f->proto_class,
 							  .ends = {f->int_addr, f->rem_addr, f->int_port,
-								   f->class_ == CLASS_ICMP ? 0 : f->rem_port},
+								   f->proto_class == CLASS_ICMP ? 0 : f->rem_port},
 							  .flags = flags,
 							  .seq = f->seq[0],
 							  .ack = flags & SOAK_ACK ? f->seq[1] : 0,
@@ -254,9 +254,9 @@ static void say(struct soak *s, uint32_t i, uint8_t flags, uint32_t payload)
 static void answer(struct soak *s, uint32_t i, uint8_t flags, uint32_t payload)
 {
 	struct flow *f = &s->flows[i];
-	bool is_echo = f->class_ == CLASS_ICMP;
+	bool is_echo = f->proto_class == CLASS_ICMP;
 	struct expectation *e = put(s,
-				    &(struct soak_packet){.class_ = f->class_,
+				    &(struct soak_packet){.proto_class = f->proto_class,
 							  .is_reply = true,
 							  .ends = {f->rem_addr, f->ext_addr, f->rem_port, f->ext_port},
 							  .flags = flags,
@@ -278,10 +278,10 @@ static void visit(struct soak *s, uint32_t first, uint32_t stride)
 		uint32_t i = (first + v * stride) % FLOWS;
 		struct flow *f = &s->flows[i];
 
-		if (f->stage == CLOSING || (f->class_ != CLASS_TCP && draw(s) % 64 == 0))
+		if (f->stage == CLOSING || (f->proto_class != CLASS_TCP && draw(s) % 64 == 0))
 			renew(s, f);
 		else if (f->stage == GOING && !surely_lives(s, f))
-			f->ext_port = 0, f->stage = f->class_ == CLASS_TCP ? CLOSING : GOING;
+			f->ext_port = 0, f->stage = f->proto_class == CLASS_TCP ? CLOSING : GOING;
 		if (f->stage == CLOSING)
 			renew(s, f);
 		flags[v] = f->stage == FRESH ? SOAK_SYN : draw(s) % 32 == 0 ? SOAK_FIN | SOAK_ACK : SOAK_ACK;
@@ -295,7 +295,7 @@ static void visit(struct soak *s, uint32_t first, uint32_t stride)
 	for (uint32_t v = 0; v < VISITS; v++) {
 		uint32_t i = (first + v * stride) % FLOWS;
 
-		if (s->flows[i].class_ != CLASS_TCP || flags[v] == SOAK_ACK)
+		if (s->flows[i].proto_class != CLASS_TCP || flags[v] == SOAK_ACK)
 			continue;
 		say(s, i, SOAK_ACK, 0);
 		if (flags[v] & SOAK_FIN)
@@ -322,7 +322,8 @@ static void send_error(struct soak *s)
 	*e = (struct expectation){.flow = s->quoted_flow,
 				  .ends = {router, f->int_addr, 0, f->int_port},
 				  .to = NAT_TO_INSIDE,
-				  .optional = f->class_ == CLASS_TCP /* what is acknowledged cannot have been lost */};
+				  .optional =
+					  f->proto_class == CLASS_TCP /* what is acknowledged cannot have been lost */};
 	s->n = 1;
 	batch(s);
 	s->errors++;
@@ -335,10 +336,11 @@ static void hairpin(struct soak *s)
 	const struct flow *a = &s->flows[i], *b = &s->flows[j];
 	struct expectation *e;
 
-	if (i == j || a->class_ != CLASS_UDP || b->class_ != CLASS_UDP || !surely_lives(s, a) || !surely_lives(s, b))
+	if (i == j || a->proto_class != CLASS_UDP || b->proto_class != CLASS_UDP || !surely_lives(s, a) ||
+	    !surely_lives(s, b))
 		return;
 	e = put(s,
-		&(struct soak_packet){.class_ = CLASS_UDP,
+		&(struct soak_packet){.proto_class = CLASS_UDP,
 				      .ends = {a->int_addr, b->ext_addr, a->int_port, b->ext_port},
 				      .payload = 8},
 		NAT_TO_INSIDE, i);
@@ -361,7 +363,8 @@ static void knock(struct soak *s)
 
 	if (is_open && !is_known) /* a former conversation's: it may be open yet */
 		return;
-	e = put(s, &(struct soak_packet){.class_ = CLASS_UDP, .ends = {stranger, EXT + slot, 9, port}, .payload = 8},
+	e = put(s,
+		&(struct soak_packet){.proto_class = CLASS_UDP, .ends = {stranger, EXT + slot, 9, port}, .payload = 8},
 		is_known ? NAT_TO_INSIDE : NAT_NOWHERE, owner ? owner - 1u : 0);
 	e->optional = !is_known || !surely_lives(s, f);
 	e->ends = (struct ends){stranger, f->int_addr, 9, f->int_port};
@@ -386,9 +389,9 @@ static void send_fragments(struct soak *s)
 	uint32_t lens[2];
 	struct ends got;
 
-	if (f->class_ != CLASS_UDP || !surely_lives(s, f))
+	if (f->proto_class != CLASS_UDP || !surely_lives(s, f))
 		return;
-	soak_packet_write(s->quoted, &(struct soak_packet){.class_ = CLASS_UDP,
+	soak_packet_write(s->quoted, &(struct soak_packet){.proto_class = CLASS_UDP,
 							   .ends = {f->int_addr, f->rem_addr, f->int_port, f->rem_port},
 							   .payload = 24,
 							   .id = (uint16_t)draw(s)});

@@ -116,9 +116,9 @@ static uint32_t write_echo(uint8_t *p, const struct soak_packet *s)
 
 uint32_t soak_packet_write(uint8_t *p, const struct soak_packet *s)
 {
-	if (s->class_ == CLASS_TCP)
+	if (s->proto_class == CLASS_TCP)
 		return write_tcp(p, s);
-	return s->class_ == CLASS_UDP ? write_udp(p, s) : write_echo(p, s);
+	return s->proto_class == CLASS_UDP ? write_udp(p, s) : write_echo(p, s);
 }
 
 uint32_t soak_packet_error(uint8_t *p, uint32_t router, const uint8_t *quoted)

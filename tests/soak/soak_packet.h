@@ -15,8 +15,8 @@ struct ends {
 };
 
 struct soak_packet {
-	uint8_t class_; /* TCP, UDP, or an echo */
-	bool is_reply;	/* of an echo: its id is ends.dport */
+	uint8_t proto_class; /* TCP, UDP, or an echo */
+	bool is_reply;	     /* of an echo: its id is ends.dport */
 	struct ends ends;
 	uint8_t flags;
 	uint16_t id;

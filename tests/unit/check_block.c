@@ -400,9 +400,9 @@ START_TEST(test_restart_without_records_of_blocks_goes_by_the_sessions)
 	lab_advance(l, UDP_MS);
 	live = lab_udp_out(l, LAB_B, 5000, LAB_S1, 53);
 	t = nat_table(l->nat);
-	for (uint32_t i = 0; i < t->rest_slots.top; i++) {
-		if (block_record_is(t->rests[i]))
-			t->rests[i] = 0;
+	for (uint32_t i = 0; i < t->quarantine_slots.top; i++) {
+		if (block_record_is(t->quarantined[i]))
+			t->quarantined[i] = 0;
 	}
 	lab_restart(l);
 	ck_assert_ptr_null(nat_check(l->nat));
@@ -426,14 +426,14 @@ START_TEST(test_damaged_records_of_blocks_cost_no_session)
 			lab_udp_out(l, LAB_A + i % 7, (uint16_t)(5000 + i), LAB_S1, 53);
 		sessions = lab_sessions(l);
 		t = nat_table(l->nat);
-		top = t->rest_slots.top;
+		top = t->quarantine_slots.top;
 		for (int flips = 1 + round % 3; flips > 0; flips--) {
 			uint32_t i = unit_below(top);
 
 			if (unit_below(3) == 0)
-				t->rests[i] = t->rests[unit_below(top)];
+				t->quarantined[i] = t->quarantined[unit_below(top)];
 			else
-				t->rests[i] ^= 1ull << unit_below(64);
+				t->quarantined[i] ^= 1ull << unit_below(64);
 		}
 		lab_restart(l);
 		ck_assert_ptr_null(nat_check(l->nat));

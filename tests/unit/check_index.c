@@ -245,7 +245,7 @@ START_TEST(test_noted_miss_ends_with_the_entry)
 	for (uint32_t i = 0; i < 3000; i++) {
 		uint64_t hash = hash_key(w->key[i]);
 
-		index_note_missed(&w->ix, hash);
+		index_remember_absent(&w->ix, hash);
 		ck_assert(index_misses(&w->ix, hash));
 		flip(w, i + 3000); /* another one does not end it */
 		ck_assert(index_misses(&w->ix, hash));
@@ -254,7 +254,7 @@ START_TEST(test_noted_miss_ends_with_the_entry)
 		if (i % 100 == 0)
 			check_all(w);
 	}
-	index_note_missed(&w->ix, hash_key(w->key[7]));
+	index_remember_absent(&w->ix, hash_key(w->key[7]));
 	ck_assert_str_eq(index_check(&w->ix, world_is_in), "index: entry that was noted as missed");
 	world_destroy(w);
 }

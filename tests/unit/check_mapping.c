@@ -6,7 +6,7 @@
 
 static bool internal(const struct lab *l, const struct session_spec *s, struct mapping *m)
 {
-	return table_mapping_internal(l->t, (enum nat_class)s->class_, s->int_addr, s->int_port, s->rem_addr,
+	return table_mapping_internal(l->t, (enum nat_class)s->proto_class, s->int_addr, s->int_port, s->rem_addr,
 				      s->rem_port, m);
 }
 
@@ -97,7 +97,7 @@ START_TEST(test_forwards_and_other_protocols_have_no_mapping)
 
 	lab_open(&l, 100, 1);
 	f.forward = true;
-	o.class_ = CLASS_OTHER;
+	o.proto_class = CLASS_OTHER;
 	lab_session(&l, &f);
 	lab_session(&l, &o);
 	ck_assert(!internal(&l, &f, &m));
@@ -142,7 +142,7 @@ START_TEST(test_4787_8_peers_of_a_mapping_agree_with_a_count)
 	struct session *open[REMOTES][PORTS] = {{NULL}};
 	uint32_t count[REMOTES] = {0};
 	struct lab l;
-	struct mapping m = {.class_ = CLASS_UDP, .ext = 0, .ext_port = 40000};
+	struct mapping m = {.proto_class = CLASS_UDP, .ext = 0, .ext_port = 40000};
 
 	lab_open(&l, 200, 1);
 	table_set_timeouts(l.t, &lab_timeouts, 0);
@@ -175,7 +175,7 @@ START_TEST(test_one_mapping_with_all_sessions_of_the_table)
 {
 	enum { SIZE = 50000 };
 	struct lab l;
-	struct mapping m = {.class_ = CLASS_UDP, .ext = 0, .ext_port = 40000};
+	struct mapping m = {.proto_class = CLASS_UDP, .ext = 0, .ext_port = 40000};
 	struct table_usage u;
 
 	lab_open(&l, SIZE, 1);

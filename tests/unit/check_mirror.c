@@ -113,9 +113,9 @@ static bool is_carried(struct flow *f, const struct pkt_view *v, uint8_t dir)
 {
 	bool by_opener = ((f->kind & FLOW_FROM_OUTSIDE) != 0) == (dir == DIR_IN);
 
-	if (v->class_ == CLASS_TCP)
+	if (v->proto_class == CLASS_TCP)
 		return is_carried_tcp(f, v, dir);
-	return v->class_ == CLASS_UDP || v->icmp_type == (by_opener ? 8 : 0);
+	return v->proto_class == CLASS_UDP || v->icmp_type == (by_opener ? 8 : 0);
 }
 
 /* Like bpf/fast.bpf.h. False: it is natd's. */
@@ -128,11 +128,12 @@ static bool forward(uint8_t *p, size_t len, uint32_t now_s)
 	if (packet_parse(p, len, false, &v) != NAT_PASS || v.ihl != 20 || v.frag != FRAG_NONE ||
 	    v.kind > PKT_ICMP_REPLY)
 		return false;
-	k = (struct flow_key){.class_ = v.class_, .dir = (v.src & 0xff000000) == 0x0a000000 ? DIR_OUT : DIR_IN};
+	k = (struct flow_key){.proto_class = v.proto_class,
+			      .dir = (v.src & 0xff000000) == 0x0a000000 ? DIR_OUT : DIR_IN};
 	k.local = k.dir == DIR_OUT ? v.src : v.dst;
 	k.remote = k.dir == DIR_OUT ? v.dst : v.src;
 	k.local_port = k.dir == DIR_OUT ? v.sport : v.dport;
-	k.remote_port = v.class_ == CLASS_ICMP ? 0 : k.dir == DIR_OUT ? v.dport : v.sport;
+	k.remote_port = v.proto_class == CLASS_ICMP ? 0 : k.dir == DIR_OUT ? v.dport : v.sport;
 	f = find_flow(&k);
 	if (f == NULL || (k.dir == DIR_OUT && !v.dont_fragment) || !is_carried(f, &v, k.dir))
 		return false;
@@ -165,7 +166,8 @@ static void compare_sessions(void)
 				     (int)a.id, a.state, b.state, (int)a.packets[0], (int)b.packets[0],
 				     (int)a.packets[1], (int)b.packets[1], a.idle_s, b.idle_s, a.timeout_s, b.timeout_s,
 				     a.end[0], b.end[0], a.end[1], b.end[1], a.ack[0], b.ack[0], a.ack[1], b.ack[1],
-				     a.window[0], b.window[0], a.window[1], b.window[1], a.flags, b.flags, a.class_);
+				     a.window[0], b.window[0], a.window[1], b.window[1], a.flags, b.flags,
+				     a.proto_class);
 	} while (at != 0);
 	ck_assert_uint_eq(other, 0);
 }

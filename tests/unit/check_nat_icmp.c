@@ -94,7 +94,7 @@ static void expect_quote(const struct lab_out *o, uint32_t src, uint16_t sport, 
 	ck_assert_uint_eq(q.src, src);
 	ck_assert_uint_eq(q.dst, dst);
 	ck_assert_uint_eq(q.sport, sport);
-	if (q.class_ != CLASS_ICMP)
+	if (q.proto_class != CLASS_ICMP)
 		ck_assert_uint_eq(q.dport, dport);
 }
 

@@ -301,13 +301,15 @@ static void random_pair(void)
 static void random_classes(void)
 {
 	static const struct nat_prefix prefix = {.address = BUILD_IP(10, 8, 0, 2), .length = 31};
-	static struct nat_host_class class_ = {.name = "gold", .prefixes = &prefix, .n_prefixes = 1};
+	uint32_t least =
+		now_running->allocation == ALLOCATION_BLOCK ? 1 : 0; /* with 0 blocks a host opens nothing at all */
+	static struct nat_host_class gold = {.name = "gold", .prefixes = &prefix, .n_prefixes = 1};
 
-	class_.limits = (struct nat_host_limits){.sessions = chance(50) ? HOST_LIMIT_AS_ALL : 8 + unit_below(8),
-						 .ports = chance(50) ? HOST_LIMIT_AS_ALL : 3 + unit_below(4),
-						 .new_sessions = chance(50) ? HOST_LIMIT_AS_ALL : 0,
-						 .blocks = chance(50) ? HOST_LIMIT_AS_ALL : unit_below(4)};
-	lab->policy.classes = &class_;
+	gold.limits = (struct nat_host_limits){.sessions = chance(50) ? HOST_LIMIT_AS_ALL : 8 + unit_below(8),
+					       .ports = chance(50) ? HOST_LIMIT_AS_ALL : 3 + unit_below(4),
+					       .new_sessions = chance(50) ? HOST_LIMIT_AS_ALL : 0,
+					       .blocks = chance(50) ? HOST_LIMIT_AS_ALL : least + unit_below(3)};
+	lab->policy.classes = &gold;
 	lab->policy.n_classes = chance(now_running->statics);
 }
 

@@ -357,7 +357,7 @@ START_TEST(test_c2_10_flood_by_one_host_leaves_room_for_others)
 	for (uint32_t i = 0; i < 20000; i++) {
 		LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_S1 + (i >> 14),
 			 .sport = (uint16_t)(1 + (i & 0x3fff)), .dport = 7);
-		refused += lab_delta(lab, DROP_EXPIRED_EMBRYO);
+		refused += lab_delta(lab, DROP_UNANSWERED_BUDGET);
 	}
 	ck_assert_uint_gt(refused, 0);
 	for (uint16_t i = 2; i < 1000; i++)
@@ -371,14 +371,14 @@ START_TEST(test_c2_10_forged_syn_ack_answers_nothing)
 	lab_start(lab);
 	uint16_t e = lab_syn_out(lab, LAB_A, 5000, LAB_S1, 80);
 
-	ck_assert_uint_eq(table_embryo_count(nat_table(lab->nat)), 1);
+	ck_assert_uint_eq(table_unanswered_count(nat_table(lab->nat)), 1);
 	LAB_SEND(lab, .proto = 6, .src = LAB_S1, .dst = LAB_EXT, .sport = 80, .dport = e, .flags = TCP_SYN | TCP_ACK,
 		 .seq = 9, .ack = 0x70000000, .window = 1000);
-	ck_assert_uint_eq(table_embryo_count(nat_table(lab->nat)), 1);
+	ck_assert_uint_eq(table_unanswered_count(nat_table(lab->nat)), 1);
 	LAB_SEND(lab, .proto = 6, .src = LAB_S1, .dst = LAB_EXT, .sport = 80, .dport = e, .flags = TCP_SYN | TCP_ACK,
 		 .seq = 9, .ack = 1001, .window = 1000);
 	lab_one(lab, NAT_TO_INSIDE);
-	ck_assert_uint_eq(table_embryo_count(nat_table(lab->nat)), 0);
+	ck_assert_uint_eq(table_unanswered_count(nat_table(lab->nat)), 0);
 }
 END_TEST
 

@@ -58,7 +58,7 @@ START_TEST(test_tcp_fields)
 	ck_assert_ptr_eq(v.l4, p + 20);
 	ck_assert(v.src == A && v.dst == S && v.sport == 54321 && v.dport == 443);
 	ck_assert(v.len == len && v.l4_len == 128 && v.ihl == 20 && v.id == 77 && v.ttl == 63 && v.ip[1] == 0xb8);
-	ck_assert(v.proto == 6 && v.kind == PKT_TCP && v.class_ == CLASS_TCP && v.frag == FRAG_NONE);
+	ck_assert(v.proto == 6 && v.kind == PKT_TCP && v.proto_class == CLASS_TCP && v.frag == FRAG_NONE);
 	ck_assert(v.dont_fragment && !v.more_fragments && v.frag_offset == 0 && !v.is_quote);
 	ck_assert(v.tcp_flags == (TCP_ACK | TCP_PSH) && v.tcp_hlen == 28 && v.tcp_window == 501);
 	ck_assert(v.tcp_seq == 0xdeadbeef && v.tcp_ack == 0x01020304 && v.tcp_data == 100);
@@ -70,7 +70,7 @@ START_TEST(test_udp_fields)
 	size_t len = BUILD(p, .proto = 17, .src = A, .dst = S, .sport = 0, .dport = 65535, .payload_len = 3);
 
 	ck_reason(parse(p, len), NAT_PASS);
-	ck_assert(v.kind == PKT_UDP && v.class_ == CLASS_UDP && v.sport == 0 && v.dport == 65535);
+	ck_assert(v.kind == PKT_UDP && v.proto_class == CLASS_UDP && v.sport == 0 && v.dport == 65535);
 	ck_assert(v.l4_len == 11 && v.len == 31 && !v.dont_fragment && v.tcp_hlen == 0);
 }
 END_TEST
@@ -93,7 +93,8 @@ START_TEST(test_5508_1_icmp_kinds)
 			   .sport = 4711, .seq = 9, .payload_len = 36);
 
 	ck_reason(parse(p, len), NAT_PASS);
-	ck_assert(v.kind == kind && v.class_ == CLASS_ICMP && v.icmp_type == icmp_types[_i].type && v.icmp_code == 1);
+	ck_assert(v.kind == kind && v.proto_class == CLASS_ICMP && v.icmp_type == icmp_types[_i].type &&
+		  v.icmp_code == 1);
 	ck_assert_uint_eq(v.sport, query ? 4711 : 0);
 	ck_assert_uint_eq(v.dport, v.sport);
 }
@@ -104,7 +105,7 @@ START_TEST(test_other_protocol_has_its_number_for_ports)
 	size_t len = BUILD(p, .proto = 47, .src = A, .dst = S, .payload_len = (size_t)_i);
 
 	ck_reason(parse(p, len), NAT_PASS);
-	ck_assert(v.kind == PKT_OTHER && v.class_ == CLASS_OTHER && v.sport == 47 && v.dport == 47);
+	ck_assert(v.kind == PKT_OTHER && v.proto_class == CLASS_OTHER && v.sport == 47 && v.dport == 47);
 	ck_assert_uint_eq(v.l4_len, _i);
 }
 END_TEST
@@ -329,7 +330,8 @@ START_TEST(test_later_fragment_has_class_but_no_ports)
 	static const uint8_t rows[][2] = {{6, CLASS_TCP}, {17, CLASS_UDP}, {1, CLASS_ICMP}, {47, CLASS_OTHER}};
 
 	ck_reason(fragment(rows[_i][0], 64, 32, true), NAT_PASS);
-	ck_assert(v.class_ == rows[_i][1] && v.sport == 0 && v.dport == 0 && v.id == 5 && v.src == A && v.dst == S);
+	ck_assert(v.proto_class == rows[_i][1] && v.sport == 0 && v.dport == 0 && v.id == 5 && v.src == A &&
+		  v.dst == S);
 }
 END_TEST
 
@@ -487,7 +489,7 @@ static void check_view(const struct pkt_view *w, const uint8_t *start, const uin
 {
 	ck_assert(w->ip >= start && w->ihl >= 20 && w->ihl <= 60 && w->l4 == w->ip + w->ihl);
 	ck_assert(w->l4 + w->l4_len <= end && w->ihl + w->l4_len <= w->len);
-	ck_assert(w->kind <= PKT_LATER_FRAGMENT && w->class_ < CLASS_COUNT);
+	ck_assert(w->kind <= PKT_LATER_FRAGMENT && w->proto_class < CLASS_COUNT);
 	ck_assert((w->frag == FRAG_LATER) == (w->frag_offset > 0));
 	ck_assert((w->frag == FRAG_LATER) == (w->kind == PKT_LATER_FRAGMENT));
 	if (w->kind == PKT_TCP && !w->is_quote)

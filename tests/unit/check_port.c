@@ -47,7 +47,7 @@ static bool in_set(int set, uint16_t port)
 START_TEST(test_every_port_of_the_ranges_is_given_exactly_once)
 {
 	struct lab l;
-	struct port_request rq = {.ext = 1, .class_ = CLASS_TCP, .like = LIKE};
+	struct port_request rq = {.ext = 1, .proto_class = CLASS_TCP, .like = LIKE};
 	uint32_t n = 0;
 	uint16_t port;
 
@@ -84,7 +84,7 @@ START_TEST(test_choice_is_even_at_any_fill)
 	} fill[] = {{200, 0}, {100, 0}, {10, 0}, {2, 0}, {100, 1}, {5, 1}};
 	enum { ROUNDS = 40 };
 	const struct nat_range ranges[] = {{960, 1059}, {3000, 3099}};
-	struct port_request rq = {.class_ = CLASS_UDP, .ranges = ranges, .n_ranges = 2, .like = LIKE};
+	struct port_request rq = {.proto_class = CLASS_UDP, .ranges = ranges, .n_ranges = 2, .like = LIKE};
 	uint32_t hits[65536] = {0}, n = 0;
 	bool is_free[65536] = {false};
 	double chi = 0, expected;
@@ -125,7 +125,7 @@ END_TEST
 START_TEST(test_4787_4_parity_is_kept_while_there_are_such_ports)
 {
 	const struct nat_range range = {40001, 40100};
-	struct port_request rq = {.class_ = CLASS_UDP, .ranges = &range, .n_ranges = 1, .parity = 1};
+	struct port_request rq = {.proto_class = CLASS_UDP, .ranges = &range, .n_ranges = 1, .parity = 1};
 	struct lab l;
 
 	lab_open(&l, 10, 1);
@@ -142,7 +142,8 @@ END_TEST
 START_TEST(test_4787_3a_port_class_is_kept_and_gives_way_after_parity)
 {
 	const struct nat_range range = {1004, 1043}; /* 20 of each class */
-	struct port_request rq = {.class_ = CLASS_TCP, .ranges = &range, .n_ranges = 1, .parity = 1, .same_class = 1};
+	struct port_request rq = {
+		.proto_class = CLASS_TCP, .ranges = &range, .n_ranges = 1, .parity = 1, .same_class = 1};
 	struct lab l;
 
 	lab_open(&l, 10, 1);
@@ -164,7 +165,7 @@ END_TEST
 START_TEST(test_preferred_port_is_given_if_it_is_free_and_in_the_ranges)
 {
 	const struct nat_range ranges[] = {{100, 199}, {300, 399}};
-	struct port_request rq = {.class_ = CLASS_TCP, .ranges = ranges, .n_ranges = 2, .prefer = 350};
+	struct port_request rq = {.proto_class = CLASS_TCP, .ranges = ranges, .n_ranges = 2, .prefer = 350};
 	struct lab l;
 	uint16_t port;
 
@@ -202,7 +203,7 @@ START_TEST(test_refused_ports_are_not_asked_again_and_the_allowed_one_is_found)
 	const struct nat_range range = {40001, 40000 + TABLE_PORT_ASKS};
 	struct guard g;
 	struct port_request rq = {
-		.class_ = CLASS_TCP, .ranges = &range, .n_ranges = 1, .usable = is_allowed, .ctx = &g};
+		.proto_class = CLASS_TCP, .ranges = &range, .n_ranges = 1, .usable = is_allowed, .ctx = &g};
 	struct lab l;
 
 	lab_open(&l, 10, 1);
@@ -226,7 +227,7 @@ START_TEST(test_asks_are_bounded_when_everything_is_refused)
 {
 	const struct nat_range range = {1024, 65535};
 	struct guard g = {.asked = 0};
-	struct port_request rq = {.class_ = CLASS_TCP,
+	struct port_request rq = {.proto_class = CLASS_TCP,
 				  .ranges = &range,
 				  .n_ranges = 1,
 				  .parity = 1,
@@ -249,12 +250,12 @@ END_TEST
 START_TEST(test_nonsense_requests_get_nothing)
 {
 	const struct nat_range range = {1024, 65535};
-	struct port_request rq = {.class_ = CLASS_OTHER, .ranges = &range, .n_ranges = 1};
+	struct port_request rq = {.proto_class = CLASS_OTHER, .ranges = &range, .n_ranges = 1};
 	struct lab l;
 
 	lab_open(&l, 10, 1);
 	ck_assert_uint_eq(take(&l, &rq), 0);
-	rq.class_ = CLASS_TCP;
+	rq.proto_class = CLASS_TCP;
 	rq.ext = 1; /* no such address */
 	ck_assert_uint_eq(take(&l, &rq), 0);
 	rq.ext = 65535;
@@ -281,7 +282,7 @@ static void use_port(struct lab *l, uint16_t port)
 START_TEST(test_6888_8_port_is_not_reused_while_it_rests)
 {
 	const struct nat_range range = {40000, 40001};
-	struct port_request rq = {.class_ = CLASS_UDP, .ranges = &range, .n_ranges = 1};
+	struct port_request rq = {.proto_class = CLASS_UDP, .ranges = &range, .n_ranges = 1};
 	struct lab l;
 
 	lab_open(&l, 10, 1);
@@ -322,7 +323,7 @@ END_TEST
 START_TEST(test_6888_8_longest_rested_port_is_recycled_when_none_is_left)
 {
 	const struct nat_range range = {40000, 40009};
-	struct port_request rq = {.class_ = CLASS_UDP, .ranges = &range, .n_ranges = 1, .may_recycle = true};
+	struct port_request rq = {.proto_class = CLASS_UDP, .ranges = &range, .n_ranges = 1, .may_recycle = true};
 	uint16_t order[10];
 	struct lab l;
 	bool recycled;
@@ -346,7 +347,7 @@ START_TEST(test_recycling_skips_ports_that_the_caller_refuses)
 {
 	const struct nat_range range = {40000, 40009};
 	struct guard g = {.only = {40009, 40003}};
-	struct port_request rq = {.class_ = CLASS_UDP,
+	struct port_request rq = {.proto_class = CLASS_UDP,
 				  .ranges = &range,
 				  .n_ranges = 1,
 				  .may_recycle = true,
@@ -410,7 +411,7 @@ END_TEST
 START_TEST(test_6888_8_rest_survives_a_restart_in_its_order)
 {
 	const struct nat_range range = {40000, 40049};
-	struct port_request rq = {.class_ = CLASS_UDP, .ranges = &range, .n_ranges = 1, .may_recycle = true};
+	struct port_request rq = {.proto_class = CLASS_UDP, .ranges = &range, .n_ranges = 1, .may_recycle = true};
 	uint16_t order[50];
 	struct lab l;
 	bool recycled;
@@ -425,7 +426,7 @@ START_TEST(test_6888_8_rest_survives_a_restart_in_its_order)
 		if (i % 3 == 0) { /* holes in the array */
 			rq.n_ranges = 1;
 			table_port_take(l.t,
-					&(struct port_request){.class_ = CLASS_UDP,
+					&(struct port_request){.proto_class = CLASS_UDP,
 							       .ranges = &(struct nat_range){order[i], order[i]},
 							       .n_ranges = 1,
 							       .may_recycle = true},

@@ -161,7 +161,7 @@ START_TEST(test_1122_quoted_icmp)
 	ck_reason(parse_quote(p, error_about(28)), query ? NAT_PASS : DROP_ICMP_QUOTE);
 	if (query)
 		ck_assert(qv.kind == (asks ? PKT_ICMP_QUERY : PKT_ICMP_REPLY) && qv.sport == 4711 && qv.dport == 4711 &&
-			  qv.class_ == CLASS_ICMP);
+			  qv.proto_class == CLASS_ICMP);
 }
 END_TEST
 

@@ -49,7 +49,7 @@ static void fill(uint32_t seen_s)
 				    .rem_addr = 0xc6336401,
 				    .rem_port = 53,
 				    .ext_port = 40000,
-				    .class_ = CLASS_UDP,
+				    .proto_class = CLASS_UDP,
 				    .state = SESSION_ESTABLISHED};
 	struct table_attach_report report;
 	struct table *t = attach(seen_s, &report);

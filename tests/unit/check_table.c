@@ -27,7 +27,7 @@ START_TEST(test_session_is_found_from_both_sides_and_not_by_other_keys)
 		ck_assert_ptr_null(lab_find(&l, &other));
 		other = k, other.remote_port++;
 		ck_assert_ptr_null(lab_find(&l, &other));
-		other = k, other.class_ = CLASS_TCP;
+		other = k, other.proto_class = CLASS_TCP;
 		ck_assert_ptr_null(lab_find(&l, &other));
 		other = k, other.dir = !other.dir;
 		ck_assert_ptr_null(lab_find(&l, &other));
@@ -38,7 +38,7 @@ START_TEST(test_session_is_found_from_both_sides_and_not_by_other_keys)
 END_TEST
 
 static const struct {
-	uint8_t class_, state;
+	uint8_t proto_class, state;
 	uint32_t timeout;
 } timeouts[] = {
 	{CLASS_UDP, SESSION_SYN_OUT, 300},	  {CLASS_UDP, SESSION_ESTABLISHED, 300},
@@ -60,7 +60,7 @@ START_TEST(test_5382_5_session_lives_exactly_its_timeout)
 	struct session *s;
 
 	lab_open(&l, 100, 1);
-	spec.class_ = timeouts[_i].class_;
+	spec.proto_class = timeouts[_i].proto_class;
 	spec.state = timeouts[_i].state;
 	s = lab_session(&l, &spec);
 	k = lab_key(s, DIR_OUT);
@@ -158,11 +158,11 @@ START_TEST(test_session_that_timed_out_gives_way_to_an_equal_one)
 	s->seen_s = l.now_s;
 	l.now_s += 200;
 	table_session_answered(l.t, table_session_by_id(l.t, other_id));
-	ck_assert_uint_eq(table_embryo_count(l.t), 1);
+	ck_assert_uint_eq(table_unanswered_count(l.t), 1);
 	s = lab_session(&l, &other);
-	ck_assert_uint_eq(table_embryo_count(l.t), 2);
+	ck_assert_uint_eq(table_unanswered_count(l.t), 2);
 	ck_assert_uint_eq(table_session_count(l.t), 2);
-	ck_assert_uint_eq(table_host(l.t, s->int_addr, false)->embryos, 2);
+	ck_assert_uint_eq(table_host(l.t, s->int_addr, false)->unanswered, 2);
 	lab_check(&l);
 	lab_close(&l);
 }
@@ -180,7 +180,7 @@ START_TEST(test_hopeless_sessions_are_refused)
 	bad[0].ext = 2;
 	bad[1].ext = 65535;
 	bad[2].ext_port = 0;
-	bad[3].class_ = CLASS_COUNT;
+	bad[3].proto_class = CLASS_COUNT;
 	bad[4].state = SESSION_FREE;
 	bad[5].state = SESSION_STATE_COUNT;
 	for (int i = 0; i < 6; i++) {
@@ -334,17 +334,17 @@ START_TEST(test_host_counts_and_pairing_follow_its_sessions)
 	s = lab_session(&l, &a);
 	lab_session(&l, &b);
 	ck_assert_uint_eq(h->sessions, 3);
-	ck_assert_uint_eq(h->embryos, 3);
+	ck_assert_uint_eq(h->unanswered, 3);
 	ck_assert_uint_eq(h->ports, 1);
 	ck_assert_uint_eq(h->ext, 1); /* the first mapping pairs, not the forward */
 	table_session_answered(l.t, s);
 	table_session_answered(l.t, s);
-	ck_assert_uint_eq(h->embryos, 2);
-	ck_assert_uint_eq(table_embryo_count(l.t), 2);
+	ck_assert_uint_eq(h->unanswered, 2);
+	ck_assert_uint_eq(table_unanswered_count(l.t), 2);
 	table_session_close(l.t, s, SESSION_END_DELETED, l.now_s);
 	table_session_close(l.t, sf, SESSION_END_DELETED, l.now_s);
 	ck_assert_uint_eq(h->sessions, 1);
-	ck_assert_uint_eq(h->embryos, 1);
+	ck_assert_uint_eq(h->unanswered, 1);
 	ck_assert_uint_eq(table_host_count(l.t), 1);
 	lab_check(&l);
 	lab_close(&l);

@@ -169,13 +169,13 @@ START_TEST(test_large_table_of_layout_2_keeps_its_length_and_its_sessions)
 	for (uint32_t i = 0; i < ADDRESSES; i++)
 		table_address_add(l.t, LAB_OUTSIDE + i);
 	id = table_session_id(l.t, lab_session(&l, &spec));
-	rests = l.t->max_rests;
+	rests = l.t->max_quarantined;
 	former_make(l.memory.records, 2);
 	for (unsigned i = 0; i < sizeof(kept) / sizeof(*kept);
 	     i++) /* 1 << 34: see rest.c; the last is beyond the end */
-		l.t->rests[kept[i]] =
+		l.t->quarantined[kept[i]] =
 			(uint64_t)LAB_T0 << 35 | 1ull << 34 | (uint64_t)CLASS_UDP << 32 | (FIRST_PORT + i);
-	((struct table_header *)l.memory.records)->rest_top = record_top(131001);
+	((struct table_header *)l.memory.records)->quarantine_top = record_top(131001);
 	ck_assert_uint_lt(rests, 131000);
 	lab_restart(&l, ADDRESSES);
 	ck_assert_int_eq(l.report.result, TABLE_RESTORED);

@@ -218,7 +218,7 @@ START_TEST(test_damaged_rest_costs_no_session)
 	ck_assert_uint_gt(resting, 0);
 	for (uint32_t i = 0; i < FEW; i++) {
 		for (size_t at = 0; at < sizeof(uint64_t); at += 2)
-			damage_word(&h, (const uint8_t *)&h.l.t->rests[i] + at, KEPT);
+			damage_word(&h, (const uint8_t *)&h.l.t->quarantined[i] + at, KEPT);
 		ck_assert_uint_le(h.l.report.resting, resting);
 	}
 	hurt_close(&h);
@@ -393,11 +393,12 @@ START_TEST(test_damaged_rests_are_ignored)
 	lab_open(&l, SIZE, ADDRESSES);
 	for (int round = 0; round < 200; round++) {
 		lab_populate(&l, SIZE / 4);
-		for (uint32_t i = 0; i < (uint32_t)l.t->header->rest_top; i++) {
+		for (uint32_t i = 0; i < (uint32_t)l.t->header->quarantine_top; i++) {
 			if (unit_below(3) == 0)
-				l.t->rests[i] ^= 1ull << unit_below(64);
+				l.t->quarantined[i] ^= 1ull << unit_below(64);
 			else if (unit_below(3) == 0)
-				l.t->rests[i] = l.t->rests[unit_below((uint32_t)l.t->header->rest_top)];
+				l.t->quarantined[i] =
+					l.t->quarantined[unit_below((uint32_t)l.t->header->quarantine_top)];
 		}
 		survive(&l);
 		l.now_s += 1000;

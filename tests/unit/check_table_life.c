@@ -75,7 +75,7 @@ START_TEST(test_sessions_are_counted_by_class_and_state)
 	ck_assert_uint_eq(table_sessions_in(l.t, session_class(s), SESSION_FIN_OUT), 1);
 	lab_check(&l);
 	table_session_close(l.t, s, SESSION_END_DELETED, l.now_s);
-	ck_assert_uint_eq(table_sessions_in(l.t, (enum nat_class)spec.class_, SESSION_FIN_OUT), 0);
+	ck_assert_uint_eq(table_sessions_in(l.t, (enum nat_class)spec.proto_class, SESSION_FIN_OUT), 0);
 	ck_assert_uint_eq(table_sessions_in(l.t, CLASS_COUNT, SESSION_FIN_OUT), 0);
 	cursor = events_end(&events->log);
 }
@@ -142,7 +142,7 @@ START_TEST(test_stale_twin_ends_when_another_takes_its_key)
 	struct session_spec spec = lab_spec(1, 1000, 1, 40000);
 	uint64_t id;
 
-	spec.class_ = CLASS_TCP;
+	spec.proto_class = CLASS_TCP;
 	spec.state = SESSION_TIME_WAIT;
 	id = open_one(&spec);
 	l.now_s += 1000;
@@ -171,7 +171,7 @@ START_TEST(test_sweep_ends_each_by_its_state)
 		struct session_spec spec = lab_spec(1, (uint16_t)(1000 + i), 1, (uint16_t)(40000 + i));
 		uint64_t id;
 
-		spec.class_ = CLASS_TCP;
+		spec.proto_class = CLASS_TCP;
 		spec.state = (uint8_t)ends[i].state;
 		id = open_one(&spec);
 		l.now_s += 10000;

@@ -49,15 +49,15 @@ struct model {
 
 static bool is_pooled(const struct session_spec *s)
 {
-	return !s->forward && s->class_ != CLASS_OTHER;
+	return !s->forward && s->proto_class != CLASS_OTHER;
 }
 
 static uint32_t model_timeout(const struct model_session *s)
 {
 	static const uint32_t fixed[] = {[CLASS_UDP] = 300, [CLASS_ICMP] = 60, [CLASS_OTHER] = 600};
 
-	if (s->spec.class_ != CLASS_TCP)
-		return fixed[s->spec.class_];
+	if (s->spec.proto_class != CLASS_TCP)
+		return fixed[s->spec.proto_class];
 	return s->state >= SESSION_ESTABLISHED && s->state <= SESSION_FIN_IN_ACKED ? 7440 : 240;
 }
 
@@ -68,24 +68,24 @@ static bool is_over(const struct model *m, const struct model_session *s)
 
 static bool same_out(const struct session_spec *a, const struct session_spec *b)
 {
-	return a->class_ == b->class_ && a->int_addr == b->int_addr && a->int_port == b->int_port &&
+	return a->proto_class == b->proto_class && a->int_addr == b->int_addr && a->int_port == b->int_port &&
 	       a->rem_addr == b->rem_addr && a->rem_port == b->rem_port;
 }
 
 static bool same_in(const struct session_spec *a, const struct session_spec *b)
 {
-	return a->class_ == b->class_ && a->ext == b->ext && a->ext_port == b->ext_port && a->rem_addr == b->rem_addr &&
-	       a->rem_port == b->rem_port;
+	return a->proto_class == b->proto_class && a->ext == b->ext && a->ext_port == b->ext_port &&
+	       a->rem_addr == b->rem_addr && a->rem_port == b->rem_port;
 }
 
 static bool same_external(const struct session_spec *a, const struct session_spec *b)
 {
-	return a->class_ == b->class_ && a->ext == b->ext && a->ext_port == b->ext_port;
+	return a->proto_class == b->proto_class && a->ext == b->ext && a->ext_port == b->ext_port;
 }
 
 static bool same_internal(const struct model *m, const struct session_spec *a, const struct session_spec *b)
 {
-	return a->class_ == b->class_ && a->int_addr == b->int_addr && a->int_port == b->int_port &&
+	return a->proto_class == b->proto_class && a->int_addr == b->int_addr && a->int_port == b->int_port &&
 	       (m->mode == MAPPING_ENDPOINT_INDEPENDENT || a->rem_addr == b->rem_addr) &&
 	       (m->mode != MAPPING_ADDRESS_AND_PORT_DEPENDENT || a->rem_port == b->rem_port);
 }
@@ -106,7 +106,7 @@ static void model_remove(struct model *m, uint32_t i)
 
 	m->s[i] = m->s[--m->n];
 	if (is_pooled(&gone) && count_mapping(m, &gone) == 0)
-		m->port[gone.ext][gone.class_][gone.ext_port] = m->l.now_s;
+		m->port[gone.ext][gone.proto_class][gone.ext_port] = m->l.now_s;
 }
 
 static void model_rest(struct model *m)
@@ -125,7 +125,7 @@ static struct session_spec random_spec(const struct model *m)
 
 	s.rem_port = (uint16_t)unit_below(REM_PORTS);
 	s.ext = (uint16_t)unit_below(ADDRESSES);
-	s.class_ = (uint8_t)unit_below(CLASS_COUNT);
+	s.proto_class = (uint8_t)unit_below(CLASS_COUNT);
 	s.state = unit_below(2) ? SESSION_SYN_OUT : SESSION_SYN_IN;
 	s.forward = unit_below(10) == 0;
 	s.from_outside = unit_below(3) == 0;
@@ -147,7 +147,7 @@ static bool model_open(struct model *m, const struct session_spec *spec)
 static bool choose_external(struct model *m, struct session_spec *spec)
 {
 	static const struct nat_range range = {PORT_FIRST, PORT_LAST};
-	struct port_request rq = {.ext = spec->ext, .class_ = spec->class_, .ranges = &range, .n_ranges = 1};
+	struct port_request rq = {.ext = spec->ext, .proto_class = spec->proto_class, .ranges = &range, .n_ranges = 1};
 	struct mapping found;
 	uint32_t since;
 	bool recycled;
@@ -157,8 +157,8 @@ static bool choose_external(struct model *m, struct session_spec *spec)
 		spec->ext_port = (uint16_t)(1 + unit_below(3));
 		return true;
 	}
-	if (table_mapping_internal(m->l.t, (enum nat_class)spec->class_, spec->int_addr, spec->int_port, spec->rem_addr,
-				   spec->rem_port, &found)) {
+	if (table_mapping_internal(m->l.t, (enum nat_class)spec->proto_class, spec->int_addr, spec->int_port,
+				   spec->rem_addr, spec->rem_port, &found)) {
 		spec->ext = found.ext;
 		spec->ext_port = found.ext_port;
 		return true;
@@ -166,14 +166,14 @@ static bool choose_external(struct model *m, struct session_spec *spec)
 	spec->ext_port = table_port_take(m->l.t, &rq, unit_random(), m->l.now_s, &recycled);
 	if (spec->ext_port == 0) {
 		for (int p = PORT_FIRST; p <= PORT_LAST; p++)
-			ck_assert(m->port[spec->ext][spec->class_][p] != 0);
+			ck_assert(m->port[spec->ext][spec->proto_class][p] != 0);
 		return false;
 	}
-	since = m->port[spec->ext][spec->class_][spec->ext_port];
+	since = m->port[spec->ext][spec->proto_class][spec->ext_port];
 	ck_assert_uint_ne(since, UINT32_MAX);
 	ck_assert(recycled == (since != 0));
 	for (int p = PORT_FIRST; recycled && p <= PORT_LAST; p++)
-		ck_assert_uint_ge(m->port[spec->ext][spec->class_][p], since);
+		ck_assert_uint_ge(m->port[spec->ext][spec->proto_class][p], since);
 	return true;
 }
 
@@ -228,8 +228,8 @@ static void op_open(struct model *m)
 	if (s == NULL) {
 		forget_closed(m, &spec);
 		if (is_pooled(&spec) && !was_mapped) {
-			table_port_release(m->l.t, (enum nat_class)spec.class_, spec.ext, spec.ext_port);
-			m->port[spec.ext][spec.class_][spec.ext_port] = 0;
+			table_port_release(m->l.t, (enum nat_class)spec.proto_class, spec.ext, spec.ext_port);
+			m->port[spec.ext][spec.proto_class][spec.ext_port] = 0;
 		}
 		return;
 	}
@@ -240,7 +240,7 @@ static void op_open(struct model *m)
 					      .seen_s = m->l.now_s,
 					      .state = spec.state};
 	if (is_pooled(&spec))
-		m->port[spec.ext][spec.class_][spec.ext_port] = UINT32_MAX;
+		m->port[spec.ext][spec.proto_class][spec.ext_port] = UINT32_MAX;
 	if (was_mapped)
 		m->s[m->n - 1].in_group = true;
 	note_group(m, &spec);
@@ -298,7 +298,7 @@ static void op_lookup(struct model *m)
 					 .remote = spec.rem_addr,
 					 .local_port = dir == DIR_OUT ? spec.int_port : spec.ext_port,
 					 .remote_port = spec.rem_port,
-					 .class_ = spec.class_,
+					 .proto_class = spec.proto_class,
 					 .dir = (uint8_t)dir};
 		want = model_find(m, &spec, (enum nat_dir)dir);
 		ck_assert_ptr_eq(lab_find(&m->l, &k), want ? want->record : NULL);
@@ -330,9 +330,9 @@ static void op_mapping(struct model *m)
 		may_have_peer |= s->spec.rem_addr == spec.rem_addr;
 		has_peer |= s->spec.rem_addr == spec.rem_addr && !is_over(m, s);
 	}
-	ck_assert(table_mapping_internal(m->l.t, (enum nat_class)spec.class_, spec.int_addr, spec.int_port,
+	ck_assert(table_mapping_internal(m->l.t, (enum nat_class)spec.proto_class, spec.int_addr, spec.int_port,
 					 spec.rem_addr, spec.rem_port, &found) == has_internal);
-	ck_assert(table_mapping_external(m->l.t, (enum nat_class)spec.class_, spec.ext, spec.ext_port, &found) ==
+	ck_assert(table_mapping_external(m->l.t, (enum nat_class)spec.proto_class, spec.ext, spec.ext_port, &found) ==
 		  has_external);
 	if (!has_external)
 		return;
@@ -403,8 +403,8 @@ static void compare_budgets(const struct model *m)
 			is_new_port = !is_pooled(&m->s[k].spec) || !same_external(&m->s[k].spec, s);
 		h->sessions++;
 		h->incoming += s->from_outside;
-		h->embryos += !m->s[i].is_answered;
-		h->embryos_in += s->from_outside && !m->s[i].is_answered;
+		h->unanswered += !m->s[i].is_answered;
+		h->unanswered_in += s->from_outside && !m->s[i].is_answered;
 		h->ports += is_new_port;
 		incoming += s->from_outside;
 	}
@@ -414,22 +414,22 @@ static void compare_budgets(const struct model *m)
 
 		ck_assert(h != NULL || want[i].sessions == 0);
 		ck_assert(h == NULL || (h->sessions == want[i].sessions && h->incoming == want[i].incoming &&
-					h->embryos == want[i].embryos && h->embryos_in == want[i].embryos_in &&
-					h->ports == want[i].ports));
+					h->unanswered == want[i].unanswered &&
+					h->unanswered_in == want[i].unanswered_in && h->ports == want[i].ports));
 	}
 }
 
 static void compare_all(struct model *m)
 {
-	uint32_t embryos = 0, mappings = 0;
+	uint32_t unanswered = 0, mappings = 0;
 
 	lab_check(&m->l);
 	ck_assert_uint_eq(table_session_count(m->l.t), m->n);
 	for (uint32_t i = 0; i < m->n; i++) {
 		ck_assert_ptr_eq(table_session_by_id(m->l.t, m->s[i].id), m->s[i].record);
-		embryos += !m->s[i].is_answered;
+		unanswered += !m->s[i].is_answered;
 	}
-	ck_assert_uint_eq(table_embryo_count(m->l.t), embryos);
+	ck_assert_uint_eq(table_unanswered_count(m->l.t), unanswered);
 	for (int a = 0; a < ADDRESSES; a++) {
 		for (int c = 0; c < CLASS_OTHER; c++) {
 			for (int p = PORT_FIRST; p <= PORT_LAST; p++) {

@@ -151,7 +151,7 @@ static struct session_key key_out(const struct session_spec *spec)
 		.remote = spec->rem_addr,
 		.local_port = spec->int_port,
 		.remote_port = spec->rem_port,
-		.class_ = spec->class_,
+		.proto_class = spec->proto_class,
 		.dir = DIR_OUT,
 	};
 }

@@ -35,7 +35,7 @@ static uint32_t snapshot(struct lab *l, struct copy *c)
 START_TEST(test_restart_brings_back_everything_as_it_was)
 {
 	struct copy before[SIZE], after[SIZE];
-	uint32_t n, hosts, mappings, embryos;
+	uint32_t n, hosts, mappings, unanswered;
 	struct table_usage u;
 	struct lab l;
 
@@ -47,7 +47,7 @@ START_TEST(test_restart_brings_back_everything_as_it_was)
 		;
 	hosts = table_host_count(l.t);
 	mappings = table_mapping_count(l.t);
-	embryos = table_embryo_count(l.t);
+	unanswered = table_unanswered_count(l.t);
 	for (int round = 0; round < 3; round++) {
 		lab_restart(&l, ADDRESSES);
 		ck_assert_int_eq(l.report.result, TABLE_RESTORED);
@@ -62,8 +62,8 @@ START_TEST(test_restart_brings_back_everything_as_it_was)
 		}
 		ck_assert_uint_eq(table_host_count(l.t), hosts);
 		ck_assert_uint_eq(table_mapping_count(l.t), mappings);
-		/* a session reset before an answer counts as an embryo until it closes, before and after */
-		ck_assert_uint_eq(table_embryo_count(l.t), embryos);
+		/* a session reset before an answer counts as unanswered until it closes, before and after */
+		ck_assert_uint_eq(table_unanswered_count(l.t), unanswered);
 		lab_check(&l);
 	}
 	lab_close(&l);

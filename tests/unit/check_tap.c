@@ -174,7 +174,7 @@ START_TEST(test_what_cannot_be_parsed_has_a_side_all_the_same)
 	lab_send(lab, p, len);
 	saw("cd");
 	ck_assert(sights[0].from_outside && sights[1].fate.reason == DROP_IP_CHECKSUM);
-	ck_assert_uint_eq(sights[1].fate.class_, CLASS_COUNT);
+	ck_assert_uint_eq(sights[1].fate.proto_class, CLASS_COUNT);
 	lab_send(lab, p, 3);
 	saw("cd");
 	ck_assert_uint_eq(sights[1].fate.reason, DROP_SHORT);

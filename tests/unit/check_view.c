@@ -32,7 +32,7 @@ static uint64_t open_one(void)
 				    .int_port = 1000,
 				    .rem_port = 443,
 				    .ext_port = 40000,
-				    .class_ = CLASS_TCP,
+				    .proto_class = CLASS_TCP,
 				    .state = SESSION_ESTABLISHED,
 				    .from_outside = true,
 				    .origin = table_origin_intern(t, &web)};
@@ -59,7 +59,7 @@ START_TEST(test_view_says_what_the_record_says)
 	ck_assert(nat_view_by_id(lab->nat, id, lab->now_ms, &v));
 	ck_assert_uint_eq(v.version, SESSION_VIEW_VERSION);
 	ck_assert_uint_eq(v.id, id);
-	ck_assert_uint_eq(v.class_, CLASS_TCP);
+	ck_assert_uint_eq(v.proto_class, CLASS_TCP);
 	ck_assert_uint_eq(v.state, SESSION_ESTABLISHED);
 	ck_assert_uint_eq(v.flags, VIEW_FROM_OUTSIDE | VIEW_ASSURED);
 	ck_assert(v.int_addr == 0x0a080005 && v.rem_addr == 0xc6336401);

@@ -108,22 +108,22 @@ void foretold_check(const struct lab *l, const struct foretold *f, const struct 
 	       "explained as %s to %d (end %d stage %d basis %d session %d hairpin %d pass %d class %d), but was %s to "
 	       "%d",
 	       nat_reason_name((enum nat_reason)f->x.reason), f->x.to, last->end, last->decision.stage,
-	       last->decision.basis, last->session != 0, f->x.is_hairpin, f->x.n_passes, last->decision.spec.class_,
-	       nat_reason_name(why), np->to);
+	       last->decision.basis, last->session != 0, f->x.is_hairpin, f->x.n_passes,
+	       last->decision.spec.proto_class, nat_reason_name(why), np->to);
 	if (np->to == NAT_TO_OUTSIDE) {
 		EXPECT(l->out[0].v.src == last->outside,
 		       "explained with outside address %08x, but was %08x (class %d basis %d session %d tried %u)",
-		       last->outside, l->out[0].v.src, l->out[0].v.class_, last->decision.basis, last->session != 0,
-		       last->decision.tried);
+		       last->outside, l->out[0].v.src, l->out[0].v.proto_class, last->decision.basis,
+		       last->session != 0, last->decision.tried);
 		EXPECT(last->outside_port == 0 || l->out[0].v.sport == last->outside_port,
 		       "explained with another outside port");
 	} else if (np->to == NAT_TO_INSIDE && !may_differ(l, f)) {
-		bool is_id_drawn = f->x.is_hairpin && l->out[0].v.class_ == CLASS_ICMP && last->inside_port == 0;
+		bool is_id_drawn = f->x.is_hairpin && l->out[0].v.proto_class == CLASS_ICMP && last->inside_port == 0;
 
 		EXPECT(l->out[0].v.dst == last->inside && (is_id_drawn || l->out[0].v.dport == last->inside_port),
 		       "explained with inside endpoint %08x:%u, but was %08x:%u (class %d basis %d session %d hairpin "
 		       "%d)",
-		       last->inside, last->inside_port, l->out[0].v.dst, l->out[0].v.dport, l->out[0].v.class_,
+		       last->inside, last->inside_port, l->out[0].v.dst, l->out[0].v.dport, l->out[0].v.proto_class,
 		       last->decision.basis, last->session != 0, f->x.is_hairpin);
 	}
 }

@@ -14,10 +14,10 @@ struct former_records {
 	uint64_t magic;
 	uint32_t version;
 	uint32_t header_bytes, session_bytes, cold_bytes;
-	uint32_t max_sessions, max_addresses, max_rests, spare; /* spare: max_origins now */
+	uint32_t max_sessions, max_addresses, max_quarantined, spare; /* spare: max_origins now */
 	uint64_t secret[4];
 	uint64_t sum;
-	uint32_t session_top, address_top, rest_top, padding;
+	uint32_t session_top, address_top, quarantine_top, padding;
 };
 
 struct former_address {
@@ -39,7 +39,7 @@ static inline uint64_t former_sum(const struct former_records *h)
 	sum = former_mix(sum ^ ((uint64_t)h->version << 32 | h->header_bytes));
 	sum = former_mix(sum ^ ((uint64_t)h->session_bytes << 32 | h->cold_bytes));
 	sum = former_mix(sum ^ ((uint64_t)h->max_sessions << 32 | h->max_addresses));
-	sum = former_mix(sum ^ ((uint64_t)h->max_rests << 32 | h->spare));
+	sum = former_mix(sum ^ ((uint64_t)h->max_quarantined << 32 | h->spare));
 	for (int i = 0; i < 4; i++)
 		sum = former_mix(sum ^ h->secret[i]);
 	return sum;
@@ -53,7 +53,7 @@ static inline size_t former_pages(size_t len)
 /* Blanks what layout 3 has behind the rests. */
 static inline void former_forget_origins(const struct former_records *h, uint8_t *rests, uint32_t origins)
 {
-	uint8_t *records = rests + former_pages((size_t)h->max_rests * sizeof(uint64_t));
+	uint8_t *records = rests + former_pages((size_t)h->max_quarantined * sizeof(uint64_t));
 	uint8_t *ids = records + former_pages((size_t)h->spare * FORMER_ORIGIN);
 
 	memset(records, 0, (size_t)origins * FORMER_ORIGIN);
@@ -83,14 +83,14 @@ static inline void former_make(void *records, uint32_t layout)
 	memcpy(tops, bytes + 80, sizeof(tops));
 	h.session_top = (uint32_t)tops[0];
 	h.address_top = (uint32_t)tops[1];
-	h.rest_top = (uint32_t)tops[2];
+	h.quarantine_top = (uint32_t)tops[2];
 	h.padding = 0;
 	sessions = (uint8_t *)addresses + former_pages(h.max_addresses * sizeof(*addresses));
 	cold = sessions + former_pages((size_t)h.max_sessions * FORMER_SESSION);
 	former_forget_origins(&h, cold + former_pages((size_t)h.max_sessions * FORMER_COLD), (uint32_t)tops[3]);
 	h.version = layout;
 	h.header_bytes = layout == 1 ? sizeof(h) : FORMER_HEADER_2;
-	h.max_rests = h.max_sessions < 64 ? 64 : h.max_sessions;
+	h.max_quarantined = h.max_sessions < 64 ? 64 : h.max_sessions;
 	h.spare = 0;
 	h.sum = former_sum(&h);
 	memset(bytes, 0, FORMER_PAGE);

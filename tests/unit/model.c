@@ -25,27 +25,27 @@ void model_init(struct model *m, struct lab *l, void (*fail)(const char *what))
 
 /* ---- sessions ---- */
 
-struct model_session *model_find_out(struct model *m, uint8_t class_, uint32_t in, uint16_t in_port, uint32_t rem,
+struct model_session *model_find_out(struct model *m, uint8_t proto_class, uint32_t in, uint16_t in_port, uint32_t rem,
 				     uint16_t rem_port)
 {
 	for (uint32_t i = 0; i < m->n_sessions; i++) {
 		struct model_session *s = &m->sessions[i];
 
-		if (!s->dead && s->class_ == class_ && s->in == in && s->in_port == in_port && s->rem == rem &&
-		    s->rem_port == rem_port)
+		if (!s->dead && s->proto_class == proto_class && s->in == in && s->in_port == in_port &&
+		    s->rem == rem && s->rem_port == rem_port)
 			return s;
 	}
 	return NULL;
 }
 
-struct model_session *model_find_in(struct model *m, uint8_t class_, uint32_t ext, uint16_t ext_port, uint32_t rem,
+struct model_session *model_find_in(struct model *m, uint8_t proto_class, uint32_t ext, uint16_t ext_port, uint32_t rem,
 				    uint16_t rem_port)
 {
 	for (uint32_t i = 0; i < m->n_sessions; i++) {
 		struct model_session *s = &m->sessions[i];
 
-		if (!s->dead && s->class_ == class_ && s->ext == ext && s->ext_port == ext_port && s->rem == rem &&
-		    s->rem_port == rem_port)
+		if (!s->dead && s->proto_class == proto_class && s->ext == ext && s->ext_port == ext_port &&
+		    s->rem == rem && s->rem_port == rem_port)
 			return s;
 	}
 	return NULL;
@@ -68,7 +68,7 @@ static void limit_rests(struct model *m)
 static void begin_rest(struct model *m, const struct model_mapping *g)
 {
 	must(m, m->n_rests < MODEL_RESTS, "the model has no room for rests");
-	m->rests[m->n_rests++] = (struct model_rest){.class_ = g->class_,
+	m->rests[m->n_rests++] = (struct model_rest){.proto_class = g->proto_class,
 						     .port = g->ext_port,
 						     .ext = g->ext,
 						     .host = g->in,
@@ -113,7 +113,7 @@ void model_clock(struct model *m)
 	for (uint32_t i = 0; i < m->n_sessions; i++) {
 		struct model_session *s = &m->sessions[i];
 
-		if (s->dead || now_s(m) - s->seen_s <= model_timeout(&m->lab->policy, s->class_, s->state))
+		if (s->dead || now_s(m) - s->seen_s <= model_timeout(&m->lab->policy, s->proto_class, s->state))
 			continue;
 		s->dead = true;
 		m->n_dead++;
@@ -205,13 +205,13 @@ static bool forward_leads(const struct nat_policy *p, const struct model_session
 	uint16_t to_port, ext_port;
 
 	if (s->from_outside) {
-		int i = model_forward_in(p, s->class_, s->ext, s->ext_port, s->rem, &to, &to_port);
+		int i = model_forward_in(p, s->proto_class, s->ext, s->ext_port, s->rem, &to, &to_port);
 
 		if (i == -1)
-			i = model_default_in(p, s->class_, s->ext, s->ext_port, s->rem, &to, &to_port);
+			i = model_default_in(p, s->proto_class, s->ext, s->ext_port, s->rem, &to, &to_port);
 		return i >= 0 && to == s->in && to_port == s->in_port;
 	}
-	return model_forward_out(p, s->class_, s->in, s->in_port, &ext, &ext_port) >= 0 &&
+	return model_forward_out(p, s->proto_class, s->in, s->in_port, &ext, &ext_port) >= 0 &&
 	       (ext == 0 || ext == s->ext) && ext_port == s->ext_port;
 }
 
@@ -222,15 +222,15 @@ static bool still_allowed(const struct nat_policy *p, const struct model_session
 		return false;
 	if (model_is_inside(p, s->rem) || model_address_wrong(p, s->in, s->rem, false))
 		return false;
-	if (s->class_ == CLASS_OTHER && p->other_protocols != OTHER_TRANSLATE)
+	if (s->proto_class == CLASS_OTHER && p->other_protocols != OTHER_TRANSLATE)
 		return false;
 	if (model_static_in(p, s->ext) != 0)
 		return s->forward && model_static_in(p, s->ext) == s->in && s->ext_port == s->in_port;
 	if (s->forward)
 		return forward_leads(p, s);
-	if (s->class_ == CLASS_OTHER)
+	if (s->proto_class == CLASS_OTHER)
 		return true;
-	return model_port_usable(p, s->class_, s->ext, s->ext_port) &&
+	return model_port_usable(p, s->proto_class, s->ext, s->ext_port) &&
 	       model_block_allows(p, s->in, s->ext, s->ext_port);
 }
 
@@ -250,7 +250,7 @@ void model_reload(struct model *m, const struct nat_policy *old, const struct na
 
 		kept += ok && !m->sessions[i].dead;
 		ended += !ok && !m->sessions[i].dead;
-		if (!ok && m->sessions[i].class_ == CLASS_TCP && !model_is_external(p, m->sessions[i].ext))
+		if (!ok && m->sessions[i].proto_class == CLASS_TCP && !model_is_external(p, m->sessions[i].ext))
 			expect_reset(m, &m->sessions[i]);
 		if (!ok)
 			forget(m, i--);
@@ -313,19 +313,19 @@ static uint32_t mappings_of(const struct model *m, uint32_t in)
 static void compare_counts(const struct model *m)
 {
 	struct table *t = nat_table(m->lab->nat);
-	uint32_t embryos = 0, perhaps = 0;
+	uint32_t unanswered = 0, perhaps = 0;
 
 	must(m, table_session_count(t) == m->n_sessions, "count of sessions");
 	must(m, table_mapping_count(t) == mappings_of(m, 0), "count of mappings");
 	for (uint32_t i = 0; i < m->n_sessions; i++) {
 		const struct host *h = table_host(t, m->sessions[i].in, false);
 
-		embryos += !m->sessions[i].answered && !m->sessions[i].perhaps_answered;
+		unanswered += !m->sessions[i].answered && !m->sessions[i].perhaps_answered;
 		perhaps += !m->sessions[i].answered && m->sessions[i].perhaps_answered;
 		must(m, h != NULL && h->sessions == sessions_of(m, m->sessions[i].in), "a host's sessions");
 		must(m, h->ports == mappings_of(m, m->sessions[i].in), "a host's ports");
 	}
-	must(m, table_embryo_count(t) >= embryos && table_embryo_count(t) <= embryos + perhaps,
+	must(m, table_unanswered_count(t) >= unanswered && table_unanswered_count(t) <= unanswered + perhaps,
 	     "count of unanswered sessions");
 }
 

@@ -35,7 +35,7 @@ struct model_session {
 	bool forward;
 	bool answered;
 	bool perhaps_answered; /* TCP, by a segment that may be forged */
-	uint8_t class_;
+	uint8_t proto_class;
 	uint8_t state; /* enum session_state */
 	uint16_t in_port, ext_port, rem_port;
 	uint32_t in, ext, rem; /* addresses */
@@ -48,14 +48,14 @@ struct model_session {
 
 struct model_mapping {
 	bool used;
-	uint8_t class_;
+	uint8_t proto_class;
 	uint16_t in_port, ext_port, rem_port;
 	uint32_t in, ext, rem; /* remote of the session that made it */
 };
 
 /* A port that rests: not before `since_least` + port_reuse is it free. */
 struct model_rest {
-	uint8_t class_;
+	uint8_t proto_class;
 	uint16_t port;
 	uint32_t ext;
 	uint32_t host; /* inside address of the mapping that had it */
@@ -82,7 +82,7 @@ enum model_truth { TRUTH_UNKNOWN, TRUTH_GENUINE, TRUTH_FORGED };
 struct model_packet {
 	uint32_t src, dst;
 	uint16_t sport, dport; /* query id in both; protocol number in both for CLASS_OTHER */
-	uint8_t class_;
+	uint8_t proto_class;
 	uint8_t kind; /* enum pkt_kind */
 	uint8_t flags;
 	uint32_t seq, data;
@@ -144,9 +144,9 @@ void model_restart(struct model *m);
 void model_delete(struct model *m, struct model_session *s);
 
 /* Living session by what leaves inside, or arrives from outside. NULL: none. */
-struct model_session *model_find_out(struct model *m, uint8_t class_, uint32_t in, uint16_t in_port, uint32_t rem,
+struct model_session *model_find_out(struct model *m, uint8_t proto_class, uint32_t in, uint16_t in_port, uint32_t rem,
 				     uint16_t rem_port);
-struct model_session *model_find_in(struct model *m, uint8_t class_, uint32_t ext, uint16_t ext_port, uint32_t rem,
+struct model_session *model_find_in(struct model *m, uint8_t proto_class, uint32_t ext, uint16_t ext_port, uint32_t rem,
 				    uint16_t rem_port);
 
 /* Everything the model knows against everything the real one tells. */
@@ -158,15 +158,15 @@ bool model_is_inside(const struct nat_policy *p, uint32_t a);
 bool model_is_exempt(const struct nat_policy *p, uint32_t a);
 bool model_is_external(const struct nat_policy *p, uint32_t a);
 bool model_is_shared(const struct nat_policy *p, uint32_t a);
-bool model_port_usable(const struct nat_policy *p, uint8_t class_, uint32_t ext, uint16_t port);
+bool model_port_usable(const struct nat_policy *p, uint8_t proto_class, uint32_t ext, uint16_t port);
 /* Index of the forward, -1 none, -2 refused. */
-int model_forward_in(const struct nat_policy *p, uint8_t class_, uint32_t ext, uint16_t port, uint32_t remote,
+int model_forward_in(const struct nat_policy *p, uint8_t proto_class, uint32_t ext, uint16_t port, uint32_t remote,
 		     uint32_t *to, uint16_t *to_port);
-int model_default_in(const struct nat_policy *p, uint8_t class_, uint32_t ext, uint16_t port, uint32_t remote,
+int model_default_in(const struct nat_policy *p, uint8_t proto_class, uint32_t ext, uint16_t port, uint32_t remote,
 		     uint32_t *to, uint16_t *to_port);
-int model_forward_out(const struct nat_policy *p, uint8_t class_, uint32_t in, uint16_t port, uint32_t *ext,
+int model_forward_out(const struct nat_policy *p, uint8_t proto_class, uint32_t in, uint16_t port, uint32_t *ext,
 		      uint16_t *ext_port);
-uint32_t model_timeout(const struct nat_policy *p, uint8_t class_, uint8_t state);
+uint32_t model_timeout(const struct nat_policy *p, uint8_t proto_class, uint8_t state);
 /* Addresses that no packet may have; DROP_ reason or NAT_PASS. */
 bool model_address_wrong(const struct nat_policy *p, uint32_t src, uint32_t dst, bool elsewhere);
 

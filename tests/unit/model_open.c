@@ -16,8 +16,8 @@ static struct model_session *add_session(struct walk *w, const struct session *r
 		bool out = d->in == r->int_addr && d->in_port == r->int_port;
 		bool in = d->ext == table_address(nat_table(m->lab->nat), r->ext) && d->ext_port == r->ext_port;
 
-		if (d->dead && d->class_ == session_class(r) && d->rem == r->rem_addr && d->rem_port == r->rem_port &&
-		    (out || in)) {
+		if (d->dead && d->proto_class == session_class(r) && d->rem == r->rem_addr &&
+		    d->rem_port == r->rem_port && (out || in)) {
 			int keep = d->mapping;
 
 			if (keep >= 0 && keep == mapping) /* or its port would rest */
@@ -30,7 +30,7 @@ static struct model_session *add_session(struct walk *w, const struct session *r
 	*s = (struct model_session){
 		.from_outside = dir == DIR_IN,
 		.forward = (r->kind & SESSION_KIND_FORWARD) != 0,
-		.class_ = (uint8_t)session_class(r),
+		.proto_class = (uint8_t)session_class(r),
 		.state = dir == DIR_OUT ? SESSION_SYN_OUT : SESSION_SYN_IN,
 		.in = r->int_addr,
 		.ext = table_address(nat_table(m->lab->nat), r->ext),
@@ -41,7 +41,7 @@ static struct model_session *add_session(struct walk *w, const struct session *r
 		.seen_s = now_s(w),
 		.mapping = mapping,
 	};
-	if (s->class_ == CLASS_TCP)
+	if (s->proto_class == CLASS_TCP)
 		model_tcp_open(s, dir, w->p);
 	m->opened++;
 	return s;
@@ -67,16 +67,16 @@ bool walk_hosts_port(const struct walk *w)
 
 	if (!model_is_shared(w->policy, w->dst))
 		return false;
-	if (!has_ports(w->p->class_))
+	if (!has_ports(w->p->proto_class))
 		return true;
-	return !model_port_usable(w->policy, w->p->class_, w->dst, w->dport) &&
-	       model_forward_in(w->policy, w->p->class_, w->dst, w->dport, 0, &to, &port) == -1;
+	return !model_port_usable(w->policy, w->p->proto_class, w->dst, w->dport) &&
+	       model_forward_in(w->policy, w->p->proto_class, w->dst, w->dport, 0, &to, &port) == -1;
 }
 
 /* RFC 4787 REQ-1: mappings that this internal endpoint has for this remote. */
 static bool is_mapping_for(const struct walk *w, const struct model_mapping *g)
 {
-	if (!g->used || g->class_ != w->p->class_ || g->in != w->src || g->in_port != w->sport)
+	if (!g->used || g->proto_class != w->p->proto_class || g->in != w->src || g->in_port != w->sport)
 		return false;
 	if (w->policy->mapping != MAPPING_ENDPOINT_INDEPENDENT && g->rem != w->dst)
 		return false;
@@ -114,7 +114,7 @@ static enum held is_held(const struct walk *w, int g)
 static int mapping_at(const struct walk *w, uint32_t ext, uint16_t port)
 {
 	for (int g = 0; g < MODEL_MAPPINGS; g++)
-		if (w->m->mappings[g].used && w->m->mappings[g].class_ == w->p->class_ &&
+		if (w->m->mappings[g].used && w->m->mappings[g].proto_class == w->p->proto_class &&
 		    w->m->mappings[g].ext == ext && w->m->mappings[g].ext_port == port)
 			return g;
 	return -1;
@@ -134,9 +134,9 @@ static int new_mapping(struct walk *w, uint32_t ext, uint16_t port)
 		for (g = 0; m->mappings[g].used; g++)
 			;
 	}
-	walk_end_rest(m, w->p->class_, ext, port);
-	m->mappings[g] = (struct model_mapping){true,	w->p->class_, w->sport, port, remote_port(w, DIR_OUT),
-						w->src, ext,	      w->dst};
+	walk_end_rest(m, w->p->proto_class, ext, port);
+	m->mappings[g] = (struct model_mapping){
+		true, w->p->proto_class, w->sport, port, remote_port(w, DIR_OUT), w->src, ext, w->dst};
 	return g;
 }
 
@@ -150,7 +150,7 @@ static int check_choice(struct walk *w, uint32_t ext, uint16_t port)
 	     "an outside address that natd does not have, or another host's alone");
 	if (paired != 0)
 		must(w, ext == paired, "not the address that the host is paired with");
-	if (w->p->class_ == CLASS_OTHER) {
+	if (w->p->proto_class == CLASS_OTHER) {
 		must(w, port == w->sport, "a protocol number that changed");
 		return -1;
 	}
@@ -161,7 +161,7 @@ static int check_choice(struct walk *w, uint32_t ext, uint16_t port)
 /* 1: a forward decides, *ext (0: any) and *port; 0: no. */
 static bool forward_decides(const struct walk *w, uint32_t *ext, uint16_t *port)
 {
-	if (model_forward_out(w->policy, w->p->class_, w->src, w->sport, ext, port) < 0)
+	if (model_forward_out(w->policy, w->p->proto_class, w->src, w->sport, ext, port) < 0)
 		return false;
 	return *ext == 0 ? model_pool_size(w->policy) > 0 : model_is_external(w->policy, *ext);
 }
@@ -172,8 +172,8 @@ static bool is_spoken_for(const struct walk *w, uint32_t ext, uint16_t port)
 	for (uint32_t i = 0; i < w->m->n_sessions; i++) {
 		const struct model_session *s = &w->m->sessions[i];
 
-		if (!s->dead && s->class_ == w->p->class_ && (ext == 0 || s->ext == ext) && s->ext_port == port &&
-		    s->rem == w->dst && s->rem_port == remote_port(w, DIR_OUT))
+		if (!s->dead && s->proto_class == w->p->proto_class && (ext == 0 || s->ext == ext) &&
+		    s->ext_port == port && s->rem == w->dst && s->rem_port == remote_port(w, DIR_OUT))
 			return true;
 	}
 	return false;
@@ -204,8 +204,8 @@ static struct decision decide(const struct walk *w, const struct session *r)
 		const struct model_mapping *g = &w->m->mappings[i];
 		bool by_key = is_mapping_for(w, g) && (!d.made || is_at(g, w, r));
 		/* an earlier mode, or another session of it, gave it another key */
-		bool by_place = w->m->loose_mapping && g->used && is_at(g, w, r) && g->class_ == w->p->class_ &&
-				g->in == w->src && g->in_port == w->sport;
+		bool by_place = w->m->loose_mapping && g->used && is_at(g, w, r) &&
+				g->proto_class == w->p->proto_class && g->in == w->src && g->in_port == w->sport;
 
 		if ((by_key || by_place) && mapping_lives(w, i))
 			d = (struct decision){.made = true, .ext = g->ext, .port = g->ext_port, .mapping = i};
@@ -220,12 +220,12 @@ static bool may_open_out(struct walk *w, const struct decision *d, bool loose)
 {
 	bool ok = walk_limits_allow(w, w->src, DIR_OUT);
 
-	if (w->hairpin && w->p->class_ == CLASS_OTHER) { /* if it would leave from the address that it is for */
+	if (w->hairpin && w->p->proto_class == CLASS_OTHER) { /* if it would leave from the address that it is for */
 		w->may[DROP_HAIRPIN_LOOP] = true;
 		ok = ok && w->seen_passed;
 	}
 	if (d->made && is_spoken_for(w, d->ext, d->port)) {
-		w->may[w->p->class_ == CLASS_OTHER ? DROP_OTHER_BUSY : DROP_TABLE] = true;
+		w->may[w->p->proto_class == CLASS_OTHER ? DROP_OTHER_BUSY : DROP_TABLE] = true;
 		ok = ok && w->seen_passed && (loose || d->ext == 0);
 	}
 	if (!d->made || loose) {
@@ -246,13 +246,14 @@ struct model_session *walk_open_out(struct walk *w)
 	w->seen_passed = r != NULL;
 	ok = may_open_out(w, &d, loose);
 	if (r == NULL) {
-		must(w, !ok || w->m->loose_mapping || dead_may_count(w) || w->may[DROP_EXPIRED_EMBRYO],
+		must(w, !ok || w->m->loose_mapping || dead_may_count(w) || w->may[DROP_UNANSWERED_BUDGET],
 		     "no session although nothing forbids it");
 		return NULL;
 	}
 	must(w, ok || loose, "a session beyond a limit");
 	must(w, !(r->kind & SESSION_KIND_FROM_OUTSIDE), "a session from outside in the place of this");
-	must(w, !w->hairpin || w->p->class_ != CLASS_OTHER || ext != w->dst, "a packet that goes back to its sender");
+	must(w, !w->hairpin || w->p->proto_class != CLASS_OTHER || ext != w->dst,
+	     "a packet that goes back to its sender");
 	if (d.made && !(r->ext_port == d.port && (d.ext == 0 || d.ext == ext))) {
 		must(w, loose, "another external endpoint than that of its mapping or forward");
 		d = (struct decision){.mapping = -1};
@@ -322,13 +323,13 @@ static struct model_session *open_towards(struct walk *w, uint32_t to, uint16_t 
 		return NULL;
 	}
 	ok = walk_limits_allow(w, to, DIR_IN);
-	if (model_find_out(w->m, w->p->class_, to, to_port, w->src, remote_port(w, DIR_IN)) != NULL) {
+	if (model_find_out(w->m, w->p->proto_class, to, to_port, w->src, remote_port(w, DIR_IN)) != NULL) {
 		w->may[DROP_TABLE] = true; /* they already speak by way of another external endpoint */
 		ok = false;
 	}
 	ok = walk_rate_allows(w, to, DIR_IN) && ok;
 	must(w, ok || r == NULL || w->m->n_dead > 0, "a session from outside beyond a limit");
-	must(w, !ok || r != NULL || dead_may_count(w) || w->may[DROP_EXPIRED_EMBRYO],
+	must(w, !ok || r != NULL || dead_may_count(w) || w->may[DROP_UNANSWERED_BUDGET],
 	     "no session from outside although nothing forbids it");
 	if (r == NULL)
 		return NULL;
@@ -365,7 +366,7 @@ struct model_session *walk_open_in(struct walk *w)
 	uint32_t to;
 	uint16_t to_port;
 	bool passed = walk_real_session(w, DIR_IN, w->dst, w->dport, w->src, remote_port(w, DIR_IN)) != NULL;
-	int g = -1, f = model_forward_in(w->policy, w->p->class_, w->dst, w->dport, w->src, &to, &to_port);
+	int g = -1, f = model_forward_in(w->policy, w->p->proto_class, w->dst, w->dport, w->src, &to, &to_port);
 
 	if (model_static_in(w->policy, w->dst) != 0)
 		return open_towards(w, model_static_in(w->policy, w->dst), w->dport, -1);
@@ -375,12 +376,12 @@ struct model_session *walk_open_in(struct walk *w)
 	}
 	if (f >= 0)
 		return open_towards(w, to, to_port, -1);
-	if (has_ports(w->p->class_))
+	if (has_ports(w->p->proto_class))
 		g = mapping_at(w, w->dst, w->dport);
 	f = g >= 0 || walk_hosts_port(w)
 		    ? -1
-		    : model_default_in(w->policy, w->p->class_, w->dst, w->dport, w->src, &to, &to_port);
-	if (f != -1 && has_ports(w->p->class_) && walk_rests(w, w->dst, w->dport) && !passed) {
+		    : model_default_in(w->policy, w->p->proto_class, w->dst, w->dport, w->src, &to, &to_port);
+	if (f != -1 && has_ports(w->p->proto_class) && walk_rests(w, w->dst, w->dport) && !passed) {
 		refuse(w, DROP_UNSOLICITED); /* in quarantine, or just not any more */
 		w->answer_due = false;
 		for (uint32_t i = 0; i < w->m->n_holds; i++)

@@ -54,7 +54,7 @@ static void check_bytes(const struct walk *w, const struct lab_out *o)
 {
 	const struct lab *l = w->m->lab;
 	size_t ihl = (l->in[0] & 15) * 4u, total = get16(l->in + 2);
-	size_t check = w->p->class_ == CLASS_TCP ? 16 : w->p->class_ == CLASS_UDP ? 6 : 2;
+	size_t check = w->p->proto_class == CLASS_TCP ? 16 : w->p->proto_class == CLASS_UDP ? 6 : 2;
 	bool df = l->in[6] & 0x40;
 
 	must(w, o->len == total, "another length");
@@ -62,16 +62,17 @@ static void check_bytes(const struct walk *w, const struct lab_out *o)
 		bool is_id = (i == 4 || i == 5) && !df && o->to != NAT_TO_HOST && (w->hairpin || w->from_inside);
 		bool is_ip = (i >= 10 && i < 20) || is_id;
 		size_t k = i - ihl;
-		bool is_l4 = i >= ihl && w->p->class_ != CLASS_OTHER &&
-			     ((has_ports(w->p->class_) ? k < 4 : k == 4 || k == 5) || k == check || k == check + 1);
+		bool is_l4 =
+			i >= ihl && w->p->proto_class != CLASS_OTHER &&
+			((has_ports(w->p->proto_class) ? k < 4 : k == 4 || k == 5) || k == check || k == check + 1);
 
 		if (o->to == NAT_TO_HOST || !(is_ip || is_l4))
 			must(w, o->bytes[i] == l->in[i], "a byte that no translation changes");
 	}
 	must(w, build_checksum(0, o->bytes, ihl) == 0, "IP checksum");
-	if (w->p->class_ == CLASS_OTHER)
+	if (w->p->proto_class == CLASS_OTHER)
 		return;
-	if (w->p->class_ == CLASS_UDP && get16(l->in + ihl + 6) == 0)
+	if (w->p->proto_class == CLASS_UDP && get16(l->in + ihl + 6) == 0)
 		must(w, get16(o->bytes + ihl + 6) == 0, "a UDP checksum where there was none");
 	else
 		must(w, build_transport_checksum(o->bytes) % 65535 == build_transport_checksum(l->in) % 65535,

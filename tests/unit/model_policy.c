@@ -46,18 +46,18 @@ bool model_is_shared(const struct nat_policy *p, uint32_t a)
 	return range_of(p, a) != NULL && range_of(p, a)->shared;
 }
 
-static bool has_ports(uint8_t class_)
+static bool has_ports(uint8_t proto_class)
 {
-	return class_ == CLASS_TCP || class_ == CLASS_UDP;
+	return proto_class == CLASS_TCP || proto_class == CLASS_UDP;
 }
 
-static bool matches_in(const struct nat_forward *f, uint8_t class_, uint32_t ext, uint16_t port)
+static bool matches_in(const struct nat_forward *f, uint8_t proto_class, uint32_t ext, uint16_t port)
 {
-	return (f->protocols >> class_ & 1) && (f->address == 0 || f->address == ext) && port >= f->ports.first &&
+	return (f->protocols >> proto_class & 1) && (f->address == 0 || f->address == ext) && port >= f->ports.first &&
 	       port <= f->ports.last;
 }
 
-bool model_port_usable(const struct nat_policy *p, uint8_t class_, uint32_t ext, uint16_t port)
+bool model_port_usable(const struct nat_policy *p, uint8_t proto_class, uint32_t ext, uint16_t port)
 {
 	const struct nat_range *r = model_is_shared(p, ext) ? p->shared_ports : p->pool_ports;
 	uint32_t n = model_is_shared(p, ext) ? p->n_shared_ports : p->n_pool_ports;
@@ -68,8 +68,8 @@ bool model_port_usable(const struct nat_policy *p, uint8_t class_, uint32_t ext,
 	for (uint32_t i = 0; i < n; i++)
 		if (port >= r[i].first && port <= r[i].last)
 			found = true;
-	for (uint32_t i = 0; has_ports(class_) && i < p->n_forwards; i++)
-		if (!p->forwards[i].is_default && matches_in(&p->forwards[i], class_, ext, port))
+	for (uint32_t i = 0; has_ports(proto_class) && i < p->n_forwards; i++)
+		if (!p->forwards[i].is_default && matches_in(&p->forwards[i], proto_class, ext, port))
 			return false;
 	return found;
 }
@@ -84,7 +84,7 @@ static int forward_in(const struct nat_policy *p, bool is_default, const struct 
 	for (uint32_t i = 0; i < p->n_forwards; i++) {
 		const struct nat_forward *f = &p->forwards[i];
 
-		if (f->is_default != is_default || !matches_in(f, s->class_, s->ext, s->ext_port))
+		if (f->is_default != is_default || !matches_in(f, s->proto_class, s->ext, s->ext_port))
 			continue;
 		result = -2;
 		if (f->n_from > 0 && !model_in_prefixes(f->from, f->n_from, s->rem))
@@ -96,30 +96,30 @@ static int forward_in(const struct nat_policy *p, bool is_default, const struct 
 	return result;
 }
 
-int model_forward_in(const struct nat_policy *p, uint8_t class_, uint32_t ext, uint16_t port, uint32_t remote,
+int model_forward_in(const struct nat_policy *p, uint8_t proto_class, uint32_t ext, uint16_t port, uint32_t remote,
 		     uint32_t *to, uint16_t *to_port)
 {
-	const struct model_session s = {.class_ = class_, .ext = ext, .ext_port = port, .rem = remote};
+	const struct model_session s = {.proto_class = proto_class, .ext = ext, .ext_port = port, .rem = remote};
 
 	return forward_in(p, false, &s, to, to_port);
 }
 
-int model_default_in(const struct nat_policy *p, uint8_t class_, uint32_t ext, uint16_t port, uint32_t remote,
+int model_default_in(const struct nat_policy *p, uint8_t proto_class, uint32_t ext, uint16_t port, uint32_t remote,
 		     uint32_t *to, uint16_t *to_port)
 {
-	const struct model_session s = {.class_ = class_, .ext = ext, .ext_port = port, .rem = remote};
+	const struct model_session s = {.proto_class = proto_class, .ext = ext, .ext_port = port, .rem = remote};
 
 	return forward_in(p, true, &s, to, to_port);
 }
 
-int model_forward_out(const struct nat_policy *p, uint8_t class_, uint32_t in, uint16_t port, uint32_t *ext,
+int model_forward_out(const struct nat_policy *p, uint8_t proto_class, uint32_t in, uint16_t port, uint32_t *ext,
 		      uint16_t *ext_port)
 {
-	for (uint32_t i = 0; class_ != CLASS_ICMP && i < p->n_forwards; i++) {
+	for (uint32_t i = 0; proto_class != CLASS_ICMP && i < p->n_forwards; i++) {
 		const struct nat_forward *f = &p->forwards[i];
 		int step = port - f->to_port;
 
-		if (f->is_default || !(f->protocols >> class_ & 1) || f->to != in || step < 0 ||
+		if (f->is_default || !(f->protocols >> proto_class & 1) || f->to != in || step < 0 ||
 		    step > f->ports.last - f->ports.first)
 			continue;
 		*ext = f->address;
@@ -130,13 +130,13 @@ int model_forward_out(const struct nat_policy *p, uint8_t class_, uint32_t in, u
 }
 
 /* RFC 4787 REQ-5, RFC 5508 REQ-2, RFC 5382 REQ-5, RFC 7857 2.1: a half-closed connection is still established. */
-uint32_t model_timeout(const struct nat_policy *p, uint8_t class_, uint8_t state)
+uint32_t model_timeout(const struct nat_policy *p, uint8_t proto_class, uint8_t state)
 {
-	if (class_ == CLASS_UDP)
+	if (proto_class == CLASS_UDP)
 		return p->timeouts.udp;
-	if (class_ == CLASS_ICMP)
+	if (proto_class == CLASS_ICMP)
 		return p->timeouts.icmp;
-	if (class_ == CLASS_OTHER)
+	if (proto_class == CLASS_OTHER)
 		return p->timeouts.other;
 	if (state == SESSION_FIN_BOTH || state == SESSION_TIME_WAIT || state == SESSION_RESET)
 		return p->timeouts.tcp_closing;

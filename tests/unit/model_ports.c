@@ -11,13 +11,13 @@ static enum port_use port_use(const struct walk *w, uint32_t ext, uint16_t port)
 	const struct model *m = w->m;
 	enum port_use use = PORT_FREE;
 
-	if (!model_port_usable(w->policy, w->p->class_, ext, port))
+	if (!model_port_usable(w->policy, w->p->proto_class, ext, port))
 		return PORT_UNUSABLE;
 	for (uint32_t i = 0; i < m->n_sessions; i++) {
 		const struct model_session *s = &m->sessions[i];
 
 		/* a default host's session is there, with the same remote endpoint */
-		if (s->mapping >= 0 || s->class_ != w->p->class_ || s->ext != ext || s->ext_port != port ||
+		if (s->mapping >= 0 || s->proto_class != w->p->proto_class || s->ext != ext || s->ext_port != port ||
 		    s->rem != w->dst || s->rem_port != remote_port(w, DIR_OUT))
 			continue;
 		if (!s->dead)
@@ -28,14 +28,14 @@ static enum port_use port_use(const struct walk *w, uint32_t ext, uint16_t port)
 		const struct model_rest *r = &m->rests[i];
 		uint32_t age = now_s(w) - r->since_s;
 
-		if (r->class_ != w->p->class_ || r->ext != ext || r->port != port)
+		if (r->proto_class != w->p->proto_class || r->ext != ext || r->port != port)
 			continue;
 		use = r->sure && age < w->policy->timeouts.port_reuse ? PORT_RESTS : PORT_MAYBE;
 	}
 	for (uint32_t i = 0; i < m->n_sessions; i++) {
 		const struct model_session *s = &m->sessions[i];
 
-		if (s->mapping < 0 || s->class_ != w->p->class_ || s->ext != ext || s->ext_port != port)
+		if (s->mapping < 0 || s->proto_class != w->p->proto_class || s->ext != ext || s->ext_port != port)
 			continue;
 		if (!s->dead)
 			return PORT_TAKEN;
@@ -76,7 +76,7 @@ static struct ports count_ports(const struct walk *w, uint32_t ext, const struct
 /* RFC 6888 REQ-8: when a resting port may come back early. */
 static bool may_recycle(const struct walk *w)
 {
-	return w->p->class_ == CLASS_TCP || w->policy->filtering != FILTERING_ENDPOINT_INDEPENDENT;
+	return w->p->proto_class == CLASS_TCP || w->policy->filtering != FILTERING_ENDPOINT_INDEPENDENT;
 }
 
 bool walk_rests(const struct walk *w, uint32_t ext, uint16_t port)
@@ -84,16 +84,16 @@ bool walk_rests(const struct walk *w, uint32_t ext, uint16_t port)
 	for (uint32_t i = 0; i < w->m->n_rests; i++) {
 		const struct model_rest *r = &w->m->rests[i];
 
-		if (r->class_ == w->p->class_ && r->ext == ext && r->port == port)
+		if (r->proto_class == w->p->proto_class && r->ext == ext && r->port == port)
 			return true;
 	}
 	return false;
 }
 
-void walk_end_rest(struct model *m, uint8_t class_, uint32_t ext, uint16_t port)
+void walk_end_rest(struct model *m, uint8_t proto_class, uint32_t ext, uint16_t port)
 {
 	for (uint32_t i = 0; i < m->n_rests; i++)
-		if (m->rests[i].class_ == class_ && m->rests[i].ext == ext && m->rests[i].port == port)
+		if (m->rests[i].proto_class == proto_class && m->rests[i].ext == ext && m->rests[i].port == port)
 			m->rests[i--] = m->rests[--m->n_rests];
 }
 
@@ -102,12 +102,13 @@ static bool has_rested_longest(const struct walk *w, uint32_t ext, uint16_t port
 	uint32_t since = 0;
 
 	for (uint32_t i = 0; i < w->m->n_rests; i++)
-		if (w->m->rests[i].class_ == w->p->class_ && w->m->rests[i].ext == ext && w->m->rests[i].port == port)
+		if (w->m->rests[i].proto_class == w->p->proto_class && w->m->rests[i].ext == ext &&
+		    w->m->rests[i].port == port)
 			since = w->m->rests[i].since_s;
 	for (uint32_t i = 0; i < w->m->n_rests; i++) {
 		const struct model_rest *r = &w->m->rests[i];
 
-		if (r->class_ == w->p->class_ && r->ext == ext && r->since_s < since &&
+		if (r->proto_class == w->p->proto_class && r->ext == ext && r->since_s < since &&
 		    port_use(w, ext, r->port) == PORT_RESTS)
 			return false;
 	}
@@ -203,7 +204,8 @@ static uint32_t count_mappings(const struct walk *w, uint32_t in, uint32_t ext, 
 		const struct model_mapping *x = &w->m->mappings[g];
 		bool lives = false;
 
-		if (!x->used || (in != 0 && x->in != in) || (ext != 0 && (x->ext != ext || x->class_ != w->p->class_)))
+		if (!x->used || (in != 0 && x->in != in) ||
+		    (ext != 0 && (x->ext != ext || x->proto_class != w->p->proto_class)))
 			continue;
 		for (uint32_t i = 0; i < w->m->n_sessions; i++)
 			lives = lives || (w->m->sessions[i].mapping == g && !w->m->sessions[i].dead);
@@ -219,7 +221,7 @@ static uint32_t count_rests(const struct walk *w, uint32_t ext, bool sure)
 	for (uint32_t i = 0; i < w->m->n_rests; i++) {
 		const struct model_rest *r = &w->m->rests[i];
 
-		n += r->class_ == w->p->class_ && r->ext == ext &&
+		n += r->proto_class == w->p->proto_class && r->ext == ext &&
 		     (!sure || (r->sure && now_s(w) - r->since_s <= w->policy->timeouts.port_reuse));
 	}
 	return n;
@@ -272,7 +274,7 @@ static enum can can_take(struct walk *w, uint32_t in, uint32_t ext)
 	enum can share, port = CAN_NOT;
 	struct ports n;
 
-	if (w->p->class_ == CLASS_OTHER)
+	if (w->p->proto_class == CLASS_OTHER)
 		return model_find_in(w->m, CLASS_OTHER, ext, w->sport, w->dst, 0) == NULL ? CAN : CAN_NOT;
 	share = is_in_blocks(w) ? CAN : port_share(w, in, ext);
 	n = count_ports(w, ext, ranges, ranges_of(w, in, ext, ranges));
@@ -352,7 +354,7 @@ bool walk_address_can(struct walk *w, uint32_t in)
 	if (!has_any)
 		w->may[DROP_NO_ADDRESS] = true;
 	else if (c != CAN || w->m->n_dead > 0)
-		w->may[w->p->class_ == CLASS_OTHER ? DROP_OTHER_BUSY : DROP_NO_PORT] = true;
+		w->may[w->p->proto_class == CLASS_OTHER ? DROP_OTHER_BUSY : DROP_NO_PORT] = true;
 	return c == CAN || (c == CAN_PERHAPS && w->seen_passed);
 }
 
@@ -423,7 +425,7 @@ bool walk_limits_allow(struct walk *w, uint32_t in, enum nat_dir opening)
 
 bool walk_host_ports_allow(struct walk *w, uint32_t in)
 {
-	uint32_t limit = w->p->class_ == CLASS_OTHER ? 0 : model_limits(w->policy, in).ports;
+	uint32_t limit = w->p->proto_class == CLASS_OTHER ? 0 : model_limits(w->policy, in).ports;
 
 	return within(w, limit, count_mappings(w, in, 0, false), count_mappings(w, in, 0, true), DROP_HOST_PORTS);
 }

@@ -65,24 +65,24 @@ static uint8_t any_class(const struct model_traffic *t)
 
 /* ---- sending ---- */
 
-static uint8_t proto_of(uint8_t class_)
+static uint8_t proto_of(uint8_t proto_class)
 {
 	static const uint8_t protos[CLASS_COUNT] = {6, 17, 1, 47};
 
-	return protos[class_];
+	return protos[proto_class];
 }
 
 static struct build to_build(const struct model_traffic *t, const struct model_packet *p)
 {
 	struct build b = {.src = p->src,
 			  .dst = p->dst,
-			  .proto = proto_of(p->class_),
+			  .proto = proto_of(p->proto_class),
 			  .sport = p->sport,
 			  .dport = p->dport,
 			  .seq = p->seq,
 			  .flags = p->flags,
 			  .window = 65535,
-			  .payload_len = p->class_ == CLASS_TCP ? p->data : 12,
+			  .payload_len = p->proto_class == CLASS_TCP ? p->data : 12,
 			  .icmp_type = p->kind == PKT_ICMP_QUERY ? 8 : 0};
 
 	b.id = (uint16_t)t->below(65536);
@@ -129,14 +129,14 @@ static void finish(const struct model_traffic *t, struct model_packet *p)
 	static const uint8_t flags[] = {TCP_SYN,	   TCP_SYN, TCP_SYN,	       TCP_ACK,
 					TCP_SYN | TCP_ACK, TCP_RST, TCP_FIN | TCP_ACK, TCP_RST | TCP_ACK};
 
-	if (p->class_ == CLASS_TCP) {
+	if (p->proto_class == CLASS_TCP) {
 		p->kind = PKT_TCP;
 		p->flags = ANY(t, flags);
 		p->seq = t->below(UINT32_MAX);
 		p->truth = p->flags == TCP_SYN ? TRUTH_GENUINE : TRUTH_UNKNOWN;
-	} else if (p->class_ == CLASS_UDP) {
+	} else if (p->proto_class == CLASS_UDP) {
 		p->kind = PKT_UDP;
-	} else if (p->class_ == CLASS_ICMP) {
+	} else if (p->proto_class == CLASS_ICMP) {
 		p->kind = chance(t, 80) ? PKT_ICMP_QUERY : PKT_ICMP_REPLY;
 		p->dport = p->sport;
 	} else {
@@ -150,15 +150,18 @@ static void doubt(const struct model_traffic *t, struct model_packet *p)
 {
 	if (model_is_inside(&t->lab->policy, p->src) && model_is_external(&t->lab->policy, p->dst))
 		p->truth = TRUTH_UNKNOWN; /* it meets two */
-	if (p->class_ == CLASS_TCP && (model_find_out(t->model, p->class_, p->src, p->sport, p->dst, p->dport) ||
-				       model_find_in(t->model, p->class_, p->dst, p->dport, p->src, p->sport)))
+	if (p->proto_class == CLASS_TCP &&
+	    (model_find_out(t->model, p->proto_class, p->src, p->sport, p->dst, p->dport) ||
+	     model_find_in(t->model, p->proto_class, p->dst, p->dport, p->src, p->sport)))
 		p->truth = TRUTH_UNKNOWN;
 }
 
 void traffic_new_out(const struct model_traffic *t)
 {
-	struct model_packet p = {
-		.src = ANY(t, hosts), .sport = ANY(t, in_ports), .dport = ANY(t, rem_ports), .class_ = any_class(t)};
+	struct model_packet p = {.src = ANY(t, hosts),
+				 .sport = ANY(t, in_ports),
+				 .dport = ANY(t, rem_ports),
+				 .proto_class = any_class(t)};
 
 	p.dst = ANY(t, remotes);
 	if (chance(t, 15)) { /* hairpin */
@@ -172,11 +175,11 @@ void traffic_new_out(const struct model_traffic *t)
 
 void traffic_new_in(const struct model_traffic *t)
 {
-	struct model_packet p = {.src = ANY(t, remotes), .sport = ANY(t, rem_ports), .class_ = any_class(t)};
+	struct model_packet p = {.src = ANY(t, remotes), .sport = ANY(t, rem_ports), .proto_class = any_class(t)};
 
 	p.dst = any_external(t);
 	p.dport = any_external_port(t);
-	if (p.class_ == CLASS_ICMP)
+	if (p.proto_class == CLASS_ICMP)
 		p.sport = p.dport;
 	finish(t, &p);
 	doubt(t, &p);
@@ -185,7 +188,8 @@ void traffic_new_in(const struct model_traffic *t)
 
 void traffic_odd(const struct model_traffic *t)
 {
-	struct model_packet p = {.src = ANY(t, odd_addresses), .dst = ANY(t, odd_addresses), .class_ = any_class(t)};
+	struct model_packet p = {
+		.src = ANY(t, odd_addresses), .dst = ANY(t, odd_addresses), .proto_class = any_class(t)};
 
 	p.sport = chance(t, 50) ? any_external_port(t) : ANY(t, in_ports);
 	p.dport = chance(t, 50) ? any_external_port(t) : ANY(t, rem_ports);
@@ -198,7 +202,7 @@ void traffic_odd(const struct model_traffic *t)
 
 static void towards(const struct model_session *s, enum nat_dir dir, struct model_packet *p)
 {
-	p->class_ = s->class_;
+	p->proto_class = s->proto_class;
 	if (dir == DIR_OUT) {
 		p->src = s->in;
 		p->sport = s->in_port;
@@ -210,9 +214,9 @@ static void towards(const struct model_session *s, enum nat_dir dir, struct mode
 		p->dst = s->ext;
 		p->dport = s->ext_port;
 	}
-	if (s->class_ == CLASS_ICMP)
+	if (s->proto_class == CLASS_ICMP)
 		p->sport = p->dport = dir == DIR_OUT ? s->in_port : s->ext_port;
-	if (s->class_ == CLASS_OTHER)
+	if (s->proto_class == CLASS_OTHER)
 		p->sport = p->dport = 47;
 }
 
@@ -310,16 +314,16 @@ void traffic_known(const struct model_traffic *t)
 	if (t->model->n_sessions == 0)
 		return;
 	s = &t->model->sessions[t->below(t->model->n_sessions)];
-	if (s->class_ == CLASS_TCP) {
+	if (s->proto_class == CLASS_TCP) {
 		send_known_tcp(t, s, dir);
 		return;
 	}
 	towards(s, dir, &p);
-	p.kind = s->class_ == CLASS_UDP ? PKT_UDP : PKT_OTHER;
-	if (s->class_ == CLASS_ICMP)
+	p.kind = s->proto_class == CLASS_UDP ? PKT_UDP : PKT_OTHER;
+	if (s->proto_class == CLASS_ICMP)
 		p.kind = s->from_outside == (dir == DIR_IN) || chance(t, 5) ? PKT_ICMP_QUERY : PKT_ICMP_REPLY;
-	if (chance(t, 10) && s->class_ != CLASS_ICMP &&
-	    s->class_ != CLASS_OTHER) { /* a stranger, as filtering sees him */
+	if (chance(t, 10) && s->proto_class != CLASS_ICMP &&
+	    s->proto_class != CLASS_OTHER) { /* a stranger, as filtering sees him */
 		if (dir == DIR_IN)
 			p.src = ANY(t, remotes), p.sport = ANY(t, rem_ports);
 		else
@@ -344,12 +348,12 @@ static void quote_of(const struct model_traffic *t, const struct model_session *
 		q->src = s->ext;
 		q->sport = s->ext_port;
 	}
-	if (s->class_ == CLASS_ICMP || s->class_ == CLASS_OTHER)
+	if (s->proto_class == CLASS_ICMP || s->proto_class == CLASS_OTHER)
 		q->sport = q->dport = dir == DIR_OUT ? s->in_port : s->ext_port;
-	q->kind = kind[s->class_];
+	q->kind = kind[s->proto_class];
 	q->flags = TCP_ACK;
-	if (s->class_ != CLASS_TCP || !s->tcp.genuine || !s->tcp.synced || s->tcp.tainted[0] || s->tcp.tainted[1] ||
-	    model_is_external(&t->lab->policy, s->rem))
+	if (s->proto_class != CLASS_TCP || !s->tcp.genuine || !s->tcp.synced || s->tcp.tainted[0] ||
+	    s->tcp.tainted[1] || model_is_external(&t->lab->policy, s->rem))
 		return;
 	q->truth = chance(t, 80) ? TRUTH_GENUINE : TRUTH_FORGED;
 	q->seq = s->tcp.next[dir == DIR_OUT ? DIR_IN : DIR_OUT] - 1;
@@ -371,7 +375,7 @@ static void build_error(const struct model_traffic *t, struct model_packet *p, c
 	b.payload_len = 12;
 	b.df = true;
 	len = build_packet(quoted, &b);
-	if (q->class_ != CLASS_OTHER && chance(t, 50))
+	if (q->proto_class != CLASS_OTHER && chance(t, 50))
 		len = 28;
 	b = (struct build){.src = p->src, .dst = p->dst, .icmp_type = type[0], .icmp_code = type[1], .icmp_rest = 1400};
 	t->lab->in_len = build_icmp_error(t->lab->in, &b, quoted, len);
@@ -382,7 +386,7 @@ void traffic_error(const struct model_traffic *t)
 	enum nat_dir dir = chance(t, 50) ? DIR_OUT : DIR_IN;
 	const struct model_session *s;
 	struct model_packet q = {.truth = TRUTH_UNKNOWN};
-	struct model_packet p = {.kind = PKT_ICMP_ERROR, .class_ = CLASS_ICMP, .quote = &q};
+	struct model_packet p = {.kind = PKT_ICMP_ERROR, .proto_class = CLASS_ICMP, .quote = &q};
 
 	model_clock(t->model);
 	if (t->model->n_sessions == 0)
@@ -394,10 +398,10 @@ void traffic_error(const struct model_traffic *t)
 	else
 		p.src = chance(t, 50) ? s->rem : LAB_R;
 	p.dst = chance(t, 92) ? q.src : ANY(t, odd_addresses);
-	if (chance(t, 8) && s->class_ != CLASS_OTHER) { /* about another port, maybe another session's */
+	if (chance(t, 8) && s->proto_class != CLASS_OTHER) { /* about another port, maybe another session's */
 		q.sport ^= 1;
 		q.truth = TRUTH_UNKNOWN;
-		if (s->class_ == CLASS_ICMP)
+		if (s->proto_class == CLASS_ICMP)
 			q.dport = q.sport;
 	}
 	build_error(t, &p, &q);
@@ -446,7 +450,8 @@ void traffic_fragments(const struct model_traffic *t)
 	static const int orders[][PIECES] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {2, 0, 1}, {1, 2, 0}, {2, 1, 0}};
 	static uint16_t id;
 	const int *order = ANY(t, orders);
-	struct model_packet p = {.kind = PKT_UDP, .class_ = CLASS_UDP, .src = ANY(t, hosts), .sport = ANY(t, in_ports)};
+	struct model_packet p = {
+		.kind = PKT_UDP, .proto_class = CLASS_UDP, .src = ANY(t, hosts), .sport = ANY(t, in_ports)};
 	uint8_t whole[128], pieces[PIECES][128];
 	static struct lab_out outs[PIECES];
 	struct build b;

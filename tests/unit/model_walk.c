@@ -7,7 +7,7 @@ struct session *walk_real_session(const struct walk *w, enum nat_dir dir, uint32
 				  uint32_t remote, uint16_t remote_port)
 {
 	struct table *t = nat_table(w->m->lab->nat);
-	struct session_key k = {local, remote, local_port, remote_port, w->p->class_, (uint8_t)dir};
+	struct session_key k = {local, remote, local_port, remote_port, w->p->proto_class, (uint8_t)dir};
 
 	if (dir == DIR_IN)
 		k.local = (uint32_t)table_address_slot(t, local);
@@ -24,7 +24,7 @@ static bool opener_is(const struct model_session *s, enum nat_dir dir)
 /* RFC 4787 REQ-6, RFC 7857 7: what refreshes. RFC 5508 REQ-1: replies go only where queries came from. */
 static bool follow_datagram(struct walk *w, struct model_session *s, enum nat_dir dir)
 {
-	if (w->p->class_ == CLASS_ICMP && (w->p->kind == PKT_ICMP_QUERY) != opener_is(s, dir)) {
+	if (w->p->proto_class == CLASS_ICMP && (w->p->kind == PKT_ICMP_QUERY) != opener_is(s, dir)) {
 		w->may[w->p->kind == PKT_ICMP_QUERY ? DROP_UNSOLICITED : DROP_ICMP_NO_SESSION] = true;
 		return false;
 	}
@@ -56,9 +56,9 @@ static bool pass(struct walk *w, enum nat_dir dir)
 	bool is_new;
 
 	if (dir == DIR_OUT)
-		s = model_find_out(w->m, w->p->class_, w->src, w->sport, w->dst, remote_port(w, dir));
+		s = model_find_out(w->m, w->p->proto_class, w->src, w->sport, w->dst, remote_port(w, dir));
 	else
-		s = model_find_in(w->m, w->p->class_, w->dst, w->dport, w->src, remote_port(w, dir));
+		s = model_find_in(w->m, w->p->proto_class, w->dst, w->dport, w->src, remote_port(w, dir));
 	is_new = s == NULL;
 	if (is_new && !(w->hairpin && dir == DIR_IN) &&
 	    model_address_wrong(w->policy, w->src, w->dst, dir == DIR_OUT && !w->hairpin)) {
@@ -83,10 +83,10 @@ static bool pass(struct walk *w, enum nat_dir dir)
 		w->answer_may = w->answer_may || w->from_inside;
 		return false;
 	}
-	if (!is_new && !(w->p->class_ == CLASS_TCP ? follow_tcp(w, s, dir) : follow_datagram(w, s, dir)))
+	if (!is_new && !(w->p->proto_class == CLASS_TCP ? follow_tcp(w, s, dir) : follow_datagram(w, s, dir)))
 		return false;
-	if (!opener_is(s, dir) && (w->p->class_ != CLASS_TCP || w->p->truth == TRUTH_GENUINE))
-		s->answered = s->answered || w->p->class_ != CLASS_TCP || !(w->p->flags & TCP_RST);
+	if (!opener_is(s, dir) && (w->p->proto_class != CLASS_TCP || w->p->truth == TRUTH_GENUINE))
+		s->answered = s->answered || w->p->proto_class != CLASS_TCP || !(w->p->flags & TCP_RST);
 	else if (!opener_is(s, dir))
 		s->perhaps_answered = true;
 	s->packets[dir]++;
@@ -100,11 +100,11 @@ static bool pass(struct walk *w, enum nat_dir dir)
 		w->dst = s->in;
 		w->dport = s->in_port;
 	}
-	if (w->p->class_ == CLASS_ICMP && dir == DIR_OUT)
+	if (w->p->proto_class == CLASS_ICMP && dir == DIR_OUT)
 		w->dport = w->sport;
-	if (w->p->class_ == CLASS_ICMP && dir == DIR_IN)
+	if (w->p->proto_class == CLASS_ICMP && dir == DIR_IN)
 		w->sport = w->dport;
-	for (uint32_t i = 0; is_new && w->p->class_ == CLASS_TCP && i < w->m->n_holds; i++) {
+	for (uint32_t i = 0; is_new && w->p->proto_class == CLASS_TCP && i < w->m->n_holds; i++) {
 		struct model_hold *h = &w->m->holds[i]; /* RFC 5382 REQ-4: they are connected after all */
 
 		if (h->src == s->rem && h->dst == s->ext && h->sport == s->rem_port && h->dport == s->ext_port)
@@ -118,7 +118,7 @@ static bool pass(struct walk *w, enum nat_dir dir)
 /* Checks one pass of an error about `q`; rewrites q and the outer addresses. */
 static bool pass_error(struct walk *w, struct model_packet *q, enum nat_dir dir)
 {
-	uint16_t rem_port = !has_ports(q->class_) ? 0 : dir == DIR_OUT ? q->sport : q->dport;
+	uint16_t rem_port = !has_ports(q->proto_class) ? 0 : dir == DIR_OUT ? q->sport : q->dport;
 	struct model_session *s;
 
 	if (q->src != w->dst) {
@@ -126,9 +126,9 @@ static bool pass_error(struct walk *w, struct model_packet *q, enum nat_dir dir)
 		return false;
 	}
 	if (dir == DIR_OUT)
-		s = model_find_out(w->m, q->class_, q->dst, q->dport, q->src, rem_port);
+		s = model_find_out(w->m, q->proto_class, q->dst, q->dport, q->src, rem_port);
 	else
-		s = model_find_in(w->m, q->class_, q->src, q->sport, q->dst, rem_port);
+		s = model_find_in(w->m, q->proto_class, q->src, q->sport, q->dst, rem_port);
 	if (s == NULL) {
 		w->may[DROP_ICMP_NO_SESSION] = true;
 		return false;
@@ -138,7 +138,7 @@ static bool pass_error(struct walk *w, struct model_packet *q, enum nat_dir dir)
 		w->may[DROP_ICMP_SOURCE] = true;
 		return false;
 	}
-	if (q->class_ == CLASS_TCP && q->truth != TRUTH_GENUINE) {
+	if (q->proto_class == CLASS_TCP && q->truth != TRUTH_GENUINE) {
 		w->may[DROP_ICMP_QUOTE_SEQUENCE] = true;
 		if (q->truth == TRUTH_FORGED && s->tcp.genuine && s->tcp.synced && s->state == SESSION_ESTABLISHED &&
 		    !s->tcp.tainted[0] && !s->tcp.tainted[1])
@@ -155,7 +155,7 @@ static bool pass_error(struct walk *w, struct model_packet *q, enum nat_dir dir)
 		q->sport = s->in_port;
 		w->dst = s->in;
 	}
-	if (q->class_ == CLASS_ICMP)
+	if (q->proto_class == CLASS_ICMP)
 		q->sport = q->dport = dir == DIR_OUT ? q->dport : q->sport;
 	return true;
 }

@@ -30,14 +30,14 @@ static inline uint32_t now_s(const struct walk *w)
 	return (uint32_t)(w->m->lab->now_ms / 1000);
 }
 
-static inline bool has_ports(uint8_t class_)
+static inline bool has_ports(uint8_t proto_class)
 {
-	return class_ == CLASS_TCP || class_ == CLASS_UDP;
+	return proto_class == CLASS_TCP || proto_class == CLASS_UDP;
 }
 
 static inline uint16_t remote_port(const struct walk *w, enum nat_dir dir)
 {
-	if (!has_ports(w->p->class_))
+	if (!has_ports(w->p->proto_class))
 		return 0;
 	return dir == DIR_OUT ? w->dport : w->sport;
 }
@@ -46,7 +46,7 @@ static inline uint16_t remote_port(const struct walk *w, enum nat_dir dir)
 
 void walk_check_new_port(const struct walk *w, uint32_t in, uint32_t ext, uint16_t port);
 bool walk_rests(const struct walk *w, uint32_t ext, uint16_t port); /* perhaps: until its time is noticed */
-void walk_end_rest(struct model *m, uint8_t class_, uint32_t ext, uint16_t port);
+void walk_end_rest(struct model *m, uint8_t proto_class, uint32_t ext, uint16_t port);
 /* The address that the host is tied to; 0: none, or it is not certain. */
 uint32_t walk_paired_address(const struct walk *w, uint32_t in, bool *has_any);
 /* Each: is one more certain to be allowed? Sets the reasons for which it may not be. */

@@ -110,7 +110,7 @@ static inline struct session_spec lab_spec(uint32_t host, uint16_t port, uint32_
 		.int_port = port,
 		.rem_port = 53,
 		.ext_port = ext_port,
-		.class_ = CLASS_UDP,
+		.proto_class = CLASS_UDP,
 		.state = SESSION_SYN_OUT,
 	};
 }
@@ -131,7 +131,7 @@ static inline struct session_key lab_key(const struct session *s, enum nat_dir d
 		.remote = s->rem_addr,
 		.local_port = dir == DIR_OUT ? s->int_port : s->ext_port,
 		.remote_port = s->rem_port,
-		.class_ = (uint8_t)session_class(s),
+		.proto_class = (uint8_t)session_class(s),
 		.dir = (uint8_t)dir,
 	};
 }
@@ -146,7 +146,7 @@ static inline struct session *lab_find(struct lab *l, const struct session_key *
 
 static inline uint16_t lab_take(struct lab *l, enum nat_class c, const struct nat_range *r, uint32_t n)
 {
-	const struct port_request rq = {.class_ = (uint8_t)c, .ranges = r, .n_ranges = n};
+	const struct port_request rq = {.proto_class = (uint8_t)c, .ranges = r, .n_ranges = n};
 	bool recycled;
 
 	return table_port_take(l->t, &rq, unit_random(), l->now_s, &recycled);
@@ -163,28 +163,28 @@ static inline void lab_populate(struct lab *l, uint32_t sessions)
 		enum nat_reason why;
 		struct session *s;
 
-		spec.class_ = (uint8_t)unit_below(CLASS_COUNT);
+		spec.proto_class = (uint8_t)unit_below(CLASS_COUNT);
 		spec.state = (uint8_t)(1 + unit_below(SESSION_STATE_COUNT - 1));
 		spec.from_outside = unit_below(2);
 		spec.forward = unit_below(8) == 0;
 		spec.ext = (uint16_t)unit_below(l->params.max_addresses);
-		if (spec.class_ == CLASS_OTHER || spec.forward) {
+		if (spec.proto_class == CLASS_OTHER || spec.forward) {
 			spec.ext_port = (uint16_t)(1 + unit_below(3));
-		} else if (table_mapping_internal(l->t, (enum nat_class)spec.class_, spec.int_addr, spec.int_port,
+		} else if (table_mapping_internal(l->t, (enum nat_class)spec.proto_class, spec.int_addr, spec.int_port,
 						  spec.rem_addr, spec.rem_port, &m)) {
 			spec.ext = m.ext;
 			spec.ext_port = m.ext_port;
 		} else {
 			struct port_request rq = {
-				.ext = spec.ext, .class_ = spec.class_, .ranges = &range, .n_ranges = 1};
+				.ext = spec.ext, .proto_class = spec.proto_class, .ranges = &range, .n_ranges = 1};
 			bool recycled;
 
 			spec.ext_port = table_port_take(l->t, &rq, unit_random(), l->now_s, &recycled);
 		}
 		s = table_session_open(l->t, &spec, l->now_s, &why);
 		if (s == NULL) {
-			if (spec.class_ != CLASS_OTHER && !spec.forward)
-				table_port_release(l->t, (enum nat_class)spec.class_, spec.ext, spec.ext_port);
+			if (spec.proto_class != CLASS_OTHER && !spec.forward)
+				table_port_release(l->t, (enum nat_class)spec.proto_class, spec.ext, spec.ext_port);
 			continue;
 		}
 		s->bytes[0] = unit_random();

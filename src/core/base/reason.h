@@ -37,7 +37,7 @@
 	X(DROP_BACKENDS_DOWN,     "drop_backends_down",     "to a forward none of whose backends takes connections: see natctl forwards") \
 	X(DROP_TCP_NO_SESSION,    "drop_tcp_no_session",    "TCP segment other than SYN that belongs to no session") \
 	X(DROP_ICMP_NO_SESSION,   "drop_icmp_no_session",   "ICMP error or reply that belongs to no session")     \
-	X(DROP_EXPIRED_EMBRYO,    "drop_embryo_budget",     "the budget for unanswered sessions is used up: see limits") \
+	X(DROP_UNANSWERED_BUDGET, "drop_embryo_budget",     "the budget for unanswered sessions is used up: see limits") \
 	/* TCP */                                                                                                 \
 	X(DROP_TCP_WINDOW,        "drop_tcp_window",        "SYN, FIN or ACK outside the window: forged or very late") \
 	X(DROP_TCP_RST,           "drop_tcp_rst",           "RST outside the window: forged or very late (RFC 5961)") \

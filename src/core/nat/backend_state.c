@@ -25,7 +25,7 @@ static struct session *client_session(struct nat *n, const struct session *s)
 		.remote = table_address(n->table, s->ext),
 		.local_port = s->rem_port,
 		.remote_port = s->ext_port,
-		.class_ = (uint8_t)session_class(s),
+		.proto_class = (uint8_t)session_class(s),
 		.dir = DIR_IN,
 	};
 

@@ -60,7 +60,7 @@ static enum nat_reason check_share(const struct claim *c, uint32_t reserve)
 	if (reserve == 0)
 		return NAT_PASS;
 	if (c->is_rivalled && c->total >= UNANSWERED_FROM && c->unanswered > 0 && c->unanswered >= c->left)
-		return DROP_EXPIRED_EMBRYO;
+		return DROP_UNANSWERED_BUDGET;
 	return c->left <= reserve && c->held > 0 && c->held >= c->left ? DROP_HOST_SHARE : NAT_PASS;
 }
 
@@ -86,10 +86,10 @@ static enum nat_reason check_table_share(const struct nat *n, const struct host 
 
 	if (h != NULL && opening == DIR_IN) {
 		c.held = h->incoming;
-		c.unanswered = h->embryos_in;
+		c.unanswered = h->unanswered_in;
 	} else if (h != NULL) {
 		c.held = h->sessions - h->incoming;
-		c.unanswered = h->embryos - h->embryos_in;
+		c.unanswered = h->unanswered - h->unanswered_in;
 	}
 	why = check_share(&c, reserve);
 	if (why == NAT_PASS && opening == DIR_IN && c.left <= reserve / 2 && table_incoming_count(n->table) >= c.left)
@@ -155,15 +155,15 @@ static uint32_t range_total(const struct nat_range *r, uint32_t count)
 enum nat_reason nat_check_ports(const struct nat *n, const struct host *h, const struct port_request *rq,
 				uint32_t *left)
 {
-	enum nat_class class_ = (enum nat_class)rq->class_;
-	uint32_t used = table_address_ports_used(n->table, rq->ext, class_), hosts = active_hosts(n, h);
+	enum nat_class proto_class = (enum nat_class)rq->proto_class;
+	uint32_t used = table_address_ports_used(n->table, rq->ext, proto_class), hosts = active_hosts(n, h);
 	struct claim c = {.total = range_total(rq->ranges, rq->n_ranges), .is_rivalled = hosts > 1};
 
 	if (rq->may_recycle) /* those in quarantine can be had */
-		used -= table_address_ports_resting(n->table, rq->ext, class_);
+		used -= table_address_ports_resting(n->table, rq->ext, proto_class);
 	*left = c.left = used < c.total ? c.total - used : 0;
 	if (h != NULL) {
-		uint32_t unanswered = h->embryos - h->embryos_in;
+		uint32_t unanswered = h->unanswered - h->unanswered_in;
 
 		c.held = h->ports;
 		c.unanswered = unanswered < h->ports ? unanswered : h->ports; /* several may share a port */
@@ -182,7 +182,7 @@ bool nat_is_about_room(enum nat_reason why)
 {
 	return why == DROP_NO_ADDRESS || why == DROP_NO_PORT || why == DROP_SESSIONS_FULL ||
 	       why == DROP_HOST_SESSIONS || why == DROP_HOST_PORTS || why == DROP_HOST_BLOCKS ||
-	       why == DROP_HOST_SHARE || why == DROP_EXPIRED_EMBRYO || why == DROP_TABLE;
+	       why == DROP_HOST_SHARE || why == DROP_UNANSWERED_BUDGET || why == DROP_TABLE;
 }
 
 /* Once every record has been seen, nothing more is over before the next second: then a flood of refused packets costs

@@ -57,20 +57,20 @@ static bool goes_on(struct decision *d, enum decide_stage stage, enum nat_reason
 
 static bool has_ports(const struct work *w)
 {
-	return w->v.class_ == CLASS_TCP || w->v.class_ == CLASS_UDP;
+	return w->v.proto_class == CLASS_TCP || w->v.proto_class == CLASS_UDP;
 }
 
 static bool is_hosts_port(const struct nat *n, const struct work *w)
 {
 	return rules_address_is_shared(n->rules, w->v.dst) &&
-	       (!has_ports(w) || !nat_port_is_natds(n, (enum nat_class)w->v.class_, w->v.dst, w->v.dport));
+	       (!has_ports(w) || !nat_port_is_natds(n, (enum nat_class)w->v.proto_class, w->v.dst, w->v.dport));
 }
 
 /* One of the ports that natd chooses from, without mapping and quarantine, where a socket of the host may be: its first
  * holder keeps it. */
 static bool may_have_socket(const struct nat *n, const struct work *w)
 {
-	enum nat_class c = (enum nat_class)w->v.class_;
+	enum nat_class c = (enum nat_class)w->v.proto_class;
 	int32_t slot = nat_external_slot(n, w->v.dst);
 
 	return n->port_in_use != NULL && has_ports(w) && rules_address_is_shared(n->rules, w->v.dst) &&
@@ -136,12 +136,12 @@ struct port_request nat_port_request(const struct nat *n, const struct work *w, 
 {
 	struct port_request rq = {
 		.ext = ext,
-		.class_ = w->v.class_,
+		.proto_class = w->v.proto_class,
 		.same_class = 1,
 		.parity = n->policy->port_parity,
 		.like = w->v.sport,
 		.prefer = n->policy->port_selection == PORTS_PRESERVE ? w->v.sport : 0,
-		.may_recycle = may_recycle(n, (enum nat_class)w->v.class_),
+		.may_recycle = may_recycle(n, (enum nat_class)w->v.proto_class),
 		.host = h,
 		.share = w->share,
 		.blocks_max = rules_host_limits(n->rules, w->v.src)->blocks,
@@ -170,7 +170,7 @@ static bool is_spoken_for(const struct port_set *s, uint16_t port)
 
 bool nat_port_is_free_of_forwards(const struct port_set *s, uint16_t port)
 {
-	return !rules_port_is_forwarded(s->n->rules, s->class_, s->address, port) && !is_spoken_for(s, port);
+	return !rules_port_is_forwarded(s->n->rules, s->proto_class, s->address, port) && !is_spoken_for(s, port);
 }
 
 static bool is_not_forwarded(void *ctx, uint16_t port)
@@ -181,7 +181,7 @@ static bool is_not_forwarded(void *ctx, uint16_t port)
 /* The share first, since it knows how many are left: only where these are few it matters which. */
 static enum nat_reason check_port(const struct nat *n, const struct work *w, const struct host *h, uint16_t ext)
 {
-	struct port_set set = {n, w, (enum nat_class)w->v.class_, table_address(n->table, ext)};
+	struct port_set set = {n, w, (enum nat_class)w->v.proto_class, table_address(n->table, ext)};
 	struct port_request rq = nat_port_request(n, w, h, ext);
 	bool is_single = n->policy->allocation == ALLOCATION_PORT;
 	uint32_t left = 0;
@@ -223,7 +223,7 @@ static enum nat_reason check_address(const struct nat *n, const struct work *w, 
 	if (slot == TABLE_NONE)
 		return DROP_NO_ADDRESS;
 	d->spec.ext = (uint16_t)slot;
-	return w->v.class_ == CLASS_OTHER ? check_other(n, w, d->spec.ext) : check_port(n, w, h, d->spec.ext);
+	return w->v.proto_class == CLASS_OTHER ? check_other(n, w, d->spec.ext) : check_port(n, w, h, d->spec.ext);
 }
 
 /*
@@ -268,7 +268,7 @@ static bool find_forward(const struct nat *n, const struct work *w, const struct
 	uint16_t port;
 	int32_t ordinal, forward;
 
-	forward = rules_forward_outbound(n->rules, (enum nat_class)w->v.class_, w->v.src, w->probe.key.local_port,
+	forward = rules_forward_outbound(n->rules, (enum nat_class)w->v.proto_class, w->v.src, w->probe.key.local_port,
 					 &address, &port);
 	if (forward < 0)
 		return false;
@@ -308,16 +308,16 @@ static bool find_static(const struct nat *n, const struct work *w, struct decisi
 /* While sessions are judged one may be there that policy forbids. */
 static bool takes_sessions(const struct nat *n, const struct work *w, const struct mapping *m)
 {
-	return !n->judging.runs || nat_mapping_is_allowed(n, (enum nat_class)w->v.class_, m);
+	return !n->judging.runs || nat_mapping_is_allowed(n, (enum nat_class)w->v.proto_class, m);
 }
 
 static bool find_mapping(const struct nat *n, const struct work *w, struct decision *d)
 {
 	struct mapping m;
 
-	if (w->v.class_ == CLASS_OTHER ||
-	    !table_mapping_internal(n->table, (enum nat_class)w->v.class_, w->v.src, w->probe.key.local_port, w->v.dst,
-				    w->probe.key.remote_port, &m) ||
+	if (w->v.proto_class == CLASS_OTHER ||
+	    !table_mapping_internal(n->table, (enum nat_class)w->v.proto_class, w->v.src, w->probe.key.local_port,
+				    w->v.dst, w->probe.key.remote_port, &m) ||
 	    !takes_sessions(n, w, &m))
 		return false;
 	d->basis = BASIS_MAPPING;
@@ -334,7 +334,7 @@ static enum nat_reason check_other_side(const struct nat *n, const struct decisi
 		.remote = d->spec.rem_addr,
 		.local_port = side == DIR_OUT ? d->spec.int_port : d->spec.ext_port,
 		.remote_port = d->spec.rem_port,
-		.class_ = d->spec.class_,
+		.proto_class = d->spec.proto_class,
 		.dir = (uint8_t)side,
 	};
 
@@ -354,13 +354,13 @@ static void decide_endpoint(const struct nat *n, const struct work *w, const str
 	if (d->basis == BASIS_STATIC || find_forward(n, w, h, d)) {
 		enum nat_reason why = check_other_side(n, d, DIR_IN);
 
-		goes_on(d, STAGE_TABLE, why != NAT_PASS && w->v.class_ == CLASS_OTHER ? DROP_OTHER_BUSY : why);
+		goes_on(d, STAGE_TABLE, why != NAT_PASS && w->v.proto_class == CLASS_OTHER ? DROP_OTHER_BUSY : why);
 		return;
 	}
-	d->basis = w->v.class_ == CLASS_OTHER ? BASIS_ADDRESS : BASIS_DRAW;
-	if (w->v.class_ == CLASS_OTHER)
+	d->basis = w->v.proto_class == CLASS_OTHER ? BASIS_ADDRESS : BASIS_DRAW;
+	if (w->v.proto_class == CLASS_OTHER)
 		d->spec.ext_port = w->probe.key.local_port;
-	if (limit != 0 && h != NULL && h->ports >= limit && w->v.class_ != CLASS_OTHER)
+	if (limit != 0 && h != NULL && h->ports >= limit && w->v.proto_class != CLASS_OTHER)
 		drop(d, STAGE_PORTS, DROP_HOST_PORTS);
 	else
 		goes_on(d, STAGE_PORTS, choose_address(n, w, h, d));
@@ -407,8 +407,8 @@ static bool is_for_inside(const struct nat *n, const struct work *w)
 	uint32_t to;
 	uint16_t port;
 	int32_t i = !has_ports(w) ? -1
-				  : rules_forward_inbound(n->rules, (enum nat_class)w->v.class_, w->v.dst, w->v.dport,
-							  w->v.src, &to, &port);
+				  : rules_forward_inbound(n->rules, (enum nat_class)w->v.proto_class, w->v.dst,
+							  w->v.dport, w->v.src, &to, &port);
 
 	return i >= 0 && n->policy->forwards[i].side != SIDE_OUTSIDE;
 }
@@ -440,7 +440,7 @@ static void decide_outbound(const struct nat *n, const struct work *w, struct de
 		return;
 	decide_endpoint(n, w, h, d);
 	/* The second pass would find the first one's session: without ports nothing else tells the two ends apart. */
-	if (w->hairpin && w->v.class_ == CLASS_OTHER && d->action == DECIDED_OPEN &&
+	if (w->hairpin && w->v.proto_class == CLASS_OTHER && d->action == DECIDED_OPEN &&
 	    table_address(n->table, d->spec.ext) == w->v.dst)
 		drop(d, STAGE_OWNER, DROP_HAIRPIN_LOOP);
 }
@@ -571,8 +571,8 @@ static bool decide_forward(const struct nat *n, const struct work *w, struct dec
 
 	if (is_left_to_host(n, w->v.proto, w->v.dst))
 		return false;
-	i = rules_forward_inbound(n->rules, (enum nat_class)w->v.class_, w->v.dst, w->probe.key.local_port, w->v.src,
-				  &to, &to_port);
+	i = rules_forward_inbound(n->rules, (enum nat_class)w->v.proto_class, w->v.dst, w->probe.key.local_port,
+				  w->v.src, &to, &to_port);
 	if (i == -1 || is_out_of_reach(n, w, i))
 		return false;
 	lead(n, w, i, to, to_port, d);
@@ -583,7 +583,7 @@ static bool decide_forward(const struct nat *n, const struct work *w, struct dec
  * the host, protocols without ports may be the host's own. */
 static bool decide_default(const struct nat *n, const struct work *w, struct decision *d)
 {
-	enum nat_class c = (enum nat_class)w->v.class_;
+	enum nat_class c = (enum nat_class)w->v.proto_class;
 	uint16_t port = w->probe.key.local_port, to_port = 0;
 	uint32_t to = 0;
 	int32_t i, slot = (int32_t)w->probe.key.local;
@@ -612,7 +612,7 @@ static void decide_inbound(const struct nat *n, const struct work *w, struct dec
 	if (decide_forward(n, w, d) || decide_default(n, w, d))
 		return;
 	if (!has_ports(w) ||
-	    !table_mapping_external(n->table, (enum nat_class)w->v.class_, (uint16_t)w->probe.key.local,
+	    !table_mapping_external(n->table, (enum nat_class)w->v.proto_class, (uint16_t)w->probe.key.local,
 				    w->probe.key.local_port, &m) ||
 	    !m.is_held || !takes_sessions(n, w, &m)) {
 		refuse(n, w, STAGE_MAPPING, DROP_UNSOLICITED, d);
@@ -632,7 +632,7 @@ void nat_decide(const struct nat *n, const struct work *w, bool may_sweep, struc
 		.forward = -1,
 		.backend = -1,
 		.rule = FILTER_NONE,
-		.spec = {.class_ = w->v.class_, .rem_port = w->probe.key.remote_port},
+		.spec = {.proto_class = w->v.proto_class, .rem_port = w->probe.key.remote_port},
 	};
 	if (w->dir == DIR_OUT)
 		decide_outbound(n, w, d);

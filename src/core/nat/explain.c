@@ -46,7 +46,7 @@ static enum nat_reason track_copy(const struct session *s, const struct work *w)
 	struct tcp_result r;
 
 	if (w->v.kind != PKT_TCP)
-		return w->v.class_ == CLASS_ICMP ? nat_check_icmp_kind(w, by_opener) : NAT_PASS;
+		return w->v.proto_class == CLASS_ICMP ? nat_check_icmp_kind(w, by_opener) : NAT_PASS;
 	r = tcp_track(&copy, (enum nat_dir)w->dir, &w->v);
 	return r.effects & TCP_TRANSLATE ? NAT_PASS : r.reason;
 }
@@ -68,7 +68,7 @@ static bool has_expired_twin(const struct nat *n, const struct decision *d)
 		.remote = d->spec.rem_addr,
 		.local_port = d->spec.int_port,
 		.remote_port = d->spec.rem_port,
-		.class_ = d->spec.class_,
+		.proto_class = d->spec.proto_class,
 		.dir = DIR_OUT,
 	};
 
@@ -108,7 +108,7 @@ static struct session as_opened(const struct work *w, const struct session_spec 
 	s.rem_addr = spec->rem_addr;
 	s.rem_port = spec->rem_port;
 	s.scale = 0xff;
-	s.kind = (uint8_t)(spec->class_ | spec->state << SESSION_KIND_STATE_SHIFT);
+	s.kind = (uint8_t)(spec->proto_class | spec->state << SESSION_KIND_STATE_SHIFT);
 	if (w->v.kind == PKT_TCP)
 		tcp_open(&s, DIR_OUT, &w->v);
 	return s;
@@ -118,7 +118,7 @@ static bool is_key_of(const struct session_key *k, const struct session *s)
 {
 	return session_state(s) != SESSION_FREE && k->dir == DIR_IN && k->local == s->ext &&
 	       k->local_port == s->ext_port && k->remote == s->rem_addr && k->remote_port == s->rem_port &&
-	       k->class_ == session_class(s);
+	       k->proto_class == session_class(s);
 }
 
 static enum nat_reason pass(struct nat *n, struct work *w, struct explain_pass *x)
@@ -153,7 +153,7 @@ static void go_round(const struct nat *n, struct work *w, const struct explain_p
 	w->origin = (struct origin){w->v.src, w->v.dst, w->v.sport, w->v.dport, w->v.id};
 	w->v.src = first->outside;
 	w->v.sport = first->outside_port;
-	if (w->v.class_ == CLASS_ICMP)
+	if (w->v.proto_class == CLASS_ICMP)
 		w->v.dport = w->v.sport;
 	w->pending = first->session == 0 ? &first->decision.spec : NULL;
 	nat_turn_round(n, w);

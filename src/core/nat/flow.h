@@ -64,14 +64,14 @@ struct flow_bucket {
 struct flow_key {
 	uint32_t local, remote; /* outbound the internal address, inbound the external one */
 	uint16_t local_port, remote_port;
-	uint8_t class_, dir;
+	uint8_t proto_class, dir;
 };
 
 static inline uint64_t flow_hash(const uint64_t secret[2], const struct flow_key *k)
 {
 	uint64_t h = ((uint64_t)k->local << 32 | k->remote) ^ secret[0];
-	uint64_t ports =
-		(uint64_t)k->local_port << 32 | (uint32_t)(k->remote_port << 8) | (uint32_t)(k->class_ << 1) | k->dir;
+	uint64_t ports = (uint64_t)k->local_port << 32 | (uint32_t)(k->remote_port << 8) |
+			 (uint32_t)(k->proto_class << 1) | k->dir;
 
 	h *= 0x9e3779b97f4a7c15ull;
 	h ^= h >> 32;
@@ -93,7 +93,7 @@ static inline uint32_t flow_entry(uint64_t hash, uint32_t slot)
 
 static inline bool flow_matches(const struct flow *f, const struct flow_key *k)
 {
-	if (f->rem_addr != k->remote || f->rem_port != k->remote_port || (f->kind & FLOW_CLASS) != k->class_)
+	if (f->rem_addr != k->remote || f->rem_port != k->remote_port || (f->kind & FLOW_CLASS) != k->proto_class)
 		return false;
 	return k->dir == 0 ? f->int_addr == k->local && f->int_port == k->local_port
 			   : f->ext_addr == k->local && f->ext_port == k->local_port;

@@ -17,11 +17,11 @@ enum { MTU_LEAST = 68 /* RFC 791: every host takes it; a smaller next-hop MTU is
 
 static void quote_key(const struct nat *n, const struct pkt_view *q, enum nat_dir dir, struct session_key *k)
 {
-	bool has_ports = q->class_ == CLASS_TCP || q->class_ == CLASS_UDP;
+	bool has_ports = q->proto_class == CLASS_TCP || q->proto_class == CLASS_UDP;
 	uint16_t remote_port = dir == DIR_OUT ? q->sport : q->dport;
 
 	k->dir = (uint8_t)dir;
-	k->class_ = q->class_;
+	k->proto_class = q->proto_class;
 	k->remote_port = has_ports ? remote_port : 0;
 	if (dir == DIR_OUT) {
 		k->local = q->dst;
@@ -48,7 +48,7 @@ static enum nat_reason check_error(const struct session *s, const struct work *w
 
 	if (w->dir == DIR_OUT && v->src != s->int_addr && is_for_its_host(v))
 		return DROP_ICMP_SOURCE;
-	if (q->class_ == CLASS_TCP && !tcp_sequence_was_sent(s, sender, q->tcp_seq))
+	if (q->proto_class == CLASS_TCP && !tcp_sequence_was_sent(s, sender, q->tcp_seq))
 		return DROP_ICMP_QUOTE_SEQUENCE;
 	if (v->icmp_type == ICMP_UNREACH && v->icmp_code == ICMP_UNREACH_NEEDFRAG) {
 		uint16_t mtu = load16(v->l4 + 6);
@@ -74,7 +74,7 @@ static void translate_error(struct nat *n, struct work *w, struct pkt_view *q, c
 		inner.sport = s->int_port;
 		outer.dst = s->int_addr;
 	}
-	if (q->class_ == CLASS_ICMP)
+	if (q->proto_class == CLASS_ICMP)
 		inner.sport = inner.dport = w->dir == DIR_OUT ? inner.dport : inner.sport;
 	rewrite_quote(&w->v, q, &inner);
 	rewrite_apply(&w->v, &outer);
@@ -212,7 +212,7 @@ static bool is_about_resources(enum nat_reason why)
 {
 	return why == DROP_NO_ADDRESS || why == DROP_NO_PORT || why == DROP_SESSIONS_FULL ||
 	       why == DROP_HOST_SESSIONS || why == DROP_HOST_PORTS || why == DROP_HOST_BLOCKS ||
-	       why == DROP_HOST_SHARE || why == DROP_HOST_RATE || why == DROP_EXPIRED_EMBRYO || why == DROP_TABLE ||
+	       why == DROP_HOST_SHARE || why == DROP_HOST_RATE || why == DROP_UNANSWERED_BUDGET || why == DROP_TABLE ||
 	       why == DROP_OTHER_BUSY;
 }
 

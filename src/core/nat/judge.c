@@ -235,7 +235,7 @@ bool nat_mapping_is_allowed(const struct nat *n, enum nat_class c, const struct 
 
 void nat_judge_mapping(struct nat *n, const struct work *w)
 {
-	enum nat_class c = (enum nat_class)w->v.class_;
+	enum nat_class c = (enum nat_class)w->v.proto_class;
 	struct session s;
 	struct mapping m;
 

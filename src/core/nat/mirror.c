@@ -138,7 +138,7 @@ static struct flow_key key_of(const struct flow *f, enum nat_dir dir)
 		.local_port = dir == DIR_OUT ? f->int_port : f->ext_port,
 		.remote = f->rem_addr,
 		.remote_port = f->rem_port,
-		.class_ = f->kind & FLOW_CLASS,
+		.proto_class = f->kind & FLOW_CLASS,
 		.dir = (uint8_t)dir,
 	};
 }
@@ -569,7 +569,7 @@ static struct session *session_of(struct nat *n, const struct flow *f)
 		.local_port = f->ext_port,
 		.remote = f->rem_addr,
 		.remote_port = f->rem_port,
-		.class_ = f->kind & FLOW_CLASS,
+		.proto_class = f->kind & FLOW_CLASS,
 		.dir = DIR_IN,
 	};
 	struct session *s = slot == TABLE_NONE ? NULL : table_find(n->table, &k, table_hash(n->table, &k), n->now_s);

@@ -310,11 +310,11 @@ int32_t nat_external_slot(const struct nat *n, uint32_t address)
 static inline void make_key(const struct nat *n, struct work *w, int32_t ordinal)
 {
 	const struct pkt_view *v = &w->v;
-	bool has_ports = v->class_ == CLASS_TCP || v->class_ == CLASS_UDP;
+	bool has_ports = v->proto_class == CLASS_TCP || v->proto_class == CLASS_UDP;
 	struct session_key *k = &w->probe.key;
 
 	k->dir = w->dir;
-	k->class_ = v->class_;
+	k->proto_class = v->proto_class;
 	if (w->dir == DIR_OUT) {
 		k->local = v->src;
 		k->local_port = v->sport;

@@ -95,7 +95,7 @@ struct work;
 struct port_set {
 	const struct nat *n;
 	const struct work *w;
-	enum nat_class class_;
+	enum nat_class proto_class;
 	uint32_t address;
 };
 

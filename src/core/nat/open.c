@@ -18,7 +18,7 @@ static bool port_may_be_taken(void *ctx, uint16_t port)
 		return false;
 	if (n->port_in_use == NULL || !rules_address_is_shared(n->rules, s->address))
 		return true;
-	return !n->port_in_use(n->port_ctx, s->class_, s->address, port);
+	return !n->port_in_use(n->port_ctx, s->proto_class, s->address, port);
 }
 
 /* Enough for both address and port: nobody can tell one from the other. */
@@ -35,7 +35,7 @@ void nat_open_prefetch(struct nat *n, struct work *w)
 	struct port_request rq;
 	int32_t ordinal, slot;
 
-	if (w->dir != DIR_OUT || w->v.class_ == CLASS_OTHER || nat_check_opener(n, w) != NAT_PASS ||
+	if (w->dir != DIR_OUT || w->v.proto_class == CLASS_OTHER || nat_check_opener(n, w) != NAT_PASS ||
 	    rules_pool_count(n->rules) == 0 || table_probe_joins(n->table, &w->probe))
 		return;
 	draw(n, w);
@@ -53,7 +53,7 @@ void nat_open_prefetch(struct nat *n, struct work *w)
 
 static enum nat_reason take_port(struct nat *n, struct work *w, struct decision *d)
 {
-	struct port_set set = {n, w, (enum nat_class)w->v.class_, table_address(n->table, d->spec.ext)};
+	struct port_set set = {n, w, (enum nat_class)w->v.proto_class, table_address(n->table, d->spec.ext)};
 	struct port_request rq = nat_port_request(n, w, table_host_find(n->table, w->v.src), d->spec.ext);
 	bool recycled = false;
 	enum nat_reason why;
@@ -130,13 +130,14 @@ static struct session *open_session(struct nat *n, struct work *w, struct decisi
 	table_origin_release(n->table, d->spec.origin);
 	if (s == NULL) {
 		if (d->basis == BASIS_DRAW)
-			table_port_release(n->table, (enum nat_class)d->spec.class_, d->spec.ext, d->spec.ext_port);
+			table_port_release(n->table, (enum nat_class)d->spec.proto_class, d->spec.ext,
+					   d->spec.ext_port);
 		return NULL;
 	}
 	charge_rule(n, w, d);
 	remember_backend(n, w, d);
 	nat_rate_take(n, table_host(n->table, d->spec.int_addr, false), (enum nat_dir)w->dir);
-	if (w->v.class_ == CLASS_ICMP)
+	if (w->v.proto_class == CLASS_ICMP)
 		s->end[DIR_IN] = w->v.icmp_type; /* unused else; for a reload, which judges the opening again */
 	if (w->v.kind == PKT_TCP) {
 		tcp_open(s, (enum nat_dir)w->dir, &w->v);
@@ -172,7 +173,7 @@ static struct session *commit(struct nat *n, struct work *w, struct decision *d,
 
 bool nat_host_listens(const struct nat *n, const struct work *w, const struct decision *d)
 {
-	return d->asks_host && n->port_in_use(n->port_ctx, (enum nat_class)w->v.class_, w->v.dst, w->v.dport);
+	return d->asks_host && n->port_in_use(n->port_ctx, (enum nat_class)w->v.proto_class, w->v.dst, w->v.dport);
 }
 
 /* What has expired counts for nothing: before a refusal for want of room it is removed, once. */

@@ -179,7 +179,7 @@ static inline enum nat_reason track_datagram(struct nat *n, struct session *s, c
 {
 	bool from_outside = (s->kind & SESSION_KIND_FROM_OUTSIDE) != 0;
 	bool by_opener = from_outside == (w->dir == DIR_IN);
-	enum nat_reason why = w->v.class_ == CLASS_ICMP ? check_icmp_kind(w, by_opener) : NAT_PASS;
+	enum nat_reason why = w->v.proto_class == CLASS_ICMP ? check_icmp_kind(w, by_opener) : NAT_PASS;
 
 	if (why != NAT_PASS)
 		return why;
@@ -295,7 +295,7 @@ static void record_refusal(struct nat *n, const struct work *w, enum nat_reason 
 	if (e == NULL)
 		return;
 	e->reason = (uint8_t)why;
-	e->kind = w->v.class_;
+	e->kind = w->v.proto_class;
 	if (w->dir == DIR_OUT) {
 		e->int_addr = w->v.src;
 		e->int_port = w->v.sport;

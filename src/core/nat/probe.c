@@ -11,7 +11,7 @@ static struct session *find(struct nat *n, uint16_t port, const struct nat_endpo
 		.remote = remote->address,
 		.local_port = port,
 		.remote_port = remote->port,
-		.class_ = CLASS_UDP,
+		.proto_class = CLASS_UDP,
 		.dir = DIR_OUT,
 	};
 
@@ -32,10 +32,10 @@ static bool is_free(void *ctx, uint16_t port)
 static enum nat_reason take_port(struct nat *n, uint32_t outside, struct session_spec *spec)
 {
 	struct host *h = table_host(n->table, NAT_PROBE_ADDRESS, true);
-	struct port_set set = {.n = n, .w = NULL, .class_ = CLASS_UDP, .address = outside};
+	struct port_set set = {.n = n, .w = NULL, .proto_class = CLASS_UDP, .address = outside};
 	struct port_request rq = {
 		.ext = spec->ext,
-		.class_ = CLASS_UDP,
+		.proto_class = CLASS_UDP,
 		.host = h,
 		.blocks_max = rules_host_limits(n->rules, NAT_PROBE_ADDRESS)->blocks,
 		.like = spec->int_port,
@@ -60,7 +60,7 @@ static struct session *open_new(struct nat *n, const struct nat_probe *p, enum n
 		.rem_addr = p->remote.address,
 		.int_port = p->port,
 		.rem_port = p->remote.port,
-		.class_ = CLASS_UDP,
+		.proto_class = CLASS_UDP,
 		.state = SESSION_SYN_OUT,
 	};
 	int32_t slot = nat_external_slot(n, p->outside);

@@ -29,7 +29,7 @@ static struct nat_endpoint endpoint(uint32_t address, uint16_t port)
 static void fill_session(const struct nat *n, struct nat_fate *f, const struct session *s)
 {
 	f->session = table_session_id(n->table, s);
-	f->class_ = (uint8_t)session_class(s);
+	f->proto_class = (uint8_t)session_class(s);
 	f->from_outside = (s->kind & SESSION_KIND_FROM_OUTSIDE) != 0;
 	f->inside = endpoint(s->int_addr, s->int_port);
 	f->outside = endpoint(table_address(n->table, s->ext), s->ext_port);
@@ -84,7 +84,7 @@ static void note_tuple(struct nat_fate *f, const struct work *w)
 {
 	const struct pkt_view *v = &w->v;
 
-	f->class_ = v->class_;
+	f->proto_class = v->proto_class;
 	if (f->from_outside) {
 		f->outside = endpoint(v->dst, v->dport);
 		f->remote = endpoint(v->src, v->sport);
@@ -101,7 +101,7 @@ void nat_tap_came(struct nat *n, struct work *w)
 	assert(t->work == NULL);
 	t->work = w;
 	t->len = w->p->len;
-	t->came = (struct nat_fate){.class_ = CLASS_COUNT, .from_outside = came_from_outside(n, w)};
+	t->came = (struct nat_fate){.proto_class = CLASS_COUNT, .from_outside = came_from_outside(n, w)};
 	if (w->p->len >= 20)
 		t->came.protocol = w->p->data[9];
 	if (w->reason == NAT_PASS)

@@ -14,9 +14,9 @@ struct nat_endpoint {
 
 /* What became of a packet, or of the one that natd answers. */
 struct nat_fate {
-	uint8_t to;	/* enum nat_to */
-	uint8_t reason; /* enum nat_reason when to == NAT_NOWHERE */
-	uint8_t class_; /* enum nat_class; CLASS_COUNT: it could not be read so far */
+	uint8_t to;	     /* enum nat_to */
+	uint8_t reason;	     /* enum nat_reason when to == NAT_NOWHERE */
+	uint8_t proto_class; /* enum nat_class; CLASS_COUNT: it could not be read so far */
 	uint8_t protocol;
 	bool from_outside; /* it came from there; with a session: that was opened from there */
 	uint64_t session;  /* id; 0: none */

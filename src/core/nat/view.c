@@ -36,7 +36,7 @@ static void fill(const struct nat *n, const struct session *s, bool external, ui
 
 	*v = (struct session_view){
 		.version = SESSION_VIEW_VERSION,
-		.class_ = (uint8_t)session_class(s),
+		.proto_class = (uint8_t)session_class(s),
 		.state = (uint8_t)session_state(s),
 		.scale = s->scale,
 		.window = {s->window[0], s->window[1]},

@@ -20,8 +20,8 @@ enum {
 
 struct session_view {
 	uint16_t version;
-	uint8_t class_; /* enum nat_class */
-	uint8_t state;	/* enum session_state */
+	uint8_t proto_class; /* enum nat_class */
+	uint8_t state;	     /* enum session_state */
 	uint8_t flags;
 	uint8_t scale;	   /* TCP: as in struct session, likewise below */
 	uint8_t window[2]; /* by enum nat_dir, likewise below */

@@ -183,7 +183,7 @@ static inline enum nat_reason parse_tcp(struct pkt_view *v)
 	unsigned hlen;
 
 	v->kind = PKT_TCP;
-	v->class_ = CLASS_TCP;
+	v->proto_class = CLASS_TCP;
 	if (unlikely(v->l4_len < TCP_HEADER_MIN))
 		return truncated(v);
 	hlen = (h[12] >> 4) * 4u;
@@ -207,7 +207,7 @@ static inline enum nat_reason parse_udp(struct pkt_view *v)
 	unsigned length;
 
 	v->kind = PKT_UDP;
-	v->class_ = CLASS_UDP;
+	v->proto_class = CLASS_UDP;
 	if (unlikely(v->l4_len < UDP_HEADER))
 		return truncated(v);
 	v->sport = load16(v->l4);
@@ -241,7 +241,7 @@ static enum pkt_kind icmp_kind(uint8_t type)
 /* The part of an ICMP header that every context has. At least 8 bytes must be there. */
 static void read_icmp(struct pkt_view *v)
 {
-	v->class_ = CLASS_ICMP;
+	v->proto_class = CLASS_ICMP;
 	v->icmp_type = v->l4[0];
 	v->icmp_code = v->l4[1];
 	v->kind = (uint8_t)icmp_kind(v->icmp_type);
@@ -266,7 +266,7 @@ static enum nat_reason parse_icmp(struct pkt_view *v, bool csum_partial)
 static void parse_other(struct pkt_view *v)
 {
 	v->kind = PKT_OTHER;
-	v->class_ = CLASS_OTHER;
+	v->proto_class = CLASS_OTHER;
 	v->sport = v->dport = v->proto;
 }
 
@@ -295,7 +295,7 @@ static inline __attribute__((always_inline)) enum nat_reason parse(uint8_t *data
 			return why;
 		if (v->frag == FRAG_LATER) {
 			v->kind = PKT_LATER_FRAGMENT;
-			v->class_ = (uint8_t)class_of(v->proto);
+			v->proto_class = (uint8_t)class_of(v->proto);
 			return NAT_PASS;
 		}
 	}
@@ -342,7 +342,7 @@ static void quoted_tcp(struct pkt_view *q)
 	const uint8_t *h = q->l4;
 
 	q->kind = PKT_TCP;
-	q->class_ = CLASS_TCP;
+	q->proto_class = CLASS_TCP;
 	q->sport = load16(h);
 	q->dport = load16(h + 2);
 	q->tcp_seq = load32(h + 4);
@@ -372,7 +372,7 @@ static enum nat_reason quoted_transport(struct pkt_view *q)
 	}
 	if (q->proto == IPPROTO_NR_UDP) {
 		q->kind = PKT_UDP;
-		q->class_ = CLASS_UDP;
+		q->proto_class = CLASS_UDP;
 		q->sport = load16(q->l4);
 		q->dport = load16(q->l4 + 2);
 		return NAT_PASS;

@@ -68,9 +68,9 @@ struct pkt_view {
 	uint8_t ihl;	      /* IP header length in bytes, 20..60 */
 	uint8_t proto;
 	uint8_t ttl;
-	uint8_t kind;	/* enum pkt_kind */
-	uint8_t class_; /* enum nat_class; by protocol alone for a later fragment */
-	uint8_t frag;	/* enum pkt_frag */
+	uint8_t kind;	     /* enum pkt_kind */
+	uint8_t proto_class; /* enum nat_class; by protocol alone for a later fragment */
+	uint8_t frag;	     /* enum pkt_frag */
 	bool more_fragments;
 	bool dont_fragment;
 	bool is_quote;

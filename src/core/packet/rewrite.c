@@ -152,7 +152,7 @@ void rewrite_other(struct pkt_view *v, enum rewrite_half half, uint32_t address,
 
 	*(half == REWRITE_SOURCE ? &rw.src : &rw.dst) = address;
 	*(half == REWRITE_SOURCE ? &rw.sport : &rw.dport) = port;
-	if (v->class_ == CLASS_ICMP)
+	if (v->proto_class == CLASS_ICMP)
 		rw.sport = rw.dport = port;
 	put_packet(v, &rw);
 }

@@ -3,7 +3,7 @@
 #include "rule_private.h"
 
 struct forward_question {
-	enum nat_class class_;
+	enum nat_class proto_class;
 	uint32_t address;
 	uint16_t port;
 	uint32_t remote;
@@ -19,8 +19,8 @@ static struct merge forwards_at(const struct rules *r, enum index_name which, co
 {
 	struct merge m;
 
-	m.list[0] = span_index_find(r->index[which], endpoint_key(q->class_, q->address, q->port), &m.left[0]);
-	m.list[1] = span_index_find(r->index[which], endpoint_key(q->class_, 0, q->port), &m.left[1]);
+	m.list[0] = span_index_find(r->index[which], endpoint_key(q->proto_class, q->address, q->port), &m.left[0]);
+	m.list[1] = span_index_find(r->index[which], endpoint_key(q->proto_class, 0, q->port), &m.left[1]);
 	if (rules_address_is_virtual(r, q->address)) /* no outside address, which is what they are about */
 		m.left[1] = 0;
 	return m;

@@ -118,7 +118,7 @@ enum nat_reason table_port_could(const struct table *t, const struct port_reques
 	struct port_request own = *rq;
 	enum nat_reason why;
 
-	if (rq->class_ >= TABLE_CLASSES || !address_is_used(t, rq->ext))
+	if (rq->proto_class >= TABLE_CLASSES || !address_is_used(t, rq->ext))
 		return DROP_NO_PORT;
 	if (kind == NULL)
 		return table_port_any(t, rq, now_s) ? NAT_PASS : DROP_NO_PORT;
@@ -140,7 +140,7 @@ void table_port_prefetch(const struct table *t, const struct port_request *rq, u
 	struct nat_range ranges[ALLOT_RANGES];
 	struct port_request own = *rq;
 
-	if (rq->class_ >= TABLE_CLASSES || !address_is_used(t, rq->ext))
+	if (rq->proto_class >= TABLE_CLASSES || !address_is_used(t, rq->ext))
 		return;
 	if (kind != NULL) {
 		own.ranges = ranges;

@@ -175,11 +175,11 @@ static void relist(struct table *t)
 {
 	for (uint32_t i = 0; i < t->address_slots.top * TABLE_CLASSES; i++) {
 		if (t->uses[i / TABLE_CLASSES].touched >> i % TABLE_CLASSES & 1)
-			t->ports[i].rests = (struct rest_list){0, 0};
+			t->ports[i].quarantined = (struct quarantine_list){0, 0};
 	}
 	for (uint32_t i = 0; i < t->blocks_top; i++)
-		t->blocks[i].rests = (struct rest_list){0, 0};
-	rest_relist(t);
+		t->blocks[i].quarantined = (struct quarantine_list){0, 0};
+	quarantine_relist(t);
 }
 
 static void forget_blocks(struct table *t)

@@ -55,11 +55,11 @@ static uint64_t cut_word(const struct table *t)
 /* The slot, +1, in which it lies now; 0: there was no room. */
 static uint32_t store(struct table *t, uint64_t word)
 {
-	uint32_t i = rest_slot(t);
+	uint32_t i = quarantine_slot(t);
 
 	if (i == SLOTS_NONE)
 		return 0;
-	__atomic_store_n(&t->rests[i], word, __ATOMIC_RELEASE);
+	__atomic_store_n(&t->quarantined[i], word, __ATOMIC_RELEASE);
 	t->links[i].later = 0;
 	t->block_records++;
 	return i + 1;
@@ -67,9 +67,9 @@ static uint32_t store(struct table *t, uint64_t word)
 
 static void erase(struct table *t, uint32_t slot)
 {
-	t->rests[slot] = 0;
-	slots_give(&t->rest_slots, slot);
-	record_top_set(&t->header->rest_top, t->rest_slots.top);
+	t->quarantined[slot] = 0;
+	slots_give(&t->quarantine_slots, slot);
+	record_top_set(&t->header->quarantine_top, t->quarantine_slots.top);
 	t->block_records--;
 }
 
@@ -104,10 +104,10 @@ void block_record_clear(struct table *t, struct block *b)
 /* The first entry from `i` on that is a record of these. */
 static uint32_t next_record(const struct table *t, uint32_t i)
 {
-	uint32_t top = t->rest_slots.top;
+	uint32_t top = t->quarantine_slots.top;
 
-	for (i = slots_next(&t->rest_slots, i, top); i < top; i = slots_next(&t->rest_slots, i + 1, top)) {
-		if (block_record_is(t->rests[i]))
+	for (i = slots_next(&t->quarantine_slots, i, top); i < top; i = slots_next(&t->quarantine_slots, i + 1, top)) {
+		if (block_record_is(t->quarantined[i]))
 			break;
 	}
 	return i;
@@ -117,8 +117,9 @@ bool block_records_fit(const struct table *t)
 {
 	uint64_t want = cut_word(t);
 
-	for (uint32_t i = next_record(t, 0); t->block_records > 0 && i < t->rest_slots.top; i = next_record(t, i + 1)) {
-		if (t->rests[i] == want)
+	for (uint32_t i = next_record(t, 0); t->block_records > 0 && i < t->quarantine_slots.top;
+	     i = next_record(t, i + 1)) {
+		if (t->quarantined[i] == want)
 			return true;
 	}
 	return false;
@@ -126,7 +127,7 @@ bool block_records_fit(const struct table *t)
 
 void block_records_clear(struct table *t)
 {
-	for (uint32_t i = 0; t->block_records > 0 && (i = next_record(t, i)) < t->rest_slots.top; i++)
+	for (uint32_t i = 0; t->block_records > 0 && (i = next_record(t, i)) < t->quarantine_slots.top; i++)
 		erase(t, i);
 	t->cut_record = 0;
 	for (uint32_t i = 0; i < t->blocks_top; i++)
@@ -148,8 +149,8 @@ static struct block *block_named(const struct table *t, uint64_t word)
 /* False: the record says nothing that holds. */
 static bool restore_host(struct table *t, uint32_t i)
 {
-	struct block *b = block_named(t, t->rests[i]);
-	uint32_t address = (uint32_t)t->rests[i];
+	struct block *b = block_named(t, t->quarantined[i]);
+	uint32_t address = (uint32_t)t->quarantined[i];
 	struct host *h;
 
 	if (b == NULL || b->record != 0 || address == 0 || (b->host != 0 && b->host != address))
@@ -166,13 +167,13 @@ static bool restore_host(struct table *t, uint32_t i)
 
 static bool restore_time(struct table *t, uint32_t i)
 {
-	struct block *b = block_named(t, t->rests[i]);
+	struct block *b = block_named(t, t->quarantined[i]);
 
 	if (b == NULL || b->record == 0 || t->links[b->record - 1].later != 0)
 		return false;
 	t->links[b->record - 1].later = i + 1;
-	if ((int32_t)(t->now_s - (uint32_t)t->rests[i]) > 0) /* not from the future */
-		b->since_s = (uint32_t)t->rests[i];
+	if ((int32_t)(t->now_s - (uint32_t)t->quarantined[i]) > 0) /* not from the future */
+		b->since_s = (uint32_t)t->quarantined[i];
 	return true;
 }
 
@@ -182,7 +183,7 @@ static bool restore(struct table *t, uint32_t i, enum record_kind kind)
 		return restore_host(t, i);
 	if (kind == RECORD_TIME)
 		return restore_time(t, i);
-	if (kind != RECORD_CUT || t->cut_record != 0 || t->rests[i] != cut_word(t))
+	if (kind != RECORD_CUT || t->cut_record != 0 || t->quarantined[i] != cut_word(t))
 		return false;
 	t->cut_record = i + 1;
 	return true;
@@ -192,8 +193,8 @@ void block_records_restore(struct table *t)
 {
 	t->cut_record = 0;
 	for (enum record_kind kind = RECORD_HOST; kind <= RECORD_CUT + 1; kind++) { /* the last kind is none */
-		for (uint32_t i = 0; t->block_records > 0 && (i = next_record(t, i)) < t->rest_slots.top; i++) {
-			if (t->rests[i] >> KIND_SHIFT == (uint64_t)kind && !restore(t, i, kind))
+		for (uint32_t i = 0; t->block_records > 0 && (i = next_record(t, i)) < t->quarantine_slots.top; i++) {
+			if (t->quarantined[i] >> KIND_SHIFT == (uint64_t)kind && !restore(t, i, kind))
 				erase(t, i);
 		}
 	}

@@ -80,19 +80,19 @@ const struct host *table_host_find(const struct table *t, uint32_t address)
 void host_count_session(struct table *t, struct host *h, uint32_t i, int by)
 {
 	uint32_t one = (uint32_t)by;
-	uint32_t embryo = session_is_embryo(t, i) ? one : 0;
+	uint32_t unanswered = session_is_unanswered(t, i) ? one : 0;
 	bool is_incoming = (t->sessions[i].kind & SESSION_KIND_FROM_OUTSIDE) != 0;
 
-	t->embryos += embryo;
+	t->unanswered += unanswered;
 	t->incoming += is_incoming ? one : 0;
 	if (h == NULL)
 		return;
 	h->sessions += one;
-	h->embryos += embryo;
+	h->unanswered += unanswered;
 	if (!is_incoming)
 		return;
 	h->incoming += one;
-	h->embryos_in += embryo;
+	h->unanswered_in += unanswered;
 }
 
 void host_sweep(struct table *t, uint32_t budget)
@@ -127,7 +127,7 @@ uint32_t table_incoming_count(const struct table *t)
 	return t->incoming;
 }
 
-uint32_t table_embryo_count(const struct table *t)
+uint32_t table_unanswered_count(const struct table *t)
 {
-	return t->embryos;
+	return t->unanswered;
 }

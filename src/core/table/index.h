@@ -236,7 +236,7 @@ static inline bool index_misses(const struct index *ix, uint64_t hash)
 
 /* It is known that no entry has this hash: so walks under it need not look, until it is entered. What comes new is asked
  * for several times. */
-static inline void index_note_missed(struct index *ix, uint64_t hash)
+static inline void index_remember_absent(struct index *ix, uint64_t hash)
 {
 	ix->missed = hash;
 	ix->has_missed = true;

@@ -41,7 +41,7 @@ static struct session as_session(const struct table *t, uint32_t ref)
 		.rem_port = g->rem_port,
 		.ext_port = g->ext_port,
 		.ext = g->ext,
-		.kind = (uint8_t)g->class_,
+		.kind = (uint8_t)g->proto_class,
 	};
 }
 
@@ -61,7 +61,7 @@ uint64_t mapping_hash_external(const struct table *t, uint32_t ref)
 	const struct session *s = &t->sessions[ref];
 
 	if (ref & GROUP_REF)
-		return mapping_key_external(t, g->class_, g->ext, g->ext_port);
+		return mapping_key_external(t, g->proto_class, g->ext, g->ext_port);
 	return mapping_key_external(t, session_class(s), s->ext, s->ext_port);
 }
 
@@ -69,43 +69,45 @@ uint64_t mapping_hash_peer(const struct table *t, uint32_t ref)
 {
 	const struct peer *p = &t->peers[ref & ~(uint32_t)GROUP_REF];
 	const struct session s = {
-		.rem_addr = p->rem_addr, .ext_port = p->ext_port, .ext = p->ext, .kind = (uint8_t)p->class_};
+		.rem_addr = p->rem_addr, .ext_port = p->ext_port, .ext = p->ext, .kind = (uint8_t)p->proto_class};
 
 	return hash_peer(t, ref & GROUP_REF ? &s : &t->sessions[ref]);
 }
 
-static bool owns(const struct table *t, uint32_t ref, unsigned class_, uint32_t endpoint)
+static bool owns(const struct table *t, uint32_t ref, unsigned proto_class, uint32_t endpoint)
 {
 	const struct group *g = &t->groups[ref & ~(uint32_t)GROUP_REF];
 	const struct session *s = &t->sessions[ref];
 
 	if (ref & GROUP_REF)
-		return g->class_ == class_ && ((uint32_t)g->ext << 16 | g->ext_port) == endpoint;
-	return session_class(s) == class_ && ((uint32_t)s->ext << 16 | s->ext_port) == endpoint;
+		return g->proto_class == proto_class && ((uint32_t)g->ext << 16 | g->ext_port) == endpoint;
+	return session_class(s) == proto_class && ((uint32_t)s->ext << 16 | s->ext_port) == endpoint;
 }
 
 /* Walks are apart from what asks for them: of what comes new it is known already that there is nothing to walk to. */
-static __attribute__((noinline)) uint32_t walk_external(const struct table *t, unsigned class_, uint16_t ext,
+static __attribute__((noinline)) uint32_t walk_external(const struct table *t, unsigned proto_class, uint16_t ext,
 							uint16_t port, uint64_t hash)
 {
 	struct index_cursor c;
 	uint32_t ref;
 
 	for (ref = index_begin(&c, &t->index[IX_EXTERNAL], hash); ref != INDEX_NONE; ref = index_next(&c)) {
-		if (owns(t, ref, class_, (uint32_t)ext << 16 | port))
+		if (owns(t, ref, proto_class, (uint32_t)ext << 16 | port))
 			break;
 	}
 	return ref;
 }
 
-static inline uint32_t owner_hashed(const struct table *t, unsigned class_, uint16_t ext, uint16_t port, uint64_t hash)
+static inline uint32_t owner_hashed(const struct table *t, unsigned proto_class, uint16_t ext, uint16_t port,
+				    uint64_t hash)
 {
-	return index_is_noted(&t->index[IX_EXTERNAL], hash) ? INDEX_NONE : walk_external(t, class_, ext, port, hash);
+	return index_is_noted(&t->index[IX_EXTERNAL], hash) ? INDEX_NONE
+							    : walk_external(t, proto_class, ext, port, hash);
 }
 
-uint32_t mapping_owner(const struct table *t, unsigned class_, uint16_t ext, uint16_t port)
+uint32_t mapping_owner(const struct table *t, unsigned proto_class, uint16_t ext, uint16_t port)
 {
-	return owner_hashed(t, class_, ext, port, mapping_key_external(t, class_, ext, port));
+	return owner_hashed(t, proto_class, ext, port, mapping_key_external(t, proto_class, ext, port));
 }
 
 static inline bool is_internal_key(const struct table *t, const struct session *s, const struct session *key)
@@ -212,7 +214,7 @@ static void unlist(struct table *t, uint32_t ref)
 
 void table_mapping_unlist(struct table *t, const struct mapping *m)
 {
-	uint32_t ref = mapping_owner(t, m->class_, m->ext, m->ext_port);
+	uint32_t ref = mapping_owner(t, m->proto_class, m->ext, m->ext_port);
 	uint64_t hash;
 
 	if (ref == INDEX_NONE)
@@ -257,7 +259,7 @@ static bool is_peer(const struct table *t, uint32_t ref, const struct session *k
 
 	if (ref & GROUP_REF)
 		return p->rem_addr == key->rem_addr && p->ext == key->ext && p->ext_port == key->ext_port &&
-		       p->class_ == session_class(key);
+		       p->proto_class == session_class(key);
 	return s->rem_addr == key->rem_addr && s->ext == key->ext && s->ext_port == key->ext_port &&
 	       session_class(s) == session_class(key);
 }
@@ -293,7 +295,7 @@ static bool peer_add(struct table *t, uint32_t i, bool is_new)
 				       .ext_port = s->ext_port,
 				       .ext = s->ext,
 				       .sessions = 2,
-				       .class_ = session_class(s) & 3};
+				       .proto_class = session_class(s) & 3};
 	index_replace(&t->index[IX_PEER], hash_peer(t, s), ref, slot | GROUP_REF);
 	return true;
 }
@@ -340,18 +342,18 @@ static enum mapping_joined begin(struct table *t, uint32_t i, const struct sessi
 	return JOIN_NEW;
 }
 
-bool mapping_is_holder(const struct table *t, uint32_t i)
+bool mapping_is_keepalive(const struct table *t, uint32_t i)
 {
 	return !(t->sessions[i].kind & SESSION_KIND_FROM_OUTSIDE) || (t->cold[i].generation & COLD_ANSWERED);
 }
 
-void mapping_change_holders(struct table *t, uint32_t i, int by)
+void mapping_change_keepalives(struct table *t, uint32_t i, int by)
 {
 	const struct session *s = &t->sessions[i];
 	uint32_t ref = mapping_owner(t, session_class(s), s->ext, s->ext_port);
 
 	if (ref != INDEX_NONE && (ref & GROUP_REF))
-		t->groups[ref - GROUP_REF].holders += (uint32_t)by;
+		t->groups[ref - GROUP_REF].keepalives += (uint32_t)by;
 }
 
 /* A solo mapping's session becomes one of a group: now it must be found by its whole key. False: no room. */
@@ -387,8 +389,8 @@ static uint32_t promote(struct table *t, uint32_t solo)
 					 .ext_port = s->ext_port,
 					 .ext = s->ext,
 					 .sessions = 1,
-					 .class_ = session_class(s) & 3,
-					 .holders = mapping_is_holder(t, solo)};
+					 .proto_class = session_class(s) & 3,
+					 .keepalives = mapping_is_keepalive(t, solo)};
 	index_replace(&t->index[IX_EXTERNAL], mapping_hash_external(t, solo), solo, slot | GROUP_REF);
 	index_replace(&t->index[IX_INTERNAL], mapping_hash_internal(t, solo), solo, slot | GROUP_REF);
 	return slot | GROUP_REF;
@@ -416,7 +418,7 @@ enum mapping_joined mapping_join(struct table *t, uint32_t i, const struct sessi
 		return JOIN_FAILED;
 	}
 	t->groups[ref - GROUP_REF].sessions++;
-	t->groups[ref - GROUP_REF].holders += mapping_is_holder(t, i);
+	t->groups[ref - GROUP_REF].keepalives += mapping_is_keepalive(t, i);
 	return JOIN_SHARED;
 }
 
@@ -430,7 +432,7 @@ bool mapping_leave(struct table *t, uint32_t i, uint32_t now_s)
 	if (ref & GROUP_REF) {
 		peer_remove(t, i);
 		session_leave_whole(t, i);
-		t->groups[ref - GROUP_REF].holders -= mapping_is_holder(t, i);
+		t->groups[ref - GROUP_REF].keepalives -= mapping_is_keepalive(t, i);
 		if (--t->groups[ref - GROUP_REF].sessions > 0)
 			return false;
 	}
@@ -442,7 +444,7 @@ bool mapping_leave(struct table *t, uint32_t i, uint32_t now_s)
 	t->counters[COUNT_MAPPING_FREED]++;
 	if (event_is_wanted(&t->events, EVENT_MAPPING_FREED))
 		session_record(t, i, EVENT_MAPPING_FREED, 0);
-	rest_begin(t, &(struct rest){now_s, s->ext_port, s->ext, (uint8_t)session_class(s)});
+	quarantine_begin(t, &(struct quarantine){now_s, s->ext_port, s->ext, (uint8_t)session_class(s)});
 	return true;
 }
 
@@ -460,11 +462,11 @@ static bool fill(const struct table *t, uint32_t ref, struct mapping *out)
 		.int_port = s.int_port,
 		.ext_port = s.ext_port,
 		.ext = s.ext,
-		.class_ = (uint8_t)session_class(&s),
+		.proto_class = (uint8_t)session_class(&s),
 		.rem_addr = s.rem_addr & t->key_address,
 		.rem_port = (uint16_t)(s.rem_port & t->key_port),
 		.sessions = ref & GROUP_REF ? t->groups[ref - GROUP_REF].sessions : 1,
-		.is_held = ref & GROUP_REF ? t->groups[ref - GROUP_REF].holders > 0 : mapping_is_holder(t, ref),
+		.is_held = ref & GROUP_REF ? t->groups[ref - GROUP_REF].keepalives > 0 : mapping_is_keepalive(t, ref),
 	};
 	return true;
 }
@@ -489,9 +491,11 @@ bool table_mapping_external(const struct table *t, enum nat_class c, uint16_t ex
 
 bool table_mapping_has_peer(const struct table *t, const struct mapping *m, uint32_t rem_addr)
 {
-	const struct session key = {
-		.rem_addr = rem_addr, .ext_port = m->ext_port, .ext = m->ext, .kind = m->class_ & SESSION_KIND_CLASS};
-	uint32_t ref = mapping_owner(t, m->class_, m->ext, m->ext_port);
+	const struct session key = {.rem_addr = rem_addr,
+				    .ext_port = m->ext_port,
+				    .ext = m->ext,
+				    .kind = m->proto_class & SESSION_KIND_CLASS};
+	uint32_t ref = mapping_owner(t, m->proto_class, m->ext, m->ext_port);
 
 	if (ref == INDEX_NONE)
 		return false;

@@ -47,25 +47,25 @@ void port_clear(struct port_map *m, uint16_t port)
 	m->taken[port / PORT_BLOCK][port % 2]--;
 }
 
-void port_occupy(struct table *t, unsigned class_, uint16_t ext, uint16_t port)
+void port_occupy(struct table *t, unsigned proto_class, uint16_t ext, uint16_t port)
 {
-	port_set(port_map(t, class_, ext), port);
-	t->uses[ext].used[class_]++;
-	t->uses[ext].touched |= (uint8_t)(1u << class_);
+	port_set(port_map(t, proto_class, ext), port);
+	t->uses[ext].used[proto_class]++;
+	t->uses[ext].touched |= (uint8_t)(1u << proto_class);
 	if (t->blocks_top > 0)
 		block_count_used(t, ext, port);
 	if (t->port_watch)
-		t->port_watch(t->port_watch_ctx, (enum nat_class)class_, t->addresses[ext].address, port, true);
+		t->port_watch(t->port_watch_ctx, (enum nat_class)proto_class, t->addresses[ext].address, port, true);
 }
 
-void port_free(struct table *t, unsigned class_, uint16_t ext, uint16_t port)
+void port_free(struct table *t, unsigned proto_class, uint16_t ext, uint16_t port)
 {
-	port_clear(port_map(t, class_, ext), port);
-	t->uses[ext].used[class_]--;
+	port_clear(port_map(t, proto_class, ext), port);
+	t->uses[ext].used[proto_class]--;
 	if (t->blocks_top > 0)
 		block_count_free(t, ext, port);
 	if (t->port_watch)
-		t->port_watch(t->port_watch_ctx, (enum nat_class)class_, t->addresses[ext].address, port, false);
+		t->port_watch(t->port_watch_ctx, (enum nat_class)proto_class, t->addresses[ext].address, port, false);
 }
 
 void table_watch_ports(struct table *t, table_port_fn *fn, void *ctx)
@@ -253,12 +253,12 @@ static bool try_port(struct choice *c, uint16_t port)
 /* Asks for what the choice of this port, and the opening of its mapping, will read. */
 static void prefetch_port(const struct table *t, const struct port_request *rq, uint16_t port)
 {
-	struct port_map *m = port_map(t, rq->class_, rq->ext);
+	struct port_map *m = port_map(t, rq->proto_class, rq->ext);
 
 	prefetch(&m->used[port / 64]);
 	prefetch(&m->resting[port / 64]);
 	prefetch(m->taken[port / PORT_BLOCK]);
-	index_prefetch_both(&t->index[IX_EXTERNAL], mapping_key_external(t, rq->class_, rq->ext, port));
+	index_prefetch_both(&t->index[IX_EXTERNAL], mapping_key_external(t, rq->proto_class, rq->ext, port));
 }
 
 static uint16_t choose_free(struct choice *c, const struct demand *d)
@@ -316,18 +316,18 @@ static uint16_t choose_by_preference(struct choice *c)
 
 /* The port that has rested longest of those in a list. One whose rest is over, though not yet noticed, is no exception to
  * anything. */
-static uint16_t choose_from(struct choice *c, const struct rest_list *list, bool *recycled)
+static uint16_t choose_from(struct choice *c, const struct quarantine_list *list, bool *recycled)
 {
 	uint32_t at = list->oldest, before = 0;
 
 	for (int i = 0; i < TABLE_PORT_ASKS && at != 0 && may_ask(c); i++) {
-		bool is_over = rest_is_over(c->t, at - 1, c->now_s);
-		struct rest r = rest_get(c->t, at - 1);
+		bool is_over = quarantine_is_over(c->t, at - 1, c->now_s);
+		struct quarantine r = quarantine_get(c->t, at - 1);
 
 		if (!is_over && !c->rq->may_recycle)
 			return 0;
-		if (r.class_ == c->rq->class_ && in_ranges(c->rq, r.port) && accept(c, r.port)) {
-			rest_end(c->t, at - 1, before);
+		if (r.proto_class == c->rq->proto_class && in_ranges(c->rq, r.port) && accept(c, r.port)) {
+			quarantine_end(c->t, at - 1, before);
 			*recycled = !is_over;
 			return r.port;
 		}
@@ -337,11 +337,11 @@ static uint16_t choose_from(struct choice *c, const struct rest_list *list, bool
 	return 0;
 }
 
-static const struct rest_list *list_of_range(const struct choice *c, uint32_t i)
+static const struct quarantine_list *list_of_range(const struct choice *c, uint32_t i)
 {
 	const struct block *b = block_of(c->t, c->rq->ext, c->rq->ranges[i].first);
 
-	return b != NULL ? &b->rests : &c->map->rests;
+	return b != NULL ? &b->quarantined : &c->map->quarantined;
 }
 
 /* A range is a block of its own then, and each has a list: the one whose first rest is the oldest comes first. */
@@ -351,11 +351,12 @@ static uint16_t choose_resting(struct choice *c, bool *recycled)
 	uint16_t port;
 
 	if (c->t->blocks_top == 0)
-		return choose_from(c, &c->map->rests, recycled);
+		return choose_from(c, &c->map->quarantined, recycled);
 	for (uint32_t i = 1; i < c->rq->n_ranges; i++) {
 		uint32_t at = list_of_range(c, i)->oldest, least = list_of_range(c, oldest)->oldest;
 
-		if (at != 0 && (least == 0 || rest_age(c->t, at - 1, c->now_s) > rest_age(c->t, least - 1, c->now_s)))
+		if (at != 0 &&
+		    (least == 0 || quarantine_age(c->t, at - 1, c->now_s) > quarantine_age(c->t, least - 1, c->now_s)))
 			oldest = i;
 	}
 	port = c->rq->n_ranges > 0 ? choose_from(c, list_of_range(c, oldest), recycled) : 0;
@@ -366,10 +367,10 @@ static uint16_t choose_resting(struct choice *c, bool *recycled)
 
 bool port_prepare(struct table *t, const struct port_request *rq, uint32_t now_s)
 {
-	if (rq->class_ >= TABLE_CLASSES || !address_is_used(t, rq->ext))
+	if (rq->proto_class >= TABLE_CLASSES || !address_is_used(t, rq->ext))
 		return false;
 	t->now_s = now_s;
-	rest_expire(t, now_s, EXPIRE_BEFORE);
+	quarantine_expire(t, now_s, EXPIRE_BEFORE);
 	return address_is_used(t, rq->ext); /* unclaimed, and that may have been its last use */
 }
 
@@ -379,14 +380,14 @@ uint16_t port_choose(struct table *t, const struct port_request *rq, uint64_t ra
 	uint16_t port;
 	uint32_t refused;
 
-	c.map = port_map(t, rq->class_, rq->ext);
+	c.map = port_map(t, rq->proto_class, rq->ext);
 	if (rq->prefer != 0 && in_ranges(rq, rq->prefer) && try_port(&c, rq->prefer))
 		port = rq->prefer;
 	else
 		port = choose_by_preference(&c);
 	refused = c.refused;
 	if (port != 0)
-		port_occupy(t, rq->class_, rq->ext, port);
+		port_occupy(t, rq->proto_class, rq->ext, port);
 	else
 		port = choose_resting(&c, recycled); /* it stays marked as used, and so its block stays the host's */
 	while (refused > 0)
@@ -394,7 +395,7 @@ uint16_t port_choose(struct table *t, const struct port_request *rq, uint64_t ra
 	if (port != 0) {
 		t->pending++;
 		/* A port that was free has no mapping, so nobody need look. */
-		index_note_missed(&t->index[IX_EXTERNAL], mapping_key_external(t, rq->class_, rq->ext, port));
+		index_remember_absent(&t->index[IX_EXTERNAL], mapping_key_external(t, rq->proto_class, rq->ext, port));
 	}
 	return port;
 }
@@ -412,17 +413,17 @@ static bool is_usable(const struct port_request *rq, uint16_t port)
 }
 
 /* See choose_from(). */
-static bool any_in_list(const struct table *t, const struct port_request *rq, const struct rest_list *list,
+static bool any_in_list(const struct table *t, const struct port_request *rq, const struct quarantine_list *list,
 			uint32_t now_s)
 {
 	uint32_t at = list->oldest;
 
 	for (int i = 0; i < TABLE_PORT_ASKS && at != 0; i++, at = t->links[at - 1].later) {
-		struct rest r = rest_get(t, at - 1);
+		struct quarantine r = quarantine_get(t, at - 1);
 
-		if (!rq->may_recycle && !rest_is_over(t, at - 1, now_s))
+		if (!rq->may_recycle && !quarantine_is_over(t, at - 1, now_s))
 			return false;
-		if (r.class_ == rq->class_ && in_ranges(rq, r.port) && is_usable(rq, r.port))
+		if (r.proto_class == rq->proto_class && in_ranges(rq, r.port) && is_usable(rq, r.port))
 			return true;
 	}
 	return false;
@@ -430,14 +431,14 @@ static bool any_in_list(const struct table *t, const struct port_request *rq, co
 
 static bool any_resting(const struct table *t, const struct port_request *rq, uint32_t now_s)
 {
-	const struct port_map *m = port_map(t, rq->class_, rq->ext);
+	const struct port_map *m = port_map(t, rq->proto_class, rq->ext);
 
 	if (t->blocks_top == 0)
-		return any_in_list(t, rq, &m->rests, now_s);
+		return any_in_list(t, rq, &m->quarantined, now_s);
 	for (uint32_t i = 0; i < rq->n_ranges; i++) {
 		const struct block *b = block_of(t, rq->ext, rq->ranges[i].first);
 
-		if (any_in_list(t, rq, b != NULL ? &b->rests : &m->rests, now_s))
+		if (any_in_list(t, rq, b != NULL ? &b->quarantined : &m->quarantined, now_s))
 			return true;
 	}
 	return false;
@@ -449,9 +450,9 @@ bool table_port_any(const struct table *t, const struct port_request *rq, uint32
 	const struct port_map *m;
 	uint32_t n;
 
-	if (rq->class_ >= TABLE_CLASSES || !address_is_used(t, rq->ext))
+	if (rq->proto_class >= TABLE_CLASSES || !address_is_used(t, rq->ext))
 		return false;
-	m = port_map(t, rq->class_, rq->ext);
+	m = port_map(t, rq->proto_class, rq->ext);
 	n = count_free(m, &d);
 	for (uint32_t k = 0; k < n && k < TABLE_PORT_ASKS; k++) {
 		if (is_usable(rq, free_by_rank(m, &d, k)))
@@ -466,7 +467,7 @@ void port_prefetch(const struct table *t, const struct port_request *rq, uint64_
 	const struct demand d = first_demand(rq);
 	uint32_t n = width(&d);
 
-	if (rq->class_ >= TABLE_CLASSES || rq->ext >= t->max_addresses)
+	if (rq->proto_class >= TABLE_CLASSES || rq->ext >= t->max_addresses)
 		return;
 	if (rq->prefer != 0 && in_ranges(rq, rq->prefer))
 		prefetch_port(t, rq, rq->prefer);

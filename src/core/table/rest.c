@@ -20,44 +20,44 @@
 #define REST_VALID (1ull << 34)
 enum { REST_TIME_SHIFT = 35, REST_TIME_BITS = 29, RADIX = 256 };
 
-static uint64_t pack(const struct rest *r)
+static uint64_t pack(const struct quarantine *r)
 {
-	return (uint64_t)r->since_s << REST_TIME_SHIFT | REST_VALID | (uint64_t)r->class_ << 32 |
+	return (uint64_t)r->since_s << REST_TIME_SHIFT | REST_VALID | (uint64_t)r->proto_class << 32 |
 	       (uint64_t)r->ext << 16 | r->port;
 }
 
-struct rest rest_get(const struct table *t, uint32_t i)
+struct quarantine quarantine_get(const struct table *t, uint32_t i)
 {
-	uint64_t word = t->rests[i];
+	uint64_t word = t->quarantined[i];
 
-	return (struct rest){
+	return (struct quarantine){
 		.since_s = (uint32_t)(word >> REST_TIME_SHIFT),
 		.port = (uint16_t)word,
 		.ext = (uint16_t)(word >> 16),
-		.class_ = word >> 32 & 3,
+		.proto_class = word >> 32 & 3,
 	};
 }
 
-uint32_t rest_age(const struct table *t, uint32_t i, uint32_t now_s)
+uint32_t quarantine_age(const struct table *t, uint32_t i, uint32_t now_s)
 {
-	uint32_t a = (now_s - rest_get(t, i).since_s) & ((1u << REST_TIME_BITS) - 1);
+	uint32_t a = (now_s - quarantine_get(t, i).since_s) & ((1u << REST_TIME_BITS) - 1);
 
 	return a < 1u << (REST_TIME_BITS - 1) ? a : 0; /* from the future: just begun */
 }
 
-bool rest_is_over(const struct table *t, uint32_t i, uint32_t now_s)
+bool quarantine_is_over(const struct table *t, uint32_t i, uint32_t now_s)
 {
-	return rest_age(t, i, now_s) > t->port_reuse_s;
+	return quarantine_age(t, i, now_s) > t->port_reuse_s;
 }
 
-struct rest_list *rest_list(struct table *t, const struct rest *r)
+struct quarantine_list *quarantine_list(struct table *t, const struct quarantine *r)
 {
 	struct block *b = block_of(t, r->ext, r->port);
 
-	return b != NULL ? &b->rests : &port_map(t, r->class_, r->ext)->rests;
+	return b != NULL ? &b->quarantined : &port_map(t, r->proto_class, r->ext)->quarantined;
 }
 
-static void append_to_list(struct table *t, uint32_t i, struct rest_list *l)
+static void append_to_list(struct table *t, uint32_t i, struct quarantine_list *l)
 {
 	t->links[i].later = 0;
 	if (l->newest == 0)
@@ -67,110 +67,111 @@ static void append_to_list(struct table *t, uint32_t i, struct rest_list *l)
 	l->newest = i + 1;
 }
 
-void rest_relist(struct table *t)
+void quarantine_relist(struct table *t)
 {
-	for (uint32_t i = t->rest_first; i != RESTS_END; i = t->links[i].next) {
-		struct rest r = rest_get(t, i);
+	for (uint32_t i = t->quarantine_first; i != RESTS_END; i = t->links[i].next) {
+		struct quarantine r = quarantine_get(t, i);
 
-		append_to_list(t, i, rest_list(t, &r));
+		append_to_list(t, i, quarantine_list(t, &r));
 	}
 }
 
 /* At the end of both lists. */
 static void append(struct table *t, uint32_t i)
 {
-	struct rest r = rest_get(t, i);
-	struct port_map *m = port_map(t, r.class_, r.ext);
+	struct quarantine r = quarantine_get(t, i);
+	struct port_map *m = port_map(t, r.proto_class, r.ext);
 
-	t->links[i] = (struct rest_link){.next = RESTS_END, .prev = t->rest_last, .later = 0};
-	if (t->rest_last == RESTS_END)
-		t->rest_first = i;
+	t->links[i] = (struct quarantine_link){.next = RESTS_END, .prev = t->quarantine_last, .later = 0};
+	if (t->quarantine_last == RESTS_END)
+		t->quarantine_first = i;
 	else
-		t->links[t->rest_last].next = i;
-	t->rest_last = i;
-	append_to_list(t, i, rest_list(t, &r));
+		t->links[t->quarantine_last].next = i;
+	t->quarantine_last = i;
+	append_to_list(t, i, quarantine_list(t, &r));
 	m->resting[r.port / 64] |= port_bit(r.port);
 	m->n_resting++;
 }
 
-uint32_t rest_slot(struct table *t)
+uint32_t quarantine_slot(struct table *t)
 {
-	uint32_t i = slots_take(&t->rest_slots);
+	uint32_t i = slots_take(&t->quarantine_slots);
 
-	if (i == SLOTS_NONE && t->rest_first != RESTS_END) { /* as many rest as can: the oldest has rested longest */
-		uint16_t ext = rest_get(t, t->rest_first).ext;
+	if (i == SLOTS_NONE &&
+	    t->quarantine_first != RESTS_END) { /* as many rest as can: the oldest has rested longest */
+		uint16_t ext = quarantine_get(t, t->quarantine_first).ext;
 
-		rest_cut(t, t->rest_first, 0);
+		quarantine_cut(t, t->quarantine_first, 0);
 		address_settle(t, ext);
-		i = slots_take(&t->rest_slots);
+		i = slots_take(&t->quarantine_slots);
 	}
 	if (i != SLOTS_NONE)
-		record_top_raise(&t->header->rest_top, i + 1);
+		record_top_raise(&t->header->quarantine_top, i + 1);
 	return i;
 }
 
-void rest_begin(struct table *t, const struct rest *r)
+void quarantine_begin(struct table *t, const struct quarantine *r)
 {
-	struct rest now = *r;
-	uint32_t i = t->port_reuse_s == 0 ? SLOTS_NONE : rest_slot(t);
+	struct quarantine now = *r;
+	uint32_t i = t->port_reuse_s == 0 ? SLOTS_NONE : quarantine_slot(t);
 
 	if (i == SLOTS_NONE) {
-		port_free(t, r->class_, r->ext, r->port);
+		port_free(t, r->proto_class, r->ext, r->port);
 		return;
 	}
 	now.since_s &= (1u << REST_TIME_BITS) - 1;
-	__atomic_store_n(&t->rests[i], pack(&now), __ATOMIC_RELEASE);
+	__atomic_store_n(&t->quarantined[i], pack(&now), __ATOMIC_RELEASE);
 	append(t, i);
 }
 
-void rest_end(struct table *t, uint32_t i, uint32_t before)
+void quarantine_end(struct table *t, uint32_t i, uint32_t before)
 {
-	struct rest r = rest_get(t, i);
-	struct port_map *m = port_map(t, r.class_, r.ext);
-	struct rest_list *list = rest_list(t, &r);
-	struct rest_link *l = &t->links[i];
+	struct quarantine r = quarantine_get(t, i);
+	struct port_map *m = port_map(t, r.proto_class, r.ext);
+	struct quarantine_list *list = quarantine_list(t, &r);
+	struct quarantine_link *l = &t->links[i];
 
-	*(l->prev == RESTS_END ? &t->rest_first : &t->links[l->prev].next) = l->next;
-	*(l->next == RESTS_END ? &t->rest_last : &t->links[l->next].prev) = l->prev;
+	*(l->prev == RESTS_END ? &t->quarantine_first : &t->links[l->prev].next) = l->next;
+	*(l->next == RESTS_END ? &t->quarantine_last : &t->links[l->next].prev) = l->prev;
 	*(before == 0 ? &list->oldest : &t->links[before - 1].later) = l->later;
 	if (l->later == 0)
 		list->newest = before;
 	m->resting[r.port / 64] &= ~port_bit(r.port);
 	m->n_resting--;
-	t->rests[i] = 0;
-	slots_give(&t->rest_slots, i);
-	record_top_set(&t->header->rest_top, t->rest_slots.top);
+	t->quarantined[i] = 0;
+	slots_give(&t->quarantine_slots, i);
+	record_top_set(&t->header->quarantine_top, t->quarantine_slots.top);
 }
 
-void rest_cut(struct table *t, uint32_t i, uint32_t before)
+void quarantine_cut(struct table *t, uint32_t i, uint32_t before)
 {
-	struct rest r = rest_get(t, i);
+	struct quarantine r = quarantine_get(t, i);
 
-	rest_end(t, i, before);
-	port_free(t, r.class_, r.ext, r.port);
+	quarantine_end(t, i, before);
+	port_free(t, r.proto_class, r.ext, r.port);
 }
 
-void rest_expire(struct table *t, uint32_t now_s, uint32_t budget)
+void quarantine_expire(struct table *t, uint32_t now_s, uint32_t budget)
 {
-	for (; budget > 0 && t->rest_first != RESTS_END; budget--) {
-		uint16_t ext = rest_get(t, t->rest_first).ext;
+	for (; budget > 0 && t->quarantine_first != RESTS_END; budget--) {
+		uint16_t ext = quarantine_get(t, t->quarantine_first).ext;
 
-		if (!rest_is_over(t, t->rest_first, now_s))
+		if (!quarantine_is_over(t, t->quarantine_first, now_s))
 			return;
-		rest_cut(t, t->rest_first, 0);
+		quarantine_cut(t, t->quarantine_first, 0);
 		address_settle(t, ext);
 	}
 }
 
 /* ---- after a restart ---- */
 
-bool rest_is_valid(const struct table *t, uint64_t word)
+bool quarantine_is_valid(const struct table *t, uint64_t word)
 {
 	uint16_t port = (uint16_t)word, ext = (uint16_t)(word >> 16);
-	unsigned class_ = word >> 32 & 3;
+	unsigned proto_class = word >> 32 & 3;
 
-	return (word & REST_VALID) != 0 && class_ < TABLE_CLASSES && port != 0 && address_is_used(t, ext) &&
-	       !port_is_used(port_map(t, class_, ext), port); /* mapped after all, or resting twice */
+	return (word & REST_VALID) != 0 && proto_class < TABLE_CLASSES && port != 0 && address_is_used(t, ext) &&
+	       !port_is_used(port_map(t, proto_class, ext), port); /* mapped after all, or resting twice */
 }
 
 /* One pass of a radix sort over a list chained by .next: by the digit at `shift` of the age, oldest first. */
@@ -181,7 +182,7 @@ static uint32_t sort_pass(struct table *t, uint32_t first, uint32_t now_s, unsig
 	for (unsigned d = 0; d < RADIX; d++)
 		head[d] = RESTS_END;
 	for (uint32_t i = first; i != RESTS_END; i = t->links[i].next) {
-		unsigned d = rest_age(t, i, now_s) >> shift & (RADIX - 1);
+		unsigned d = quarantine_age(t, i, now_s) >> shift & (RADIX - 1);
 
 		if (head[d] == RESTS_END)
 			head[d] = i;
@@ -201,34 +202,34 @@ static uint32_t sort_pass(struct table *t, uint32_t first, uint32_t now_s, unsig
 /* Modulo 2^29, as it is stored. */
 static void shift(struct table *t, uint32_t i, uint32_t by_s)
 {
-	struct rest r = rest_get(t, i);
+	struct quarantine r = quarantine_get(t, i);
 
 	r.since_s = (r.since_s + by_s) & ((1u << REST_TIME_BITS) - 1);
-	t->rests[i] = pack(&r);
+	t->quarantined[i] = pack(&r);
 }
 
-uint32_t rest_restore(struct table *t, uint32_t now_s, uint32_t shift_s)
+uint32_t quarantine_restore(struct table *t, uint32_t now_s, uint32_t shift_s)
 {
-	uint32_t top = (uint32_t)t->header->rest_top, first = RESTS_END, next;
+	uint32_t top = (uint32_t)t->header->quarantine_top, first = RESTS_END, next;
 
 	for (uint32_t i = top; i-- > 0;) {
-		struct rest r = rest_get(t, i);
+		struct quarantine r = quarantine_get(t, i);
 
-		if (block_record_is(t->rests[i])) {
-			t->rests[i] = block_record_shift(t->rests[i], shift_s);
-			slots_mark(&t->rest_slots, i);
+		if (block_record_is(t->quarantined[i])) {
+			t->quarantined[i] = block_record_shift(t->quarantined[i], shift_s);
+			slots_mark(&t->quarantine_slots, i);
 			t->block_records++;
 			continue;
 		}
-		if (!rest_is_valid(t, t->rests[i])) {
-			if (t->rests[i] != 0)
-				t->rests[i] = 0;
+		if (!quarantine_is_valid(t, t->quarantined[i])) {
+			if (t->quarantined[i] != 0)
+				t->quarantined[i] = 0;
 			continue;
 		}
 		if (shift_s != 0)
 			shift(t, i, shift_s);
-		port_occupy(t, r.class_, r.ext, r.port);
-		slots_mark(&t->rest_slots, i);
+		port_occupy(t, r.proto_class, r.ext, r.port);
+		slots_mark(&t->quarantine_slots, i);
 		t->links[i].next = first;
 		first = i;
 	}
@@ -238,5 +239,5 @@ uint32_t rest_restore(struct table *t, uint32_t now_s, uint32_t shift_s)
 		next = t->links[i].next;
 		append(t, i);
 	}
-	return t->rest_slots.count - t->block_records;
+	return t->quarantine_slots.count - t->block_records;
 }

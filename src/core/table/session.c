@@ -270,7 +270,7 @@ struct table_swept table_sweep(struct table *t, uint32_t now_s, uint32_t budget)
 	struct table_swept swept = {0, 0};
 
 	t->now_s = now_s;
-	rest_expire(t, now_s, budget);
+	quarantine_expire(t, now_s, budget);
 	while (left > 0 && unseen > 0 && t->session_slots.top > 0) {
 		uint32_t at = t->sweep_at < t->session_slots.top ? t->sweep_at : 0, step, n, cost;
 

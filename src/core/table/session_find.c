@@ -25,7 +25,7 @@ enum { MAPPING_REF_BITS = 25, SESSION_REF_BITS = 24 }; /* known here, so that ma
 static inline uint64_t hash_whole(const struct table *t, const struct session_key *k)
 {
 	return table_key(t, (uint64_t)k->local << 32 | k->remote, (uint32_t)k->local_port << 16 | k->remote_port,
-			 key_kind(k->class_, k->dir == DIR_OUT ? KEY_OUT : KEY_IN));
+			 key_kind(k->proto_class, k->dir == DIR_OUT ? KEY_OUT : KEY_IN));
 }
 
 static inline enum table_index which_whole(unsigned dir)
@@ -50,11 +50,11 @@ static inline const struct index *index_endpoint(const struct table *t, unsigned
 
 static inline uint64_t hash_key(const struct table *t, const struct session_key *k)
 {
-	if (k->class_ == CLASS_OTHER)
+	if (k->proto_class == CLASS_OTHER)
 		return hash_whole(t, k);
 	if (k->dir == DIR_OUT)
-		return hash_internal(t, k->class_, k->local, k->remote, k->local_port, k->remote_port);
-	return mapping_key_external(t, k->class_, (uint16_t)k->local, k->local_port);
+		return hash_internal(t, k->proto_class, k->local, k->remote, k->local_port, k->remote_port);
+	return mapping_key_external(t, k->proto_class, (uint16_t)k->local, k->local_port);
 }
 
 uint64_t table_hash(const struct table *t, const struct session_key *k)
@@ -102,7 +102,7 @@ static inline void probe_begin(const struct table *t, struct table_probe *p)
 	p->entries = t->entries;
 	p->group = INDEX_NONE;
 	p->likely = p->other = NULL;
-	if (p->key.class_ == CLASS_OTHER)
+	if (p->key.proto_class == CLASS_OTHER)
 		probe_whole(t, p->hash, p);
 	else
 		probe_go(p, ix, index_first_bucket(ix, p->hash), PROBE_FIRST);
@@ -234,11 +234,11 @@ bool table_probe_joins(const struct table *t, const struct table_probe *p)
 		.rem_port = p->key.remote_port,
 		.ext_port = g->ext_port,
 		.ext = g->ext,
-		.kind = p->key.class_ & SESSION_KIND_CLASS,
+		.kind = p->key.proto_class & SESSION_KIND_CLASS,
 	};
 	index_prefetch_both(&t->index[IX_IN], hash_in(t, &s));
 	index_prefetch_both(&t->index[IX_PEER], hash_peer(t, &s));
-	index_prefetch_both(&t->index[IX_EXTERNAL], mapping_key_external(t, p->key.class_, g->ext, g->ext_port));
+	index_prefetch_both(&t->index[IX_EXTERNAL], mapping_key_external(t, p->key.proto_class, g->ext, g->ext_port));
 	return true;
 }
 
@@ -257,9 +257,9 @@ static inline bool is_key_of(const struct session_key *k, const struct session *
 	uint16_t local_port = s->ext_port;
 
 	if (k->dir == DIR_OUT)
-		return memcmp(k, s, 12) == 0 && session_class(s) == k->class_;
+		return memcmp(k, s, 12) == 0 && session_class(s) == k->proto_class;
 	return ((local ^ k->local) | (s->rem_addr ^ k->remote) | (uint32_t)(local_port ^ k->local_port) |
-		(uint32_t)(s->rem_port ^ k->remote_port) | (uint32_t)(session_class(s) ^ k->class_)) == 0;
+		(uint32_t)(s->rem_port ^ k->remote_port) | (uint32_t)(session_class(s) ^ k->proto_class)) == 0;
 }
 
 /* What a look-up came upon. */
@@ -290,7 +290,7 @@ static __attribute__((noinline)) void find_whole(const struct table *t, const st
 static inline void find(const struct table *t, const struct session_key *k, uint64_t hash, struct trace *f)
 {
 	enum table_index which = which_endpoint(k->dir);
-	bool is_asked = k->class_ == CLASS_OTHER, is_grouped = false;
+	bool is_asked = k->proto_class == CLASS_OTHER, is_grouped = false;
 	struct index_cursor c = {.step = 2};
 
 	f->is_missed = !is_asked && index_misses(&t->index[which], hash);
@@ -309,9 +309,9 @@ static inline void find(const struct table *t, const struct session_key *k, uint
 }
 
 /* What is asked next about the same endpoint need not look either. */
-static void note_missed(struct table *t, unsigned dir, uint64_t hash)
+static void remember_absent(struct table *t, unsigned dir, uint64_t hash)
 {
-	index_note_missed(&t->index[which_endpoint(dir)], hash);
+	index_remember_absent(&t->index[which_endpoint(dir)], hash);
 }
 
 struct session *table_find(struct table *t, const struct session_key *k, uint64_t hash, uint32_t now_s)
@@ -326,7 +326,7 @@ struct session *table_find(struct table *t, const struct session_key *k, uint64_
 			return &t->sessions[f.ref];
 	}
 	if (f.is_missed)
-		note_missed(t, k->dir, hash);
+		remember_absent(t, k->dir, hash);
 	t->long_probes += f.step > 2;
 	t->now_s = now_s;
 	return NULL;
@@ -358,7 +358,7 @@ static __attribute__((noinline)) struct session *find_other(struct table *t, con
 							    uint32_t now_s)
 {
 	if (p->stage == PROBE_MISSED && p->entries == t->entries) {
-		note_missed(t, p->key.dir, p->hash);
+		remember_absent(t, p->key.dir, p->hash);
 		t->now_s = now_s;
 		return NULL;
 	}
@@ -377,7 +377,7 @@ static struct session_key key_of(const struct session *s, enum nat_dir dir)
 		.remote = s->rem_addr,
 		.local_port = dir == DIR_OUT ? s->int_port : s->ext_port,
 		.remote_port = s->rem_port,
-		.class_ = (uint8_t)session_class(s),
+		.proto_class = (uint8_t)session_class(s),
 		.dir = (uint8_t)dir,
 	};
 }
@@ -404,6 +404,6 @@ struct session *session_same_noting(struct table *t, const struct session *s, en
 	k = key_of(s, dir);
 	find(t, &k, hash, &f);
 	if (f.is_missed)
-		note_missed(t, dir, hash);
+		remember_absent(t, dir, hash);
 	return f.ref != INDEX_NONE ? &t->sessions[f.ref] : NULL;
 }

@@ -150,7 +150,7 @@ static struct session from_spec(const struct session_spec *spec, uint32_t now_s)
 		.rem_port = spec->rem_port,
 		.ext_port = spec->ext_port,
 		.ext = spec->ext,
-		.kind = (uint8_t)(spec->class_ | (spec->from_outside ? SESSION_KIND_FROM_OUTSIDE : 0) |
+		.kind = (uint8_t)(spec->proto_class | (spec->from_outside ? SESSION_KIND_FROM_OUTSIDE : 0) |
 				  (spec->forward ? SESSION_KIND_FORWARD : 0)),
 		.scale = 0xff,
 		.seen_s = now_s,
@@ -159,7 +159,7 @@ static struct session from_spec(const struct session_spec *spec, uint32_t now_s)
 
 static bool is_sane(const struct table *t, const struct session_spec *spec, const struct session *s)
 {
-	return spec->class_ < CLASS_COUNT && spec->state > SESSION_FREE && spec->state < SESSION_STATE_COUNT &&
+	return spec->proto_class < CLASS_COUNT && spec->state > SESSION_FREE && spec->state < SESSION_STATE_COUNT &&
 	       address_is_used(t, spec->ext) && (spec->ext_port != 0 || !session_is_pooled(s));
 }
 
@@ -199,7 +199,7 @@ static void write_cold(struct table *t, uint32_t i, const struct session_spec *s
 static struct session *reopen(struct table *t, struct session *s, const struct session_spec *spec, uint32_t now_s)
 {
 	uint32_t i = session_index(t, s);
-	int was_holder = mapping_is_holder(t, i);
+	int was_keepalive = mapping_is_keepalive(t, i);
 	struct host *h = host_find(t, s->int_addr);
 
 	ended(t, i, table_session_expiry(s));
@@ -212,7 +212,7 @@ static struct session *reopen(struct table *t, struct session *s, const struct s
 	*s = from_spec(spec, now_s);
 	write_cold(t, i, spec, now_s);
 	if (session_is_pooled(s))
-		mapping_change_holders(t, i, mapping_is_holder(t, i) - was_holder);
+		mapping_change_keepalives(t, i, mapping_is_keepalive(t, i) - was_keepalive);
 	host_count_session(t, h, i, 1);
 	publish(s, spec->state);
 	begun(t, i);
@@ -299,20 +299,20 @@ void table_session_close(struct table *t, struct session *s, enum session_end wh
 void table_session_answered(struct table *t, struct session *s)
 {
 	uint32_t i = session_index(t, s);
-	int was_holder = mapping_is_holder(t, i);
+	int was_keepalive = mapping_is_keepalive(t, i);
 	struct host *h;
 
 	if (t->cold[i].generation & COLD_ANSWERED)
 		return;
 	t->cold[i].generation |= COLD_ANSWERED;
 	if (session_is_pooled(s))
-		mapping_change_holders(t, i, 1 - was_holder);
-	t->embryos--;
+		mapping_change_keepalives(t, i, 1 - was_keepalive);
+	t->unanswered--;
 	h = host_find(t, s->int_addr);
 	if (h == NULL)
 		return;
-	h->embryos--;
-	h->embryos_in -= (s->kind & SESSION_KIND_FROM_OUTSIDE) != 0;
+	h->unanswered--;
+	h->unanswered_in -= (s->kind & SESSION_KIND_FROM_OUTSIDE) != 0;
 }
 
 void table_set_mapping(struct table *t, enum nat_mapping_mode mapping)

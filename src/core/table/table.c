@@ -32,8 +32,8 @@ enum {
 };
 
 struct layout {
-	uint64_t addresses, sessions, cold, rests, origins, origin_ids, records_end;
-	uint64_t buckets[IX_COUNT], session_slots, group_slots, peer_slots, host_slots, address_slots, rest_slots;
+	uint64_t addresses, sessions, cold, quarantined, origins, origin_ids, records_end;
+	uint64_t buckets[IX_COUNT], session_slots, group_slots, peer_slots, host_slots, address_slots, quarantine_slots;
 	uint64_t origin_uses, groups, peers, hosts, links, uses, ports, blocks, scratch_end;
 };
 
@@ -62,7 +62,7 @@ static uint64_t pages(uint64_t bytes)
 
 /* In a large table origins and their ids lie where layout 2 had the second half of the rests, so that the records are no
  * longer than they were: a memfd of that version can be taken over, in place. */
-static uint32_t rests_for(uint32_t max_sessions)
+static uint32_t quarantined_for(uint32_t max_sessions)
 {
 	uint32_t before = table_rests_of_layout_2(max_sessions);
 	uint64_t others = pages((uint64_t)origins_for(max_sessions) * sizeof(struct origin_record)) +
@@ -102,7 +102,7 @@ static void plan_records(struct layout *l, uint32_t max_sessions, uint32_t max_a
 	l->addresses = carve(&at, max_addresses, sizeof(struct address_slot), TABLE_PAGE);
 	l->sessions = carve(&at, max_sessions, sizeof(struct session), TABLE_PAGE);
 	l->cold = carve(&at, max_sessions, sizeof(struct session_cold), TABLE_PAGE);
-	l->rests = carve(&at, rests_for(max_sessions), sizeof(uint64_t), TABLE_PAGE);
+	l->quarantined = carve(&at, quarantined_for(max_sessions), sizeof(uint64_t), TABLE_PAGE);
 	l->origins = carve(&at, origins_for(max_sessions), sizeof(struct origin_record), TABLE_PAGE);
 	l->origin_ids = carve(&at, max_sessions, sizeof(uint32_t), TABLE_PAGE);
 	l->records_end = carve(&at, 0, 1, TABLE_PAGE);
@@ -120,12 +120,12 @@ static void plan_scratch(struct layout *l, uint32_t max_sessions, uint32_t max_a
 	l->peer_slots = carve(&at, slots_need(max_sessions), 1, 64);
 	l->host_slots = carve(&at, slots_need(hosts_for(max_sessions)), 1, 64);
 	l->address_slots = carve(&at, slots_need(max_addresses), 1, 64);
-	l->rest_slots = carve(&at, slots_need(rests_for(max_sessions)), 1, 64);
+	l->quarantine_slots = carve(&at, slots_need(quarantined_for(max_sessions)), 1, 64);
 	l->origin_uses = carve(&at, origins_for(max_sessions), sizeof(struct origin_use), 64);
 	l->groups = carve(&at, max_sessions, sizeof(struct group), 64);
 	l->peers = carve(&at, max_sessions, sizeof(struct peer), 64);
 	l->hosts = carve(&at, hosts_for(max_sessions), sizeof(struct host), 64);
-	l->links = carve(&at, rests_for(max_sessions), sizeof(struct rest_link), 64);
+	l->links = carve(&at, quarantined_for(max_sessions), sizeof(struct quarantine_link), 64);
 	l->uses = carve(&at, max_addresses, sizeof(struct address_use), 64);
 	l->ports = carve(&at, (uint64_t)max_addresses * TABLE_CLASSES, sizeof(struct port_map), 64);
 	l->blocks = carve(&at, blocks_for(max_addresses), sizeof(struct block), 64);
@@ -260,7 +260,7 @@ static void init_slots(struct table *t, uint8_t *scratch, const struct layout *l
 	slots_init(&t->peer_slots, scratch + l->peer_slots, t->max_sessions);
 	slots_init(&t->host_slots, scratch + l->host_slots, t->max_hosts);
 	slots_init(&t->address_slots, scratch + l->address_slots, t->max_addresses);
-	slots_init(&t->rest_slots, scratch + l->rest_slots, t->max_rests);
+	slots_init(&t->quarantine_slots, scratch + l->quarantine_slots, t->max_quarantined);
 }
 
 bool table_lay_out(struct table *t, const struct table_memory *m)
@@ -268,7 +268,7 @@ bool table_lay_out(struct table *t, const struct table_memory *m)
 	uint8_t *records = m->records, *scratch = m->scratch;
 	struct layout l;
 
-	t->max_rests = rests_for(t->max_sessions);
+	t->max_quarantined = quarantined_for(t->max_sessions);
 	t->max_hosts = hosts_for(t->max_sessions);
 	t->max_origins = origins_for(t->max_sessions);
 	t->max_blocks = blocks_for(t->max_addresses);
@@ -281,18 +281,18 @@ bool table_lay_out(struct table *t, const struct table_memory *m)
 	t->addresses = (struct address_slot *)(void *)(records + l.addresses);
 	t->sessions = (struct session *)(void *)(records + l.sessions);
 	t->cold = (struct session_cold *)(void *)(records + l.cold);
-	t->rests = (uint64_t *)(void *)(records + l.rests);
+	t->quarantined = (uint64_t *)(void *)(records + l.quarantined);
 	t->origins = (struct origin_record *)(void *)(records + l.origins);
 	t->origin_ids = (uint32_t *)(void *)(records + l.origin_ids);
 	t->origin_uses = (struct origin_use *)(void *)(scratch + l.origin_uses);
 	t->groups = (struct group *)(void *)(scratch + l.groups);
 	t->peers = (struct peer *)(void *)(scratch + l.peers);
 	t->hosts = (struct host *)(void *)(scratch + l.hosts);
-	t->links = (struct rest_link *)(void *)(scratch + l.links);
+	t->links = (struct quarantine_link *)(void *)(scratch + l.links);
 	t->uses = (struct address_use *)(void *)(scratch + l.uses);
 	t->ports = (struct port_map *)(void *)(scratch + l.ports);
 	t->blocks = (struct block *)(void *)(scratch + l.blocks);
-	t->rest_first = t->rest_last = RESTS_END;
+	t->quarantine_first = t->quarantine_last = RESTS_END;
 	t->unneeded_first = t->unneeded_last = ORIGINS_END;
 	t->counters = t->own_counters;
 	events_init(&t->events, m->events, m->max_events, 1);
@@ -389,18 +389,18 @@ void table_usage(const struct table *t, struct table_usage *u)
 	memset(u, 0, sizeof(*u));
 	u->records_bytes = TABLE_PAGE + (uint64_t)t->address_slots.peak * sizeof(struct address_slot) +
 			   (uint64_t)t->session_slots.peak * (sizeof(struct session) + sizeof(struct session_cold)) +
-			   (uint64_t)t->rest_slots.peak * sizeof(uint64_t) +
+			   (uint64_t)t->quarantine_slots.peak * sizeof(uint64_t) +
 			   (uint64_t)t->origin_top * sizeof(struct origin_record) +
 			   (t->origin_top > 0 ? (uint64_t)t->session_slots.peak * sizeof(uint32_t) : 0);
 	u->scratch_bytes = sizeof(*t) + port_maps_touched(t) * sizeof(struct port_map) +
 			   (uint64_t)t->group_slots.peak * sizeof(struct group) +
 			   (uint64_t)t->peer_slots.peak * sizeof(struct peer) +
 			   (uint64_t)t->host_slots.peak * sizeof(struct host) +
-			   (uint64_t)t->rest_slots.peak * sizeof(struct rest_link) +
+			   (uint64_t)t->quarantine_slots.peak * sizeof(struct quarantine_link) +
 			   (uint64_t)t->address_slots.peak * sizeof(struct address_use) +
 			   (uint64_t)t->blocks_top * sizeof(struct block) +
 			   ((uint64_t)t->session_slots.peak + t->group_slots.peak + t->peer_slots.peak +
-			    t->host_slots.peak + t->rest_slots.peak) /
+			    t->host_slots.peak + t->quarantine_slots.peak) /
 				   8;
 	for (int ix = 0; ix < IX_COUNT; ix++) {
 		u->scratch_bytes += (uint64_t)t->index[ix].peak * sizeof(struct index_bucket);
@@ -409,7 +409,7 @@ void table_usage(const struct table *t, struct table_usage *u)
 	u->sessions = t->session_slots.count;
 	u->mappings = t->mappings;
 	u->hosts = t->host_slots.count;
-	u->resting = t->rest_slots.count - t->block_records;
+	u->resting = t->quarantine_slots.count - t->block_records;
 	u->longest_probe = stashed > 0 ? 3 : 2;
 	u->long_probes = t->long_probes;
 	u->origins = t->index[IX_ORIGIN].count;
@@ -418,13 +418,13 @@ void table_usage(const struct table *t, struct table_usage *u)
 
 void table_settle(struct table *t)
 {
-	struct slots *slots[] = {&t->session_slots, &t->rest_slots, &t->group_slots,
-				 &t->peer_slots,    &t->host_slots, &t->address_slots};
+	struct slots *slots[] = {&t->session_slots, &t->quarantine_slots, &t->group_slots,
+				 &t->peer_slots,    &t->host_slots,	  &t->address_slots};
 
 	for (unsigned i = 0; i < sizeof(slots) / sizeof(slots[0]); i++)
 		slots_settle(slots[i]);
 	record_top_set(&t->header->session_top, t->session_slots.top);
-	record_top_set(&t->header->rest_top, t->rest_slots.top);
+	record_top_set(&t->header->quarantine_top, t->quarantine_slots.top);
 	record_top_set(&t->header->address_top, t->address_slots.top);
 }
 
@@ -496,7 +496,7 @@ bool table_trim(struct table *t, void (*give_back)(void *ctx, void *start, size_
 		{&t->session_slots,
 		 {t->sessions, t->cold, t->origin_ids},
 		 {sizeof(struct session), sizeof(struct session_cold), t->origin_top > 0 ? sizeof(uint32_t) : 0}},
-		{&t->rest_slots, {t->rests, t->links}, {sizeof(uint64_t), sizeof(struct rest_link)}},
+		{&t->quarantine_slots, {t->quarantined, t->links}, {sizeof(uint64_t), sizeof(struct quarantine_link)}},
 		{&t->group_slots, {t->groups}, {sizeof(struct group)}},
 		{&t->peer_slots, {t->peers}, {sizeof(struct peer)}},
 		{&t->host_slots, {t->hosts}, {sizeof(struct host)}},

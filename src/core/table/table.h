@@ -181,8 +181,8 @@ struct session_key {
 	uint32_t remote;
 	uint16_t local_port; /* internal or external port */
 	uint16_t remote_port;
-	uint8_t class_; /* enum nat_class */
-	uint8_t dir;	/* enum nat_dir */
+	uint8_t proto_class; /* enum nat_class */
+	uint8_t dir;	     /* enum nat_dir */
 };
 
 uint64_t table_hash(const struct table *t, const struct session_key *k); /* of what a look-up begins with */
@@ -221,7 +221,7 @@ struct session_spec {
 	uint16_t rem_port;
 	uint16_t ext_port; /* taken with table_port_take() when it makes a new mapping */
 	uint16_t ext;
-	uint8_t class_;
+	uint8_t proto_class;
 	uint8_t state; /* enum session_state, not SESSION_FREE */
 	bool from_outside;
 	bool forward;	 /* external endpoint of a forward */
@@ -327,7 +327,7 @@ struct mapping {
 	uint16_t int_port;
 	uint16_t ext_port;
 	uint16_t ext;
-	uint8_t class_;
+	uint8_t proto_class;
 	uint32_t rem_addr; /* part of the key only in the dependent mapping modes */
 	uint16_t rem_port;
 	uint32_t sessions;
@@ -358,7 +358,7 @@ struct port_request {
 	uint32_t share;		 /* number of the block that is the host's by arithmetic */
 	uint32_t blocks_max;	 /* the host may be given blocks up to that number */
 	uint32_t blocks_kept;	 /* so many free ones are for hosts that have fewer than are free */
-	uint8_t class_;		 /* CLASS_TCP, CLASS_UDP, CLASS_ICMP (query ids) */
+	uint8_t proto_class;	 /* CLASS_TCP, CLASS_UDP, CLASS_ICMP (query ids) */
 	const struct nat_range *ranges; /* ascending, disjoint */
 	uint32_t n_ranges;
 	uint16_t prefer; /* PORTS_PRESERVE: this one if it is free; 0: none */
@@ -439,11 +439,11 @@ struct host_totals {
 struct host {
 	uint32_t address;
 	uint32_t sessions;
-	uint32_t incoming;   /* of these: opened from outside */
-	uint32_t embryos;    /* sessions never answered */
-	uint32_t embryos_in; /* of these: opened from outside */
-	uint32_t ports;	     /* mappings with a port of the pool */
-	uint16_t ext;	     /* paired outside address slot; valid while sessions or blocks > 0 */
+	uint32_t incoming;	/* of these: opened from outside */
+	uint32_t unanswered;	/* sessions never answered */
+	uint32_t unanswered_in; /* of these: opened from outside */
+	uint32_t ports;		/* mappings with a port of the pool */
+	uint16_t ext;		/* paired outside address slot; valid while sessions or blocks > 0 */
 	uint16_t spare;
 	struct {
 		uint32_t ms, tokens;
@@ -459,7 +459,7 @@ struct host {
 struct host *table_host(struct table *t, uint32_t address, bool create);
 const struct host *table_host_find(const struct table *t, uint32_t address); /* NULL: it has no record */
 uint32_t table_host_count(const struct table *t);
-uint32_t table_embryo_count(const struct table *t);
+uint32_t table_unanswered_count(const struct table *t);
 uint32_t table_incoming_count(const struct table *t); /* sessions opened from outside */
 
 /* A survey: what each host has moved, in sessions that have ended and in those that are open. See survey.c. */

@@ -26,7 +26,7 @@ uint64_t table_header_sum(const struct table_header *h)
 		(uint64_t)h->version << 32 | h->header_bytes,
 		(uint64_t)h->session_bytes << 32 | h->cold_bytes,
 		(uint64_t)h->max_sessions << 32 | h->max_addresses,
-		(uint64_t)h->max_rests << 32 | h->max_origins,
+		(uint64_t)h->max_quarantined << 32 | h->max_origins,
 		h->secret[0],
 		h->secret[1],
 		h->secret[2],
@@ -49,11 +49,11 @@ struct table_header table_header_new(const struct table *t, const uint64_t secre
 		.cold_bytes = sizeof(struct session_cold),
 		.max_sessions = t->max_sessions,
 		.max_addresses = t->max_addresses,
-		.max_rests = t->max_rests,
+		.max_quarantined = t->max_quarantined,
 		.max_origins = t->max_origins,
 		.session_top = record_top(0),
 		.address_top = record_top(0),
-		.rest_top = record_top(0),
+		.quarantine_top = record_top(0),
 		.origin_top = record_top(0),
 	};
 
@@ -81,7 +81,7 @@ static bool header_is_ours(const struct table *t, const struct table_header *fou
 	return memcmp(found, &want, offsetof(struct table_header, session_top)) == 0 &&
 	       record_top_is_whole(found->session_top, t->max_sessions) &&
 	       record_top_is_whole(found->address_top, t->max_addresses) &&
-	       record_top_is_whole(found->rest_top, t->max_rests) &&
+	       record_top_is_whole(found->quarantine_top, t->max_quarantined) &&
 	       record_top_is_whole(found->origin_top, t->max_origins);
 }
 
@@ -331,7 +331,7 @@ static void rebuild(struct table *t, const struct attach *a, struct table_attach
 	restore_all(t, report);
 	for (int ix = IX_OUT; ix <= IX_PEER; ix++)
 		index_fit(&t->index[ix]);
-	report->resting = rest_restore(t, a->now_s, a->shift_s);
+	report->resting = quarantine_restore(t, a->now_s, a->shift_s);
 	for (uint32_t i = 0; i < (uint32_t)t->header->address_top; i++) {
 		if (address_is_used(t, i))
 			address_settle(t, (uint16_t)i);

@@ -11,8 +11,8 @@
 #include <string.h>
 
 struct sums {
-	uint64_t groups, holders, peers, sessions, incoming, embryos, embryos_in, ports, address, origins;
-	uint32_t solos, embryo_count, incoming_count, unmapped;
+	uint64_t groups, keepalives, peers, sessions, incoming, unanswered, unanswered_in, ports, address, origins;
+	uint32_t solos, unanswered_count, incoming_count, unmapped;
 	uint32_t in_kind[SESSION_KINDS];
 	uint32_t whole[2]; /* sessions entered by their whole key, by enum nat_dir */
 };
@@ -22,7 +22,7 @@ static uint64_t weight(uint32_t kind, uint32_t i)
 	return hash_mix((uint64_t)kind << 32 | i);
 }
 
-enum { W_GROUP, W_HOLDER, W_PEER, W_HOST, W_ADDRESS, W_ORIGIN };
+enum { W_GROUP, W_KEEPALIVE, W_PEER, W_HOST, W_ADDRESS, W_ORIGIN };
 
 /* ---- references in the indexes ---- */
 
@@ -72,7 +72,7 @@ static const char *check_parts(const struct table *t)
 	static bool (*const is_valid[IX_COUNT])(const void *ctx, uint32_t ref) = {
 		is_session, is_session, is_mapping, is_mapping, is_peer, is_host, is_address, is_origin};
 	const struct slots *slots[] = {&t->session_slots, &t->group_slots,   &t->peer_slots,
-				       &t->host_slots,	  &t->address_slots, &t->rest_slots};
+				       &t->host_slots,	  &t->address_slots, &t->quarantine_slots};
 	const char *wrong = NULL;
 
 	for (unsigned i = 0; i < sizeof(slots) / sizeof(slots[0]) && wrong == NULL; i++)
@@ -116,7 +116,7 @@ static const char *check_mapping_of(const struct table *t, uint32_t i, struct su
 	if (g->int_addr != s->int_addr || g->int_port != s->int_port)
 		return "session of another mapping's inside endpoint";
 	sums->groups += weight(W_GROUP, ref - GROUP_REF);
-	sums->holders += mapping_is_holder(t, i) ? weight(W_HOLDER, ref - GROUP_REF) : 0;
+	sums->keepalives += mapping_is_keepalive(t, i) ? weight(W_KEEPALIVE, ref - GROUP_REF) : 0;
 	peer = mapping_peer(t, s);
 	if (peer == INDEX_NONE)
 		return "session of a group without its peer";
@@ -131,7 +131,7 @@ static const char *check_session(const struct table *t, uint32_t i, struct sums 
 {
 	const struct session *s = &t->sessions[i];
 	const struct host *h = host_find(t, s->int_addr);
-	bool is_embryo = (t->cold[i].generation & COLD_ANSWERED) == 0;
+	bool is_unanswered = (t->cold[i].generation & COLD_ANSWERED) == 0;
 	bool is_incoming = (s->kind & SESSION_KIND_FROM_OUTSIDE) != 0;
 	struct session_hashes hashes;
 
@@ -149,13 +149,13 @@ static const char *check_session(const struct table *t, uint32_t i, struct sums 
 		return "session without its host";
 	sums->sessions += weight(W_HOST, (uint32_t)(h - t->hosts));
 	sums->address += weight(W_ADDRESS, s->ext);
-	if (is_embryo) {
-		sums->embryos += weight(W_HOST, (uint32_t)(h - t->hosts));
-		sums->embryo_count++;
+	if (is_unanswered) {
+		sums->unanswered += weight(W_HOST, (uint32_t)(h - t->hosts));
+		sums->unanswered_count++;
 	}
 	if (is_incoming) {
 		sums->incoming += weight(W_HOST, (uint32_t)(h - t->hosts));
-		sums->embryos_in += is_embryo ? weight(W_HOST, (uint32_t)(h - t->hosts)) : 0;
+		sums->unanswered_in += is_unanswered ? weight(W_HOST, (uint32_t)(h - t->hosts)) : 0;
 		sums->incoming_count++;
 	}
 	if (origin_id(t, i) != 0) {
@@ -201,7 +201,7 @@ static const char *check_sessions(const struct table *t, struct sums *sums)
 		return "sessions that began or ended uncounted";
 	if (memcmp(t->in_kind, sums->in_kind, sizeof(t->in_kind)) != 0)
 		return "count of sessions by class and state";
-	return sums->embryo_count == t->embryos ? NULL : "count of embryos";
+	return sums->unanswered_count == t->unanswered ? NULL : "count of unanswered sessions";
 }
 
 /* ---- mappings ---- */
@@ -212,13 +212,13 @@ static const char *check_mapping(const struct table *t, uint32_t ref, struct sum
 	const struct session *s = &t->sessions[ref];
 	const struct group *g = &t->groups[ref & ~(uint32_t)GROUP_REF];
 	bool is_group = (ref & GROUP_REF) != 0;
-	unsigned class_ = is_group ? g->class_ : session_class(s);
+	unsigned proto_class = is_group ? g->proto_class : session_class(s);
 	uint16_t ext = is_group ? g->ext : s->ext, port = is_group ? g->ext_port : s->ext_port;
-	const struct port_map *m = port_map(t, class_, ext);
+	const struct port_map *m = port_map(t, proto_class, ext);
 	const struct host *h = host_find(t, is_group ? g->int_addr : s->int_addr);
 	uint32_t listed = mapping_listed(t, ref);
 
-	if (mapping_owner(t, class_, ext, port) != ref)
+	if (mapping_owner(t, proto_class, ext, port) != ref)
 		return "two mappings on one port";
 	if (!port_is_used(m, port) || port_is_resting(m, port))
 		return "mapped port not marked as such";
@@ -254,12 +254,12 @@ static const char *check_mappings(const struct table *t, struct sums *sums)
 		return "count of unlisted mappings";
 	for (uint32_t i = slots_next(&t->group_slots, 0, top); i < top; i = slots_next(&t->group_slots, i + 1, top)) {
 		sums->groups -= weight(W_GROUP, i) * t->groups[i].sessions;
-		sums->holders -= weight(W_HOLDER, i) * t->groups[i].holders;
+		sums->keepalives -= weight(W_KEEPALIVE, i) * t->groups[i].keepalives;
 	}
 	top = t->peer_slots.top;
 	for (uint32_t i = slots_next(&t->peer_slots, 0, top); i < top; i = slots_next(&t->peer_slots, i + 1, top))
 		sums->peers -= weight(W_PEER, i) * t->peers[i].sessions;
-	if (sums->groups != 0 || sums->holders != 0)
+	if (sums->groups != 0 || sums->keepalives != 0)
 		return "sessions of a mapping miscounted";
 	return sums->peers == 0 ? NULL : "sessions of a peer miscounted";
 }
@@ -280,12 +280,12 @@ static const char *check_hosts(const struct table *t, struct sums *sums)
 		if (host_find_hashed(t, h->address, host_hash(t, h->address)) != h)
 			return "host not found, or twice";
 		sums->sessions -= weight(W_HOST, i) * h->sessions;
-		sums->embryos -= weight(W_HOST, i) * h->embryos;
+		sums->unanswered -= weight(W_HOST, i) * h->unanswered;
 		sums->incoming -= weight(W_HOST, i) * h->incoming;
-		sums->embryos_in -= weight(W_HOST, i) * h->embryos_in;
+		sums->unanswered_in -= weight(W_HOST, i) * h->unanswered_in;
 		sums->ports -= weight(W_HOST, i) * h->ports;
 	}
-	if (sums->sessions != 0 || sums->embryos != 0 || sums->incoming != 0 || sums->embryos_in != 0)
+	if (sums->sessions != 0 || sums->unanswered != 0 || sums->incoming != 0 || sums->unanswered_in != 0)
 		return "sessions of a host miscounted";
 	return sums->ports == 0 ? NULL : "ports of a host miscounted";
 }
@@ -335,20 +335,20 @@ static const char *check_ports(const struct table *t, struct sums *sums)
 	}
 	if (sums->address != 0)
 		return "sessions of an address miscounted";
-	if (resting != t->rest_slots.count - t->block_records)
+	if (resting != t->quarantine_slots.count - t->block_records)
 		return "count of resting ports";
 	return used == t->mappings + resting + t->pending ? NULL : "used ports that nothing uses";
 }
 
-static const char *check_rest_list(const struct table *t, const struct rest_list *l, uint32_t *n)
+static const char *check_rest_list(const struct table *t, const struct quarantine_list *l, uint32_t *n)
 {
 	uint32_t last = 0;
 
-	for (uint32_t at = l->oldest; at != 0 && *n <= t->rest_slots.count; at = t->links[at - 1].later) {
-		struct rest r = rest_get(t, at - 1);
+	for (uint32_t at = l->oldest; at != 0 && *n <= t->quarantine_slots.count; at = t->links[at - 1].later) {
+		struct quarantine r = quarantine_get(t, at - 1);
 		const struct block *b = block_of(t, r.ext, r.port);
 
-		if (l != (b != NULL ? &b->rests : &port_map(t, r.class_, r.ext)->rests))
+		if (l != (b != NULL ? &b->quarantined : &port_map(t, r.proto_class, r.ext)->quarantined))
 			return "rest in another's list";
 		last = at;
 		++*n;
@@ -364,15 +364,16 @@ static const char *check_rest_lists(const struct table *t)
 
 	for (uint32_t i = 0; i < top * TABLE_CLASSES && wrong == NULL; i++) {
 		if (t->uses[i / TABLE_CLASSES].touched >> i % TABLE_CLASSES & 1)
-			wrong = check_rest_list(t, &t->ports[i].rests, &n);
+			wrong = check_rest_list(t, &t->ports[i].quarantined, &n);
 	}
 	for (uint32_t i = 0; i < t->blocks_top && wrong == NULL; i++) {
 		if (t->uses[t->blocks[i].ext].n_blocks > 0)
-			wrong = check_rest_list(t, &t->blocks[i].rests, &n);
+			wrong = check_rest_list(t, &t->blocks[i].quarantined, &n);
 	}
 	if (wrong != NULL)
 		return wrong;
-	return n == t->rest_slots.count - t->block_records ? NULL : "resting ports out of the lists of their addresses";
+	return n == t->quarantine_slots.count - t->block_records ? NULL
+								 : "resting ports out of the lists of their addresses";
 }
 
 /* What is used of each block, who has it, and that its host leads to it. */
@@ -394,7 +395,7 @@ static const char *check_block(const struct table *t, const struct block *b, uin
 	*linked += b->host != 0;
 	if (b->host != 0 && b->used == 0)
 		return "block that should have come back";
-	if (b->record != 0 && (b->host == 0 || !block_record_is(t->rests[b->record - 1])))
+	if (b->record != 0 && (b->host == 0 || !block_record_is(t->quarantined[b->record - 1])))
 		return "record of a block";
 	return NULL;
 }
@@ -436,9 +437,9 @@ static const char *check_blocks(const struct table *t)
 		if (free_blocks != u->free_blocks)
 			return "free blocks of an address miscounted";
 	}
-	for (uint32_t i = slots_next(&t->rest_slots, 0, t->rest_slots.top); i < t->rest_slots.top;
-	     i = slots_next(&t->rest_slots, i + 1, t->rest_slots.top))
-		records += block_record_is(t->rests[i]);
+	for (uint32_t i = slots_next(&t->quarantine_slots, 0, t->quarantine_slots.top); i < t->quarantine_slots.top;
+	     i = slots_next(&t->quarantine_slots, i + 1, t->quarantine_slots.top))
+		records += block_record_is(t->quarantined[i]);
 	if (records != t->block_records)
 		return "records of blocks miscounted";
 	wrong = check_host_blocks(t, &linked);
@@ -451,19 +452,19 @@ static const char *check_rests(const struct table *t)
 {
 	uint32_t n = 0, prev = RESTS_END;
 
-	for (uint32_t i = t->rest_first; i != RESTS_END; prev = i, i = t->links[i].next, n++) {
-		struct rest r = rest_get(t, i);
+	for (uint32_t i = t->quarantine_first; i != RESTS_END; prev = i, i = t->links[i].next, n++) {
+		struct quarantine r = quarantine_get(t, i);
 
-		if (n >= t->rest_slots.count - t->block_records || !slots_used(&t->rest_slots, i) ||
+		if (n >= t->quarantine_slots.count - t->block_records || !slots_used(&t->quarantine_slots, i) ||
 		    t->links[i].prev != prev)
 			return "list of resting ports";
-		if (r.class_ >= TABLE_CLASSES || !address_is_used(t, r.ext) ||
-		    !port_is_resting(port_map(t, r.class_, r.ext), r.port))
+		if (r.proto_class >= TABLE_CLASSES || !address_is_used(t, r.ext) ||
+		    !port_is_resting(port_map(t, r.proto_class, r.ext), r.port))
 			return "rest of a port that does not";
 	}
-	if ((uint32_t)t->header->rest_top < t->rest_slots.top)
+	if ((uint32_t)t->header->quarantine_top < t->quarantine_slots.top)
 		return "rests above the saved top";
-	if (n != t->rest_slots.count - t->block_records || prev != t->rest_last)
+	if (n != t->quarantine_slots.count - t->block_records || prev != t->quarantine_last)
 		return "resting ports out of their list";
 	return check_rest_lists(t);
 }

@@ -16,14 +16,14 @@ enum { LAYOUT_1 = 1, LAYOUT_2 = 2, ADDRESS_USED_1 = 1 };
 
 struct header_1 {
 	uint8_t same[offsetof(struct table_header, session_top)];
-	uint32_t session_top, address_top, rest_top;
+	uint32_t session_top, address_top, quarantine_top;
 	uint32_t padding;
 };
 _Static_assert(sizeof(struct header_1) == 96, "as layout 1 had it");
 
 struct header_2 {
 	uint8_t same[offsetof(struct table_header, session_top)];
-	uint64_t session_top, address_top, rest_top; /* record_top() */
+	uint64_t session_top, address_top, quarantine_top; /* record_top() */
 };
 _Static_assert(sizeof(struct header_2) == 104, "as layout 2 had it");
 
@@ -56,7 +56,7 @@ static bool is_of_layout(const struct table *t, uint32_t layout, size_t header_b
 
 	want.version = layout;
 	want.header_bytes = (uint32_t)header_bytes;
-	want.max_rests = table_rests_of_layout_2(t->max_sessions);
+	want.max_quarantined = table_rests_of_layout_2(t->max_sessions);
 	want.max_origins = 0;
 	want.sum = table_header_sum(&want);
 	return memcmp(t->header, &want, offsetof(struct table_header, session_top)) == 0;
@@ -68,7 +68,7 @@ static void convert_1(struct table *t, struct tops *tops)
 
 	memcpy(&h, t->header, sizeof(h));
 	*tops = (struct tops){at_most(h.session_top, t->max_sessions), at_most(h.address_top, t->max_addresses),
-			      at_most(h.rest_top, table_rests_of_layout_2(t->max_sessions))};
+			      at_most(h.quarantine_top, table_rests_of_layout_2(t->max_sessions))};
 	for (uint32_t i = 0; i < tops->address; i++)
 		convert_address(&t->addresses[i]);
 	for (uint32_t i = 0; i < tops->session; i++)
@@ -81,10 +81,10 @@ static bool read_2(const struct table *t, struct tops *tops)
 	struct header_2 h;
 
 	memcpy(&h, t->header, sizeof(h));
-	*tops = (struct tops){(uint32_t)h.session_top, (uint32_t)h.address_top, (uint32_t)h.rest_top};
+	*tops = (struct tops){(uint32_t)h.session_top, (uint32_t)h.address_top, (uint32_t)h.quarantine_top};
 	return record_top_is_whole(h.session_top, t->max_sessions) &&
 	       record_top_is_whole(h.address_top, t->max_addresses) &&
-	       record_top_is_whole(h.rest_top, table_rests_of_layout_2(t->max_sessions));
+	       record_top_is_whole(h.quarantine_top, table_rests_of_layout_2(t->max_sessions));
 }
 
 bool table_convert(struct table *t)
@@ -97,12 +97,12 @@ bool table_convert(struct table *t)
 	else if (!is_of_layout(t, LAYOUT_2, sizeof(struct header_2)) || !read_2(t, &tops))
 		return false;
 	/* More than millions of ports at rest: those above the new end are free at once. What follows them is blank. */
-	for (uint32_t i = t->max_rests; i < tops.rest; i++)
-		t->rests[i] = 0;
+	for (uint32_t i = t->max_quarantined; i < tops.rest; i++)
+		t->quarantined[i] = 0;
 	want = table_header_new(t, t->header->secret);
 	want.session_top = record_top(tops.session);
 	want.address_top = record_top(tops.address);
-	want.rest_top = record_top(at_most(tops.rest, t->max_rests));
+	want.quarantine_top = record_top(at_most(tops.rest, t->max_quarantined));
 	table_header_write(t->header, &want);
 	return true;
 }

@@ -28,7 +28,7 @@
  *   4096   struct address_slot [max_addresses]
  *          struct session      [max_sessions]     64 bytes each
  *          struct session_cold [max_sessions]      8 bytes each, with the session's check
- *          uint64_t rests      [max_rests]         8 bytes each, see rest.c and block_record.c
+ *          uint64_t rests      [max_quarantined]         8 bytes each, see rest.c and block_record.c
  *          struct origin_record [max_origins]    128 bytes each, see origin.c
  *          uint32_t origin ids [max_sessions]      4 bytes each
  *
@@ -55,12 +55,12 @@ struct table_header {
 	uint64_t magic; /* stored last: 0 while the region is blank */
 	uint32_t version;
 	uint32_t header_bytes, session_bytes, cold_bytes; /* sizeof each: a build with another layout is foreign */
-	uint32_t max_sessions, max_addresses, max_rests;
+	uint32_t max_sessions, max_addresses, max_quarantined;
 	uint32_t max_origins;
 	uint64_t secret[4];
 	uint64_t sum; /* of everything above */
 	/* these change */
-	uint64_t session_top, address_top, rest_top, origin_top; /* record_top() */
+	uint64_t session_top, address_top, quarantine_top, origin_top; /* record_top() */
 };
 
 struct address_slot {
@@ -94,8 +94,8 @@ struct group {
 	uint16_t int_port, rem_port;
 	uint16_t ext_port, ext;
 	uint32_t sessions : 30;
-	uint32_t class_ : 2;
-	uint32_t holders; /* of these sessions, see mapping_is_holder() */
+	uint32_t proto_class : 2;
+	uint32_t keepalives; /* of these sessions, see mapping_is_keepalive() */
 };
 
 /* A remote address that a mapping has two sessions with or more (or had). 12 bytes. */
@@ -103,12 +103,12 @@ struct peer {
 	uint32_t rem_addr;
 	uint16_t ext_port, ext;
 	uint32_t sessions : 30;
-	uint32_t class_ : 2;
+	uint32_t proto_class : 2;
 };
 
-struct rest_link {
+struct quarantine_link {
 	uint32_t next, prev; /* by time, all; RESTS_END */
-	uint32_t later;	     /* by time, of the same struct rest_list, +1; of a block's first record: its second, +1 */
+	uint32_t later; /* by time, of the same struct quarantine_list, +1; of a block's first record: its second, +1 */
 };
 #define RESTS_END UINT32_MAX
 
@@ -122,7 +122,7 @@ struct origin_use {
 
 enum { PORT_WORDS = 65536 / 64, PORT_BLOCK = 512, PORT_BLOCKS = 65536 / PORT_BLOCK };
 
-struct rest_list { /* by time; rests, +1; 0: none */
+struct quarantine_list { /* by time; rests, +1; 0: none */
 	uint32_t oldest, newest;
 };
 
@@ -133,17 +133,17 @@ struct block {
 	uint32_t used;	 /* ports of it that are marked as used, of all classes */
 	uint32_t next;	 /* block of the same host, +1; ascending. Fixed ones are in no such list */
 	uint32_t record; /* slot of its first record, +1; 0: none */
-	struct rest_list rests;
+	struct quarantine_list quarantined;
 	uint16_t ext, number;
 };
 _Static_assert(sizeof(struct block) == 32, "two a cache line");
 
 /* Ports of one address and class. */
 struct port_map {
-	uint64_t used[PORT_WORDS];	/* mapped, taken for a mapping to come, or resting */
-	uint16_t taken[PORT_BLOCKS][2]; /* used ones of each block: even, odd */
-	uint64_t resting[PORT_WORDS];	/* a subset of used; pages that stay untouched while nothing rests */
-	struct rest_list rests;		/* of the ports that are in no block */
+	uint64_t used[PORT_WORDS];	    /* mapped, taken for a mapping to come, or resting */
+	uint16_t taken[PORT_BLOCKS][2];	    /* used ones of each block: even, odd */
+	uint64_t resting[PORT_WORDS];	    /* a subset of used; pages that stay untouched while nothing rests */
+	struct quarantine_list quarantined; /* of the ports that are in no block */
 	uint32_t n_resting;
 } __attribute__((aligned(64)));
 
@@ -173,13 +173,13 @@ struct table {
 	uint32_t port_reuse_s;
 	uint32_t now_s;			/* latest time told */
 	uint32_t key_address, key_port; /* masks: which remote fields an internal key has */
-	uint32_t max_sessions, max_addresses, max_rests, max_hosts, max_origins, max_blocks;
+	uint32_t max_sessions, max_addresses, max_quarantined, max_hosts, max_origins, max_blocks;
 
 	struct table_header *header;
 	struct address_slot *addresses;
 	struct session *sessions;
 	struct session_cold *cold;
-	uint64_t *rests;
+	uint64_t *quarantined;
 	struct origin_record *origins;
 	uint32_t *origin_ids; /* of the sessions; not read or written before there was an origin */
 
@@ -188,7 +188,7 @@ struct table {
 	struct peer *peers;
 	struct host *hosts;
 	struct host *recent_host; /* NULL, or one in use: see host.c */
-	struct rest_link *links;
+	struct quarantine_link *links;
 	struct address_use *uses;
 	struct port_map *ports;		     /* [max_addresses][TABLE_CLASSES] */
 	const struct allocation *allocation; /* NULL before the first table_set_allocation() */
@@ -196,16 +196,16 @@ struct table {
 	uint32_t blocks_top;	/* blocks that are laid out; 0: ports come one by one */
 	uint32_t block_records; /* entries of `rests` that are no rests */
 	uint32_t cut_record;	/* slot of the one that says by which cut, +1 */
-	struct slots session_slots, group_slots, peer_slots, host_slots, address_slots, rest_slots;
+	struct slots session_slots, group_slots, peer_slots, host_slots, address_slots, quarantine_slots;
 
 	uint32_t mappings;
 	uint32_t unlisted; /* mappings that the internal index does not lead to: see mapping.c */
 	uint32_t unmapped; /* sessions that have no mapping: those of forwards and of class OTHER */
-	uint32_t embryos, incoming;
+	uint32_t unanswered, incoming;
 	uint32_t hosts_made;
 	uint32_t entries; /* sessions entered so far, modulo 2^32 */
 	uint32_t pending; /* ports taken, mapping not opened yet */
-	uint32_t rest_first, rest_last;
+	uint32_t quarantine_first, quarantine_last;
 	uint32_t sweep_at, sweep_host_at;
 	uint64_t long_probes;
 	uint32_t origin_top; /* records that have been used */
@@ -257,9 +257,9 @@ static inline uint64_t table_key(const struct table *t, uint64_t addresses, uint
 	return hash_pair(t->secret, addresses, (uint64_t)ports << 32 | class_kind);
 }
 
-static inline uint32_t key_kind(unsigned class_, unsigned kind)
+static inline uint32_t key_kind(unsigned proto_class, unsigned kind)
 {
-	return class_ << 8 | kind;
+	return proto_class << 8 | kind;
 }
 
 static inline uint64_t hash_out(const struct table *t, const struct session *s)
@@ -275,11 +275,11 @@ static inline uint64_t hash_in(const struct table *t, const struct session *s)
 }
 
 /* Of an internal endpoint, with the remote fields that the mapping mode asks for. */
-static inline uint64_t hash_internal(const struct table *t, unsigned class_, uint32_t int_addr, uint32_t rem_addr,
+static inline uint64_t hash_internal(const struct table *t, unsigned proto_class, uint32_t int_addr, uint32_t rem_addr,
 				     uint16_t int_port, uint16_t rem_port)
 {
 	return table_key(t, (uint64_t)int_addr << 32 | (rem_addr & t->key_address),
-			 (uint32_t)int_port << 16 | (rem_port & t->key_port), key_kind(class_, KEY_INTERNAL));
+			 (uint32_t)int_port << 16 | (rem_port & t->key_port), key_kind(proto_class, KEY_INTERNAL));
 }
 
 /* Of an external endpoint and a remote address. */
@@ -294,9 +294,9 @@ static inline uint64_t mapping_key_internal(const struct table *t, const struct 
 	return hash_internal(t, session_class(s), s->int_addr, s->rem_addr, s->int_port, s->rem_port);
 }
 
-static inline uint64_t mapping_key_external(const struct table *t, unsigned class_, uint16_t ext, uint16_t port)
+static inline uint64_t mapping_key_external(const struct table *t, unsigned proto_class, uint16_t ext, uint16_t port)
 {
-	return table_key(t, ext, (uint32_t)port << 16, key_kind(class_, KEY_EXTERNAL));
+	return table_key(t, ext, (uint32_t)port << 16, key_kind(proto_class, KEY_EXTERNAL));
 }
 
 static inline bool session_is_pooled(const struct session *s) /* has a mapping and a port of the pool */
@@ -348,7 +348,7 @@ void session_prefetch_whole(const struct table *t, const struct session *s);
 bool session_enter_whole(struct table *t, uint32_t i);
 void session_leave_whole(struct table *t, uint32_t i);
 
-static inline bool session_is_embryo(const struct table *t, uint32_t i)
+static inline bool session_is_unanswered(const struct table *t, uint32_t i)
 {
 	return (t->cold[i].generation & COLD_ANSWERED) == 0;
 }
@@ -380,15 +380,15 @@ enum mapping_joined mapping_join(struct table *t, uint32_t i, const struct sessi
 bool mapping_leave(struct table *t, uint32_t i, uint32_t now_s);
 /* RFC 7857 7: does this session keep its mapping open to others? One that somebody outside opened does so
  * only once the inside host has taken part in it. */
-bool mapping_is_holder(const struct table *t, uint32_t i);
+bool mapping_is_keepalive(const struct table *t, uint32_t i);
 /* It has become one (1), or is none any more (-1). */
-void mapping_change_holders(struct table *t, uint32_t i, int by);
+void mapping_change_keepalives(struct table *t, uint32_t i, int by);
 /* Rebuilds the internal index: begin; each session, false if its mapping has no room and it must be closed; the groups. */
 void mapping_relist_begin(struct table *t);
 bool mapping_relist_session(struct table *t, uint32_t i);
 void mapping_relist_groups(struct table *t);
 /* Reference of the mapping that owns an external endpoint, timed out or not; INDEX_NONE. */
-uint32_t mapping_owner(const struct table *t, unsigned class_, uint16_t ext, uint16_t port);
+uint32_t mapping_owner(const struct table *t, unsigned proto_class, uint16_t ext, uint16_t port);
 /* Reference that the internal index has under the key of mapping `ref`; INDEX_NONE. */
 uint32_t mapping_listed(const struct table *t, uint32_t ref);
 /* Reference of the peer entry of this session; INDEX_NONE. */
@@ -442,9 +442,9 @@ uint64_t block_record_shift(uint64_t word, uint32_t by_s);
 
 /* ---- port.c, rest.c ---- */
 
-static inline struct port_map *port_map(const struct table *t, unsigned class_, uint16_t ext)
+static inline struct port_map *port_map(const struct table *t, unsigned proto_class, uint16_t ext)
 {
-	return &t->ports[(size_t)ext * TABLE_CLASSES + class_];
+	return &t->ports[(size_t)ext * TABLE_CLASSES + proto_class];
 }
 
 static inline uint64_t port_bit(uint16_t port)
@@ -466,8 +466,8 @@ static inline bool port_is_resting(const struct port_map *m, uint16_t port)
 void port_set(struct port_map *m, uint16_t port);
 void port_clear(struct port_map *m, uint16_t port);
 /* The same, counted. */
-void port_occupy(struct table *t, unsigned class_, uint16_t ext, uint16_t port);
-void port_free(struct table *t, unsigned class_, uint16_t ext, uint16_t port);
+void port_occupy(struct table *t, unsigned proto_class, uint16_t ext, uint16_t port);
+void port_free(struct table *t, unsigned proto_class, uint16_t ext, uint16_t port);
 
 /* A port as table_port_take() chooses it, without ending what rests before. */
 uint16_t port_choose(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s, bool *recycled);
@@ -475,29 +475,29 @@ void port_prefetch(const struct table *t, const struct port_request *rq, uint64_
 /* Ends what rests, within a small budget. False: the address is none any more. */
 bool port_prepare(struct table *t, const struct port_request *rq, uint32_t now_s);
 
-struct rest {
+struct quarantine {
 	uint32_t since_s; /* modulo 2^29 */
 	uint16_t port, ext;
-	uint8_t class_;
+	uint8_t proto_class;
 };
 
 /* The used port starts its rest; or is free at once where there is no rest. */
-void rest_begin(struct table *t, const struct rest *r);
-/* Ends a rest; its port stays marked as used. `before`: the rest before it in its struct rest_list, +1; 0: none. */
-void rest_end(struct table *t, uint32_t i, uint32_t before);
+void quarantine_begin(struct table *t, const struct quarantine *r);
+/* Ends a rest; its port stays marked as used. `before`: the rest before it in its struct quarantine_list, +1; 0: none. */
+void quarantine_end(struct table *t, uint32_t i, uint32_t before);
 /* The same, and the port is free. */
-void rest_cut(struct table *t, uint32_t i, uint32_t before);
-struct rest rest_get(const struct table *t, uint32_t i);
-struct rest_list *rest_list(struct table *t, const struct rest *r); /* the one that it belongs to */
-void rest_relist(struct table *t); /* after blocks were laid out anew: builds all of these lists */
+void quarantine_cut(struct table *t, uint32_t i, uint32_t before);
+struct quarantine quarantine_get(const struct table *t, uint32_t i);
+struct quarantine_list *quarantine_list(struct table *t, const struct quarantine *r); /* the one that it belongs to */
+void quarantine_relist(struct table *t); /* after blocks were laid out anew: builds all of these lists */
 /* A free slot in `rests`, if need be that of the oldest rest; SLOTS_NONE: only records of blocks are there. */
-uint32_t rest_slot(struct table *t);
-uint32_t rest_age(const struct table *t, uint32_t i, uint32_t now_s);
-bool rest_is_over(const struct table *t, uint32_t i, uint32_t now_s);
-void rest_expire(struct table *t, uint32_t now_s, uint32_t budget);
+uint32_t quarantine_slot(struct table *t);
+uint32_t quarantine_age(const struct table *t, uint32_t i, uint32_t now_s);
+bool quarantine_is_over(const struct table *t, uint32_t i, uint32_t now_s);
+void quarantine_expire(struct table *t, uint32_t now_s, uint32_t budget);
 /* From the records, with their times shifted; how many. */
-uint32_t rest_restore(struct table *t, uint32_t now_s, uint32_t shift_s);
-bool rest_is_valid(const struct table *t, uint64_t word);
+uint32_t quarantine_restore(struct table *t, uint32_t now_s, uint32_t shift_s);
+bool quarantine_is_valid(const struct table *t, uint64_t word);
 
 /* ---- origin.c ---- */
 

@@ -21,8 +21,8 @@ struct piece {
 	uint32_t forward; /* index: file order */
 	uint16_t first;
 	uint16_t last;
-	uint16_t reach; /* largest `last` of this address's pieces up to here */
-	uint8_t class_; /* enum nat_class; CLASS_COUNT: a default host */
+	uint16_t reach;	     /* largest `last` of this address's pieces up to here */
+	uint8_t proto_class; /* enum nat_class; CLASS_COUNT: a default host */
 };
 
 /* What of a piece is hidden, from its first port on. */
@@ -50,8 +50,8 @@ static int by_place(const void *a, const void *b)
 	const struct piece *x = a;
 	const struct piece *y = b;
 
-	if (x->class_ != y->class_)
-		return x->class_ < y->class_ ? -1 : 1;
+	if (x->proto_class != y->proto_class)
+		return x->proto_class < y->proto_class ? -1 : 1;
 	if (x->address != y->address)
 		return x->address < y->address ? -1 : 1;
 	if (x->first != y->first)
@@ -64,18 +64,18 @@ static void add_piece(struct pieces *s, uint32_t forward, enum nat_class c)
 	const struct nat_forward *f = &s->l->c->forwards[forward];
 
 	if (f->is_default && c == CLASS_COUNT) /* they are a kind of their own: they come after all others */
-		s->all[s->n++] = (struct piece){.address = f->address, .forward = forward, .class_ = CLASS_COUNT};
+		s->all[s->n++] = (struct piece){.address = f->address, .forward = forward, .proto_class = CLASS_COUNT};
 	else if (!f->is_default && f->protocols & 1u << c)
 		s->all[s->n++] = (struct piece){.address = f->address,
 						.forward = forward,
 						.first = f->ports.first,
 						.last = f->ports.last,
-						.class_ = (uint8_t)c};
+						.proto_class = (uint8_t)c};
 }
 
 static bool same_place(const struct piece *a, const struct piece *b)
 {
-	return a->class_ == b->class_ && a->address == b->address;
+	return a->proto_class == b->proto_class && a->address == b->address;
 }
 
 static void make_pieces(struct pieces *s)
@@ -127,7 +127,7 @@ static uint32_t pieces_before(const struct pieces *s, enum nat_class c, uint32_t
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 		const struct piece *m = &s->all[middle];
-		bool is_before = m->class_ != c		 ? m->class_ < (int)c
+		bool is_before = m->proto_class != c	 ? m->proto_class < (int)c
 				 : m->address != address ? m->address < address
 							 : m->first < port;
 
@@ -151,10 +151,10 @@ static bool hides(const struct pieces *s, const struct piece *a, const struct pi
 /* The pieces of one address that may touch p: from the first whose neighbours reach p to the last that begins in it. */
 static uint32_t first_that_reaches(struct pieces *s, const struct piece *p, uint32_t address, uint32_t *end)
 {
-	uint32_t i = pieces_before(s, (enum nat_class)p->class_, address, (uint32_t)p->last + 1);
+	uint32_t i = pieces_before(s, (enum nat_class)p->proto_class, address, (uint32_t)p->last + 1);
 
 	*end = i;
-	while (i > 0 && s->all[i - 1].class_ == p->class_ && s->all[i - 1].address == address &&
+	while (i > 0 && s->all[i - 1].proto_class == p->proto_class && s->all[i - 1].address == address &&
 	       s->all[i - 1].reach >= p->first && s->work > 0) {
 		i--;
 		s->work--;

@@ -115,7 +115,7 @@ static bool passes_filter(const struct capture *c, struct nat *nat, const struct
 
 	if (c->filter.criteria == 0)
 		return true;
-	if (!f || (f->session == 0 && f->class_ == CLASS_COUNT))
+	if (!f || (f->session == 0 && f->proto_class == CLASS_COUNT))
 		return false;
 	if (f->session == 0 || !ctl_fill_entry_by_id(&e, nat, f->session, nat_events(nat)->now_ms))
 		fill_entry(&e, f);
@@ -185,7 +185,7 @@ static void write_came(struct capture *c, struct captures *all, const struct nat
 static void write_leaving(struct capture *c, struct captures *all, const struct nat_packet *p, bool is_made,
 			  const struct nat_fate *f)
 {
-	static const struct nat_fate none = {.class_ = CLASS_COUNT};
+	static const struct nat_fate none = {.proto_class = CLASS_COUNT};
 	struct record r = {
 		.fate = f ? *f : none,
 		.time_ns = real_now_ns(),

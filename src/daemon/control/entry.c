@@ -34,7 +34,7 @@ uint8_t ctl_wire_protocol(enum nat_class c, uint16_t int_port)
 
 static uint8_t wire_state(const struct session_view *v)
 {
-	const char *name = v->class_ == CLASS_TCP ? tcp_state_name((enum session_state)v->state) : NULL;
+	const char *name = v->proto_class == CLASS_TCP ? tcp_state_name((enum session_state)v->state) : NULL;
 	int state = name ? ctl_state_by_name(name) : -1;
 
 	return (uint8_t)(state < 0 ? CTL_STATE_NONE : state);
@@ -61,9 +61,9 @@ static void fill_endpoints(struct ctl_entry *e, const struct session_view *v)
 	e->inside = (struct ctl_endpoint){v->int_addr, v->int_port};
 	e->outside = (struct ctl_endpoint){v->ext_addr, v->ext_port};
 	e->remote = (struct ctl_endpoint){v->rem_addr, v->rem_port};
-	if (v->class_ == CLASS_ICMP)
+	if (v->proto_class == CLASS_ICMP)
 		e->remote.port = v->ext_port;
-	if (v->class_ == CLASS_OTHER)
+	if (v->proto_class == CLASS_OTHER)
 		e->inside.port = e->outside.port = e->remote.port = 0;
 }
 
@@ -73,7 +73,7 @@ static void fill(struct ctl_entry *e, const struct session_view *v)
 	e->id = v->id;
 	e->timeout_s = v->timeout_s;
 	e->age_s = v->age_s;
-	e->protocol = ctl_wire_protocol((enum nat_class)v->class_, v->int_port);
+	e->protocol = ctl_wire_protocol((enum nat_class)v->proto_class, v->int_port);
 	e->state = wire_state(v);
 	e->flags = wire_flags(v);
 	for (int dir = 0; dir < 2; dir++) {

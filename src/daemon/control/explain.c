@@ -123,7 +123,7 @@ static const char *remedy(enum nat_reason why)
 		{DROP_HOST_RATE, "raise limits.new_sessions_per_host"},
 		{DROP_SESSIONS_FULL, "raise limits.sessions"},
 		{DROP_HOST_SHARE, "widen outside.ports, add addresses or sessions, or lower limits.reserve"},
-		{DROP_EXPIRED_EMBRYO, "widen outside.ports, add addresses or sessions, or lower limits.reserve"},
+		{DROP_UNANSWERED_BUDGET, "widen outside.ports, add addresses or sessions, or lower limits.reserve"},
 		{DROP_RULE, "change the rule, or put one that accepts it before"},
 		{DROP_RULE_REJECT, "change the rule, or put one that accepts it before"},
 		{DROP_HAIRPIN_OFF, "set translation.hairpinning = true"},

@@ -39,7 +39,7 @@ static const struct nat_address_range *next_address(struct ctl_job *j, const str
 
 	if (r && j->address < r->first) {
 		j->address = r->first;
-		j->class_ = 0;
+		j->proto_class = 0;
 		j->port = 0;
 	}
 	return r;
@@ -50,7 +50,7 @@ static const struct nat_address_range *next_address(struct ctl_job *j, const str
 static void put_mapping(struct ctl_job *j, const struct nat_policy *p, struct ctl_writer *w, const struct mapping *m)
 {
 	struct ctl_mapping wire = {
-		.protocol = ctl_wire_protocol((enum nat_class)m->class_, m->int_port),
+		.protocol = ctl_wire_protocol((enum nat_class)m->proto_class, m->int_port),
 		.inside = {m->int_addr, m->int_port},
 		.outside = {(uint32_t)j->address, m->ext_port},
 		.sessions = m->sessions,
@@ -69,7 +69,7 @@ static uint32_t scan_ports(struct ctl_job *j, struct nat *nat, struct ctl_writer
 {
 	struct table *t = nat_table(nat);
 	int32_t slot = table_address_slot(t, (uint32_t)j->address);
-	enum nat_class c = (enum nat_class)j->class_;
+	enum nat_class c = (enum nat_class)j->proto_class;
 	struct mapping m;
 	uint32_t n = 0;
 
@@ -103,8 +103,8 @@ void ctl_slice_mappings(struct ctl_job *j, const struct ctl_turn *t)
 		if (j->port <= UINT16_MAX)
 			continue;
 		j->port = 0;
-		if (++j->class_ == CLASS_OTHER) { /* protocols without ports have no mappings of their own */
-			j->class_ = 0;
+		if (++j->proto_class == CLASS_OTHER) { /* protocols without ports have no mappings of their own */
+			j->proto_class = 0;
 			j->address++;
 		}
 	}

@@ -261,10 +261,10 @@ static void take_sessions(const struct table *t, metric_fn *take, void *ctx)
 {
 	static const struct {
 		const char *name, *help;
-		enum nat_class class_;
+		enum nat_class proto_class;
 		int state;
 	} states[] = {
-#define X(name, class_, state, help) {#name, help, class_, state},
+#define X(name, proto_class, state, help) {#name, help, proto_class, state},
 		METRIC_STATE_LIST(X)
 #undef X
 	};
@@ -283,7 +283,7 @@ static void take_sessions(const struct table *t, metric_fn *take, void *ctx)
 					 .help = states[i].help,
 					 .type = METRIC_GAUGE,
 					 .unit = "",
-					 .value = sessions_shown_in(t, states[i].class_, states[i].state)};
+					 .value = sessions_shown_in(t, states[i].proto_class, states[i].state)};
 
 		take(ctx, &m);
 	}

@@ -76,12 +76,12 @@ struct ctl_job {
 	const struct ctl_request *request; /* NULL: no job */
 	union ctl_args args;
 	bool is_done;
-	bool is_waiting;  /* for events or time: nothing to do until ctl_client_wake() */
-	uint64_t count;	  /* records that matched so far */
-	uint64_t count2;  /* the end's second count */
-	uint32_t cursor;  /* sessions: of table_next(); forwards: index */
-	uint64_t address; /* mappings, pools: the lowest outside address still to be looked at */
-	uint8_t class_;	  /* mappings: where to go on within that address */
+	bool is_waiting;     /* for events or time: nothing to do until ctl_client_wake() */
+	uint64_t count;	     /* records that matched so far */
+	uint64_t count2;     /* the end's second count */
+	uint32_t cursor;     /* sessions: of table_next(); forwards: index */
+	uint64_t address;    /* mappings, pools: the lowest outside address still to be looked at */
+	uint8_t proto_class; /* mappings: where to go on within that address */
 	uint32_t port;
 	uint64_t event_cursor, refused_cursor; /* monitor: of events_read() */
 	uint64_t told_cursor;		       /* the place that the client knows */

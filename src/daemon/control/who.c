@@ -133,10 +133,10 @@ void ctl_answer_who(const struct ctl_env *env, const union ctl_args *args, struc
 	uint64_t count = 0;
 
 	for (int c = CLASS_TCP; c <= CLASS_ICMP && is_own(nat_policy_get(env->nat), q->outside.address); c++) {
-		enum nat_class class_ = (enum nat_class)c;
+		enum nat_class proto_class = (enum nat_class)c;
 
-		if (q->protocol == 0 || q->protocol == ctl_wire_protocol(class_, 0))
-			count += put_holders(env, q, class_, w);
+		if (q->protocol == 0 || q->protocol == ctl_wire_protocol(proto_class, 0))
+			count += put_holders(env, q, proto_class, w);
 	}
 	if (is_own(nat_policy_get(env->nat), q->outside.address))
 		count += put_block(env, q, w);

@@ -148,10 +148,10 @@ void doorman_destroy(struct doorman *d)
 
 /* ---- ports ---- */
 
-static uint64_t *row_words(uint64_t *of, uint32_t row, unsigned class_)
+static uint64_t *row_words(uint64_t *of, uint32_t row, unsigned proto_class)
 {
-	assert(row < STEER_ROWS_MAX && class_ < STEER_CLASSES);
-	return of + (size_t)row * ROW_WORDS + (size_t)class_ * STEER_PORT_WORDS;
+	assert(row < STEER_ROWS_MAX && proto_class < STEER_CLASSES);
+	return of + (size_t)row * ROW_WORDS + (size_t)proto_class * STEER_PORT_WORDS;
 }
 
 static uint32_t find_row(const struct doorman *d, uint32_t address)
