@@ -7,7 +7,7 @@
 #   check-prefetch.sh [OBJECT FUNCTION]...
 
 if [ $# -eq 0 ]; then
-	set -- src/core/table/libnatcore_la-session.o session_prefetch src/core/table/libnatcore_la-port.o table_port_prefetch
+	set -- src/core/table/libnatcore_la-session.o session_prefetch src/core/table/libnatcore_la-port.o port_prefetch
 fi
 machine=$(uname -m)
 case $machine in
