@@ -3,7 +3,7 @@
  * The real NAT beside a naive one (model.h), packet by packet: random packets both ways, time, reloads,
  * restarts, from sets so small that everything collides with everything.
  *
- * NATD_TEST_STEPS=N for each scenario (default 2500), NATD_TEST_SEED=N repeats a run, NATD_TEST_SCENARIO=N is that one
+ * NATD_TEST_STEPS=N for each scenario (default 1700), NATD_TEST_SEED=N repeats a run, NATD_TEST_SCENARIO=N is that one
  * alone. On a failure the last packets
  * are printed, and written to check_nat_model.pcap in $NATD_TEST_PCAP.
  */
@@ -15,7 +15,7 @@
 #include "model_traffic.h"
 #include "unit.h"
 
-enum { TRACE = 48, TRACE_TEXT = 160, STEPS = 2500 };
+enum { TRACE = 48, TRACE_TEXT = 160, STEPS = 1700 };
 
 static struct lab *lab;
 static struct model *model;
