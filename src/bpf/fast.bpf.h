@@ -275,9 +275,8 @@ static __always_inline __u32 segments_of(const struct __sk_buff *skb, const stru
 	return data == 0 ? 1 : (data + skb->gso_size - 1) / skb->gso_size;
 }
 
-static __always_inline int carry_flow(struct __sk_buff *skb, const struct steer_fast *fast, const struct steer_view *v,
-				      const struct packet *p, struct headers *h, struct flow *f, __u32 dir,
-				      __u64 now_ns)
+static __always_inline int carry_flow(struct __sk_buff *skb, const struct steer_view *v, const struct packet *p,
+				      struct headers *h, struct flow *f, __u32 dir, __u32 now_s)
 {
 	bool is_out = dir == FLOW_OUTBOUND;
 	__be32 address = bpf_htonl(is_out ? f->ext_addr : f->int_addr);
@@ -303,7 +302,7 @@ static __always_inline int carry_flow(struct __sk_buff *skb, const struct steer_
 		return NOT_CARRIED;
 	if (p->protocol == IPPROTO_TCP)
 		flow_advance(f, &g);
-	flow_count(f, dir, segments_of(skb, p, segment), p->length, (now_ns + fast->ahead_ns) / SECOND_NS);
+	flow_count(f, dir, segments_of(skb, p, segment), p->length, now_s);
 	if (!rewrite(skb, p, h, address, port, dir) || (!d->is_l3 && !set_link_header(skb, p, &fib))) {
 		count(STEER_COUNT_LOST);
 		return TC_ACT_SHOT;
@@ -329,7 +328,9 @@ static __always_inline int carry(struct __sk_buff *skb, const struct steer_confi
 	if (!read_headers(skb, p, &h) || !make_key(p, &h, dir, &k))
 		return NOT_CARRIED;
 	f = find_flow(fast, &k);
-	return f ? carry_flow(skb, fast, v, p, &h, f, dir, now_ns) : NOT_CARRIED;
+	if (!f)
+		return NOT_CARRIED;
+	return carry_flow(skb, v, p, &h, f, dir, (now_ns + fast->ahead_ns) / SECOND_NS);
 }
 
 #endif

@@ -172,12 +172,22 @@ struct loop *loop_create(void)
 	return l;
 }
 
+static void signal_give_back(struct loop_signal *s)
+{
+	(void)sigaction(s->signo, &s->before, NULL);
+	free(s);
+}
+
 void loop_destroy(struct loop *l)
 {
+	struct loop_signal *next;
+
 	if (!l)
 		return;
-	while (l->signals)
-		loop_signal_remove(l->signals);
+	for (struct loop_signal *s = l->signals; s; s = next) {
+		next = s->next;
+		signal_give_back(s);
+	}
 	loop_fd_remove(l->signal_event);
 	for (int i = 0; i < 2; i++) {
 		if (l->signal_pipe[i] >= 0)
@@ -434,11 +444,10 @@ void loop_signal_remove(struct loop_signal *s)
 
 	if (!s)
 		return;
-	(void)sigaction(s->signo, &s->before, NULL);
 	for (at = &s->loop->signals; *at != s; at = &(*at)->next)
 		assert(*at);
 	*at = s->next;
-	free(s);
+	signal_give_back(s);
 }
 
 /* ---- timers ---- */

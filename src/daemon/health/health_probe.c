@@ -288,14 +288,15 @@ static nfds_t fill_polls(struct prober *p)
 int health_probe_run(int fd)
 {
 	const struct health_change begun = {.outcome = HEALTH_BEGUN};
-	struct prober *p = calloc(1, sizeof(*p));
+	struct prober *p;
 	uint64_t wait;
 
+	if (send(fd, &begun, sizeof(begun), MSG_NOSIGNAL) != (ssize_t)sizeof(begun))
+		return 0;
+	p = calloc(1, sizeof(*p));
 	if (p == NULL)
 		return 1;
 	p->natd = fd;
-	if (send(fd, &begun, sizeof(begun), MSG_NOSIGNAL) != (ssize_t)sizeof(begun))
-		return 0;
 	while (pass_time(p, now_ms(), &wait)) {
 		nfds_t n = fill_polls(p);
 
