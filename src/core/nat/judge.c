@@ -10,7 +10,7 @@
  *   - a forbidden mapping takes no more sessions. From inside its endpoint gets another one at once: the old one leaves the
  *     index of inside endpoints, and ends with its sessions: nat_judge_mapping(). From outside it is as if it were gone.
  *
- * So no packet is translated as the former policy wanted it. A session that begins meanwhile may be judged too, in which case
+ * So no packet is translated by the previous policy. A session that begins meanwhile may be judged too, in which case
  * it is allowed: both ask the same rules. Its port may be one that a forbidden session still holds: then another is drawn.
  *
  * Judging takes 40 ns a session, ending one some microseconds.

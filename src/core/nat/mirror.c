@@ -12,7 +12,7 @@
  *   - it ends, or a packet in natd leads it out of ESTABLISHED (follow());
  *   - the forwarder has seen a SYN, FIN or RST of it, whether natd got that or not;
  *   - it has been idle for IDLE_S, or half its timeout: so the time of no session is up while it is shown, and
- *     whoever asks for its time before that gets an answer that is at most LAG_S old.
+ *     any reader of its time before that sees a value that is at most LAG_S old.
  * What natd learns of a live one by packets of its own it tells the forwarder (push()), so that both judge by the same numbers.
  *
  * Invariants: slot_of[session] = slot <=> owner[slot] = session + 1; a live slot has an owner; free slots have none.

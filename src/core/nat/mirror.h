@@ -30,7 +30,7 @@ bool nat_mirror_is_on(const struct nat *n);
  * is overtaken by those that the forwarder carries. They wait for this a second at most. */
 void nat_mirror_drained(struct nat *n);
 
-/* Takes over what flows of another natd hold, for those sessions that are in the table. Nobody carries them any more. */
+/* Takes over what flows of another natd hold, for those sessions that are in the table. No forwarder carries them any more. */
 void nat_mirror_adopt(struct nat *n, struct flow *flows);
 /* Takes over what all flows hold now: 4 ns each. */
 void nat_mirror_pull(struct nat *n);

@@ -112,7 +112,7 @@ static void count_in(struct table *t, uint32_t i, struct host *h, enum mapping_j
 	bool pairs = joined == JOIN_NEW || (session_class(s) == CLASS_OTHER && !(s->kind & SESSION_KIND_FORWARD));
 
 	/* The first session pairs the host with an outside address; a forward's leaves that to the first one
-	 * of another kind. Blocks hold it. An address that is none any more pairs nobody. */
+	 * of another kind. Blocks hold it. A lost address pairs no host. */
 	if (h->blocks == 0 && (h->sessions == 0 || (pairs && h->ports == 0)))
 		h->ext = s->ext;
 	else if (pairs && !t->uses[h->ext].claimed && t->uses[s->ext].claimed)
@@ -168,7 +168,7 @@ uint64_t table_session_id(const struct table *t, const struct session *s)
 	const struct session_cold *cold = &t->cold[i];
 
 	/* 53 bits, so that every reader of JSON gets it whole. The time of creation is in it because low
-	 * slots are used again soon, and the generation begins anew when their pages were given back. */
+	 * slots are used again soon, and the generation starts again at 0 when their pages were given back. */
 	return (uint64_t)(cold->created_s & ID_CREATED_MASK) << (ID_INDEX_BITS + ID_GENERATION_BITS) |
 	       (uint64_t)(cold->generation & COLD_GENERATION) << ID_INDEX_BITS | (i + 1);
 }

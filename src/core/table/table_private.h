@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the files of the connection table share. Nobody else includes this.
+ * What the files of the connection table share. No other file includes this.
  *
  *   table.c         where everything lies in the two regions; settings, usage, trimming
  *   table_attach.c  the records' header; from records back to a table
@@ -472,7 +472,7 @@ void port_free(struct table *t, unsigned proto_class, uint16_t ext, uint16_t por
 /* A port as table_port_take() chooses it, without ending what rests before. */
 uint16_t port_choose(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s, bool *recycled);
 void port_prefetch(const struct table *t, const struct port_request *rq, uint64_t random);
-/* Ends what rests, within a small budget. False: the address is none any more. */
+/* Ends quarantines, within a small budget. False: the address is lost. */
 bool port_prepare(struct table *t, const struct port_request *rq, uint32_t now_s);
 
 struct quarantine {
@@ -489,7 +489,7 @@ void quarantine_end(struct table *t, uint32_t i, uint32_t before);
 void quarantine_cut(struct table *t, uint32_t i, uint32_t before);
 struct quarantine quarantine_get(const struct table *t, uint32_t i);
 struct quarantine_list *quarantine_list(struct table *t, const struct quarantine *r); /* the one that it belongs to */
-void quarantine_relist(struct table *t); /* after blocks were laid out anew: builds all of these lists */
+void quarantine_relist(struct table *t); /* rebuilds all of these lists after the blocks were laid out again */
 /* A free slot in `rests`, if need be that of the oldest rest; SLOTS_NONE: only records of blocks are there. */
 uint32_t quarantine_slot(struct table *t);
 uint32_t quarantine_age(const struct table *t, uint32_t i, uint32_t now_s);

@@ -85,7 +85,7 @@ static void live(int fd, health_confine_fn *confine, void *ctx)
 	_exit(confine(ctx, HEALTH_KEEPER) == 0 ? keep(confine, ctx) : 1);
 }
 
-/* By a process in between, so that whoever adopts orphans reaps it: natd may not wait for one later. */
+/* Through a process in between, so that init reaps the keeper: natd may not wait for a child later. */
 static int fork_twice(const int pair[2], health_confine_fn *confine, void *ctx)
 {
 	pid_t between = fork(), child;

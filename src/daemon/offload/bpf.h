@@ -15,7 +15,7 @@ enum bpf_hook { BPF_HOOK_INGRESS = 46, BPF_HOOK_EGRESS = 47 }; /* BPF_TCX_INGRES
 int bpf_link_attach(int program, int interface, enum bpf_hook hook);
 /* Puts another program in the place of the link's, between two packets. -ENOLINK: its interface has gone. */
 int bpf_link_replace(int link, int program);
-/* Takes the program away, whoever else has the link's descriptor. */
+/* Removes the program, even if another process holds the link's descriptor. */
 int bpf_link_remove(int link);
 
 struct bpf_link_state {

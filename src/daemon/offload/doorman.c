@@ -370,7 +370,7 @@ static struct hook *find_place(struct doorman *d)
 	return NULL;
 }
 
-/* Takes the program away, whoever else has its link. */
+/* Removes the program, even if another process holds its link. */
 static void detach(struct hook *h)
 {
 	(void)bpf_link_remove(h->link);

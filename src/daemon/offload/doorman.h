@@ -52,7 +52,7 @@ int doorman_flows_fd(const struct doorman *d); /* its first map, for the service
 /* Lets the programs carry flows until STEER_BEAT_MOST_S after `now_ns` (CLOCK_MONOTONIC; 0: none from now on). `ahead_ns`: of
  * natd's clock. */
 void doorman_beat(struct doorman *d, uint64_t now_ns, uint64_t ahead_ns);
-/* Takes every program away, whoever else has its link. */
+/* Removes every program, even if another process holds its link. */
 void doorman_detach(struct doorman *d);
 
 /* A port of an outside address has been taken into use by the table, or is free. */
