@@ -100,7 +100,7 @@ static void check_forwards(const struct natd_config *c, struct config_report *re
 	check.ports = ports;
 	if (!hostports_ephemeral(&check.ephemeral))
 		check.ephemeral = (struct nat_range){0, 0};
-	if (ports && c->outside.share_interface_address && netlink_open(&nl) == 0) {
+	if (ports && c->outside.share_interface_address && netlink_open(&nl, NETLINK_ROUTES | NETLINK_SOCKETS) == 0) {
 		(void)hostports_list(nl, ports);
 		forward_check(&check, &sink);
 	}

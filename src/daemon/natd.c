@@ -296,6 +296,7 @@ void natd_stop(struct natd *n)
 	config_free(n->config);
 	if (n->events_fd >= 0)
 		close(n->events_fd);
+	netlink_close(n->guard);
 	netlink_close(n->netlink);
 	watch_stop_signals(n);
 	loop_destroy(n->loop);

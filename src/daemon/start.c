@@ -73,8 +73,10 @@ static enum natd_exit start_loop(struct natd *n)
 
 static enum natd_exit start_netlink(struct natd *n)
 {
-	int r = netlink_open(&n->netlink);
+	int r = netlink_open(&n->netlink, NETLINK_ROUTES | NETLINK_SOCKETS);
 
+	if (r == 0)
+		r = netlink_open(&n->guard, NETLINK_SOCKETS);
 	if (r == 0) {
 		n->events_fd = netlink_events_open();
 		r = n->events_fd;
@@ -110,7 +112,7 @@ static enum natd_exit start_table(struct natd *n)
 	if (!n->nat)
 		return NATD_EXIT_SYSTEM;
 	n->control.nat = n->nat;
-	nat_set_port_guard(n->nat, hostports_in_use, n->netlink);
+	nat_set_port_guard(n->nat, hostports_in_use, n->guard);
 	return NATD_EXIT_OK;
 }
 

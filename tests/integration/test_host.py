@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -394,6 +395,29 @@ def test_the_stop_is_seen_while_the_kernel_lets_natd_wait(lab, start_natd):
 
 
 # ---- docs/recipes.md ----
+
+LOW_PORTS = f"""
+import socket
+for port in range(1, 1024):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("", port))
+        s.sendto(b"x", ("{SERVER}", 9))
+"""
+
+
+def test_low_ports_are_opened_while_natd_looks_at_the_host(lab, start_natd):
+    """Each takes a question to the kernel, since natd may not bind below 1024, and a reload asks in another thread:
+    with one netlink handle for both, one thread took the answer of the other, which waited for ever."""
+    natd = start_natd({"outside": 'ports = [ "1-65535" ];'})
+    sender = lab.client.start(sys.executable, "-c", LOW_PORTS)
+    reloads = 0
+    while sender.poll() is None or reloads < 3:
+        natd.ctl("reload")
+        reloads += 1
+    assert sender.returncode == 0
+    until(lambda: int(natd.ctl("count").stdout) == 1023)
+    assert "sport=9 dport=1023" in natd.ctl("list").stdout
+
 
 def test_recipe_from_masquerade(lab, start_natd, udp_echo):
     udp_echo()

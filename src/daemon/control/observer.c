@@ -235,7 +235,7 @@ int observer_start(struct observer **out, const struct privs *privs)
 	o->ruleset = -1;
 	pthread_mutex_init(&o->lock, NULL);
 	o->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	r = o->wake_fd < 0 ? -errno : netlink_open(&o->nl);
+	r = o->wake_fd < 0 ? -errno : netlink_open(&o->nl, NETLINK_ROUTES);
 	if (r == 0) {
 		o->has_filter = netlink_open_filter(o->nl) == 0;
 		r = start_thread(o);

@@ -49,7 +49,7 @@ int doctor_offline(const char *config_path, struct finding_sink *sink)
 	struct natd_config *config = config_load(config_path, &report);
 	struct netlink *nl = NULL;
 	struct setup *s = NULL;
-	int r = config ? netlink_open(&nl) : -EINVAL;
+	int r = config ? netlink_open(&nl, NETLINK_ROUTES | NETLINK_SOCKETS) : -EINVAL;
 
 	if (r == 0) {
 		s = setup_create(nl, config, &report);

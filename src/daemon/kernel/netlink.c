@@ -12,6 +12,7 @@
 #include "netlink.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/netconf.h>
@@ -35,7 +36,7 @@ enum {
 struct netlink {
 	struct mnl_socket *bus[3]; /* by enum nlbus_id; NULL: not opened, or the kernel has none */
 	uint32_t seq;
-	atomic_bool is_cancelled;
+	atomic_bool is_cancelled, is_busy;
 	uint8_t protocol; /* natd's mark */
 	char why[96];	  /* the kernel's explanation of the last refusal, or "" */
 	char error[256];
@@ -63,7 +64,7 @@ static struct mnl_socket *open_bus(int family)
 	return s;
 }
 
-int netlink_open(struct netlink **out)
+int netlink_open(struct netlink **out, unsigned kinds)
 {
 	struct netlink *nl = calloc(1, sizeof(*nl));
 	int err;
@@ -71,13 +72,16 @@ int netlink_open(struct netlink **out)
 	*out = NULL;
 	if (!nl)
 		return -ENOMEM;
-	nl->bus[NLBUS_ROUTE] = open_bus(NETLINK_ROUTE);
-	if (!nl->bus[NLBUS_ROUTE]) {
-		err = -errno;
-		free(nl);
-		return err;
+	if (kinds & NETLINK_ROUTES) {
+		nl->bus[NLBUS_ROUTE] = open_bus(NETLINK_ROUTE);
+		if (!nl->bus[NLBUS_ROUTE]) {
+			err = -errno;
+			free(nl);
+			return err;
+		}
 	}
-	nl->bus[NLBUS_DIAG] = open_bus(NETLINK_SOCK_DIAG);
+	if (kinds & NETLINK_SOCKETS)
+		nl->bus[NLBUS_DIAG] = open_bus(NETLINK_SOCK_DIAG);
 	nl->protocol = NETLINK_PROTOCOL;
 	*out = nl;
 	return 0;
@@ -94,11 +98,10 @@ void netlink_close(struct netlink *nl)
 {
 	if (!nl)
 		return;
-	if (nl->bus[NLBUS_DIAG])
-		mnl_socket_close(nl->bus[NLBUS_DIAG]);
-	if (nl->bus[NLBUS_FILTER])
-		mnl_socket_close(nl->bus[NLBUS_FILTER]);
-	mnl_socket_close(nl->bus[NLBUS_ROUTE]);
+	for (size_t i = 0; i < sizeof(nl->bus) / sizeof(*nl->bus); i++) {
+		if (nl->bus[i])
+			mnl_socket_close(nl->bus[i]);
+	}
 	free(nl);
 }
 
@@ -327,18 +330,11 @@ static int take_messages(struct netlink *nl, int len, struct exchange *x)
 	return 1;
 }
 
-int nlbus_exchange(struct netlink *nl, enum nlbus_id bus, struct nlmsghdr *nlh, nlbus_answer_fn *fn, void *ctx)
+static int exchange(struct netlink *nl, struct mnl_socket *s, struct nlmsghdr *nlh, struct exchange *x)
 {
-	struct exchange x = {.fn = fn, .ctx = ctx};
-	struct mnl_socket *s = nl->bus[bus];
 	ssize_t n;
 	int rc = 1;
 
-	nl->why[0] = '\0';
-	if (!s)
-		return -EPROTONOSUPPORT;
-	if (atomic_load(&nl->is_cancelled))
-		return -ECANCELED;
 	nlh->nlmsg_seq = ++nl->seq;
 	if (mnl_socket_sendto(s, nlh, nlh->nlmsg_len) < 0)
 		return -errno;
@@ -348,8 +344,26 @@ int nlbus_exchange(struct netlink *nl, enum nlbus_id bus, struct nlmsghdr *nlh, 
 			continue;
 		if (n <= 0)
 			return n < 0 ? -errno : -EBADMSG;
-		rc = take_messages(nl, (int)n, &x);
+		rc = take_messages(nl, (int)n, x);
 	}
+	return rc;
+}
+
+int nlbus_exchange(struct netlink *nl, enum nlbus_id bus, struct nlmsghdr *nlh, nlbus_answer_fn *fn, void *ctx)
+{
+	struct exchange x = {.fn = fn, .ctx = ctx};
+	bool was_busy;
+	int rc;
+
+	nl->why[0] = '\0';
+	if (!nl->bus[bus])
+		return -EPROTONOSUPPORT;
+	if (atomic_load(&nl->is_cancelled))
+		return -ECANCELED;
+	was_busy = atomic_exchange(&nl->is_busy, true);
+	assert(!was_busy); /* of two threads, one would wait for the answer that the other one took */
+	rc = exchange(nl, nl->bus[bus], nlh, &x);
+	atomic_store(&nl->is_busy, false);
 	return rc;
 }
 

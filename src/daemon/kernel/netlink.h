@@ -5,7 +5,7 @@
  *
  * Every call returns 0 or a negative errno (a dump: -EINTR when things changed meanwhile: repeat it);
  * netlink_error() then has one line that names the object, the system's word and the kernel's own
- * explanation where it gave one. Addresses and ports in host byte order. A handle belongs to one thread.
+ * explanation where it gave one. Addresses and ports in host byte order. A handle serves one thread at a time.
  */
 #ifndef NATD_DAEMON_NETLINK_H
 #define NATD_DAEMON_NETLINK_H
@@ -25,8 +25,13 @@ enum {
 
 struct netlink;
 
-/* 0 or a negative errno; *out is for netlink_close(). */
-int netlink_open(struct netlink **out);
+enum {
+	NETLINK_ROUTES = 1,  /* links, addresses, routes, rules, neighbours */
+	NETLINK_SOCKETS = 2, /* netlink_sockets(), which fails where the kernel has no inet_diag */
+};
+
+/* For questions of these kinds. 0 or a negative errno; *out is for netlink_close(). */
+int netlink_open(struct netlink **out, unsigned kinds);
 void netlink_close(struct netlink *nl); /* NULL: nothing */
 /* For firewall.h, with CAP_NET_ADMIN in effect. 0 or a negative errno. */
 int netlink_open_filter(struct netlink *nl);

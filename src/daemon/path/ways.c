@@ -67,7 +67,7 @@ int ways_create(struct ways **out, const struct transit *transit)
 	if (!w)
 		return -ENOMEM;
 	w->transit = transit;
-	r = netlink_open(&w->netlink);
+	r = netlink_open(&w->netlink, NETLINK_ROUTES);
 	if (r < 0) {
 		free(w);
 		return r;
