@@ -66,9 +66,37 @@ struct decision {
 				   * BASIS_DRAW: to be drawn */
 };
 
+static inline void decision_drop(struct decision *d, enum decide_stage stage, enum nat_reason why)
+{
+	d->action = DECIDED_DROP;
+	d->stage = (uint8_t)stage;
+	d->reason = (uint8_t)why;
+}
+
+/* False: `why` refuses it. */
+static inline bool decision_goes_on(struct decision *d, enum decide_stage stage, enum nat_reason why)
+{
+	d->stage = (uint8_t)stage;
+	if (why == NAT_PASS)
+		return true;
+	decision_drop(d, stage, why);
+	return false;
+}
+
 /* `w`: classified, without session. With arbitrary pooling w->random has been drawn. */
 void nat_decide(const struct nat *n, const struct work *w, bool may_sweep, struct decision *d);
 /* Goes on to the next outside address, after d->ordinal had no port after all, for `why`. */
 void nat_decide_again(const struct nat *n, const struct work *w, enum nat_reason why, struct decision *d);
+
+/* ---- endpoint.c: the outside endpoint of what leaves ---- */
+
+/* RFC 4787 REQ-1: the mapping that is there, else a new one within the share of ports of `h` (NULL: a host without any). */
+void nat_decide_endpoint(const struct nat *n, const struct work *w, const struct host *h, struct decision *d);
+/* Of this protocol an address shared with the host brings nothing to natd. */
+bool nat_is_left_to_host(const struct nat *n, uint8_t proto, uint32_t address);
+/* While sessions are judged one may be there that policy forbids. */
+bool nat_takes_sessions(const struct nat *n, const struct work *w, const struct mapping *m);
+/* Has the session that is to be opened a twin, seen from the other side? NAT_PASS: no. */
+enum nat_reason nat_check_other_side(const struct nat *n, const struct decision *d, enum nat_dir side);
 
 #endif
