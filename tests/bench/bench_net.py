@@ -4,7 +4,8 @@
 
     bench_net.py [--rounds N] [--seconds S] [--ways WAY[,WAY]] [--only TEST[,TEST]] [--fill N] [--list] [--write FILE]
 
-WAY: nft, natd, natd-plain (tun.offload off), natd-2q (two workers), natd-rules (10,000 filter rules and a set of 100,000),
+WAY: nft, natd, natd-plain (tun.offload off), natd-2q (two workers), natd-tc (steered by tc programs), natd-fast (the programs
+carry sessions too), natd-rules (10,000 filter rules and a set of 100,000),
 forward, slirp4netns, pasta; with "+N" behind it there are N
 other sessions in its table, with "+list" they are listed in a loop meanwhile: nft,natd,natd+500000,natd+500000+list. --fill
 and --list say that for every way.
@@ -37,6 +38,7 @@ PREFIX = f"natdb{os.getpid()}"
 NATD = os.environ.get("NATD", "./natd")
 NATCTL = os.environ.get("NATCTL", "./natctl")
 NETLOAD = os.path.abspath(os.environ.get("NETLOAD", "./tests/bench/netload"))
+os.environ.setdefault("NATD_BPF_LOADER", os.path.join(os.path.dirname(os.path.abspath(NATD)), "natd-bpf-load"))
 SERVER, OUTSIDE, INSIDE, CLIENT = "203.0.113.9", "203.0.113.1", "10.8.0.1", "10.8.0.2"
 POOL = "203.0.113.64-203.0.113.79"
 FILL_FROM, FILL_PORT = "10.200.0.1", 9999
@@ -221,6 +223,17 @@ class NatdPlain(Natd):
 
 class NatdQueues(Natd):
     queues = 2
+
+
+class NatdTc(Natd):
+    mode = "off"
+
+    def extra(self):
+        return f'fast_path = {{ steering = "bpf"; mode = "{self.mode}"; }};\n'
+
+
+class NatdFast(NatdTc):
+    mode = "required"
 
 
 class NatdRules(Natd):
@@ -441,7 +454,7 @@ def write_into(path, heading, text):
         f.write(new if begin in old else old + "\n" + block)
 
 
-WAYS = {"nft": Nft, "natd": Natd, "natd-plain": NatdPlain, "natd-2q": NatdQueues, "natd-rules": NatdRules, "forward": Way,
+WAYS = {"nft": Nft, "natd": Natd, "natd-plain": NatdPlain, "natd-2q": NatdQueues, "natd-tc": NatdTc, "natd-fast": NatdFast, "natd-rules": NatdRules, "forward": Way,
         "slirp4netns": Slirp, "pasta": Pasta}
 
 
