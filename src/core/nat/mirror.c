@@ -5,7 +5,7 @@
  * Theory of operation. A slot has three lives: free; live (published in the index, both keys); and resting (taken out, but
  * the forwarder may still be at work with it). A session keeps its slot while that rests, and what the forwarder leaves there
  * late is taken over as before: a packet that it has sent is known to natd before anything that the packet causes can come.
- * When FLOW_REST_S have passed, the slot is free. A session that ends leaves its slot at once; what the forwarder counts
+ * When it has rested for FLOW_REST_S or more, the slot is free. A session that ends leaves its slot at once; what the forwarder counts
  * there afterwards goes to the totals alone.
  *
  * A session is shown with its 8th packet in natd, and tried again with each 8th. It is taken out when
@@ -15,7 +15,12 @@
  *     any reader of its time before that sees a value that is at most LAG_S old.
  * What natd learns of a live one by packets of its own it tells the forwarder (push()), so that both judge by the same numbers.
  *
- * Invariants: slot_of[session] = slot <=> owner[slot] = session + 1; a live slot has an owner; free slots have none.
+ * Slots that rest stand in a queue, in the order in which they were taken out. Time is not kept for each of them: the queue has
+ * three parts, and turns when FLOW_REST_S are over. What has been taken out since the last turn is `recent`; a turn makes it `older`,
+ * the next one `over`. So a slot rests for the time between two turns at least.
+ *
+ * Invariants: slot_of[session] = slot <=> owner[slot] = session + 1; a live slot has an owner; free slots have none. A slot that is
+ * neither live nor above `top` is in one list by `next`: of those that rest, or of the free ones.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -30,7 +35,7 @@ enum {
 	AGE_LEAST_S = 2,      /* of those without a handshake */
 	PACKETS_LEAST = 8,    /* a power of two */
 	PASS_MS = 900,
-	PASS_STEP = 4096, /* slots visited in one step */
+	PASS_STEP = 1024, /* slots visited in one step */
 	LAG_S = 3,
 	WAITING_MOST = 256,
 };
@@ -40,10 +45,14 @@ struct mirror {
 	uint32_t classes;
 	uint16_t *slot_of; /* by session; 0: none */
 	uint32_t *owner;   /* by slot; session + 1; 0: none */
-	uint32_t *since_s; /* by slot: it rests since then */
-	uint16_t *resting; /* a ring, oldest first */
-	uint16_t *free;	   /* a stack of slots below `top` */
-	uint32_t rest_head, n_resting, n_free, top;
+	uint16_t *next;	   /* by slot: the one behind it in its list; 0: the last */
+	uint16_t free;	   /* the first of the free slots below `top`; 0: there is none */
+	uint32_t top;	   /* slots from here on were never used */
+	struct {
+		uint16_t first, last;
+		uint32_t over, older, recent; /* lengths of its parts, from the first on */
+		uint32_t turned_s;
+	} rest;
 	struct nat_mirror_counts counts;
 	struct {
 		uint64_t id[WAITING_MOST]; /* sessions to be shown when natd holds no packet */
@@ -60,12 +69,7 @@ struct mirror {
 
 /* ---- what the forwarder has left ---- */
 
-static uint32_t take32(uint32_t *at)
-{
-	return __atomic_load_n(at, __ATOMIC_RELAXED) == 0 ? 0 : __atomic_exchange_n(at, 0, __ATOMIC_ACQUIRE);
-}
-
-static uint64_t take64(uint64_t *at)
+static uint64_t take(uint64_t *at)
 {
 	return __atomic_load_n(at, __ATOMIC_RELAXED) == 0 ? 0 : __atomic_exchange_n(at, 0, __ATOMIC_ACQUIRE);
 }
@@ -93,13 +97,15 @@ static void pull_tcp(struct session *s, const struct flow *f)
 static void pull(struct nat *n, struct session *s, struct flow *f)
 {
 	struct nat_mirror_counts *c = n->mirror != NULL ? &n->mirror->counts : NULL;
-	uint32_t all = 0;
+	uint64_t all = 0;
 
 	for (unsigned dir = DIR_OUT; dir <= DIR_IN; dir++) {
-		uint32_t packets = take32(&f->packets[dir]);
-		uint64_t bytes = take64(&f->bytes[dir]);
+		uint64_t carried = take(&f->carried[dir]), bytes = flow_bytes(carried);
+		uint32_t packets = flow_packets(carried);
 
-		all += packets;
+		if (carried == 0)
+			continue;
+		all |= carried;
 		n->counters[dir == DIR_OUT ? COUNT_OUT_PACKETS : COUNT_IN_PACKETS] += packets;
 		n->counters[dir == DIR_OUT ? COUNT_OUT_BYTES : COUNT_IN_BYTES] += bytes;
 		if (c != NULL) {
@@ -196,9 +202,18 @@ static void withdraw(struct mirror *m, uint32_t slot)
 
 static uint32_t take_slot(struct mirror *m)
 {
-	if (m->n_free > 0)
-		return m->free[--m->n_free];
-	return m->top < FLOW_SLOTS ? m->top++ : 0;
+	uint32_t slot = m->free;
+
+	if (slot == 0)
+		return m->top < FLOW_SLOTS ? m->top++ : 0;
+	m->free = m->next[slot];
+	return slot;
+}
+
+static void free_slot(struct mirror *m, uint32_t slot)
+{
+	m->next[slot] = m->free;
+	m->free = (uint16_t)slot;
 }
 
 static void disown(struct mirror *m, uint32_t slot)
@@ -215,8 +230,13 @@ static void take_out(struct nat *n, uint32_t slot)
 
 	withdraw(m, slot);
 	m->counts.flows--;
-	m->since_s[slot] = n->now_s;
-	m->resting[(m->rest_head + m->n_resting++) % FLOW_SLOTS] = (uint16_t)slot;
+	m->next[slot] = 0;
+	if (m->rest.first == 0)
+		m->rest.first = (uint16_t)slot;
+	else
+		m->next[m->rest.last] = (uint16_t)slot;
+	m->rest.last = (uint16_t)slot;
+	m->rest.recent++;
 }
 
 static bool is_live(const struct mirror *m, uint32_t slot)
@@ -231,21 +251,33 @@ static struct session *owner_of(struct nat *n, uint32_t slot)
 	return owner == 0 ? NULL : table_session_at(n->table, owner - 1);
 }
 
-static void end_rests(struct nat *n)
+static void turn_rests(struct mirror *m, uint32_t now_s)
+{
+	if ((int32_t)(now_s - m->rest.turned_s) <= FLOW_REST_S)
+		return;
+	m->rest.over += m->rest.older;
+	m->rest.older = m->rest.recent;
+	m->rest.recent = 0;
+	m->rest.turned_s = now_s;
+}
+
+/* True: there is more to do. */
+static bool end_rests(struct nat *n)
 {
 	struct mirror *m = n->mirror;
 
-	while (m->n_resting > 0) {
-		uint32_t slot = m->resting[m->rest_head];
+	turn_rests(m, n->now_s);
+	for (uint32_t i = 0; i < PASS_STEP && m->rest.over > 0; i++) {
+		uint32_t slot = m->rest.first;
 
-		if ((int32_t)(n->now_s - m->since_s[slot]) <= FLOW_REST_S)
-			return;
+		assert(slot != 0);
+		m->rest.first = m->next[slot];
+		m->rest.over--;
 		pull(n, owner_of(n, slot), &m->shared.flows[slot]);
 		disown(m, slot);
-		m->rest_head = (m->rest_head + 1) % FLOW_SLOTS;
-		m->n_resting--;
-		m->free[m->n_free++] = (uint16_t)slot;
+		free_slot(m, slot);
 	}
+	return m->rest.over > 0;
 }
 
 /* ---- which sessions ---- */
@@ -312,7 +344,7 @@ static void show(struct nat *n, const struct session *s, uint32_t session)
 	fill(n, s, &m->shared.flows[slot]);
 	if (!publish(m, slot)) {
 		withdraw(m, slot);
-		m->free[m->n_free++] = (uint16_t)slot;
+		free_slot(m, slot);
 		m->counts.full++;
 		return;
 	}
@@ -431,14 +463,12 @@ static void visit(struct nat *n, uint32_t slot)
 	}
 }
 
-bool mirror_step(struct nat *n)
+/* One step of the pass over all slots. True: there is more to do. */
+static bool step_pass(struct nat *n)
 {
 	struct mirror *m = n->mirror;
 	uint32_t end;
 
-	end_rests(n);
-	if (m->waiting.n > 0 && n->now_s != m->waiting.since_s)
-		nat_mirror_drained(n); /* its packets never end */
 	if (m->pass.at == 0 && n->now_ms - m->pass.begun_ms >= PASS_MS) {
 		m->pass.begun_ms = n->now_ms;
 		m->pass.begun_s = n->now_s;
@@ -454,6 +484,17 @@ bool mirror_step(struct nat *n)
 	m->pass.at = 0;
 	m->pass.pulled_s = m->pass.begun_s;
 	return false;
+}
+
+bool mirror_step(struct nat *n)
+{
+	struct mirror *m = n->mirror;
+
+	if (m->waiting.n > 0 && n->now_s != m->waiting.since_s)
+		nat_mirror_drained(n); /* its packets never end */
+	if (end_rests(n))
+		return true;
+	return step_pass(n);
 }
 
 static void pull_all(struct nat *n)
@@ -503,9 +544,7 @@ static void destroy(struct mirror *m)
 {
 	free(m->slot_of);
 	free(m->owner);
-	free(m->since_s);
-	free(m->resting);
-	free(m->free);
+	free(m->next);
 	free(m);
 }
 
@@ -523,10 +562,9 @@ bool nat_mirror_begin(struct nat *n, const struct flow_memory *shared, uint32_t 
 	m->shared.flows[0].seen = FLOW_LAYOUT;
 	m->slot_of = calloc(n->memory.max_sessions, sizeof(*m->slot_of));
 	m->owner = calloc(FLOW_SLOTS, sizeof(*m->owner));
-	m->since_s = calloc(FLOW_SLOTS, sizeof(*m->since_s));
-	m->resting = calloc(FLOW_SLOTS, sizeof(*m->resting));
-	m->free = calloc(FLOW_SLOTS, sizeof(*m->free));
-	if (m->slot_of == NULL || m->owner == NULL || m->since_s == NULL || m->resting == NULL || m->free == NULL) {
+	m->next = calloc(FLOW_SLOTS, sizeof(*m->next));
+	m->rest.turned_s = n->now_s;
+	if (m->slot_of == NULL || m->owner == NULL || m->next == NULL) {
 		destroy(m);
 		return false;
 	}
