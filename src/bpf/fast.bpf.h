@@ -42,6 +42,9 @@ struct {
 	__type(value, struct flow_bucket);
 } fast_index SEC(".maps");
 
+/* False: there are no maps of flows (load.h). Known before the programs are loaded, so the verifier leaves out what needs them. */
+const volatile bool has_flows = true;
+
 /* The first bytes of a packet without IP options. */
 struct headers {
 	struct iphdr ip;
@@ -320,7 +323,7 @@ static __always_inline int carry(struct __sk_buff *skb, const struct steer_confi
 	struct headers h;
 	struct flow *f;
 
-	if (beat_ns == 0 || v->outside == 0 || p->header != IP_HEADER || p->is_fragment)
+	if (!has_flows || beat_ns == 0 || v->outside == 0 || p->header != IP_HEADER || p->is_fragment)
 		return NOT_CARRIED;
 	now_ns = bpf_ktime_get_coarse_ns();
 	if ((__s64)(now_ns - beat_ns) > (__s64)STEER_BEAT_MOST_S * SECOND_NS)

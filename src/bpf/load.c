@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,15 +62,24 @@ static int send_error(const char *what, int err)
 	return EXIT_FAILURE;
 }
 
-int main(void)
+/* The verifier takes the fast path out of the programs then, and with it all that names the maps of flows. */
+static bool leave_out_flows(struct steer *s)
 {
+	s->rodata->has_flows = false;
+	return bpf_map__set_autocreate(s->maps.fast_flows, false) == 0 &&
+	       bpf_map__set_autocreate(s->maps.fast_index, false) == 0;
+}
+
+int main(int argc, char **argv)
+{
+	bool has_flows = argc < 2 || strcmp(argv[1], LOAD_NO_FLOWS) != 0;
 	struct steer *s;
 	int fds[LOAD_FDS];
 
 	libbpf_set_print(note_complaint);
 	alarm(10);
 	s = steer__open();
-	if (!s)
+	if (!s || (!has_flows && !leave_out_flows(s)))
 		return send_error("cannot read the programs", errno);
 	if (steer__load(s) != 0)
 		return send_error("cannot load the programs", errno);
@@ -83,5 +93,5 @@ int main(void)
 	fds[LOAD_INSIDE] = bpf_program__fd(s->progs.steer_inside);
 	fds[LOAD_INSIDE_L3] = bpf_program__fd(s->progs.steer_inside_l3);
 	fds[LOAD_TUN] = bpf_program__fd(s->progs.steer_tun);
-	return send_message("", fds, LOAD_FDS);
+	return send_message("", fds, has_flows ? LOAD_FDS : LOAD_FDS_STEERING);
 }

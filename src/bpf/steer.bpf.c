@@ -19,7 +19,8 @@
  * TTL of 0.
  *
  * The kernel never answers a super-packet with an ICMP error of its own, which would show an inside address: natd has found
- * the way before, and a packet whose way has closed since then ends here. The next one is natd's to answer.
+ * the way before, and a packet whose way has closed since then ends here. natd reads so when it has written the packet
+ * (steer_refusals), looks for its way again, and answers it.
  */
 #include "common.bpf.h"
 #include "fast.bpf.h"
@@ -258,6 +259,24 @@ static __always_inline bool may_be_cut(struct __sk_buff *skb, const struct packe
 	       !(flags & DONT_FRAGMENT);
 }
 
+/* It ends here, and natd deals with it again. */
+static __always_inline int give_back(struct __sk_buff *skb, const struct packet *p, enum steer_counter why)
+{
+	__u32 zero = 0;
+	struct steer_config *config = bpf_map_lookup_elem(&steer_config, &zero);
+	struct steer_refused *e;
+	__u64 begin;
+
+	if (config && bpf_skb_load_bytes(skb, p->at + p->header, &begin, sizeof(begin)) == 0) {
+		e = &config->refusals.entry[bound(__sync_fetch_and_add(&config->refusals.taken, 1), STEER_REFUSED)];
+		e->source = p->source;
+		e->destination = p->destination;
+		__builtin_memcpy(e->begin, &begin, sizeof(begin));
+		__sync_fetch_and_add(&config->refusals.filled, 1);
+	}
+	return refuse(why);
+}
+
 SEC("tc")
 int steer_tun(struct __sk_buff *skb)
 {
@@ -277,12 +296,12 @@ int steer_tun(struct __sk_buff *skb)
 	fib.ipv4_dst = bpf_htonl(p.destination);
 	found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
 	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
-		return may_be_cut(skb, &p) ? by_kernel(STEER_COUNT_SIZE) : refuse(STEER_COUNT_SIZE);
+		return may_be_cut(skb, &p) ? by_kernel(STEER_COUNT_SIZE) : give_back(skb, &p, STEER_COUNT_SIZE);
 	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
-		return refuse(STEER_COUNT_ROUTE);
+		return give_back(skb, &p, STEER_COUNT_ROUTE);
 	d = find_device(v, fib.ifindex);
 	if (!d)
-		return refuse(STEER_COUNT_DEVICE);
+		return give_back(skb, &p, STEER_COUNT_DEVICE);
 	if (found == BPF_FIB_LKUP_RET_NO_NEIGH && !d->is_l3)
 		return to_unknown_neighbour(skb, &p, &fib);
 	return to_next_hop(skb, d, &p, &fib);

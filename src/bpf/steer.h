@@ -61,11 +61,29 @@ struct steer_fast {
 	__u64 secret[2]; /* of the index */
 };
 
+/*
+ * The super-packets of natd's that the tun program has refused last: their way had changed since natd looked it up, so natd
+ * looks again, and sends them or answers them. Each is known by its addresses and the eight bytes behind its IP header. A program
+ * takes a place, fills it, and counts it as `filled`; natd clears the destination of an entry that it has dealt with.
+ */
+enum { STEER_REFUSED = 64 }; /* a power of two */
+
+struct steer_refused {
+	__u32 source, destination; /* 0: none */
+	__u8 begin[8];
+};
+
+struct steer_refusals {
+	__u32 taken, filled;
+	struct steer_refused entry[STEER_REFUSED];
+};
+
 struct steer_config {
 	__u32 current; /* 0 or 1 */
 	__u32 reserved;
 	struct steer_fast fast;
 	struct steer_view view[2];
+	struct steer_refusals refusals;
 };
 
 /* Word (row * STEER_CLASSES + class) * STEER_PORT_WORDS + port / 64 of the map of ports, bit port % 64: it is natd's. Behind the
@@ -81,9 +99,9 @@ enum steer_counter {
 	STEER_COUNT_FORGED,    /* dropped: from the TUN device's own address */
 	STEER_COUNT_SENT,      /* from natd straight to the next hop */
 	STEER_COUNT_NEIGHBOUR, /* to a next hop whose link address the kernel has to find */
-	STEER_COUNT_ROUTE,     /* dropped: no route any more, or one that refuses */
-	STEER_COUNT_SIZE,      /* larger than the way out: cut by the kernel, or dropped */
-	STEER_COUNT_DEVICE,    /* dropped: the route leads to another interface now */
+	STEER_COUNT_ROUTE,     /* refused: no route any more, or one that refuses */
+	STEER_COUNT_SIZE,      /* larger than the way out: cut by the kernel, or refused */
+	STEER_COUNT_DEVICE,    /* refused: the route leads to another interface now */
 	/* Packets of flows that are left to natd */
 	STEER_COUNT_FLAGS,  /* SYN, FIN or RST */
 	STEER_COUNT_WINDOW, /* TCP numbers that natd has to judge */

@@ -44,6 +44,14 @@ void steer_adopt_flows(struct natd *n)
 	handover_refuse(h, HANDOVER_FLOWS);
 }
 
+/* What the tun program refuses, the path deals with again. */
+static void show_refusals(struct natd *n)
+{
+	struct doorman *d = n->offload.doorman;
+
+	atomic_store(&n->path.transit.refusals, d ? doorman_refusals(d) : NULL);
+}
+
 static void keep_flows(struct natd *n)
 {
 	struct handover *h = &n->persist.handover;
@@ -131,6 +139,7 @@ static bool apply_programs(struct natd *n, struct setup *s, bool is_same)
 	if (was_on)
 		ok = offload_apply(&n->offload, s->steering, n->nat, s->config->tun.name, n->netlink, is_same);
 	keep_links(n);
+	show_refusals(n);
 	if (!ok)
 		report_refusal(&n->offload);
 	if (was_on && !offload_is_on(&n->offload))
@@ -169,6 +178,7 @@ void steer_follow(struct natd *n, const struct steer_look *l)
 		return;
 	offload_give_up(&n->offload, l->why);
 	keep_links(n);
+	show_refusals(n);
 	(void)turn_to_rules(n, n->setup);
 }
 

@@ -8,7 +8,7 @@ import socket
 import time
 
 import pytest
-from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.inet import ICMP, IP, TCP, UDP
 
 import conftest
 from netlab import Lab
@@ -198,6 +198,34 @@ def test_a3_the_mtu_of_the_route_is_told_to_the_inside_host(lab, steered, udp_ec
         error = seen.wait(lambda p: ICMP in p and p[ICMP].type == 3 and p[ICMP].code == 4)
         assert error[ICMP].nexthopmtu == 1000
         assert IP(bytes(error[ICMP].payload)).src == Lab.CLIENTS[0]
+
+
+@pytest.mark.parametrize("change, code", [(("mtu", "lock", "1000"), 4), (None, 1)])
+def test_a_super_packet_is_answered_at_once_when_its_way_has_changed(lab, steered, change, code):
+    """natd has looked the way up a moment before, and the program behind the TUN device finds the other one."""
+    steered()
+    listener = lab.server.tcp_listener(port=7000)
+    # a client that would wait long before it sends anything again by itself
+    lab.client.run("ip", "route", "change", "default", "via", Lab.GATEWAY_INSIDE, "rto_min", "5s")
+    lab.client.sysctl("ipv4/tcp_early_retrans", 0)
+    with lab.client.socket() as client, listener:
+        client.connect((SERVER, 7000))
+        server = listener.accept()[0]
+        client.sendall(b"x" * 20000)
+        left = 20000
+        while left > 0:
+            left -= len(server.recv(left))
+        if change:
+            lab.gateway.run("ip", "route", "add", f"{SERVER}/32", "via", Lab.ROUTER, *change)
+        else:
+            lab.gateway.run("ip", "route", "add", "unreachable", f"{SERVER}/32")
+        with lab.client.capture() as seen:
+            client.sendall(b"y" * 2800)
+            error = seen.wait(lambda p: ICMP in p and p[ICMP].type == 3)
+            packets = [p for p in map(IP, seen.seen) if TCP in p and p.dst == SERVER]
+        assert error[ICMP].code == code and IP(bytes(error[ICMP].payload)).src == Lab.CLIENTS[0]
+        assert len(packets) == 1, "it had to be sent again"
+        server.close()
 
 
 def test_a1_no_error_of_the_kernel_shows_an_inside_address(lab, steered):

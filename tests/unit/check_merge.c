@@ -19,7 +19,8 @@ static uint8_t original[PACKETS][ROOM]; /* as queued, untouched */
 static struct nat_packet packets[PACKETS];
 static uint8_t out[PACKETS][ROOM]; /* single packets that left, super-packets cut up */
 static uint32_t n_in, n_out, n_super, n_single;
-static bool accept_super;
+static enum merge_result answer; /* of the kernel, to super-packets */
+static uint32_t n_again;
 
 static void on_single(void *ctx, const struct nat_packet *p)
 {
@@ -45,14 +46,20 @@ static void cut_segment(const struct nat_packet *whole, const uint8_t *payload, 
 	build_fix(p);
 }
 
-static bool on_super(void *ctx, const struct nat_packet *whole, const struct iovec *parts, int n)
+static void on_again(void *ctx, const struct nat_packet *p)
+{
+	on_single(ctx, p);
+	n_again++;
+}
+
+static enum merge_result on_super(void *ctx, const struct nat_packet *whole, const struct iovec *parts, int n)
 {
 	static uint8_t all[70000];
 	uint32_t len = 0;
 
 	(void)ctx;
-	if (!accept_super)
-		return false;
+	if (answer != MERGE_SENT)
+		return answer;
 	for (int i = 0; i < n; i++) {
 		memcpy(all + len, parts[i].iov_base, parts[i].iov_len);
 		len += (uint32_t)parts[i].iov_len;
@@ -67,17 +74,17 @@ static bool on_super(void *ctx, const struct nat_packet *whole, const struct iov
 	for (uint32_t at = 28, i = 0; at < len; at += whole->gso_size, i++)
 		cut_segment(whole, all + at, len - at < whole->gso_size ? len - at : whole->gso_size, i);
 	n_super++;
-	return true;
+	return MERGE_SENT;
 }
 
 static void setup(void)
 {
-	const struct merge_ways ways = {on_single, on_super, NULL};
+	const struct merge_ways ways = {on_single, on_again, on_super, NULL};
 
 	merge = merge_create(&ways);
 	ck_assert_ptr_nonnull(merge);
-	n_in = n_out = n_super = n_single = 0;
-	accept_super = true;
+	n_in = n_out = n_super = n_single = n_again = 0;
+	answer = MERGE_SENT;
 }
 
 static void teardown(void)
@@ -314,13 +321,31 @@ START_TEST(test_a_kernel_that_takes_none_is_not_asked_again)
 {
 	struct build b = datagram(5000, 20);
 
-	accept_super = false;
+	answer = MERGE_NEVER;
 	for (int i = 0; i < 6; i++)
 		add(&b);
 	merge_flush(merge);
 	ck_assert_uint_eq(n_single, 6);
 	check_all_left();
 	ck_assert(!add(&b));
+}
+END_TEST
+
+START_TEST(test_what_is_refused_once_is_sent_again_by_the_caller)
+{
+	struct build b = datagram(5000, 20);
+
+	answer = MERGE_AGAIN;
+	for (int i = 0; i < 6; i++)
+		ck_assert(add(&b));
+	merge_flush(merge);
+	ck_assert_uint_eq(n_again, 6);
+	check_all_left();
+	answer = MERGE_SENT;
+	for (int i = 0; i < 6; i++)
+		ck_assert(add(&b));
+	merge_flush(merge);
+	ck_assert_uint_eq(n_super, 1);
 }
 END_TEST
 
@@ -363,6 +388,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(tc, test_6864_5_3_1_7857_10_ids_without_df_arrive_as_they_were, 0, 2);
 	tcase_add_test(tc, test_ttl_255_has_no_room_for_a_step);
 	tcase_add_test(tc, test_a_kernel_that_takes_none_is_not_asked_again);
+	tcase_add_test(tc, test_what_is_refused_once_is_sent_again_by_the_caller);
 	tcase_add_test(tc, test_random_flows_and_lengths);
 	suite_add_tcase(s, tc);
 	return s;

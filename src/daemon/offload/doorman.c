@@ -53,7 +53,7 @@ struct hook {
 };
 
 struct doorman {
-	int fds[LOAD_FDS]; /* of the maps, which are mapped, -1, but for the flows: they outlive natd */
+	int fds[LOAD_FDS]; /* of the maps, which are mapped, -1, but for the flows: they outlive natd. -1 without a fast path */
 	struct steer_config *config;
 	uint64_t *ports;
 	const struct steer_counters *counts;
@@ -77,14 +77,21 @@ static void *map_one(struct doorman *d, enum load_fd map, size_t size, int prote
 	return p == MAP_FAILED ? NULL : p;
 }
 
+static int map_flows(struct doorman *d)
+{
+	if (d->fds[LOAD_FLOWS] < 0)
+		return 0;
+	d->flows.flows = map_one(d, LOAD_FLOWS, FLOWS_SIZE, PROT_READ | PROT_WRITE);
+	d->flows.buckets = map_one(d, LOAD_INDEX, INDEX_SIZE, PROT_READ | PROT_WRITE);
+	return d->flows.flows && d->flows.buckets ? 0 : -ENOMEM;
+}
+
 static int map_all(struct doorman *d)
 {
 	d->config = map_one(d, LOAD_CONFIG, sizeof(*d->config), PROT_READ | PROT_WRITE);
 	d->ports = map_one(d, LOAD_PORTS, STEER_WORDS * sizeof(uint64_t), PROT_READ | PROT_WRITE);
 	d->counts = map_one(d, LOAD_COUNTS, STEER_CPUS_MAX * sizeof(*d->counts), PROT_READ);
-	d->flows.flows = map_one(d, LOAD_FLOWS, FLOWS_SIZE, PROT_READ | PROT_WRITE);
-	d->flows.buckets = map_one(d, LOAD_INDEX, INDEX_SIZE, PROT_READ | PROT_WRITE);
-	return d->config && d->ports && d->counts && d->flows.flows && d->flows.buckets ? 0 : -ENOMEM;
+	return d->config && d->ports && d->counts ? map_flows(d) : -ENOMEM;
 }
 
 /* Of the index of flows: so that no one can choose what falls into one bucket. */
@@ -96,10 +103,10 @@ static bool draw_secret(struct doorman *d)
 	return true;
 }
 
-int doorman_create(struct doorman **out, char *why, size_t size)
+int doorman_create(struct doorman **out, bool has_flows, char *why, size_t size)
 {
 	struct doorman *d = calloc(1, sizeof(*d));
-	int r = d ? loader_run(d->fds, why, size) : -ENOMEM;
+	int r = d ? loader_run(d->fds, has_flows, why, size) : -ENOMEM;
 
 	*out = NULL;
 	if (r < 0) {
@@ -129,8 +136,7 @@ void doorman_destroy(struct doorman *d)
 		if (d->hook[i].link >= 0)
 			close(d->hook[i].link);
 	}
-	if (d->config)
-		munmap(d->config, sizeof(*d->config));
+	/* d->config stays mapped: threads of the packet path may be reading the refusals in it. */
 	if (d->ports)
 		munmap(d->ports, STEER_WORDS * sizeof(uint64_t));
 	if (d->counts)
@@ -139,9 +145,10 @@ void doorman_destroy(struct doorman *d)
 		munmap(d->flows.flows, FLOWS_SIZE);
 	if (d->flows.buckets)
 		munmap(d->flows.buckets, INDEX_SIZE);
-	close(d->fds[LOAD_FLOWS]);
-	for (int i = LOAD_OUTSIDE; i < LOAD_FDS; i++)
-		close(d->fds[i]);
+	for (int i = LOAD_OUTSIDE; i < LOAD_FDS; i++) {
+		if (d->fds[i] >= 0)
+			close(d->fds[i]);
+	}
 	free(d->forwards);
 	free(d);
 }
@@ -509,6 +516,11 @@ void doorman_beat(struct doorman *d, uint64_t now_ns, uint64_t ahead_ns)
 {
 	__atomic_store_n(&d->config->fast.ahead_ns, ahead_ns, __ATOMIC_RELAXED);
 	__atomic_store_n(&d->config->fast.beat_ns, now_ns, __ATOMIC_RELEASE);
+}
+
+struct steer_refusals *doorman_refusals(struct doorman *d)
+{
+	return &d->config->refusals;
 }
 
 /* ---- counters ---- */

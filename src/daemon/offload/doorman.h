@@ -24,9 +24,9 @@ struct doorman;
 
 enum { DOORMAN_LINKS_MAX = 24 };
 
-/* Loads programs and maps (needs the rights of loader.h). 0, and *out for doorman_destroy(); or a negative errno and one line
- * in `why`. Nothing is attached yet. */
-int doorman_create(struct doorman **out, char *why, size_t size);
+/* Loads programs and maps (needs the rights of loader.h); those of flows if it `has_flows`. 0, and *out for doorman_destroy(); or
+ * a negative errno and one line in `why`. Nothing is attached yet. */
+int doorman_create(struct doorman **out, bool has_flows, char *why, size_t size);
 /* Closes everything. Programs stay attached only while someone else has their links. NULL: nothing. */
 void doorman_destroy(struct doorman *d);
 
@@ -46,12 +46,14 @@ struct doorman_host {
 /* Shows the programs what is natd's now, and attaches them to the interfaces as they are now. `s` has to fit. 0, or a
  * negative errno and one line in `why`: then what is attached stays as it was. */
 int doorman_apply(struct doorman *d, const struct steering *s, const struct doorman_host *host, char *why, size_t size);
-/* What the programs share with the core's mirror; borrowed. */
+/* What the programs share with the core's mirror; borrowed. Of a doorman that has flows. */
 struct flow_memory doorman_flows(const struct doorman *d);
-int doorman_flows_fd(const struct doorman *d); /* its first map, for the service manager; borrowed */
+int doorman_flows_fd(const struct doorman *d); /* its first map, for the service manager; borrowed; -1: none */
 /* Lets the programs carry flows until STEER_BEAT_MOST_S after `now_ns` (CLOCK_MONOTONIC; 0: none from now on). `ahead_ns`: of
  * natd's clock. */
 void doorman_beat(struct doorman *d, uint64_t now_ns, uint64_t ahead_ns);
+/* Super-packets that the tun program has refused (bpf/steer.h); this memory stays until the process ends. */
+struct steer_refusals *doorman_refusals(struct doorman *d);
 /* Removes every program, even if another process holds its link. */
 void doorman_detach(struct doorman *d);
 
@@ -76,9 +78,9 @@ bool doorman_take_change(struct doorman *d, uint32_t i);
 	X(DOORMAN_FORGED,    "steer_forged",    "dropped by the tc programs: from the TUN device's own address")         \
 	X(DOORMAN_SENT,      "steer_sent",      "super-packets that the tc programs sent to their next hop")             \
 	X(DOORMAN_NEIGHBOUR, "steer_neighbour", "super-packets sent to a next hop whose link address was not known")     \
-	X(DOORMAN_ROUTE,     "steer_route",     "super-packets dropped: their route has gone")                           \
-	X(DOORMAN_SIZE,      "steer_size",      "super-packets larger than the way out: cut, or dropped")                \
-	X(DOORMAN_DEVICE,    "steer_device",    "super-packets dropped: their route has moved to another interface")     \
+	X(DOORMAN_ROUTE,     "steer_route",     "super-packets refused: their route has gone")                           \
+	X(DOORMAN_SIZE,      "steer_size",      "super-packets larger than the way out: cut, or refused")                \
+	X(DOORMAN_DEVICE,    "steer_device",    "super-packets refused: their route has moved to another interface")     \
 	X(DOORMAN_FLAGS,     "fast_flags",      "left to natd by the fast path: SYN, FIN or RST of a carried session")   \
 	X(DOORMAN_WINDOW,    "fast_window",     "left to natd by the fast path: TCP numbers that need a judgement")      \
 	X(DOORMAN_FORM,      "fast_form",       "left to natd by the fast path: TTL, IP id, lengths or checksum")        \

@@ -16,9 +16,10 @@
 
 #ifndef HAVE_BPF
 
-int loader_run(int fds[LOAD_FDS], char *why, size_t size)
+int loader_run(int fds[LOAD_FDS], bool has_flows, char *why, size_t size)
 {
 	(void)fds;
+	(void)has_flows;
 	snprintf(why, size, "natd was built without its tc programs");
 	return -ENOTSUP;
 }
@@ -39,10 +40,11 @@ static const char *loader_path(void)
 	return path ? path : PKGLIBEXECDIR "/natd-bpf-load";
 }
 
-static void be_loader(int socket)
+static void be_loader(int socket, bool has_flows)
 {
 	const char *path = loader_path();
-	char *const argv[] = {(char *)(uintptr_t) "natd-bpf-load", NULL};
+	char *const argv[] = {(char *)(uintptr_t) "natd-bpf-load", has_flows ? NULL : (char *)(uintptr_t)LOAD_NO_FLOWS,
+			      NULL};
 	char text[LOAD_TEXT_MAX];
 	sigset_t none;
 
@@ -82,7 +84,7 @@ static size_t take_descriptors(struct msghdr *m, int fds[LOAD_FDS])
 	return n;
 }
 
-static int read_answer(int socket, int fds[LOAD_FDS], char *why, size_t size)
+static int read_answer(int socket, int fds[LOAD_FDS], size_t wanted, char *why, size_t size)
 {
 	union {
 		struct cmsghdr align;
@@ -96,7 +98,7 @@ static int read_answer(int socket, int fds[LOAD_FDS], char *why, size_t size)
 	ssize_t len = poll(&p, 1, PATIENCE_MS) > 0 ? recvmsg(socket, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) : -1;
 	size_t n = len > 0 ? take_descriptors(&m, fds) : 0;
 
-	if (n == LOAD_FDS && text[0] == '\0')
+	if (n == wanted && text[0] == '\0')
 		return 0;
 	close_all(fds, n);
 	snprintf(why, size, "%s", text[0] != '\0' ? text : "natd-bpf-load gave no answer");
@@ -110,12 +112,13 @@ static void end(pid_t child)
 		;
 }
 
-int loader_run(int fds[LOAD_FDS], char *why, size_t size)
+int loader_run(int fds[LOAD_FDS], bool has_flows, char *why, size_t size)
 {
 	int ends[2];
 	pid_t child;
 	int r;
 
+	fds[LOAD_FLOWS] = fds[LOAD_INDEX] = -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
 		r = -errno;
 		snprintf(why, size, "cannot make a socket: %s", strerror(-r));
@@ -123,13 +126,13 @@ int loader_run(int fds[LOAD_FDS], char *why, size_t size)
 	}
 	child = fork();
 	if (child == 0)
-		be_loader(ends[1]);
+		be_loader(ends[1], has_flows);
 	r = child < 0 ? -errno : 0;
 	close(ends[1]);
 	if (r < 0)
 		snprintf(why, size, "cannot start natd-bpf-load: %s", strerror(-r));
 	else
-		r = read_answer(ends[0], fds, why, size);
+		r = read_answer(ends[0], fds, has_flows ? LOAD_FDS : LOAD_FDS_STEERING, why, size);
 	close(ends[0]);
 	if (child > 0)
 		end(child);

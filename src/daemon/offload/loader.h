@@ -3,15 +3,16 @@
 #ifndef NATD_DAEMON_OFFLOAD_LOADER_H
 #define NATD_DAEMON_OFFLOAD_LOADER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "bpf/load.h"
 
 /*
  * Needs the right to load programs (CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN), which the loader inherits. 0, with every
- * descriptor in `fds`, the caller's; or a negative errno, none of them, and one line in `why`. Waits at most
+ * descriptor in `fds`, the caller's, those of flows -1 unless it `has_flows`; or a negative errno, none of them, and one line in `why`. Waits at most
  * ten seconds.
  */
-int loader_run(int fds[LOAD_FDS], char *why, size_t size);
+int loader_run(int fds[LOAD_FDS], bool has_flows, char *why, size_t size);
 
 #endif

@@ -61,7 +61,8 @@ bool offload_load(struct offload *o, const struct natd_config *c, struct netlink
 	o->mode = c->fast_path.mode;
 	o->is_required = (c->fast_path.steering == CONFIG_STEERING_BPF && c->routing != ROUTING_NONE) ||
 			 o->mode == CONFIG_FAST_PATH_REQUIRED;
-	if (!is_ruled_out(o, c, nl, why) && doorman_create(&o->doorman, why, sizeof(why)) == 0)
+	if (!is_ruled_out(o, c, nl, why) &&
+	    doorman_create(&o->doorman, o->mode != CONFIG_FAST_PATH_OFF, why, sizeof(why)) == 0)
 		return true;
 	offload_give_up(o, why);
 	return !o->is_required;

@@ -128,11 +128,12 @@ static void write_headers(uint8_t *ip, uint32_t bytes)
 	store16(ip + 26, (uint16_t)~checksum_finish(sum));
 }
 
-static bool send_super(struct merge *m, struct group *g)
+static enum merge_result send_super(struct merge *m, struct group *g)
 {
 	struct nat_packet whole = g->p[0];
 	struct iovec parts[MERGE_MOST];
 	uint8_t headers[HEADERS];
+	enum merge_result r;
 
 	memcpy(headers, whole.data, HEADERS);
 	write_headers(whole.data, g->bytes);
@@ -142,22 +143,20 @@ static bool send_super(struct merge *m, struct group *g)
 	parts[0] = (struct iovec){whole.data, g->p[0].len};
 	for (uint32_t i = 1; i < g->n; i++)
 		parts[i] = (struct iovec){g->p[i].data + HEADERS, g->p[i].len - HEADERS};
-	if (m->ways.super(m->ways.ctx, &whole, parts, (int)g->n))
-		return true;
-	memcpy(whole.data, headers, HEADERS);
-	return false;
+	r = m->ways.super(m->ways.ctx, &whole, parts, (int)g->n);
+	if (r != MERGE_SENT)
+		memcpy(whole.data, headers, HEADERS);
+	return r;
 }
 
 static void send_group(struct merge *m, struct group *g)
 {
-	bool sent = false;
+	bool is_tried = is_worth_it(m, g);
+	enum merge_result r = is_tried ? send_super(m, g) : MERGE_NEVER;
 
-	if (is_worth_it(m, g)) {
-		sent = send_super(m, g);
-		m->refused = !sent;
-	}
-	for (uint32_t i = 0; i < g->n && !sent; i++)
-		m->ways.single(m->ways.ctx, &g->p[i]);
+	m->refused = m->refused || (is_tried && r == MERGE_NEVER);
+	for (uint32_t i = 0; i < g->n && r != MERGE_SENT; i++)
+		(r == MERGE_AGAIN ? m->ways.again : m->ways.single)(m->ways.ctx, &g->p[i]);
 	g->n = 0;
 	g->closed = false;
 }

@@ -2,7 +2,7 @@
 /*
  * Joins datagrams of one flow that leave in one burst into a UDP super-packet (UDP_SEGMENT, "USO"), which the kernel takes
  * in one write instead of one send each, and cuts up as late as it can. What cannot be joined goes
- * its ordinary way; nothing waits longer than the burst that it came in. Pure: the two ways out are the caller's.
+ * its ordinary way; nothing waits longer than the burst that it came in. Pure: the ways out are the caller's.
  */
 #ifndef NATD_DAEMON_MERGE_H
 #define NATD_DAEMON_MERGE_H
@@ -21,13 +21,18 @@ enum {
 
 struct merge;
 
+enum merge_result {
+	MERGE_SENT,
+	MERGE_AGAIN, /* not this time: each datagram goes by merge_ways.again */
+	MERGE_NEVER, /* this kernel does not know such: each goes singly, and no super-packet is tried any more */
+};
+
 struct merge_ways {
 	void (*single)(void *ctx, const struct nat_packet *p);
-	/*
-	 * `whole`: headers at whole->data, whole->len and gso_size of the super-packet; its bytes are in `parts`. False:
-	 * not taken, nothing of it was sent; the datagrams then go singly.
-	 */
-	bool (*super)(void *ctx, const struct nat_packet *whole, const struct iovec *parts, int n);
+	void (*again)(void *ctx, const struct nat_packet *p);
+	/* `whole`: headers at whole->data, whole->len and gso_size of the super-packet; its bytes are in `parts`. Unless MERGE_SENT
+	 * nothing of it was sent, and the headers are as they came. */
+	enum merge_result (*super)(void *ctx, const struct nat_packet *whole, const struct iovec *parts, int n);
 	void *ctx;
 };
 

@@ -14,7 +14,8 @@
  * same way.
  *
  * Super-packets are too large for the raw socket and carry no mark when they go back through the TUN. So the TUN only gets one
- * whose way is open, large enough and resolved; others are cut into segments, which go through the socket.
+ * whose way is open, large enough and resolved; others are cut into segments, which go through the socket. What the tc program behind
+ * the TUN refuses even so, since its way has just changed, goes through all of this once more (send_again()).
  */
 #include "transmit.h"
 
@@ -54,6 +55,7 @@ struct transmit {
 	uint64_t random; /* xorshift: for the rate limit alone */
 	uint64_t key;	 /* keeps others from choosing whose bucket they share */
 	struct icmp_limit limit;
+	bool is_again; /* the packet in hand was refused behind the TUN: it goes singly, or is answered */
 	uint32_t n_errors;
 	struct nat_packet error[TRANSMIT_ERRORS];
 	uint8_t bytes[TRANSMIT_ERRORS][ICMP_ERROR_MAX];
@@ -124,7 +126,7 @@ static void refuse(struct transmit *t, const struct nat_packet *p, enum io_count
 		report(t, p, (uint8_t)code, 0);
 }
 
-static void forward_by_kernel(struct transmit *t, const struct nat_packet *p);
+static int forward_by_kernel(struct transmit *t, const struct nat_packet *p);
 
 /* What the raw socket refused, and has counted. */
 static void on_refused(void *ctx, const struct nat_packet *p, int err)
@@ -146,7 +148,7 @@ static void on_refused(void *ctx, const struct nat_packet *p, int err)
 		break;
 	case EMSGSIZE: /* the interface's MTU fell just now; with DF the next one is refused by its size */
 		if (!(p->data[6] & DONT_FRAGMENT))
-			forward_by_kernel(t, p);
+			(void)forward_by_kernel(t, p);
 		break;
 	default: /* full, forbidden by a firewall, a blackhole: a router is silent, too */
 		break;
@@ -193,25 +195,32 @@ void transmit_readdress(const struct nat_policy *policy, struct nat_packet *p)
 
 /* ---- the TUN ---- */
 
+enum { REFUSED_BEHIND_TUN = 1 };
+
 /* Through the TUN the kernel forwards it, a second time for this packet: that step of TTL is given back. A TTL of 255, which only
- * a neighbour sends, has no room for it. */
+ * a neighbour sends, has no room for it. 0, a negative errno, or REFUSED_BEHIND_TUN: then the packet is as it was. */
 static int forward_parts(struct transmit *t, const struct nat_packet *p, const struct iovec *parts, int n)
 {
 	uint8_t *ip = p->data;
-	uint16_t before = load16(ip + 8);
+	uint16_t ttl = load16(ip + 8), sum = load16(ip + 10);
+	int rc;
 
 	if (ip[8] < TTL_MOST)
 		ip[8]++;
-	store16(ip + 10, checksum_update(load16(ip + 10), checksum_diff16(before, load16(ip + 8))));
-	return tun_write_parts(t->tun, t->io, p, parts, n);
+	store16(ip + 10, checksum_update(sum, checksum_diff16(ttl, load16(ip + 8))));
+	rc = tun_write_parts(t->tun, t->io, p, parts, n);
+	if (rc < 0 || !ways_was_refused(t->ways, p))
+		return rc;
+	store16(ip + 8, ttl);
+	store16(ip + 10, sum);
+	return REFUSED_BEHIND_TUN;
 }
 
-static void forward_by_kernel(struct transmit *t, const struct nat_packet *p)
+static int forward_by_kernel(struct transmit *t, const struct nat_packet *p)
 {
 	const struct iovec part = {p->data, p->len};
 
-	if (t->tun)
-		forward_parts(t, p, &part, 1);
+	return t->tun ? forward_parts(t, p, &part, 1) : 0;
 }
 
 static void send_single(void *ctx, const struct nat_packet *p)
@@ -219,22 +228,35 @@ static void send_single(void *ctx, const struct nat_packet *p)
 	rawsock_queue(((struct transmit *)ctx)->raw, p, false);
 }
 
-/* Joined datagrams. Not taken only where this kernel does not know such: what the device refuses otherwise is lost,
- * and counted. */
-static bool send_joined(void *ctx, const struct nat_packet *p, const struct iovec *parts, int n)
+static void send_in_transit(struct transmit *t, const struct nat_packet *p, bool owned);
+
+/* Its way has changed since it was looked up. Once: what is refused again is lost, and the program has counted it. */
+static void send_again(void *ctx, const struct nat_packet *p)
+{
+	struct transmit *t = ctx;
+
+	t->is_again = true;
+	send_in_transit(t, p, false);
+	t->is_again = false;
+}
+
+/* Joined datagrams. What the device refuses otherwise is lost, and counted. */
+static enum merge_result send_joined(void *ctx, const struct nat_packet *p, const struct iovec *parts, int n)
 {
 	struct transmit *t = ctx;
 	int rc;
 
 	rawsock_flush(t->raw);
 	rc = forward_parts(t, p, parts, n);
+	if (rc == REFUSED_BEHIND_TUN)
+		return MERGE_AGAIN;
 	if (rc == -EINVAL) {
 		log_notice(SUB_DATA, "this kernel takes no joined datagrams from %s: sending each by itself",
 			   t->tun->name);
-		return false;
+		return MERGE_NEVER;
 	}
 	t->io->value[IO_TUN_JOINED] += rc == 0 ? (unsigned)n : 0;
-	return true;
+	return MERGE_SENT;
 }
 
 /* ---- one packet ---- */
@@ -298,7 +320,8 @@ static void send_on(struct transmit *t, const struct nat_packet *p, enum way_adm
 		rawsock_queue(t->raw, p, owned);
 	} else if (admission == ADMIT) {
 		rawsock_flush(t->raw);
-		forward_by_kernel(t, p);
+		if (forward_by_kernel(t, p) == REFUSED_BEHIND_TUN && !t->is_again)
+			send_again(t, p);
 	} else {
 		send_segments(t, p);
 	}
@@ -396,7 +419,7 @@ static void send_open(struct transmit *t, const struct nat_packet *p, struct way
 	admission = ways_admit(t->ways, way, p);
 	if (admission == ADMIT_NOT) /* the kernel reports 3/1 about those that wait */
 		t->io->value[IO_SEND_UNRESOLVED]++;
-	else if (owned || !may_merge(t, way) || !merge_add(t->merge, p))
+	else if (owned || t->is_again || !may_merge(t, way) || !merge_add(t->merge, p))
 		send_on(t, p, admission, owned);
 }
 
@@ -462,7 +485,7 @@ void transmit_flush(struct transmit *t)
 int transmit_create(struct transmit **out, const struct transmit_params *p)
 {
 	struct transmit *t = calloc(1, sizeof(*t));
-	const struct merge_ways ways = {send_single, send_joined, t};
+	const struct merge_ways ways = {send_single, send_again, send_joined, t};
 	uint64_t seed[2];
 	int r;
 

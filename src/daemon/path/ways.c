@@ -7,6 +7,10 @@
  * the time. What cannot be looked up now is WAY_UNKNOWN: the packet then goes to the kernel bound to the
  * outside interface, which is safe, and its successors are looked up.
  *
+ * Super-packets go past the kernel's own routing where tc programs steer. Then the program finds that a way has changed before this
+ * cache does, and writes down what it has refused (ways_was_refused()). It runs within the write to the device, so the answer is
+ * there when that returns; but for a device with RPS, whose packets are refused later: then the ways are forgotten with the next one.
+ *
  * The look-up names the source where it is the host's own (the kernel refuses others there), so rules by source count.
  *
  * Neighbours. Packets that wait for ARP stay charged to the socket that sent them. So a next hop whose link address is not known
@@ -21,7 +25,9 @@
 #include <linux/neighbour.h>
 #include <net/if.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "bpf/steer.h"
 #include "core/packet/packet.h"
 #include "daemon/kernel/netlink.h"
 
@@ -53,6 +59,7 @@ struct ways {
 	unsigned lookups; /* left in this burst */
 	struct link_kind links[LINKS];
 	unsigned next_link;
+	uint32_t refusals; /* of the tc programs, seen so far */
 	struct way unknown;
 	uint64_t datagram[DATAGRAMS]; /* keys, see datagram_key(); 0: none */
 	struct way way[WAYS];
@@ -217,6 +224,39 @@ uint16_t ways_mtu(const struct ways *w, uint32_t address)
 	const struct way *way = place_of(w, address);
 
 	return is_fresh(w, way, address) && way->state == WAY_OPEN ? way->mtu : 0;
+}
+
+static void forget(struct ways *w, uint32_t address)
+{
+	struct way *way = place_of(w, address);
+
+	if (way->address == address)
+		way->generation = 0;
+}
+
+bool ways_was_refused(struct ways *w, const struct nat_packet *p)
+{
+	struct steer_refusals *r = atomic_load_explicit(&w->transit->refusals, memory_order_acquire);
+	uint32_t source = load32(p->data + 12), destination = load32(p->data + 16);
+	const uint8_t *begin = p->data + (p->data[0] & 15) * 4u;
+	uint32_t filled = r ? __atomic_load_n(&r->filled, __ATOMIC_ACQUIRE) : w->refusals;
+	bool found = false;
+
+	if (filled == w->refusals)
+		return false;
+	w->refusals = filled;
+	for (unsigned i = 0; i < STEER_REFUSED; i++) {
+		struct steer_refused *e = &r->entry[i];
+		uint32_t to = __atomic_load_n(&e->destination, __ATOMIC_RELAXED);
+
+		if (to != 0)
+			forget(w, to);
+		if (to != destination || e->source != source || memcmp(e->begin, begin, sizeof(e->begin)) != 0)
+			continue;
+		__atomic_store_n(&e->destination, 0, __ATOMIC_RELAXED);
+		found = true;
+	}
+	return found;
 }
 
 /* ---- neighbours ---- */

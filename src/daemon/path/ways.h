@@ -46,12 +46,15 @@ struct way {
 	uint8_t neighbour : 2; /* enum way_neighbour, of the last answer */
 };
 
+struct steer_refusals;
+
 /* What all lanes know of the host. Written by the loop's thread, read by all. */
 struct transit {
-	atomic_uint generation;	  /* counts changes of links, addresses and rules */
-	atomic_int outside;	  /* interface index; 0: not there */
-	atomic_uint icmp_source;  /* the gateway's own inside address; 0: none */
-	atomic_bool is_one_armed; /* the outside interface is an inside one as well */
+	atomic_uint generation;			   /* counts changes of links, addresses and rules */
+	atomic_int outside;			   /* interface index; 0: not there */
+	atomic_uint icmp_source;		   /* the gateway's own inside address; 0: none */
+	atomic_bool is_one_armed;		   /* the outside interface is an inside one as well */
+	_Atomic(struct steer_refusals *) refusals; /* of the tc programs (bpf/steer.h); NULL: they do not steer */
 };
 
 struct ways;
@@ -67,6 +70,10 @@ void ways_begin(struct ways *w, uint64_t now_ms);
 struct way *ways_find(struct ways *w, const struct nat_packet *p);
 /* The MTU of a route that is in the cache; 0: not known, or the interface's. */
 uint16_t ways_mtu(const struct ways *w, uint32_t address);
+
+/* Has the tc program refused this super-packet, which has just been written to the TUN device? Then its way is not what the cache
+ * had, and is looked up again the next time; and so are those of what was refused besides. */
+bool ways_was_refused(struct ways *w, const struct nat_packet *p);
 
 /* May a packet go to the kernel? A host without an answer must not fill the socket's buffer with packets that wait for it. */
 enum way_admission {
