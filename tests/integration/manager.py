@@ -74,6 +74,13 @@ class Manager:
         """Keeps a duplicate, far from the numbers that the next natd gets."""
         self.store.append((name, fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 200)))
 
+    def forget(self):
+        """Empties the store."""
+        with self._changed:
+            for _, fd in self.store:
+                os.close(fd)
+            self.store.clear()
+
     def names(self):
         """What is in the store, but for the links of tc programs."""
         with self._changed:

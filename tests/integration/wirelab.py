@@ -114,9 +114,12 @@ class End:
                 return data
             self._waiting.append(data)
 
-    def take(self):
+    def take_bytes(self):
         came, self._waiting = self._waiting, []
-        return [IP(data) for data in came if CANARY_IN_BYTES not in data[12:20] and CANARY_OUT_BYTES not in data[12:20]]
+        return [data for data in came if CANARY_IN_BYTES not in data[12:20] and CANARY_OUT_BYTES not in data[12:20]]
+
+    def take(self):
+        return [IP(data) for data in self.take_bytes()]
 
     def listen(self, seconds):
         """Reads for so long: for what must not come for a time."""
@@ -208,9 +211,12 @@ class Gateway:
         more = config.get("more", "")
         if not self.offload:
             more = more.replace("tun = {", "tun = { offload = false;") if "tun = {" in more else more + PLAIN
-        self.natd = Natd(self.namespace, {**config, "more": FORWARD + more}).start()
+        self.natd = self._make_natd({**config, "more": FORWARD + more}).start()
         headers = self.namespace.run("ip", "-d", "link", "show", "natd0").stdout
         assert ("vnet_hdr on" in headers) == self.offload, headers
+
+    def _make_natd(self, config):
+        return Natd(self.namespace, config)
 
     def stop(self):
         self._setup = None
@@ -246,14 +252,19 @@ class Gateway:
     def settle(self):
         """Returns when all that was sent before has passed or been dropped, and what arrived."""
         for _ in range(2):
-            self._round_trip(UDP(sport=9, dport=9), lambda p: UDP(sport=9, dport=p.sport))
+            self.fence()
             self._round_trip(ICMP(type=8, id=9), lambda p: ICMP(type=0, id=p[ICMP].id, seq=p[ICMP].seq))
         return Seen(self.inside.take(), self.outside.take())
+
+    def fence(self):
+        """What was sent before, and came by the TUN, has passed or been dropped. The packet outbound has no DF, so natd's fast
+        path leaves it to natd: it overtakes nothing there."""
+        self._round_trip(UDP(sport=9, dport=9), lambda p: UDP(sport=9, dport=p.sport))
 
     def _round_trip(self, there, back):
         assert self.natd is None or self.natd.process.poll() is None, self.natd.text()
         self._fence += 1
-        mark = b"fence %d %d" % (os.getpid(), self._fence)
+        mark = b"fence %d %06d" % (os.getpid(), self._fence)
         self.inside.send(IP(src=CANARY_IN, dst=CANARY_OUT) / there / (b">" + mark))
         came = IP(self.outside.wait_for(lambda data: data.endswith(b">" + mark)))
         self.outside.send(IP(src=CANARY_OUT, dst=came.src) / back(came) / (b"<" + mark))
