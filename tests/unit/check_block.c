@@ -305,6 +305,31 @@ START_TEST(test_block_without_a_usable_port_goes_back)
 }
 END_TEST
 
+/* Seven of eight blocks are a forward's: the one that is not is found whatever the draw. */
+START_TEST(test_opening_passes_over_blocks_that_are_all_a_forwards)
+{
+	for (uint64_t seed = 0; seed < 64; seed++) {
+		struct lab *l = block_lab();
+
+		l->seed[0] ^= seed;
+		l->pool_ports[0] = (struct nat_range){1024, 1024 + 8 * SIZE - 1};
+		l->forwards[0] = (struct nat_forward){.name = "f",
+						      .protocols = 1 << CLASS_UDP,
+						      .ports = {1024, 1024 + 7 * SIZE - 1},
+						      .to = LAB_WEB,
+						      .to_port = 1024};
+		l->policy.n_forwards = 1;
+		lab_start(l);
+		ck_assert_uint_eq(block_number(lab_udp_out(l, LAB_A, 9, LAB_S1, 53)), 7);
+		LAB_SEND(l, .proto = 17, .src = LAB_B, .dst = LAB_S1, .sport = 9, .dport = 53);
+		lab_dropped_with_icmp(l, DROP_NO_PORT, 3, 1);
+		ck_assert_uint_ne(block_number(lab_syn_out(l, LAB_B, 9, LAB_S1, 80)), 7);
+		ck_assert_uint_eq(nat_counters(l->nat)[COUNT_BLOCK_FREED], 0);
+		lab_free(l);
+	}
+}
+END_TEST
+
 START_TEST(test_host_goes_to_an_address_with_free_blocks)
 {
 	struct lab *l = block_lab();
@@ -441,6 +466,59 @@ START_TEST(test_damaged_records_of_blocks_cost_no_session)
 		ck_assert_uint_eq(lab_reload(l).ended, 0);
 		lab_free(l);
 	}
+}
+END_TEST
+
+/* A restart while there was no address left the records of its blocks; those told wrong owners at the next one. */
+START_TEST(test_restart_without_an_address_forgets_its_blocks)
+{
+	struct lab *l = block_lab();
+	uint16_t port;
+
+	l->pool_ports[0] = (struct nat_range){1024, 1024 + SIZE - 1};
+	lab_start(l);
+	lab_udp_out(l, LAB_A, 5000, LAB_S1, 53);
+	lab_advance(l, UDP_MS);
+	l->policy.n_addresses = 0;
+	lab_reload(l);
+	lab_restart(l);
+	ck_assert_uint_eq(nat_table(l->nat)->block_records, 1); /* of the cut */
+	l->policy.n_addresses = 1;
+	lab_reload(l);
+	ck_assert_uint_eq(count_blocks(l), 0); /* no host's until it is free */
+	lab_advance(l, REUSE_MS);
+	port = lab_udp_out(l, LAB_B, 5000, LAB_S1, 53);
+	lab_advance(l, UDP_MS);
+	lab_restart(l);
+	ck_assert_ptr_null(nat_check(l->nat));
+	ck_assert_uint_eq(block_at(l, LAB_EXT, port).host, LAB_B);
+	lab_free(l);
+}
+END_TEST
+
+/* Its blocks have other numbers then: by those in the records each would be another host's. */
+START_TEST(test_address_that_becomes_shared_keeps_who_has_which_block)
+{
+	struct lab *l = block_lab();
+	struct nat_reconfigure_report r;
+
+	l->policy.limits.reserve = 0;
+	l->pool_ports[0] = (struct nat_range){16384, 16384 + 4 * SIZE - 1};
+	l->shared_ports[0] = (struct nat_range){16384 + SIZE, 16384 + 4 * SIZE - 1};
+	l->policy.n_shared_ports = 1;
+	lab_start(l);
+	for (uint32_t i = 0; i < 4; i++)
+		lab_udp_out(l, LAB_A + i, 5000, LAB_S1, 53);
+	l->addresses[0].shared = true;
+	r = lab_reload(l);
+	ck_assert_uint_eq(r.kept, 3);
+	ck_assert_uint_eq(r.ended, 1);
+	ck_assert_uint_eq(count_blocks(l), 3);
+	lab_restart(l);
+	ck_assert_ptr_null(nat_check(l->nat));
+	ck_assert_uint_eq(count_blocks(l), 3);
+	ck_assert_uint_eq(lab_reload(l).ended, 0);
+	lab_free(l);
 }
 END_TEST
 
@@ -805,12 +883,15 @@ static Suite *suite(void)
 		test_host_recycles_its_own_ports_when_it_may_have_no_more_blocks,
 		test_parity_and_preserve_hold_within_the_block,
 		test_block_without_a_usable_port_goes_back,
+		test_opening_passes_over_blocks_that_are_all_a_forwards,
 		test_host_goes_to_an_address_with_free_blocks,
 		test_last_blocks_are_for_hosts_that_have_none,
 		test_class_has_limits_of_its_own,
 		test_blocks_survive_a_restart,
 		test_restart_without_records_of_blocks_goes_by_the_sessions,
 		test_damaged_records_of_blocks_cost_no_session,
+		test_restart_without_an_address_forgets_its_blocks,
+		test_address_that_becomes_shared_keeps_who_has_which_block,
 		test_reload_with_another_address_ends_exactly_its_sessions,
 		test_reload_from_single_ports_to_blocks,
 		test_reload_with_another_size_tells_of_the_new_blocks,

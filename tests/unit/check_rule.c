@@ -293,6 +293,23 @@ static void compare_endpoint(const struct world *w, const struct rules *r, enum 
 	ck_assert_int_eq(rules_port_usable(r, c, a, port), oracle_usable(&w->p, c, a, port));
 }
 
+/* Are all ports of that range forwarded? Of very many pieces the compiled policy may say no all the same. */
+static void compare_whole_range(const struct world *w, const struct rules *r, enum nat_class c, uint32_t a)
+{
+	struct nat_range ports = random_range();
+	bool all = true, got;
+
+	for (uint32_t port = ports.first; port <= ports.last && all; port++) {
+		all = false;
+		for (uint32_t i = 0; i < w->p.n_forwards; i++)
+			all = all || forward_matches(&w->forwards[i], c, a, (uint16_t)port);
+	}
+	got = rules_ports_are_forwarded(r, c, a, &ports);
+	ck_assert(all || !got);
+	if (w->p.n_forwards <= 4)
+		ck_assert_int_eq(got, all);
+}
+
 START_TEST(test_compiled_policy_answers_as_the_linear_one)
 {
 	struct world w;
@@ -308,6 +325,7 @@ START_TEST(test_compiled_policy_answers_as_the_linear_one)
 			ck_assert(mtu_is_right(&w, a, rules_inside_mtu(r, a)));
 			compare_endpoint(&w, r, (enum nat_class)unit_below(CLASS_COUNT), a);
 			compare_endpoint(&w, r, CLASS_TCP, BASE + unit_below(24));
+			compare_whole_range(&w, r, CLASS_TCP, BASE + unit_below(24));
 		}
 		rules_destroy(r);
 	}

@@ -135,3 +135,12 @@ const uint32_t *span_index_find(const struct span_index *x, uint64_t key, uint32
 	*n = x->offsets[edge] - x->offsets[edge - 1];
 	return x->items + x->offsets[edge - 1];
 }
+
+uint64_t span_index_run(const struct span_index *x, uint64_t key)
+{
+	uint32_t edge = edges_up_to(x, key);
+
+	if (edge == 0 || x->offsets[edge] == x->offsets[edge - 1])
+		return 0;
+	return x->edges[edge] - key; /* a span's end is an edge */
+}

@@ -24,5 +24,7 @@ void span_index_destroy(struct span_index *x); /* NULL: nothing */
 
 /* The items whose span holds `key`, in the order in which the spans were given; *n 0 when there are none. */
 const uint32_t *span_index_find(const struct span_index *x, uint64_t key, uint32_t *n);
+/* How many numbers from `key` on have the same items as it; 0: it has none. */
+uint64_t span_index_run(const struct span_index *x, uint64_t key);
 
 #endif

@@ -102,6 +102,13 @@ bool nat_port_is_free_of_forwards(const struct port_set *s, uint16_t port)
 	return !rules_port_is_forwarded(s->n->rules, s->proto_class, s->address, port) && !is_spoken_for(s, port);
 }
 
+bool nat_block_is_shut(void *port_set, const struct nat_range *block)
+{
+	const struct port_set *s = port_set;
+
+	return rules_ports_are_forwarded(s->n->rules, s->proto_class, s->address, block);
+}
+
 static bool is_not_forwarded(void *ctx, uint16_t port)
 {
 	return nat_port_is_free_of_forwards(ctx, port);
@@ -120,6 +127,7 @@ static enum nat_reason check_port(const struct nat *n, const struct work *w, con
 	if (why != NAT_PASS || (is_single && left > n->forwarded_ports && !n->shares_ports))
 		return why;
 	rq.usable = is_not_forwarded;
+	rq.is_shut = n->forwarded_ports > 0 ? nat_block_is_shut : NULL;
 	rq.ctx = &set;
 	return table_port_could(n->table, &rq, n->now_s);
 }

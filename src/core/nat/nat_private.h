@@ -231,6 +231,8 @@ struct backend_query nat_backend_query(const struct nat *n, const struct work *w
 struct port_request nat_port_request(const struct nat *n, const struct work *w, const struct host *h, uint16_t ext);
 /* May a mapping stand on this port, as far as forwards are concerned? */
 bool nat_port_is_free_of_forwards(const struct port_set *s, uint16_t port);
+/* Is each port of it a forward's? For struct port_request, whose context is a struct port_set. */
+bool nat_block_is_shut(void *port_set, const struct nat_range *block);
 bool nat_port_is_natds(const struct nat *n, enum nat_class c, uint32_t address, uint16_t port);
 
 /* open.c: sessions that do not exist yet; NULL and *why, or w->to_host set and NAT_PASS */

@@ -59,6 +59,7 @@ static enum nat_reason take_port(struct nat *n, struct work *w, struct decision 
 	enum nat_reason why;
 
 	rq.usable = port_may_be_taken;
+	rq.is_shut = n->forwarded_ports > 0 ? nat_block_is_shut : NULL;
 	rq.ctx = &set;
 	why = table_port_allot(n->table, &rq, draw(n, w), n->now_s, &d->spec.ext_port, &recycled);
 	n->counters[COUNT_PORT_RECYCLED] += recycled;

@@ -198,6 +198,24 @@ bool rules_port_is_forwarded(const struct rules *r, enum nat_class c, uint32_t a
 		rules_index_holds(r, INDEX_INBOUND, endpoint_key(c, 0, port)));
 }
 
+bool rules_ports_are_forwarded(const struct rules *r, enum nat_class c, uint32_t address, const struct nat_range *ports)
+{
+	enum { RUNS = 8 };
+	uint64_t at = ports->first;
+
+	if ((c != CLASS_TCP && c != CLASS_UDP) || r->policy.n_forwards == 0)
+		return false;
+	for (int i = 0; i < RUNS && at <= ports->last; i++) {
+		uint64_t here = span_index_run(r->index[INDEX_INBOUND], endpoint_key(c, address, (uint16_t)at));
+		uint64_t anywhere = span_index_run(r->index[INDEX_INBOUND], endpoint_key(c, 0, (uint16_t)at));
+
+		if (here == 0 && anywhere == 0)
+			return false;
+		at += here > anywhere ? here : anywhere;
+	}
+	return at > ports->last;
+}
+
 bool rules_port_usable(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port)
 {
 	int32_t i = rules_address_range(r, address);

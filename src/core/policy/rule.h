@@ -57,6 +57,9 @@ bool rules_port_usable(const struct rules *r, enum nat_class c, uint32_t address
 
 /* What is left of that question for a port out of rules_port_ranges(): true: natd may not. */
 bool rules_port_is_forwarded(const struct rules *r, enum nat_class c, uint32_t address, uint16_t port);
+/* Are all of these ports forwarded? False also where too many forwards make them up to be looked at. */
+bool rules_ports_are_forwarded(const struct rules *r, enum nat_class c, uint32_t address,
+			       const struct nat_range *ports);
 
 /* The port ranges for an address (shared or pool). */
 const struct nat_range *rules_port_ranges(const struct rules *r, uint32_t address, uint32_t *n);

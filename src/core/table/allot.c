@@ -51,6 +51,27 @@ enum nat_reason allot_fair(const struct table *t, const struct port_request *rq,
 	return left <= rq->blocks_kept && held >= left ? DROP_HOST_SHARE : NAT_PASS;
 }
 
+/* A free block in which a port can be had: it may take more than one draw, where forwards or sockets of the host have many. */
+static struct block *draw_usable(const struct table *t, const struct port_request *rq, uint64_t *random, uint32_t now_s)
+{
+	enum { DRAWS = 4 };
+	struct port_request one = *rq;
+
+	for (int i = 0; i < DRAWS; i++) {
+		struct block *b = block_draw(t, rq, random);
+		struct nat_range range;
+
+		if (b == NULL)
+			break;
+		range = block_ports(t, b);
+		one.ranges = &range;
+		one.n_ranges = 1;
+		if (table_port_any(t, &one, now_s))
+			return b;
+	}
+	return NULL;
+}
+
 /* A port of one more block. */
 static enum nat_reason grow(struct table *t, const struct allot_kind *kind, const struct port_request *rq,
 			    uint64_t random, uint32_t now_s, uint16_t *port)
@@ -64,16 +85,17 @@ static enum nat_reason grow(struct table *t, const struct allot_kind *kind, cons
 
 	if (why != NAT_PASS)
 		return why;
-	b = block_give(t, h, rq->ext, &random);
+	b = draw_usable(t, rq, &random, now_s);
 	if (b == NULL)
 		return DROP_NO_PORT;
+	block_give(t, h, b);
 	range = block_ports(t, b);
 	one.ranges = &range;
 	one.n_ranges = 1;
 	*port = port_choose(t, &one, random, now_s, &recycled);
 	if (*port != 0)
 		return NAT_PASS;
-	if (b->used == 0) /* each of its ports is a forward's, or the host's own */
+	if (b->used == 0) /* so many of its ports are refused that the choice gave up */
 		block_release(t, b);
 	return DROP_NO_PORT;
 }
@@ -129,7 +151,7 @@ enum nat_reason table_port_could(const struct table *t, const struct port_reques
 		return NAT_PASS;
 	why = kind->may_grow(t, rq, h != NULL ? h : &none);
 	if (why == NAT_PASS)
-		why = t->uses[rq->ext].free_blocks > 0 ? NAT_PASS : DROP_NO_PORT;
+		why = block_any(t, rq) ? NAT_PASS : DROP_NO_PORT;
 	own.may_recycle = rq->may_recycle;
 	return why != NAT_PASS && own.n_ranges > 0 && table_port_any(t, &own, now_s) ? NAT_PASS : why;
 }

@@ -93,43 +93,70 @@ static void unlink_block(struct table *t, struct block *b)
 	b->host = 0;
 }
 
-/* Each free one is equally likely. */
-static struct block *draw_free(struct table *t, uint16_t ext, uint64_t *random)
+/* Free, and some port of it may be usable. */
+static bool can_be_given(const struct table *t, const struct block *b, const struct port_request *rq)
 {
-	const struct address_use *u = &t->uses[ext];
-	struct block *all = &t->blocks[u->first_block];
-	uint32_t fixed = t->allocation->fixed, n = u->n_blocks - fixed, rank;
+	struct nat_range ports;
 
-	for (int i = 0; i < PROBES; i++) {
-		*random = hash_mix(*random);
-		rank = fixed + (uint32_t)((*random >> 32) * n >> 32);
-		if (is_free(&all[rank]))
-			return &all[rank];
-	}
-	rank = (uint32_t)((*random & UINT32_MAX) * u->free_blocks >> 32);
-	for (uint32_t i = fixed; i < u->n_blocks; i++) {
-		if (is_free(&all[i]) && rank-- == 0)
+	if (!is_free(b) || rq->is_shut == NULL)
+		return is_free(b);
+	ports = block_ports(t, b);
+	return !rq->is_shut(rq->ctx, &ports);
+}
+
+/* The one of that rank among those that can be given; NULL, and *rank less those there are: there are not so many. */
+static struct block *free_of_rank(const struct table *t, const struct port_request *rq, uint32_t *rank)
+{
+	const struct address_use *u = &t->uses[rq->ext];
+	struct block *all = &t->blocks[u->first_block];
+
+	for (uint32_t i = t->allocation->fixed; u->free_blocks > 0 && i < u->n_blocks; i++) {
+		if (can_be_given(t, &all[i], rq) && (*rank)-- == 0)
 			return &all[i];
 	}
-	assert(0 && "free blocks miscounted");
 	return NULL;
 }
 
-struct block *block_give(struct table *t, struct host *h, uint16_t ext, uint64_t *random)
+bool block_any(const struct table *t, const struct port_request *rq)
 {
-	struct block *b;
+	uint32_t first = 0;
 
-	if (t->uses[ext].n_blocks == 0 || t->uses[ext].free_blocks == 0)
+	if (rq->is_shut == NULL)
+		return t->uses[rq->ext].free_blocks > 0;
+	return free_of_rank(t, rq, &first) != NULL;
+}
+
+struct block *block_draw(const struct table *t, const struct port_request *rq, uint64_t *random)
+{
+	const struct address_use *u = &t->uses[rq->ext];
+	struct block *all = &t->blocks[u->first_block];
+	uint32_t fixed = t->allocation->fixed, n = u->n_blocks - fixed, rank;
+
+	if (u->n_blocks == 0 || u->free_blocks == 0)
 		return NULL;
-	b = draw_free(t, ext, random);
+	for (int i = 0; i < PROBES; i++) {
+		*random = hash_mix(*random);
+		rank = fixed + (uint32_t)((*random >> 32) * n >> 32);
+		if (can_be_given(t, &all[rank], rq))
+			return &all[rank];
+	}
+	rank = UINT32_MAX;
+	free_of_rank(t, rq, &rank);
+	n = UINT32_MAX - rank;
+	rank = (uint32_t)((*random & UINT32_MAX) * n >> 32);
+	return free_of_rank(t, rq, &rank);
+}
+
+void block_give(struct table *t, struct host *h, struct block *b)
+{
+	assert(is_free(b));
 	block_link(t, h, b);
-	h->ext = ext;
-	t->uses[ext].free_blocks--;
+	h->ext = b->ext;
+	t->uses[b->ext].free_blocks--;
 	b->since_s = t->now_s;
 	block_record_write(t, b);
 	t->counters[COUNT_BLOCK_NEW]++;
 	record_event(t, b, EVENT_BLOCK_NEW);
-	return b;
 }
 
 void block_release(struct table *t, struct block *b)
@@ -314,11 +341,19 @@ void table_cut_address(struct table *t, uint16_t slot, enum allocation_cut cut)
 		relist(t);
 }
 
+/* Its numbers are about to mean other blocks. */
+static void forget_records(struct table *t, const struct address_use *u)
+{
+	for (uint32_t i = 0; i < u->n_blocks; i++)
+		block_record_clear(t, &t->blocks[u->first_block + i]);
+}
+
 /* False: an address is cut otherwise than before. Those that were added since are cut. */
 static bool keeps_cuts(struct table *t, enum allocation_cut (*cut_of)(const void *ctx, uint32_t address),
 		       const void *ctx)
 {
 	uint32_t top = t->address_slots.top;
+	bool keeps = true;
 
 	for (uint32_t i = slots_next(&t->address_slots, 0, top); i < top;
 	     i = slots_next(&t->address_slots, i + 1, top)) {
@@ -329,10 +364,12 @@ static bool keeps_cuts(struct table *t, enum allocation_cut (*cut_of)(const void
 			continue;
 		if (t->uses[i].n_blocks == 0)
 			table_cut_address(t, (uint16_t)i, cut);
-		if (t->uses[i].n_blocks == 0 || t->uses[i].cut != cut)
-			return false;
+		if (t->uses[i].n_blocks > 0 && t->uses[i].cut == cut)
+			continue;
+		forget_records(t, &t->uses[i]);
+		keeps = false;
 	}
-	return true;
+	return keeps;
 }
 
 void table_set_allocation(struct table *t, const struct allocation *a,
@@ -355,7 +392,7 @@ void table_set_allocation(struct table *t, const struct allocation *a,
 		lay_out(t, (uint16_t)i, cut_of(ctx, t->addresses[i].address));
 	if (t->blocks_top > 0 && is_first)
 		claim_by_sessions(t, t->block_records == 0);
-	if (t->blocks_top > 0)
+	if (a->kind != ALLOCATION_PORT) /* without any block too: a record that stays would name a later owner's */
 		block_records_restore(t);
 	relist(t);
 }

@@ -370,6 +370,8 @@ struct port_request {
 		void *ctx,
 		uint16_t
 			port); /* last word (forwards, host's sockets); NULL: all. Asked at most TABLE_PORT_ASKS times */
+	/* Would each port of this block be refused, for certain? Such a block is given to no host. NULL: none */
+	bool (*is_shut)(void *ctx, const struct nat_range *block);
 	void *ctx;
 };
 

@@ -420,8 +420,11 @@ struct nat_range block_ports(const struct table *t, const struct block *b);
 /* One port more or less in use. The last one gives the block back. */
 void block_count_used(struct table *t, uint16_t ext, uint16_t port);
 void block_count_free(struct table *t, uint16_t ext, uint16_t port);
-/* A free block of the address, drawn at random, is the host's from now on; NULL: there is none. */
-struct block *block_give(struct table *t, struct host *h, uint16_t ext, uint64_t *random);
+/* A free block of the address, each that is not shut equally likely; NULL: there is none. */
+struct block *block_draw(const struct table *t, const struct port_request *rq, uint64_t *random);
+bool block_any(const struct table *t, const struct port_request *rq); /* there is one */
+/* The free block is the host's from now on. */
+void block_give(struct table *t, struct host *h, struct block *b);
 /* Gives back a block that no port is used of. */
 void block_release(struct table *t, struct block *b);
 void block_link(struct table *t, struct host *h, struct block *b);
