@@ -336,6 +336,30 @@ START_TEST(test_libalias_redirectany_follows_the_address)
 }
 END_TEST
 
+/* Its host would answer past natd: such a session carried half of a conversation, until a reload ended it. */
+START_TEST(test_no_session_from_an_exempt_address)
+{
+	uint16_t mapped;
+
+	lab->policy.filtering = FILTERING_ENDPOINT_INDEPENDENT;
+	lab->exempt[0] = (struct nat_prefix){.address = LAB_S2, .length = 32};
+	lab->policy.n_exempt = 1;
+	add("web", TCP, 80, 80);
+	*add("gre", 1 << CLASS_OTHER, 47, 47) = (struct nat_forward){
+		.name = "gre", .protocols = 1 << CLASS_OTHER, .ports = {47, 47}, .to = LAB_B, .to_port = 47};
+	lab_start(lab);
+	mapped = lab_udp_out(lab, LAB_A, 5000, LAB_S1, 53);
+	syn_in(LAB_S2, LAB_EXT, 80);
+	lab_dropped(lab, DROP_EXEMPT);
+	LAB_SEND(lab, .proto = 47, .src = LAB_S2, .dst = LAB_EXT, .payload_len = 8);
+	lab_dropped(lab, DROP_EXEMPT);
+	LAB_SEND(lab, .proto = 17, .src = LAB_S2, .dst = LAB_EXT, .sport = 7, .dport = mapped, .payload_len = 8);
+	lab_dropped(lab, DROP_EXEMPT);
+	syn_in(LAB_S1, LAB_EXT, 80);
+	expect_to(LAB_WEB, 80);
+}
+END_TEST
+
 /* ---- limits hold for what comes in, too; nobody outside is told ---- */
 
 START_TEST(test_6888_4_5_limits_bind_forwards)
@@ -373,6 +397,7 @@ static Suite *suite(void)
 		{test_vpp_dynamic_to_static_4787_1, 1},
 		{test_reload_ends_what_a_forward_no_longer_says, 5},
 		{test_libalias_redirectany_follows_the_address, 1},
+		{test_no_session_from_an_exempt_address, 1},
 		{test_6888_4_5_limits_bind_forwards, 1},
 	};
 	Suite *s = suite_create("nat_forward");

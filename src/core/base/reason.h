@@ -78,7 +78,7 @@
 	X(DROP_HAIRPIN_LOOP,      "drop_hairpin_loop",      "to a forward that leads to an outside address of natd, or hairpinned without ports to the address that it leaves from") \
 	X(DROP_OTHER_PROTOCOL,    "drop_other_protocol",    "neither TCP, UDP nor ICMP, and other_protocols is \"drop\"") \
 	X(DROP_OTHER_BUSY,        "drop_other_busy",        "another inside host already speaks this protocol with that remote address") \
-	X(DROP_EXEMPT,            "drop_exempt",            "to an exempt destination: routing must not hand it to natd") \
+	X(DROP_EXEMPT,            "drop_exempt",            "to an exempt destination: routing must not hand it to natd; or a new session from one, whose answers would leave untranslated") \
 	/* a router's duties */                                                                                   \
 	X(DROP_TTL,               "drop_ttl",               "time to live used up")                               \
 	X(DROP_TOO_BIG,           "drop_too_big",           "larger than the way out and must not be fragmented") \

@@ -202,6 +202,10 @@ static void open_towards(const struct nat *n, const struct work *w, uint32_t to,
 	d->spec.state = SESSION_SYN_IN;
 	d->spec.from_outside = true;
 	d->spec.forward = d->basis == BASIS_FORWARD || d->basis == BASIS_STATIC;
+	if (!w->hairpin && rules_is_exempt(n->rules, w->v.src)) { /* its host's answers are routed past natd */
+		decision_drop(d, STAGE_OWNER, DROP_EXEMPT);
+		return;
+	}
 	if (!decision_goes_on(d, STAGE_KIND, nat_check_opener(n, w)) || !decide_rule(n, w, d) ||
 	    !decide_limits(n, w, table_host_find(n->table, to), d))
 		return;

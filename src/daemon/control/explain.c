@@ -127,6 +127,7 @@ static const char *remedy(enum nat_reason why)
 		{DROP_RULE, "change the rule, or put one that accepts it before"},
 		{DROP_RULE_REJECT, "change the rule, or put one that accepts it before"},
 		{DROP_HAIRPIN_OFF, "set translation.hairpinning = true"},
+		{DROP_EXEMPT, "take the sender out of inside.exempt, or connect to the inside address itself"},
 		{DROP_OTHER_PROTOCOL, "set translation.other_protocols, or use an address of a pool"},
 	};
 
@@ -375,7 +376,7 @@ static void tell_core(struct telling *t, bool copied)
 	if (x.to == NAT_TO_HOST || (copied && (x.reason == DROP_UNSOLICITED || x.reason == DROP_FILTERED ||
 					       x.reason == DROP_ICMP_NO_SESSION))) {
 		pass(t, "handed to the host");
-	} else if (x.reason == DROP_EXEMPT) {
+	} else if (x.reason == DROP_EXEMPT && (x.n_passes == 0 || x.pass[0].dir == DIR_OUT)) {
 		say(t, "exempt", "inside.exempt holds the destination");
 		pass(t, "passed untranslated");
 	} else if (x.reason != NAT_PASS) {
