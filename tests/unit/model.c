@@ -272,6 +272,10 @@ void model_restart(struct model *m)
 {
 	m->n_holds = 0;
 	m->n_resets = 0;
+	/* An address that is in no pool then is not cut: what rests there is no host's block. */
+	for (uint32_t i = 0; i < m->n_rests; i++)
+		if (!model_is_external(&m->lab->policy, m->rests[i].ext))
+			m->rests[i].host = 0;
 	/* A mapping is known by its sessions only; which of them made it is not kept. */
 	if (m->lab->policy.mapping != MAPPING_ENDPOINT_INDEPENDENT)
 		m->loose_mapping = true;

@@ -255,7 +255,7 @@ struct nat_range walk_check_block(const struct walk *w, uint32_t in, uint32_t ex
 	must(w, b.first != 0, "a port that is in no whole block");
 	must(w, hold_of(w, ext, &b, in, true) != HOLD_SURE, "a port of another host's block");
 	*is_new = hold_of(w, ext, &b, in, false) == HOLD_NOT;
-	must(w, held.sure + *is_new <= limit, "more blocks than the host's limit");
+	must(w, !*is_new || held.sure < limit, "more blocks than the host's limit");
 	return b;
 }
 

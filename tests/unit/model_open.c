@@ -318,6 +318,11 @@ static struct model_session *open_towards(struct walk *w, uint32_t to, uint16_t 
 	bool ok;
 
 	w->seen_passed = r != NULL;
+	if (!w->hairpin && model_is_exempt(w->policy, w->src)) {
+		w->may[DROP_EXEMPT] = true;
+		must(w, r == NULL, "a session from an address that is never translated");
+		return NULL;
+	}
 	if (!walk_opens(w)) {
 		must(w, r == NULL, "a session opened by what opens none");
 		return NULL;
@@ -359,6 +364,7 @@ static void allow_refusals(struct walk *w)
 {
 	w->may[DROP_TABLE] = w->may[DROP_SESSIONS_FULL] = w->may[DROP_HOST_SESSIONS] = true;
 	w->may[DROP_HOST_RATE] = w->may[DROP_HOST_SHARE] = true;
+	w->may[DROP_EXEMPT] = !w->hairpin && model_is_exempt(w->policy, w->src);
 }
 
 struct model_session *walk_open_in(struct walk *w)

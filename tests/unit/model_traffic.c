@@ -90,7 +90,7 @@ static struct build to_build(const struct model_traffic *t, const struct model_p
 	return b;
 }
 
-static const char *const kinds[] = {"tcp", "udp", "query", "reply", "error", "rest", "other", "fragment"};
+static const char *const kinds[] = {"tcp", "udp", "query", "reply", "other", "error", "rest", "fragment"};
 
 static void send(const struct model_traffic *t, const struct model_packet *p, size_t len)
 {
