@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The choice of a backend alone: nanoseconds by the number of backends and by the way to choose. Under `perf stat -e
- * instructions:u` the instructions of one choice are those of a run, divided by the choices that it prints.
+ * The choice of a backend alone: nanoseconds of processor time by the number of backends and by the way to choose. Under
+ * `valgrind --tool=callgrind` the instructions of one choice are those of a run, divided by the choices that it prints.
  *
  *	bench_balance [BACKENDS [hash|least|random]]
  */
@@ -17,6 +17,7 @@ enum { CHOICES = 2000000, MOST = NAT_BACKENDS_MAX };
 
 static struct balance_scale scale;
 static struct balance_target targets[MOST];
+static struct balance_lanes lanes[MOST / BALANCE_LANES];
 static uint8_t closed[MOST];
 static uint32_t sessions[MOST];
 
@@ -24,17 +25,19 @@ static double now(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 static int32_t choose(const char *way, uint32_t n, uint32_t k)
 {
+	const struct balance_set set = {targets, lanes, closed, n};
+
 	if (strcmp(way, "least") == 0)
-		return balance_least(targets, closed, sessions, n, k);
+		return balance_least(&set, sessions, k);
 	if (strcmp(way, "random") == 0)
-		return balance_random(targets, closed, n, k);
-	return balance_hash(&scale, targets, closed, n, k);
+		return balance_random(&set, k);
+	return balance_hash(&scale, &set, k);
 }
 
 static void measure(const char *way, uint32_t n)
@@ -42,6 +45,7 @@ static void measure(const char *way, uint32_t n)
 	double begin = now();
 	uint64_t sum = 0;
 
+	balance_lanes_make(lanes, targets, n);
 	for (uint32_t k = 0; k < CHOICES; k++)
 		sum += (uint64_t)choose(way, n, k * 2654435761u);
 	printf("%-6s %3" PRIu32 " backends: %6.1f ns a choice (%d choices, mean place %.2f)\n", way, n,

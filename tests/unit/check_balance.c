@@ -15,6 +15,7 @@ enum { MOST = 64, SOURCES = 20000 };
 static struct balance_scale scale;
 static struct nat_backend backends[MOST];
 static struct balance_target targets[MOST];
+static struct balance_lanes lanes[MOST / BALANCE_LANES];
 static uint8_t closed[MOST];
 static uint32_t sessions[MOST];
 
@@ -27,6 +28,29 @@ static void make(uint32_t n, uint16_t weight_most)
 		backends[i] = (struct nat_backend){0x0a080000 + i, 8080, (uint16_t)(1 + unit_below(weight_most))};
 		targets[i] = balance_target_of(&backends[i]);
 	}
+}
+
+static int32_t hashed_by(const struct balance_target *t, uint32_t n, uint32_t from)
+{
+	const struct balance_set set = {t, lanes, closed, n};
+
+	balance_lanes_make(lanes, t, n);
+	return balance_hash(&scale, &set, from);
+}
+
+static int32_t hash(uint32_t n, uint32_t from)
+{
+	return hashed_by(targets, n, from);
+}
+
+static int32_t least(uint32_t n, uint32_t from)
+{
+	return balance_least(&(struct balance_set){targets, lanes, closed, n}, sessions, from);
+}
+
+static int32_t at_random(uint32_t n, uint64_t random)
+{
+	return balance_random(&(struct balance_set){targets, lanes, closed, n}, random);
 }
 
 static uint32_t source(uint32_t k)
@@ -45,11 +69,11 @@ END_TEST
 /* The same numbers on every machine and in every version: a second gateway must choose the same. */
 START_TEST(test_choices_are_those_of_ever)
 {
-	static const int32_t expected[] = {3, 6, 0, 1, 7, 7, 0, 3, 1, 7, 4, 4, 3, 5, 6, 3};
+	static const int32_t expected[] = {1, 3, 4, 3, 5, 1, 4, 7, 0, 5, 1, 4, 7, 6, 4, 6};
 
 	make(8, 1);
 	for (uint32_t k = 0; k < sizeof(expected) / sizeof(expected[0]); k++)
-		ck_assert_int_eq(balance_hash(&scale, targets, closed, 8, source(k)), expected[k]);
+		ck_assert_int_eq(hash(8, source(k)), expected[k]);
 }
 END_TEST
 
@@ -75,12 +99,12 @@ START_TEST(test_shares_follow_weights_whatever_the_way)
 	for (uint32_t i = 1; i < n; i++)
 		closed[i] = unit_below(4) == 0;
 	for (uint32_t k = 0; k < SOURCES; k++) {
-		int32_t least = balance_least(targets, closed, sessions, n, source(k));
+		int32_t fewest = least(n, source(k));
 
-		hashed[balance_hash(&scale, targets, closed, n, source(k))]++;
-		drawn[balance_random(targets, closed, n, unit_random())]++;
-		ck_assert(least >= 0 && !closed[least]);
-		sessions[least]++;
+		hashed[hash(n, source(k))]++;
+		drawn[at_random(n, unit_random())]++;
+		ck_assert(fewest >= 0 && !closed[fewest]);
+		sessions[fewest]++;
 	}
 	expect_shares(n, hashed);
 	expect_shares(n, drawn);
@@ -102,9 +126,9 @@ START_TEST(test_a_backend_that_goes_moves_only_its_own_share)
 		int32_t before, after;
 
 		closed[gone] = 0;
-		before = balance_hash(&scale, targets, closed, n, source(k));
+		before = hash(n, source(k));
 		closed[gone] = 1;
-		after = balance_hash(&scale, targets, closed, n, source(k));
+		after = hash(n, source(k));
 		ck_assert(after != (int32_t)gone);
 		ck_assert(before == (int32_t)gone || before == after);
 	}
@@ -120,8 +144,27 @@ START_TEST(test_the_order_of_backends_does_not_matter)
 	for (uint32_t i = 0; i < n; i++)
 		turned[i] = targets[(i + cut) % n];
 	for (uint32_t k = 0; k < SOURCES; k++)
-		ck_assert_uint_eq(targets[balance_hash(&scale, targets, closed, n, source(k))].key,
-				  turned[balance_hash(&scale, turned, closed, n, source(k))].key);
+		ck_assert_uint_eq(targets[hash(n, source(k))].key, turned[hashed_by(turned, n, source(k))].key);
+}
+END_TEST
+
+/* What is chosen of many is what wins against each other one alone. */
+START_TEST(test_the_choice_is_the_winner_of_a_tournament)
+{
+	uint32_t n = 2 + unit_below(MOST - 1);
+
+	make(n, 1 + unit_below(1000));
+	for (uint32_t k = 0; k < 300; k++) {
+		uint32_t best = 0;
+
+		for (uint32_t i = 1; i < n; i++) {
+			memset(closed, 1, sizeof(closed));
+			closed[best] = closed[i] = 0;
+			best = (uint32_t)hash(n, source(k));
+		}
+		memset(closed, 0, sizeof(closed));
+		ck_assert_int_eq(hash(n, source(k)), (int32_t)best);
+	}
 }
 END_TEST
 
@@ -129,11 +172,11 @@ START_TEST(test_none_where_all_are_closed)
 {
 	make(3, 3);
 	memset(closed, 2, sizeof(closed));
-	ck_assert_int_eq(balance_hash(&scale, targets, closed, 3, 1), BALANCE_NONE);
-	ck_assert_int_eq(balance_least(targets, closed, sessions, 3, 1), BALANCE_NONE);
-	ck_assert_int_eq(balance_random(targets, closed, 3, 1), BALANCE_NONE);
-	ck_assert_int_eq(balance_hash(&scale, targets, closed, 0, 1), BALANCE_NONE);
-	ck_assert_int_eq(balance_least(targets, closed, sessions, 0, 1), BALANCE_NONE);
+	ck_assert_int_eq(hash(3, 1), BALANCE_NONE);
+	ck_assert_int_eq(least(3, 1), BALANCE_NONE);
+	ck_assert_int_eq(at_random(3, 1), BALANCE_NONE);
+	ck_assert_int_eq(hash(0, 1), BALANCE_NONE);
+	ck_assert_int_eq(least(0, 1), BALANCE_NONE);
 }
 END_TEST
 
@@ -147,6 +190,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(tc, test_shares_follow_weights_whatever_the_way, 0, 10);
 	tcase_add_loop_test(tc, test_a_backend_that_goes_moves_only_its_own_share, 0, 10);
 	tcase_add_loop_test(tc, test_the_order_of_backends_does_not_matter, 0, 3);
+	tcase_add_loop_test(tc, test_the_choice_is_the_winner_of_a_tournament, 0, 10);
 	tcase_add_test(tc, test_none_where_all_are_closed);
 	tcase_set_timeout(tc, 60);
 	suite_add_tcase(s, tc);

@@ -54,7 +54,7 @@ bool backends_make(struct backends *out, const struct backends *old, const struc
 		has_affinity |= f->n_backends > 0 && f->affinity > 0;
 		out->draws |= f->n_backends > 0 && f->balance == BALANCE_RANDOM;
 	}
-	out->closed = calloc((size_t)out->n + 1, sizeof(*out->closed));
+	out->closed = calloc((size_t)out->n + BALANCE_LANES, sizeof(*out->closed));
 	out->sessions = calloc((size_t)out->n + 1, sizeof(*out->sessions));
 	if (has_affinity && old->affinities == NULL)
 		out->affinities = calloc(AFFINITIES, sizeof(*out->affinities));
@@ -160,19 +160,18 @@ void backends_chosen(struct backends *b, const struct backend_query *q, uint32_t
 int32_t backends_choose(const struct backends *b, const struct backend_query *q)
 {
 	const struct nat_forward *f = forward_at(b->rules, q->forward);
-	uint32_t base = rules_backend_base(b->rules, q->forward);
-	const struct balance_target *t = rules_backend_targets(b->rules) + base;
+	const struct balance_set set = rules_backend_set(b->rules, q->forward, b->closed);
 	int32_t place = f->affinity > 0 ? find_affinity(b, q) : BALANCE_NONE;
 
 	if (place != BALANCE_NONE)
 		return place;
 	switch ((enum nat_balance)f->balance) {
 	case BALANCE_LEAST:
-		return balance_least(t, b->closed + base, b->sessions + base, f->n_backends, q->source);
+		return balance_least(&set, b->sessions + rules_backend_base(b->rules, q->forward), q->source);
 	case BALANCE_RANDOM:
-		return balance_random(t, b->closed + base, f->n_backends, q->random);
+		return balance_random(&set, q->random);
 	case BALANCE_HASH:
 		break;
 	}
-	return balance_hash(rules_balance_scale(b->rules), t, b->closed + base, f->n_backends, q->source);
+	return balance_hash(rules_balance_scale(b->rules), &set, q->source);
 }

@@ -101,7 +101,8 @@ int32_t rules_forward_outbound(const struct rules *r, enum nat_class c, uint32_t
 int32_t rules_forward_by_name(const struct rules *r, const char *name); /* -1: there is none */
 uint32_t rules_backend_base(const struct rules *r, uint32_t forward);
 uint32_t rules_backend_count(const struct rules *r);
-const struct balance_target *rules_backend_targets(const struct rules *r); /* by number */
+/* Those of one forward; `closed` of all backends by number, and BALANCE_LANES more bytes. */
+struct balance_set rules_backend_set(const struct rules *r, uint32_t forward, const uint8_t *closed);
 const struct balance_scale *rules_balance_scale(const struct rules *r);
 /* Which of the forward's backends takes `outside_port` at address:port? Its place in the forward, or -1. O(log n). */
 int32_t rules_backend_find(const struct rules *r, uint32_t forward, uint32_t address, uint16_t port,

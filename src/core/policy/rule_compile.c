@@ -94,6 +94,27 @@ static bool copy_backends(struct rules *r, const struct nat_policy *p)
 	return true;
 }
 
+/* Of the backends what hashing reads. */
+static bool make_lanes(struct rules *r)
+{
+	uint32_t n = r->policy.n_forwards, *bases = calloc((size_t)n + 1, sizeof(*bases));
+	struct balance_lanes *lanes;
+
+	r->copies[COPY_LANE_BASES] = bases;
+	for (uint32_t i = 0; bases && i < n; i++)
+		bases[i + 1] = bases[i] + balance_lanes_count(r->policy.forwards[i].n_backends);
+	lanes = calloc(bases ? (size_t)bases[n] + 1 : 1, sizeof(*lanes));
+	r->copies[COPY_LANES] = lanes;
+	if (!bases || !lanes)
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		balance_lanes_make(&lanes[bases[i]], &r->targets[r->backend_bases[i]],
+				   r->policy.forwards[i].n_backends);
+	r->lane_bases = bases;
+	r->lanes = lanes;
+	return true;
+}
+
 static const char *forward_name(const void *ctx, uint32_t i)
 {
 	return ((const struct nat_forward *)ctx)[i].name;
@@ -352,9 +373,9 @@ struct rules *rules_create(const struct nat_policy *p)
 	if (!r)
 		return NULL;
 	r->allocation = allocation_create(p);
-	if (r->allocation && copy_lists(r, p) && copy_forwards(r, p) && copy_backends(r, p) && index_names(r) &&
-	    index_backends(r) && copy_classes(r, p) && index_classes(r) && count_addresses(r) && count_pools(r) &&
-	    index_static(r) && index_prefixes(r, INDEX_INSIDE, p->inside, p->n_inside) &&
+	if (r->allocation && copy_lists(r, p) && copy_forwards(r, p) && copy_backends(r, p) && make_lanes(r) &&
+	    index_names(r) && index_backends(r) && copy_classes(r, p) && index_classes(r) && count_addresses(r) &&
+	    count_pools(r) && index_static(r) && index_prefixes(r, INDEX_INSIDE, p->inside, p->n_inside) &&
 	    index_prefixes(r, INDEX_EXEMPT, p->exempt, p->n_exempt) &&
 	    index_prefixes(r, INDEX_BROADCAST, p->broadcast, p->n_broadcast) &&
 	    index_ports(r, INDEX_SHARED_PORTS, p->shared_ports, p->n_shared_ports) &&

@@ -112,9 +112,14 @@ uint32_t rules_backend_count(const struct rules *r)
 	return r->backend_bases[r->policy.n_forwards];
 }
 
-const struct balance_target *rules_backend_targets(const struct rules *r)
+struct balance_set rules_backend_set(const struct rules *r, uint32_t forward, const uint8_t *closed)
 {
-	return r->targets;
+	uint32_t base = r->backend_bases[forward];
+
+	return (struct balance_set){.targets = r->targets + base,
+				    .lanes = r->lanes + r->lane_bases[forward],
+				    .closed = closed + base,
+				    .n = r->policy.forwards[forward].n_backends};
 }
 
 const struct balance_scale *rules_balance_scale(const struct rules *r)

@@ -46,6 +46,8 @@ enum copy_name {
 	COPY_CLASS_PREFIXES, /* the lists of all classes, one behind the other */
 	COPY_BACKENDS,	     /* the lists of all forwards, one behind the other; likewise below */
 	COPY_TARGETS,
+	COPY_LANES,
+	COPY_LANE_BASES,
 	COPY_BACKEND_BASES,
 	COPY_COUNT
 };
@@ -69,6 +71,8 @@ struct rules {
 	struct names forward_names;
 	const uint32_t *backend_bases; /* by forward, and the sum */
 	const struct balance_target *targets;
+	const struct balance_lanes *lanes;
+	const uint32_t *lane_bases; /* by forward, and the sum */
 	struct balance_scale scale;
 };
 
