@@ -21,9 +21,14 @@ struct number_map {
 	uint32_t used;
 };
 
+/* Value and row side by side: whoever finds the piece has read its row. */
+struct piece {
+	uint32_t first;
+	uint32_t row;
+};
+
 struct filter_dimension {
-	uint32_t *edges; /* first value of each piece, ascending; edges[0] is 0 */
-	uint32_t *piece_rows;
+	struct piece *pieces; /* by their first values, ascending; that of the first is 0 */
 	uint32_t n_pieces;
 	uint32_t *directory;	  /* first piece that holds or follows the values of each directory entry */
 	unsigned shift;		  /* of a value, for its directory entry */
@@ -252,10 +257,8 @@ static bool add_piece(struct sweep *s, uint32_t first)
 
 	if (row == UINT32_MAX)
 		return false;
-	if (d->n_pieces > 0 && d->piece_rows[d->n_pieces - 1] == row)
-		return true;
-	d->edges[d->n_pieces] = first;
-	d->piece_rows[d->n_pieces++] = row;
+	if (d->n_pieces == 0 || d->pieces[d->n_pieces - 1].row != row)
+		d->pieces[d->n_pieces++] = (struct piece){first, row};
 	return true;
 }
 
@@ -294,7 +297,7 @@ static bool make_directory(struct filter_dimension *d)
 	if (d->directory == NULL)
 		return false;
 	for (uint32_t e = 0; e < entries; e++) {
-		while (piece + 1 < d->n_pieces && d->edges[piece + 1] <= e << d->shift)
+		while (piece + 1 < d->n_pieces && d->pieces[piece + 1].first <= e << d->shift)
 			piece++;
 		d->directory[e] = piece;
 	}
@@ -310,9 +313,8 @@ static bool sweep_create(struct sweep *s, uint32_t n_groups, size_t n_spans)
 	s->active = calloc((size_t)n_groups + 1, sizeof(*s->active));
 	s->position = calloc((size_t)n_groups + 1, sizeof(*s->position));
 	s->row = calloc((size_t)d->n_chunks * CHUNK_WORDS, sizeof(*s->row));
-	d->edges = calloc(2 * n_spans + 1, sizeof(*d->edges));
-	d->piece_rows = calloc(2 * n_spans + 1, sizeof(*d->piece_rows));
-	return s->events && s->active && s->position && s->row && d->edges && d->piece_rows;
+	d->pieces = calloc(2 * n_spans + 1, sizeof(*d->pieces));
+	return s->events && s->active && s->position && s->row && d->pieces;
 }
 
 static void sweep_clear(struct sweep *s)
@@ -354,8 +356,7 @@ void filter_dimension_destroy(struct filter_dimension *d)
 {
 	if (d == NULL)
 		return;
-	free(d->edges);
-	free(d->piece_rows);
+	free(d->pieces);
 	free(d->directory);
 	free(d->rows);
 	free(d->chunks);
@@ -364,21 +365,20 @@ void filter_dimension_destroy(struct filter_dimension *d)
 
 /* ---- look-up ---- */
 
+/* No branch depends on what the pieces hold: half of those would be foretold wrongly. */
 const struct filter_cell *filter_dimension_row(const struct filter_dimension *d, uint32_t value)
 {
-	uint32_t entry = value >> d->shift;
-	uint32_t low = d->directory[entry];	 /* begins at or before the value */
-	uint32_t high = d->directory[entry + 1]; /* no later piece begins before the next entry */
+	const uint32_t *entry = &d->directory[value >> d->shift];
+	const struct piece *low = &d->pieces[entry[0]]; /* begins at or before the value */
+	uint32_t n = entry[1] - entry[0]; /* pieces behind it, up to the one that holds the next entry's first value */
 
-	while (low < high) {
-		uint32_t middle = low + (high - low + 1) / 2;
+	while (n > 0) {
+		uint32_t half = n / 2 + n % 2;
 
-		if (d->edges[middle] <= value)
-			low = middle;
-		else
-			high = middle - 1;
+		low += low[half].first <= value ? half : 0;
+		n -= half;
 	}
-	return d->rows + (size_t)d->piece_rows[low] * d->n_chunks;
+	return d->rows + (size_t)low->row * d->n_chunks;
 }
 
 const uint64_t *filter_dimension_chunk(const struct filter_dimension *d, uint32_t chunk)
@@ -388,7 +388,7 @@ const uint64_t *filter_dimension_chunk(const struct filter_dimension *d, uint32_
 
 uint64_t filter_dimension_bytes(const struct filter_dimension *d)
 {
-	return sizeof(*d) + (uint64_t)d->n_pieces * 2 * sizeof(uint32_t) +
+	return sizeof(*d) + (uint64_t)d->n_pieces * sizeof(*d->pieces) +
 	       ((UINT64_C(1) << (32 - d->shift)) + 1) * sizeof(uint32_t) +
 	       (uint64_t)d->n_rows * d->n_chunks * sizeof(*d->rows) +
 	       (uint64_t)d->n_chunks_made * CHUNK_WORDS * sizeof(uint64_t);
