@@ -475,6 +475,29 @@ START_TEST(test_inside_client_of_a_dead_backend_gets_a_reset)
 }
 END_TEST
 
+/* Nothing but the answer: the client's half of the connection would hold a port until its timer runs out. */
+START_TEST(test_all_down_leaves_no_half_of_an_inside_clients_session)
+{
+	add_virtual("web");
+	lab_start(lab);
+	for (uint32_t i = 0; i < HOSTS; i++)
+		set(i, i == 0 ? BACKEND_DRAINED : BACKEND_DOWN, true);
+	syn_to(LAB_A, 1000, VIRTUAL);
+	ck_assert_uint_eq(lab_delta(lab, DROP_BACKENDS_DOWN), 1);
+	ck_assert_uint_eq(lab->n_out, 1);
+	ck_assert(lab->out[0].v.src == VIRTUAL && lab->out[0].v.dst == LAB_A && lab->out[0].v.dport == 1000);
+	ck_assert(lab->out[0].v.tcp_flags == (TCP_RST | TCP_ACK) && lab->out[0].v.tcp_ack == 1001);
+	ck_assert_uint_eq(lab_sessions(lab), 0);
+	send_udp(LAB_A, 1000, VIRTUAL, 80);
+	lab_dropped_with_icmp(lab, DROP_BACKENDS_DOWN, 3, 3);
+	ck_assert_uint_eq(lab_sessions(lab), 0);
+	ck_assert_uint_eq(table_ended(nat_table(lab->nat), SESSION_END_BACKEND_DOWN), 2);
+	set(2, BACKEND_DOWN, false);
+	send_udp(LAB_A, 1000, VIRTUAL, 80);
+	ck_assert_uint_eq(lab_one(lab, NAT_TO_INSIDE)->v.dst, BACKEND(2));
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	const TTest *const tests[] = {
@@ -497,6 +520,7 @@ static Suite *suite(void)
 		test_virtual_address_is_nothing_to_the_outside_and_takes_no_mapping,
 		test_side_both_is_reached_from_both_sides,
 		test_inside_client_of_a_dead_backend_gets_a_reset,
+		test_all_down_leaves_no_half_of_an_inside_clients_session,
 	};
 	Suite *s = suite_create("nat_balance");
 	TCase *tc = tcase_create("balance");

@@ -245,21 +245,38 @@ void nat_turn_round(const struct nat *n, struct work *w)
 	make_key(n, w, external_ordinal(n, w->v.dst));
 }
 
+/*
+ * The second half of a hairpinned opening was refused: does policy say so, whatever else comes? Then the session of the first
+ * half serves no one. After other refusals it stays: as towards any remote host it is what lets the other's packets in.
+ */
+static bool is_final(enum nat_reason why, enum session_end *end)
+{
+	*end = why == DROP_BACKENDS_DOWN ? SESSION_END_BACKEND_DOWN : SESSION_END_FILTERED;
+	return why == DROP_BACKENDS_DOWN || why == DROP_RULE || why == DROP_RULE_REJECT || why == DROP_FORWARD_SOURCE;
+}
+
 /* RFC 4787 REQ-9. */
 static __attribute__((noinline)) enum nat_reason hairpin_passes(struct nat *n, struct work *w)
 {
+	uint64_t opened = n->counters[COUNT_SESSION_NEW];
 	struct table_probe *p = &w->probe;
+	struct session *first;
+	enum session_end end;
 	enum nat_reason why;
 
 	w->origin = (struct origin){w->v.src, w->v.dst, w->v.sport, w->v.dport, w->v.id};
 	why = nat_pass(n, w);
 	if (why != NAT_PASS || w->to_host)
 		return why;
+	first = n->counters[COUNT_SESSION_NEW] != opened ? w->session : NULL;
 	nat_turn_round(n, w);
 	table_probe(n->table, &p, 1);
 	why = nat_pass(n, w);
 	if (w->to_host) { /* a port of natd's when the session began, the host's own now */
 		nat_restore(w);
+		w->session = NULL;
+	} else if (first != NULL && is_final(why, &end)) {
+		nat_session_delete(n, first, end, n->now_ms);
 		w->session = NULL;
 	}
 	return why;
