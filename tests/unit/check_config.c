@@ -244,7 +244,8 @@ static const struct {
 	{BASE "control = { group = \"a:b\"; };", "f:3: control.group: \"a:b\" is not the name of a group\n"},
 	/* interfaces */
 	{"outside = { interface = \"wg0\"; };\ninside = { interfaces = [ \"lan\",\n\"wg0\" ]; };",
-	 "f:3: inside.interfaces: \"wg0\" is outside.interface too: it can only be on one side\n"},
+	 "f:3: inside.interfaces: \"wg0\" is outside.interface too: it can only be on one side; give the inside hosts "
+	 "an interface of their own, or a VLAN of this one\n"},
 	{BASE "tun = { name = \"eth0\"; };",
 	 "f:3: tun.name: \"eth0\" is outside.interface: natd's own device needs a name of its own\n"},
 	{BASE "tun = { name = \"wg0\"; };",

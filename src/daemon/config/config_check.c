@@ -198,7 +198,8 @@ static void check_interfaces(struct config_loader *l)
 
 		if (strcmp(name, c->outside.interface) == 0)
 			loader_error(l, l->interface_lines[i],
-				     "inside.interfaces: \"%s\" is outside.interface too: it can only be on one side",
+				     "inside.interfaces: \"%s\" is outside.interface too: it can only be on one side; "
+				     "give the inside hosts an interface of their own, or a VLAN of this one",
 				     name);
 		if (strcmp(name, c->tun.name) == 0)
 			loader_error(l, l->interface_lines[i],
