@@ -197,6 +197,23 @@ def test_fault_53_connection_tracking_beside_natd(stage):
         assert not [line for line in left if f"src={Lab.OUTSIDE} " in line.split("dport=")[0]]  # natd's own packets
 
 
+def test_fault_53_a_conntrack_table_that_is_nearly_full_is_found(stage, tmp_path):
+    """Its largest size is the machine's, so the numbers are put in the place of the kernel's."""
+    lab, natd = stage
+    if lab.gateway.run("test", "-e", "/proc/sys/net/netfilter/nf_conntrack_max", check=False).returncode != 0:
+        pytest.skip("this kernel has no connection tracking here")
+    (tmp_path / "nf_conntrack_max").write_text("1000\n")
+    instead = ("unshare", "--mount", "--propagation", "private", "sh", "-c", "for file in max count; do mount --bind "
+               f"{tmp_path}/nf_conntrack_$file /proc/sys/net/netfilter/nf_conntrack_$file || exit; done; exec \"$@\"", "sh")
+    for count, severity in ((799, "ok"), (800, "warn")):
+        (tmp_path / "nf_conntrack_count").write_text(f"{count}\n")
+        done = lab.gateway.run(*instead, NATCTL, "-j", "doctor", "--offline", "-c", natd.config_path, check=False)
+        found = next(c for c in json.loads(done.stdout)["checks"] if c["id"] == "conntrack")
+        assert found["severity"] == severity and "notrack" in found["mend"]
+        assert ("nearly full: 800 of 1000 entries" in found["what"]) == (severity == "warn")
+        assert found["mend"].startswith("raise net.netfilter.nf_conntrack_max") == (severity == "warn")
+
+
 def test_fault_28_drops_that_somebody_should_know_of(stage):
     lab, natd = stage
     lab.client.send_ip(IP(src="10.99.0.7", dst=SERVER) / UDP(sport=7, dport=9) / b"strange")

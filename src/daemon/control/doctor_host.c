@@ -293,8 +293,11 @@ static void check_conntrack(struct visit *v)
 		is_full ? "raise net.netfilter.nf_conntrack_max, or: " : "to save work: ", v->config->tun.name,
 		(unsigned)v->mark);
 	if (is_full)
-		finding_add(v->sink, FINDING_WARNING, "conntrack",
-			    "the kernel's connection tracking, which sees natd's packets as well, is nearly full");
+		finding_add(
+			v->sink, FINDING_WARNING, "conntrack",
+			"the kernel's connection tracking, which sees natd's packets as well, is nearly full: %" PRId32
+			" of %" PRId32 " entries; when it is full, the kernel drops them",
+			count, most);
 	else
 		finding_add(v->sink, FINDING_OK, "conntrack",
 			    "the kernel's connection tracking is in use, and sees natd's packets as well");
