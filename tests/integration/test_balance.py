@@ -228,10 +228,15 @@ def of_natd(*names):
     return [status for status in found if status["Name"] in names]
 
 
-def fork_of(before, name):
-    """The process of that name that has come since `before`: the pid."""
+def fork_of(natd, before, name):
+    """The process of that name that has come since `before`: the pid. Tests that run beside this one have process groups of
+    their own."""
+    with open(f"/proc/{natd.pid()}/stat", encoding="ascii") as stat:
+        group = stat.read().rsplit(") ", 1)[1].split()[2]
+
     def new():
-        return [int(status["Pid"]) for status in of_natd(name) if int(status["Pid"]) not in before]
+        return [int(status["Pid"]) for status in of_natd(name)
+                if int(status["Pid"]) not in before and status["NSpgid"].split("\t")[0] == group]
     wait_for(new)
     return new()[0]
 
@@ -249,14 +254,14 @@ def test_a_fault_that_ends_the_checks_is_seen_and_overcome(start_natd, backends)
     made = [backends(number) for number in range(2)]
     before = pids("natd-health", "natd-keeper")
     natd = start_natd(config(CHECK % ("tcp", "")))
-    keeper, prober = fork_of(before, "natd-keeper"), fork_of(before, "natd-health")
+    keeper, prober = fork_of(natd, before, "natd-keeper"), fork_of(natd, before, "natd-health")
     assert finding(natd)["severity"] == "ok"
     os.kill(prober, signal.SIGKILL)
     natd.wait_log("a fault ended the process that checks backends: another one checks them now")
     assert "1 since natd started" in finding(natd)["what"]
     wait_event(natd, rf"web {HOSTS[0]}:8080 down", made[0].die)
     os.kill(keeper, signal.SIGKILL)
-    os.kill(fork_of(before | {prober}, "natd-health"), signal.SIGKILL)
+    os.kill(fork_of(natd, before | {prober}, "natd-health"), signal.SIGKILL)
     natd.wait_log("the process that checks backends has ended")
     assert finding(natd)["severity"] == "fail"
     assert states(natd) == ["down", "up"]
