@@ -63,13 +63,9 @@ static void say_report(const struct outcome *o, const struct config_report *repo
 
 /* ---- applying ---- */
 
-/* Work that takes long with many forwards, while packets go on. */
-static void do_aside(struct natd *n, void (*fn)(void *ctx), void *ctx)
+void natd_aside(struct natd *n, void (*fn)(void *ctx), void *ctx)
 {
-	if (n->path.dataplane)
-		dataplane_aside(n->path.dataplane, fn, ctx);
-	else
-		fn(ctx);
+	path_aside(&n->path, fn, ctx);
 }
 
 struct routing_job {
@@ -96,7 +92,7 @@ int natd_apply_routing(struct natd *n, const struct setup *s)
 {
 	struct routing_job j = {.natd = n, .setup = s};
 
-	do_aside(n, apply_routing, &j);
+	natd_aside(n, apply_routing, &j);
 	if (j.marked < 0)
 		log_write(LEVEL_WARNING, SUB_DATA, -j.marked,
 			  "cannot mark the packets that natd sends: the kernel's own ICMP errors about them leave "
@@ -251,9 +247,9 @@ static struct setup *prepare(struct natd *n, const struct config_source *src, st
 {
 	struct setup_job j = {.natd = n, .source = src};
 
-	do_aside(n, load_config, &j);
+	natd_aside(n, load_config, &j);
 	if (j.config && refuse_changes(n->config, j.config, o) == 0)
-		do_aside(n, make_setup, &j);
+		natd_aside(n, make_setup, &j);
 	if (!j.setup)
 		config_free(j.config);
 	*config = j.setup ? j.config : NULL;
@@ -306,7 +302,7 @@ bool natd_apply_source(struct natd *n, const struct config_source *src, reload_s
 		log_known(LOG_ID_NOT_RELOADED, LEVEL_ERROR, SUB_CONFIG, 0,
 			  "%s: not reloaded, the previous configuration stays in force", n->options.config_path);
 	}
-	do_aside(n, free_retired, &old);
+	natd_aside(n, free_retired, &old);
 	sdnotify_ready(&n->persist.service);
 	natd_tell_manager(n);
 	return ok;
@@ -365,7 +361,7 @@ void natd_refresh(struct natd *n)
 
 	if (!path_has_tun(&n->path)) /* natd_open_tun() is followed by another refresh */
 		return;
-	do_aside(n, make_setup, &j);
+	natd_aside(n, make_setup, &j);
 	if (n->is_stopping) {
 		old.setup = j.setup;
 	} else if (!j.setup) {
@@ -383,7 +379,7 @@ void natd_refresh(struct natd *n)
 			  report.ended);
 	}
 	old.rules = j.rules;
-	do_aside(n, free_retired, &old);
+	natd_aside(n, free_retired, &old);
 	config_report_fini(&j.report);
 }
 
@@ -418,7 +414,7 @@ void natd_look(struct natd *n)
 
 	if (!path_has_tun(&n->path))
 		return;
-	do_aside(n, look_at_host, &l);
+	natd_aside(n, look_at_host, &l);
 	if (n->is_stopping || !l.is_read)
 		return;
 	steer_follow(n, &l.steer);

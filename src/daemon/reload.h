@@ -29,6 +29,9 @@ bool natd_apply_source(struct natd *n, const struct config_source *src, reload_s
 /* Applies the present configuration to the host as it is now: after netlink reported a change. */
 void natd_refresh(struct natd *n);
 
+/* Runs fn(ctx), which waits for the kernel or for a disk, in another thread while packets go on; returns after it. */
+void natd_aside(struct natd *n, void (*fn)(void *ctx), void *ctx);
+
 /* Makes the host's routing that of `s`, and marks what natd sends. 0 or a negative errno: see routing_error(). */
 int natd_apply_routing(struct natd *n, const struct setup *s);
 

@@ -132,12 +132,38 @@ static bool turn_to_rules(struct natd *n, struct setup *s)
 	return false;
 }
 
+struct attach_job {
+	struct offload *offload;
+	const struct steering *steering;
+	int result;
+	char why[OFFLOAD_WHY_SIZE];
+};
+
+static void attach(void *ctx)
+{
+	struct attach_job *j = ctx;
+
+	j->result = offload_attach(j->offload, j->steering, j->why);
+}
+
+/* Packets go on while the kernel is asked. */
+static bool show_and_attach(struct natd *n, struct setup *s, bool is_same)
+{
+	struct attach_job j = {.offload = &n->offload, .steering = s->steering};
+	bool ok = offload_show(&n->offload, s->steering, n->nat, s->config->tun.name, is_same);
+
+	if (!offload_is_on(&n->offload))
+		return ok;
+	natd_aside(n, attach, &j);
+	return offload_begin(&n->offload, j.result, j.why);
+}
+
 static bool apply_programs(struct natd *n, struct setup *s, bool is_same)
 {
 	bool was_on = offload_is_on(&n->offload), ok = true;
 
 	if (was_on)
-		ok = offload_apply(&n->offload, s->steering, n->nat, s->config->tun.name, n->netlink, is_same);
+		ok = show_and_attach(n, s, is_same);
 	keep_links(n);
 	show_refusals(n);
 	if (!ok)

@@ -58,7 +58,7 @@ static void on_netlink(void *ctx, int fd, unsigned ready)
 			  "cannot read what the kernel says about interfaces and addresses; natd looks by itself once "
 			  "a second");
 	if (r != 0) {
-		path_forget_ways(&n->path);
+		path_host_changed(&n->path);
 		observer_kick(n->observer);
 	}
 	if (r != 0 && !loop_timer_armed(n->watch.refresh))

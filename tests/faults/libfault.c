@@ -16,6 +16,7 @@
 #include <execinfo.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -33,6 +34,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -105,6 +107,7 @@ struct control {
 	char spared[64];     /* the calls of this library do not fail */
 	uint64_t stalled;    /* which calls wait, bit by enum function, until it is 0 again */
 	uint64_t waiting;    /* calls that have begun to wait */
+	uint64_t lock_calls; /* by the first thread, of what waits for the kernel's lock of interfaces */
 };
 _Static_assert(F_COUNT <= 64, "a bit for each function");
 
@@ -159,6 +162,24 @@ static bool decide(enum function f)
 	}
 	errno = c->error ? c->error : usual_error[f];
 	return true;
+}
+
+/* Another program may hold the kernel's lock of interfaces (RTNL) for seconds: whoever asks for more than a route waits. */
+static void note_lock(void)
+{
+	if (gettid() == natd)
+		control->lock_calls++;
+}
+
+static void note_netlink(const void *p, size_t len, const struct sockaddr *sa)
+{
+	struct nlmsghdr h;
+
+	if (!sa || sa->sa_family != AF_NETLINK || len < sizeof(h))
+		return;
+	memcpy(&h, p, sizeof(h));
+	if (h.nlmsg_type != RTM_GETROUTE && h.nlmsg_type != RTM_GETNEIGH)
+		note_lock();
 }
 
 static void *real(enum function f)
@@ -226,8 +247,6 @@ WRAP(int, bind, -1, (int fd, const struct sockaddr *sa, socklen_t len), (fd, sa,
 WRAP(int, listen, -1, (int fd, int n), (fd, n))
 WRAP(int, connect, -1, (int fd, const struct sockaddr *sa, socklen_t len), (fd, sa, len))
 WRAP(int, accept4, -1, (int fd, struct sockaddr *sa, socklen_t *len, int flags), (fd, sa, len, flags))
-WRAP(ssize_t, sendto, -1, (int fd, const void *p, size_t len, int flags, const struct sockaddr *sa, socklen_t sa_len),
-     (fd, p, len, flags, sa, sa_len))
 WRAP(ssize_t, sendmsg, -1, (int fd, const struct msghdr *m, int flags), (fd, m, flags))
 WRAP(int, sendmmsg, -1, (int fd, struct mmsghdr *m, unsigned n, int flags), (fd, m, n, flags))
 WRAP(ssize_t, recv, -1, (int fd, void *p, size_t len, int flags), (fd, p, len, flags))
@@ -256,6 +275,32 @@ ssize_t read(int fd, void *p, size_t len)
 	ssize_t (*next)(int, void *, size_t) = real(F_read);
 
 	return len != SIGNAL_READ && decide(F_read) ? -1 : next(fd, p, len);
+}
+
+ssize_t sendto(int fd, const void *p, size_t len, int flags, const struct sockaddr *sa, socklen_t sa_len)
+{
+	ssize_t (*next)(int, const void *, size_t, int, const struct sockaddr *, socklen_t) = real(F_sendto);
+
+	note_netlink(p, len, sa);
+	return decide(F_sendto) ? -1 : next(fd, p, len, flags, sa, sa_len);
+}
+
+/* bpf() has no function of its own. */
+long syscall(long number, ...)
+{
+	static long (*next)(long, ...);
+	long a[6];
+	va_list ap;
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "syscall");
+	va_start(ap, number);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	if (number == SYS_bpf)
+		note_lock();
+	return next(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 /* Those with an argument that may be missing. */

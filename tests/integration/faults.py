@@ -95,6 +95,11 @@ class Faults:
         at = _HEAD.size + _CALLS.size + 136
         return struct.unpack_from("=Q", self._map, at)[0]
 
+    def lock_calls(self):
+        """How many calls that wait for the kernel's lock of interfaces natd's first thread has made, which serves packets."""
+        at = _HEAD.size + _CALLS.size + 144
+        return struct.unpack_from("=Q", self._map, at)[0]
+
     def close(self):
         self._map.close()
         self._file.close()

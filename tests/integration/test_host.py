@@ -16,8 +16,9 @@ from scapy.layers.inet import ICMP, IP, UDP
 from scapy.packet import Raw
 
 import faults
-from conftest import NATCTL, NATD
+from conftest import CAN_LOAD, NATCTL, NATD
 from netlab import Lab
+from test_steering import WITH_LOADER
 
 SERVER = Lab.SERVERS[0]
 CLIENT = Lab.CLIENTS[0]
@@ -392,6 +393,29 @@ def test_the_stop_is_seen_while_the_kernel_lets_natd_wait(lab, start_natd):
     assert natd.process.wait(30) == 0
     assert state(lab) == was
     slow.close()
+
+
+@pytest.mark.parametrize("steering", ["rules", "bpf"])
+def test_the_thread_of_packets_never_waits_for_the_lock_of_interfaces(lab, start_natd, udp_echo, steering):
+    """What needs it is done in other threads: the looks of each second, status and doctor; changes of the host, a reload."""
+    if faults.why_not(NATD):
+        pytest.skip(faults.why_not(NATD))
+    if steering == "bpf" and not CAN_LOAD:
+        pytest.skip("tc programs cannot be loaded here")
+    udp_echo()
+    counting = faults.Faults()
+    natd = start_natd({"more": f'fast_path = {{ steering = "{steering}"; }};'}, prefix=counting.prefix(),
+                      environment=WITH_LOADER)
+    assert passes(lab)
+    began, looks = counting.lock_calls(), counting.calls()["sendto"]
+    for work in (lambda: natd.ctl("status"), lambda: natd.ctl("doctor", check=False), lambda: natd.ctl("stats"),
+                 lambda: natd.ctl("reload")):
+        work()
+        assert passes(lab)
+    lab.gateway.run("ip", "rule", "del", "pref", "50", check=False)
+    until(lambda: counting.calls()["sendto"] > looks + 100)  # more than one look
+    assert counting.lock_calls() == began
+    counting.close()
 
 
 # ---- docs/recipes.md ----

@@ -28,7 +28,7 @@ static const struct nat_forward forwards[] = {
 	{.name = "web", .protocols = 1 << CLASS_TCP, .ports = {80, 80}},
 	{.name = "elsewhere", .protocols = 1 << CLASS_UDP, .address = POOL, .ports = {53, 53}},
 };
-static const struct steering_interface interfaces[] = {{"lan0", 3}, {"lan1", 4}};
+static const struct steering_interface interfaces[] = {{"lan0", 3, false}, {"lan1", 4, false}};
 static const int prefix_out[] = {3, 4};
 
 static struct nat_policy policy;

@@ -17,7 +17,7 @@ enum {
 };
 enum { HOST_A = IP(10, 8, 0, 2), GUEST = IP(10, 9, 0, 2), ROUTED = IP(10, 77, 0, 2), EXEMPT = IP(172, 16, 0, 5) };
 
-static const struct steering_interface inside[] = {{"lan0", 3}, {"guest0", 4}};
+static const struct steering_interface inside[] = {{"lan0", 3, false}, {"guest0", 4, false}};
 static const struct nat_prefix prefixes[] = {
 	{IP(10, 8, 0, 0), 24, 0}, {IP(10, 9, 0, 0), 24, 0}, {IP(10, 77, 0, 0), 16, 0}};
 static const int prefix_out[] = {3, 4, 0};

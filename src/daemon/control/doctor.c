@@ -302,40 +302,55 @@ static void show_observed(struct control *c, enum doctor_depth depth, struct fin
 	findings_replay(&c->observed, depth == DOCTOR_QUICK ? FINDING_WARNING : FINDING_OK, sink);
 }
 
+struct check {
+	void (*check)(struct visit *v);
+	enum doctor_depth depth;
+};
+
+static void run_checks(const struct check *checks, size_t n, struct visit *v, enum doctor_depth depth)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (checks[i].depth <= depth)
+			checks[i].check(v);
+	}
+}
+
+struct round {
+	struct visit visit;
+	enum doctor_depth depth;
+};
+
+/* What asks the kernel or reads files: packets do not wait for it. */
+static void ask_host(void *ctx)
+{
+	static const struct check checks[] = {
+		{check_tun, DOCTOR_QUICK},	   {check_routing, DOCTOR_QUICK}, {check_steering, DOCTOR_QUICK},
+		{check_old_iptables, DOCTOR_FULL}, {check_rights, DOCTOR_FULL},	  {check_config_age, DOCTOR_QUICK},
+		{check_health, DOCTOR_QUICK},	   {check_service, DOCTOR_FULL},
+	};
+	struct round *r = ctx;
+
+	doctor_host(&r->visit, r->depth);
+	run_checks(checks, sizeof(checks) / sizeof(*checks), &r->visit, r->depth);
+}
+
 static void run(struct control *c, enum doctor_depth depth, struct finding_sink *sink)
 {
-	static const struct {
-		void (*check)(struct visit *v);
-		enum doctor_depth depth;
-		bool reads_table;
-	} checks[] = {
-		{check_tun, DOCTOR_QUICK, false},	  {check_tun_queue, DOCTOR_QUICK, true},
-		{check_routing, DOCTOR_QUICK, false},	  {check_usage, DOCTOR_QUICK, true},
-		{check_events, DOCTOR_QUICK, true},	  {check_steering, DOCTOR_QUICK, false},
-		{check_ports, DOCTOR_FULL, true},	  {check_drops, DOCTOR_QUICK, true},
-		{check_old_iptables, DOCTOR_FULL, false}, {check_rights, DOCTOR_FULL, false},
-		{check_config_age, DOCTOR_QUICK, false},  {check_health, DOCTOR_QUICK, false},
-		{check_service, DOCTOR_FULL, false},
+	static const struct check checks[] = {
+		{check_tun_queue, DOCTOR_QUICK}, {check_usage, DOCTOR_QUICK}, {check_events, DOCTOR_QUICK},
+		{check_ports, DOCTOR_FULL},	 {check_drops, DOCTOR_QUICK},
 	};
-	struct visit v = {.c = c,
-			  .config = c->setup->config,
-			  .setup = c->setup,
-			  .nl = c->netlink,
-			  .sink = sink,
-			  .mark = routing_mark(c->routing)};
+	struct round r = {.visit = {.c = c,
+				    .config = c->setup->config,
+				    .setup = c->setup,
+				    .nl = c->netlink,
+				    .sink = sink,
+				    .mark = routing_mark(c->routing)},
+			  .depth = depth};
 
-	loop_pause_guard(c->loop); /* packets need not wait for netlink and files */
 	status_look_at_queue(c);
-	doctor_host(&v, depth);
-	loop_resume_guard(c->loop);
-	for (size_t i = 0; i < sizeof(checks) / sizeof(*checks); i++) {
-		if (checks[i].depth > depth)
-			continue;
-		if (!checks[i].reads_table)
-			loop_pause_guard(c->loop);
-		checks[i].check(&v);
-		loop_resume_guard(c->loop);
-	}
+	path_aside(c->path, ask_host, &r);
+	run_checks(checks, sizeof(checks) / sizeof(*checks), &r.visit, depth); /* of the table */
 	show_observed(c, depth, sink);
 }
 

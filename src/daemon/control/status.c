@@ -65,16 +65,32 @@ bool status_has_recent(const struct control *c, enum nat_reason reason)
 	return at != 0 && loop_now_ms(c->loop) - at < RECENT_MS;
 }
 
+struct queue_look {
+	const struct control *c;
+	bool is_read;
+	struct netlink_link link;
+};
+
+static void read_queue(void *ctx)
+{
+	struct queue_look *l = ctx;
+
+	l->is_read = netlink_link_get(l->c->netlink, l->c->setup->config->tun.name, &l->link) == 0;
+}
+
 void status_look_at_queue(struct control *c)
 {
 	struct status *s = &c->status;
-	struct netlink_link link;
+	struct queue_look l = {.c = c};
 
-	if (!path_has_tun(c->path) || netlink_link_get(c->netlink, c->setup->config->tun.name, &link) < 0)
+	if (!path_has_tun(c->path))
 		return;
-	if (link.tx_dropped > s->tun_dropped)
+	path_aside(c->path, read_queue, &l);
+	if (!l.is_read)
+		return;
+	if (l.link.tx_dropped > s->tun_dropped)
 		s->tun_dropped_ms = loop_now_ms(c->loop);
-	s->tun_dropped = link.tx_dropped; /* less than before: of another device */
+	s->tun_dropped = l.link.tx_dropped; /* less than before: of another device */
 }
 
 bool status_queue_lost_lately(const struct control *c)

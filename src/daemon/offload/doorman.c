@@ -18,8 +18,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <net/if.h>
-#include <net/if_arp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -279,19 +277,10 @@ static void make_ranges(struct steer_view *v, const struct steering *s, uint32_t
 	}
 }
 
-static bool is_l3(struct netlink *nl, int interface)
+static void add_device(struct steer_view *v, const struct steering_interface *i)
 {
-	struct netlink_link link;
-
-	return interface > 0 && netlink_link_get_index(nl, interface, &link) == 0 && link.type != ARPHRD_ETHER &&
-	       link.type != ARPHRD_LOOPBACK;
-}
-
-static void add_device(struct steer_view *v, struct netlink *nl, int interface)
-{
-	if (interface > 0 && v->n_devices < STEER_DEVICES_MAX)
-		v->device[v->n_devices++] =
-			(struct steer_device){.index = (__u32)interface, .is_l3 = is_l3(nl, interface)};
+	if (i->index > 0 && v->n_devices < STEER_DEVICES_MAX)
+		v->device[v->n_devices++] = (struct steer_device){.index = (__u32)i->index, .is_l3 = i->is_l3};
 }
 
 /* One interface for both sides: which side a packet belongs to is natd's to tell. */
@@ -317,9 +306,9 @@ static void make_view(struct steer_view *v, const struct steering *s, const stru
 	v->mtu_out = host->mtu_out;
 	v->mtu_in = host->mtu_in;
 	v->outside = is_one_armed(s) ? 0 : (__u32)(s->outside.index > 0 ? s->outside.index : 0);
-	add_device(v, host->nl, s->outside.index);
+	add_device(v, &s->outside);
 	for (uint32_t i = 0; i < s->n_inside; i++)
-		add_device(v, host->nl, s->inside[i].index);
+		add_device(v, &s->inside[i]);
 }
 
 static void show(struct doorman *d, const struct steer_view *v)
@@ -330,7 +319,7 @@ static void show(struct doorman *d, const struct steer_view *v)
 	__atomic_store_n(&d->config->current, other, __ATOMIC_RELEASE);
 }
 
-static void show_all(struct doorman *d, const struct steering *s, const struct doorman_host *host)
+void doorman_show(struct doorman *d, const struct steering *s, const struct doorman_host *host)
 {
 	struct steer_view v;
 	uint32_t rows[STEER_ROWS_MAX], n_rows;
@@ -437,29 +426,19 @@ static void forget_dead(struct doorman *d)
 	}
 }
 
-static int attach_all(struct doorman *d, const struct steering *s, const struct doorman_host *host)
+int doorman_attach(struct doorman *d, const struct steering *s, int tun, char *why, size_t size)
 {
-	bool out_l3 = is_l3(host->nl, s->outside.index);
 	int r;
 
 	forget_dead(d);
-	r = want(d, host->tun, LOAD_TUN);
+	r = want(d, tun, LOAD_TUN);
 	if (r == 0)
-		r = want(d, s->outside.index, out_l3 ? LOAD_OUTSIDE_L3 : LOAD_OUTSIDE);
+		r = want(d, s->outside.index, s->outside.is_l3 ? LOAD_OUTSIDE_L3 : LOAD_OUTSIDE);
 	for (uint32_t i = 0; i < s->n_inside && r == 0; i++)
-		r = want(d, s->inside[i].index, is_l3(host->nl, s->inside[i].index) ? LOAD_INSIDE_L3 : LOAD_INSIDE);
+		r = want(d, s->inside[i].index, s->inside[i].is_l3 ? LOAD_INSIDE_L3 : LOAD_INSIDE);
 	if (r == 0)
 		drop_unwanted(d);
-	return r;
-}
-
-int doorman_apply(struct doorman *d, const struct steering *s, const struct doorman_host *host, char *why, size_t size)
-{
-	int r;
-
-	show_all(d, s, host);
-	r = attach_all(d, s, host);
-	if (r < 0)
+	else
 		snprintf(why, size, "cannot attach the tc programs: %s%s", strerror(-r),
 			 r == -EINVAL ? " (tcx links are needed: Linux 6.6)" : "");
 	return r;

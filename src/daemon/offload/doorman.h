@@ -5,7 +5,8 @@
  * the host's.
  *
  * The maps are memory that this process shares with the programs. Changes of ports take effect at once; doorman_port() may be
- * called by any thread that holds the translation, the others by the loop's thread alone.
+ * called by any thread that holds the translation, doorman_attach() by one for which the loop's thread waits, the others by
+ * the loop's thread alone.
  */
 #ifndef NATD_DAEMON_DOORMAN_H
 #define NATD_DAEMON_DOORMAN_H
@@ -17,7 +18,6 @@
 #include "core/nat/flow.h"
 #include "core/nat/mirror.h"
 #include "core/table/table.h"
-#include "daemon/kernel/netlink.h"
 #include "daemon/steering/steering.h"
 
 struct doorman;
@@ -36,16 +36,18 @@ bool doorman_fits(const struct steering *s, char *why, size_t size);
 /* What the view needs beside the steering table. */
 struct doorman_host {
 	const struct table *table;
-	struct netlink *nl;
 	int tun;		  /* index of natd's device */
 	bool translates_others;	  /* protocols without ports */
 	bool is_same_table;	  /* the steering table is that of the last call, and so are its contents */
 	uint16_t mtu_out, mtu_in; /* largest packets that the fast path may carry; 0: what their ways allow */
 };
 
-/* Shows the programs what is natd's now, and attaches them to the interfaces as they are now. `s` has to fit. 0, or a
+/* Shows the programs what is natd's now; no system call. `s` has to fit. */
+void doorman_show(struct doorman *d, const struct steering *s, const struct doorman_host *host);
+/* After doorman_show(): attaches the programs to the interfaces and to natd's device `tun` as they are now. Waits for the kernel's
+ * lock of interfaces, which other programs may hold for seconds. Touches nothing that packets or doorman_port() read. 0, or a
  * negative errno and one line in `why`: then what is attached stays as it was. */
-int doorman_apply(struct doorman *d, const struct steering *s, const struct doorman_host *host, char *why, size_t size);
+int doorman_attach(struct doorman *d, const struct steering *s, int tun, char *why, size_t size);
 /* What the programs share with the core's mirror; borrowed. Of a doorman that has flows. */
 struct flow_memory doorman_flows(const struct doorman *d);
 int doorman_flows_fd(const struct doorman *d); /* its first map, for the service manager; borrowed; -1: none */
@@ -60,7 +62,7 @@ void doorman_detach(struct doorman *d);
 /* A port of an outside address has been taken into use by the table, or is free. */
 void doorman_port(struct doorman *d, enum nat_class c, uint32_t address, uint16_t port, bool used);
 
-/* Takes over the i-th link of the previous natd, before doorman_apply(), which puts the new program in its place. False: it is
+/* Takes over the i-th link of the previous natd, before doorman_attach(), which puts the new program in its place. False: it is
  * of no use, and closed. */
 bool doorman_adopt(struct doorman *d, uint32_t i, int link);
 /* The links in use, for the service manager: descriptor of the i-th, i < DOORMAN_LINKS_MAX; -1: none. Borrowed. A link keeps its

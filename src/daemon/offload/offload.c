@@ -97,31 +97,45 @@ static bool carry_on(struct offload *o, char *why, size_t size)
 	return false;
 }
 
-bool offload_apply(struct offload *o, const struct steering *s, struct nat *nat, const char *tun, struct netlink *nl,
-		   bool is_same)
+bool offload_show(struct offload *o, const struct steering *s, struct nat *nat, const char *tun, bool is_same)
 {
+	const struct nat_policy *policy = nat_policy_get(nat);
 	struct doorman_host host = {
 		.table = nat_table(nat),
-		.nl = nl,
 		.tun = (int)if_nametoindex(tun),
-		.translates_others = nat_policy_get(nat)->other_protocols == OTHER_TRANSLATE,
+		.translates_others = policy->other_protocols == OTHER_TRANSLATE,
 		.is_same_table = is_same,
 	};
-	const struct nat_policy *policy = nat_policy_get(nat);
 	char why[OFFLOAD_WHY_SIZE];
 
 	if (!o->doorman)
 		return !o->is_required;
+	if (!doorman_fits(s, why, sizeof(why))) {
+		offload_give_up(o, why);
+		return !o->is_required;
+	}
 	host.mtu_out = smaller(policy->outside_mtu, policy->tun_mtu);
 	host.mtu_in = policy->tun_mtu;
 	for (uint32_t i = 0; i < policy->n_inside; i++)
 		host.mtu_in = smaller(host.mtu_in, policy->inside[i].mtu);
 	o->nat = nat;
+	o->tun = host.tun;
 	table_watch_ports(nat_table(nat), on_port, o->doorman);
-	if (doorman_fits(s, why, sizeof(why)) && doorman_apply(o->doorman, s, &host, why, sizeof(why)) == 0 &&
-	    carry_on(o, why, sizeof(why)))
+	doorman_show(o->doorman, s, &host);
+	return true;
+}
+
+int offload_attach(struct offload *o, const struct steering *s, char why[OFFLOAD_WHY_SIZE])
+{
+	return o->doorman ? doorman_attach(o->doorman, s, o->tun, why, OFFLOAD_WHY_SIZE) : 0;
+}
+
+bool offload_begin(struct offload *o, int attached, char why[OFFLOAD_WHY_SIZE])
+{
+	if (o->doorman && attached == 0 && carry_on(o, why, OFFLOAD_WHY_SIZE))
 		return true;
-	offload_give_up(o, why);
+	if (o->doorman)
+		offload_give_up(o, why);
 	return !o->is_required;
 }
 

@@ -22,6 +22,7 @@ enum { OFFLOAD_WHY_SIZE = 640 };
 struct offload {
 	struct doorman *doorman; /* NULL: the kernel's rules steer */
 	struct nat *nat;	 /* whose ports it follows */
+	int tun;		 /* index of natd's device, at the last offload_show() */
 	bool is_required;	 /* fast_path.steering = "bpf", or mode = "required" */
 	enum config_fast_path mode;
 	char why_rules[OFFLOAD_WHY_SIZE]; /* why not the programs; "": they steer, or nothing has been decided */
@@ -32,18 +33,22 @@ struct offload {
  * is "bpf", and why_rules says why that cannot be. */
 bool offload_load(struct offload *o, const struct natd_config *c, struct netlink *nl);
 
-/* The i-th link that the previous natd left: the programs take it over at offload_apply(); where rules steer, it goes. */
+/* The i-th link that the previous natd left: the programs take it over at offload_attach(); where rules steer, it goes. */
 void offload_adopt(struct offload *o, uint32_t i, int link);
 
 /* Looks for filters of the host, whose name is in `filter` then. True: the programs would pass one by, and are not to: then the
  * caller has the rules steer (offload_give_up(), with the reason in `why`). Needs CAP_NET_ADMIN. */
 bool offload_has_to_end(struct offload *o, struct netlink *nl, char why[OFFLOAD_WHY_SIZE]);
 
-/* Steers by `s` from now on; the device is `tun`. After nat_reconfigure(). `is_same`: `s` and the policy are those of the last
- * call, and what is missing is put back. False as above; else, if the programs cannot, the
- * kernel's rules have to (offload_is_on() is false). */
-bool offload_apply(struct offload *o, const struct steering *s, struct nat *nat, const char *tun, struct netlink *nl,
-		   bool is_same);
+/*
+ * Steers by `s` from now on, in three steps; the device is `tun`. After nat_reconfigure(). `is_same`: `s` and the policy are those
+ * of the last time, and what is missing is put back. The second step waits for the kernel, and may be another thread's, for which
+ * the loop's waits; its result and `why` are for the third. The first and the third give false as above; else, if the programs
+ * cannot, the kernel's rules have to (offload_is_on() is false, and the steps that follow do nothing).
+ */
+bool offload_show(struct offload *o, const struct steering *s, struct nat *nat, const char *tun, bool is_same);
+int offload_attach(struct offload *o, const struct steering *s, char why[OFFLOAD_WHY_SIZE]);
+bool offload_begin(struct offload *o, int attached, char why[OFFLOAD_WHY_SIZE]);
 /* Do the programs steer? Then the kernel's rules for shared addresses are not used. */
 bool offload_is_on(const struct offload *o);
 /* The rules steer from now on, for the reason in why_rules. */

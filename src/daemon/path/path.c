@@ -131,9 +131,15 @@ static uint32_t icmp_interfaces(const struct host_facts *f, unsigned out[ICMPSOC
 	return n;
 }
 
-void path_forget_ways(struct path *p)
+static void forget_ways(struct path *p)
 {
 	atomic_fetch_add_explicit(&p->transit.generation, 1, memory_order_release);
+}
+
+void path_host_changed(struct path *p)
+{
+	atomic_fetch_add_explicit(&p->transit.links, 1, memory_order_release);
+	forget_ways(p);
 }
 
 int path_set_mark(struct path *p, uint32_t mark)
@@ -150,12 +156,22 @@ int path_set_mark(struct path *p, uint32_t mark)
 	return r;
 }
 
+static void know_link(struct transit *t, uint32_t place, const struct host_interface *i)
+{
+	if (place < TRANSIT_LINKS)
+		atomic_store_explicit(&t->known[place], i ? transit_link(i->index, i->has_neighbours) : 0,
+				      memory_order_relaxed);
+}
+
 static void follow_transit(struct transit *t, const struct host_facts *f, const struct nat_policy *policy)
 {
 	bool is_one_armed = false;
 
 	for (uint32_t i = 0; i < f->n_inside; i++)
 		is_one_armed = is_one_armed || f->inside[i].index == f->outside.index;
+	know_link(t, 0, &f->outside);
+	for (uint32_t i = 1; i < TRANSIT_LINKS; i++)
+		know_link(t, i, i <= f->n_inside ? &f->inside[i - 1] : NULL);
 	atomic_store(&t->outside, f->outside.index);
 	atomic_store(&t->icmp_source, policy->icmp_source);
 	atomic_store(&t->is_one_armed, is_one_armed);
@@ -168,7 +184,7 @@ void path_follow_interfaces(struct path *p, const struct host_facts *facts, cons
 	int r;
 
 	follow_transit(&p->transit, facts, policy);
-	path_forget_ways(p);
+	forget_ways(p);
 	if (n == p->n_icmp_from && memcmp(from, p->icmp_from, n * sizeof(from[0])) == 0)
 		return;
 	memcpy(p->icmp_from, from, n * sizeof(from[0]));
@@ -177,6 +193,14 @@ void path_follow_interfaces(struct path *p, const struct host_facts *facts, cons
 	if (r < 0)
 		log_write(LEVEL_ERROR, SUB_DATA, -r, "cannot read ICMP on %s: pings and errors are lost",
 			  facts->outside.name);
+}
+
+void path_aside(const struct path *p, void (*fn)(void *ctx), void *ctx)
+{
+	if (p->dataplane)
+		dataplane_aside(p->dataplane, fn, ctx);
+	else
+		fn(ctx);
 }
 
 void path_send(struct path *p, uint8_t *packet, uint32_t len)

@@ -63,10 +63,13 @@ void path_stop(struct path *p);
 
 /* Follows the host: reads ICMP where the interfaces are now, and sends by the outside one. `policy` is in force. */
 void path_follow_interfaces(struct path *p, const struct host_facts *facts, const struct nat_policy *policy);
-/* Links, addresses or rules changed: ways are looked up again. */
-void path_forget_ways(struct path *p);
+/* The kernel says that links, addresses or rules changed: ways are looked up again. */
+void path_host_changed(struct path *p);
 /* The mark of what the raw sockets send; with CAP_NET_ADMIN. 0 or a negative errno. */
 int path_set_mark(struct path *p, uint32_t mark);
+
+/* Runs fn(ctx) in another thread while packets go on; returns after it. Without a data path it is called as it is. */
+void path_aside(const struct path *p, void (*fn)(void *ctx), void *ctx);
 
 /* A packet of natd's own, as if it had been read from inside. It is used up; nothing without a data path. */
 void path_send(struct path *p, uint8_t *packet, uint32_t len);

@@ -11,6 +11,10 @@
  * cache does, and writes down what it has refused (ways_was_refused()). It runs within the write to the device, so the answer is
  * there when that returns; but for a device with RPS, whose packets are refused later: then the ways are forgotten with the next one.
  *
+ * Whether a link has neighbours is known of the outside interface and the inside ones, and of any other asked once, until the kernel
+ * tells of a change: that question waits for the kernel's lock of interfaces, which other programs may hold for seconds, and
+ * packets wait with it. Routes are looked up without it.
+ *
  * The look-up names the source where it is the host's own (the kernel refuses others there), so rules by source count.
  *
  * Neighbours. Packets that wait for ARP stay charged to the socket that sent them. So a next hop whose link address is not known
@@ -46,8 +50,7 @@ _Static_assert(WAYS == 1u << (32 - WAYS_SHIFT), "the hash fits the table");
 _Static_assert(sizeof(struct way) == 32, "two in a cache line");
 
 struct link_kind {
-	int index;
-	uint32_t generation;
+	int index; /* 0: free */
 	bool has_neighbours;
 };
 
@@ -56,6 +59,7 @@ struct ways {
 	struct netlink *netlink;
 	uint32_t now_ms;
 	uint32_t generation;
+	uint32_t links_generation;
 	unsigned lookups; /* left in this burst */
 	struct link_kind links[LINKS];
 	unsigned next_link;
@@ -93,10 +97,15 @@ void ways_destroy(struct ways *w)
 
 void ways_begin(struct ways *w, uint64_t now_ms)
 {
+	uint32_t links = atomic_load_explicit(&w->transit->links, memory_order_acquire);
+
 	w->now_ms = (uint32_t)now_ms;
 	w->lookups = WAYS_LOOKUPS;
 	/* 0 is an entry that was never filled. */
 	w->generation = atomic_load_explicit(&w->transit->generation, memory_order_acquire) + 1;
+	if (links != w->links_generation)
+		memset(w->links, 0, sizeof(w->links));
+	w->links_generation = links;
 }
 
 static struct way *place_of(const struct ways *w, uint32_t address)
@@ -124,14 +133,24 @@ static bool has_neighbours(struct ways *w, int index)
 	struct netlink_link link;
 	struct link_kind *k;
 
+	for (unsigned i = 0; i < TRANSIT_LINKS; i++) {
+		unsigned known = atomic_load_explicit(&w->transit->known[i], memory_order_relaxed);
+
+		if (known >> 1 == (unsigned)index)
+			return known & 1;
+	}
 	for (unsigned i = 0; i < LINKS; i++) {
-		if (w->links[i].index == index && w->links[i].generation == w->generation)
+		if (w->links[i].index == index)
 			return w->links[i].has_neighbours;
 	}
 	k = &w->links[w->next_link++ % LINKS];
-	*k = (struct link_kind){.index = index, .generation = w->generation};
-	k->has_neighbours = netlink_link_get_index(w->netlink, index, &link) == 0 &&
-			    !(link.flags & (IFF_NOARP | IFF_LOOPBACK | IFF_POINTOPOINT));
+	*k = (struct link_kind){0};
+	if (netlink_link_get_index(w->netlink, index, &link) < 0)
+		return false;
+	*k = (struct link_kind){
+		.index = index,
+		.has_neighbours = !(link.flags & (IFF_NOARP | IFF_LOOPBACK | IFF_POINTOPOINT)),
+	};
 	return k->has_neighbours;
 }
 

@@ -48,12 +48,22 @@ struct way {
 
 struct steer_refusals;
 
+enum { TRANSIT_LINKS = 16 };
+
+/* A link in one word. */
+static inline unsigned transit_link(int index, bool has_neighbours)
+{
+	return (unsigned)index << 1 | has_neighbours;
+}
+
 /* What all lanes know of the host. Written by the loop's thread, read by all. */
 struct transit {
-	atomic_uint generation;			   /* counts changes of links, addresses and rules */
-	atomic_int outside;			   /* interface index; 0: not there */
-	atomic_uint icmp_source;		   /* the gateway's own inside address; 0: none */
-	atomic_bool is_one_armed;		   /* the outside interface is an inside one as well */
+	atomic_uint generation;		  /* counts changes of links, addresses and rules, and looks at the host */
+	atomic_uint links;		  /* counts the kernel's messages of changes alone */
+	atomic_uint known[TRANSIT_LINKS]; /* links that are looked at anyway: transit_link() */
+	atomic_int outside;		  /* interface index; 0: not there */
+	atomic_uint icmp_source;	  /* the gateway's own inside address; 0: none */
+	atomic_bool is_one_armed;	  /* the outside interface is an inside one as well */
 	_Atomic(struct steer_refusals *) refusals; /* of the tc programs (bpf/steer.h); NULL: they do not steer */
 };
 

@@ -24,6 +24,8 @@ struct host_interface {
 	int index;		       /* 0: it does not exist */
 	bool exists;
 	bool is_up;			      /* IFF_UP and a carrier */
+	bool is_l3;			      /* its packets have no link header */
+	bool has_neighbours;		      /* whose link addresses have to be found (ARP) */
 	uint32_t mtu;			      /* 0: not known */
 	const struct host_address *addresses; /* in the kernel's order, host-scope ones left out */
 	uint32_t n_addresses;

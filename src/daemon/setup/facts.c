@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,6 +73,8 @@ static int read_interface(struct netlink *nl, const char *name, struct host_inte
 	out->index = link.index;
 	out->exists = true;
 	out->is_up = (link.flags & IFF_UP) && (link.flags & IFF_RUNNING);
+	out->is_l3 = link.type != ARPHRD_ETHER && link.type != ARPHRD_LOOPBACK;
+	out->has_neighbours = !(link.flags & (IFF_NOARP | IFF_LOOPBACK | IFF_POINTOPOINT));
 	out->mtu = link.mtu;
 	return read_addresses(nl, link.index, out);
 }

@@ -64,6 +64,7 @@ static void fill_inside(const struct host_facts *f, struct steering_interface *o
 	for (uint32_t i = 0; i < f->n_inside; i++) {
 		memcpy(out[i].name, f->inside[i].name, sizeof(out[i].name));
 		out[i].index = f->inside[i].index;
+		out[i].is_l3 = f->inside[i].is_l3;
 	}
 }
 
@@ -85,6 +86,7 @@ static bool make_steering(struct setup *s, struct netlink *nl)
 	struct steering_input in = {.tun = s->config->tun.name,
 				    .outside = s->facts.outside.name,
 				    .outside_index = s->facts.outside.index,
+				    .outside_is_l3 = s->facts.outside.is_l3,
 				    .inside = inside,
 				    .n_inside = s->facts.n_inside,
 				    .policy = &s->policy,
@@ -184,7 +186,7 @@ static bool address_equal(const struct host_address *a, const struct host_addres
 static bool interface_equal(const struct host_interface *a, const struct host_interface *b)
 {
 	if (strcmp(a->name, b->name) != 0 || a->index != b->index || a->mtu != b->mtu || a->is_up != b->is_up ||
-	    a->n_addresses != b->n_addresses)
+	    a->is_l3 != b->is_l3 || a->has_neighbours != b->has_neighbours || a->n_addresses != b->n_addresses)
 		return false;
 	for (uint32_t i = 0; i < a->n_addresses; i++) {
 		if (!address_equal(&a->addresses[i], &b->addresses[i]))

@@ -99,6 +99,7 @@ struct steering *steering_create(const struct steering_input *in)
 	copy_name(s->tun, in->tun);
 	copy_name(s->outside.name, in->outside);
 	s->outside.index = in->outside_index;
+	s->outside.is_l3 = in->outside_is_l3;
 	s->n_inside = in->n_inside;
 	s->inside = copy(in->inside, in->n_inside, sizeof(*s->inside), &failed);
 	s->n_prefixes = p->n_inside;

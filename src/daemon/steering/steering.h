@@ -46,7 +46,8 @@ static inline bool steering_port_is_set(const struct steering_ports *p, uint16_t
 
 struct steering_interface {
 	char name[STEERING_IFNAME_SIZE];
-	int index; /* 0: it does not exist at present */
+	int index;  /* 0: it does not exist at present */
+	bool is_l3; /* its packets have no link header */
 };
 
 /* An inside prefix and an interface from which its hosts may send. A prefix that no route ties to an interface has a
@@ -69,6 +70,7 @@ struct steering_input {
 	const char *tun;
 	const char *outside;
 	int outside_index;
+	bool outside_is_l3;
 	const struct steering_interface *inside; /* inside.interfaces, in that order */
 	uint32_t n_inside;
 	const struct nat_policy *policy; /* inside, exempt, addresses, shared_ports, forwards */
