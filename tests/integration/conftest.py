@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import zlib
 
 import pytest
 
@@ -40,8 +41,17 @@ def can_load():
 CAN_LOAD = can_load()
 # "bpf", where it can be, or "rules": every natd of the tests is steered so, unless its configuration or environment says otherwise.
 STEERING = "bpf" if CAN_LOAD and os.environ.get("NATD_STEERING") == "bpf" else "rules"
-# NATD_FAST_PATH=required with it: and every session that may be is carried by the programs.
-FAST_PATH = os.environ.get("NATD_FAST_PATH", "off") if STEERING == "bpf" else "off"
+FAST_PATHS = ("required", "auto", "off")
+
+
+def fast_path():
+    """fast_path.mode of the tests with such steering: NATD_FAST_PATH, which "rotate" has differ from file to file."""
+    wanted = os.environ.get("NATD_FAST_PATH", "off") if STEERING == "bpf" else "off"
+    if wanted != "rotate":
+        return wanted
+    return FAST_PATHS[zlib.crc32(os.environ.get("PYTEST_CURRENT_TEST", "").split("::")[0].encode()) % len(FAST_PATHS)]
+
+
 os.environ["NATD_BPF_LOADER"] = LOADER if STEERING == "bpf" else "/nonexistent/natd-bpf-load"
 READY_S = 10
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:")
@@ -117,7 +127,7 @@ class Natd:
             text = config.replace("{socket}", self.socket)
         # tc programs need an inside interface to sit at
         if STEERING == "bpf" and "fast_path" not in text and "interfaces" in text:
-            text += f'\nfast_path = {{ steering = "bpf"; mode = "{FAST_PATH}"; }};\n'
+            text += f'\nfast_path = {{ steering = "bpf"; mode = "{fast_path()}"; }};\n'
         with open(self.config_path, "w", encoding="utf-8") as config_file:
             config_file.write(text)
 

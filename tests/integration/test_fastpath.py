@@ -3,9 +3,15 @@
 
 That it changes no result is shown by tests/unit/check_mirror.c, tests/bpf/check_fast.c and test_fastscript.py; here is what an
 administrator sees of it, and the programs at their edges."""
+import contextlib
+import fcntl
+import os
 import re
+import select
 import socket
+import struct
 import subprocess
+import threading
 import time
 
 import pytest
@@ -26,8 +32,8 @@ pytestmark = pytest.mark.skipif(not conftest.CAN_LOAD, reason="tc programs canno
 @pytest.fixture
 def fast(start_natd):
     """fast(more=""): natd with the fast path for every protocol."""
-    def start(more="", path=REQUIRED, **config):
-        return start_natd({"more": path + more, **config}, environment=WITH_LOADER)
+    def start(more="", path=REQUIRED, config=None):
+        return start_natd(config or {"more": path + more}, environment=WITH_LOADER)
     return start
 
 
@@ -45,9 +51,9 @@ def until(condition, timeout=10):
 class Talk:
     """A TCP connection between a client and a server, whose both ends are here."""
 
-    def __init__(self, lab, port=7000):
+    def __init__(self, lab, port=7000, client=None):
         self.listener = lab.server.tcp_listener(port=port)
-        self.client = lab.client.socket()
+        self.client = (client or lab.client).socket()
         self.client.connect((SERVER, port))
         self.server, self.seen_as = self.listener.accept()
         self.server.settimeout(10)
@@ -304,6 +310,106 @@ def test_a_download_goes_on_while_natd_is_away(lab, keep_natd, talk):
     connection.client.shutdown(socket.SHUT_WR)
     assert connection.server.recv(1) == b""
     assert natd.counters()["drop_tcp_window"] == 0
+
+
+# ---- interfaces ----
+
+def tun_end(space, name):
+    """A device without Ethernet headers, as tunnels have it: its descriptor."""
+    with space.entered():
+        fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+        fcntl.ioctl(fd, 0x400454ca, struct.pack("16sH22x", name.encode(), 0x1001))  # TUNSETIFF; IFF_TUN, IFF_NO_PI
+    space.run("ip", "link", "set", name, "up")
+    return fd
+
+
+@pytest.fixture
+def tunnel():
+    """tunnel(a, device_a, b, device_b): a wire without Ethernet headers between two namespaces."""
+    threads, fds = [], []
+    wake, wake_end = os.pipe()
+
+    def pump(one, other):
+        to = {one: other, other: one}
+        while wake not in (ready := select.select([one, other, wake], [], [])[0]):
+            for fd in ready:
+                with contextlib.suppress(OSError):
+                    os.write(to[fd], os.read(fd, 65536))
+
+    def connect(a, device_a, b, device_b):
+        ends = tun_end(a, device_a), tun_end(b, device_b)
+        fds.extend(ends)
+        threads.append(threading.Thread(target=pump, args=ends, daemon=True))
+        threads[-1].start()
+    yield connect
+    os.close(wake_end)
+    for thread in threads:
+        thread.join(5)
+    for fd in (*fds, wake):
+        os.close(fd)
+
+
+@pytest.mark.parametrize("outside", ["out0", "tunout"])
+def test_devices_without_ethernet_headers(start_natd, talk, lab, tunnel, outside):
+    tunnel(lab.gateway, "tunin", lab.client, "tun0")
+    lab.client.run("ip", "addr", "add", "10.9.0.2/32", "dev", "tun0")
+    lab.client.run("ip", "route", "replace", "default", "dev", "tun0", "src", "10.9.0.2")
+    lab.gateway.run("ip", "route", "add", "10.9.0.0/24", "dev", "tunin")
+    if outside == "tunout":
+        tunnel(lab.gateway, "tunout", lab.router, "tunup")
+        lab.gateway.run("ip", "addr", "add", "192.0.2.1/32", "dev", "tunout")
+        lab.router.run("ip", "route", "add", "192.0.2.1/32", "dev", "tunup")
+        lab.gateway.run("ip", "route", "replace", "default", "dev", "tunout")
+    natd = start_natd(f"""outside = {{ interface = "{outside}"; }}; inside = {{ interfaces = [ "tunin" ]; prefixes = [ "10.9.0.0/24" ]; }};
+        control = {{ socket = "{{socket}}"; }}; {REQUIRED}""", environment=WITH_LOADER)
+    connection = talk(natd)
+    assert connection.seen_as[0] == ("192.0.2.1" if outside == "tunout" else Lab.OUTSIDE)
+    read = natd.counters()["tun_read"]
+    connection.ping(20, size=1000)
+    assert natd.counters()["tun_read"] == read
+    assert natd.counters()["fast_lost"] == 0
+
+
+def test_interfaces_come_and_go_and_change(fast, lab):
+    """Two inside interfaces; one is renamed and comes back, the outside one gets another MTU and is down for a while. What can be
+    carried is carried again, and nothing is lost that natd alone would not lose."""
+    lab.gateway.run("ip", "link", "set", "lan0p1", "nomaster")
+    lab.gateway.run("ip", "addr", "add", "10.8.1.1/24", "dev", "lan0p1")
+    lab.clients[1].run("ip", "addr", "flush", "dev", "eth0")
+    lab.clients[1].run("ip", "addr", "add", "10.8.1.2/24", "dev", "eth0")
+    lab.clients[1].run("ip", "route", "add", "default", "via", "10.8.1.1")
+    natd = fast(config="""outside = { interface = "out0"; }; control = { socket = "{socket}"; };
+        inside = { interfaces = [ "lan0", "lan0p1" ]; prefixes = [ "10.8.0.0/24", "10.8.1.0/24" ]; };""" + REQUIRED)
+    talks = [Talk(lab, port=7000 + i, client=client) for i, client in enumerate(lab.clients)]
+
+    def all_carried():
+        for each in talks:
+            each.ping(2)
+        return all("OFFLOAD" in entry["flags"] for entry in natd.json("list", "-p", "tcp"))
+    try:
+        until(all_carried)
+        lab.gateway.run("ip", "link", "set", "lan0p1", "down")
+        lab.gateway.run("ip", "link", "set", "lan0p1", "name", "other")
+        talks[0].ping(10)
+        lab.gateway.run("ip", "link", "set", "other", "name", "lan0p1")
+        lab.gateway.run("ip", "link", "set", "lan0p1", "up")
+        until(all_carried)
+        lab.gateway.run("ip", "link", "set", "out0", "mtu", "1200")
+        for each in talks:
+            each.ping(2, size=4000)
+        until(all_carried)
+        lab.gateway.run("ip", "link", "set", "out0", "down")
+        lab.gateway.run("ip", "link", "set", "out0", "up")
+        lab.gateway.run("ip", "route", "add", "default", "via", Lab.ROUTER)
+        until(all_carried)
+        before = natd.counters()
+        for each in talks:
+            each.ping(20)
+        after = natd.counters()
+        assert after["fast_packets"] - before["fast_packets"] >= 80 and after["tun_read"] == before["tun_read"]
+    finally:
+        for each in talks:
+            each.close()
 
 
 def test_required_without_the_loader_ends_the_start(start_natd):

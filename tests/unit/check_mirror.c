@@ -318,6 +318,36 @@ START_TEST(test_the_next_natd_takes_over_what_was_carried)
 }
 END_TEST
 
+START_TEST(test_a_session_is_shown_again_in_its_slot_and_that_rests_again)
+{
+	struct talk t = make_busy();
+
+	for (int i = 0; i < 5; i++) { /* a reload ends what is shown, and little later it is busy again */
+		reload_both();
+		ck_assert_uint_eq(shown(), 0);
+		for (int packet = 0; packet < 8; packet++)
+			say_tcp(&t, packet % 2, TCP_ACK, 10);
+		ck_assert_uint_eq(shown(), 1);
+		ck_assert_uint_eq(flows[1].state, FLOW_LIVE);
+		ck_assert(say_tcp(&t, true, TCP_ACK, 10));
+		advance_both(700);
+	}
+	compare_sessions();
+	end_one();
+	advance_both(1000);
+	make_busy();
+	ck_assert(flows[1].state == FLOW_OUT && flows[2].state == FLOW_LIVE);
+	advance_both(5000);
+	end_one();
+	advance_both(8000);
+	for (int i = 0; i < 2; i++) {
+		make_busy();
+		end_one();
+	}
+	ck_assert_uint_eq(flows[3].kind | flows[3].int_addr, 0);
+}
+END_TEST
+
 static void see_packet(void *ctx, const struct nat_packet *p, bool from_outside)
 {
 	(void)ctx;
@@ -349,7 +379,6 @@ START_TEST(test_a_capture_sees_every_packet_and_then_they_are_carried_again)
 	for (int i = 0; i < 16; i++)
 		ck_assert(!say_tcp(&t, i % 2, TCP_ACK, 10));
 	nat_set_tap(lab->nat, NULL);
-	advance_both(8000);
 	for (int i = 0; i < 16; i++)
 		say_tcp(&t, i % 2, TCP_ACK, 10);
 	ck_assert_uint_eq(shown(), 1);
@@ -408,6 +437,7 @@ static Suite *make_suite(void)
 	tcase_add_test(c, test_a_slot_rests_before_it_is_used_again);
 	tcase_add_test(c, test_after_a_pause_no_carried_session_seems_idle);
 	tcase_add_test(c, test_the_next_natd_takes_over_what_was_carried);
+	tcase_add_test(c, test_a_session_is_shown_again_in_its_slot_and_that_rests_again);
 	tcase_add_test(c, test_a_capture_sees_every_packet_and_then_they_are_carried_again);
 	tcase_add_test(c, test_sessions_of_other_classes_are_not_shown);
 	tcase_add_test(c, test_a_full_bucket_leaves_sessions_to_natd);
