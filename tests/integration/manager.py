@@ -82,9 +82,9 @@ class Manager:
             self.store.clear()
 
     def names(self):
-        """What is in the store, but for the links of tc programs."""
+        """What is in the store, but for the links of tc programs and the flows that they carry."""
         with self._changed:
-            return sorted(name for name, _ in self.store if not re.fullmatch(r"tc[0-9]+", name))
+            return sorted(name for name, _ in self.store if not re.fullmatch(r"tc[0-9]+|flows", name))
 
     def links(self):
         """The names of the tc programs' links."""

@@ -103,10 +103,13 @@ def test_a_connection_is_carried_and_shown(fast, talk, lab):
     assert "[ASSURED] [OFFLOAD] " in natd.ctl("list").stdout
     counters = natd.counters()
     assert counters["fast_sessions"] == 1 and counters["fast_packets"] >= 100
-    with lab.server.capture() as out, lab.client.capture() as back:
+    with lab.server.capture() as out, lab.client.capture() as back, lab.gateway.capture("out0") as tap, lab.gateway.capture("natd0") as tun:
         connection.ping()
         assert out.wait(lambda p: TCP in p and p.dport == 7000).ttl == 62
         assert back.wait(lambda p: TCP in p and p.sport == 7000).ttl == 62
+        assert tap.wait(lambda p: TCP in p and p.sport == 7000).dst == Lab.OUTSIDE  # what tcpdump sees
+        assert tap.wait(lambda p: TCP in p).src in (Lab.OUTSIDE, SERVER)
+        assert tun.so_far() == []
 
 
 def test_counters_of_a_carried_session_are_exact(fast, talk, lab):

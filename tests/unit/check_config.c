@@ -911,7 +911,7 @@ START_TEST(test_defaults)
 	ck_assert_str_eq(c->control.group, "");
 	ck_assert(c->control.mode == 0660 && c->log.target == LOG_TO_AUTO && c->log.level == LEVEL_INFO);
 	ck_assert(c->fast_path.steering == CONFIG_STEERING_AUTO);
-	ck_assert(c->fast_path.mode == CONFIG_FAST_PATH_OFF);
+	ck_assert(c->fast_path.mode == CONFIG_FAST_PATH_AUTO);
 	r = config_port_ranges(c, true, &n);
 	ck_assert(n == 2 && r[0].first == 16384 && r[0].last == 32767 && r[1].first == 61000 && r[1].last == 65534);
 	r = config_port_ranges(c, false, &n);

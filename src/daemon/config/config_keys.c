@@ -196,7 +196,7 @@ static const struct config_key keys[] = {
 	WORD("control", "group", AT(control.group), "\"\"", config_set_group),
 	WORD("control", "mode", AT(control.mode), "\"0660\"", config_set_mode),
 
-	CHOICE("fast_path", "mode", fast_path.mode, CONFIG_FAST_PATH_OFF, fast_path),
+	CHOICE("fast_path", "mode", fast_path.mode, CONFIG_FAST_PATH_AUTO, fast_path),
 	CHOICE("fast_path", "steering", fast_path.steering, CONFIG_STEERING_AUTO, steering),
 
 	CHOICE("log", "target", log.target, LOG_TO_AUTO, log_targets),
