@@ -352,7 +352,7 @@ def tunnel():
         os.close(fd)
 
 
-@pytest.mark.parametrize("outside", ["out0", "tunout"])
+@pytest.mark.parametrize("outside", ["out0", "tunout"] if os.environ.get("NATD_CHECK_ALL") else ["out0"])
 def test_devices_without_ethernet_headers(start_natd, talk, lab, tunnel, outside):
     tunnel(lab.gateway, "tunin", lab.client, "tun0")
     lab.client.run("ip", "addr", "add", "10.9.0.2/32", "dev", "tun0")

@@ -24,7 +24,7 @@ from wirelab import POOL, S1, S2, S3, Gateway, checksum
 pytestmark = pytest.mark.skipif(not conftest.CAN_LOAD, reason="tc programs cannot be loaded here")
 
 SEEDS = os.environ.get("NATD_SCRIPT_SEEDS", "3-4").split("-")
-STEPS = int(os.environ.get("NATD_SCRIPT_STEPS", "60"))
+STEPS = int(os.environ.get("NATD_SCRIPT_STEPS", "40"))
 WITH_LOADER = {"NATD_BPF_LOADER": conftest.LOADER}
 CONFIG = """translation = {{ port_selection = "preserve"; }};
 timeouts = {{ udp = {udp}; port_reuse = 0; }};
