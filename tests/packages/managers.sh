@@ -8,34 +8,12 @@ managed_system()
 	more()
 	{
 		natd_libraries "$1" &&
-			chroot "$1" apt-get -q -y --no-install-recommends install busybox-static docker.io firewalld ifupdown iptables \
+			chroot "$1" apt-get -q -y --no-install-recommends install firewalld ifupdown iptables \
 				network-manager nftables ufw wireguard-go wireguard-tools &&
-			systemctl --root="$1" disable containerd docker docker.socket firewalld NetworkManager NetworkManager-wait-online ufw
+			systemctl --root="$1" disable firewalld NetworkManager NetworkManager-wait-online ufw
 	}
 	system systemd,systemd-sysv,dbus,iproute2,kmod,procps
 )
-
-# recipe HEADING: the blocks below it in docs/recipes.md. One whose first line is a comment with a path is that file; the
-# others are commands, but for "text", which is what a program prints.
-recipe()
-{
-	local blocks=$work/recipe file path
-	rm -rf "$blocks" && mkdir "$blocks"
-	awk -v heading="## $1" -v to="$blocks/" '
-		$0 == heading { on = 1; next }
-		on && /^## / { exit }
-		on && /^```/ { if (inside) close(file); else file = sprintf("%s%02d", to, ++n); inside = !inside; is_text = /text$/; next }
-		on && inside && !is_text { print >file }' "$tree/docs/recipes.md"
-	[ -n "$(ls "$blocks")" ] || { echo "docs/recipes.md has no block below \"$1\""; return 1; }
-	for file in "$blocks"/*; do
-		path=$(sed -nE '1s|^# (/[^ ]*)$|\1|p' "$file")
-		if [ -n "$path" ]; then
-			inside mkdir -p "$(dirname "$path")" && inside sh -c "cat >$path" <"$file" || return 1
-		else
-			inside bash -exc "$(cat "$file")" || return 1
-		fi
-	done
-}
 
 # What every manager is held to: pages for a host on the wire and for one in the tunnel, natd's rules in place.
 serves()
@@ -86,7 +64,6 @@ configured()
 		${2:-}
 	CONFIG
 }
-by_rules='fast_path = { steering = "rules"; };'
 natd_starts()
 {
 	inside systemctl restart natd
@@ -145,35 +122,6 @@ with_ufw()
 	natd_starts
 	firewall ufw ufw reload
 	inside ufw --force disable
-	bare
-}
-docker_image()
-{
-	tar -C "$work/root/bin" -cf - busybox | inside docker import - tiny
-}
-docker_page()
-{
-	is "$(inside docker run --rm --network natd tiny /busybox wget -qO- -T 10 http://203.0.113.80/)" 203.0.113.1
-}
-with_docker()
-{
-	by_hand
-	check "docker starts" inside systemctl start docker
-	check "docker: an image" docker_image
-	check "docker: its recipe" recipe "Docker"
-	local steering
-	for steering in "" "$by_rules"; do
-		configured '"br0", "eth1"' "$steering"
-		check "docker: natd starts $steering" natd_starts
-		check "docker: doctor finds nothing $steering" soon_doctor_finds ""
-		check "docker: a page from a container $steering" docker_page
-		check "docker: natd translated it $steering" eval 'inside natctl history | grep -q "src=10.88" || inside natctl list | grep -q "src=10.88"'
-		check "docker: a page for another host $steering" serves
-	done
-	inside systemctl stop docker docker.socket containerd
-	inside systemctl stop natd
-	configured '"eth1"'
-	inside sh -c 'nft flush ruleset; ip link del br0; ip link del docker0'
 	bare
 }
 with_networkd()
@@ -236,9 +184,6 @@ with_networkmanager()
 managers()
 {
 	NATD_SYSTEM=$NATD_MANAGED make_root
-	# A container engine needs control groups that it can write to, and keyrings.
-	export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
-	more_calls="keyctl add_key"
 	boot_up
 	lay_cables
 	bare

@@ -6,7 +6,6 @@
 #   test_name   for messages, which begin with it
 #   cache       a directory for what is kept
 #   work        a directory of this run alone, in which boot_up finds `root`
-#   more_calls  system calls that the guest may make besides (optional)
 #
 
 
@@ -79,7 +78,7 @@ boot_up()
 	local boot=$work/boot.log
 	mknod -m 0666 "$work/tun" c 10 200 || cannot "no device node can be made"
 	systemd-nspawn --quiet --boot --register=no --keep-unit --private-network --capability=CAP_BPF,CAP_PERFMON \
-		--system-call-filter="bpf ${more_calls:-}" --bind="$work/tun:/dev/net/tun" --machine=natd-test --directory="$work/root" --console=pipe >"$boot" 2>&1 </dev/null &
+		--system-call-filter=bpf --bind="$work/tun:/dev/net/tun" --machine=natd-test --directory="$work/root" --console=pipe >"$boot" 2>&1 </dev/null &
 	nspawn=$!
 	until_true 30 container_started || { cat "$boot"; cannot "systemd-nspawn does not start here: $(tail -n 1 "$boot")"; }
 	until_true 120 booted || { cat "$boot"; cannot "the container does not come up: $(tail -n 1 "$boot")"; }
