@@ -228,6 +228,31 @@ def test_a_super_packet_is_answered_at_once_when_its_way_has_changed(lab, steere
         server.close()
 
 
+def test_a_virtual_service_address_leads_inside_hosts_to_a_backend(lab, steered):
+    """To another host, and from the backend to itself; with all backends drained it is refused, and nothing is left."""
+    natd = steered(f"""forwards = ( {{ name = "inner"; protocol = [ "tcp", "udp" ]; side = "inside"; address = "10.96.0.10"; port = 80;
+                   to = [ "{Lab.CLIENTS[1]}:8080" ]; }} );""")
+    with lab.clients[1].tcp_listener(port=8080) as listener:
+        for client in lab.clients:
+            with client.socket() as sock:
+                sock.connect(("10.96.0.10", 80))
+                accepted, peer = listener.accept()
+                with accepted:
+                    assert peer[0] == Lab.OUTSIDE
+                    accepted.sendall(b"hello")
+                    assert sock.recv(10) == b"hello"
+        assert natd.counters()["steer_out"] > 0
+        natd.ctl("flush")
+        natd.ctl("backend", "inner", f"{Lab.CLIENTS[1]}:8080", "drain")
+        with lab.client.socket() as sock, pytest.raises(ConnectionRefusedError):
+            sock.connect(("10.96.0.10", 80))
+        with lab.client.udp() as sock, pytest.raises(ConnectionRefusedError):
+            sock.connect(("10.96.0.10", 80))
+            sock.send(b"question")
+            sock.recv(10)
+    assert natd.ctl("count").stdout == "0\n"
+
+
 def test_a1_no_error_of_the_kernel_shows_an_inside_address(lab, steered):
     """A forward leads to a host that does not answer ARP: the sender outside gets an error about what it had sent."""
     steered('forwards = ( { protocol = "udp"; port = 5000; to = "10.8.0.99"; } );')

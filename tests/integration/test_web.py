@@ -16,6 +16,9 @@ from webkit import NATD_WEB, PORT, Answer, Web, read_all
 pytestmark = pytest.mark.skipif(not os.access(NATD_WEB, os.X_OK), reason="natd-web is not built")
 
 
+SERVICE = 'forwards = ( { name = "service"; protocol = "tcp"; port = 80; to = [ "10.8.0.2:8080", "10.8.0.3:8080" ]; } );'
+
+
 @pytest.fixture(scope="module")
 def lab(request):
     """One for all tests of this file, with one natd and one natd-web."""
@@ -28,7 +31,7 @@ def lab(request):
 
 @pytest.fixture(scope="module")
 def natd(lab):
-    made = Natd(lab.gateway, {}).start()
+    made = Natd(lab.gateway, {"more": SERVICE}).start()
     yield made
     made.close()
 
@@ -139,6 +142,18 @@ def test_metrics_pass_promtool(web, session):
         if "# EOF" not in text:  # promtool reads the text format alone
             done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=20)
             assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_metrics_count_backends_by_their_state(natd, web):
+    def counted():
+        lines = dict(line.rsplit(" ", 1) for line in web.get("/metrics").text().splitlines() if line.startswith("natd_backends_"))
+        return tuple(lines[f"natd_backends_{state}"] for state in ("up", "down", "drained"))
+
+    assert counted() == ("2", "0", "0")
+    natd.ctl("backend", "service", "10.8.0.3:8080", "drain")
+    assert counted() == ("1", "0", "1")
+    natd.ctl("backend", "service", "10.8.0.3:8080", "resume")
+    assert counted() == ("2", "0", "0")
 
 
 def test_metrics_say_the_format_that_was_asked_for(web):

@@ -92,6 +92,16 @@ static bool ask(struct visit *v, const struct firewall *f, const struct firewall
 	return true;
 }
 
+/* Super-packets to inside hosts, which the kernel forwards: an error about one would show its sender the inside address. */
+static bool ask_back(struct visit *v, const struct firewall *f, const struct firewall_chain *c, const char *inside)
+{
+	const struct question q = {FIREWALL_FORWARD,
+				   {v->config->tun.name, inside, 0, FIREWALL_CT_ESTABLISHED, IPPROTO_TCP},
+				   "large packets that natd sends inside"};
+
+	return ask(v, f, c, &q);
+}
+
 /*
  * The first packet that a chain drops is the finding. They are TCP: firewalls that drop what is forwarded often let some ICMP
  * pass.
@@ -118,6 +128,7 @@ static void ask_chain(struct visit *v, const struct firewall *f, const struct fi
 					   "what inside hosts send"};
 
 		found = ask(v, f, c, &q);
+		found = found || ask_back(v, f, c, facts->inside[i].name);
 	}
 	if (v->setup->is_exact && c->hook != FIREWALL_OUTPUT) /* tc programs pass the others by */
 		return;

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/packet/checksum.h"
 #include "core/packet/packet.h"
 
 enum { RECEIVE_BUFFER = 1 << 20 }; /* bytes */
@@ -128,6 +129,44 @@ static bool is_inside(const struct nat_policy *policy, uint32_t address)
 	return false;
 }
 
+/* An error of the kernel's about a packet that left as the host's own: see icmpsock.h. */
+static bool is_own_error(const struct nat_policy *policy, const uint8_t *ip, size_t n)
+{
+	size_t ihl = (ip[0] & 15) * 4u;
+
+	return n >= ihl + 8 + 20 && (ip[ihl] == ICMP_DEST_UNREACH || ip[ihl] == ICMP_TIME_EXCEEDED) &&
+	       load32(ip + ihl + 8 + 12) == load32(ip + 16) && !is_shared(policy, load32(ip + ihl + 8 + 16));
+}
+
+static void set_own_source(uint8_t *ip)
+{
+	uint32_t sum = checksum_diff16(load16(ip + 12), ICMPSOCK_OWN_SOURCE >> 16);
+
+	store16(ip + 10, checksum_update(load16(ip + 10), sum));
+	sum = checksum_diff16(load16(ip + 14), ICMPSOCK_OWN_SOURCE & 0xffff);
+	store16(ip + 10, checksum_update(load16(ip + 10), sum));
+	store32(ip + 12, ICMPSOCK_OWN_SOURCE);
+}
+
+/* The quote is of the super-packet, which was never on a wire: its first segment is taken to fill the way. The sum over the quoted
+ * header stays, and with it that of the error. */
+static void shorten_quote(uint8_t *quote, uint16_t mtu)
+{
+	uint16_t before = load16(quote + 2);
+
+	if (mtu == 0 || before <= mtu)
+		return;
+	store16(quote + 2, mtu);
+	store16(quote + 10, checksum_update(load16(quote + 10), checksum_diff16(before, mtu)));
+}
+
+/* Nothing that an interface brings may pass for an error of the kernel's. */
+static bool is_foreign(const struct icmpsock *s, const struct nat_policy *policy, unsigned interface, uint32_t source)
+{
+	return source == ICMPSOCK_OWN_SOURCE ||
+	       (s->outside != 0 && interface != s->outside && !is_inside(policy, source));
+}
+
 /* The index of the interface by which it came in; 0: not told. */
 static unsigned interface_of(struct msghdr *m)
 {
@@ -160,6 +199,7 @@ int icmpsock_read(struct icmpsock *s, const struct nat_policy *policy, uint8_t *
 	struct iovec v = {buffer, room};
 	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
 	ssize_t n = recvmsg(s->fd, &m, 0);
+	bool is_hosts;
 
 	if (n < 0)
 		return read_failed(s);
@@ -168,9 +208,18 @@ int icmpsock_read(struct icmpsock *s, const struct nat_policy *policy, uint8_t *
 		s->counters->value[IO_ICMP_IGNORED]++;
 		return -EBADMSG;
 	}
-	if (s->outside != 0 && interface_of(&m) != s->outside && !is_inside(policy, load32(buffer + 12))) {
+	is_hosts = load32(buffer + 12) == load32(buffer + 16);
+	if (is_hosts && !is_own_error(policy, buffer, (size_t)n)) {
+		s->counters->value[IO_ICMP_IGNORED]++;
+		return -EBADMSG;
+	}
+	if (!is_hosts && is_foreign(s, policy, interface_of(&m), load32(buffer + 12))) {
 		s->counters->value[IO_ICMP_FOREIGN]++;
 		return -EBADMSG;
+	}
+	if (is_hosts) {
+		set_own_source(buffer);
+		shorten_quote(buffer + (buffer[0] & 15) * 4u + 8, policy->outside_mtu);
 	}
 	*p = (struct nat_packet){.data = buffer, .len = (uint32_t)n, .source = NAT_FROM_ICMP};
 	return 1;

@@ -140,13 +140,17 @@ void lane_send(struct lane *l, uint8_t *packet, uint32_t len, uint64_t now_ms)
 static int read_tun(void *ctx, uint8_t *buffer, size_t room, struct nat_packet *p)
 {
 	struct lane *l = ctx;
-	int r = tun_read(l->tun, l->io, buffer, room, p);
 
-	if (r > 0 && transmit_is_own_error(p)) {
-		l->io->value[IO_ERROR_KERNEL]++;
-		l->has_own_errors = true;
-	}
-	return r;
+	return tun_read(l->tun, l->io, buffer, room, p);
+}
+
+/* By either way only the kernel's own have that source. */
+static void note_own_error(struct lane *l, const struct nat_packet *p)
+{
+	if (!transmit_is_own_error(p))
+		return;
+	l->io->value[IO_ERROR_KERNEL]++;
+	l->has_own_errors = true;
 }
 
 int lane_burst(struct lane *l, lane_read_fn *read, void *ctx, uint64_t now_ms)
@@ -163,6 +167,7 @@ int lane_burst(struct lane *l, lane_read_fn *read, void *ctx, uint64_t now_ms)
 			continue;
 		if (r <= 0)
 			break;
+		note_own_error(l, p);
 		used += (LEAD + (size_t)p->len + ALIGN - 1) & ~(size_t)(ALIGN - 1);
 		n++;
 	}

@@ -122,6 +122,7 @@ static uint32_t icmp_interfaces(const struct host_facts *f, unsigned out[ICMPSOC
 {
 	uint32_t n = 0;
 
+	out[n++] = ICMPSOCK_LOOPBACK;
 	out[n] = (unsigned)f->outside.index;
 	n += out[n] != 0;
 	for (uint32_t i = 0; i < f->n_inside && n < ICMPSOCK_INTERFACES; i++) {
