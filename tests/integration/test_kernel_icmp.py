@@ -66,14 +66,14 @@ KINDS = {
 
 @pytest.fixture(scope="module", params=["rules", "bpf"])
 def stage(request):
-    """One natd for each way of steering; and a number for each case, whose addresses no way is known of."""
+    """One natd for each way of steering, through which every packet goes: the fast path sees a route's MTU only if it is locked; and a number for each case, whose addresses no way is known of."""
     if request.config.netlab_reason:
         pytest.skip(request.config.netlab_reason)
     if request.param == "bpf" and not CAN_LOAD:
         pytest.skip("tc programs cannot be loaded here")
     lab = netlab.Lab()
     forwards = ", ".join(f'{{ protocol = "udp"; port = {FIRST_PORT + i}; to = "10.8.0.{FIRST_HOST + i}:80"; }}' for i in range(CASES))
-    natd = Natd(lab.gateway, {"more": f'fast_path = {{ steering = "{request.param}"; }}; forwards = ( {forwards} );'},
+    natd = Natd(lab.gateway, {"more": f'fast_path = {{ steering = "{request.param}"; mode = "off"; }}; forwards = ( {forwards} );'},
                 environment=WITH_LOADER)
     numbers = itertools.count()
     try:
