@@ -416,6 +416,31 @@ START_TEST(test_blocks_survive_a_restart)
 }
 END_TEST
 
+/* RFC 6888 REQ-2. A forward's session on another address came first at the restart, and the host was paired with that. */
+START_TEST(test_6888_2_quarantined_block_pairs_its_host_after_a_restart)
+{
+	struct lab *l = block_lab();
+	uint32_t paired, other;
+
+	l->addresses[0].last = LAB_EXT + 3;
+	l->forwards[0] = (struct nat_forward){
+		.name = "f", .protocols = 1 << CLASS_TCP, .ports = {80, 80}, .to = LAB_A, .to_port = 80};
+	l->policy.n_forwards = 1;
+	lab_start(l);
+	lab_udp_out(l, LAB_A, 5000, LAB_S1, 53);
+	paired = lab_one(l, NAT_TO_OUTSIDE)->v.src;
+	other = paired == LAB_EXT ? LAB_EXT + 1 : LAB_EXT;
+	lab_advance(l, UDP_MS);
+	LAB_SEND(l, .proto = 6, .src = LAB_S1, .dst = other, .sport = 900, .dport = 80, .flags = TCP_SYN);
+	lab_one(l, NAT_TO_INSIDE);
+	lab_restart(l);
+	lab_udp_out(l, LAB_A, 5001, LAB_S1, 53);
+	ck_assert_uint_eq(lab_one(l, NAT_TO_OUTSIDE)->v.src, paired);
+	ck_assert_uint_eq(count_blocks(l), 1);
+	lab_free(l);
+}
+END_TEST
+
 START_TEST(test_restart_without_records_of_blocks_goes_by_the_sessions)
 {
 	struct lab *l = started();
@@ -888,6 +913,7 @@ static Suite *suite(void)
 		test_last_blocks_are_for_hosts_that_have_none,
 		test_class_has_limits_of_its_own,
 		test_blocks_survive_a_restart,
+		test_6888_2_quarantined_block_pairs_its_host_after_a_restart,
 		test_restart_without_records_of_blocks_goes_by_the_sessions,
 		test_damaged_records_of_blocks_cost_no_session,
 		test_restart_without_an_address_forgets_its_blocks,
