@@ -173,18 +173,14 @@ static enum nat_reason all_passes(struct nat *n, struct work *w, struct explanat
 	return NAT_PASS;
 }
 
-void nat_explain(struct nat *n, uint64_t now_ms, uint8_t *data, uint32_t len, struct explanation *x)
+/* `draws`: the next packet's, not taken. */
+static void explain_once(struct nat *n, struct prf draws, struct nat_packet *p, struct explanation *x)
 {
-	struct nat_packet p = {.data = data, .len = len, .source = NAT_FROM_TUN};
-	struct prf draws = n->prf; /* the next packet's draw, not taken */
 	enum nat_reason why;
 	struct work w;
 
 	memset(x, 0, sizeof(*x));
-	n->now_ms = n->events->now_ms = now_ms;
-	n->now_s = (uint32_t)(now_ms / 1000);
-	table_tell_time(n->table, n->now_s);
-	nat_prepare(n, &w, &p);
+	nat_prepare(n, &w, p);
 	w.random = prf_next(&draws);
 	nat_find_share(n, &w);
 	x->is_hairpin = w.hairpin;
@@ -198,4 +194,22 @@ void nat_explain(struct nat *n, uint64_t now_ms, uint8_t *data, uint32_t len, st
 	}
 	x->reason = (uint8_t)why;
 	x->to = why == NAT_PASS ? (uint8_t)nat_destination(n, &w) : NAT_NOWHERE;
+}
+
+/* What the second pass removed to make room may be the mapping by which the first one was decided: then once more. */
+void nat_explain(struct nat *n, uint64_t now_ms, uint8_t *data, uint32_t len, struct explanation *x)
+{
+	enum { ROUNDS = 3 };
+	struct nat_packet p = {.data = data, .len = len, .source = NAT_FROM_TUN};
+	uint64_t sweeps;
+
+	n->now_ms = n->events->now_ms = now_ms;
+	n->now_s = (uint32_t)(now_ms / 1000);
+	table_tell_time(n->table, n->now_s);
+	for (int round = 0; round < ROUNDS; round++) {
+		sweeps = n->counters[COUNT_EARLY_SWEEP];
+		explain_once(n, n->prf, &p, x);
+		if (x->n_passes < 2 || n->counters[COUNT_EARLY_SWEEP] == sweeps)
+			break;
+	}
 }
