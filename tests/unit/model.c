@@ -65,7 +65,7 @@ static void limit_rests(struct model *m)
 		m->rests[i].sure = m->rests[i].sure && m->rests[i].since_s != oldest;
 }
 
-static void begin_rest(struct model *m, const struct model_mapping *g)
+void model_rest(struct model *m, const struct model_mapping *g)
 {
 	must(m, m->n_rests < MODEL_RESTS, "the model has no room for rests");
 	m->rests[m->n_rests++] = (struct model_rest){.proto_class = g->proto_class,
@@ -89,7 +89,7 @@ static void forget(struct model *m, uint32_t i)
 	for (uint32_t k = 0; k < m->n_sessions; k++)
 		if (m->sessions[k].mapping == g)
 			return;
-	begin_rest(m, &m->mappings[g]);
+	model_rest(m, &m->mappings[g]);
 	m->mappings[g].used = false;
 }
 

@@ -142,6 +142,8 @@ void model_early_sweep(struct model *m);
 void model_reload(struct model *m, const struct nat_policy *old, const struct nat_reconfigure_report *r);
 void model_restart(struct model *m);
 void model_delete(struct model *m, struct model_session *s);
+/* The port of this mapping, which has ended, is in quarantine from now on. */
+void model_rest(struct model *m, const struct model_mapping *g);
 
 /* Living session by what leaves inside, or arrives from outside. NULL: none. */
 struct model_session *model_find_out(struct model *m, uint8_t proto_class, uint32_t in, uint16_t in_port, uint32_t rem,

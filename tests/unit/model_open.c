@@ -236,6 +236,42 @@ static bool may_open_out(struct walk *w, const struct decision *d, bool loose)
 	return walk_rate_allows(w, w->src, DIR_OUT) && ok;
 }
 
+/* A hairpinned packet opened a session on its way out, which ended at once: a forward refuses the sender on the way in. */
+static bool came_and_went(const struct walk *w)
+{
+	const struct lab *l = w->m->lab;
+
+	return w->hairpin && lab_delta(l, DROP_FORWARD_SOURCE) == 1 && lab_delta(l, COUNT_SESSION_NEW) == 1 &&
+	       lab_delta(l, COUNT_SESSION_DELETED) == 1;
+}
+
+/* The port that it had: the one in use of which the model does not know. */
+static void adopt_its_port(struct walk *w, uint32_t ext)
+{
+	const struct table *t = nat_table(w->m->lab->nat);
+	int32_t slot = table_address_slot(t, ext);
+
+	for (uint32_t port = 1; slot != TABLE_NONE && port <= UINT16_MAX; port++) {
+		const struct model_mapping g = {true, w->p->proto_class, w->sport, (uint16_t)port, 0, w->src, ext, 0};
+
+		if (table_port_used(t, (enum nat_class)w->p->proto_class, (uint16_t)slot, (uint16_t)port) &&
+		    mapping_at(w, ext, (uint16_t)port) < 0 && !walk_rests(w, ext, (uint16_t)port))
+			model_rest(w->m, &g);
+	}
+}
+
+static void adopt_what_went(struct walk *w)
+{
+	w->may[DROP_FORWARD_SOURCE] = true;
+	for (uint32_t i = 0; i < w->policy->n_addresses && w->p->proto_class != CLASS_OTHER; i++)
+		for (uint32_t a = w->policy->addresses[i].first; a <= w->policy->addresses[i].last; a++)
+			adopt_its_port(w, a);
+	for (uint32_t i = 0; i < w->m->n_rests && lab_delta(w->m->lab, COUNT_PORT_RECYCLED) > 0; i++) {
+		w->m->rests[i].sure = false; /* one of these rests again */
+		w->m->rests[i].since_s = now_s(w);
+	}
+}
+
 struct model_session *walk_open_out(struct walk *w)
 {
 	struct session *r = walk_real_session(w, DIR_OUT, w->src, w->sport, w->dst, remote_port(w, DIR_OUT));
@@ -245,6 +281,10 @@ struct model_session *walk_open_out(struct walk *w)
 
 	w->seen_passed = r != NULL;
 	ok = may_open_out(w, &d, loose);
+	if (r == NULL && came_and_went(w)) {
+		adopt_what_went(w);
+		return NULL;
+	}
 	if (r == NULL) {
 		must(w, !ok || w->m->loose_mapping || dead_may_count(w) || w->may[DROP_UNANSWERED_BUDGET],
 		     "no session although nothing forbids it");
