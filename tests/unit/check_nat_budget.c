@@ -195,7 +195,7 @@ END_TEST
 /* auto: a 64th for each active host, an eighth with eight and more. */
 START_TEST(test_fault_34_reserve_grows_with_the_hosts)
 {
-	const uint32_t hosts = (uint32_t)_i + 1, total = 100000;
+	const uint32_t hosts = (uint32_t)_i + 1, total = 32768;
 
 	lab->policy.limits.sessions = total;
 	lab->addresses[0].last = LAB_EXT + 7;

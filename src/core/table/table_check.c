@@ -299,6 +299,8 @@ static const char *check_port_map(const struct port_map *m, uint32_t *used, uint
 		uint32_t n[2] = {0, 0};
 
 		for (uint32_t w = block * (PORT_BLOCK / 64); w < (block + 1) * (PORT_BLOCK / 64); w++) {
+			if (m->used[w] == 0 && m->resting[w] == 0) /* most are */
+				continue;
 			n[0] += (uint32_t)__builtin_popcountll(m->used[w] & 0x5555555555555555ull);
 			n[1] += (uint32_t)__builtin_popcountll(m->used[w] & 0xaaaaaaaaaaaaaaaaull);
 			*resting += (uint32_t)__builtin_popcountll(m->resting[w]);
