@@ -10,67 +10,17 @@ as beginnings. Second half: `natctl who` and `natctl explain` beside --sessions 
 """
 import argparse
 import json
-import os
-import socket
 import statistics
-import struct
 import subprocess
-import sys
 import tempfile
-import threading
 import time
 
-sys.dont_write_bytecode = True
-HERE = os.path.dirname(os.path.abspath(__file__))
-if not os.environ.get("NATD_BENCH_INSIDE"):
-    os.environ["NATD_BENCH_INSIDE"] = "1"
-    for name in ("NATD", "NATCTL", "NETLOAD"):
-        os.environ[name] = os.path.abspath(os.environ.get(name, {"NETLOAD": "tests/bench/netload"}.get(name, name.lower())))
-    os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, *sys.argv])
-subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
-sys.path.insert(0, os.path.join(HERE, "../integration"))
+from benchkit import NATCTL, NETLOAD, Collector, cpu_ms, start_log
+import netlab
+from conftest import Natd
 
-# pylint: disable=wrong-import-position
-import netlab  # noqa: E402
-from conftest import Natd  # noqa: E402
-
-NATD_LOG = os.path.join(os.path.dirname(os.environ["NATD"]), "natd-log")
-NETLOAD = os.environ["NETLOAD"]
 SERVER, HOSTS, MANY = "198.51.100.10", 20, 60
 POOL = '[ "203.0.113.8/29", "203.0.113.16/28", "203.0.113.32/27" ]'
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def cpu_s(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-        fields = f.read().rsplit(") ", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-class Collector(threading.Thread):
-    """Counts sessions in IPFIX messages (template 257 of src/log/outlet_ipfix.c: 22 bytes, natEvent at 21)."""
-
-    def __init__(self, lab):
-        super().__init__(daemon=True)
-        self.sock = lab.gateway.udp(address="127.0.0.1", port=4739)
-        self.sock.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
-        self.sock.settimeout(1)
-        self.count, self.quiet = {4: 0, 5: 0}, 0
-        self.start()
-
-    def run(self):
-        while self.quiet < 4:
-            try:
-                data = self.sock.recv(65536)
-            except TimeoutError:
-                self.quiet += 1
-                continue
-            self.quiet, at = 0, 16
-            while at < len(data):
-                number, size = struct.unpack("!HH", data[at:at + 4])
-                for i in range(at + 4, at + size - 21, 22) if number == 257 else ():
-                    self.count[data[i + 21]] = self.count.get(data[i + 21], 0) + 1
-                at += size
 
 
 def flood(lab, count, rate, hosts=HOSTS):
@@ -90,19 +40,15 @@ def read_events(lab, natd, place, reader):
         return lambda: None
     if reader == "monitor":
         out = open(f"{place}/events", "wb")  # pylint: disable=consider-using-with
-        process = subprocess.Popen(lab.gateway.command(os.environ["NATCTL"], "-s", natd.socket, "monitor"), stdout=out)
+        process = subprocess.Popen(lab.gateway.command(NATCTL, "-s", natd.socket, "monitor"), stdout=out)
     else:
-        process = subprocess.Popen(lab.gateway.command(NATD_LOG, "-f", "-c", natd.config_path, "-s", natd.socket, "--state",
-                                                       f"{place}/cursor"), stderr=subprocess.PIPE, text=True)
-        while "ready" not in process.stderr.readline():
-            pass
-    collector = Collector(lab) if reader == "ipfix" else None
+        process = start_log(lab, natd, place)
+    collector = Collector(lab, patience=4) if reader == "ipfix" else None
 
     def result():
-        cpu = cpu_s(process.pid)
+        cpu = cpu_ms(process.pid) / 1000
         if collector:
-            collector.join()
-            collector.sock.close()
+            collector.close()
         process.terminate()
         process.wait()
         if collector:
@@ -127,12 +73,12 @@ def one_turn(lab, reader, args):
         try:
             result = read_events(lab, natd, place, reader)
             time.sleep(0.5)
-            before = cpu_s(natd.process.pid)
+            before = cpu_ms(natd.process.pid)
             made, seconds = flood(lab, args.rate * args.seconds, args.rate)
             while sessions(natd)[0]:
                 time.sleep(0.1)
             time.sleep(1)
-            cpu = cpu_s(natd.process.pid) - before
+            cpu = (cpu_ms(natd.process.pid) - before) / 1000
             opened = sessions(natd)[1]
             got = result()
         finally:
@@ -168,7 +114,7 @@ def answers(lab, args):
     try:
         flood(lab, args.sessions, 25000, MANY)
         held = int(natd.ctl("count").stdout)
-        ctl = [os.environ["NATCTL"], "-s", natd.socket]  # a UNIX socket: no namespace is needed
+        ctl = [NATCTL, "-s", natd.socket]  # a UNIX socket: no namespace is needed
         for name, words in (("help, no request", ["help"]), ("who", ["who", "203.0.113.9:40000", "udp"]),
                             ("explain, session", ["explain", "udp", "10.8.0.100:2000", f"{SERVER}:9"]),
                             ("explain, forward", ["explain", "tcp", f"{SERVER}:999", "203.0.113.9:6023", "in"])):

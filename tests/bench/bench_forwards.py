@@ -7,30 +7,14 @@
 Times by the clock need an idle machine; processor time (of natd, all threads) is told beside each. A datagram goes to an echo
 server and back each millisecond: the longest time between two answers is the pause, with one without any change as measure.
 """
-import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-NATD = os.path.abspath(os.environ.get("NATD", "./natd"))
-NATCTL = os.path.abspath(os.environ.get("NATCTL", "./natctl"))
-os.environ.setdefault("NATD_BPF_LOADER", os.path.join(os.path.dirname(NATD), "natd-bpf-load"))
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def enter_namespace():
-    if not os.environ.get("NATD_BENCH_INSIDE"):
-        os.environ["NATD_BENCH_INSIDE"] = "1"
-        os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, *sys.argv])
-
-
-def cpu_ms(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-        fields = f.read().rsplit(") ", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) * 1000 // TICKS
+from benchkit import NATCTL, NATD, cpu_ms
+import netlab
 
 
 class Talk:
@@ -122,13 +106,10 @@ def measure(lab, n, steering):
         natd.terminate()
         natd.wait()
     for name, ms, cpu, pause in rows:
-        print(f"{n:>8} {steering:8} {name:30} {ms:9.0f} {cpu:9} {'' if pause is None else f'{pause:9.1f}'}", flush=True)
+        print(f"{n:>8} {steering:8} {name:30} {ms:9.0f} {cpu:9.0f} {'' if pause is None else f'{pause:9.1f}'}", flush=True)
 
 
 def main():
-    enter_namespace()
-    sys.path.insert(0, os.path.join(HERE, "..", "integration"))
-    import netlab
     print(f"{'forwards':>8} {'steering':8} {'':30} {'clock ms':>9} {'CPU ms':>9} {'pause ms':>9}")
     for n in [int(a) for a in sys.argv[1:]] or [0, 10000]:
         for steering in ("bpf", "rules"):

@@ -12,27 +12,13 @@ import argparse
 import gzip
 import json
 import os
-import socket
-import struct
-import subprocess
-import sys
 import tempfile
 import time
 
-sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../integration"))
-if not os.environ.get("NATD_BENCH_UNSHARED"):
-    os.environ["NATD_BENCH_UNSHARED"] = "1"
-    for name in ("NATD", "NATCTL"):
-        os.environ[name] = os.path.abspath(os.environ.get(name, f"./{name.lower()}"))
-    os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, *sys.argv])
-subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
+from benchkit import Collector, start_log
+import netlab
+from conftest import Natd
 
-# pylint: disable=wrong-import-position
-import netlab  # noqa: E402
-from conftest import Natd  # noqa: E402
-
-NATD_LOG = os.environ.get("NATD_LOG", os.path.join(os.path.dirname(os.environ["NATD"]), "natd-log"))
 HOSTS, FLOWS, SERVER = 50, 200, "198.51.100.10"
 POOL = {"addresses": '[ "203.0.113.8/30" ]'}
 KINDS = (
@@ -57,11 +43,7 @@ def launch(lab, place, allocation, log, target=None, events=1048576):
     more = (f'translation = {{ allocation = "{allocation}"; }}; limits = {{ events = {events}; reserve = 0; }}; '
             f'timeouts = {{ port_reuse = 0; }}; translation_log = {{ target = "{target or f"file:{place}/log"}"; {log} }};')
     natd = Natd(lab.gateway, {**POOL, "more": more}).start()
-    process = subprocess.Popen(lab.gateway.command(NATD_LOG, "-f", "-c", natd.config_path, "-s", natd.socket, "--state",
-                                                   f"{place}/cursor"), stderr=subprocess.PIPE, text=True)
-    while "ready" not in process.stderr.readline():
-        pass
-    return natd, process
+    return natd, start_log(lab, natd, place)
 
 
 def open_flows(lab, natd, hosts, flows):
@@ -101,9 +83,7 @@ def measure(lab, name, allocation, log, flows_a_day):
 
 def measure_rate(lab, count, target):
     with tempfile.TemporaryDirectory(dir="/run") as place:
-        sock = lab.gateway.udp(address="127.0.0.1", port=4739)
-        sock.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
-        sock.settimeout(3)
+        collector = Collector(lab, patience=3) if target == "ipfix" else None
         natd, process = launch(lab, place, "port", 'what = "sessions";',
                                "ipfix:127.0.0.1:4739" if target == "ipfix" else None)
         open_flows(lab, natd, HOSTS, count // HOSTS)
@@ -122,7 +102,8 @@ def measure_rate(lab, count, target):
                     end = time.monotonic()
                     assert end - begin < 60, f"{done} of {count} arrived"
         else:
-            done, end = count_ipfix(sock)
+            collector.close()
+            done, end = collector.count[5], collector.last_s
         process.terminate()
         process.wait()
         lost = 0
@@ -130,26 +111,8 @@ def measure_rate(lab, count, target):
             with open(f"{place}/log", "rb") as file:
                 lost = sum(json.loads(line)["event"] == "LOST" for line in file)
         natd.close()
-        sock.close()
     print(f"{target}: {count} sessions ended at once, {done} ends arrived, {done / (end - begin):,.0f} a second; "
           f"records of loss: {lost if target == 'file' else 'see the number'}", flush=True)
-
-
-def count_ipfix(sock):
-    """Ends of sessions (natEvent 5) that arrive, and when the last did; the template is that of outlet_ipfix.c."""
-    found, end = 0, time.monotonic()
-    while True:
-        try:
-            data = sock.recv(65536)
-        except TimeoutError:
-            return found, end
-        end = time.monotonic()
-        at = 16
-        while at < len(data):
-            number, size = struct.unpack("!HH", data[at:at + 4])
-            if number == 257:
-                found += sum(data[i + 21] == 5 for i in range(at + 4, at + size - 21, 22))
-            at += size
 
 
 def main():

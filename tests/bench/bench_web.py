@@ -7,26 +7,15 @@
 In namespaces, as root; some two minutes for a million. The traffic of the page is measured by `make browser-check`.
 """
 import argparse
-import os
 import socket
 import statistics
-import subprocess
 import sys
 import time
 
-sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../integration"))
-if not os.environ.get("NATD_BENCH_UNSHARED"):
-    os.environ["NATD_BENCH_UNSHARED"] = "1"
-    for name in ("NATD", "NATCTL"):
-        os.environ[name] = os.path.abspath(os.environ.get(name, f"./{name.lower()}"))
-    os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, *sys.argv])
-subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
-
-# pylint: disable=wrong-import-position
-import netlab  # noqa: E402
-from conftest import Natd  # noqa: E402
-from webkit import Web  # noqa: E402
+from benchkit import cpu_ms
+import netlab
+from conftest import Natd
+from webkit import Web
 
 SCRAPES = 50
 
@@ -46,12 +35,6 @@ def fill(lab, natd, sessions):
 def kib(web, name):
     with open(f"/proc/{web.process.pid}/status", encoding="ascii") as status:
         return next(int(line.split()[1]) for line in status if line.startswith(name))
-
-
-def cpu_ms(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-        fields = stat.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
 
 
 def scrape(natd, web, what):
