@@ -134,7 +134,8 @@ static const struct {
 	 "translation = { allocation = \"deterministic\"; };",
 	 "f:3: translation.allocation: 1048576 inside addresses on 64 outside addresses are 16384 hosts on the 64512 "
 	 "ports "
-	 "of each, fewer than 32 ports a host: add outside addresses, or name smaller inside.prefixes\n"},
+	 "of each, fewer than 32 ports a host: add outside addresses (521 are enough), or name smaller "
+	 "inside.prefixes\n"},
 	{BASE "classes = ( { } );",
 	 "f:3: this class has no prefixes: name its inside hosts, prefixes = [ \"10.8.0.0/28\" ];\n"},
 	{BASE "classes = ( { prefixes = [ \"10.8.0.1/24\" ]; name = \"a b\"; blocks_per_host = 63; colour = 1; } );",

@@ -87,6 +87,35 @@ static void check_block_size(struct config_loader *l)
 			     addresses_of(c) * pool, BLOCKS_MAX);
 }
 
+/* With so many outside addresses each host has BLOCK_SIZE_LEAST ports, and its overflow. */
+static uint64_t addresses_wanted(const struct natd_config *c, struct allocation *a)
+{
+	uint32_t n, blocks;
+	const struct nat_range *ranges = config_port_ranges(c, false, &n);
+	uint32_t fixed = a->fixed;
+
+	blocks = cut_count(ranges, n, BLOCK_SIZE_LEAST);
+	for (a->fixed = blocks; a->fixed > 0 && a->fixed + allocation_reserve(a) > blocks;)
+		a->fixed--;
+	blocks = a->fixed;
+	a->fixed = fixed;
+	return blocks == 0 ? 0 : ((uint64_t)a->hosts + blocks - 1) / blocks;
+}
+
+static void refuse_share(struct config_loader *l, struct allocation *a, uint32_t ports)
+{
+	uint64_t wanted = addresses_wanted(l->c, a);
+	char remedy[64] = "widen outside.ports";
+
+	if (wanted > 0)
+		snprintf(remedy, sizeof(remedy), "add outside addresses (%" PRIu64 " are enough)", wanted);
+	loader_error(l, loader_line(l, "translation", "allocation"),
+		     "translation.allocation: %u inside addresses on %u outside addresses are %u hosts%s on the %u "
+		     "ports of each, fewer than %d ports a host: %s, or name smaller inside.prefixes",
+		     a->hosts, a->n_outside, a->fixed, a->blocks.overflow > 0 ? " and their overflow" : "", ports,
+		     BLOCK_SIZE_LEAST, remedy);
+}
+
 static void check_share(struct config_loader *l)
 {
 	struct allocation *a = config_allocation(l->c);
@@ -98,13 +127,7 @@ static void check_share(struct config_loader *l)
 	if (a == NULL)
 		loader_error(l, 0, "out of memory");
 	else if (!allocation_fits(a))
-		loader_error(
-			l, line,
-			"translation.allocation: %u inside addresses on %u outside addresses are %u hosts%s on the "
-			"%u ports of each, fewer than %d ports a host: add outside addresses, or name smaller "
-			"inside.prefixes",
-			a->hosts, a->n_outside, a->fixed, a->blocks.overflow > 0 ? " and their overflow" : "", ports,
-			BLOCK_SIZE_LEAST);
+		refuse_share(l, a, ports);
 	else if ((uint64_t)a->n_outside * a->cut[CUT_POOL].blocks > BLOCKS_MAX)
 		loader_error(l, line,
 			     "translation.allocation: %u outside addresses with %u blocks each are too many: there can "
