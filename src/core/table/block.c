@@ -75,8 +75,8 @@ void block_link(struct table *t, struct host *h, struct block *b)
 	*at = i + 1;
 	b->host = h->address;
 	h->blocks++;
-	/* Sessions that have no port of its blocks do not pair it, see count_in(). */
-	if (h->sessions == 0 || (h->ports == 0 && t->uses[b->ext].claimed))
+	/* Sessions of forwards alone do not pair it, see count_in(). */
+	if (h->sessions == 0 || (!h->is_paired && t->uses[b->ext].claimed))
 		h->ext = b->ext;
 }
 

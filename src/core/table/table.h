@@ -446,7 +446,7 @@ struct host {
 	uint32_t unanswered_in; /* of these: opened from outside */
 	uint32_t ports;		/* mappings with a port of the pool */
 	uint16_t ext;		/* paired outside address slot; valid while sessions or blocks > 0 */
-	uint16_t spare;
+	uint16_t is_paired;	/* by a session that chose among the pool, not by a forward's or its blocks alone */
 	struct {
 		uint32_t ms, tokens;
 	} rate[2];		  /* token buckets for new sessions, by the enum nat_dir of the opening */
