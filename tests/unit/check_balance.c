@@ -153,7 +153,7 @@ START_TEST(test_the_choice_is_the_winner_of_a_tournament)
 {
 	uint32_t n = 2 + unit_below(MOST - 1);
 
-	make(n, 1 + unit_below(1000));
+	make(n, (uint16_t)(1 + unit_below(1000)));
 	for (uint32_t k = 0; k < 300; k++) {
 		uint32_t best = 0;
 
