@@ -8,6 +8,7 @@
  *
  *	bench_nat [MAX_SESSIONS [SESSIONS_A_MAPPING]]   default 1000000, and both 1 and 16; 10000000 needs 1 GB
  *	BENCH_HUGE=1 bench_nat                          on huge pages, where the kernel offers them
+ *	BENCH_FORWARDS=10000 bench_nat                  with so many forwards, on every second port
  *
  * Only nat_batch() is timed; packets are made between the batches.
  */
@@ -176,6 +177,23 @@ static void on_emit(void *ctx, const struct nat_packet *p, bool owned)
 	b->last.port = (uint16_t)(p->data[20] << 8 | p->data[21]);
 }
 
+/* As many as BENCH_FORWARDS says, of two protocols each, for free(). */
+static struct nat_forward *make_forwards(uint32_t *n)
+{
+	const char *wanted = getenv("BENCH_FORWARDS");
+	struct nat_forward *f;
+
+	*n = wanted ? (uint32_t)strtoul(wanted, NULL, 10) : 0;
+	f = calloc((size_t)*n + 1, sizeof(*f));
+	for (uint32_t i = 0; f != NULL && i < *n; i++) {
+		f[i] = (struct nat_forward){.protocols = 1 << CLASS_TCP | 1 << CLASS_UDP, .to = INSIDE + 1 + i};
+		f[i].ports = (struct nat_range){(uint16_t)(2001 + 2 * i), (uint16_t)(2001 + 2 * i)};
+		f[i].to_port = f[i].ports.first;
+		snprintf(f[i].name, sizeof(f[i].name), "f%u", (unsigned)i);
+	}
+	return f;
+}
+
 static void create(struct bench *b)
 {
 	static const struct nat_prefix inside = {.address = INSIDE, .length = 8};
@@ -206,7 +224,9 @@ static void create(struct bench *b)
 	};
 	uint64_t seed[4] = {1, 2, 3, 4};
 	struct table_attach_report report;
+	struct nat_forward *forwards = make_forwards(&p.n_forwards);
 
+	p.forwards = forwards;
 	b->memory.max_sessions = TABLE_MAX_SESSIONS;
 	b->memory.max_addresses = ADDRESSES;
 	b->memory.max_fragments = 4096;
@@ -215,7 +235,8 @@ static void create(struct bench *b)
 	b->memory.table.scratch = reserve(b->memory.table.scratch_len);
 	b->memory.fragments = reserve(b->memory.fragments_len);
 	b->nat = nat_create(&b->memory, &p, seed, b->now_ms, &report);
-	if (b->nat == NULL) {
+	free(forwards);
+	if (b->nat == NULL || forwards == NULL) {
 		fprintf(stderr, "bench_nat: cannot create\n");
 		exit(1);
 	}
