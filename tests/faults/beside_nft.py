@@ -1,0 +1,495 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: ISC
+"""What a living host does to a NAT: natd, steered by rules and by tc programs, beside the kernel's masquerade.
+
+    beside_nft.py [--out FILE] [CASE ...]        NATD and NATCTL name the binaries; as root, with /usr/bin/python3; five minutes
+
+Each case asks one thing of a gateway in a fresh laboratory (tests/integration/netlab.py), the same of all three, and prints "pass"
+or "FAIL" for each. The cases are those of sections A (transit), B (ports) and C (the host around) of docs/steering.md and
+docs/architecture.md in which masquerade has an opinion. Exit status 1: natd failed one.
+"""
+import argparse
+import contextlib
+import os
+import platform
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+KINDS = ("natd, rules", "natd, tc", "nft")
+RANGE = (40000, 40999)  # natd's ports on the shared address
+DEAD = "10.8.0.77"
+CASES = {}
+
+
+def enter_namespace():
+    if not os.environ.get("NATD_FAULTS_INSIDE"):
+        os.environ["NATD_FAULTS_INSIDE"] = "1"
+        os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, *sys.argv])
+
+
+def case(ident, text):
+    def decorate(run):
+        CASES[ident] = (text, run)
+        return run
+    return decorate
+
+
+class Place:
+    """A laboratory with a gateway of one kind. web: TCP 80 to the first client's 8080; dead: UDP 81 to a host that is not."""
+
+    def __init__(self, kind):
+        self.kind, self.natd = kind, None
+        self.lab = netlab.Lab()
+        gateway = self.lab.gateway
+        gateway.sysctl("ipv4/ip_forward", 1)
+        for device in ("out0", "lan0"):
+            gateway.sysctl(f"ipv4/neigh/{device}/retrans_time_ms", 50)
+
+    def start(self, inside='[ "lan0" ]'):
+        if self.kind == "nft":
+            self.lab.gateway.run("nft", "-f", "-", input=f"""table ip nat {{
+                chain post {{ type nat hook postrouting priority 100; oifname out0 masquerade
+                }}
+                chain pre {{ type nat hook prerouting priority -100; ip daddr {Lab.OUTSIDE} tcp dport 80 dnat to {CLIENT}:8080
+                             ip daddr {Lab.OUTSIDE} udp dport 81 dnat to {DEAD}:8080
+                }}
+                }}""")
+            return
+        steering = "bpf" if "tc" in self.kind else "rules"
+        self.natd = conftest.Natd(self.lab.gateway, f"""
+            outside = {{ interface = "out0"; ports = "{RANGE[0]}-{RANGE[1]}"; }};
+            inside = {{ interfaces = {inside}; }};
+            control = {{ socket = "{{socket}}"; }};
+            fast_path = {{ steering = "{steering}"; }};
+            forwards = ( {{ name = "web"; protocol = "tcp"; port = 80; to = "{CLIENT}:8080"; }},
+                         {{ name = "dead"; protocol = "udp"; port = 81; to = "{DEAD}:8080"; }} );""",
+            environment={"NATD_BPF_LOADER": conftest.LOADER})
+        self.natd.start()
+
+    def stop(self):
+        if self.natd is not None:
+            self.natd.stop()
+            self.natd = None
+        else:
+            self.lab.gateway.run("nft", "flush", "ruleset")
+
+    def close(self):
+        if self.natd is not None:
+            self.natd.process.kill()
+            self.natd.process.wait()
+        self.lab.close()
+
+
+# ---- tools ----
+
+def echo(lab, port=7, address=None):
+    """Answers each datagram with where it came from. The socket ends with the laboratory."""
+    server = lab.server.udp(port=port)
+    def serve():
+        with contextlib.suppress(OSError):
+            server.settimeout(60)
+            while True:
+                data, source = server.recvfrom(65536)
+                server.sendto(f"{source[0]} {source[1]} ".encode() + data, source)
+    threading.Thread(target=serve, daemon=True).start()
+    return address or SERVER
+
+
+def exchanged(sock, to=None, timeout=1.0):
+    """What came back for a datagram to the echo server; None: nothing."""
+    sock.settimeout(timeout)
+    with contextlib.suppress(OSError):
+        sock.sendto(b"hello", to or (SERVER, 7))
+        return sock.recv(65536).decode().split()
+    return None
+
+
+def error_seen(capture, kind, code, timeout=2.5):
+    """The ICMP error that comes to whom the capture belongs; None: none."""
+    with contextlib.suppress(AssertionError):
+        return capture.wait(lambda p: ICMP in p and (p[ICMP].type, p[ICMP].code) == (kind, code), timeout=timeout)
+    return None
+
+
+def told(lab, to, code, size=20, whole=False):
+    """Does the client that sends there get ICMP 3/code from somewhere?"""
+    with lab.client.capture() as seen, lab.client.udp() as sock:
+        if whole:
+            sock.setsockopt(socket.IPPROTO_IP, 10, 3)  # IP_MTU_DISCOVER, IP_PMTUDISC_PROBE
+        with contextlib.suppress(OSError):
+            sock.sendto(bytes(size), (to, 9))
+        return error_seen(seen, 3, code)
+
+
+def inside_addresses(capture):
+    return [p for p in capture.so_far() if re.search(rb"\x0a\x08\x00", bytes(p))]
+
+
+# ---- A: packets in transit ----
+
+@case("A1", "an outside sender to a dead inside host is told, without an inside address")
+def dead_inside(place):
+    place.start()
+    with place.lab.server.udp() as sock, place.lab.server.capture() as seen:
+        sock.sendto(b"x", (Lab.OUTSIDE, 81))
+        return error_seen(seen, 3, 1) is not None and not inside_addresses(seen)
+
+
+@case("A2", "a forged \"too big\" about the gateway's own echo slows nobody down")
+def forged_mtu(place):
+    place.start()
+    echo(place.lab)
+    quoted = IP(src=Lab.OUTSIDE, dst=SERVER, ttl=60) / ICMP(type=0, id=7, seq=1) / (b"x" * 8)
+    place.lab.router.send_ip(IP(src=Lab.ROUTER, dst=Lab.OUTSIDE) / ICMP(type=3, code=4, nexthopmtu=600) / quoted)
+    time.sleep(0.2)
+    with place.lab.client.udp() as sock:
+        sock.setsockopt(socket.IPPROTO_IP, 10, 3)
+        sock.settimeout(1)
+        sock.sendto(bytes(1400), (SERVER, 7))
+        with contextlib.suppress(OSError):
+            return len(sock.recv(65536)) > 1400
+    return False
+
+
+@case("A3", "a route's smaller MTU is told to the sender (3/4)")
+def route_mtu(place):
+    place.lab.gateway.run("ip", "route", "replace", "default", "via", Lab.ROUTER, "mtu", "1000")
+    place.start()
+    error = told(place.lab, SERVER, 4, size=1400, whole=True)
+    return error is not None and error[ICMP].nexthopmtu == 1000
+
+
+@case("A4a", "no route: the sender is told (3/0)")
+def no_route(place):
+    place.start()
+    place.lab.gateway.run("ip", "route", "del", "default")
+    return told(place.lab, SERVER, 0) is not None
+
+
+@case("A4b", "an unreachable route: the sender is told (3/1)")
+def unreachable(place):
+    place.start()
+    place.lab.gateway.run("ip", "route", "add", "unreachable", f"{SERVER}/32")
+    return told(place.lab, SERVER, 1) is not None
+
+
+@case("A4c", "a prohibit route: the sender is told (3/13)")
+def prohibited(place):
+    place.start()
+    place.lab.gateway.run("ip", "route", "add", "prohibit", f"{SERVER}/32")
+    return told(place.lab, SERVER, 13) is not None
+
+
+@case("A4d", "a dead next hop: the sender is told (3/1)")
+def dead_next_hop(place):
+    place.start()
+    return told(place.lab, "203.0.113.99", 1) is not None
+
+
+@case("A5", "packets to 100 hosts that do not answer cost another host nothing")
+def flood(place):
+    place.start()
+    echo(place.lab)
+    lost = 0
+    with place.lab.client.udp() as victim, place.lab.clients[1].udp() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+        for _ in range(100):
+            for last in range(100, 200):
+                with contextlib.suppress(OSError):
+                    other.sendto(bytes(1400), (f"203.0.113.{last}", 9))
+            lost += exchanged(victim, timeout=0.5) is None
+    return lost == 0
+
+
+@case("A6", "a rule of the firewall that keeps inside hosts out of a third network holds")
+def third_network(place):
+    lab = place.lab
+    other = lab._namespace("third")
+    netlab.wire(lab.gateway, "m0", other, "eth0")
+    lab.gateway.run("ip", "addr", "add", "10.9.9.1/24", "dev", "m0")
+    other.run("ip", "addr", "add", "10.9.9.2/24", "dev", "eth0")
+    place.start()
+    lab.gateway.run("nft", "-f", "-", input="table ip wall {\nchain f {\ntype filter hook forward priority 0\n"
+                    "iifname lan0 oifname m0 drop\n}\n}\n")
+    with other.capture() as seen, lab.client.udp() as sock:
+        sock.sendto(b"x", ("10.9.9.2", 9))
+        time.sleep(0.5)
+        return not [p for p in seen.so_far() if UDP in p]
+
+
+@case("A8", "an ICMP redirect from the router's address is not followed")
+def redirect(place):
+    place.start()
+    place.lab.gateway.run("ping", "-c1", "-W2", SERVER)
+    quoted = IP(src=Lab.OUTSIDE, dst=SERVER, ttl=60) / ICMP(type=8, id=7, seq=1) / (b"x" * 8)
+    place.lab.router.send_ip(IP(src=Lab.ROUTER, dst=Lab.OUTSIDE) / ICMP(type=5, code=1, gw="203.0.113.66") / quoted)
+    place.lab.gateway.run("ping", "-c1", "-W2", SERVER)
+    return "203.0.113.66" not in place.lab.gateway.run("ip", "route", "get", SERVER).stdout
+
+
+@case("A10", "datagrams of two hosts to one server never share an IP id")
+def ip_ids(place):
+    place.start()
+    ids = []
+    with place.lab.server.capture() as seen:
+        for number in range(30):
+            for client in (CLIENT, CLIENT2):
+                place.lab.clients[(CLIENT, CLIENT2).index(client)].send_ip(
+                    IP(src=client, dst=SERVER, id=1000 + number, flags=0) / UDP(sport=5000, dport=9) / b"x")
+        time.sleep(0.5)
+        ids = [p.id for p in seen.so_far() if UDP in p and p.dport == 9]
+    return len(ids) == 60 and len(set(ids)) == 60
+
+
+# ---- B: whose a port is ----
+
+@case("B11", "a local user who binds a live outside port neither gets its packets nor ends its flow")
+def thief(place):
+    place.start()
+    echo(place.lab)
+    with place.lab.client.udp() as sock:
+        port = int(exchanged(sock)[1])
+        with place.lab.gateway.udp(Lab.OUTSIDE, port) as taker:
+            taker.connect((SERVER, 7))
+            answered = exchanged(sock)
+            taker.settimeout(0.2)
+            with contextlib.suppress(OSError):
+                return not taker.recv(100)
+            return answered is not None
+
+
+@case("B12", "a service of the gateway that begins now is reached by the first packet")
+def late_service(place):
+    place.start()
+    time.sleep(0.2)
+    answers = 0
+    for port in range(RANGE[0] + 100, RANGE[0] + 120):
+        with place.lab.gateway.udp(port=port) as service, place.lab.server.udp() as sock:
+            service.settimeout(0.3)
+            sock.sendto(b"x", (Lab.OUTSIDE, port))
+            with contextlib.suppress(OSError):
+                answers += service.recv(10) == b"x"
+    return answers == 20
+
+
+@case("B13", "the gateway's own exchanges from ports that natd chooses from all work")
+def own_exchanges(place):
+    place.lab.gateway.sysctl("ipv4/ip_local_port_range", f"{RANGE[0]} {RANGE[1]}")
+    place.start()
+    echo(place.lab)
+    flows = [place.lab.client.udp() for _ in range(100)]
+    for flow in flows:
+        exchanged(flow)
+    good = 0
+    for _ in range(100):
+        with place.lab.gateway.udp() as sock:
+            sock.connect((SERVER, 7))
+            good += exchanged(sock, (SERVER, 7)) is not None
+    good += sum(exchanged(flow) is not None for flow in flows)
+    for flow in flows:
+        flow.close()
+    if good < 200:
+        print(f"# {place.kind}: {good} of 200 exchanges", file=sys.stderr)
+    return good == 200
+
+
+def both_ways(place, proto, client=0):
+    """A packet of a protocol without ports, and its answer: "both", "half" or "refused"."""
+    lab = place.lab
+    with lab.server.capture() as there, lab.clients[client].capture() as here:
+        lab.clients[client].send_ip(IP(src=Lab.CLIENTS[client], dst=SERVER, proto=proto) / b"\0\0\x08\0question")
+        try:
+            came = there.wait(lambda p: p.proto == proto, timeout=0.7)
+        except AssertionError:
+            return "refused"
+        lab.server.send_ip(IP(src=SERVER, dst=came.src, proto=proto) / b"\0\0\x08\0answer")
+        with contextlib.suppress(AssertionError):
+            here.wait(lambda p: p.proto == proto, timeout=0.7)
+            return "both"
+    return "half"
+
+
+@case("B15a", "GRE passes both ways, for one host at a time, and never half")
+def gre(place):
+    place.start()
+    return both_ways(place, 47) == "both" and both_ways(place, 47, client=1) in ("both", "refused")
+
+
+@case("B15b", "a protocol that nothing knows passes both ways, or not at all")
+def unknown_protocol(place):
+    place.start()
+    return both_ways(place, 253) != "half"
+
+
+@case("B16", "a firewall rule by interface for a port of the gateway's holds for fragments too")
+def firewall_fragments(place):
+    lab = place.lab
+    place.start()
+    lab.gateway.run("nft", "-f", "-", input="table ip wall {\nchain i {\ntype filter hook input priority 0\n"
+                    "iifname { lan0, out0 } udp dport 5353 drop\n}\n}\n")
+    with lab.gateway.udp(port=5353) as service, lab.server.udp() as sock:
+        service.settimeout(0.7)
+        sock.setsockopt(socket.IPPROTO_IP, 10, 0)
+        sock.sendto(bytes(4000), (Lab.OUTSIDE, 5353))
+        with contextlib.suppress(OSError):
+            return not service.recv(65536)
+        return True
+
+
+# ---- C: the host around ----
+
+@contextlib.contextmanager
+def no_inside_source(place):
+    """Yields a list that is false at the end if something left with an inside source."""
+    verdict = []
+    with place.lab.router.capture("up0") as wire:
+        yield verdict
+        time.sleep(0.3)
+        verdict.append(not [p for p in wire.so_far() if p.src.startswith("10.8.0.")])
+
+
+def keep_sending(place, seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        place.lab.client.send_ip(IP(src=CLIENT, dst=SERVER) / UDP(sport=4000, dport=9) / b"x")
+        time.sleep(0.01)
+
+
+@case("C19", "after a stop nothing leaves with an inside source, though ip_forward is 1")
+def stop_is_closed(place):
+    place.start()
+    with no_inside_source(place) as verdict:
+        place.stop()
+        keep_sending(place, 0.5)
+    return verdict[0]
+
+
+@case("C22", "rules that another program removes come back in two seconds, and nothing leaks meanwhile")
+def removed_rules(place):
+    place.start()
+    echo(place.lab)
+    with no_inside_source(place) as verdict:
+        if place.kind == "nft":
+            place.lab.gateway.run("nft", "flush", "ruleset")
+        else:
+            for line in place.lab.gateway.run("ip", "-d", "rule").stdout.splitlines():
+                if "proto 214" in line and "blackhole" not in line and "prohibit" not in line:
+                    place.lab.gateway.run("ip", "rule", "del", "pref", line.split(":")[0], check=False)
+        keep_sending(place, 2)
+    with place.lab.client.udp() as sock:
+        answer = exchanged(sock)
+    return verdict[0] and answer is not None and answer[0] == Lab.OUTSIDE
+
+
+@case("C26", "a guest network cannot send in another inside host's name")
+def guest(place):
+    lab = place.lab
+    other = lab._namespace("guest")
+    netlab.wire(lab.gateway, "guest0", other, "eth0")
+    lab.gateway.run("ip", "addr", "add", "10.20.0.1/24", "dev", "guest0")
+    other.run("ip", "addr", "add", "10.20.0.2/24", "dev", "eth0")
+    other.run("ip", "route", "add", "default", "via", "10.20.0.1")
+    place.start(inside='[ "lan0", "guest0" ]')
+    with lab.server.capture() as seen:
+        other.send_ip(IP(src=CLIENT2, dst=SERVER) / UDP(sport=22, dport=9) / b"x")
+        time.sleep(0.5)
+        return not [p for p in seen.so_far() if UDP in p]
+
+
+@case("C27", "169.254.169.254 does not get inside hosts' questions in the gateway's name")
+def metadata(place):
+    place.lab.gateway.run("ip", "route", "add", "169.254.169.254", "via", Lab.ROUTER)
+    place.start()
+    with place.lab.router.capture("up0") as seen, place.lab.client.udp() as sock:
+        with contextlib.suppress(OSError):
+            sock.sendto(b"x", ("169.254.169.254", 80))
+        time.sleep(0.5)
+        return not [p for p in seen.so_far() if p.dst == "169.254.169.254"]
+
+
+@case("C30", "connections end with a reset at once when the outside address changes")
+def address_changes(place):
+    lab = place.lab
+    place.start()
+    with lab.server.tcp_listener(port=8000) as listener, lab.client.socket() as sock:
+        sock.connect((SERVER, 8000))
+        accepted, _ = listener.accept()
+        with accepted:
+            lab.gateway.run("ip", "addr", "add", "203.0.113.2/24", "dev", "out0")
+            lab.gateway.run("sh", "-c", "sysctl -qw net.ipv4.conf.out0.promote_secondaries=1; "
+                            f"ip addr del {Lab.OUTSIDE}/24 dev out0; ip route replace default via {Lab.ROUTER}")
+            sock.settimeout(0.5)
+            end = time.monotonic() + 3
+            while time.monotonic() < end:
+                try:
+                    sock.send(b"x")
+                    sock.recv(1)
+                except TimeoutError:
+                    continue
+                except OSError:
+                    return True
+    return False
+
+
+# ---- the table ----
+
+def judge(kind, run):
+    place = Place(kind)
+    try:
+        return "pass" if run(place) else "FAIL"
+    except AssertionError as error:
+        print(f"# {kind}: {error}", file=sys.stderr)
+        return "FAIL"
+    finally:
+        place.close()
+
+
+NOTES = """
+What natd fails: B13 happens where `ip_local_port_range` overlaps `outside.ports`, of which `natctl doctor` warns (`host-ports`, with
+the command that reserves them): a socket that the kernel gives a port of a living mapping gets no answers, where the kernel's own NAT
+would have moved it. B16: later fragments have no ports, so natd gets them all, and hands the host's own back by its device; the firewall then
+sees `natd0` (docs/steering.md). What nft fails is in the hosts' or the administrator's hands there: ids and sources are as they were
+sent, and without its rules the kernel forwards untranslated.
+"""
+
+
+def heading():
+    nft = subprocess.run(["nft", "--version"], capture_output=True, text=True, check=False).stdout.split("(")[0].strip()
+    return (f"`make faults-beside-nft`, Linux {platform.release().split('-')[0]}, {nft}. Each row is one question to three gateways in\n"
+            "the same network, made new for each. The letters and numbers are those of the faults that the tests are named for.\n\n"
+            "| | what is asked | " + " | ".join(KINDS) + " |\n|---" + "|---" * (len(KINDS) + 1) + "|")
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--out")
+    parser.add_argument("cases", nargs="*")
+    chosen = parser.parse_args()
+    lines, failed = [heading()], False
+    for ident in chosen.cases or CASES:
+        text, run = CASES[ident]
+        verdicts = [judge(kind, run) for kind in KINDS]
+        failed |= "FAIL" in verdicts[:2]
+        lines.append(f"| {ident} | {text} | {' | '.join(verdicts)} |")
+        print(lines[-1], flush=True)
+    if chosen.out:
+        with open(chosen.out, "w", encoding="utf-8") as out:
+            out.write("# Faults of a living host\n\n" + "\n".join(lines) + "\n" + NOTES)
+    return failed
+
+
+if __name__ == "__main__":
+    enter_namespace()
+    sys.path.insert(0, os.path.join(HERE, "..", "integration"))
+    import conftest
+    import netlab
+    from netlab import Lab
+    from scapy.layers.inet import ICMP, IP, UDP
+    CLIENT, CLIENT2 = Lab.CLIENTS
+    SERVER = Lab.SERVERS[0]
+    sys.exit(main())
