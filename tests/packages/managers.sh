@@ -77,6 +77,7 @@ with_ifupdown()
 	check "ifupdown: down and up again" inside sh -c 'ifdown eth0 && ifup eth0'
 	check "ifupdown: a page afterwards" serves
 	inside ifdown eth0 eth1
+	inside rm /etc/network/interfaces # NetworkManager leaves what it names alone
 	bare
 }
 # firewall NAME RELOAD...: it runs. Packets that tc programs steer it does not see, but beside a firewall natd leaves those
@@ -162,10 +163,16 @@ tunnel()
 	[ -e "$work/joined" ] || join_vpn "$peer1" wg1 "$work/peer1.key" 10.9.0.2 || return 1
 	touch "$work/joined"
 }
+# NetworkManager knows a device and could use it: 30 is disconnected, what is below is not ready.
+device_is_ready()
+{
+	[ "$(inside nmcli -g GENERAL.STATE device show "$1" | sed 's/ .*//')" -ge 30 ]
+}
 with_networkmanager()
 {
 	check "NetworkManager starts" inside systemctl start NetworkManager
-	check "NetworkManager answers" until_true 60 inside nmcli general reload
+	check "NetworkManager knows eth0" until_true 60 device_is_ready eth0
+	check "NetworkManager knows eth1" until_true 60 device_is_ready eth1
 	check "NetworkManager: its recipe" recipe "NetworkManager"
 	check "NetworkManager: natd starts" natd_starts
 	check "NetworkManager: a page" serves
