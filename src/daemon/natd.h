@@ -36,7 +36,7 @@ struct natd {
 	struct loop *loop;
 	struct netlink *netlink; /* of this thread, or of the one beside it that it waits for */
 	struct netlink *guard;	 /* of the packets: for the core's questions about the host's ports */
-	int events_fd; /* of netlink; -1: not open */
+	int events_fd;		 /* of netlink; -1: not open */
 	bool is_stopping;
 	struct natd_config *config;
 	struct setup *setup; /* made from `config` */
