@@ -6,9 +6,10 @@
  */
 #include "sdbus.h"
 
+#include <stddef.h>
+
 #ifdef HAVE_LIBSYSTEMD
 #include <dlfcn.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <systemd/sd-bus.h>
