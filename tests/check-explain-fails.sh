@@ -62,7 +62,7 @@ plant open check_nat_default '' 's/ || nat_host_listens(n, w, d);/;/'
 plant pass check_nat_icmp '' 's/why = w->dir == DIR_IN ? check_size.*/why = NAT_PASS;/'
 # a decision that does something
 plant decide check_decide '' '/^void nat_decide(/,/^}/s/^\tif (w->dir == DIR_OUT)$/\t((struct nat *)n)->id_key[1]++;\n&/'
-plant decide check_decide '' 's/^\treturn goes_on(d, STAGE_LIMITS,/\tif (h) ((struct host *)h)->sessions++;\n&/'
+plant decide check_decide '' 's/^\treturn decision_goes_on(d, STAGE_LIMITS,/\tif (h) ((struct host *)h)->sessions++;\n&/'
 
 [ $status -ne 0 ] || echo "explain: $planted wrong branches, all found"
 exit $status
