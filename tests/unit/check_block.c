@@ -441,6 +441,37 @@ START_TEST(test_6888_2_quarantined_block_pairs_its_host_after_a_restart)
 }
 END_TEST
 
+/* Its block was on an address that came back; it stayed paired with another one, where it might have no block. */
+START_TEST(test_6888_2_host_without_sessions_is_paired_by_its_block)
+{
+	struct lab *l = block_lab();
+	uint32_t paired, cursor = 0;
+
+	l->policy.blocks.per_host = 1;
+	l->addresses[0].last = LAB_EXT + 1;
+	lab_start(l);
+	lab_udp_out(l, LAB_A, 5000, LAB_S1, 53);
+	paired = lab_one(l, NAT_TO_OUTSIDE)->v.src;
+	lab_advance(l, UDP_MS);
+	l->addresses[0].first = l->addresses[0].last = paired ^ LAB_EXT ^ (LAB_EXT + 1);
+	lab_reload(l);
+	LAB_SEND(l, .proto = 47, .src = LAB_A, .dst = LAB_S1, .payload_len = 8);
+	ck_assert_uint_ne(lab_one(l, NAT_TO_OUTSIDE)->v.src, paired);
+	if (_i == 0) /* or while the address is away */
+		nat_session_delete(l->nat, table_next(nat_table(l->nat), &cursor, UINT32_MAX), SESSION_END_DELETED,
+				   l->now_ms);
+	l->addresses[0] = (struct nat_address_range){.first = LAB_EXT, .last = LAB_EXT + 1};
+	lab_reload(l);
+	if (_i == 1)
+		nat_session_delete(l->nat, table_next(nat_table(l->nat), &cursor, UINT32_MAX), SESSION_END_DELETED,
+				   l->now_ms);
+	lab_udp_out(l, LAB_A, 5001, LAB_S1, 53);
+	ck_assert_uint_eq(lab_one(l, NAT_TO_OUTSIDE)->v.src, paired);
+	ck_assert_uint_eq(count_blocks(l), 1);
+	lab_free(l);
+}
+END_TEST
+
 START_TEST(test_restart_without_records_of_blocks_goes_by_the_sessions)
 {
 	struct lab *l = started();
@@ -914,6 +945,7 @@ static Suite *suite(void)
 		test_class_has_limits_of_its_own,
 		test_blocks_survive_a_restart,
 		test_6888_2_quarantined_block_pairs_its_host_after_a_restart,
+		test_6888_2_host_without_sessions_is_paired_by_its_block,
 		test_restart_without_records_of_blocks_goes_by_the_sessions,
 		test_damaged_records_of_blocks_cost_no_session,
 		test_restart_without_an_address_forgets_its_blocks,
@@ -937,7 +969,8 @@ static Suite *suite(void)
 
 	tcase_set_timeout(tc, 60);
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		tcase_add_test(tc, tests[i]);
+		tcase_add_loop_test(tc, tests[i], 0,
+				    tests[i] == test_6888_2_host_without_sessions_is_paired_by_its_block ? 2 : 1);
 	suite_add_tcase(s, tc);
 	return s;
 }

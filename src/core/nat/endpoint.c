@@ -39,7 +39,7 @@ int32_t nat_paired_address(const struct nat *n, const struct work *w, const stru
 		return w->share_ordinal;
 	if (!is_paired(n) || h == NULL || (h->sessions == 0 && h->blocks == 0))
 		return -1;
-	address = table_address(n->table, h->ext);
+	address = table_address(n->table, table_host_paired(n->table, h));
 	return is_of_pool(n, address) ? rules_address_find(n->rules, address) : -1;
 }
 

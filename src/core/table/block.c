@@ -80,6 +80,24 @@ void block_link(struct table *t, struct host *h, struct block *b)
 		h->ext = b->ext;
 }
 
+uint16_t table_host_paired(const struct table *t, const struct host *h)
+{
+	const struct block *found = NULL;
+
+	if (h->sessions > 0)
+		return h->ext;
+	for (uint32_t at = h->first_block; at != 0; at = t->blocks[at - 1].next) {
+		const struct block *b = &t->blocks[at - 1];
+
+		if (!t->uses[b->ext].claimed)
+			continue;
+		if (b->ext == h->ext)
+			return h->ext;
+		found = found != NULL ? found : b;
+	}
+	return found != NULL ? found->ext : h->ext;
+}
+
 static void unlink_block(struct table *t, struct block *b)
 {
 	struct host *h = host_find(t, b->host);

@@ -111,6 +111,8 @@ static void count_in(struct table *t, uint32_t i, struct host *h, enum mapping_j
 
 	bool pairs = joined == JOIN_NEW || (session_class(s) == CLASS_OTHER && !(s->kind & SESSION_KIND_FORWARD));
 
+	if (h->blocks > 0)
+		h->ext = table_host_paired(t, h);
 	h->is_paired = pairs || (h->is_paired && h->sessions > 0);
 	/* The first session pairs the host with an outside address; a forward's leaves that to the first one
 	 * of another kind. Blocks hold it. A lost address pairs no host. */

@@ -460,6 +460,9 @@ struct host {
  * without sessions and blocks; valid until the next table call. */
 struct host *table_host(struct table *t, uint32_t address, bool create);
 const struct host *table_host_find(const struct table *t, uint32_t address); /* NULL: it has no record */
+/* Slot of the address that a host with sessions or blocks is paired with: without sessions its blocks decide, on addresses that
+ * there are. */
+uint16_t table_host_paired(const struct table *t, const struct host *h);
 uint32_t table_host_count(const struct table *t);
 uint32_t table_unanswered_count(const struct table *t);
 uint32_t table_incoming_count(const struct table *t); /* sessions opened from outside */
