@@ -266,7 +266,7 @@ def receive():
         print("nothing", end=";")
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 sock.bind(("", 5555))
-sock.settimeout(1)
+sock.settimeout(5)
 sock.sendto(b"?", ("198.51.100.10", 7000))
 receive()
 natctl = __import__("subprocess").run(["natlab", "ctl", "nat1", "mappings"], capture_output=True, text=True)

@@ -85,7 +85,8 @@ def test_super_packets_without_a_way_are_refused(lab, start_natd, offload):
             inner = quote(error)
             assert addresses(inner) == (CLIENT, SERVER, sock.getsockname()[1], 8000)
             assert inner.len <= 1500
-    assert natd.counters()["send_denied"] >= 1
+    # by natd; or by the kernel, to which natd gave it by the way of before
+    assert natd.counters()["send_denied"] + natd.counters()["errors_kernel"] >= 1
 
 
 # ---- fault 3: the MTU of the route ----

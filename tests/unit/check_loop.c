@@ -203,6 +203,20 @@ static void remove_timer(void *ctx)
 	loop_stop(p->loop);
 }
 
+/* As by a signal while natd starts. */
+START_TEST(test_a_stop_before_the_loop_runs_ends_it)
+{
+	struct probe p = {.loop = loop};
+
+	p.timer = loop_timer_add(loop, count, &p);
+	loop_timer_every(p.timer, 1);
+	loop_stop(loop);
+	ck_assert_int_eq(loop_run(loop), 0);
+	ck_assert_int_eq(p.calls, 0);
+	loop_timer_remove(p.timer);
+}
+END_TEST
+
 START_TEST(test_timer_may_remove_itself)
 {
 	struct probe p = {.loop = loop};
@@ -376,6 +390,7 @@ static Suite *make_suite(void)
 	tcase_add_test(tc, test_soon_is_called_once_however_often_asked);
 	tcase_add_test(tc, test_fd_waits_for_what_was_asked);
 	tcase_add_test(tc, test_removed_object_is_not_called_though_it_was_ready);
+	tcase_add_test(tc, test_a_stop_before_the_loop_runs_ends_it);
 	tcase_add_test(tc, test_timer_may_remove_itself);
 	tcase_add_test(tc, test_periodic_timer_comes_again_and_single_one_does_not);
 	tcase_add_test(tc, test_clock_is_read_once_a_turn);

@@ -278,9 +278,9 @@ int loop_run(struct loop *l)
 {
 	int r = 0;
 
-	l->stop = false;
 	while (!l->stop && r == 0)
 		r = loop_turn(l, true);
+	l->stop = false;
 	return r;
 }
 

@@ -29,7 +29,7 @@ void loop_destroy(struct loop *l);
 
 /* Runs until loop_stop(). 0, or a negative errno when waiting itself failed. */
 int loop_run(struct loop *l);
-/* Ends loop_run() after the present turn. */
+/* Ends loop_run() after the present turn; before it: the next one at once. */
 void loop_stop(struct loop *l);
 /* One turn; waits for something to be ready unless `may_wait` is false. For tests and for shutting down. */
 int loop_turn(struct loop *l, bool may_wait);
