@@ -116,6 +116,7 @@ class Natd:
         self.options = options
         self.environment = environment
         self.prefix = prefix
+        self.fast_path = None
         self.write_config(config)
 
     def write_config(self, config):
@@ -128,8 +129,9 @@ class Natd:
             text = config.replace("{socket}", self.socket)
         # tc programs need an inside interface to sit at
         if STEERING == "bpf" and "fast_path" not in text and "interfaces" in text:
-            mode = "auto" if 'routing = "none"' in text else fast_path()
-            text += f'\nfast_path = {{ steering = "bpf"; mode = "{mode}"; }};\n'
+            # which cannot change while natd runs
+            self.fast_path = self.fast_path or ("auto" if 'routing = "none"' in text else fast_path())
+            text += f'\nfast_path = {{ steering = "bpf"; mode = "{self.fast_path}"; }};\n'
         with open(self.config_path, "w", encoding="utf-8") as config_file:
             config_file.write(text)
 

@@ -120,8 +120,11 @@ def test_other_outside_interface_after_a_reload(lab, natd, udp_echo):
     assert "1 received" in lab.client.run("ping", "-c", "1", "-W", "5", SERVER).stdout
 
 
-def test_routing_given_back_and_taken_again_by_reloads(lab, natd, udp_echo):
+def test_routing_given_back_and_taken_again_by_reloads(lab, start_natd, udp_echo):
     udp_echo()
+    natd = start_natd({"more": 'routing = "none";'})
+    natd.write_config({})
+    natd.ctl("reload")
     managed = lab.gateway.run("ip", "rule").stdout
     natd.write_config({"more": 'routing = "none";'})
     natd.ctl("reload")

@@ -161,4 +161,6 @@ def test_no_redirect_where_a_packet_leaves_by_the_interface_by_which_it_came(sta
             server.sendto(b"answer", sender)
             assert sock.recv(100) == b"answer"
         for capture in (seen, seen_there):
-            assert not [packet for packet in capture.so_far() if ICMP in packet and packet[ICMP].type in (3, 5)]
+            # about datagrams: a connection of the cases before may still get errors
+            assert not [packet for packet in capture.so_far()
+                        if ICMP in packet and packet[ICMP].type in (3, 5) and quote(packet).proto == 17]
