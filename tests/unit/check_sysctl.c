@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /* The file that remembers settings: what is stored comes back, and what is not to be believed does not. */
+#include <fcntl.h>
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/kernel/netns.h"
 #include "daemon/kernel/sysctl.h"
 #include "unit.h"
 
@@ -188,6 +190,26 @@ START_TEST(test_settings_are_read)
 }
 END_TEST
 
+/* AppArmor refuses stat() on a namespace, so natd goes by the name of the link. */
+START_TEST(test_the_number_of_a_namespace_is_its_inode)
+{
+	int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), other = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	uint64_t own, opened;
+	struct stat st;
+
+	ck_assert(fd >= 0 && other >= 0);
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	ck_assert_int_eq(netns_own(&own), 0);
+	ck_assert_int_eq(netns_of(fd, &opened), 0);
+	ck_assert_uint_eq(own, st.st_ino);
+	ck_assert_uint_eq(opened, st.st_ino);
+	ck_assert_int_lt(netns_of(other, &opened), 0);
+	ck_assert_int_lt(netns_of(-1, &opened), 0);
+	close(other);
+	close(fd);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
 	Suite *s = suite_create("sysctl");
@@ -204,6 +226,7 @@ static Suite *make_suite(void)
 	tcase_add_test(t, test_a_link_is_not_followed);
 	tcase_add_test(t, test_no_file_is_no_state);
 	tcase_add_test(t, test_settings_are_read);
+	tcase_add_test(t, test_the_number_of_a_namespace_is_its_inode);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -27,6 +27,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "netns.h"
+
 enum {
 	VALUE_SIZE = 24,
 	FILE_MAX = 65536, /* bytes: SYSCTL_SAVED_MAX lines fit */
@@ -157,24 +159,22 @@ static uint32_t fingerprint(const char *text, size_t len)
 	return h;
 }
 
-/* The lines that bind a file to this boot and this namespace. */
-static bool make_heading(char *out, size_t size)
+/* The lines that bind a file to this boot and this namespace. 0 or a negative errno. */
+static int make_heading(char *out, size_t size)
 {
 	char boot[BOOT_ID_SIZE] = "";
-	struct stat st;
-	ssize_t n = -1;
+	uint64_t namespace;
 	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	int len;
+	ssize_t n = fd < 0 ? -1 : read(fd, boot, sizeof(boot) - 1);
+	int r = n < 0 ? -errno : n == 0 ? -EIO : netns_own(&namespace);
 
-	if (fd >= 0) {
-		n = read(fd, boot, sizeof(boot) - 1);
+	if (fd >= 0)
 		close(fd);
-	}
-	if (n <= 0 || stat("/proc/self/ns/net", &st) < 0)
-		return false;
+	if (r < 0)
+		return r;
 	boot[strcspn(boot, "\n")] = '\0';
-	len = snprintf(out, size, "natd-routing 1\nboot %s\nnamespace %ju\n", boot, (uintmax_t)st.st_ino);
-	return len > 0 && (size_t)len < size;
+	n = snprintf(out, size, "natd-routing 1\nboot %s\nnamespace %" PRIu64 "\n", boot, namespace);
+	return n > 0 && (size_t)n < size ? 0 : -ENAMETOOLONG;
 }
 
 /* One line below the heading. False: not understood. */
@@ -209,7 +209,7 @@ static bool parse_state(char *text, struct sysctl_state *s)
 	char *line, *next;
 	char *stop;
 
-	if (!last || !make_heading(heading, sizeof(heading)) || strncmp(text, heading, strlen(heading)) != 0)
+	if (!last || make_heading(heading, sizeof(heading)) < 0 || strncmp(text, heading, strlen(heading)) != 0)
 		return false;
 	if (strtoul(last + 5, &stop, 16) != fingerprint(text, (size_t)(last + 1 - text)) || strcmp(stop, "\n") != 0)
 		return false;
@@ -274,17 +274,17 @@ bool sysctl_state_load(const char *path, struct sysctl_state *s)
 	return good;
 }
 
-static char *format_state(const struct sysctl_state *s, size_t *len)
+/* 0 and *out, to be freed, or a negative errno. */
+static int format_state(const struct sysctl_state *s, char **out, size_t *len)
 {
 	char heading[LINE_SIZE];
-	char *text = malloc(FILE_MAX);
+	int r = make_heading(heading, sizeof(heading));
+	char *text = r < 0 ? NULL : malloc(FILE_MAX);
 	size_t n;
 	uint32_t i;
 
-	if (!text || !make_heading(heading, sizeof(heading))) {
-		free(text);
-		return NULL;
-	}
+	if (!text)
+		return r < 0 ? r : -ENOMEM;
 	n = (size_t)snprintf(text, FILE_MAX, "%slocal-rule %d %d\nslot %" PRIu32 "\n", heading, s->local_rule_moved,
 			     s->local_rule_protocol, s->slot);
 	for (i = 0; i < s->n_saved; i++)
@@ -293,7 +293,8 @@ static char *format_state(const struct sysctl_state *s, size_t *len)
 				      s->saved[i].set);
 	n += (size_t)snprintf(text + n, FILE_MAX - n, "end %08" PRIx32 "\n", fingerprint(text, n));
 	*len = n;
-	return text;
+	*out = text;
+	return 0;
 }
 
 static int write_file(const char *path, const char *text, size_t len)
@@ -318,9 +319,9 @@ int sysctl_state_store(const char *path, const struct sysctl_state *s)
 
 	if ((size_t)snprintf(temporary, sizeof(temporary), "%s.new", path) >= sizeof(temporary))
 		return -ENAMETOOLONG;
-	text = format_state(s, &len);
-	if (!text)
-		return -ENOMEM;
+	rc = format_state(s, &text, &len);
+	if (rc < 0)
+		return rc;
 	(void)unlink(temporary);
 	rc = write_file(temporary, text, len);
 	if (rc == 0 && rename(temporary, path) < 0)

@@ -8,10 +8,10 @@
 #include <linux/if_tun.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "daemon/kernel/netns.h"
 #include "vnet.h"
 
 #ifndef TUN_F_USO4 /* Linux 6.2 */
@@ -114,14 +114,13 @@ int tun_open(struct tun *t, const struct tun_options *o)
 /* Where the kernel cannot tell, the answer is yes. */
 static bool is_in_our_namespace(int fd)
 {
-	struct stat theirs, ours;
 	int ns = ioctl(fd, TUNGETDEVNETNS);
+	uint64_t theirs, ours;
 	bool same;
 
 	if (ns < 0)
 		return true;
-	same = fstat(ns, &theirs) == 0 && stat("/proc/self/ns/net", &ours) == 0 && theirs.st_dev == ours.st_dev &&
-	       theirs.st_ino == ours.st_ino;
+	same = netns_of(ns, &theirs) == 0 && netns_own(&ours) == 0 && theirs == ours;
 	close(ns);
 	return same;
 }
