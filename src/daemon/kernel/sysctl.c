@@ -163,7 +163,7 @@ static uint32_t fingerprint(const char *text, size_t len)
 static int make_heading(char *out, size_t size)
 {
 	char boot[BOOT_ID_SIZE] = "";
-	uint64_t namespace;
+	uint64_t namespace = 0;
 	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, boot, sizeof(boot) - 1);
 	int r = n < 0 ? -errno : n == 0 ? -EIO : netns_own(&namespace);
