@@ -4,7 +4,7 @@
 
     beside_nft.py [--out FILE] [CASE ...]        NATD and NATCTL name the binaries; as root, with /usr/bin/python3; five minutes
 
-Each case asks one thing of a gateway in a fresh laboratory (tests/integration/netlab.py), the same of all three, and prints "pass"
+Each case checks one thing at a gateway in a laboratory of its own (tests/integration/netlab.py), the same of all three, and prints "pass"
 or "FAIL" for each. The cases are those of sections A (transit), B (ports) and C (the host around) of docs/steering.md and
 docs/architecture.md in which masquerade has an opinion. Exit status 1: natd failed one.
 """
@@ -110,7 +110,7 @@ def exchanged(sock, to=None, timeout=1.0):
 
 
 def error_seen(capture, kind, code, timeout=2.5):
-    """The ICMP error that comes to whom the capture belongs; None: none."""
+    """The first such ICMP error in the capture; None: none came."""
     with contextlib.suppress(AssertionError):
         return capture.wait(lambda p: ICMP in p and (p[ICMP].type, p[ICMP].code) == (kind, code), timeout=timeout)
     return None
@@ -130,9 +130,18 @@ def inside_addresses(capture):
     return [p for p in capture.so_far() if re.search(rb"\x0a\x08\x00", bytes(p))]
 
 
+def third_network_at(lab, device, prefix):
+    """A host PREFIX.2 in another network of the gateway's, which has PREFIX.1 there."""
+    host = lab._namespace(device)
+    netlab.wire(lab.gateway, device, host, "eth0")
+    lab.gateway.run("ip", "addr", "add", f"{prefix}.1/24", "dev", device)
+    host.run("ip", "addr", "add", f"{prefix}.2/24", "dev", "eth0")
+    return host
+
+
 # ---- A: packets in transit ----
 
-@case("A1", "an outside sender to a dead inside host is told, without an inside address")
+@case("A1", "an outside sender gets an ICMP error about a dead inside host, and sees no inside address")
 def dead_inside(place):
     place.start()
     with place.lab.server.udp() as sock, place.lab.server.capture() as seen:
@@ -140,7 +149,7 @@ def dead_inside(place):
         return error_seen(seen, 3, 1) is not None and not inside_addresses(seen)
 
 
-@case("A2", "a forged \"too big\" about the gateway's own echo slows nobody down")
+@case("A2", "a forged \"too big\" about the gateway's own echo leaves packet sizes as they are")
 def forged_mtu(place):
     place.start()
     echo(place.lab)
@@ -156,7 +165,7 @@ def forged_mtu(place):
     return False
 
 
-@case("A3", "a route's smaller MTU is told to the sender (3/4)")
+@case("A3", "the sender gets ICMP 3/4 with the smaller MTU of a route")
 def route_mtu(place):
     place.lab.gateway.run("ip", "route", "replace", "default", "via", Lab.ROUTER, "mtu", "1000")
     place.start()
@@ -164,34 +173,34 @@ def route_mtu(place):
     return error is not None and error[ICMP].nexthopmtu == 1000
 
 
-@case("A4a", "no route: the sender is told (3/0)")
+@case("A4a", "no route: the sender gets ICMP 3/0")
 def no_route(place):
     place.start()
     place.lab.gateway.run("ip", "route", "del", "default")
     return told(place.lab, SERVER, 0) is not None
 
 
-@case("A4b", "an unreachable route: the sender is told (3/1)")
+@case("A4b", "an unreachable route: the sender gets ICMP 3/1")
 def unreachable(place):
     place.start()
     place.lab.gateway.run("ip", "route", "add", "unreachable", f"{SERVER}/32")
     return told(place.lab, SERVER, 1) is not None
 
 
-@case("A4c", "a prohibit route: the sender is told (3/13)")
+@case("A4c", "a prohibit route: the sender gets ICMP 3/13")
 def prohibited(place):
     place.start()
     place.lab.gateway.run("ip", "route", "add", "prohibit", f"{SERVER}/32")
     return told(place.lab, SERVER, 13) is not None
 
 
-@case("A4d", "a dead next hop: the sender is told (3/1)")
+@case("A4d", "a dead next hop: the sender gets ICMP 3/1")
 def dead_next_hop(place):
     place.start()
     return told(place.lab, "203.0.113.99", 1) is not None
 
 
-@case("A5", "packets to 100 hosts that do not answer cost another host nothing")
+@case("A5", "packets to 100 hosts that do not answer cost another host no packet")
 def flood(place):
     place.start()
     echo(place.lab)
@@ -209,10 +218,7 @@ def flood(place):
 @case("A6", "a rule of the firewall that keeps inside hosts out of a third network holds")
 def third_network(place):
     lab = place.lab
-    other = lab._namespace("third")
-    netlab.wire(lab.gateway, "m0", other, "eth0")
-    lab.gateway.run("ip", "addr", "add", "10.9.9.1/24", "dev", "m0")
-    other.run("ip", "addr", "add", "10.9.9.2/24", "dev", "eth0")
+    other = third_network_at(lab, "m0", "10.9.9")
     place.start()
     lab.gateway.run("nft", "-f", "-", input="table ip wall {\nchain f {\ntype filter hook forward priority 0\n"
                     "iifname lan0 oifname m0 drop\n}\n}\n")
@@ -320,7 +326,7 @@ def gre(place):
     return both_ways(place, 47) == "both" and both_ways(place, 47, client=1) in ("both", "refused")
 
 
-@case("B15b", "a protocol that nothing knows passes both ways, or not at all")
+@case("B15b", "an unassigned protocol passes both ways, or not at all")
 def unknown_protocol(place):
     place.start()
     return both_ways(place, 253) != "half"
@@ -386,13 +392,10 @@ def removed_rules(place):
     return verdict[0] and answer is not None and answer[0] == Lab.OUTSIDE
 
 
-@case("C26", "a guest network cannot send in another inside host's name")
+@case("C26", "a guest network cannot send with another inside host's address")
 def guest(place):
     lab = place.lab
-    other = lab._namespace("guest")
-    netlab.wire(lab.gateway, "guest0", other, "eth0")
-    lab.gateway.run("ip", "addr", "add", "10.20.0.1/24", "dev", "guest0")
-    other.run("ip", "addr", "add", "10.20.0.2/24", "dev", "eth0")
+    other = third_network_at(lab, "guest0", "10.20.0")
     other.run("ip", "route", "add", "default", "via", "10.20.0.1")
     place.start(inside='[ "lan0", "guest0" ]')
     with lab.server.capture() as seen:
@@ -401,7 +404,7 @@ def guest(place):
         return not [p for p in seen.so_far() if UDP in p]
 
 
-@case("C27", "169.254.169.254 does not get inside hosts' questions in the gateway's name")
+@case("C27", "no packet of an inside host reaches 169.254.169.254 with the gateway's address")
 def metadata(place):
     place.lab.gateway.run("ip", "route", "add", "169.254.169.254", "via", Lab.ROUTER)
     place.start()
@@ -460,9 +463,9 @@ sent, and without its rules the kernel forwards untranslated.
 
 def heading():
     nft = subprocess.run(["nft", "--version"], capture_output=True, text=True, check=False).stdout.split("(")[0].strip()
-    return (f"`make faults-beside-nft`, Linux {platform.release().split('-')[0]}, {nft}. Each row is one question to three gateways in\n"
-            "the same network, made new for each. The letters and numbers are those of the faults that the tests are named for.\n\n"
-            "| | what is asked | " + " | ".join(KINDS) + " |\n|---" + "|---" * (len(KINDS) + 1) + "|")
+    return (f"`make faults-beside-nft`, Linux {platform.release().split('-')[0]}, {nft}. Each row sends the same packets through three gateways in\n"
+            "the same network, which is set up again for each. The letters and numbers are those of the faults that the tests are named for.\n\n"
+            "| | expected | " + " | ".join(KINDS) + " |\n|---" + "|---" * (len(KINDS) + 1) + "|")
 
 
 def main():
