@@ -5,32 +5,23 @@
  * Theory of operation. A slot has three lives: free; live (published in the index, both keys); and resting (taken out, but
  * the forwarder may still be at work with it). A session keeps its slot while that rests, and what the forwarder leaves there
  * late is taken over as before: a packet that it has sent is known to natd before anything that the packet causes can come.
- * Meanwhile the session may be shown again in the same slot; when it has rested for FLOW_REST_S or more, the slot is free. A session that ends leaves its slot at once; what the forwarder counts
- * there afterwards goes to the totals alone.
+ * Meanwhile the session may be shown again in the same slot. When the slot has rested for FLOW_REST_S or more, it is free. A session
+ * that ends leaves its slot at once; what the forwarder counts there afterwards goes to the totals alone.
  *
  * A session is shown with its 8th packet in natd, and tried again with each 8th. It is taken out when
  *   - it ends, or a packet in natd leads it out of ESTABLISHED (follow());
  *   - the forwarder has seen a SYN, FIN or RST of it, whether natd got that or not;
  *   - it has been idle for IDLE_S, or half its timeout: so the time of no session is up while it is shown, and
  *     any reader of its time before that sees a value that is at most LAG_S old.
- * What natd learns of a live one by packets of its own it tells the forwarder (push()), so that both judge by the same numbers.
- *
- * Slots that rest stand in a queue, in the order in which they were taken out. Time is not kept for each of them: the queue has
- * three parts, and turns when FLOW_REST_S are over. What has been taken out since the last turn is `recent`; a turn makes it `older`,
- * the next one `over`. So a slot rests for the time between two turns at least.
- *
- * One that is shown again meanwhile stays in the queue (OWNER_QUEUED), and one that is taken out again goes to its end (OWNER_AGAIN)
- * when its turn comes.
+ * What natd learns of a live one by packets of its own it tells the forwarder (mirror_push()), so that both judge by the same numbers.
  *
  * Invariants: slot_of[session] = slot <=> owner[slot] is that session's; a live slot has an owner; free slots have none. A slot that
  * is neither live nor above `top` is in one list by `next`: of those that rest, or of the free ones.
  */
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "mirror.h"
-#include "nat_private.h"
+#include "mirror_private.h"
 
 enum {
 	IDLE_S = 15,
@@ -38,292 +29,8 @@ enum {
 	AGE_LEAST_S = 2,      /* of those without a handshake */
 	PACKETS_LEAST = 8,    /* a power of two */
 	PASS_MS = 900,
-	PASS_STEP = 1024, /* slots visited in one step */
 	LAG_S = 3,
-	WAITING_MOST = 256,
 };
-
-/* In `owner`, above the session. */
-#define OWNER_QUEUED  (UINT32_C(1) << 31) /* in the queue of slots that rest */
-#define OWNER_AGAIN   (UINT32_C(1) << 30) /* taken out since it was put there */
-#define OWNER_SESSION (OWNER_AGAIN - 1)
-
-struct mirror {
-	struct flow_memory shared;
-	uint32_t classes;
-	uint16_t *slot_of; /* by session; 0: none */
-	uint32_t *owner;   /* by slot: session + 1, 0: none; and OWNER_QUEUED, OWNER_AGAIN */
-	uint16_t *next;	   /* by slot: the one behind it in its list; 0: the last */
-	uint16_t free;	   /* the first of the free slots below `top`; 0: there is none */
-	uint32_t top;	   /* slots from here on were never used */
-	struct {
-		uint16_t first, last;
-		uint32_t over, older, recent; /* lengths of its parts, from the first on */
-		uint32_t turned_s;
-	} rest;
-	struct nat_mirror_counts counts;
-	struct {
-		uint64_t id[WAITING_MOST]; /* sessions to be shown when natd holds no packet */
-		uint32_t n;
-		uint32_t since_s; /* of the first */
-	} waiting;
-	struct {
-		uint64_t begun_ms;
-		uint32_t at;	   /* slot; 0: no pass runs */
-		uint32_t begun_s;  /* of the one that runs */
-		uint32_t pulled_s; /* what the forwarder left before is taken over */
-	} pass;
-};
-
-/* ---- what the forwarder has left ---- */
-
-static uint64_t take(uint64_t *at)
-{
-	return __atomic_load_n(at, __ATOMIC_RELAXED) == 0 ? 0 : __atomic_exchange_n(at, 0, __ATOMIC_ACQUIRE);
-}
-
-static void raise_number(uint32_t *at, uint32_t to)
-{
-	if (flow_distance(*at, to) > 0)
-		*at = to;
-}
-
-static void pull_tcp(struct session *s, const struct flow *f)
-{
-	for (unsigned dir = DIR_OUT; dir <= DIR_IN; dir++) {
-		uint8_t window = tcp_window_pack(__atomic_load_n(&f->window[dir], __ATOMIC_RELAXED));
-
-		raise_number(&s->end[dir], __atomic_load_n(&f->end[dir], __ATOMIC_RELAXED));
-		raise_number(&s->ack[dir], __atomic_load_n(&f->ack[dir], __ATOMIC_RELAXED));
-		if (window > s->window[dir])
-			s->window[dir] = window;
-	}
-}
-
-/* `s`: the session; NULL: it has ended, and only the totals are left to count in. What no packet has moved is not looked at: a SYN
- * may have led the session elsewhere since. */
-static void pull(struct nat *n, struct session *s, struct flow *f)
-{
-	struct nat_mirror_counts *c = n->mirror != NULL ? &n->mirror->counts : NULL;
-	uint64_t all = 0;
-
-	for (unsigned dir = DIR_OUT; dir <= DIR_IN; dir++) {
-		uint64_t carried = take(&f->carried[dir]), bytes = flow_bytes(carried);
-		uint32_t packets = flow_packets(carried);
-
-		if (carried == 0)
-			continue;
-		all |= carried;
-		n->counters[dir == DIR_OUT ? COUNT_OUT_PACKETS : COUNT_IN_PACKETS] += packets;
-		n->counters[dir == DIR_OUT ? COUNT_OUT_BYTES : COUNT_IN_BYTES] += bytes;
-		if (c != NULL) {
-			c->packets += packets;
-			c->bytes += bytes;
-		}
-		if (s == NULL)
-			continue;
-		s->packets[dir] += packets;
-		s->bytes[dir] += bytes;
-	}
-	if (s == NULL || all == 0)
-		return;
-	raise_number(&s->seen_s, __atomic_load_n(&f->seen, __ATOMIC_RELAXED));
-	if (session_class(s) == CLASS_TCP)
-		pull_tcp(s, f);
-}
-
-static void push(const struct session *s, struct flow *f)
-{
-	if (session_class(s) != CLASS_TCP)
-		return;
-	for (unsigned dir = DIR_OUT; dir <= DIR_IN; dir++) {
-		flow_widen(&f->window[dir], tcp_window_unpack(s->window[dir]));
-		flow_raise(&f->end[dir], s->end[dir]);
-		flow_raise(&f->ack[dir], s->ack[dir]);
-	}
-}
-
-/* ---- the index ---- */
-
-static struct flow_key key_of(const struct flow *f, enum nat_dir dir)
-{
-	return (struct flow_key){
-		.local = dir == DIR_OUT ? f->int_addr : f->ext_addr,
-		.local_port = dir == DIR_OUT ? f->int_port : f->ext_port,
-		.remote = f->rem_addr,
-		.remote_port = f->rem_port,
-		.proto_class = f->kind & FLOW_CLASS,
-		.dir = (uint8_t)dir,
-	};
-}
-
-/* The place of that entry in its bucket; 0: a free one. NULL: there is none. */
-static uint32_t *find_place(struct mirror *m, uint64_t hash, uint32_t entry)
-{
-	struct flow_bucket *b = &m->shared.buckets[flow_bucket_of(hash)];
-
-	for (unsigned i = 0; i < FLOW_WAYS; i++) {
-		if (b->entry[i] == entry)
-			return &b->entry[i];
-	}
-	return NULL;
-}
-
-static bool publish(struct mirror *m, uint32_t slot)
-{
-	struct flow *f = &m->shared.flows[slot];
-	uint64_t hash[2];
-	uint32_t *place[2];
-
-	for (int dir = DIR_OUT; dir <= DIR_IN; dir++) {
-		struct flow_key k = key_of(f, (enum nat_dir)dir);
-
-		hash[dir] = flow_hash(m->shared.secret, &k);
-		place[dir] = find_place(m, hash[dir], 0);
-		if (place[dir] == NULL)
-			return false;
-		__atomic_store_n(place[dir], flow_entry(hash[dir], slot), __ATOMIC_RELEASE);
-		if (dir == DIR_OUT)
-			continue;
-		__atomic_store_n(&f->state, (uint32_t)FLOW_LIVE, __ATOMIC_RELEASE);
-		return true;
-	}
-	return false;
-}
-
-static void withdraw(struct mirror *m, uint32_t slot)
-{
-	struct flow *f = &m->shared.flows[slot];
-
-	__atomic_store_n(&f->state, (uint32_t)FLOW_OUT, __ATOMIC_RELEASE);
-	for (int dir = DIR_OUT; dir <= DIR_IN; dir++) {
-		struct flow_key k = key_of(f, (enum nat_dir)dir);
-		uint64_t hash = flow_hash(m->shared.secret, &k);
-		uint32_t *place = find_place(m, hash, flow_entry(hash, slot));
-
-		if (place != NULL)
-			__atomic_store_n(place, 0, __ATOMIC_RELEASE);
-	}
-}
-
-/* ---- slots ---- */
-
-static uint32_t take_slot(struct mirror *m)
-{
-	uint32_t slot = m->free;
-
-	if (slot == 0)
-		return m->top < FLOW_SLOTS ? m->top++ : 0;
-	m->free = m->next[slot];
-	return slot;
-}
-
-static void free_slot(struct mirror *m, uint32_t slot)
-{
-	m->next[slot] = m->free;
-	m->free = (uint16_t)slot;
-}
-
-static uint32_t session_in(const struct mirror *m, uint32_t slot)
-{
-	return m->owner[slot] & OWNER_SESSION;
-}
-
-static void disown(struct mirror *m, uint32_t slot)
-{
-	uint32_t owner = session_in(m, slot);
-
-	if (owner != 0)
-		m->slot_of[owner - 1] = 0;
-	m->owner[slot] &= ~OWNER_SESSION;
-}
-
-static void queue_rest(struct mirror *m, uint32_t slot)
-{
-	m->next[slot] = 0;
-	if (m->rest.first == 0)
-		m->rest.first = (uint16_t)slot;
-	else
-		m->next[m->rest.last] = (uint16_t)slot;
-	m->rest.last = (uint16_t)slot;
-	m->rest.recent++;
-}
-
-/* It is live no more. */
-static void begin_rest(struct mirror *m, uint32_t slot)
-{
-	m->counts.flows--;
-	if (m->owner[slot] & OWNER_QUEUED) {
-		m->owner[slot] |= OWNER_AGAIN;
-		return;
-	}
-	m->owner[slot] |= OWNER_QUEUED;
-	queue_rest(m, slot);
-}
-
-/* From live to resting. */
-static void take_out(struct nat *n, uint32_t slot)
-{
-	withdraw(n->mirror, slot);
-	begin_rest(n->mirror, slot);
-}
-
-static bool is_live(const struct mirror *m, uint32_t slot)
-{
-	return __atomic_load_n(&m->shared.flows[slot].state, __ATOMIC_ACQUIRE) != FLOW_OUT;
-}
-
-static struct session *owner_of(struct nat *n, uint32_t slot)
-{
-	uint32_t owner = session_in(n->mirror, slot);
-
-	return owner == 0 ? NULL : table_session_at(n->table, owner - 1);
-}
-
-static void turn_rests(struct mirror *m, uint32_t now_s)
-{
-	if ((int32_t)(now_s - m->rest.turned_s) <= FLOW_REST_S)
-		return;
-	m->rest.over += m->rest.older;
-	m->rest.older = m->rest.recent;
-	m->rest.recent = 0;
-	m->rest.turned_s = now_s;
-}
-
-/* It has stood in the queue to its end. */
-static void end_rest(struct nat *n, uint32_t slot)
-{
-	struct mirror *m = n->mirror;
-
-	if (is_live(m, slot)) {
-		m->owner[slot] &= OWNER_SESSION;
-	} else if (m->owner[slot] & OWNER_AGAIN) {
-		m->owner[slot] &= ~OWNER_AGAIN;
-		queue_rest(m, slot);
-	} else {
-		pull(n, owner_of(n, slot), &m->shared.flows[slot]);
-		disown(m, slot);
-		m->owner[slot] = 0;
-		free_slot(m, slot);
-	}
-}
-
-/* True: there is more to do. */
-static bool end_rests(struct nat *n)
-{
-	struct mirror *m = n->mirror;
-
-	turn_rests(m, n->now_s);
-	for (uint32_t i = 0; i < PASS_STEP && m->rest.over > 0; i++) {
-		uint32_t slot = m->rest.first;
-
-		assert(slot != 0);
-		m->rest.first = m->next[slot];
-		m->rest.over--;
-		end_rest(n, slot);
-	}
-	return m->rest.over > 0;
-}
 
 /* ---- which sessions ---- */
 
@@ -380,16 +87,16 @@ static void fill(const struct nat *n, const struct session *s, struct flow *f)
 static void show(struct nat *n, const struct session *s, uint32_t session)
 {
 	struct mirror *m = n->mirror;
-	uint32_t slot = take_slot(m);
+	uint32_t slot = mirror_slot_take(m);
 
 	if (slot == 0) {
 		m->counts.full++;
 		return;
 	}
 	fill(n, s, &m->shared.flows[slot]);
-	if (!publish(m, slot)) {
-		withdraw(m, slot);
-		free_slot(m, slot);
+	if (!mirror_publish(m, slot)) {
+		mirror_unpublish(m, slot);
+		mirror_slot_free(m, slot);
 		m->counts.full++;
 		return;
 	}
@@ -413,14 +120,14 @@ static void show_again(struct nat *n, struct session *s, uint32_t slot)
 	struct mirror *m = n->mirror;
 	struct flow *f = &m->shared.flows[slot];
 
-	pull(n, s, f);
-	push(s, f);
+	mirror_pull(n, s, f);
+	mirror_push(s, f);
 	if (!is_same_connection(s, f))
 		return;
 	__atomic_store_n(&f->from, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&f->seen, s->seen_s, __ATOMIC_RELAXED);
-	if (!publish(m, slot)) {
-		withdraw(m, slot);
+	if (!mirror_publish(m, slot)) {
+		mirror_unpublish(m, slot);
 		m->counts.full++;
 		return;
 	}
@@ -451,7 +158,7 @@ void nat_mirror_drained(struct nat *n)
 			continue;
 		if (m->slot_of[session] == 0)
 			show(n, s, session);
-		else if (!is_live(m, m->slot_of[session]))
+		else if (!mirror_slot_is_live(m, m->slot_of[session]))
 			show_again(n, s, m->slot_of[session]);
 	}
 	if (m != NULL)
@@ -469,9 +176,9 @@ void mirror_take_over(struct nat *n, struct session *s)
 		return;
 	if (m->shared.flows[slot].state == FLOW_STOPPED) {
 		m->counts.stopped++;
-		take_out(n, slot);
+		mirror_slot_take_out(n, slot);
 	}
-	pull(n, s, &m->shared.flows[slot]);
+	mirror_pull(n, s, &m->shared.flows[slot]);
 }
 
 void mirror_follow(struct nat *n, struct session *s, const struct work *w, uint32_t packets)
@@ -480,11 +187,11 @@ void mirror_follow(struct nat *n, struct session *s, const struct work *w, uint3
 	uint32_t session = table_session_index(n->table, s), slot = m->slot_of[session];
 	uint32_t sum = s->packets[DIR_OUT] + s->packets[DIR_IN];
 
-	if (slot != 0 && is_live(m, slot)) {
+	if (slot != 0 && mirror_slot_is_live(m, slot)) {
 		if (is_fit(n, s))
-			push(s, &m->shared.flows[slot]);
+			mirror_push(s, &m->shared.flows[slot]);
 		else
-			take_out(n, slot);
+			mirror_slot_take_out(n, slot);
 	} else if (!w->hairpin && sum / PACKETS_LEAST != (sum - packets) / PACKETS_LEAST && is_fit(n, s)) {
 		wait_to_show(n, s);
 	}
@@ -497,9 +204,9 @@ void mirror_withdraw(struct nat *n, struct session *s)
 
 	if (slot == 0)
 		return;
-	if (is_live(m, slot))
-		take_out(n, slot);
-	pull(n, s, &m->shared.flows[slot]);
+	if (mirror_slot_is_live(m, slot))
+		mirror_slot_take_out(n, slot);
+	mirror_pull(n, s, &m->shared.flows[slot]);
 }
 
 static void on_end(void *ctx, struct session *s)
@@ -509,14 +216,14 @@ static void on_end(void *ctx, struct session *s)
 
 	mirror_withdraw(n, s);
 	if (slot != 0)
-		disown(n->mirror, slot);
+		mirror_slot_disown(n->mirror, slot);
 }
 
 bool mirror_shows(const struct nat *n, const struct session *s)
 {
 	uint32_t slot = n->mirror->slot_of[table_session_index(n->table, s)];
 
-	return slot != 0 && is_live(n->mirror, slot);
+	return slot != 0 && mirror_slot_is_live(n->mirror, slot);
 }
 
 /* ---- time ---- */
@@ -525,19 +232,19 @@ static void visit(struct nat *n, uint32_t slot)
 {
 	struct mirror *m = n->mirror;
 	struct flow *f = &m->shared.flows[slot];
-	struct session *s = owner_of(n, slot);
+	struct session *s = mirror_slot_owner(n, slot);
 
 	if (s == NULL)
 		return;
-	pull(n, s, f);
-	if (!is_live(m, slot))
+	mirror_pull(n, s, f);
+	if (!mirror_slot_is_live(m, slot))
 		return;
 	if (f->state == FLOW_STOPPED) {
 		m->counts.stopped++;
-		take_out(n, slot);
+		mirror_slot_take_out(n, slot);
 	} else if (is_idle(n, s)) {
 		m->counts.idle++;
-		take_out(n, slot);
+		mirror_slot_take_out(n, slot);
 	}
 }
 
@@ -554,7 +261,7 @@ static bool step_pass(struct nat *n)
 	}
 	if (m->pass.at == 0)
 		return false;
-	end = m->pass.at + PASS_STEP < m->top ? m->pass.at + PASS_STEP : m->top;
+	end = m->pass.at + MIRROR_STEP < m->top ? m->pass.at + MIRROR_STEP : m->top;
 	for (; m->pass.at < end; m->pass.at++)
 		visit(n, m->pass.at);
 	if (m->pass.at < m->top)
@@ -570,7 +277,7 @@ bool mirror_step(struct nat *n)
 
 	if (m->waiting.n > 0 && n->now_s != m->waiting.since_s)
 		nat_mirror_drained(n); /* its packets never end */
-	if (end_rests(n))
+	if (mirror_slots_end_rests(n))
 		return true;
 	return step_pass(n);
 }
@@ -581,7 +288,7 @@ static void pull_all(struct nat *n)
 
 	for (uint32_t slot = 1; slot < m->top; slot++) {
 		if (m->owner[slot] != 0)
-			pull(n, owner_of(n, slot), &m->shared.flows[slot]);
+			mirror_pull(n, mirror_slot_owner(n, slot), &m->shared.flows[slot]);
 	}
 }
 
@@ -606,7 +313,7 @@ void nat_mirror_forget_ways(struct nat *n)
 		__atomic_store_n(&n->mirror->shared.flows[slot].from, 0, __ATOMIC_RELAXED);
 }
 
-/* take_out() of each, but for the index, which is emptied as a whole: ten times as fast. */
+/* mirror_slot_take_out() of each, but for the index, which is emptied as a whole: ten times as fast. */
 void mirror_withdraw_all(struct nat *n)
 {
 	struct mirror *m = n->mirror;
@@ -614,10 +321,10 @@ void mirror_withdraw_all(struct nat *n)
 	if (m->counts.flows == 0)
 		return;
 	for (uint32_t slot = 1; slot < m->top; slot++) {
-		if (!is_live(m, slot))
+		if (!mirror_slot_is_live(m, slot))
 			continue;
 		__atomic_store_n(&m->shared.flows[slot].state, (uint32_t)FLOW_OUT, __ATOMIC_RELEASE);
-		begin_rest(m, slot);
+		mirror_slot_begin_rest(m, slot);
 	}
 	for (uint32_t i = 0; i < FLOW_BUCKETS; i++) {
 		for (unsigned way = 0; way < FLOW_WAYS; way++)
@@ -709,6 +416,6 @@ void nat_mirror_adopt(struct nat *n, struct flow *flows)
 
 		if (f->seen == 0 || (f->kind & FLOW_CLASS) == CLASS_OTHER)
 			continue;
-		pull(n, f->state == FLOW_OUT ? NULL : session_of(n, f), f);
+		mirror_pull(n, f->state == FLOW_OUT ? NULL : session_of(n, f), f);
 	}
 }

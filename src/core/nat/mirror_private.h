@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The mirror's memory, and what mirror.c and mirror_slot.c have from each other. See mirror.c for the theory of operation.
+ */
+#ifndef NATD_CORE_MIRROR_PRIVATE_H
+#define NATD_CORE_MIRROR_PRIVATE_H
+
+#include "mirror.h"
+#include "nat_private.h"
+
+enum {
+	MIRROR_STEP = 1024, /* slots visited in one step */
+	WAITING_MOST = 256,
+};
+
+/* In `owner`, above the session. */
+#define OWNER_QUEUED  (UINT32_C(1) << 31) /* in the queue of slots that rest */
+#define OWNER_AGAIN   (UINT32_C(1) << 30) /* taken out since it was put there */
+#define OWNER_SESSION (OWNER_AGAIN - 1)
+
+struct mirror {
+	struct flow_memory shared;
+	uint32_t classes;
+	uint16_t *slot_of; /* by session; 0: none */
+	uint32_t *owner;   /* by slot: session + 1, 0: none; and OWNER_QUEUED, OWNER_AGAIN */
+	uint16_t *next;	   /* by slot: the one behind it in its list; 0: the last */
+	uint16_t free;	   /* the first of the free slots below `top`; 0: there is none */
+	uint32_t top;	   /* slots from here on were never used */
+	struct {
+		uint16_t first, last;
+		uint32_t over, older, recent; /* lengths of its parts, from the first on */
+		uint32_t turned_s;
+	} rest;
+	struct nat_mirror_counts counts;
+	struct {
+		uint64_t id[WAITING_MOST]; /* sessions to be shown when natd holds no packet */
+		uint32_t n;
+		uint32_t since_s; /* of the first */
+	} waiting;
+	struct {
+		uint64_t begun_ms;
+		uint32_t at;	   /* slot; 0: no pass runs */
+		uint32_t begun_s;  /* of the one that runs */
+		uint32_t pulled_s; /* what the forwarder left before is taken over */
+	} pass;
+};
+
+/* ---- mirror_slot.c ---- */
+
+/* Takes over what the forwarder has left. `s`: the session; NULL: it has ended, and only the totals are left to count in. */
+void mirror_pull(struct nat *n, struct session *s, struct flow *f);
+/* Gives the forwarder the TCP numbers that natd has learnt. */
+void mirror_push(const struct session *s, struct flow *f);
+/* Puts both keys of a filled slot into the index. False: a bucket is full; then mirror_unpublish() takes out what it put in. */
+bool mirror_publish(struct mirror *m, uint32_t slot);
+void mirror_unpublish(struct mirror *m, uint32_t slot);
+uint32_t mirror_slot_take(struct mirror *m); /* 0: all are in use */
+void mirror_slot_free(struct mirror *m, uint32_t slot);
+void mirror_slot_disown(struct mirror *m, uint32_t slot); /* its session has ended */
+bool mirror_slot_is_live(const struct mirror *m, uint32_t slot);
+struct session *mirror_slot_owner(struct nat *n, uint32_t slot); /* NULL: none */
+/* From live to resting; the second one for a slot that the index no longer has. */
+void mirror_slot_take_out(struct nat *n, uint32_t slot);
+void mirror_slot_begin_rest(struct mirror *m, uint32_t slot);
+/* Frees slots that have rested long enough. True: there is more to do. */
+bool mirror_slots_end_rests(struct nat *n);
+
+#endif
