@@ -21,18 +21,21 @@ struct number_map {
 	uint32_t used;
 };
 
-/* Value and row side by side: whoever finds the piece has read its row. */
 struct piece {
 	uint32_t first;
 	uint32_t row;
 };
 
+/*
+ * A piece in the result is one word: the bits of its first value that its directory entry leaves open, above the number
+ * of its row. So a set of 100,000 prefixes takes a megabyte, and a look-up reads the directory and one or two lines more.
+ */
 struct filter_dimension {
-	struct piece *pieces; /* by their first values, ascending; that of the first is 0 */
+	uint32_t *pieces; /* n_pieces + 1: from 1 on by their first values, ascending; the first value of all is 0 */
 	uint32_t n_pieces;
-	uint32_t *directory;	  /* first piece that holds or follows the values of each directory entry */
-	unsigned shift;		  /* of a value, for its directory entry */
-	uint32_t n_chunks;	  /* in a row */
+	uint32_t *directory; /* of each entry: the last piece that begins before its values; and of the end */
+	unsigned entry_bits; /* the upper bits of a value, which choose its entry; and the bits of a row's number */
+	uint32_t n_chunks;   /* in a row */
 	struct filter_cell *rows; /* n_chunks each */
 	uint32_t n_rows, rows_room;
 	uint64_t *chunks; /* CHUNK_WORDS words each */
@@ -44,7 +47,8 @@ struct sweep {
 	struct filter_dimension *d;
 	const struct filter_group *groups;
 	const uint64_t *others;
-	uint64_t *events; /* value, group, end or beginning side by side */
+	struct piece *pieces; /* d->n_pieces */
+	uint64_t *events;     /* value, group, end or beginning side by side */
 	size_t n_events;
 	uint32_t *active;   /* numbers of the groups that hold the present value */
 	uint32_t *position; /* of a group in `active` */
@@ -257,8 +261,8 @@ static bool add_piece(struct sweep *s, uint32_t first)
 
 	if (row == UINT32_MAX)
 		return false;
-	if (d->n_pieces == 0 || d->pieces[d->n_pieces - 1].row != row)
-		d->pieces[d->n_pieces++] = (struct piece){first, row};
+	if (d->n_pieces == 0 || s->pieces[d->n_pieces - 1].row != row)
+		s->pieces[d->n_pieces++] = (struct piece){first, row};
 	return true;
 }
 
@@ -282,26 +286,35 @@ static bool sweep_events(struct sweep *s)
 
 /* ---- creation ---- */
 
-static bool make_directory(struct filter_dimension *d)
+/* As many entries as pieces, up to DIRECTORY_BITS_MAX; more only where the numbers of the rows need the bits. */
+static unsigned entry_bits(const struct filter_dimension *d)
 {
-	unsigned bits = 0;
-	uint32_t piece = 0, entries;
+	unsigned bits = 1;
 
-	while (bits < DIRECTORY_BITS_MAX && 1u << bits < d->n_pieces)
+	while ((bits < DIRECTORY_BITS_MAX && 1u << bits < d->n_pieces) || 1u << bits < d->n_rows)
 		bits++;
-	/* One bit at least: a shift by 32 would not be defined. */
-	bits = bits ? bits : 1;
-	d->shift = 32 - bits;
-	entries = 1u << bits;
+	return bits;
+}
+
+static bool pack(struct filter_dimension *d, const struct piece *pieces)
+{
+	unsigned bits = entry_bits(d);
+	uint32_t entries = 1u << bits, piece = 0;
+
+	assert(bits < 32);
+	d->entry_bits = bits;
+	d->pieces = calloc((size_t)d->n_pieces + 1, sizeof(*d->pieces));
 	d->directory = calloc((size_t)entries + 1, sizeof(*d->directory));
-	if (d->directory == NULL)
+	if (d->pieces == NULL || d->directory == NULL)
 		return false;
+	for (uint32_t i = 0; i < d->n_pieces; i++)
+		d->pieces[i + 1] = pieces[i].first << bits | pieces[i].row;
 	for (uint32_t e = 0; e < entries; e++) {
-		while (piece + 1 < d->n_pieces && d->pieces[piece + 1].first <= e << d->shift)
+		while (piece < d->n_pieces && pieces[piece].first < e << (32 - bits))
 			piece++;
 		d->directory[e] = piece;
 	}
-	d->directory[entries] = d->n_pieces - 1;
+	d->directory[entries] = d->n_pieces;
 	return true;
 }
 
@@ -313,12 +326,13 @@ static bool sweep_create(struct sweep *s, uint32_t n_groups, size_t n_spans)
 	s->active = calloc((size_t)n_groups + 1, sizeof(*s->active));
 	s->position = calloc((size_t)n_groups + 1, sizeof(*s->position));
 	s->row = calloc((size_t)d->n_chunks * CHUNK_WORDS, sizeof(*s->row));
-	d->pieces = calloc(2 * n_spans + 1, sizeof(*d->pieces));
-	return s->events && s->active && s->position && s->row && d->pieces;
+	s->pieces = calloc(2 * n_spans + 1, sizeof(*s->pieces));
+	return s->events && s->active && s->position && s->row && s->pieces;
 }
 
 static void sweep_clear(struct sweep *s)
 {
+	free(s->pieces);
 	free(s->events);
 	free(s->active);
 	free(s->position);
@@ -343,7 +357,7 @@ struct filter_dimension *filter_dimension_create(const struct filter_group *grou
 	made = sweep_create(&s, n_groups, n_spans);
 	if (made) {
 		collect_events(&s, n_groups);
-		made = sweep_events(&s) && make_directory(s.d);
+		made = sweep_events(&s) && pack(s.d, s.pieces);
 	}
 	sweep_clear(&s);
 	if (made)
@@ -365,20 +379,22 @@ void filter_dimension_destroy(struct filter_dimension *d)
 
 /* ---- look-up ---- */
 
-/* No branch depends on what the pieces hold: half of those would be foretold wrongly. */
+/* No branch depends on the contents of the pieces: half of those would be predicted wrongly. */
 const struct filter_cell *filter_dimension_row(const struct filter_dimension *d, uint32_t value)
 {
-	const uint32_t *entry = &d->directory[value >> d->shift];
-	const struct piece *low = &d->pieces[entry[0]]; /* begins at or before the value */
-	uint32_t n = entry[1] - entry[0]; /* pieces behind it, up to the one that holds the next entry's first value */
+	const uint32_t *entry = &d->directory[value >> (32 - d->entry_bits)];
+	const uint32_t *low = &d->pieces[entry[0]]; /* begins at or before the value */
+	uint32_t n = entry[1] - entry[0];	    /* pieces that begin within the entry's values */
+	uint32_t rows = (1u << d->entry_bits) - 1;
+	uint32_t highest = value << d->entry_bits | rows; /* no piece behind the value's own is below or equal */
 
 	while (n > 0) {
 		uint32_t half = n / 2 + n % 2;
 
-		low += low[half].first <= value ? half : 0;
+		low += low[half] <= highest ? half : 0;
 		n -= half;
 	}
-	return d->rows + (size_t)low->row * d->n_chunks;
+	return d->rows + (size_t)(*low & rows) * d->n_chunks;
 }
 
 const uint64_t *filter_dimension_chunk(const struct filter_dimension *d, uint32_t chunk)
@@ -388,8 +404,8 @@ const uint64_t *filter_dimension_chunk(const struct filter_dimension *d, uint32_
 
 uint64_t filter_dimension_bytes(const struct filter_dimension *d)
 {
-	return sizeof(*d) + (uint64_t)d->n_pieces * sizeof(*d->pieces) +
-	       ((UINT64_C(1) << (32 - d->shift)) + 1) * sizeof(uint32_t) +
+	return sizeof(*d) + ((uint64_t)d->n_pieces + 1) * sizeof(*d->pieces) +
+	       ((UINT64_C(1) << d->entry_bits) + 1) * sizeof(*d->directory) +
 	       (uint64_t)d->n_rows * d->n_chunks * sizeof(*d->rows) +
 	       (uint64_t)d->n_chunks_made * CHUNK_WORDS * sizeof(uint64_t);
 }
