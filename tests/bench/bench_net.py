@@ -5,7 +5,7 @@
     bench_net.py [--rounds N] [--seconds S] [--ways WAY[,WAY]] [--only TEST[,TEST]] [--fill N] [--list] [--write FILE]
 
 WAY: nft, natd, natd-plain (tun.offload off), natd-2q (two workers), natd-tc (steered by tc programs), natd-fast (the programs
-carry sessions too), natd-rules (10,000 filter rules and a set of 100,000),
+carry sessions too), natd-rules (10,000 filter rules and a set of 100,000), natd-forwards (10,000 forwards),
 forward, slirp4netns, pasta; with "+N" behind it there are N
 other sessions in its table, with "+list" they are listed in a loop meanwhile: nft,natd,natd+500000,natd+500000+list. --fill
 and --list say that for every way.
@@ -256,6 +256,14 @@ class NatdRules(Natd):
         return f"{ipaddress.ip_address(picked.randint(11 << 24, (127 << 24) - 1) >> 32 - length << 32 - length)}/{length}"
 
 
+class NatdForwards(Natd):
+    """10,000 forwards to the client, none of which is used by what is measured."""
+
+    def extra(self):
+        forwards = ", ".join(f'{{ protocol = [ "tcp", "udp" ]; port = {10000 + i}; to = "{CLIENT}"; }}' for i in range(10000))
+        return f"forwards = ( {forwards} );\n"
+
+
 class Sockets(Way):
     """Translators that speak through sockets of the gateway: the client has no veth but their tap."""
 
@@ -454,8 +462,8 @@ def write_into(path, heading, text):
         f.write(new if begin in old else old + "\n" + block)
 
 
-WAYS = {"nft": Nft, "natd": Natd, "natd-plain": NatdPlain, "natd-2q": NatdQueues, "natd-tc": NatdTc, "natd-fast": NatdFast, "natd-rules": NatdRules, "forward": Way,
-        "slirp4netns": Slirp, "pasta": Pasta}
+WAYS = {"nft": Nft, "natd": Natd, "natd-plain": NatdPlain, "natd-2q": NatdQueues, "natd-tc": NatdTc, "natd-fast": NatdFast, "natd-rules": NatdRules,
+        "natd-forwards": NatdForwards, "forward": Way, "slirp4netns": Slirp, "pasta": Pasta}
 
 
 def make_way(name, folder, number, args):
