@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* See beside.h. */
+/* Options, configuration, log, loop, signals and rights, see beside.h. */
 #include "beside.h"
 
 #include <event2/event.h>
@@ -14,7 +14,7 @@
 #include "daemon/base/log.h"
 
 enum command { RUN, VERSION, HELP, WRONG };
-enum { OWN = 256 /* the option of the program's own */, GROUPS = 2, SHORT_SIZE = 16 };
+enum { OWN = 256 /* getopt's value of the program's own option */, GROUPS = 2, SHORT_SIZE = 16 };
 
 /* ---- options ---- */
 
@@ -103,7 +103,7 @@ bool beside_drop_rights(const struct natd_config *c, struct program_keep *keep, 
 	gid_t groups[GROUPS];
 	int r;
 
-	tzset(); /* no other file can be read any more */
+	tzset(); /* no other file can be read from here on */
 	keep->groups = groups;
 	keep->n_groups = find_groups(c, groups);
 	r = program_drop_rights(keep, &what);
@@ -115,7 +115,8 @@ bool beside_drop_rights(const struct natd_config *c, struct program_keep *keep, 
 			log_info(SUB_PRIVS, "no system call filter: %s", missing);
 	}
 	if (r < 0)
-		log_write(LEVEL_ERROR, SUB_PRIVS, -r, "%s failed: not going on with more rights than needed", what);
+		log_write(LEVEL_ERROR, SUB_PRIVS, -r, "%s failed, and running with more rights than needed is refused",
+			  what);
 	return r == 0;
 }
 
@@ -139,7 +140,7 @@ static void on_libevent(int severity, const char *text)
 		log_warning(SUB_MAIN, "libevent: %s", text);
 }
 
-/* The signals that end it are caught from here on, so that one that comes before the loop ends that at once. */
+/* The signals that end the program are caught from here on, so one that arrives before the loop ends it at once. */
 static enum program_exit catch_and_serve(const struct beside *b, void *ctx, struct event_base *base,
 					 const struct beside_options *o, const struct natd_config *c)
 {
@@ -167,7 +168,7 @@ static enum program_exit run(const struct beside *b, void *ctx, const struct bes
 	event_set_log_callback(on_libevent);
 	base = event_base_new();
 	if (!base) {
-		log_error(SUB_MAIN, "cannot make an event loop");
+		log_error(SUB_MAIN, "cannot create an event loop");
 		return PROGRAM_SYSTEM;
 	}
 	code = catch_and_serve(b, ctx, base, o, c);

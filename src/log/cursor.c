@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The cursor's file, see cursor.h. */
+/* The cursor file, see cursor.h. */
 #include "cursor.h"
 
 #include <errno.h>

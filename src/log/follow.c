@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * From natd's events to an outlet.
+ * Copies natd's events to an outlet.
  *
- * Theory of operation. natd is the buffer: it keeps the last limits.events events, numbered. What is read goes to the outlet at
- * once; while that takes nothing, nothing is read. `at` is the place that was read to, `settled` the place up to which the
- * outlet's records are safe; the latter is on the disk. After an error of an outlet that forgets, reading begins again at `settled`.
+ * Theory of operation. natd is the buffer: it keeps the last limits.events events, numbered. Each event read goes to
+ * the outlet at once; while the outlet accepts nothing, nothing is read. `at` is the position read so far. `settled` is
+ * the position up to which the outlet's records are safe; the cursor file holds it. If an outlet that `forgets` fails,
+ * reading resumes at `settled`.
  *
- * What may be missing. natd numbers its events from 1 in each run, which its hello names (the instance). The same instance: events
- * are read on by number, and natd says how many it had to overwrite. Another one: all of its events are read from 1, and the
- * instance before is complete if natd said so when it stopped. If anything is missing, a record says so, and natd's listing is
- * compared with what is open as far as is known (openset.h): so the log has what began and ended meanwhile, as found.
+ * Gaps. natd numbers its events from 1 in each run; its hello names the run (the instance). If the instance is the
+ * same, reading continues by number, and natd reports how many events it had to overwrite. If it is another one, all
+ * its events are read from 1; the previous instance's log is complete if natd said so when it stopped. If anything is
+ * missing, a LOST record says so, and natd's listing is compared with the open entries known to the log (openset.h):
+ * what began or ended unseen is logged as found.
  *
- * The comparison (follow_compare.c) waits until the events of the past have been read, and its outcome a moment longer, until events that came
- * while natd made the listing have been read too.
+ * The comparison (follow_compare.c) waits until all past events have been read. Its results wait a moment longer, until
+ * the events that arrived while natd made the listing have been read too.
  */
 #include "follow.h"
 
@@ -57,8 +59,8 @@ static void ready(struct follow *f)
 	f->p.on_ready(f->p.ctx);
 }
 
-/* `count` 0: nobody knows how many. */
-static void lose(struct follow *f, uint64_t count)
+/* `count` 0: the number is unknown. */
+static void note_gap(struct follow *f, uint64_t count)
 {
 	const struct gap g = {.is_there = true, .is_unknown = count == 0, .count = count, .since_us = f->at.time_us};
 
@@ -73,7 +75,7 @@ static void lose(struct follow *f, uint64_t count)
 		follow_arm(f->flush, 0);
 }
 
-/* ---- from natd ---- */
+/* ---- events from natd ---- */
 
 static void take_event(struct follow *f, const struct ctl_event *e)
 {
@@ -111,7 +113,7 @@ static bool on_record(void *ctx, uint8_t type, struct ctl_reader *body)
 		if (!ctl_get_lost(body, &number))
 			return false;
 		if (number > 0)
-			lose(f, number);
+			note_gap(f, number);
 	} else if (type == CTL_R_MARK) {
 		if (!ctl_get_mark(body, &mark, &number))
 			return false;
@@ -133,11 +135,11 @@ static void begin_log(struct follow *f, const struct ctl_hello *hello)
 	follow_arm(f->flush, 0);
 }
 
-/* Another natd than the one that was read from last. */
+/* The hello comes from another run of natd than the last one. */
 static void begin_instance(struct follow *f, const struct ctl_hello *hello, bool keeps)
 {
 	if (!f->at.is_complete || !keeps)
-		lose(f, 0);
+		note_gap(f, 0);
 	follow_want_comparison(f, false);
 	f->at.instance = hello->instance;
 	f->at.next = 1;
@@ -152,15 +154,15 @@ static void greet(struct follow *f, const struct ctl_hello *hello)
 	bool keeps = (hello->kept_kinds & f->p.kinds) == f->p.kinds;
 
 	if (!keeps && !f->has_greeted)
-		log_warning(SUB_MAIN, "natd's own configuration has no such translation_log: what happens while "
-				      "natd-log is away will be "
-				      "missing; let both read the same file");
+		log_warning(SUB_MAIN, "natd's configuration has no matching translation_log: events that occur while "
+				      "natd-log is not running will be "
+				      "missing; give both programs the same natd.conf");
 	if (f->at.instance == 0)
 		begin_log(f, hello);
 	else if (f->at.instance != hello->instance)
 		begin_instance(f, hello, keeps);
 	else if (!f->is_new_instance && !keeps)
-		lose(f, 0);
+		note_gap(f, 0);
 	else if (!f->has_greeted)
 		follow_want_comparison(f, true);
 	if (f->at.instance == hello->instance && f->is_new_instance && f->has_greeted)
@@ -193,7 +195,7 @@ static void follow_save(struct follow *f)
 	r = cursor_save(f->p.cursor, &f->settled);
 	if (r < 0 && !f->cursor_failed)
 		log_write(LEVEL_WARNING, SUB_MAIN, -r,
-			  "the place in natd's events cannot be written down: trying again");
+			  "cannot save the position in natd's events to the --state file, trying again");
 	f->cursor_failed = r < 0;
 	if (r == 0)
 		f->saved = f->settled;
@@ -210,7 +212,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 	follow_arm(f->tick, FOLLOW_TICK_MS);
 }
 
-/* ---- the whole ---- */
+/* ---- start and stop ---- */
 
 static bool make_events(struct follow *f)
 {
@@ -240,9 +242,11 @@ static void load(struct follow *f)
 	struct cursor c;
 
 	if (!cursor_load(f->p.cursor, &c))
-		log_warning(SUB_MAIN, "the file with the place in natd's events is damaged: the log begins again");
+		log_warning(SUB_MAIN, "the --state file is damaged: the log starts over at natd's oldest event");
 	if (c.instance != 0 && c.target != f->p.target) {
-		log_notice(SUB_MAIN, "the log goes to another place than before: it begins there");
+		log_notice(
+			SUB_MAIN,
+			"translation_log has another target than before: the log starts there at natd's oldest event");
 		c = (struct cursor){0};
 	}
 	f->at = f->settled = f->candidate = f->saved = c;
@@ -284,9 +288,9 @@ void follow_reopen(struct follow *f)
 		follow_settle(f);
 	r = o->ops->reopen(o);
 	if (r < 0)
-		log_write(LEVEL_ERROR, SUB_MAIN, -r, "%s cannot be opened again: the file before goes on", o->name);
+		log_write(LEVEL_ERROR, SUB_MAIN, -r, "cannot reopen %s: the log continues in the old file", o->name);
 	else
-		log_info(SUB_MAIN, "%s: opened again", o->name);
+		log_info(SUB_MAIN, "%s: reopened", o->name);
 	follow_save(f);
 }
 

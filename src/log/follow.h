@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * From natd's events to an outlet, without a gap: see follow.c.
+ * Copies natd's events to an outlet without gaps: see follow.c.
  */
 #ifndef NATD_LOG_FOLLOW_H
 #define NATD_LOG_FOLLOW_H
@@ -14,21 +14,22 @@ struct follow;
 
 struct follow_params {
 	struct event_base *base;
-	const char *socket; /* natd's */
+	const char *socket; /* natd's control socket */
 	enum config_tlog_what what;
-	uint32_t kinds; /* of events */
+	uint32_t kinds; /* kinds of events to follow */
 	bool has_destinations;
 	uint64_t target; /* see struct cursor */
 	struct outlet *outlet;
 	struct cursor_file *cursor;
-	void (*on_ready)(void *ctx); /* once: natd has answered, or does not for now */
+	/* Called once: natd has answered, or the first attempt to connect has failed. */
+	void (*on_ready)(void *ctx);
 	void *ctx;
 };
 
-/* All of it is borrowed. NULL when memory is short. */
+/* Everything in `p` is borrowed. NULL: out of memory. */
 struct follow *follow_start(const struct follow_params *p);
-void follow_reopen(struct follow *f); /* SIGHUP */
-/* Hands over what it has, for a second at most, and writes the cursor. NULL: nothing. */
+void follow_reopen(struct follow *f); /* on SIGHUP */
+/* Hands over what is buffered, for at most a second, and saves the cursor. NULL is allowed. */
 void follow_stop(struct follow *f);
 
 #endif

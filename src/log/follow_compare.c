@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* natd's listing beside what the log has as open: what began and ended unseen. See follow.c. */
+/* Compares natd's listing with the entries that the log has as open, to find what began and ended unseen. See
+ * follow.c. */
 #include "daemon/base/log.h"
 #include "follow_private.h"
 
@@ -61,7 +62,7 @@ static void on_listing_end(void *ctx, const struct query_result *r)
 		return;
 	}
 	openset_compare_abort(f->open);
-	f->comparing = COMPARE_WANTED; /* with the next connection */
+	f->comparing = COMPARE_WANTED; /* retried on the next connection */
 }
 
 void follow_begin_comparison(struct follow *f)

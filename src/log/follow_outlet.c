@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* From natd's events to an outlet: the side of the outlet. See follow.c. */
+/* The outlet's side of following natd's events. See follow.c. */
 #include <errno.h>
 #include <inttypes.h>
 
@@ -48,7 +48,7 @@ static void pause_link(struct follow *f, bool is_paused)
 		link_unpause(f->link);
 }
 
-/* Records since `settled` may not have arrived: all of them once more. */
+/* Records since `settled` may be lost: read all of them again. */
 static void rewind_to_settled(struct follow *f)
 {
 	f->pending.start |= f->unsettled.start;

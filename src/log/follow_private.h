@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the files of follow.h share: follow.c (natd's events, the cursor), follow_outlet.c (to the outlet), follow_compare.c (what
- * natd did unseen). One thread; all of them are called from the event loop.
+ * Shared by the files behind follow.h: follow.c (natd's events, the cursor), follow_outlet.c (the outlet),
+ * follow_compare.c (comparing natd's listing). Single-threaded; everything is called from the event loop.
  */
 #ifndef NATD_LOG_FOLLOW_PRIVATE_H
 #define NATD_LOG_FOLLOW_PRIVATE_H
@@ -19,7 +19,7 @@ struct gap {
 	uint64_t count, since_us;
 };
 
-/* Records that no event stands behind; after an error they have to be made once more. */
+/* Records that are not made from events; after an error they have to be made again. */
 struct extra {
 	bool start;
 	struct gap gap;
@@ -35,7 +35,7 @@ struct follow {
 	struct openset *open;
 	struct cursor at, candidate, settled, saved;
 	struct extra pending, unsettled;
-	bool is_new_instance; /* its events are read from the first on, so that nothing is missing at the hello */
+	bool is_new_instance; /* the hello alone shows no gap: this instance's events are read from the first */
 	bool has_greeted;     /* in this process */
 	bool is_ready;
 	bool is_paused;
@@ -47,35 +47,35 @@ struct follow {
 	struct event *compare_end;
 
 	struct event *tick, *flush;
-	uint64_t busy_ms;   /* since when the outlet makes it wait; 0: it does not */
-	uint64_t failed_us; /* since when it fails, by the clock on the wall; 0: it does not */
+	uint64_t busy_ms;   /* when the outlet began to be busy; 0: it is not */
+	uint64_t failed_us; /* when it failed, by the wall clock; 0: it has not */
 };
 
-uint64_t follow_now_us(void); /* by the clock on the wall */
-uint64_t follow_now_ms(void); /* since some time */
+uint64_t follow_now_us(void); /* wall clock */
+uint64_t follow_now_ms(void); /* monotonic clock */
 void follow_arm(struct event *timer, unsigned ms);
 
 /* ---- follow_outlet.c ---- */
 
-/* `to` covers `g` as well. */
+/* Extends the gap `to` by the gap `g`. */
 void follow_add_gap(struct gap *to, const struct gap *g);
-/* Hands a record to the outlet, behind the pending extras; sends soon. */
+/* Hands a record to the outlet, after the pending extras, and schedules a flush. */
 void follow_put(struct follow *f, const struct record *r);
 void follow_put_extras(struct follow *f);
-/* Sends what the outlet holds, or says since when it takes nothing. */
+/* Flushes the outlet, or notes that it accepts nothing. */
 void follow_hand_over(struct follow *f);
 void follow_on_flush(evutil_socket_t fd, short what, void *ctx);
-/* What was handed over is safe now, as far as the outlet can know: f->settled goes on. */
+/* Asks the outlet whether everything handed over is safe; if so, advances f->settled. */
 void follow_settle(struct follow *f);
 
 /* ---- follow_compare.c ---- */
 
-/* With the next CAUGHT_UP; quietly: what began unseen is noted, and no record says so. */
+/* Requests a comparison at the next CAUGHT_UP. Quietly: what began unseen is noted without a record. */
 void follow_want_comparison(struct follow *f, bool quietly);
 void follow_begin_comparison(struct follow *f);
-void follow_stop_comparison(struct follow *f); /* natd is away: once more with the next one */
+void follow_stop_comparison(struct follow *f); /* natd is gone: the comparison is repeated on the next connection */
 void follow_on_compare_end(evutil_socket_t fd, short what, void *ctx);
-/* Records of what was found, as long as the outlet takes them. */
+/* Writes records of what the comparison found, as long as the outlet accepts them. */
 void follow_tell_found(struct follow *f);
 
 #endif

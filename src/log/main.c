@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* natd-log(8): what beside.h asks of it; the rest is behind follow.h and outlet.h. */
+/* natd-log(8): the functions that beside.h calls; the work itself is behind follow.h and outlet.h. */
 #include <event2/event.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,14 +17,14 @@ enum { PATH_SIZE = 4096, DIRS = 2 };
 static const char usage[] = "usage: natd-log [-c FILE] [-s SOCKET] [--state FILE] [-f] [-V] [-h]\n"
 			    "  -c, --config FILE    read FILE instead of " BESIDE_CONFIG "\n"
 			    "  -s, --socket SOCKET  natd's control socket, instead of the configured one\n"
-			    "      --state FILE     where the place in natd's events is kept; by default\n"
+			    "      --state FILE     file that keeps the position in natd's events; default\n"
 			    "                       " STATE_DEFAULT ", or in systemd's STATE_DIRECTORY\n"
 			    "  -f, --foreground     log to stderr\n"
-			    "  -V, --version        print the version, and what was left out\n"
+			    "  -V, --version        print the version and the features left out of this build\n"
 			    "  -h, --help           print this\n";
 
 struct program {
-	const char *state; /* --state; NULL: by default */
+	const char *state; /* --state; NULL: the default */
 	bool is_foreground;
 	struct follow *follow;
 	struct outlet *outlet;
@@ -54,27 +54,28 @@ static struct natd_config *load(void *ctx, const struct beside_options *o)
 
 static bool drop_rights(const struct program *p, const struct natd_config *c)
 {
-	/* The files of the log and of the cursor; datagrams. */
-	static const char *const calls[] = {"openat",
-					    "open",
-					    "fdatasync",
-					    "fsync",
-					    "renameat",
-					    "renameat2",
-					    "rename",
-					    "pread64",
-					    "ftruncate",
-					    "ftruncate64",
-					    "statx",
-					    "fstatat64",
-					    "getsockopt",
-					    "setsockopt",
-					    "clock_nanosleep",
-					    "nanosleep",
-					    "ioctl",
-					    "sendmmsg",
-					    "clock_nanosleep_time64",
-					    "socket" /* the last one: of other families than UNIX, to connect again */};
+	/* For the files of the log and of the cursor, and for datagrams. */
+	static const char *const calls[] = {
+		"openat",
+		"open",
+		"fdatasync",
+		"fsync",
+		"renameat",
+		"renameat2",
+		"rename",
+		"pread64",
+		"ftruncate",
+		"ftruncate64",
+		"statx",
+		"fstatat64",
+		"getsockopt",
+		"setsockopt",
+		"clock_nanosleep",
+		"nanosleep",
+		"ioctl",
+		"sendmmsg",
+		"clock_nanosleep_time64",
+		"socket" /* must be last: sockets of families other than UNIX, to reconnect */};
 	bool is_tcp = c->translation_log.target == TLOG_SYSLOG_TCP;
 	int dirs[DIRS] = {cursor_dir(p->cursor), outlet_dir(p->outlet)};
 	struct program_keep keep = {
@@ -130,7 +131,8 @@ static bool open_files(struct program *p, const struct natd_config *c)
 		snprintf(path, sizeof(path), "%s/cursor", dir);
 	p->cursor = cursor_open(path, &reason);
 	if (!p->cursor) {
-		log_error(SUB_MAIN, "%s, where the place in natd's events is kept: %s", path, reason);
+		log_error(SUB_MAIN, "cannot use %s, the file that keeps the position in natd's events: %s", path,
+			  reason);
 		return false;
 	}
 	p->outlet = outlet_open(&c->translation_log, why);

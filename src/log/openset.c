@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The set of what is open, see openset.h. */
+/* The set of open entries, see openset.h. */
 #include "openset.h"
 
 #include <assert.h>
@@ -15,18 +15,18 @@ struct place {
 	uint64_t id;
 	uint64_t since_us;
 	uint32_t inside, outside, remote;
-	uint16_t inside_port, outside_port, remote_port; /* of a block: first, last, - */
+	uint16_t inside_port, outside_port, remote_port; /* for a block: first, last, unused */
 	uint8_t protocol;
 	uint8_t kind; /* enum record_kind */
 	uint8_t mark; /* enum mark */
 };
-_Static_assert(sizeof(struct place) == 40, "what the budget of memory allows");
+_Static_assert(sizeof(struct place) == 40, "OPENSET_MAX entries must fit into the memory budget");
 
 struct openset {
 	struct place *at;
 	uint32_t size; /* a power of two */
-	uint32_t used; /* not FREE */
-	uint32_t next; /* place that openset_compare_next() looks at */
+	uint32_t used; /* number of places that are not FREE */
+	uint32_t next; /* where openset_compare_next() continues */
 	bool is_comparing;
 	uint64_t seed;
 };
@@ -81,7 +81,7 @@ static bool is_same(const struct place *a, const struct place *b)
 	       a->inside_port == b->inside_port && a->outside_port == b->outside_port && a->protocol == b->protocol;
 }
 
-/* Where it is, or the free place where it belongs. */
+/* The entry's place, or the free place where it belongs. */
 static struct place *find(const struct openset *s, const struct place *key)
 {
 	uint32_t i = home(s, key);
@@ -91,7 +91,7 @@ static struct place *find(const struct openset *s, const struct place *key)
 	return &s->at[i];
 }
 
-/* To another size, without what is GONE. False: memory is short. */
+/* Moves the table to another size, without the GONE entries. False: out of memory. */
 static bool rebuild(struct openset *s, uint32_t size)
 {
 	struct openset other = *s;
@@ -120,7 +120,7 @@ static bool has_room(struct openset *s)
 	return s->used < OPENSET_MAX && rebuild(s, s->size * 2);
 }
 
-/* Frees a place, and moves up those that had to go past it. */
+/* Frees a place, and moves up later entries of the probe sequence. */
 static void take_out(struct openset *s, struct place *p)
 {
 	uint32_t hole = (uint32_t)(p - s->at);
@@ -228,11 +228,11 @@ void openset_compare(struct openset *s, const struct record *r)
 		p->mark = LISTED;
 	if (p->mark != FREE)
 		return;
-	key.since_us = r->since_us; /* 0: an end will not say when it began */
+	key.since_us = r->since_us; /* 0: the record of its end will not say when it began */
 	enter(s, p, &key, FOUND);
 }
 
-/* Without memory the places of what is gone stay taken until the next time. */
+/* If memory is short, GONE entries keep their places until the next time. */
 static void finish(struct openset *s)
 {
 	s->is_comparing = false;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What outlets share: the buffer, servers, the choice by target. */
+/* What outlets share: the buffer, servers, and the choice by target. */
 #include "outlet.h"
 
 #include <assert.h>
@@ -51,7 +51,8 @@ bool outlet_find_server(const struct config_tlog *t, bool is_stream, struct outl
 	int r;
 
 	snprintf(port, sizeof(port), "%u", t->port);
-	numeric.ai_flags = AI_NUMERICSERV | AI_NUMERICHOST; /* an address needs no interface that is up already */
+	numeric.ai_flags =
+		AI_NUMERICSERV | AI_NUMERICHOST; /* an address literal must work before any interface is up */
 	r = getaddrinfo(t->place, port, &numeric, &found);
 	if (r == EAI_NONAME)
 		r = getaddrinfo(t->place, port, &hints, &found);
@@ -122,7 +123,7 @@ int outlet_send_datagrams(struct outlet *o, int fd)
 	return r == -EINTR || r == -ENOBUFS ? -EAGAIN : r;
 }
 
-/* The error that has come by ICMP since the last look; 0: none. */
+/* The error that ICMP has reported since the last call, as a negative errno; 0: none. */
 static int port_error(int fd)
 {
 	int err = 0;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A file, appended to.
+ * The outlet to a file, by appending.
  *
- * Theory of operation. Lines gather in the buffer and are written together. What a full disk does not take stays in the buffer,
- * from the very byte on, so that the file has whole lines once there is room. A crash of the host can leave a part of a line
- * behind: it is cut off when the file is opened. Settling is fdatasync(): once a second at most, and before the cursor is
- * written, which so never is ahead of the file.
+ * Theory of operation. Lines gather in the buffer and are written together. Bytes that a full disk does not take stay
+ * in the buffer, so that lines are whole once there is room again. A crash of the host can leave a partial line: it is
+ * cut off when the file is opened. Settling is fdatasync(), at most once a second and always before the cursor is
+ * saved. So the cursor never runs ahead of the file.
  */
 #define _GNU_SOURCE 1 /* memrchr() */
 #include <errno.h>
@@ -24,7 +24,7 @@ enum { FILE_MODE = 0640, DIR_MODE = 0750, TAIL = 4096 };
 struct file {
 	struct outlet o;
 	int dir, fd;
-	const char *base; /* its name within the directory */
+	const char *base; /* file name within the directory */
 	bool is_dirty;	  /* written since the last fdatasync() */
 };
 
@@ -65,14 +65,14 @@ static int file_settle(struct outlet *o)
 
 	if (!f->is_dirty)
 		return 0;
-	if (fdatasync(f->fd) < 0 && errno != EINVAL && errno != EROFS) /* a pipe or a device has nothing to sync */
+	if (fdatasync(f->fd) < 0 && errno != EINVAL && errno != EROFS) /* pipes and devices have nothing to sync */
 		return -errno;
 	f->is_dirty = false;
 	return 0;
 }
 
-/* Cuts off the part of a line that a crash left at the end. */
-static int mend_end(int fd, const char *name)
+/* Cuts off a partial line that a crash left at the end. */
+static int cut_partial_line(int fd, const char *name)
 {
 	char tail[TAIL];
 	struct stat st;
@@ -89,7 +89,7 @@ static int mend_end(int fd, const char *name)
 	if (n <= 0)
 		return n < 0 ? -errno : 0;
 	end = memrchr(tail, '\n', (size_t)n);
-	if (end == tail + n - 1 || (!end && from > 0)) /* whole, or no log of ours */
+	if (end == tail + n - 1 || (!end && from > 0)) /* the last line is whole, or this is not our log */
 		return 0;
 	from += end ? end + 1 - tail : 0;
 	log_warning(SUB_MAIN, "%s ends within a line: cutting off %lld bytes", name, (long long)(st.st_size - from));
@@ -103,7 +103,7 @@ static int open_in(struct file *f)
 
 	if (fd < 0)
 		return -errno;
-	r = mend_end(fd, f->o.name);
+	r = cut_partial_line(fd, f->o.name);
 	if (r == 0)
 		return fd;
 	close(fd);
@@ -116,7 +116,7 @@ static int file_reopen(struct outlet *o)
 	int fd = open_in(f);
 
 	if (fd < 0)
-		return fd; /* the file before goes on */
+		return fd; /* keep writing to the old file */
 	close(f->fd);
 	f->fd = fd;
 	return 0;
@@ -146,7 +146,7 @@ int outlet_file_dir(const struct outlet *o)
 	return o->ops == &file_ops ? ((const struct file *)o)->dir : -1;
 }
 
-/* The directory, made if only it is missing. */
+/* Opens the directory; creates it if only its last component is missing. */
 static int open_dir(const char *path, size_t len)
 {
 	char dir[CONFIG_PLACE_SIZE];

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * An IPFIX collector (RFC 7011) with the records of RFC 8158, by UDP: the library makes messages, which are the datagrams.
+ * The outlet to an IPFIX collector (RFC 7011) by UDP, with the records of RFC 8158. libfixbuf makes the messages; each
+ * is one datagram.
  *
- * Templates and the options go out first, again every TEMPLATES_S, and as the probe of a port that was dead: a collector that
- * began again can read what follows. RECORD_LOST is the option of RFC 7011 4.3: records that were not sent, 0 where nobody
- * knows how many. START has no record.
+ * Templates and options are sent first, again every TEMPLATES_S, and as the probe of a port that was closed: so a
+ * restarted collector can read what follows. RECORD_LOST becomes the options record of RFC 7011 4.3: the number of
+ * records that were not sent, 0 if unknown. RECORD_START has no record.
  */
 #include "outlet.h"
 
@@ -27,7 +28,7 @@ struct outlet *outlet_ipfix_open(const struct config_tlog *t, char why[OUTLET_WH
 #else
 #include <fixbuf/public.h>
 
-/* A message fits into a datagram that no network cuts. */
+/* Small enough for a datagram that no network fragments. */
 enum { MESSAGE_SIZE = 1400, TEMPLATES_S = 60, DOMAIN = 1, NAT44 = 1 };
 
 /* RFC 8158 4.2 */
@@ -40,7 +41,7 @@ struct flow {
 	uint32_t inside, outside;
 	uint16_t inside_port, outside_port;
 	uint8_t protocol, event;
-	uint32_t remote; /* ID_SESSION_TO alone, as is the next */
+	uint32_t remote; /* this and the next field: only ID_SESSION_TO */
 	uint16_t remote_port;
 } __attribute__((packed));
 
@@ -90,7 +91,7 @@ static fbInfoElementSpec_t type_fields[] = {{"observationDomainId", 4, 0}, {"nat
 
 static const struct {
 	fbInfoElementSpec_t *fields;
-	uint16_t scope; /* the first fields are that of an option; 0: a record */
+	uint16_t scope; /* number of leading fields that are an option's scope; 0: a data record */
 } templates[ID_END - ID_MAPPING] = {
 	{flow_fields, 0}, /* ID_MAPPING */
 	[ID_SESSION - ID_MAPPING] = {flow_fields, 0},
@@ -105,11 +106,11 @@ struct ipfix {
 	struct outlet_server server;
 	int fd;
 	enum outlet_port port;
-	time_t templates_at; /* by the monotonic clock, when they went out last; 0: never */
+	time_t templates_at; /* when templates were last sent, by the monotonic clock; 0: never */
 	fbInfoModel_t *model;
 	fbSession_t *session;
 	fBuf_t *records;
-	bool has_records; /* that are in no message yet */
+	bool has_records; /* the current message is not empty */
 	uint8_t message[MESSAGE_SIZE];
 	fbExporter_t *exporter;
 };
@@ -127,7 +128,7 @@ static time_t now_s(void)
 	return ts.tv_sec;
 }
 
-/* The message under way becomes a datagram. */
+/* Turns the message under construction into a datagram. */
 static void emit(struct ipfix *x)
 {
 	GError *error = NULL;
@@ -140,7 +141,7 @@ static void emit(struct ipfix *x)
 	g_clear_error(&error);
 }
 
-/* A record that does not fit begins the next message. */
+/* A record that does not fit starts the next message. */
 static void append(struct ipfix *x, uint16_t id, void *data, size_t size)
 {
 	GError *error = NULL;
@@ -156,7 +157,7 @@ static void append(struct ipfix *x, uint16_t id, void *data, size_t size)
 	}
 }
 
-/* The library wants to say why not, always. */
+/* libfixbuf dereferences `error` unconditionally. */
 static void put_template(struct ipfix *x, uint16_t id)
 {
 	GError *error = NULL;
@@ -176,7 +177,7 @@ static void put_templates(struct ipfix *x)
 	struct type type = {.domain = DOMAIN, .type = NAT44};
 
 	emit(x);
-	/* One by one: all at once would be sent by the library itself. */
+	/* One by one: given all at once, the library would send them itself. */
 	for (unsigned id = ID_MAPPING; id < ID_END; id++)
 		put_template(x, (uint16_t)id);
 	append(x, ID_TYPE, &type, sizeof(type));
@@ -274,7 +275,7 @@ static void ipfix_close(struct outlet *o)
 	struct ipfix *x = ipfix_of(o);
 
 	if (x->records)
-		fBufFree(x->records); /* session and exporter too */
+		fBufFree(x->records); /* frees session and exporter too */
 	if (x->model)
 		fbInfoModelFree(x->model);
 	if (x->fd >= 0)
@@ -335,12 +336,13 @@ struct outlet *outlet_ipfix_open(const struct config_tlog *t, char why[OUTLET_WH
 		goto out;
 	x->fd = outlet_connect(&x->server, false);
 	if (x->fd < 0) {
-		snprintf(why, OUTLET_WHY, "no way to %.150s: %s", t->place, strerror(-x->fd));
+		snprintf(why, OUTLET_WHY, "cannot connect to %.150s: %s", t->place, strerror(-x->fd));
 		goto out;
 	}
 	if (make_messages(x, &error))
 		return &x->o;
-	snprintf(why, OUTLET_WHY, "libfixbuf: %.200s", error ? error->message : "no templates");
+	snprintf(why, OUTLET_WHY, "libfixbuf refuses the IPFIX templates: %.200s",
+		 error ? error->message : "it gives no reason");
 	g_clear_error(&error);
 out:
 	ipfix_close(&x->o);

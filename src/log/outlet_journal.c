@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The journal, by its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): a datagram a record, with fields. */
+/* The outlet to the journal, by its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): one datagram a record,
+ * with fields. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,7 +92,7 @@ static int journal_flush(struct outlet *o)
 	r = outlet_send_datagrams(o, j->fd);
 	if (r == 0 || r == -EAGAIN)
 		return r;
-	close(j->fd); /* the journal began again, with another socket */
+	close(j->fd); /* journald restarted, with another socket */
 	j->fd = -1;
 	return r;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A syslog server: messages of RFC 5424, by UDP one a datagram (RFC 5426), by TCP each behind its length (RFC 6587, octet
- * counting). Both may lose what was handed over last when the server goes away. By TCP the kernel says what the other side has
- * acknowledged; by UDP a dead port is an error of a later datagram, so that a place counts as settled a second later.
+ * The outlet to a syslog server: messages of RFC 5424, by UDP one a datagram (RFC 5426), by TCP each after its length
+ * (RFC 6587, octet counting). Both may lose what was handed over last when the server goes away. By TCP the kernel
+ * knows what the server has acknowledged. By UDP a closed port shows as an error of a later datagram, so a position
+ * counts as settled a second later.
  */
 #include <errno.h>
 #include <linux/sockios.h>
@@ -23,9 +24,9 @@ enum {
 	PRIORITY_WARNING = 3 << 3 | 4 /* facility daemon */,
 	MESSAGE_SIZE = 2 * RECORD_SIZE
 };
-enum { ALIVE_S = 20 /* a connection whose other side does not answer for so long is over */ };
+enum { ALIVE_S = 20 /* a connection whose peer does not answer for this long is dead */ };
 
-/* An enterprise number is needed for names in brackets; 32473 is that of examples (RFC 5612). */
+/* Structured data needs an enterprise number; 32473 is reserved for examples (RFC 5612). */
 #define ENTERPRISE "32473"
 
 struct syslog {
@@ -68,7 +69,7 @@ static void drop_connection(struct syslog *s)
 		close(s->fd);
 	s->fd = -1;
 	s->is_connected = false;
-	s->o.waiting = 0; /* the beginning of the buffer may be within a message; all of it is given again */
+	s->o.waiting = 0; /* the buffer may begin inside a message; its user repeats all of it */
 }
 
 static int send_stream(struct syslog *s)
@@ -101,7 +102,7 @@ static int connect_stream(struct syslog *s)
 	return 0;
 }
 
-/* Is it there yet; has the server hung up? It sends nothing by itself. */
+/* Is it connected, and has the server not closed it? The server sends nothing itself. */
 static int check_stream(struct syslog *s)
 {
 	struct pollfd p = {.fd = s->fd, .events = POLLOUT};
@@ -232,7 +233,7 @@ struct outlet *outlet_syslog_open(const struct config_tlog *t, char why[OUTLET_W
 	if (!s->is_stream) {
 		s->fd = outlet_connect(&s->server, false);
 		if (s->fd < 0) {
-			snprintf(why, OUTLET_WHY, "no way to %.150s: %s", t->place, strerror(-s->fd));
+			snprintf(why, OUTLET_WHY, "cannot connect to %.150s: %s", t->place, strerror(-s->fd));
 			free(s);
 			return NULL;
 		}

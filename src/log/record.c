@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Records and their text. The log is written by the thousand a second, so that numbers are not put together by printf(). */
+/* Records and their text. Thousands are written a second, so numbers are formatted without printf(). */
 #include "record.h"
 
 #include <stdio.h>
@@ -71,7 +71,7 @@ const char *record_state(const struct record *r)
 	return r->has_ended ? "closed" : "opened";
 }
 
-/* ---- putting text together; RECORD_SIZE has room for all of it ---- */
+/* ---- building text; RECORD_SIZE has room for any record ---- */
 
 static char *put_number(char *p, uint64_t n)
 {
@@ -125,7 +125,7 @@ static char *put_protocol(char *p, uint8_t protocol)
 	return name ? stpcpy(p, name) : put_number(p, protocol);
 }
 
-/* Reasons are natd's own words; another natd's are made harmless. */
+/* Reasons are natd's own words; text from any other program is made harmless. */
 static char *put_reason(char *p, const char *reason)
 {
 	for (; *reason; reason++)

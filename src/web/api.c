@@ -2,8 +2,8 @@
 /*
  * Answers in JSON: one object, or an array whose elements are the lines that natctl -j prints.
  *
- * The history's newest events are found without reading all of it: natd numbers events, and the number of the last one seen
- * stays in the sampler. Only the first answer, and those with a filter, begin at the oldest event that natd has.
+ * The newest events of the history are found without reading all of it: natd numbers its events, and the sampler keeps
+ * the number of the last one seen. Only the first answer, and answers with a filter, start at natd's oldest event.
  */
 #include "api.h"
 
@@ -28,7 +28,7 @@ static uint64_t real_now_us(void)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-/* False: refused for lack of memory. */
+/* False: out of memory, and the request was refused. */
 static bool open_answer(struct task *t)
 {
 	t->out = open_memstream(&t->text, &t->len);
@@ -108,7 +108,7 @@ void api_stats(struct task *t)
 		task_ask(t, CTL_STATS, take_counter, finish_object);
 }
 
-/* Is there room for one more record? Notes that there was none. */
+/* Is there room for one more record? If not, marks the answer as cut. */
 static bool may_add(struct task *t)
 {
 	if (t->count < t->params.limit) {
@@ -142,7 +142,7 @@ void api_pools(struct task *t)
 
 /* ---- an array ---- */
 
-/* To be called before each element. */
+/* Call it before each element. */
 static void separate(struct task *t, uint64_t element)
 {
 	fputc(element == 0 ? '[' : ',', t->out);
@@ -186,7 +186,7 @@ static bool take_host(void *ctx, uint8_t type, struct ctl_reader *body)
 	return json_print_host(t->out, &h);
 }
 
-/* In an order natd sends no more than CTL_HOSTS_MAX of them, so that it need not sort them all. */
+/* natd sends at most CTL_HOSTS_MAX of them in order, so that it need not sort them all. */
 void api_hosts(struct task *t)
 {
 	uint32_t most = t->params.limit < CTL_HOSTS_MAX ? t->params.limit : CTL_HOSTS_MAX;
@@ -200,7 +200,7 @@ void api_hosts(struct task *t)
 		task_ask(t, CTL_HOSTS, take_host, finish_array);
 }
 
-/* ---- history: the last `limit` of what comes ---- */
+/* ---- history: the last `limit` sessions that ended ---- */
 
 struct ended {
 	uint64_t time_us;
@@ -209,7 +209,7 @@ struct ended {
 };
 
 struct history {
-	uint64_t seen; /* the newest are at seen - 1, seen - 2..., modulo the limit */
+	uint64_t seen; /* number of ended sessions seen; the newest is at (seen - 1) % limit */
 	struct ended last[];
 };
 
@@ -274,7 +274,7 @@ static void subscribe_ended(struct task *t, uint64_t from)
 void api_history(struct task *t)
 {
 	uint64_t newest = sampler_last_event(t->web->sampler);
-	uint64_t reach = 4 * (uint64_t)t->params.limit; /* other kinds of events may lie between the ends */
+	uint64_t reach = 4 * (uint64_t)t->params.limit; /* events of other kinds may lie between them */
 
 	t->state = calloc(1, sizeof(struct history) + t->params.limit * sizeof(struct ended));
 	t->free_state = free_state;
@@ -288,11 +288,11 @@ void api_history(struct task *t)
 	task_ask(t, CTL_MONITOR, take_ended, finish_history);
 }
 
-/* ---- who: now natd looks it up; for a time that has passed, open sessions and those that have ended ---- */
+/* ---- who: for now, natd looks it up; for a past time, open sessions and ended ones are searched ---- */
 
 struct who {
 	uint64_t now_us;
-	struct ctl_mapping last; /* what was said last: an endpoint may have had many sessions */
+	struct ctl_mapping last; /* the last holder written: an endpoint may have had many sessions */
 };
 
 static bool say_holder(struct task *t, const struct ctl_mapping *m, uint64_t since_us, uint64_t until_us)
@@ -357,7 +357,7 @@ static void ask_past(struct task *t)
 	task_ask(t, CTL_MONITOR, take_past, finish_array);
 }
 
-/* Sessions from outside have the endpoint as their destination. */
+/* Sessions opened from outside have the endpoint as their destination. */
 static void ask_live_from_outside(struct task *t)
 {
 	t->params.filter =

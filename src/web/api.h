@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* /api/...: the JSON of natctl's commands that only read (docs/web-api.md). Each answers its task. */
+/* /api/...: the JSON of natctl's read-only commands (docs/web.md). Each function answers its task. */
 #ifndef NATD_WEB_API_H
 #define NATD_WEB_API_H
 

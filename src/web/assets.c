@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Answers with what is built in. */
+/* Serves the built-in files. */
 #include "assets.h"
 
 #include <event2/buffer.h>

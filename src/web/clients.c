@@ -2,16 +2,16 @@
 /*
  * Connections, see clients.h.
  *
- * Theory of operation. evhttp requests a bufferevent for each connection that it accepts: it is made here, and entered into a
- * slot with a reference of its own. A slot is RECEIVING, with a time by which a request must be whole, or ANSWERING, with one
- * by which its answer must have been taken. Past it the connection is ended as if its timeout had passed, by the way that
- * evhttp has for that. When a connection comes and no slot is free, the one that has been RECEIVING for longest gives way: a
- * request of an honest client is whole within milliseconds, so that those who hold connections without a request displace each
- * other.
+ * Theory of operation. evhttp requests a bufferevent for each connection that it accepts. It is created here and stored
+ * in a slot with a reference of its own. A slot is RECEIVING, with a deadline for a whole request, or ANSWERING, with a
+ * deadline for the client to take the answer. After the deadline the connection is ended the way evhttp ends one whose
+ * timeout has passed. If a connection arrives and no slot is free, the slot that has been RECEIVING for longest gives
+ * way. An honest client's request is whole within milliseconds; so clients that hold connections without a request
+ * displace each other.
  *
- * evhttp does not tell when it lets go of a bufferevent, but it takes its functions out: a slot whose bufferevent has none
- * is free. The reference keeps the memory until then, and BEV_OPT_CLOSE_ON_FREE the descriptor, so that neither number
- * is used again while something here still means the old one.
+ * evhttp does not report when it drops a bufferevent, but it clears its callbacks: a slot whose bufferevent has no
+ * callbacks is free. Until then the reference keeps the memory, and BEV_OPT_CLOSE_ON_FREE the descriptor. So neither
+ * can be reused while this file still refers to the old one.
  */
 #include "clients.h"
 
@@ -69,7 +69,7 @@ static void release(struct client *c)
 	all->count--;
 }
 
-/* As if its timeout had passed: evhttp then frees the connection. */
+/* Ends it as if its timeout had passed: evhttp then frees the connection. */
 static void evict(struct client *c)
 {
 	c->owner->web->stats.evicted++;
@@ -122,7 +122,7 @@ static struct client *free_slot(struct clients *all)
 	return oldest && !oldest->bev ? oldest : NULL;
 }
 
-/* For evhttp: the bufferevent of a connection that was accepted just now. */
+/* Called by evhttp: the bufferevent of a new connection. */
 static struct bufferevent *on_accept(struct event_base *base, void *ctx)
 {
 	struct clients *all = ctx;
@@ -134,7 +134,7 @@ static struct bufferevent *on_accept(struct event_base *base, void *ctx)
 	if (all->count == WEB_CLIENTS_MAX)
 		sweep(all);
 	c = free_slot(all);
-	if (!c) /* all of them wait for an answer: this one has no time limit but evhttp's own */
+	if (!c) /* every slot is answering: this connection has only evhttp's own timeout */
 		return bev;
 	bufferevent_incref(bev);
 	*c = (struct client){.bev = bev, .since_ms = now_ms(), .owner = all};
@@ -154,7 +154,7 @@ static void on_connection_close(struct evhttp_connection *connection, void *ctx)
 	if (c->on_close)
 		c->on_close(c->ctx);
 	c->on_close = NULL;
-	evtimer_add(c->owner->timer, &now); /* frees its slot, once evhttp has let go of it */
+	evtimer_add(c->owner->timer, &now); /* frees the slot once evhttp has dropped the bufferevent */
 }
 
 struct client *clients_request(struct web *web, struct evhttp_request *req, void (*on_close)(void *ctx), void *ctx)
@@ -190,7 +190,7 @@ void clients_answered(struct client *c, struct evhttp_request *req)
 	evhttp_request_set_on_complete_cb(req, on_taken, c);
 }
 
-/* ---- all of them ---- */
+/* ---- start and stop ---- */
 
 bool clients_open(struct web *web)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Dispatch.
+ * Dispatch of requests.
  *
- * Nothing that is served changes anything, so there are no sessions, cookies or tokens. What remains is that a foreign page in
- * an operator's browser must not read ours: no answer allows other origins, and a server that listens on loopback addresses
- * alone answers only to names that no foreign page can have (an address, or localhost), against DNS rebinding.
+ * Nothing served here changes anything, so there are no sessions, cookies or tokens. The remaining risk is a foreign
+ * page in an operator's browser that reads our answers. No answer allows other origins. Against DNS rebinding, a server
+ * that listens on loopback addresses alone answers only to host names that no foreign page can have: an address, or
+ * localhost.
  */
 #include "http.h"
 
@@ -63,7 +64,7 @@ void http_send(struct web *web, struct evhttp_request *req, int status, const ch
 	evhttp_send_reply(req, status, status == HTTP_STATUS_MISDIRECTED ? "Misdirected Request" : NULL, body);
 }
 
-/* ---- whom we answer ---- */
+/* ---- acceptable requests ---- */
 
 bool http_host_is_ours(const char *host)
 {
@@ -72,7 +73,7 @@ bool http_host_is_ours(const char *host)
 	const char *end;
 	size_t len;
 
-	if (!host) /* HTTP/1.0: no browser */
+	if (!host) /* HTTP/1.0: not a browser */
 		return true;
 	if (host[0] == '[') {
 		end = strchr(host, ']');
@@ -97,30 +98,30 @@ static void refuse(struct web *web, struct evhttp_request *req, int status, cons
 		task_refuse(t, status, text);
 }
 
-/* False: the request was refused. */
+/* False: the request has been refused. */
 static bool is_acceptable(struct web *web, struct evhttp_request *req)
 {
 	enum evhttp_cmd_type method = evhttp_request_get_command(req);
 	const char *host = evhttp_find_header(evhttp_request_get_input_headers(req), "Host");
 
 	if (strlen(evhttp_request_get_uri(req)) > WEB_URI_MAX) {
-		refuse(web, req, HTTP_STATUS_URI_TOO_LONG, "the address is too long");
+		refuse(web, req, HTTP_STATUS_URI_TOO_LONG, "the URI is too long");
 		return false;
 	}
 	if (web->is_local && !http_host_is_ours(host)) {
 		refuse(web, req, HTTP_STATUS_MISDIRECTED,
-		       "listening on this host alone, natd-web answers to addresses and to localhost");
+		       "natd-web listens on loopback addresses only: use an address or \"localhost\" as host name");
 		return false;
 	}
 	if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD) {
 		evhttp_add_header(evhttp_request_get_output_headers(req), "Allow", "GET, HEAD");
-		refuse(web, req, HTTP_BADMETHOD, "natd-web only shows: GET and HEAD");
+		refuse(web, req, HTTP_BADMETHOD, "natd-web is read-only: use GET or HEAD");
 		return false;
 	}
 	return true;
 }
 
-/* ---- where it goes ---- */
+/* ---- routing ---- */
 
 static void start(struct web *web, struct evhttp_request *req, const struct http_route *route, const char *query)
 {
@@ -151,7 +152,7 @@ static void on_request(struct evhttp_request *req, void *ctx)
 		}
 	}
 	if (!assets_answer(web, req, path))
-		refuse(web, req, HTTP_NOTFOUND, "there is no such page");
+		refuse(web, req, HTTP_NOTFOUND, "there is no such page: see natd-web(8) for the paths");
 }
 
 bool http_open(struct web *web)
@@ -162,7 +163,7 @@ bool http_open(struct web *web)
 	evhttp_set_max_headers_size(web->http, WEB_HEADERS_MAX);
 	evhttp_set_max_body_size(web->http, WEB_BODY_MAX);
 	evhttp_set_timeout(web->http, WEB_ANSWER_S);
-	/* All of them: on_request() refuses with the right status. */
+	/* All methods: on_request() refuses with the right status. */
 	evhttp_set_allowed_methods(web->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
 						      EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
 						      EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* natd-web(8): its sockets, and what beside.h asks of it; the rest is behind http.h and sampler.h. */
+/* natd-web(8): its sockets, and the functions that beside.h calls; the work itself is behind http.h and sampler.h. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
@@ -38,7 +38,7 @@ static bool add_listener(void *ctx, const char *text)
 	char why[TEXT_WHY_SIZE];
 
 	if (listen->n_listen == CONFIG_LISTEN_MAX) {
-		fprintf(stderr, "natd-web: -l: there may be %d of them\n", CONFIG_LISTEN_MAX);
+		fprintf(stderr, "natd-web: too many -l: at most %d are possible\n", CONFIG_LISTEN_MAX);
 		return false;
 	}
 	if (text_listener(text, &listen->listen[listen->n_listen], why)) {
@@ -49,7 +49,7 @@ static bool add_listener(void *ctx, const char *text)
 	return false;
 }
 
-/* A host may have natd-web without natd.conf, as long as none was named. */
+/* Without -c, a host may run natd-web without natd.conf. */
 static struct natd_config *load(void *ctx, const struct beside_options *o)
 {
 	(void)ctx;
@@ -91,7 +91,7 @@ static int open_listener(const struct config_listener *l)
 	return fd;
 }
 
-/* False: it cannot, which has been logged. */
+/* False: it failed, and that has been logged. */
 static bool listen_at(struct web *web, const struct config_listener *l)
 {
 	char text[TEXT_LISTENER_SIZE];
@@ -117,7 +117,7 @@ static bool listen_at(struct web *web, const struct config_listener *l)
 	return true;
 }
 
-/* Sockets of the service manager come first; their unit says who may reach them. */
+/* Sockets from the service manager come first; their unit decides who can reach them. */
 static bool listen_all(struct web *web, const struct config_web *wanted)
 {
 	int passed[CONFIG_LISTEN_MAX];
@@ -141,11 +141,11 @@ static bool listen_all(struct web *web, const struct config_web *wanted)
 	return true;
 }
 
-/* ---- the whole ---- */
+/* ---- main ---- */
 
 static bool drop_rights(const struct natd_config *c)
 {
-	/* libevent: connections. if_indextoname() for the peers of link-local addresses. */
+	/* libevent's connections; if_indextoname() for peers with link-local addresses. */
 	static const char *const calls[] = {"accept4",	   "accept",	  "readv",	"writev",
 					    "ioctl",	   "shutdown",	  "getsockopt", "setsockopt",
 					    "getsockname", "getpeername", "sendfile"};

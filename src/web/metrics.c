@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The text of /metrics, see metrics.h. All samples of one metric stand together below its HELP and TYPE. */
+/* The text of /metrics, see metrics.h. All samples of a metric stand together below its HELP and TYPE. */
 #include "metrics.h"
 
 #include <inttypes.h>
@@ -36,7 +36,7 @@ static const char *type_name(const struct metrics *m, enum kind kind)
 	return "gauge";
 }
 
-/* What the samples have behind the name; in the text format the family's name has it too. */
+/* The suffix of a sample's name; in the text format it is part of the family's name too. */
 static const char *suffix(enum kind kind)
 {
 	return kind == COUNTER ? "_total" : kind == INFO ? "_info" : "";
@@ -67,7 +67,7 @@ static void one(FILE *f, const struct metrics *m, const struct family *family, u
 	sample(f, family, "", value);
 }
 
-/* What comes from natd, as part of a name. */
+/* Makes text from natd safe as part of a name. */
 static const char *clean(char out[NAME_MAX_BYTES], const char *text)
 {
 	size_t n = 0;
@@ -81,15 +81,15 @@ static const char *clean(char out[NAME_MAX_BYTES], const char *text)
 	return out;
 }
 
-/* ---- counters that make one metric together ---- */
+/* ---- counters that form one metric ---- */
 
-/* A name that begins with `prefix` belongs to it, unless an earlier row has it. */
+/* Every counter whose name begins with `prefix` belongs to it, unless an earlier row takes it. */
 struct rule {
 	const char *prefix;
 	bool is_exact;
 	struct family family;
-	const char *labels; /* %s: the name ($), or what follows the prefix, in small letters or capitals */
-	char what;	    /* '$' the whole name, '-' the rest with dashes, 'A' in capitals, 'a' the rest */
+	const char *labels; /* %s: the name ($) or what follows the prefix, as `what` says */
+	char what;	    /* '$' the whole name, '-' the rest with dashes, 'A' the rest in capitals, 'a' the rest */
 };
 
 static const struct rule rules[] = {
@@ -199,7 +199,7 @@ static bool ends_with(const char *name, const char *end)
 	return n >= k && strcmp(name + n - k, end) == 0;
 }
 
-/* All the others: their own name, with the unit behind it. */
+/* All other counters: under their own name, with the unit appended. */
 static void write_others(FILE *f, const struct metrics *m)
 {
 	char name[NAME_MAX_BYTES], unit[NAME_MAX_BYTES], full[2 * NAME_MAX_BYTES];
@@ -289,7 +289,7 @@ static void write_hosts(FILE *f, const struct metrics *m)
 	}
 }
 
-/* ---- natd-web's own ---- */
+/* ---- natd-web's own figures ---- */
 
 static void write_web(FILE *f, const struct metrics *m)
 {
@@ -349,7 +349,7 @@ void metrics_write(FILE *f, const struct metrics *m)
 
 /* ---- Accept ---- */
 
-/* The weight of one element of an Accept header, in thousandths; 1000 without one. */
+/* The weight of one element of an Accept header, in thousandths; 1000 by default. */
 static int weight(const char *element, size_t len)
 {
 	for (size_t i = 0; i + 3 < len; i++) {

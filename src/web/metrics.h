@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * natd's figures as text for Prometheus: OpenMetrics 1.0 or the text format 0.0.4. Pure but for the stream.
+ * natd's figures as text for Prometheus: OpenMetrics 1.0 or text format 0.0.4. Pure but for the stream.
  *
- * Names follow Prometheus: natd_ in front, base units, _total behind counters. Counters of natctl stats that differ by their
- * reason alone are one metric with the counter's name as label `reason`; every other one, those of later natds too, becomes a
- * metric of its own.
+ * Names follow Prometheus: prefix natd_, base units, suffix _total for counters. Counters of natctl stats that differ
+ * only by reason form one metric with the counter's name as label `reason`. Every other counter, including those of
+ * later versions of natd, becomes a metric of its own.
  */
 #ifndef NATD_WEB_METRICS_H
 #define NATD_WEB_METRICS_H
@@ -21,14 +21,14 @@
 
 struct metrics {
 	bool is_openmetrics;
-	bool is_up;	     /* else there is nothing but natd-web's own */
+	bool is_up;	     /* else there are only natd-web's own figures */
 	const char *version; /* of natd */
 	const struct ctl_counter *counters;
 	size_t n_counters;
 	const struct ctl_pool *pools;
 	size_t n_pools;
-	const struct ctl_pool *others; /* the sum of those beyond WEB_ADDRESSES_MAX; NULL: there are none */
-	const struct ctl_host *hosts;  /* the busiest ones, where they are enabled */
+	const struct ctl_pool *others; /* the sum of the addresses beyond WEB_ADDRESSES_MAX; NULL: there are none */
+	const struct ctl_host *hosts;  /* the busiest ones, if enabled */
 	size_t n_hosts;
 	const struct web_stats *web;
 	uint32_t clients;
@@ -36,7 +36,7 @@ struct metrics {
 
 void metrics_write(FILE *f, const struct metrics *m);
 
-/* Does this Accept header (NULL: there is none) ask for OpenMetrics, at least as much as for plain text? */
+/* Does this Accept header (NULL: none) prefer OpenMetrics, or rank it equal to plain text? */
 bool metrics_wants_openmetrics(const char *accept);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Parameters of requests. libevent splits and decodes them; each is then a name and a value that must be right. */
+/* Parameters of requests. libevent splits and decodes them; each is then a name and a value to be checked. */
 #include "params.h"
 
 #include <event2/http.h>

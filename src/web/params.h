@@ -9,7 +9,7 @@
 #include "common/ctlfilter.h"
 #include "common/ctlrecord.h"
 
-/* Which of them a path takes. */
+/* The parameters that a path accepts. */
 enum {
 	PARAM_LIMIT = 1,
 	PARAM_FILTER = 2,
@@ -21,17 +21,17 @@ enum {
 
 struct params {
 	struct ctl_filter filter;
-	struct ctl_who who; /* of the endpoint */
+	struct ctl_who who; /* of `endpoint` */
 	uint64_t at_us;	    /* since the epoch; 0: now */
-	uint64_t since;	    /* samples: those with a higher number */
+	uint64_t since;	    /* of samples: those with a higher number */
 	uint32_t limit;	    /* records */
 	uint8_t order;	    /* enum ctl_order */
-	bool is_soft;	    /* natd's absence is no error of the request: status 200 */
+	bool is_soft;	    /* natd's absence is not an error of the request: status 200 */
 	uint32_t hosts;	    /* busiest hosts in /metrics */
-	char wrong[160];    /* why it is refused: one line */
+	char wrong[160];    /* why the request is refused: one line */
 };
 
-/* `query`: behind the "?", as it came; NULL: none. False: p->wrong. */
+/* `query` is the raw text behind the "?"; NULL: none. False: p->wrong says why. */
 bool params_parse(struct params *p, const char *query, unsigned takes);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Samples, see sampler.h. A sample without natd, and the first one after a restart, holds no rates. */
+/* Samples, see sampler.h. A sample without natd, and the first one after natd's restart, has no rates. */
 #include "sampler.h"
 
 #include <event2/event.h>
@@ -15,7 +15,7 @@
 #include "task.h"
 #include "web.h"
 
-/* Columns: in the first ones counters are turned into rates a second, in the last ones gauges are kept. */
+/* Columns: counters first, which are stored as rates a second; then gauges, stored as they are. */
 enum column {
 	OUT_BYTES,
 	OUT_PACKETS,
@@ -24,7 +24,7 @@ enum column {
 	DROPS,
 	OPENED,
 	ENDED,
-	RATES, /* their number */
+	RATES, /* number of rates */
 	SESSIONS = RATES,
 	HOSTS,
 	COLUMNS
@@ -35,7 +35,7 @@ static const char *const column_names[COLUMNS] = {"out_bytes", "out_packets", "i
 
 struct sample {
 	uint64_t time_ms; /* since the epoch */
-	bool is_whole;	  /* else there are no values */
+	bool is_whole;	  /* else it has no values */
 	double value[COLUMNS];
 };
 
@@ -45,9 +45,9 @@ struct sampler {
 	struct query *query;
 	bool is_up;
 	char version[64];
-	char why[128]; /* natd is away */
+	char why[128]; /* why natd does not answer */
 	uint64_t last_event;
-	uint64_t count[COLUMNS], before[COLUMNS]; /* counters of this look, and of the one before it */
+	uint64_t count[COLUMNS], before[COLUMNS]; /* counters of this sample and of the one before */
 	uint64_t uptime_s, uptime_before_s;
 	uint64_t before_us; /* monotonic; 0: there is none to compare with */
 	uint64_t n;	    /* samples so far; number k is at k % WEB_SAMPLES, counted from 1 */
@@ -104,7 +104,7 @@ static void note_up(struct sampler *s, const char *version)
 		log_notice(SUB_CONTROL, "natd %s answers at %s", version, s->web->socket);
 	s->is_up = true;
 	snprintf(s->version, sizeof(s->version), "%s", version);
-	if (s->uptime_s < s->uptime_before_s) { /* another one than before */
+	if (s->uptime_s < s->uptime_before_s) { /* natd was restarted */
 		s->before_us = 0;
 		s->last_event = 0;
 	}
@@ -194,7 +194,7 @@ void sampler_close(struct web *web)
 	web->sampler = NULL;
 }
 
-/* ---- what others ask ---- */
+/* ---- for the other files ---- */
 
 uint64_t sampler_last_event(const struct sampler *s)
 {

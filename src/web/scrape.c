@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Gathers for /metrics. Nothing here grows with the number of sessions. */
+/* Collects the figures for /metrics. Nothing here grows with the number of sessions. */
 #include "scrape.h"
 
 #include <event2/http.h>

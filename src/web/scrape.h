@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* /metrics: asks natd for stats and pools, and writes them as metrics.h has it. */
+/* /metrics: fetches stats and pools from natd and writes them by metrics.h. */
 #ifndef NATD_WEB_SCRAPE_H
 #define NATD_WEB_SCRAPE_H
 

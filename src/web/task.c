@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Requests on their way, see task.h. At most WEB_QUERIES_MAX of them ask natd at once; the others wait in order. */
+/* Requests in progress, see task.h. At most WEB_QUERIES_MAX of them query natd at once; the others wait in order. */
 #include "task.h"
 
 #include <event2/buffer.h>
@@ -80,13 +80,13 @@ static void discard(struct task *t)
 	start_next(web);
 }
 
-/* The client went away. */
+/* The client closed the connection. */
 static void on_close(void *ctx)
 {
 	struct task *t = ctx;
 
 	if (!evhttp_request_get_connection(t->req))
-		evhttp_request_free(t->req); /* evhttp has let go of it */
+		evhttp_request_free(t->req); /* evhttp has dropped it */
 	discard(t);
 }
 
@@ -103,7 +103,7 @@ struct task *task_create(struct web *web, struct evhttp_request *req)
 	t->client = clients_request(web, req, on_close, t);
 	if (t->client)
 		return t;
-	free(t); /* more connections than slots, and all of them wait for answers */
+	free(t); /* every slot is answering */
 	evhttp_send_error(req, HTTP_SERVUNAVAIL, NULL);
 	return NULL;
 }
@@ -152,7 +152,7 @@ void task_refuse(struct task *t, int status, const char *text)
 	task_answer(t, status, "application/json");
 }
 
-/* ---- asking ---- */
+/* ---- queries to natd ---- */
 
 static void on_end(void *ctx, const struct query_result *r)
 {

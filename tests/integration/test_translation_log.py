@@ -285,7 +285,7 @@ def test_log_of_a_file_that_natd_does_not_read(lab, place):
     open_mappings(natd, 4000)
     log = Log(natd, place, config=config)
     try:
-        log.wait_log("natd's own configuration has no such translation_log")
+        log.wait_log("natd's configuration has no matching translation_log")
         wait_records(f"{place}/log", "opened 4000 found")
         open_mappings(natd, 4001)
         wait_records(f"{place}/log", "opened 4000 found", "opened 4001")
@@ -611,7 +611,7 @@ def test_who_refuses_what_is_no_log(place):
     with gzip.open(f"{place}/whole.gz", "wt") as file:
         file.write('{"time":1796018592.104312,"event":"START"}\n' * 10000)
     (place / "cut.gz").write_bytes((place / "whole.gz").read_bytes()[:-20])
-    for name, message in (("words", "is no translation log"), ("empty", "not known: the log is empty"),
+    for name, message in (("words", "is not a translation log"), ("empty", "not known: the log is empty"),
                           ("nowhere", "No such file or directory"), ("cut.gz", "was built without zlib" if "zlib" in LEFT_OUT else "cannot be read: it is damaged")):
         code, _, err = who("203.0.113.1:1", "--at", 1796018592, "--log", f"{place}/{name}")
         assert code == 1 and message in err, err
