@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The system call filter of a program beside natd, see program.h: what all of them need is in the lists below. */
+/* The system call filter of a program beside natd, see program.h. The list below has the calls that all of them
+ * need. */
 #define _GNU_SOURCE 1
 #include "program.h"
 
@@ -37,17 +38,17 @@ int program_confine_calls(const char *const *names, size_t n, const char **missi
 
 /* clang-format off */
 static const char *const always[] = {
-	/* libevent waits, and learns of signals by a socket pair. */
+	/* libevent waits, and gets signals through a socket pair. */
 	"epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl", "timerfd_settime", "read", "write",
-	/* query.c: natd's socket. program.c, log.c: the service manager, the log. */
+	/* query.c: natd's socket. program.c, log.c: the service manager and the log. */
 	"connect", "recvfrom", "recv", "sendto", "send", "close", "poll", "ppoll", "ppoll_time64",
-	/* Clocks, where the kernel has them not in the vDSO; who we are. */
+	/* Clocks, where the vDSO has none; process ids. */
 	"clock_gettime", "clock_gettime64", "gettimeofday", "time", "getpid", "gettid",
-	/* malloc(), locks, random numbers of hash tables. */
+	/* malloc(), locks, random seeds of hash tables. */
 	"brk", "munmap", "mremap", "madvise", "futex", "futex_time64", "getrandom",
-	/* stdio of memory streams asks nothing; of stderr, what it is. */
+	/* stdio needs none for memory streams, and looks at stderr's type. */
 	"fstat", "fstat64", "newfstatat", "lseek", "_llseek",
-	/* Signals are given back at the end; abort(). */
+	/* Signal handlers are restored at the end; abort(). */
 	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigreturn", "restart_syscall", "exit", "exit_group",
 };
 /* clang-format on */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Takes natd's answer apart, frame by frame. Kinds of records that this natctl does not know are skipped,
- * so that a newer natd may say more.
+ * Parses natd's answer frame by frame. Unknown kinds of records are skipped, so that a newer natd may send more.
  */
 #include "exchange.h"
 

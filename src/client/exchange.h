@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The client's side of an exchange, as a thing that is fed what natd sends: no socket, so that tests and
- * fuzzers can play a natd of any kind. One request after one hello.
+ * The client's side of an exchange. It is fed the bytes that natd sends and uses no socket, so tests and fuzzers can
+ * play natd. One request after one hello.
  */
 #ifndef NATD_CLIENT_EXCHANGE_H
 #define NATD_CLIENT_EXCHANGE_H
@@ -12,14 +12,14 @@
 
 #include "common/ctlproto.h"
 
-/* A record of the answer. False: it is malformed or unwanted, and the exchange ends broken. */
+/* Takes a record of the answer. False: it is malformed or unwanted, and the exchange ends as EXCHANGE_BROKEN. */
 typedef bool exchange_fn(void *ctx, uint8_t type, struct ctl_reader *body);
 
 enum exchange_state {
-	EXCHANGE_MORE,	  /* go on reading */
+	EXCHANGE_MORE,	  /* read more */
 	EXCHANGE_DONE,	  /* `end` holds */
 	EXCHANGE_REFUSED, /* `error` holds */
-	EXCHANGE_BROKEN,  /* not understood, or the record function said no */
+	EXCHANGE_BROKEN,  /* not understood, or on_record() returned false */
 };
 
 struct exchange {
@@ -27,7 +27,7 @@ struct exchange {
 	void *ctx;
 	enum exchange_state state;
 	bool is_greeted;
-	struct ctl_hello hello; /* natd's, once greeted */
+	struct ctl_hello hello; /* natd's hello, once is_greeted */
 	struct ctl_end end;
 	struct ctl_error error;
 	size_t len;
@@ -35,9 +35,9 @@ struct exchange {
 };
 
 void exchange_init(struct exchange *e, exchange_fn *on_record, void *ctx);
-/* Where to put what comes next; the room is never 0 while the state is EXCHANGE_MORE. */
+/* Where to put the next bytes; the room is never 0 in the state EXCHANGE_MORE. */
 uint8_t *exchange_space(struct exchange *e, size_t *room);
-/* `n` bytes were put there: takes every whole frame. */
+/* `n` bytes were put there: processes every whole frame. */
 enum exchange_state exchange_fed(struct exchange *e, size_t n);
 
 #endif

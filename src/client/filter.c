@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Filters: one table of options, each with the function that reads its value into a struct ctl_filter. natctl reads them
- * as options, natd-web as parameters of a query.
+ * Filters: one table of options, each with the function that parses its value into a struct ctl_filter. natctl reads
+ * them as options, natd-web as parameters of a query.
  */
 #include "filter.h"
 
@@ -47,11 +47,11 @@ bool filter_parse_prefix(const char *text, struct ctl_prefix *p)
 	return true;
 }
 
-/* ---- one function for each option; NULL, or what is wrong with the value ---- */
+/* ---- one function for each option; each returns NULL, or what is wrong with the value ---- */
 
 static const char again[] = "gives a criterion a second time";
 
-/* False: that criterion was given before. */
+/* False: the criterion was already given. */
 static bool claim(struct ctl_filter *f, unsigned bit)
 {
 	if (f->criteria & bit)
@@ -161,7 +161,7 @@ static const char *set_reply_dport(struct natctl *n, void *target, const char *t
 	return set_port(f, CTL_BY_REPLY_DPORT, &f->reply_dport, text);
 }
 
-/* ICMP's three fields are one criterion of the protocol, with a bit for each that must be equal. */
+/* The three ICMP fields are one criterion of the protocol, with one bit for each field that must match. */
 static const char *set_icmp(struct ctl_filter *f, uint8_t bit, uint64_t max, uint64_t *number, const char *text)
 {
 	if (f->icmp & bit)
@@ -216,7 +216,7 @@ static const char *set_state(struct natctl *n, void *target, const char *text)
 	return state >= 0 ? NULL : "is not a TCP state (SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT, ...)";
 }
 
-/* A list of conntrack's words. SEEN_REPLY and ASSURED must be set; UNSET: neither is. */
+/* A list of conntrack's words. SEEN_REPLY and ASSURED must be set; UNSET: neither may be. */
 static const char *set_status(struct natctl *n, void *target, const char *text)
 {
 	static const struct {
@@ -248,7 +248,8 @@ static const char *set_status(struct natctl *n, void *target, const char *text)
 	}
 }
 
-/* conntrack's SNAT is what inside hosts open, its DNAT what comes in. The address, if any, is the translated one. */
+/* conntrack's SNAT is a connection opened from inside, its DNAT one opened from outside. An address is the
+ * translated one. */
 static const char *set_src_nat(struct natctl *n, void *target, const char *text)
 {
 	struct ctl_filter *f = target;

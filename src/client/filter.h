@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Which connections are wanted, as text: conntrack's letters and names.
+ * Filters for connections, as text: conntrack's letters and names.
  */
 #ifndef NATD_CLIENT_FILTER_H
 #define NATD_CLIENT_FILTER_H
@@ -10,10 +10,10 @@
 #include "common/ctlfilter.h"
 #include "option.h"
 
-/* Target: a struct ctl_filter, zeroed. Its options ignore the struct natctl. */
+/* Target: a zeroed struct ctl_filter. The options ignore the struct natctl. */
 extern const struct option_set filter_options;
 
-/* For tests and other commands: parts of it. False: not one. */
+/* Parsers of parts of a filter, for tests and other commands. False: the text is not one. */
 bool filter_parse_prefix(const char *text, struct ctl_prefix *p);
 bool filter_parse_number(const char *text, uint64_t max, uint64_t *value);
 

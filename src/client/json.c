@@ -122,7 +122,7 @@ static json_t *make_block(const struct ctl_event *e)
 	return o;
 }
 
-/* Beginning and end, in the words of that kind of event; NULL: it has none. */
+/* The words for the beginning and the end of that kind of event; NULL: it has none. */
 static const char *event_state(const struct ctl_event *e)
 {
 	if (e->kind == CTL_EVENT_ALARM)

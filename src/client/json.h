@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * JSON output; the only user of jansson. Without it json_is_built_in() is false, and nothing else may be
- * called. Listings are one object a line; other commands gather one object and print it at the end.
+ * JSON output. Without jansson json_is_built_in() is false, and nothing else may be called. Listings are one object a
+ * line; other commands collect one object and print it at the end.
  */
 #ifndef NATD_CLIENT_JSON_H
 #define NATD_CLIENT_JSON_H
@@ -23,16 +23,16 @@ bool json_print_entry(FILE *f, const struct ctl_entry *e);
 bool json_print_block(FILE *f, const struct ctl_block *b, uint64_t since_s);
 bool json_print_event(FILE *f, const struct ctl_event *e);
 bool json_print_history(FILE *f, const struct ctl_event *e, uint64_t ended_ago_s);
-/* Times are microseconds since the epoch; 0: not known. */
+/* Times are microseconds since the epoch; 0: unknown. */
 bool json_print_holder(FILE *f, const struct ctl_mapping *m, uint64_t since_us, uint64_t until_us);
-/* The host of the block that an outside endpoint lies in; protocol 0: any. */
+/* The host that holds the block with the outside endpoint; protocol 0: any. */
 bool json_print_block_holder(FILE *f, const struct ctl_block *b, const struct ctl_who *q, uint64_t since_us,
 			     uint64_t until_us);
 bool json_print_lost(FILE *f, uint64_t count);
 bool json_print_mapping(FILE *f, const struct ctl_mapping *m);
 bool json_print_host(FILE *f, const struct ctl_host *h);
 
-/* An object in the making. Once memory is short everything is ignored, and json_print() is false. */
+/* An object under construction. Once memory is short, every call is ignored and json_print() returns false. */
 struct json_object;
 
 struct json_object *json_create(void);
@@ -40,7 +40,7 @@ void json_add_number(struct json_object *o, const char *name, uint64_t value);
 void json_add_bool(struct json_object *o, const char *name, bool value);
 void json_add_text(struct json_object *o, const char *name, const char *text); /* NULL: null */
 void json_add_time(struct json_object *o, uint64_t time_us);		       /* "time", in seconds since the epoch */
-/* Elements of the array `name`, which json_add_list() makes, empty, if it is not there. */
+/* Adds an element to the array `name`. json_add_list() creates the array, empty, unless it exists. */
 void json_add_list(struct json_object *o, const char *name);
 void json_add_element(struct json_object *o, const char *name, const char *text);
 void json_add_forward(struct json_object *o, const char *name, const struct ctl_forward *w);
@@ -54,7 +54,7 @@ void json_add_step(struct json_object *o, const struct ctl_step *s);	 /* to "ste
 void json_add_verdict(struct json_object *o, const struct ctl_verdict *v);
 /* Prints it on one line and frees it. */
 bool json_print(FILE *f, struct json_object *o);
-/* Frees it unprinted. NULL: nothing. */
+/* Frees it without printing. NULL is allowed. */
 void json_destroy(struct json_object *o);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* json.h without jansson. Only json_is_built_in() is ever called: the others let the commands be written without conditions. */
+/* json.h without jansson. Only json_is_built_in() is ever called; the others let commands be written without
+ * conditions. */
 #include "json.h"
 
 #ifndef HAVE_JANSSON

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
-/* Objects in the making, see json.h. Names of the members are promised in natctl(8). */
+/* Objects under construction, see json.h. natctl(8) promises the names of the members. */
 #include "json_private.h"
 
 #ifdef HAVE_JANSSON
 
 #include "names.h"
 
-/* struct json_object has no body: it only hides json_t from those who include json.h. */
+/* struct json_object is never defined: it hides json_t from the users of json.h. */
 static json_t *root(struct json_object *o)
 {
 	return (json_t *)o;
@@ -145,7 +145,7 @@ void json_add_check(struct json_object *o, const char *name, const struct ctl_ch
 	json_object_set_new(check, "id", json_make_text(c->id));
 	json_object_set_new(check, "severity", json_string(severities[c->severity]));
 	json_object_set_new(check, "what", json_make_text(c->what));
-	json_object_set_new(check, "mend", c->mend[0] ? json_make_text(c->mend) : json_null());
+	json_object_set_new(check, "mend", c->remedy[0] ? json_make_text(c->remedy) : json_null());
 	json_array_append_new(find_list(o, name), check);
 }
 
@@ -186,7 +186,7 @@ void json_add_warning(struct json_object *o, const struct ctl_check *c)
 
 	json_object_set_new(warning, "id", json_make_text(c->id));
 	json_object_set_new(warning, "text", json_make_text(c->what));
-	json_object_set_new(warning, "remedy", c->mend[0] ? json_make_text(c->mend) : json_null());
+	json_object_set_new(warning, "remedy", c->remedy[0] ? json_make_text(c->remedy) : json_null());
 	if (c->percent > 0)
 		json_object_set_new(warning, "percent", json_integer(c->percent));
 	json_array_append_new(find_list(o, "warnings"), warning);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Values of JSON, see json_private.h. */
+/* JSON values, see json_private.h. */
 #include "json_private.h"
 
 #ifdef HAVE_JANSSON
@@ -13,7 +13,6 @@ bool json_is_built_in(void)
 	return true;
 }
 
-/* `text` with "?" for everything but printable ASCII. */
 const char *json_make_plain(char *plain, size_t size, const char *text)
 {
 	size_t len = 0;
@@ -24,7 +23,7 @@ const char *json_make_plain(char *plain, size_t size, const char *text)
 	return plain;
 }
 
-/* jansson escapes control characters but DEL, and refuses what is not UTF-8. */
+/* jansson escapes all control characters but DEL, and refuses invalid UTF-8. */
 json_t *json_make_text(const char *text)
 {
 	char plain[CTL_TEXT_MAX + 1];
@@ -33,7 +32,6 @@ json_t *json_make_text(const char *text)
 	return value ? value : json_string(json_make_plain(plain, sizeof(plain), text));
 }
 
-/* A member whose name came from natd. */
 void json_set_member(json_t *o, const char *name, json_t *value)
 {
 	char plain[64];
@@ -70,7 +68,7 @@ void json_set_time(json_t *o, uint64_t time_us)
 	json_object_set_new(o, "time", json_real((double)time_us / 1e6));
 }
 
-/* Prints on one line and frees. A value that could not be made is missing, so `members` are counted. */
+/* A value that could not be created is missing, so the members are counted. */
 bool json_print_line(FILE *f, json_t *o, size_t members)
 {
 	bool ok = o && json_object_size(o) == members &&

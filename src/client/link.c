@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Subscriptions that last, see link.h. A new connection is a new query. */
+/* Persistent subscriptions, see link.h. Each connection is a query of its own. */
 #include "link.h"
 
 #include <event2/event.h>
@@ -17,7 +17,7 @@ struct link {
 	uint32_t wait_ms; /* before the next attempt */
 	enum link_state state;
 	bool is_paused;
-	bool is_stale; /* the query is to give way to a new one */
+	bool is_stale; /* the query will be replaced by a new one */
 };
 
 static void go_down(struct link *l, const char *why)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A subscription that lasts: it connects, goes on after each loss where it was, and waits longer from one attempt in vain to
- * the next. For programs with an event loop (libevent).
+ * A persistent subscription: it connects, resumes after each loss where it was, and waits longer after each failed
+ * attempt. For programs with an event loop (libevent).
  */
 #ifndef NATD_CLIENT_LINK_H
 #define NATD_CLIENT_LINK_H
@@ -11,27 +11,28 @@
 enum { LINK_RETRY_MIN_MS = 100, LINK_RETRY_MAX_MS = 2000 };
 
 struct link_calls {
-	/* An event, a loss (CTL_R_LOST) or a mark (CTL_R_MARK). False: malformed, and the connection begins again. */
+	/* Takes an event, a loss (CTL_R_LOST) or a mark (CTL_R_MARK). False: malformed, and the link reconnects. */
 	exchange_fn *on_record;
-	/* The subscription is in force, and natd's answer to the hello is `hello`; or `hello` is NULL, and `why` says why there is
-	 * none: once a change, and once at the beginning. */
+	/* Called at the start and at each change. `hello`: the subscription is active, and this is natd's hello.
+	 * NULL: there is no connection, and `why` says why. */
 	void (*on_change)(void *ctx, const struct ctl_hello *hello, const char *why);
 	void *ctx;
 };
 
 struct link;
 
-/* `subscribe->sequence` and `start` hold for the first connection. `path` and `calls` are borrowed. NULL when memory is short. */
+/* `subscribe->sequence` and `start` are used for the first connection. `path` and `calls` are borrowed. NULL: out of
+ * memory. */
 struct link *link_open(struct event_base *base, const char *path, const struct ctl_subscribe *subscribe,
 		       const struct link_calls *calls);
-/* From which event the next connection wants to go on: the caller's to keep up to date (sequence + 1 of the last one). */
+/* Sets the event from which the next connection resumes; the caller keeps it up to date (last sequence + 1). */
 void link_resume_at(struct link *l, uint64_t sequence);
-/* Connects again at once, from within its own functions too: records of the connection before do not come any more, and
- * on_change() is called only if the new one fails. */
+/* Reconnects at once; may be called from its own callbacks. Records of the old connection no longer arrive, and
+ * on_change() is called only if the new connection fails. */
 void link_restart(struct link *l);
-/* Stops reading: natd keeps the events meanwhile. A record or two hundred may still come. And goes on. */
+/* Stops reading, while natd keeps the events; up to two hundred records may still arrive. Then resumes. */
 void link_pause(struct link *l);
 void link_unpause(struct link *l);
-void link_close(struct link *l); /* NULL: nothing */
+void link_close(struct link *l); /* NULL is allowed */
 
 #endif

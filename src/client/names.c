@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: ISC */
-/* Names and text forms. */
 #include "names.h"
 
 #include <stdlib.h>

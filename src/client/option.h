@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* An option: its name, its help, and the function that reads its value. */
+/* An option: its name, its help, and the function that parses its value. */
 #ifndef NATD_CLIENT_OPTION_H
 #define NATD_CLIENT_OPTION_H
 
@@ -14,8 +14,8 @@ struct natctl_option {
 	char letter;	  /* 0: none */
 	enum option_value takes;
 	const char *placeholder; /* of its value, for the help */
-	const char *help;	 /* NULL: another name of an option above, not shown */
-	/* Stores the value in `target` (that of the set). NULL, or what is wrong with the value ("is not a port"). */
+	const char *help;	 /* NULL: an alias of an option above, not shown */
+	/* Parses the value into `target` (that of the set). NULL, or what is wrong with the value ("is not a port"). */
 	const char *(*set)(struct natctl *n, void *target, const char *value);
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The start and the readiness of a program beside natd. Without libsystemd: two messages and three variables. */
+/* Start and readiness of a program beside natd. libsystemd is not needed for two messages and three variables. */
 #include "program.h"
 
 #include <errno.h>
@@ -62,7 +62,7 @@ void program_stopping(void)
 	notify("STOPPING=1");
 }
 
-/* How many descriptors from LISTEN_FDS_START on are for this process. */
+/* The number of descriptors from LISTEN_FDS_START on that were passed to this process. */
 static int count_passed(void)
 {
 	const char *pid = getenv("LISTEN_PID");

@@ -2,10 +2,10 @@
 /*
  * Queries.
  *
- * Theory of operation. Connecting to a UNIX socket succeeds or fails at once, so the hello and the request, some hundred
- * bytes, are sent before query_start() returns; the kernel's buffer always takes them whole. From then on only the read
- * event is of interest. A failure of the start is reported by the same event, made active by hand, so that the caller has the
- * query's pointer before its functions are called.
+ * Theory of operation. Connecting to a UNIX socket succeeds or fails at once. So the hello and the request, some
+ * hundred bytes, are sent before query_start() returns; the kernel's buffer always takes them whole. From then on only
+ * the read event matters. A failure in query_start() is reported through the same event, activated by hand: so the
+ * caller has the query's pointer before its callbacks run.
  */
 #include "query.h"
 
@@ -18,7 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { READS_AT_ONCE = 16 /* of up to CTL_REPLY_MAX bytes: then the other events have their turn */ };
+enum { READS_AT_ONCE = 16 /* of up to CTL_REPLY_MAX bytes; then other events get a turn */ };
 
 struct query {
 	struct event *event;
@@ -27,7 +27,7 @@ struct query {
 	void (*on_end)(void *ctx, const struct query_result *r);
 	void *ctx;
 	int fd;
-	int failed;	 /* errno of the start; 0: it went well */
+	int failed;	 /* errno of query_start(); 0: it succeeded */
 	bool is_stopped; /* by the record function */
 	bool is_greeted; /* on_greeting() was called */
 	bool is_paused;
@@ -57,7 +57,7 @@ static void finish(struct query *q, enum query_outcome outcome, const char *text
 	query_free(q);
 }
 
-/* The exchange has ended, one way or the other. */
+/* The exchange has ended. */
 static void conclude(struct query *q)
 {
 	if (q->is_stopped)
@@ -67,7 +67,7 @@ static void conclude(struct query *q)
 	else if (q->exchange.state == EXCHANGE_REFUSED)
 		finish(q, QUERY_REFUSED, q->exchange.error.text);
 	else
-		finish(q, QUERY_LOST, "natd's answer is not understood: it is of another version");
+		finish(q, QUERY_LOST, "natd's answer is not understood: natd is of another version");
 }
 
 static void note_greeting(struct query *q)
@@ -170,7 +170,7 @@ struct query *query_start(struct event_base *base, const char *path, const struc
 	if (q->failed == 0)
 		q->failed = send_request(q->fd, call);
 	if (q->failed == EPIPE)
-		q->failed = 0; /* natd may have said why before it hung up */
+		q->failed = 0; /* natd may have given a reason before it closed the connection */
 	q->event = event_new(base, q->failed ? -1 : q->fd, EV_READ | EV_PERSIST, on_event, q);
 	if (!q->event || event_add(q->event, call->patience_ms && !q->failed ? &patience : NULL) < 0) {
 		query_free(q);
@@ -184,7 +184,7 @@ struct query *query_start(struct event_base *base, const char *path, const struc
 void query_pause(struct query *q)
 {
 	q->is_paused = true;
-	if (!q->failed) /* else its end is on its way */
+	if (!q->failed) /* else its end has been scheduled */
 		event_del(q->event);
 }
 

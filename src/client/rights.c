@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Giving up rights, see program.h. By system calls: a program without any capability needs no library to say so.
+ * Dropping rights, see program.h. By system calls: dropping every capability needs no library.
  *
- * Landlock handles all file rights of its first version and outgoing TCP connections where the kernel knows those; rules give
- * back what the caller keeps. Connecting to natd's UNIX socket is none of its rights.
+ * Landlock handles all file rights of its first version, and outgoing TCP connections if the kernel knows those; rules
+ * give back what the caller keeps. Connecting to natd's UNIX socket is not among the rights of that version.
  */
 #define _GNU_SOURCE 1 /* setgroups(), syscall() */
 #include <errno.h>
@@ -29,7 +29,7 @@
 #ifndef HAS_SANITIZER
 #define HAS_SANITIZER 0
 #endif
-#ifdef NATD_COVERAGE /* the counts are written at the end */
+#ifdef NATD_COVERAGE /* gcov writes its counts at exit */
 #define WRITES_FILES 1
 #else
 #define WRITES_FILES HAS_SANITIZER
@@ -100,7 +100,7 @@ static int leave_files(const struct program_keep *keep)
 	int r, fd;
 
 	if (abi < 1)
-		return 0; /* this kernel has none */
+		return 0; /* the kernel has no Landlock */
 	fd = (int)syscall(LANDLOCK_CREATE, handled, abi >= 4 ? sizeof(handled) : sizeof(handled[0]), 0);
 	if (fd < 0)
 		return -errno;
@@ -115,17 +115,17 @@ int program_drop_rights(const struct program_keep *keep, const char **what)
 {
 	int r = 0;
 
-	*what = "taking on natd's group";
+	*what = "joining natd's group";
 	if (geteuid() == 0 && setgroups(keep->n_groups, keep->groups) < 0 && errno != EPERM)
 		return -errno;
 	*what = "forbidding new privileges";
 	r = close_doors();
 	if (r < 0)
 		return r;
-	*what = "giving up capabilities";
+	*what = "dropping capabilities";
 	r = drop_capabilities();
 	if (r < 0)
 		return r;
-	*what = "giving up files (Landlock)";
+	*what = "dropping file access (Landlock)";
 	return leave_files(keep);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Endpoints and times as text, and the question of who had one. Seconds are compared: that is what people ask for. */
+/* Endpoints and times as text, and the test whether a session held an endpoint. Times are compared in seconds, as
+ * people give them. */
 #define _XOPEN_SOURCE	700 /* strptime() */
 #define _DEFAULT_SOURCE 1   /* timegm() */
 #include "who.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Who had an outside endpoint, as natctl and natd-web work it out: from open sessions and from those that ended. */
+/* Who had an outside endpoint, for natctl and natd-web: found in open sessions and in those that ended. */
 #ifndef NATD_CLIENT_WHO_H
 #define NATD_CLIENT_WHO_H
 
@@ -8,11 +8,12 @@
 
 #include "common/ctlrecord.h"
 
-/* "203.0.113.1:28783". False: not one. */
+/* Parses "203.0.113.1:28783". False: it is not one. */
 bool who_parse_endpoint(const char *text, struct ctl_endpoint *e);
-/* Seconds since the epoch, or "2026-01-31T23:59:59Z" (UTC), to microseconds since the epoch. False: neither. */
+/* Parses seconds since the epoch, or "2026-01-31T23:59:59Z" (UTC), into microseconds since the epoch. False:
+ * neither. */
 bool who_parse_time(const char *text, uint64_t *at_us);
-/* Did this session, of `since_us` to `until_us` (0: until now), hold the endpoint in question at that time? */
+/* Did this session, open from `since_us` to `until_us` (0: until now), hold the endpoint of `q` at that time? */
 bool who_held(const struct ctl_who *q, uint64_t at_us, const struct ctl_entry *e, uint64_t since_us, uint64_t until_us);
 
 #endif

@@ -3,16 +3,16 @@
  * Classic BPF, see cbpf.h.
  *
  * Theory of operation. A program is a list of instructions over an accumulator A, an index register X and sixteen words
- * of memory, all zero at first. Every jump leads forward, so that a program of n instructions ends after n steps at the
- * latest; the last instruction returns, so that none runs off the end. Both are checked once, before the program first
- * runs, together with the places of scratch memory and division by a constant 0. What depends on the packet is checked
- * by each load; what depends on X, a division by 0, ends the program with 0.
+ * of scratch memory, all zero at first. Every jump leads forward, so a program of n instructions ends after at most n
+ * steps; the last instruction returns, so none runs off the end. cbpf_check() checks both once, together with the
+ * addresses of scratch memory and division by a constant 0. Each load checks what depends on the packet. A division by
+ * an X of 0 ends the program with 0.
  */
 #include "cbpf.h"
 
 #include <stddef.h>
 
-/* Fields of a code: the class; size and mode of a load; operation and source of the rest. */
+/* Fields of a code: the class; size and mode of a load; operation and source of the others. */
 enum {
 	CLASS_MASK = 0x07,
 	LD = 0x00,
@@ -83,7 +83,7 @@ static const char *check_load(const struct cbpf_insn *i)
 	case LDX | MEM:
 	case ST:
 	case STX:
-		return i->k < CBPF_SCRATCH ? NULL : "a place of scratch memory that does not exist";
+		return i->k < CBPF_SCRATCH ? NULL : "an address of scratch memory that does not exist";
 	default:
 		return "an unknown instruction";
 	}
@@ -102,7 +102,7 @@ static const char *check_alu(const struct cbpf_insn *i)
 	return NULL;
 }
 
-/* `left`: instructions behind this one. */
+/* `left`: number of instructions behind this one. */
 static const char *check_jump(const struct cbpf_insn *i, uint32_t left)
 {
 	switch (i->code) {
@@ -153,14 +153,14 @@ static const char *check_one(const struct cbpf_insn *i, uint32_t left)
 const char *cbpf_check(const struct cbpf_insn *program, uint32_t n)
 {
 	if (n == 0 || n > CBPF_MAX)
-		return "a program of no or too many instructions";
+		return "a program with no instructions or too many";
 	for (uint32_t i = 0; i < n; i++) {
 		const char *wrong = check_one(&program[i], n - 1 - i);
 
 		if (wrong)
 			return wrong;
 	}
-	return (program[n - 1].code & CLASS_MASK) == RET ? NULL : "an end that is no return";
+	return (program[n - 1].code & CLASS_MASK) == RET ? NULL : "a last instruction that is no return";
 }
 
 /* ---- the run ---- */
@@ -172,7 +172,7 @@ struct machine {
 	uint32_t memory[CBPF_SCRATCH];
 };
 
-/* `size` bytes at `at` as a number in network byte order. False: they are not in the packet. */
+/* `size` bytes at `at`, as a number in network byte order. False: they are not all in the packet. */
 static bool load(const struct machine *m, uint64_t at, uint32_t size, uint32_t *value)
 {
 	if (at + size > m->len)
@@ -211,7 +211,7 @@ static bool run_load(struct machine *m, const struct cbpf_insn *i)
 		return true;
 	case ABS:
 		return load(m, i->k, size_of(i->code), to);
-	default: /* IND: both are 32 bits wide, and their sum is not cut off */
+	default: /* IND: the sum of two 32-bit values is computed in 64 bits */
 		return load(m, (uint64_t)m->x + i->k, size_of(i->code), to);
 	}
 }

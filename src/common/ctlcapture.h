@@ -13,32 +13,32 @@
 enum {
 	CTL_CAPTURE_INSN = 8,				       /* bytes of an instruction in a request */
 	CTL_CAPTURE_MAX = 512 + CBPF_MAX * CTL_CAPTURE_INSN,   /* longest request frame, head included */
-	CTL_PACKET_BYTES_MAX = CTL_REPLY_MAX - 256,	       /* of one packet that a record carries */
+	CTL_PACKET_BYTES_MAX = CTL_REPLY_MAX - 256,	       /* bytes of one packet in a record */
 	CTL_PACKET_FRAME_MAX = CTL_PACKET_BYTES_MAX + 256 - 64 /* longest record of a packet, head included */
 };
 
 enum { CTL_CAPTURE_INSIDE = 0, CTL_CAPTURE_OUTSIDE = 1, CTL_CAPTURE_BOTH = 3 /* 1 << side of both */ };
 
 struct ctl_capture {
-	uint8_t sides;	  /* 1 << CTL_CAPTURE_INSIDE or _OUTSIDE of those that are wanted */
-	uint32_t count;	  /* packets after which it ends; 0: no end */
-	uint32_t seconds; /* after which it ends; 0: no end */
+	uint8_t sides;	  /* bits 1 << CTL_CAPTURE_INSIDE and 1 << CTL_CAPTURE_OUTSIDE */
+	uint32_t count;	  /* packets to capture; 0: no limit */
+	uint32_t seconds; /* time to capture; 0: no limit */
 	struct ctl_filter filter;
 	uint32_t n_insns;     /* 0: no program */
-	const uint8_t *insns; /* in the protocol's form, unchecked; get: points into the body */
+	const uint8_t *insns; /* wire form, unchecked; after get it points into the body */
 };
-/* `program` in place of c->insns; the writer needs room for CTL_CAPTURE_MAX bytes at most. */
+/* `program` replaces c->insns; the writer needs at most CTL_CAPTURE_MAX bytes. */
 bool ctl_put_capture(struct ctl_writer *w, const struct ctl_capture *c, const struct cbpf_insn *program);
 bool ctl_get_capture(struct ctl_reader *r, struct ctl_capture *c);
-/* The instruction at `i` of c->insns. */
+/* Instruction number `i` of c->insns. */
 struct cbpf_insn ctl_capture_insn(const struct ctl_capture *c, uint32_t i);
 
 enum {
-	CTL_PACKET_LEFT = 1, /* as it leaves natd; else as it came */
-	CTL_PACKET_MADE = 2, /* natd's own: it answers another packet, or a session that has ended */
+	CTL_PACKET_LEFT = 1, /* as it leaves natd; without it: as it arrived */
+	CTL_PACKET_MADE = 2, /* natd's own: an answer to another packet, or about a session that has ended */
 };
 
-/* What became of it. */
+/* What happened to the packet. */
 enum ctl_fate { CTL_FATE_DROPPED, CTL_FATE_OUTSIDE, CTL_FATE_INSIDE, CTL_FATE_HOST, CTL_FATE_HELD, CTL_FATE_COUNT };
 
 struct ctl_packet {
@@ -49,11 +49,11 @@ struct ctl_packet {
 	uint8_t fate;	  /* enum ctl_fate */
 	uint8_t protocol;
 	uint64_t session;			     /* 0: none */
-	struct ctl_endpoint inside, outside, remote; /* of the session; 0.0.0.0: not known */
-	char reason[CTL_NAME_MAX + 1];		     /* the counter of a dropped packet; "": it was not dropped */
+	struct ctl_endpoint inside, outside, remote; /* of the session; 0.0.0.0: unknown */
+	char reason[CTL_NAME_MAX + 1];		     /* name of the drop counter; "": not dropped */
 	uint32_t wire_len;
-	uint16_t len;	      /* bytes that follow, the first of wire_len */
-	const uint8_t *bytes; /* get: points into the body */
+	uint16_t len;	      /* captured bytes, the first of wire_len */
+	const uint8_t *bytes; /* after get it points into the body */
 };
 bool ctl_put_packet(struct ctl_writer *w, const struct ctl_packet *p);
 bool ctl_get_packet(struct ctl_reader *r, struct ctl_packet *p);

@@ -100,7 +100,7 @@ bool ctl_get_event(struct ctl_reader *r, struct ctl_event *e)
 	e->has_ended = ctl_get_u8(r) & 1;
 	ctl_get_text(r, e->reason, sizeof(e->reason));
 	if (e->kind >= CTL_EVENT_COUNT)
-		return !r->bad; /* of a later natd: its kind says that there is nothing to show */
+		return !r->bad; /* from a later natd: it has no fields known here */
 	if (ctl_event_has_entry(e->kind))
 		return ctl_get_entry(r, &e->entry);
 	if (e->kind == CTL_EVENT_MAPPING)

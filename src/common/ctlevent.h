@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Events over the control protocol: the subscription, events, and the record of events that were lost. As in
- * ctlproto.h, each ctl_put_ writes one whole frame (false: no room, nothing written), each ctl_get_ reads a body
- * (false: malformed).
+ * Events over the control protocol: the subscription, events, and the record of lost events. As in ctlproto.h, each
+ * ctl_put_ writes one whole frame (false: no room, nothing written), each ctl_get_ reads a body (false: malformed).
  */
 #ifndef NATD_COMMON_CTLEVENT_H
 #define NATD_COMMON_CTLEVENT_H
@@ -10,7 +9,7 @@
 #include "ctlfilter.h"
 #include "ctlrecord.h"
 
-/* Kinds of events, by the names that natctl's -e has for them. Numbers are for ever. */
+/* Kinds of events, by natctl's names (option -e). The numbers never change. */
 #define CTL_EVENT_LIST(X)                                          \
 	X(CTL_EVENT_NEW, "NEW")		/* a session was opened */ \
 	X(CTL_EVENT_UPDATE, "UPDATE")	/* its state changed */    \
@@ -34,8 +33,8 @@ enum {
 	CTL_EVENTS_ALL = (1 << CTL_EVENT_COUNT) - 1,
 };
 
-const char *ctl_event_name(uint8_t kind); /* "UNKNOWN" for a number that it does not know */
-int ctl_event_by_name(const char *name);  /* whatever the case; -1: none */
+const char *ctl_event_name(uint8_t kind); /* "UNKNOWN" for an unknown number */
+int ctl_event_by_name(const char *name);  /* ignores case; -1: none */
 
 /* Does the event of that kind carry a session (struct ctl_entry)? */
 bool ctl_event_has_entry(uint8_t kind);
@@ -46,9 +45,9 @@ enum ctl_start { CTL_START_NOW, CTL_START_OLDEST, CTL_START_SEQUENCE, CTL_START_
 struct ctl_subscribe {
 	uint32_t kinds;		  /* 1 << enum ctl_event_kind */
 	uint8_t start;		  /* enum ctl_start */
-	bool until_end;		  /* only what is there already, then the end frame */
+	bool until_end;		  /* only events that natd already has, then the end frame */
 	uint64_t sequence;	  /* CTL_START_SEQUENCE: of the first event wanted */
-	struct ctl_filter filter; /* of events that carry a session; without criteria the others come too */
+	struct ctl_filter filter; /* for events that carry a session; without criteria all other events are sent too */
 };
 bool ctl_put_subscribe(struct ctl_writer *w, const struct ctl_subscribe *s);
 bool ctl_get_subscribe(struct ctl_reader *r, struct ctl_subscribe *s);
@@ -57,9 +56,9 @@ struct ctl_event {
 	uint64_t sequence;
 	uint64_t time_us;	       /* since the epoch */
 	uint8_t kind;		       /* enum ctl_event_kind */
-	bool has_ended;		       /* MAPPING, BLOCK, ALARM: it ended; otherwise it began */
+	bool has_ended;		       /* MAPPING, BLOCK, ALARM: it ended; else it began */
 	char reason[CTL_NAME_MAX + 1]; /* DESTROY: why it ended; REFUSED: the counter's name; ALARM: the alarm's id */
-	/* one of them, by kind */
+	/* One of these, by kind. */
 	struct ctl_entry entry;	    /* sessions, refusals (which have no id) */
 	struct ctl_mapping mapping; /* MAPPING */
 	struct {		    /* BLOCK */
@@ -71,17 +70,17 @@ struct ctl_event {
 bool ctl_put_event(struct ctl_writer *w, const struct ctl_event *e);
 bool ctl_get_event(struct ctl_reader *r, struct ctl_event *e);
 
-/* How many events were overwritten before this client read them. */
+/* The number of events that were overwritten before this client read them. */
 bool ctl_put_lost(struct ctl_writer *w, uint64_t count);
 bool ctl_get_lost(struct ctl_reader *r, uint64_t *count);
 
-/* A place in a subscription that began with events of the past. */
+/* A position in a subscription that started with past events. */
 enum ctl_mark {
-	CTL_MARK_CAUGHT_UP = 1, /* so far it was what was there already */
-	CTL_MARK_STOP = 2,	/* natd stops, and no event comes after this */
-	CTL_MARK_PLACE = 3,	/* many events went by that were of no interest */
+	CTL_MARK_CAUGHT_UP = 1, /* all past events have been sent */
+	CTL_MARK_STOP = 2,	/* natd stops; no event follows */
+	CTL_MARK_PLACE = 3,	/* the position, after many events that the subscription did not want */
 };
-/* `next`: the number of the event from which the subscription would go on. */
+/* `next`: number of the event from which the subscription would resume. */
 bool ctl_put_mark(struct ctl_writer *w, enum ctl_mark mark, uint64_t next);
 bool ctl_get_mark(struct ctl_reader *r, uint8_t *mark, uint64_t *next);
 

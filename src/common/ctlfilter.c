@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Filters: encoding, and evaluation by the daemon, so that a listing sends only what was asked for. See ctlfilter.h. */
+/* Filters: encoding, and matching in the daemon, so that a listing sends only matching entries. See ctlfilter.h. */
 #include "ctlfilter.h"
 
 #include <string.h>
@@ -100,7 +100,7 @@ bool ctl_put_request(struct ctl_writer *w, enum ctl_type type, const struct ctl_
 	return ctl_frame_end(w, begin);
 }
 
-/* ---- what it matches ---- */
+/* ---- matching ---- */
 
 static bool has_ports(uint8_t protocol)
 {
@@ -140,7 +140,7 @@ static bool ports_match(const struct ctl_filter *f, uint8_t protocol, const stru
 	       (!(by & CTL_BY_REPLY_DPORT) || f->reply_dport == tuple[1].dst.port);
 }
 
-/* natd keeps sessions of echo requests alone: their type and code are always the same. */
+/* All ICMP sessions of natd are echo requests: type and code are constant. */
 static bool icmp_matches(const struct ctl_filter *f, const struct ctl_entry *e)
 {
 	enum { ECHO_REQUEST = 8 };

@@ -49,7 +49,7 @@ bool ctl_get_forward(struct ctl_reader *r, struct ctl_forward *f)
 	f->n_backends = f->balance = f->side = 0;
 	f->is_dynamic = false;
 	f->affinity_s = 0;
-	if (r->left == 0) /* of a natd without balanced forwards */
+	if (r->left == 0) /* from a natd without balanced forwards */
 		return !r->bad;
 	f->n_backends = ctl_get_u16(r);
 	f->balance = ctl_get_u8(r);

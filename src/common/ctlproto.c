@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Cursors, frames, and the frames that every exchange has: hello, end, error.
+ * Cursors, frames, and the frames of every exchange: hello, end, error.
  */
 #include "ctlproto.h"
 
 #include <string.h>
 
-/* From the machine's byte order to the protocol's, or back. */
+/* Between the machine's byte order and the protocol's. */
 static inline uint64_t swap64(uint64_t v)
 {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -18,7 +18,7 @@ static inline uint64_t swap64(uint64_t v)
 
 /* ---- reading ---- */
 
-/* The next `n` bytes, or NULL with the reader bad and empty. */
+/* The next `n` bytes; or NULL, and the reader is marked bad and emptied. */
 static const uint8_t *take(struct ctl_reader *r, size_t n)
 {
 	const uint8_t *p = r->p;
@@ -98,7 +98,7 @@ static inline void put_bytes(struct ctl_writer *w, const void *data, size_t n)
 	w->len += n;
 }
 
-/* `n` is 1 to 8. Inline, as a listing is mostly numbers and the compiler then makes one store of each. */
+/* `n` is 1 to 8. Inline: listings are mostly numbers, and the compiler makes one store of each. */
 static inline void put_number(struct ctl_writer *w, uint64_t v, size_t n)
 {
 	uint64_t big = swap64(v << 8 * (8 - n));
@@ -233,7 +233,7 @@ bool ctl_get_hello_reply(struct ctl_reader *r, struct ctl_hello *h)
 	h->may_change = ctl_get_u8(r) & 1;
 	ctl_get_text(r, h->daemon, sizeof(h->daemon));
 	if (r->bad || r->left == 0)
-		return !r->bad; /* of a natd that has no more to say */
+		return !r->bad; /* from a natd that sends no more fields */
 	h->instance = ctl_get_u64(r);
 	h->kept_kinds = ctl_get_u32(r);
 	return !r->bad;

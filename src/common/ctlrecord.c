@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Encoding and decoding of what most of the protocol carries, see ctlrecord.h. */
+/* Encoding and decoding of most records, see ctlrecord.h. */
 #include "ctlrecord.h"
 
 /* ---- parts ---- */
@@ -129,7 +129,7 @@ bool ctl_get_entry(struct ctl_reader *r, struct ctl_entry *e)
 	e->pair[0] = '\0';
 	if (r->left >= 6)
 		e->backend = ctl_get_endpoint(r);
-	rest = *r; /* what follows may be a later version's */
+	rest = *r; /* the rest may come from a later version */
 	if (rest.left > 0)
 		ctl_get_text(&rest, e->pair, sizeof(e->pair));
 	if (rest.bad)
@@ -144,7 +144,7 @@ void ctl_entry_tuples(const struct ctl_entry *e, struct ctl_tuple tuple[2])
 	const struct ctl_tuple inner = {e->inside, e->remote};
 	const struct ctl_tuple outer = {e->remote, e->outside};
 
-	/* Whoever opened it comes first, on his own side of the translation. */
+	/* The opener's side of the translation comes first. */
 	tuple[0] = e->flags & CTL_ENTRY_FROM_OUTSIDE ? outer : inner;
 	tuple[1] = e->flags & CTL_ENTRY_FROM_OUTSIDE ? inner : outer;
 }

@@ -45,7 +45,7 @@ bool ctl_get_counter(struct ctl_reader *r, struct ctl_counter *c)
 	*c = (struct ctl_counter){.value = ctl_get_u64(r)};
 	ctl_get_text(r, c->name, sizeof(c->name));
 	ctl_get_text(r, c->help, sizeof(c->help));
-	if (r->left > 0) { /* the fields that came later */
+	if (r->left > 0) { /* fields added later */
 		c->type = ctl_get_u8(r);
 		ctl_get_text(r, c->unit, sizeof(c->unit));
 	}
@@ -97,7 +97,7 @@ bool ctl_put_check(struct ctl_writer *w, const struct ctl_check *c)
 
 	ctl_put_u8(w, c->severity);
 	ctl_put_text(w, c->what);
-	ctl_put_text(w, c->mend);
+	ctl_put_text(w, c->remedy);
 	ctl_put_text_max(w, c->id, CTL_NAME_MAX);
 	ctl_put_u8(w, c->percent);
 	return ctl_frame_end(w, begin);
@@ -107,8 +107,8 @@ bool ctl_get_check(struct ctl_reader *r, struct ctl_check *c)
 {
 	*c = (struct ctl_check){.severity = ctl_get_u8(r)};
 	ctl_get_text(r, c->what, sizeof(c->what));
-	ctl_get_text(r, c->mend, sizeof(c->mend));
-	if (r->left > 0) { /* the fields that came later */
+	ctl_get_text(r, c->remedy, sizeof(c->remedy));
+	if (r->left > 0) { /* fields added later */
 		ctl_get_text(r, c->id, sizeof(c->id));
 		c->percent = ctl_get_u8(r);
 	}

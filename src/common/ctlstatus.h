@@ -11,9 +11,9 @@
 struct ctl_pool {
 	uint32_t address;
 	bool shared;		 /* with the host */
-	uint32_t ports;		 /* that natd may use, for each protocol */
+	uint32_t ports;		 /* ports that natd may use, for each protocol */
 	uint32_t used[3];	 /* mapped or in quarantine: TCP, UDP, ICMP query ids */
-	uint32_t quarantined[3]; /* those in quarantine; 0 from a natd that does not say it */
+	uint32_t quarantined[3]; /* part of `used`; 0 from an older natd */
 };
 bool ctl_put_pool(struct ctl_writer *w, const struct ctl_pool *p);
 bool ctl_get_pool(struct ctl_reader *r, struct ctl_pool *p);
@@ -24,8 +24,8 @@ struct ctl_counter {
 	uint64_t value;
 	char name[64];
 	char help[256];
-	uint8_t type;  /* CTL_COUNTER: only grows while natd runs; CTL_GAUGE */
-	char unit[16]; /* "bytes"...; "": a bare number */
+	uint8_t type;  /* CTL_COUNTER only grows while natd runs */
+	char unit[16]; /* "bytes"...; "": none */
 };
 bool ctl_put_counter(struct ctl_writer *w, const struct ctl_counter *c);
 bool ctl_get_counter(struct ctl_reader *r, struct ctl_counter *c);
@@ -46,10 +46,10 @@ enum ctl_severity { CTL_CHECK_OK, CTL_CHECK_WARN, CTL_CHECK_FAIL };
 
 struct ctl_check {
 	uint8_t severity;
-	char what[CTL_TEXT_MAX + 1]; /* what was looked at, and what was found */
-	char mend[CTL_TEXT_MAX + 1]; /* the remedy; "": none is needed */
-	char id[CTL_NAME_MAX + 1];   /* stable, for scripts; "": from a natd that had none */
-	uint8_t percent;	     /* of a limit that is in use; 0: not about a limit */
+	char what[CTL_TEXT_MAX + 1];   /* what was checked, and what was found */
+	char remedy[CTL_TEXT_MAX + 1]; /* "": none is needed; in JSON "mend" */
+	char id[CTL_NAME_MAX + 1];     /* stable, for scripts; "": from an older natd */
+	uint8_t percent;	       /* share of a limit in use; 0: not about a limit */
 };
 bool ctl_put_check(struct ctl_writer *w, const struct ctl_check *c);
 bool ctl_get_check(struct ctl_reader *r, struct ctl_check *c);

@@ -11,7 +11,7 @@ static uint32_t least(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-/* One row of the table of distances: between the first i letters of `a` and every beginning of `b`. */
+/* One row of the table of distances: between the first i letters of `a` and every prefix of `b`. */
 static void distance_row(const char *a, const char *b, uint32_t i, uint32_t rows[3][WORD_MAX + 1])
 {
 	const uint32_t *before = rows[(i + 2) % 3];
@@ -53,7 +53,7 @@ void spelling_try(struct spelling *s, const char *word)
 	s->nearest = word;
 }
 
-/* One mistake is always likely; longer words have room for more. */
+/* One mistake is always plausible; longer words may have more. */
 const char *spelling_found(const struct spelling *s)
 {
 	return s->nearest && s->distance <= 1 + strlen(s->wanted) / 3 ? s->nearest : NULL;

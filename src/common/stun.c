@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* STUN, see stun.h. Lengths come from the network: each is held against what is there before anything is read. */
+/* STUN, see stun.h. Lengths come from the network: each is checked before anything is read. */
 #include "stun.h"
 
 #include <string.h>
@@ -14,7 +14,7 @@ enum {
 	ERROR_CODE = 0x0009,
 	UNKNOWN_ATTRIBUTES = 0x000a,
 	XOR_MAPPED_ADDRESS = 0x0020,
-	OPTIONAL = 0x8000, /* attributes from here on may be passed over */
+	OPTIONAL = 0x8000, /* attributes from here on may be ignored */
 	FINGERPRINT = 0x8028,
 	OTHER_ADDRESS = 0x802c,
 
@@ -70,7 +70,7 @@ size_t stun_request(uint8_t out[STUN_REQUEST_MAX], const uint8_t id[STUN_ID], un
 struct attribute {
 	uint16_t type, len;
 	const uint8_t *value;
-	size_t next; /* where the one behind it begins */
+	size_t next; /* offset of the next attribute */
 };
 
 static bool has_header(const uint8_t *p, size_t len)
@@ -78,7 +78,7 @@ static bool has_header(const uint8_t *p, size_t len)
 	return len >= STUN_HEADER && get32(p + 4) == COOKIE && get16(p + 2) == len - STUN_HEADER && len % 4 == 0;
 }
 
-/* The attribute at `at`; false: it does not fit into the message. */
+/* The attribute at `at`. False: it does not fit into the message. */
 static bool get_attribute(struct attribute *a, const uint8_t *p, size_t len, size_t at)
 {
 	if (len - at < ATTRIBUTE_HEAD)
@@ -114,7 +114,7 @@ static bool get_endpoint(struct stun_endpoint *e, const struct attribute *a, boo
 	return true;
 }
 
-/* CRC-32 of ITU V.42, bit by bit: it is short. */
+/* CRC-32 of ITU V.42, bit by bit: the messages are short. */
 static uint32_t crc32(const uint8_t *p, size_t len)
 {
 	uint32_t crc = UINT32_MAX;
@@ -127,7 +127,7 @@ static uint32_t crc32(const uint8_t *p, size_t len)
 	return ~crc;
 }
 
-/* It stands last, and covers all that comes before it. */
+/* The fingerprint is the last attribute and covers everything before it. */
 static bool is_fingerprint_right(const struct attribute *a, const uint8_t *p, size_t len)
 {
 	size_t before = (size_t)(a->value - p) - ATTRIBUTE_HEAD;
@@ -140,7 +140,7 @@ struct reading {
 	bool has_mapped, has_xored;
 };
 
-/* False: the message must be ignored. The first of several equal attributes counts (RFC 8489 14). */
+/* False: the message must be ignored. Of several equal attributes the first counts (RFC 8489 14). */
 static bool take(struct reading *r, const struct attribute *a, const uint8_t *p, size_t len)
 {
 	struct stun_answer *out = r->answer;
@@ -151,7 +151,7 @@ static bool take(struct reading *r, const struct attribute *a, const uint8_t *p,
 			return true;
 		r->has_xored = get_endpoint(&out->mapped, a, true);
 		return r->has_xored;
-	case MAPPED_ADDRESS: /* of servers before RFC 5389: some NATs on the way would rewrite it */
+	case MAPPED_ADDRESS: /* from servers before RFC 5389: some NATs on the way rewrite it */
 		if (!r->has_xored && !r->has_mapped)
 			r->has_mapped = get_endpoint(&out->mapped, a, false);
 		return true;

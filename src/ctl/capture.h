@@ -9,9 +9,9 @@
 #include "options.h"
 
 struct capture_choice {
-	const char *path; /* "-": stdout; NULL: text */
+	const char *path; /* "-": stdout; NULL: print text */
 	uint8_t sides;
-	uint32_t count, seconds; /* 0: no end */
+	uint32_t count, seconds; /* 0: no limit */
 };
 
 /* Target: a struct capture_choice. */
@@ -19,14 +19,14 @@ extern const struct option_set capture_options;
 
 enum { CAPTURE_COMMENT_MAX = 256 };
 
-/* What became of the packet: "session=17 inside=10.8.0.2:40000 ..." or "drop_unsolicited ...". Returns `buf`. */
+/* What happened to the packet: "session=17 inside=10.8.0.2:40000 ..." or "drop_unsolicited ...". Returns `buf`. */
 char *capture_comment(char buf[CAPTURE_COMMENT_MAX], const struct ctl_packet *p);
 void capture_print_line(FILE *f, const struct ctl_packet *p);
 void capture_print_json(FILE *f, const struct ctl_packet *p);
 
 /*
- * Compiles a pcap-filter(7) expression for packets that begin with their IPv4 header. The number of instructions; -1: it
- * is not valid, or this natctl has no libpcap, which has been said.
+ * Compiles a pcap-filter(7) expression for packets that begin with their IPv4 header. Returns the number of
+ * instructions. -1: it is invalid, or this natctl has no libpcap; that was printed.
  */
 int capture_compile(const char *expression, struct cbpf_insn program[CBPF_MAX]);
 

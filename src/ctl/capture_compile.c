@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* pcap-filter(7) expressions, compiled by libpcap. natd runs what comes out, and checks it before. */
+/* pcap-filter(7) expressions, compiled by libpcap. natd checks the program before it runs it. */
 #include "capture.h"
 
 #ifdef HAVE_LIBPCAP
@@ -11,8 +11,9 @@ enum { DLT_OF_IPV4 = 228 };
 static int copy(const struct bpf_program *from, struct cbpf_insn to[CBPF_MAX])
 {
 	if (from->bf_len > CBPF_MAX) {
-		natctl_complain("capture: the expression takes %u instructions, and natd runs %d at most", from->bf_len,
-				CBPF_MAX);
+		natctl_complain(
+			"capture: the expression takes %u instructions, more than natd's limit of %d: simplify it",
+			from->bf_len, CBPF_MAX);
 		return -1;
 	}
 	for (unsigned i = 0; i < from->bf_len; i++)
@@ -35,7 +36,7 @@ int capture_compile(const char *expression, struct cbpf_insn program[CBPF_MAX])
 		n = copy(&compiled, program);
 		pcap_freecode(&compiled);
 	} else {
-		natctl_complain("capture: `%s' is no expression of pcap-filter(7): %s", expression, pcap_geterr(p));
+		natctl_complain("capture: `%s' is not an expression of pcap-filter(7): %s", expression, pcap_geterr(p));
 	}
 	pcap_close(p);
 	return n;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Captured packets as text. Their bytes are anything: nothing is read beyond them. */
+/* Captured packets as text. Their bytes are arbitrary; nothing beyond them is read. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -82,7 +82,7 @@ static uint32_t get32(const uint8_t *p)
 	return (uint32_t)get16(p) << 16 | get16(p + 2);
 }
 
-/* False: it has no IPv4 header. */
+/* False: there is no IPv4 header. */
 static bool read_header(const struct ctl_packet *p, struct header *h)
 {
 	size_t ihl = p->len >= 20 ? (p->bytes[0] & 15u) * 4 : 0;

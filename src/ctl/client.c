@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The socket under an exchange. Hello and request leave together: one round trip is enough, because the
- * request is the same in every version that both sides can agree on.
+ * The socket of an exchange. Hello and request are sent together: one round trip is enough, because the request is the
+ * same in every version on which both sides can agree.
  */
 #include "client.h"
 
@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* ---- SIGINT ends an endless query: it shuts the socket down, so that a read that waits returns ---- */
+/* ---- SIGINT ends an endless query: it shuts the socket down, so that a waiting read returns ---- */
 
 static volatile sig_atomic_t interrupted;
 static volatile sig_atomic_t endless_fd = -1;
@@ -77,7 +77,7 @@ static int open_socket(const char *path, bool is_quiet)
 	return fd;
 }
 
-/* What cannot be sent is no error yet: natd may have said why before it hung up. */
+/* A failed send is not reported yet: natd may have sent a reason before it closed the connection. */
 static void send_request(int fd, const struct client_query *q)
 {
 	const struct ctl_hello hello = {.magic = CTL_MAGIC, .version = CTL_VERSION, .version_min = CTL_VERSION};
@@ -117,7 +117,8 @@ static void send_request(int fd, const struct client_query *q)
 	}
 }
 
-/* Reads until the exchange has ended. False: natd hung up or went silent, which has been said. */
+/* Reads until the exchange has ended. False: natd closed the connection or was silent for too long; that was
+ * printed. */
 static bool receive_answer(int fd, struct exchange *e, const struct client_query *q, const char *path)
 {
 	while (e->state == EXCHANGE_MORE && !interrupted) {

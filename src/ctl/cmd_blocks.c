@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Port blocks: which inside host has which ports. */
+/* natctl blocks: which inside host holds which block of ports. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * natctl capture: packets as natd sees them on both sides, as a pcapng file or as lines.
+ * natctl capture: packets as natd sees them on both sides, as a pcapng file or as text lines.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -87,8 +87,8 @@ struct output {
 	struct natctl *n;
 	const char *path; /* NULL: text to stdout */
 	bool is_begun;
-	FILE *file;	     /* of pcapng, once it is begun */
-	uint64_t count;	     /* packets after which it ends; 0: no end */
+	FILE *file;	     /* the pcapng file, once is_begun */
+	uint64_t count;	     /* packets to capture; 0: no limit */
 	uint64_t written[2]; /* by side */
 	uint64_t lost;
 	bool stop;
@@ -129,13 +129,13 @@ static bool take_packet(struct output *o, struct ctl_reader *body)
 	else
 		capture_print_line(stdout, &p);
 	o->written[p.side]++;
-	o->stop = o->written[0] + o->written[1] == o->count; /* never 0 by now */
+	o->stop = o->written[0] + o->written[1] == o->count; /* the sum is never 0 here */
 	return is_well(o) && !o->stop;
 }
 
 /* ---- the file ---- */
 
-/* It holds what others said to each other: it is for its owner alone. */
+/* The file holds other people's traffic: only its owner may read it. */
 static FILE *open_file(const char *path)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -146,7 +146,7 @@ static FILE *open_file(const char *path)
 	return f;
 }
 
-/* natd's first record: the capture runs. An existing file is not touched before that. */
+/* natd's first record: the capture is running. An existing file is not touched before. */
 static bool begin(struct output *o)
 {
 	o->is_begun = true;
@@ -205,7 +205,7 @@ static void say_total(const struct output *o)
 
 /* ---- the command ---- */
 
-/* The arguments that are no options, as one expression. False: too long. */
+/* Joins the arguments that are not options into one expression. False: too long. */
 static bool join(char *buf, size_t size, int argc, char **argv)
 {
 	size_t len = 0;

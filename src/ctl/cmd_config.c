@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Commands about what is configured: forwards, pools, reload.
+ * Commands about the configuration: forwards, pools, reload.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,12 +15,12 @@
 #include "output.h"
 #include "sheet.h"
 
-/* What a record function needs: where lines go, or the object that is gathered (JSON). */
+/* State of a record function: where lines go, or the JSON object under construction. */
 struct gathering {
 	struct natctl *n;
 	struct json_object *object;
 	struct sheet *sheet;	    /* with -o table, for forwards and pools */
-	struct ctl_forward forward; /* the last one: backends follow it */
+	struct ctl_forward forward; /* the last one: its backends follow it */
 };
 
 static void begin(struct gathering *g, struct natctl *n)
@@ -30,7 +30,7 @@ static void begin(struct gathering *g, struct natctl *n)
 		g->object = json_create();
 }
 
-/* Prints the object, if there is one. Without a daemon there is nothing to print. */
+/* Prints the object, if there is one. Without natd there is nothing to print. */
 static int finish(struct gathering *g, int rc)
 {
 	if (rc == NATCTL_NO_DAEMON)
@@ -166,7 +166,7 @@ int command_reload(struct natctl *n, int argc, char **argv)
 	if (first < 0)
 		return NATCTL_USAGE;
 	if (first < argc) {
-		natctl_complain("reload: `%s' is one word too many", argv[first]);
+		natctl_complain("reload: `%s' is one argument too many", argv[first]);
 		return NATCTL_USAGE;
 	}
 	begin(&g, n);
@@ -180,7 +180,7 @@ int command_reload(struct natctl *n, int argc, char **argv)
 	} else if (rc == NATCTL_DONE) {
 		printf("reloaded: %" PRIu64 " sessions go on, %" PRIu64 " ended\n", end.count, end.count2);
 		if (q.confirm_s > 0)
-			printf("`natctl confirm' within %u s, or the configuration of before comes back\n",
+			printf("`natctl confirm' within %u s, or the previous configuration comes back\n",
 			       (unsigned)q.confirm_s);
 	}
 	return finish(&g, rc);

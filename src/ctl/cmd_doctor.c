@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The doctor. With a daemon its findings come by the control socket; with --offline they are those of `natd --doctor`, which
- * looks at the host alone.
+ * natctl doctor. With a running natd its findings come through the control socket; with --offline `natd --doctor`
+ * checks the host alone.
  */
 #define _GNU_SOURCE 1 /* pipe2() */
 #include <errno.h>
@@ -84,10 +84,10 @@ static void print_check(const struct ctl_check *c)
 	       term_style(stdout, TERM_PLAIN));
 	names_print(stdout, c->what);
 	fputc('\n', stdout);
-	if (!c->mend[0])
+	if (!c->remedy[0])
 		return;
 	fputs("     -> ", stdout);
-	names_print(stdout, c->mend);
+	names_print(stdout, c->remedy);
 	fputc('\n', stdout);
 }
 
@@ -141,7 +141,7 @@ static void find_natd(char *out, size_t size)
 	snprintf(out, size, SBINDIR "/natd");
 }
 
-/* SEVERITY, ID, TEXT and REMEDY, apart by tabs. */
+/* SEVERITY, ID, TEXT and REMEDY, separated by tabs. */
 static bool take_line(struct doctor *d, char *line)
 {
 	static const char *const severities[] = {
@@ -161,7 +161,7 @@ static bool take_line(struct doctor *d, char *line)
 	}
 	snprintf(c.id, sizeof(c.id), "%s", field[1]);
 	snprintf(c.what, sizeof(c.what), "%s", field[2]);
-	snprintf(c.mend, sizeof(c.mend), "%s", field[3]);
+	snprintf(c.remedy, sizeof(c.remedy), "%s", field[3]);
 	show(d, &c);
 	return true;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Commands about connections: list, count, delete, flush; and mappings, which are listed alike.
+ * Commands about connections: list, count, delete, flush; and mappings, which are listed the same way.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "natctl.h"
 #include "output.h"
 
-/* Listing a large table is work for a whole processor, and not worth a packet that would have to wait for it. */
+/* Listing a large table keeps a processor busy; packets must not wait for it. */
 static void step_behind_traffic(void)
 {
 	enum { LISTING_NICE = 10 };
@@ -39,7 +39,7 @@ static bool print_entry(void *ctx, uint8_t type, struct ctl_reader *body)
 	return output_ok(n);
 }
 
-/* The closing line comes after the entries even where both go to one file. */
+/* The closing line comes after the entries even if both go to one file. */
 static void close_listing(struct natctl *n, int *rc, const char *participle, uint64_t count)
 {
 	if (!output_finish(n))
@@ -102,7 +102,7 @@ static bool ignore(void *ctx, uint8_t type, struct ctl_reader *body)
 	return true;
 }
 
-/* One number, as it is or as the only member of an object. */
+/* Prints a number, alone or as the only member of an object. */
 static void print_number(const struct natctl *n, const char *name, uint64_t value)
 {
 	struct json_object *o;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What would happen to a packet: the steps, numbered, and the verdict. */
+/* natctl explain: what would happen to a packet: the steps, numbered, and the verdict. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * natctl forward add KEY=VALUE... and forward remove NAME. The keys become the text that would stand in natd.conf; natd
- * reads it as it reads the file.
+ * natctl forward add KEY=VALUE... and forward remove NAME. The keys are turned into the text that natd.conf would have;
+ * natd parses it as it parses the file.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -20,7 +20,7 @@ struct making {
 	struct ctl_forward_order order;
 	size_t len; /* of order.text */
 	bool is_full;
-	bool wants_list; /* some key is about backends: `to` must be a list, even of one */
+	bool wants_list; /* a key about backends was given: `to` must be a list, even of one */
 };
 
 __attribute__((format(printf, 2, 3))) static void put(struct making *m, const char *format, ...)
@@ -93,7 +93,7 @@ static void put_number(struct making *m, const char *key, const char *value)
 	if (value[strspn(value, "0123456789")] == '\0')
 		put(m, "%s = %s; ", key, value);
 	else
-		put_string(m, key, value); /* natd says that it is none */
+		put_string(m, key, value); /* natd reports that it is not one */
 }
 
 /* tcp, http or http:/path */
@@ -129,7 +129,7 @@ static const struct form *form_of(const char *key)
 
 /* ---- arguments ---- */
 
-/* Splits KEY=VALUE in place. NULL: it is none, which has been said. */
+/* Splits KEY=VALUE in place. NULL: it is not one, and that was printed. */
 static const char *split(char *argument)
 {
 	char *equals = strchr(argument, '=');
@@ -148,7 +148,7 @@ static bool set_lifetime(struct making *m, const char *value)
 	unsigned long seconds = strtoul(value, &rest, 10);
 
 	if (*rest != '\0' || *value == '-' || seconds < 1 || seconds > UINT32_MAX) {
-		natctl_complain("forward: lifetime=%s is no number of seconds", value);
+		natctl_complain("forward: lifetime=%s is not a number of seconds", value);
 		return false;
 	}
 	m->order.lifetime_s = (uint32_t)seconds;
@@ -198,9 +198,9 @@ static bool make(struct making *m, int argc, char **argv)
 			put_string(m, argv[i], values[i]);
 	}
 	if (m->order.name[0] == '\0')
-		natctl_complain("forward add needs a name=NAME, by which it is removed again");
+		natctl_complain("forward add needs name=NAME, which removes it again");
 	else if (m->is_full)
-		natctl_complain("forward: that is too long: %d bytes at most", CTL_FORWARD_TEXT);
+		natctl_complain("forward: the keys are too long: %d bytes at most", CTL_FORWARD_TEXT);
 	return m->order.name[0] != '\0' && !m->is_full;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Command hosts: what each inside host has and moves.
+ * natctl hosts: the resources and the traffic of each inside host.
  */
 #include "hosts.h"
 
@@ -133,7 +133,8 @@ static bool parse_arguments(struct natctl *n, struct ctl_hosts *q, int argc, cha
 		return false;
 	}
 	if (q->filter.criteria & ~CTL_HOSTS_BY) {
-		natctl_complain("%s: of the criteria only -s (the host) and -q (its outside address) fit", argv[0]);
+		natctl_complain("%s: only the criteria -s (the host) and -q (its outside address) apply to hosts",
+				argv[0]);
 		return false;
 	}
 	if (q->limit > 0 && q->order == CTL_ORDER_NONE)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Commands about events: monitor (as they come) and history (sessions that have ended).
+ * Commands about events: monitor (as they occur) and history (sessions that have ended).
  */
 #include <inttypes.h>
 #include <stdio.h>

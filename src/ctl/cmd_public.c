@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * natctl public-address: what the outside world sees of natd's outside addresses, by STUN.
+ * natctl public-address: how natd's outside addresses look from outside, by STUN.
  */
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -21,8 +21,8 @@ enum { ADDRESSES_MAX = 64, SERVER_MAX = 256 };
 /* ---- options ---- */
 
 struct public_choice {
-	const char *server; /* NULL: as natd's configuration says */
-	uint32_t address;   /* 0: each */
+	const char *server; /* NULL: outside.stun of natd's configuration */
+	uint32_t address;   /* 0: all of them */
 };
 
 static const char *set_server(struct natctl *n, void *target, const char *text)
@@ -54,7 +54,7 @@ static const struct natctl_option rows[] = {
 
 const struct option_set public_options = {"Public address:", rows, sizeof(rows) / sizeof(rows[0])};
 
-/* ---- what natd knows ---- */
+/* ---- natd's addresses and server ---- */
 
 struct known {
 	uint32_t addresses[ADDRESSES_MAX];
@@ -132,7 +132,8 @@ static int find_server(struct natctl *n, const struct public_choice *c, struct c
 		return rc;
 	if (known.server[0])
 		return resolve(known.server, server);
-	natctl_complain("public-address: no server is named: give --stun HOST[:PORT], or outside.stun in natd.conf");
+	natctl_complain(
+		"public-address: no STUN server is known: give --stun HOST[:PORT], or set outside.stun in natd.conf");
 	return NATCTL_USAGE;
 }
 
@@ -194,7 +195,7 @@ static void print_text(const struct stun_findings *f)
 		printf("%s: it changes ports alone\n", own);
 }
 
-/* False: the server has not told. */
+/* False: the server gave no answer. */
 static bool show(struct natctl *n, const struct stun_findings *f, const struct ctl_endpoint *server)
 {
 	char own[NAMES_ADDRESS_MAX], text[NAMES_ENDPOINT_MAX];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* natctl rules: the filter's rules in order, and what each has decided. */
+/* natctl rules: the filter rules in order, with the counts of their decisions. */
 #include <inttypes.h>
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Commands about how natd is doing: status, stats.
+ * Commands about natd's state: status, stats.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,12 +22,12 @@ struct status {
 	struct json_object *object; /* with JSON, else NULL */
 	unsigned count;
 	struct ctl_item *items; /* ITEMS_MAX of them */
-	bool used[ITEMS_MAX];	/* shown already */
+	bool used[ITEMS_MAX];	/* already shown */
 };
 
-/* ---- gathering ---- */
+/* ---- collecting ---- */
 
-/* Without JSON a warning is kept as an element of the list "warnings". */
+/* Without JSON a warning becomes an element of the list "warnings". */
 static bool take_warning(struct status *s, struct ctl_reader *body)
 {
 	struct ctl_item *i = &s->items[s->count];
@@ -40,7 +40,7 @@ static bool take_warning(struct status *s, struct ctl_reader *body)
 		return true;
 	}
 	*i = (struct ctl_item){.kind = CTL_ITEM_LIST, .name = "warnings"};
-	if (snprintf(i->text, sizeof(i->text), "%s%s%s", c.what, c.mend[0] ? ": " : "", c.mend) >= 0)
+	if (snprintf(i->text, sizeof(i->text), "%s%s%s", c.what, c.remedy[0] ? ": " : "", c.remedy) >= 0)
 		s->count++;
 	return true;
 }
@@ -90,7 +90,7 @@ static void print_text(struct status *s, const char *name)
 	names_print(stdout, i ? i->text : "?");
 }
 
-/* All elements of a list, with `between` between them; how many. */
+/* Prints all elements of a list, with `between` between them; returns their number. */
 static unsigned print_list(struct status *s, const char *name, const char *between)
 {
 	unsigned n = 0;
@@ -157,7 +157,7 @@ static void print_rates(struct status *s)
 	printf("dropped   %" PRIu64 " packets/s\n", number(s, "drop_packets_rate"));
 }
 
-/* What a newer natd says and this natctl has no place for. */
+/* Items of a newer natd that have no place on the screen. */
 static void print_rest(struct status *s)
 {
 	for (unsigned i = 0; i < s->count; i++) {

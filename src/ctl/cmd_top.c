@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Command top: a live screen, or plain screens one after the other. Each sample is three short requests. A natd that
- * does not answer is asked again with the next sample, and what counts since the start begins anew when it is another.
+ * natctl top: a live screen, or plain screens one after the other. Each sample takes three short requests. If natd does
+ * not answer, the next sample tries again. After a restart of natd, counts since the start begin again.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -25,10 +25,10 @@ enum { PLAIN_ROWS = 40, PLAIN_COLUMNS = 120 };
 struct top {
 	struct natctl *n;
 	struct top_options options;
-	struct top_sample samples[2]; /* in turn */
+	struct top_sample samples[2]; /* used in turn */
 	struct top_sample first;
 	unsigned taken;
-	bool has_before; /* the other sample is of the same natd */
+	bool has_before; /* the other sample is of the same run of natd */
 	struct top_page page;
 };
 
@@ -167,7 +167,7 @@ static uint64_t uptime(const struct top_sample *s)
 	return 0;
 }
 
-/* The next sample. Where natd does not answer, the last one is shown again. */
+/* Takes the next sample. If natd does not answer, the last one is kept. */
 static int take_sample(struct top *t)
 {
 	struct top_sample *s = &t->samples[t->taken % 2], *last = &t->samples[(t->taken + 1) % 2];
@@ -198,7 +198,7 @@ static void compose(struct top *t, unsigned n_rows, unsigned columns)
 	top_compose(&t->page, now, t->has_before ? &t->samples[t->taken % 2] : NULL, &t->first, &t->options.choice);
 }
 
-/* ---- the end by a signal ---- */
+/* ---- ending by a signal ---- */
 
 static volatile sig_atomic_t interrupted;
 
@@ -263,7 +263,7 @@ static void show(struct top *t)
 	top_screen_show(&t->page);
 }
 
-/* False: the user wants no more. *again: a sample is wanted at once. */
+/* False: the user quits. *again: take a sample at once. */
 static bool obey(struct top *t, int key, bool *again)
 {
 	struct top_choice *c = &t->options.choice;
@@ -282,7 +282,7 @@ static bool obey(struct top *t, int key, bool *again)
 	return key != 'q' && key != 'Q';
 }
 
-/* Keys until the next sample is due. False: the user wants no more. */
+/* Handles keys until the next sample is due. False: the user quits. */
 static bool wait_for_keys(struct top *t)
 {
 	uint64_t begin_ms = now_ms();
@@ -341,7 +341,7 @@ int command_top(struct natctl *n, int argc, char **argv)
 		return NATCTL_USAGE;
 	}
 	if (n->format != FORMAT_LINE) {
-		natctl_complain("%s: it has no other output: `natctl status -j' and `natctl hosts -j' have JSON",
+		natctl_complain("%s: there is no other output format: use `natctl status -j' and `natctl hosts -j'",
 				argv[0]);
 		return NATCTL_USAGE;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Which inside host has, or at some time had, an outside endpoint. Now: natd looks it up. For a time that has
- * passed: sessions that are open and were so then, and those that ended since; or the files of the translation log.
+ * Which inside host holds, or held at some time, an outside endpoint. For now natd looks it up. For a past time the
+ * open sessions and those that ended since are searched, or the files of the translation log.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ enum { LOGS_MAX = 64 };
 
 struct who_choice {
 	uint64_t at_us;	    /* since the epoch; 0: now */
-	const char *config; /* file; NULL: natd is asked */
+	const char *config; /* file; NULL: query natd */
 	const char *logs[LOGS_MAX];
 	size_t n_logs;
 };
@@ -35,10 +35,10 @@ struct who {
 	uint64_t at_us, now_us;
 	struct who_choice choice;
 	const char *config;
-	struct ctl_block block; /* that the endpoint lies in */
+	struct ctl_block block; /* the block that contains the endpoint */
 	bool has_block;
 	uint64_t found;
-	struct ctl_mapping last; /* what was printed last: an endpoint may have had many sessions */
+	struct ctl_mapping last; /* the last holder printed: an endpoint may have had many sessions */
 };
 
 /* ---- arguments ---- */
@@ -104,7 +104,7 @@ static bool parse_arguments(struct who *w, int argc, char **argv)
 	w->query.protocol = (uint8_t)protocol;
 	if (choice.n_logs > 0 && (choice.at_us == 0 || choice.config)) {
 		natctl_complain("%s: --log %s", argv[0],
-				choice.config ? "and --config are two ways: choose one"
+				choice.config ? "and --config exclude each other: choose one"
 					      : "needs a time: --at 2026-01-31T23:59:59Z");
 		return false;
 	}
@@ -140,7 +140,7 @@ static bool print(struct who *w, const struct ctl_mapping *m, uint64_t since_us,
 	return output_ok(w->n);
 }
 
-/* Where no mapping answers: any port of a block is its host's. */
+/* If no mapping answers: every port of a block belongs to its host. */
 static void print_block(struct who *w)
 {
 	const struct ctl_block *b = &w->block;
@@ -222,7 +222,7 @@ static bool take_block(void *ctx, uint8_t type, struct ctl_reader *body)
 	return type != CTL_R_BLOCK || keep_block(ctx, body);
 }
 
-/* Sessions of the endpoint that are open: an inside host's have it in the reply, those from outside as destination. */
+/* Open sessions of the endpoint: those of inside hosts have it in the reply, those from outside as destination. */
 static int ask_live(struct who *w)
 {
 	const struct ctl_prefix address = {w->query.outside.address, 32};
@@ -271,7 +271,7 @@ static int ask_file(struct who *w)
 	case OFFLINE_NOBODY:
 		break;
 	case OFFLINE_NOT_KNOWN:
-		natctl_complain("not known by %s alone: the port was given, not computed; ask natd or its log",
+		natctl_complain("not known from %s alone: the port was allocated, not computed; ask natd or its log",
 				w->config);
 		return NATCTL_REFUSED;
 	case OFFLINE_WRONG:
@@ -311,7 +311,7 @@ static const char *text_of_time(char text[32], uint64_t us)
 	return text;
 }
 
-/* Nothing was found. What the log cannot know is never "nobody". */
+/* Nothing was found. "nobody" is printed only if the log can know it. */
 static int explain_nothing(struct who *w, const struct logfile *l)
 {
 	const struct logfile_gap *g = logfile_gap_at(l, w->at_us);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The table of commands: a row each, in the order of the help.
+ * The table of commands: one row each, in the order of the help.
  */
 #include <string.h>
 
@@ -23,10 +23,11 @@ static const struct option_set *const top_sets[] = {&top_options, NULL};
 static const struct option_set *const who_sets[] = {&who_options, NULL};
 static const struct option_set *const reload_sets[] = {&reload_options, NULL};
 static const struct option_set *const doctor_sets[] = {&doctor_options, NULL};
-static const char monitor_details[] = "Ends at SIGINT. Events that natctl was too slow for are counted: [LOST] N.\n";
+static const char monitor_details[] =
+	"Ends at SIGINT. Events lost because natctl was too slow are counted: [LOST] N.\n";
 
 static const struct natctl_command commands[] = {
-	{"status", 0, NULL, "", "one screen: how natd is doing (also without a command)", NULL, NULL, command_status},
+	{"status", 0, NULL, "", "one screen: how natd is doing (the default command)", NULL, NULL, command_status},
 	{"list", 'L', "dump", "[FILTER]", "the connection table, one entry a line",
 	 "Entries go to stdout in conntrack's format, the closing line with their number to stderr.\n", list_sets,
 	 command_list},
@@ -46,19 +47,19 @@ static const struct natctl_command commands[] = {
 	 "a\n"
 	 "restart.\n",
 	 NULL, command_forward},
-	{"backend", 0, NULL, "NAME HOST[:PORT] drain|resume", "take a backend out of new connections, and back",
-	 "Sessions that it has go on. It stays drained over a reload and a restart.\n", NULL, command_backend},
+	{"backend", 0, NULL, "NAME HOST[:PORT] drain|resume", "take a backend out of new connections, or put it back",
+	 "Its sessions continue. It stays drained across reloads and restarts.\n", NULL, command_backend},
 	{"pools", 0, NULL, "", "outside addresses, and how many of their ports are in use", NULL, NULL, command_pools},
-	{"blocks", 0, NULL, "", "blocks of ports in use, and the inside hosts that have them", NULL, NULL,
+	{"blocks", 0, NULL, "", "blocks of ports in use, and the inside hosts that hold them", NULL, NULL,
 	 command_blocks},
-	{"rules", 0, NULL, "", "filter rules in order, and what each has decided", NULL, NULL, command_rules},
-	{"monitor", 'E', "event", "[FILTER]", "sessions as they come, change state and go", monitor_details,
+	{"rules", 0, NULL, "", "filter rules in order, with the counts of their decisions", NULL, NULL, command_rules},
+	{"monitor", 'E', "event", "[FILTER]", "sessions as they open, change state and end", monitor_details,
 	 monitor_sets, command_monitor},
-	{"history", 0, NULL, "[FILTER]", "sessions that ended lately, and why", NULL, filtered, command_history},
+	{"history", 0, NULL, "[FILTER]", "sessions that ended recently, and why", NULL, filtered, command_history},
 	{"who", 0, NULL, "ADDRESS:PORT [PROTO]", "which inside host has, or had, that outside endpoint", NULL, who_sets,
 	 command_who},
-	{"hosts", 0, NULL, "[FILTER]", "inside hosts: what each has, and how much it moves",
-	 "Of the criteria -s (the host) and -q (its outside address) fit. The first time rates take a second.\n",
+	{"hosts", 0, NULL, "[FILTER]", "inside hosts, with their sessions, ports and traffic",
+	 "Only the criteria -s (the host) and -q (its outside address) apply. The first time, rates take a second.\n",
 	 hosts_sets, command_hosts},
 	{"top", 0, NULL, "", "a live screen: rates, use, what is dropped and why, the busiest hosts",
 	 "Its last line names the keys. Without a terminal: natctl top -b -n 1.\n", top_sets, command_top},
@@ -67,13 +68,13 @@ static const struct natctl_command commands[] = {
 	 "not.\n"
 	 "Nothing changes.\n",
 	 NULL, command_explain},
-	{"capture", 0, NULL, "[FILTER] [EXPRESSION]", "packets on both sides, and what became of each",
+	{"capture", 0, NULL, "[FILTER] [EXPRESSION]", "packets on both sides, and what happened to each",
 	 "EXPRESSION is one of pcap-filter(7). A packet is captured as it came and as it left when one of the two "
 	 "matches.\n"
 	 "Without -w: one line a packet. Ends at SIGINT.\n",
 	 capture_sets, command_capture},
-	{"public-address", 0, NULL, "", "what the outside world sees of natd's addresses",
-	 "Asks a STUN server, from each outside address of natd. Exit 1 where it does not answer.\n", public_sets,
+	{"public-address", 0, NULL, "", "how natd's addresses look from outside",
+	 "Queries a STUN server from each outside address of natd. Exit 1 if it does not answer.\n", public_sets,
 	 command_public_address},
 	{"reload", 0, NULL, "", "read the configuration again: all of it or none of it", NULL, reload_sets,
 	 command_reload},
@@ -91,7 +92,7 @@ const struct natctl_command *natctl_commands(size_t *n)
 	return commands;
 }
 
-/* conntrack's long names work with their dashes only: "--dump", not "dump". */
+/* conntrack's long names work only with their dashes: "--dump", not "dump". */
 static int has_name(const struct natctl_command *c, const char *word)
 {
 	if (word[0] != '-')

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The one way in which natctl reports a failure. A file of its own, so that tests can put theirs in its place. */
+/* How natctl reports a failure. In a file of its own, so that tests can replace it. */
 #include <stdarg.h>
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The arguments of a command that chooses among connections. */
+/* The arguments of a command that selects connections. */
 #include "filter.h"
 
 #include <string.h>

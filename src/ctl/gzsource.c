@@ -36,13 +36,14 @@ bool gzsource_open(struct gzsource *s, const char *path, char why[GZSOURCE_WHY])
 	snprintf(why, GZSOURCE_WHY, "%.150s: short of memory", path);
 #else
 	snprintf(why, GZSOURCE_WHY,
-		 "%.150s is compressed, and this natctl was built without zlib: use zcat, and give that file", path);
+		 "%.150s is compressed, and this natctl was built without zlib: unpack it with zcat, and name the "
+		 "result",
+		 path);
 #endif
 	close(s->fd);
 	return false;
 }
 
-/* Bytes, 0 at the end, -1 with errno; a damaged file of gzip is EIO. */
 ssize_t gzsource_read(struct gzsource *s, char *to, size_t room)
 {
 #ifdef HAVE_ZLIB

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A file that is read once from its beginning to its end, and may be compressed by gzip: that shows in its first bytes, not in
- * its name.
+ * A file that is read once from start to end and may be compressed by gzip. Its first bytes decide, not its name.
  */
 #ifndef NATD_CTL_GZSOURCE_H
 #define NATD_CTL_GZSOURCE_H
@@ -17,9 +16,9 @@ struct gzsource {
 	struct gzFile_s *gz; /* zlib's; NULL: not compressed */
 };
 
-/* False, and why: it cannot be opened, or is compressed and this program was built without zlib. */
+/* False, with `why`: it cannot be opened, or it is compressed and this program was built without zlib. */
 bool gzsource_open(struct gzsource *s, const char *path, char why[GZSOURCE_WHY]);
-/* Bytes, 0 at the end, -1 with errno; a damaged file of gzip is EIO. */
+/* Returns the bytes read; 0 at the end; -1 with errno. EIO: the gzip file is damaged. */
 ssize_t gzsource_read(struct gzsource *s, char *to, size_t room);
 void gzsource_close(struct gzsource *s);
 

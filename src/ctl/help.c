@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * `natctl help`: made from the table of commands and from the tables of their options.
+ * `natctl help`, generated from the tables of commands and options.
  */
 #include <string.h>
 
@@ -20,7 +20,7 @@ static void heading(const char *text)
 	printf("\n%s%s%s\n", term_style(stdout, TERM_BOLD), text, term_style(stdout, TERM_PLAIN));
 }
 
-/* One row; the names of the rows that follow without a help of their own are names of the same option. */
+/* One row; rows that follow without a help text are other names of the same option. */
 static void show_option(const struct natctl_option *o, const struct natctl_option *end)
 {
 	enum { COLUMN = 34 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Inside hosts as text, for hosts and top. */
+/* Inside hosts as text, for natctl hosts and top. */
 #ifndef NATD_CTL_HOSTS_H
 #define NATD_CTL_HOSTS_H
 
@@ -10,7 +10,7 @@
 #include "common/ctlrecord.h"
 #include "options.h"
 
-enum { HOSTS_DEFAULT = 20 /* how many an order shows, where the user does not say */ };
+enum { HOSTS_DEFAULT = 20 /* hosts of an ordered list, unless the user says */ };
 
 /* Target: a struct ctl_hosts. */
 extern const struct option_set hosts_options;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Theory of operation. A file is read in pieces of whole lines. A line is taken apart only if it has the very text that a record
- * of the endpoint must have (memmem()), or is a block of its address, or a loss. Nothing is assumed about the order of lines:
- * records are sorted, and beginnings and ends put together, when all is read.
+ * Theory of operation. A file is read in chunks of whole lines. A line is parsed only if it contains the exact text
+ * that a record of the endpoint must have (memmem()), or is a block of its address or a loss. The order of lines does
+ * not matter: records are sorted, and beginnings and ends are paired, when everything has been read.
  */
 #define _GNU_SOURCE 1 /* memmem(), memrchr() */
 #include "logfile.h"
@@ -67,7 +67,7 @@ void logfile_destroy(struct logfile *l)
 	free(l);
 }
 
-/* ---- lines that matter ---- */
+/* ---- relevant lines ---- */
 
 static bool keep(struct logfile *l, const struct entry *e)
 {
@@ -135,7 +135,7 @@ static void take_loss(struct logfile *l, const char *line, enum logline_form for
 	l->gaps[l->n_gaps++] = g;
 }
 
-/* A line as a string. False: too long for a record, or binary. */
+/* Copies a line as a string. False: too long for a record, or binary. */
 static bool copy_line(const char *from, size_t n, char line[LINE_MAX_LEN])
 {
 	if (n >= LINE_MAX_LEN || memchr(from, '\0', n))
@@ -145,7 +145,7 @@ static bool copy_line(const char *from, size_t n, char line[LINE_MAX_LEN])
 	return true;
 }
 
-/* Where the word stands that says what a line is: behind a time, which is as long in every line of the log. */
+/* Where the word stands that names the kind of line: after the time, which has the same length in every line. */
 static const struct {
 	size_t at;
 	char block, loss;
@@ -162,7 +162,7 @@ static void take_line(struct logfile *l, const char *from, size_t n, enum loglin
 		take_holding(l, line, form, is_block);
 }
 
-/* Blocks of the address, and losses, which are few. */
+/* Blocks of the address, and losses; both are few. */
 static void look_at(struct logfile *l, const char *from, size_t n, enum logline_form form)
 {
 	char kind = n > words[form].at ? from[words[form].at] : '\0';
@@ -193,7 +193,7 @@ static void look_for_flows(struct logfile *l, const char *text, size_t len, enum
 	}
 }
 
-/* The line around `at`. */
+/* Copies the line around `at`. */
 static bool cut_line(const char *text, size_t len, const char *at, char line[LINE_MAX_LEN])
 {
 	const char *from = memrchr(text, '\n', (size_t)(at - text));
@@ -204,7 +204,7 @@ static bool cut_line(const char *text, size_t len, const char *at, char line[LIN
 	return copy_line(from, (size_t)(end - from), line);
 }
 
-/* Times of the first and the last line; whether the first one is START. */
+/* Notes the times of the first and the last line, and whether the first one is START. */
 static void note_ends(struct logfile *l, const char *text, size_t len)
 {
 	const char *const places[] = {text, text + len - (text[len - 1] == '\n' && len > 1 ? 2 : 1)};
@@ -252,7 +252,7 @@ void logfile_scan(struct logfile *l, const char *text, size_t len)
 
 /* ---- files ---- */
 
-/* Whole lines from `buf`; how many bytes of it were used. */
+/* Scans whole lines in `buf`; returns the bytes used. */
 static size_t scan_lines(struct logfile *l, const char *buf, size_t len)
 {
 	const char *end = memrchr(buf, '\n', len);
@@ -288,10 +288,10 @@ static bool read_all(struct logfile *l, struct gzsource *s, char *buf, const cha
 			 errno == EIO ? "cannot be read: it is damaged" : strerror(errno));
 		return false;
 	}
-	/* What is left behind the last end of line is being written by natd-log, or a crash cut it off. */
+	/* Text after the last newline is still being written by natd-log, or a crash cut it off. */
 	scan_lines(l, buf, len);
 	if (n > 0 || (l->begin_us == 0 && !is_empty)) {
-		snprintf(why, LOGFILE_WHY, "%.150s is no translation log: its lines do not begin with a time", path);
+		snprintf(why, LOGFILE_WHY, "%.150s is not a translation log: its lines do not begin with a time", path);
 		return false;
 	}
 	if (l->begin_us == 0 || (begin_before && begin_before < l->begin_us))
@@ -349,7 +349,7 @@ static struct logfile_holding *find_beginning(struct logfile *l, const struct en
 	return NULL;
 }
 
-/* Beginnings and ends become holdings. */
+/* Pairs beginnings and ends into holdings. */
 static void link_entries(struct logfile *l)
 {
 	free(l->holdings);
@@ -368,7 +368,7 @@ static void link_entries(struct logfile *l)
 			continue;
 		}
 		if (h && !e->has_ended)
-			continue; /* told once more */
+			continue; /* logged twice */
 		h = &l->holdings[l->n_holdings++];
 		*h = e->h;
 		h->since_us = e->has_ended ? e->h.since_us : e->time_us;
@@ -391,10 +391,10 @@ const struct logfile_holding *logfile_holders(struct logfile *l, uint64_t at_us,
 
 		if (!held(&h, at_us))
 			continue;
-		l->holdings[i] = l->holdings[*n]; /* those to the front */
+		l->holdings[i] = l->holdings[*n]; /* move those to the front */
 		l->holdings[(*n)++] = h;
 	}
-	l->is_linked = false; /* their order is another one now */
+	l->is_linked = false; /* their order has changed */
 	return l->holdings;
 }
 

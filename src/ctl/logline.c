@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* See logline.h. */
+/* Parsing of log lines, see logline.h. */
 #define _GNU_SOURCE 1 /* timegm() */
 #include "logline.h"
 
@@ -9,7 +9,6 @@
 
 #include "common/protocol.h"
 
-/* What stands behind `key`; NULL: it is not there. */
 const char *logline_value(const char *line, const char *key)
 {
 	const char *at = strstr(line, key);
@@ -28,7 +27,7 @@ bool logline_number(const char **p, uint64_t max, uint64_t *out)
 	return *p > from && *p - from < 20 && value <= max;
 }
 
-/* Six digits or fewer behind a point, as microseconds. */
+/* Up to six digits after the point, as microseconds. */
 static uint64_t read_fraction(const char *p)
 {
 	uint64_t micros = 0, place = 100000;
@@ -135,7 +134,6 @@ bool logline_id(const char *line, enum logline_form form, uint64_t *id)
 	return !p || logline_number(&p, UINT64_MAX, id);
 }
 
-/* True where it ended, false where it began; *ok: the line says either. */
 bool logline_state(const char *line, enum logline_form form, bool *ok)
 {
 	static const char *const begins[LOGLINE_FORMS][3] = {{"\"state\":\"opened\"", "\"event\":\"NEW\"", NULL},

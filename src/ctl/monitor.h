@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Events as text, for monitor and history. */
+/* Events as text, for natctl monitor and history. */
 #ifndef NATD_CTL_MONITOR_H
 #define NATD_CTL_MONITOR_H
 
@@ -15,10 +15,10 @@ extern const struct option_set who_options;
 
 struct monitor_choice {
 	uint32_t kinds; /* 1 << enum ctl_event_kind */
-	uint64_t count; /* ends after so many; 0: never */
+	uint64_t count; /* events to show; 0: no limit */
 };
 
-/* One event as conntrack -E prints it, where conntrack knows that kind. `line`: LINE_ bits. */
+/* Prints an event as conntrack -E does, if conntrack has that kind. `line`: LINE_ bits. */
 void monitor_print_line(FILE *f, const struct ctl_event *e, unsigned line);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * natctl: the command line client of natd. The options before the command, and the way to its row of the
- * table (commands.c).
+ * natctl: the command line client of natd. Parses the options before the command and finds its row in the table
+ * (commands.c).
  */
 #include "natctl.h"
 
@@ -29,7 +29,7 @@ static int show_version(void)
 	puts("built without libpcap: no expressions of pcap-filter(7)");
 #endif
 #ifndef HAVE_NCURSES
-	puts("built without ncurses: natctl top prints plain screens alone");
+	puts("built without ncurses: natctl top prints plain screens only");
 #endif
 #ifndef HAVE_ZLIB
 	puts("built without zlib: no compressed logs");
@@ -37,13 +37,13 @@ static int show_version(void)
 	return fflush(stdout) == 0 ? NATCTL_DONE : NATCTL_REFUSED;
 }
 
-/* Is `word` a command in conntrack's way, as a letter or a long option? The options before it end there. */
+/* Is `word` a command in conntrack's form, a letter or a long option? The options before the command end there. */
 static bool is_dashed_command(const char *word)
 {
 	return word && word[0] == '-' && natctl_find_command(word);
 }
 
-/* Options before the command. -1: go on; else the exit code. */
+/* Parses the options before the command. -1: continue; else the exit code. */
 static int take_options(struct natctl *n, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -77,7 +77,7 @@ static int take_options(struct natctl *n, int argc, char **argv)
 	return -1;
 }
 
-/* `natctl COMMAND --help`, wherever among the arguments it stands. */
+/* Is there `--help` among the arguments of the command? */
 static bool wants_help(int argc, char **argv)
 {
 	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
@@ -114,7 +114,7 @@ int main(int argc, char **argv)
 	struct natctl n = {.socket = getenv("NATD_SOCKET"), .format = FORMAT_LINE};
 	int rc;
 
-	signal(SIGPIPE, SIG_IGN); /* a reader that goes away is a write error: see output_finish() */
+	signal(SIGPIPE, SIG_IGN); /* a closed pipe shows as a write error: see output_finish() */
 	if (!n.socket || !n.socket[0])
 		n.socket = NATD_DEFAULT_SOCKET;
 	rc = take_options(&n, argc, argv);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The arithmetic of deterministic allocation, from the file. The only user of natd's configuration in the client. */
+/* The arithmetic of deterministic allocation, from the configuration file. Only this file of the client uses natd's
+ * configuration. */
 #include "offline.h"
 
 #include "daemon/config/config.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * getopt_long() over tables. An option is known to getopt by its number in the sets of this run, plus
- * FIRST, so that letters and long names lead to the same row.
+ * getopt_long() over tables. getopt sees each option as its number in the sets of this run, plus FIRST, so that letters
+ * and long names lead to the same row.
  */
 #include "options.h"
 
@@ -25,7 +25,7 @@ static const struct {
 	{"json", FORMAT_JSON, 0},
 	{"save", FORMAT_SAVE, 0},
 	{"extended", FORMAT_LINE, LINE_EXTENDED},
-	{"id", FORMAT_LINE, 0}, /* always there */
+	{"id", FORMAT_LINE, 0}, /* always shown */
 	{"mark", FORMAT_LINE, LINE_MARK},
 	{"timestamp", FORMAT_LINE, LINE_TIMESTAMP},
 };
@@ -118,7 +118,7 @@ static void add_set(struct run *r, const struct option_set *set, void *target, s
 	}
 }
 
-_Static_assert(VALUE_OPTIONAL == optional_argument && VALUE_NONE == no_argument, "as getopt has them");
+_Static_assert(VALUE_OPTIONAL == optional_argument && VALUE_NONE == no_argument, "the values of getopt.h");
 
 static void prepare(struct run *r, const struct option_use *uses)
 {
@@ -136,7 +136,7 @@ static const struct row *find_row(const struct run *r, int option)
 {
 	if (option >= FIRST)
 		return &r->rows[option - FIRST];
-	for (unsigned i = r->n; i > 0; i--) { /* a command's own letters win over the output options */
+	for (unsigned i = r->n; i > 0; i--) { /* a command's own letters take precedence over the output options */
 		if (r->rows[i - 1].option->letter == option)
 			return &r->rows[i - 1];
 	}
@@ -159,10 +159,9 @@ static void complain(const struct run *r, int option, char **argv)
 			spelling_try(&s, r->rows[i].option->name);
 	}
 	if (spelling_found(&s))
-		natctl_complain("%s: it has no option %s: did you mean --%s?", argv[0], name, spelling_found(&s));
+		natctl_complain("%s has no option %s: did you mean --%s?", argv[0], name, spelling_found(&s));
 	else
-		natctl_complain("%s: it has no option %s: `natctl help %s' lists those that it has", argv[0], name,
-				argv[0]);
+		natctl_complain("%s has no option %s: `natctl help %s' lists its options", argv[0], name, argv[0]);
 }
 
 /* "--sport" or "-p". */
@@ -199,7 +198,7 @@ int options_parse(struct natctl *n, int argc, char **argv, const struct option_u
 	int option;
 
 	prepare(&r, uses);
-	optind = 0; /* glibc: start again */
+	optind = 0; /* glibc: start over */
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, r.letters, r.longs, NULL)) != -1) {
 		const struct row *row = option == '?' || option == ':' ? NULL : find_row(&r, option);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Text output. Line formats are for programs and stay as they are; tables are for eyes and may change.
+ * Text output. Line formats are for programs and never change; tables are for people and may change.
  */
 #include "output.h"
 
@@ -18,7 +18,7 @@ enum { PROTOCOL_ICMP = 1, PROTOCOL_TCP = 6, PROTOCOL_UDP = 17, ECHO_REQUEST = 8,
 
 /* ---- connections ---- */
 
-/* A line in the making: with printf() the listing of a large table took three times as long. */
+/* A line under construction: with printf() listing a large table took three times as long. */
 struct line {
 	size_t len;
 	char text[512];
@@ -30,7 +30,6 @@ static void add(struct line *l, const char *text)
 		l->text[l->len++] = *text;
 }
 
-/* LABELNUMBER and a space. */
 static void add_number(struct line *l, const char *label, uint64_t number)
 {
 	char digits[24], *d = &digits[sizeof(digits) - 1];
@@ -138,7 +137,7 @@ void output_entry_line(FILE *f, const struct ctl_entry *e, unsigned line)
 
 	l.len = 0;
 	add_entry(&l, e, line);
-	l.text[l.len - 1] = '\n'; /* for the last space */
+	l.text[l.len - 1] = '\n'; /* replaces the last space */
 	fwrite(l.text, 1, l.len, f);
 }
 
@@ -215,7 +214,7 @@ void output_entry(const struct natctl *n, const struct ctl_entry *e)
 		output_entry_line(stdout, e, n->line);
 }
 
-/* Columns of the table, and the narrowest terminal that shows each: on a narrow one the others go. */
+/* Columns of the table, each with the narrowest terminal that shows it. */
 static const struct entry_column {
 	const char *heading;
 	int width; /* negative: left-aligned */
@@ -267,7 +266,7 @@ void output_entry_row(FILE *f, const struct ctl_entry *e)
 		table_state(e),
 		names_endpoint(inside, &e->inside, e->protocol),
 		names_endpoint(outside, &e->outside, e->protocol),
-		/* A ping has no port at its far end. */
+		/* The remote end of a ping has no port. */
 		names_endpoint(remote, &e->remote, e->protocol == PROTOCOL_ICMP ? 0 : e->protocol),
 		left,
 		age,
@@ -324,7 +323,7 @@ void output_mapping_row(FILE *f, const struct ctl_mapping *m)
 		remote, m->sessions);
 }
 
-/* ---- numbers for eyes ---- */
+/* ---- numbers for people ---- */
 
 char *output_bytes(char buf[16], uint64_t bytes)
 {
@@ -360,7 +359,7 @@ char *output_duration(char buf[32], uint64_t seconds)
 	return buf;
 }
 
-/* Right after a write that failed errno still says why; later it does not. */
+/* Directly after a failed write errno still has the cause; later it does not. */
 bool output_ok(struct natctl *n)
 {
 	if (!ferror(stdout))

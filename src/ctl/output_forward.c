@@ -32,7 +32,7 @@ static const char *protocols_text(char buf[4], const struct ctl_forward *w)
 
 enum { FORWARD_TEXT_MAX = 40 };
 
-/* "any:80" or "203.0.113.9:27015-27030"; the address alone of what has no ports. */
+/* "any:80" or "203.0.113.9:27015-27030"; the address alone for protocols without ports. */
 static void forward_text(char *buf, const struct ctl_forward *w, uint32_t address, uint16_t first, uint16_t last)
 {
 	char text[NAMES_ADDRESS_MAX] = "any";

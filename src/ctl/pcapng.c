@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* See pcapng.h. A block is put together in memory, since its length stands at its beginning and at its end. */
+/* pcapng blocks, see pcapng.h. A block is built in memory, because its length stands at both its ends. */
 #include "pcapng.h"
 
 #include <stdbool.h>
@@ -99,7 +99,7 @@ static void put_section(FILE *f)
 	begin(&b, SECTION);
 	put_u32(&b, BYTE_ORDER);
 	put(&b, version, sizeof(version));
-	put_u32(&b, UINT32_MAX); /* the section's length: not known */
+	put_u32(&b, UINT32_MAX); /* length of the section: unknown */
 	put_u32(&b, UINT32_MAX);
 	put_text(&b, SHB_USERAPPL, "natctl " PACKAGE_VERSION);
 	finish(&b, f);
@@ -148,7 +148,7 @@ void pcapng_end(FILE *f, uint64_t time_ns, const uint64_t written[2], uint64_t l
 	for (uint32_t side = 0; side < 2; side++) {
 		struct block b;
 		uint64_t received = written[side] + (side == 0 ? lost : 0);
-		uint64_t dropped = side == 0 ? lost : 0; /* natd does not count them by side */
+		uint64_t dropped = side == 0 ? lost : 0; /* natd does not count lost packets by side */
 
 		begin(&b, STATISTICS);
 		put_u32(&b, side);

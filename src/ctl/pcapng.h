@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * pcapng files (draft-ietf-opsawg-pcapng), in the machine's byte order: one section with one interface for each side, of
- * link type 228 (raw IPv4), times in nanoseconds. Errors stay in the stream: ferror().
+ * pcapng files (draft-ietf-opsawg-pcapng), in the machine's byte order: one section with one interface for each side,
+ * of link type 228 (raw IPv4), times in nanoseconds. Errors stay in the stream: ferror().
  */
 #ifndef NATD_CTL_PCAPNG_H
 #define NATD_CTL_PCAPNG_H
@@ -24,7 +24,7 @@ struct pcapng_packet {
 /* The section header and both interfaces. */
 void pcapng_begin(FILE *f, uint32_t longest);
 void pcapng_put(FILE *f, const struct pcapng_packet *p);
-/* The statistics of each interface: packets written, and those lost on their way from natd. */
+/* The statistics of each interface: packets written, and packets lost between natd and natctl. */
 void pcapng_end(FILE *f, uint64_t time_ns, const uint64_t written[2], uint64_t lost);
 
 #endif

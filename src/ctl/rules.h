@@ -11,7 +11,7 @@
 struct sheet;
 
 void rules_line(FILE *f, const struct ctl_rule *r);
-struct sheet *rules_sheet(void); /* NULL when memory is short */
+struct sheet *rules_sheet(void); /* NULL: out of memory */
 void rules_row(struct sheet *s, const struct ctl_rule *r);
 bool rules_json(FILE *f, const struct ctl_rule *r);
 

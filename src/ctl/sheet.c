@@ -62,8 +62,7 @@ bool sheet_add(struct sheet *s, const char *const *cells)
 	return false;
 }
 
-/* Where libsmartcols is missing, or cannot, and where there is no terminal to fit into: columns as wide as their
- * widest cell. */
+/* Without libsmartcols, or a terminal width to fit: columns as wide as their widest cell. */
 static void print_plain(const struct sheet *s, FILE *f)
 {
 	int width[SHEET_COLUMNS_MAX];

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * See stun_probe.h.
+ * A STUN client through natd, see stun_probe.h.
  *
- * Theory of operation. A transaction sends one request up to three times, with the same id (RFC 8489 6.2.1), and waits longer each
- * time. An answer counts if it has that id and comes from the endpoint that was asked, or was asked to answer. Mapping is
- * found by three destinations seen from one inside port; filtering by answers from other endpoints than the one
- * that was asked, on a port that has sent to no other.
+ * Theory of operation. A transaction sends one request up to three times, with the same id (RFC 8489 6.2.1), and waits
+ * longer each time. An answer counts if it has that id and comes from the expected endpoint. The mapping behaviour is
+ * found by sending to three destinations from one inside port. The filtering behaviour is found by answers from
+ * endpoints other than the server's, on a port that has sent to no other endpoint.
  */
 #include "stun_probe.h"
 
@@ -22,13 +22,13 @@ enum { TRIES = 3, PORT_LEAST = 1024 };
 struct probe {
 	const struct natctl *n;
 	uint32_t outside;
-	uint16_t port; /* inside: names the mapping */
-	bool is_quiet; /* a refusal of natd's is no error */
+	uint16_t port; /* identifies the mapping */
+	bool is_quiet; /* a refusal by natd is not an error */
 };
 
 struct transaction {
 	uint8_t id[STUN_ID];
-	struct ctl_endpoint from; /* who must answer */
+	struct ctl_endpoint from; /* the endpoint that must answer */
 	struct ctl_endpoint own;
 	struct stun_answer answer;
 	bool is_answered;
@@ -56,7 +56,7 @@ static bool take(void *ctx, uint8_t type, struct ctl_reader *body)
 	return !t->is_answered;
 }
 
-/* Asks `server`, which is to answer from t->from. NATCTL_DONE whether it does or not. */
+/* Sends a request to `server`, which is to answer from t->from. NATCTL_DONE even if no answer comes. */
 static int transact(const struct probe *p, const struct ctl_endpoint *server, unsigned change, struct transaction *t)
 {
 	static const uint16_t waits_ms[TRIES] = {500, 1000, 1500};
@@ -67,7 +67,7 @@ static int transact(const struct probe *p, const struct ctl_endpoint *server, un
 
 	t->is_answered = false;
 	if (getrandom(t->id, sizeof(t->id), 0) != (ssize_t)sizeof(t->id)) {
-		natctl_complain("public-address: the kernel gives no random numbers: try again later");
+		natctl_complain("public-address: the kernel has no random numbers yet: try again later");
 		return NATCTL_REFUSED;
 	}
 	s.len = (uint16_t)stun_request(request, t->id, change);
@@ -92,7 +92,7 @@ static struct ctl_endpoint endpoint(const struct stun_endpoint *e)
 	return (struct ctl_endpoint){e->address, e->port};
 }
 
-/* The endpoint that `server` sees this mapping come from; false: it did not say. */
+/* The endpoint from which `server` sees this mapping. False: it gave no answer. */
 static bool see(const struct probe *p, const struct ctl_endpoint *server, struct ctl_endpoint *seen)
 {
 	struct transaction t = {.from = *server};
@@ -119,7 +119,7 @@ static enum stun_behaviour find_mapping(const struct probe *p, const struct ctl_
 	return is_same(&second, &third) ? BEHAVIOUR_ADDRESS : BEHAVIOUR_ADDRESS_PORT;
 }
 
-/* RFC 5780 4.4, on a port of its own. */
+/* RFC 5780 4.4, on another port. */
 static enum stun_behaviour find_filtering(struct probe *p, const struct ctl_endpoint *server,
 					  const struct ctl_endpoint *other)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The live screen of natctl top, in three parts: what natd says (a sample), the lines made of it, and the terminal
- * that shows them (top_screen.c, the only user of ncurses).
+ * The live screen of natctl top, in three parts: natd's figures (a sample), the lines made from them, and the terminal
+ * (top_screen.c, the only user of ncurses).
  */
 #ifndef NATD_CTL_TOP_H
 #define NATD_CTL_TOP_H
@@ -19,9 +19,9 @@ struct top_number {
 	uint64_t value;
 };
 
-/* Everything that natd said at one time. */
+/* natd's figures at one time. */
 struct top_sample {
-	bool is_there;	  /* natd answered; otherwise all else is that of the last time it did */
+	bool is_there;	  /* natd answered; else the other fields are from the last answer */
 	uint64_t time_ms; /* monotonic */
 	char version[64];
 	struct top_number items[TOP_ITEMS_MAX]; /* of the status */
@@ -44,29 +44,29 @@ struct top_line {
 struct top_page {
 	struct top_line line[TOP_ROWS_MAX];
 	unsigned n;
-	unsigned rows, columns; /* as many lines, and bytes a line, at most */
+	unsigned rows, columns; /* limits: lines, and bytes a line */
 };
 
 struct top_choice {
 	uint8_t order;	/* enum ctl_order */
 	double delay_s; /* between samples */
-	bool has_keys;	/* the last line names them */
+	bool has_keys;	/* the last line lists the keys */
 };
 
-/* Makes the page. `before`: an earlier sample of the same natd, for what happens a second; NULL: there is none. `first`: the
- * first sample of that natd. */
+/* Makes the page. `before`: an earlier sample of the same run of natd, for rates; NULL: there is none. `first`: the
+ * first sample of that run. */
 void top_compose(struct top_page *page, const struct top_sample *now, const struct top_sample *before,
 		 const struct top_sample *first, const struct top_choice *choice);
 
 /* ---- the terminal ---- */
 
 bool top_screen_is_built_in(void);
-/* False: this terminal cannot, which has been said. */
+/* False: the terminal cannot show it; that was printed. */
 bool top_screen_open(void);
 void top_screen_close(void);
 void top_screen_size(unsigned *rows, unsigned *columns);
 void top_screen_show(const struct top_page *page);
-/* Waits for a key at most that long; 0: none came. A resize is TOP_RESIZED. */
+/* Waits for a key for at most that long; 0: none came. A resize is TOP_RESIZED. */
 enum { TOP_RESIZED = 1 };
 int top_screen_key(int wait_ms);
 

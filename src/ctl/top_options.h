@@ -12,7 +12,7 @@
 struct top_options {
 	struct top_choice choice;
 	bool is_batch;
-	uint64_t count; /* of screens; 0: no end */
+	uint64_t count; /* screens to show; 0: no limit */
 };
 
 /* Target: a struct top_options. */

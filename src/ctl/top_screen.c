@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The terminal of natctl top, by ncurses, which sends only what has changed: so nothing flickers. A window that
- * changes its size comes as a key.
+ * The terminal of natctl top, by ncurses, which sends only changes, so nothing flickers. A resize of the window arrives
+ * as a key.
  */
 #include "top.h"
 

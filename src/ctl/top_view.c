@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The lines of natctl top. Pure: samples in, lines out, so that tests see what a terminal shows. */
+/* The lines of natctl top. Pure: samples in, lines out, so tests see what a terminal shows. */
 #include "top.h"
 
 #include <inttypes.h>
@@ -10,7 +10,7 @@
 #include "client/names.h"
 #include "output.h"
 
-enum { DROPS_MAX = 8, HOSTS_MIN = 3 /* lines that drops leave to the hosts, with their heading */ };
+enum { DROPS_MAX = 8, HOSTS_MIN = 3 /* lines that drops always leave to the hosts, heading included */ };
 
 static void put(struct top_page *p, enum top_style style, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -45,7 +45,7 @@ static uint64_t item(const struct top_sample *s, const char *name)
 	return find(s->items, s->n_items, name);
 }
 
-/* How much that counter grew a second, in tenths; from the mean since the start where there was no sample before. */
+/* Growth of that counter a second, in tenths; without a sample before, the mean since natd's start. */
 static uint64_t tenths_a_second(const struct top_sample *now, const struct top_sample *before, const char *name)
 {
 	uint64_t value = find(now->counters, now->n_counters, name), then, ms;
@@ -69,7 +69,7 @@ static void put_head(struct top_page *p, const struct top_sample *s)
 	if (s->is_there)
 		put(p, TOP_BOLD, "natd %s, up %s", s->version, output_duration(up, item(s, "uptime")));
 	else
-		put(p, TOP_WARNING, "natd does not answer: it is asked again");
+		put(p, TOP_WARNING, "natd does not answer: trying again");
 	for (unsigned i = 0; i < s->n_warnings; i++)
 		put(p, TOP_WARNING, "! %s", s->warnings[i]);
 }
@@ -110,7 +110,7 @@ static bool is_above(const struct drop *a, const struct drop *b)
 	return a->tenths != b->tenths ? a->tenths > b->tenths : a->count > b->count;
 }
 
-/* The most frequent ones, in order; how many. */
+/* Sorts the most frequent drops; returns their number. */
 static unsigned rank_drops(struct drop top[DROPS_MAX], const struct top_sample *s, const struct top_sample *before,
 			   const struct top_sample *first)
 {

@@ -125,7 +125,7 @@ static bool print_words(FILE *f, uint8_t type, struct ctl_reader *body)
 			monitor_print_line(f, &event, LINE_TIMESTAMP);
 	} else if (type == CTL_R_CHECK && ctl_get_check(body, &check)) {
 		names_print(f, check.what);
-		names_print(f, check.mend);
+		names_print(f, check.remedy);
 	} else if (type == CTL_R_COUNTER && ctl_get_counter(body, &counter)) {
 		names_print(f, counter.name);
 		names_print(f, counter.help);

@@ -281,7 +281,7 @@ def test_reader_that_dies_gives_its_place_back(natd):
         one.process.kill()
         one.process.communicate()
     Capture(natd, "icmp").end()
-    natd.wait_log("a capture of packets ended")
+    natd.wait_log("a capture of packets has ended")
 
 
 def test_only_those_who_may_change_things_may_capture(natd):
@@ -299,8 +299,8 @@ def test_long_expression_is_compiled_and_run(lab, natd):
 
 
 @pytest.mark.parametrize("arguments, error", [
-    (["tcp", "prot", "80"], "is no expression of pcap-filter(7)"),
-    (["ether host 1:2:3:4:5:6"], "is no expression of pcap-filter(7)"),
+    (["tcp", "prot", "80"], "is not an expression of pcap-filter(7)"),
+    (["ether host 1:2:3:4:5:6"], "is not an expression of pcap-filter(7)"),
     (["-c", "0"], "is not a number from 1 up"),
     (["-t", "x"], "is not a number from 1 up"),
     (["--side", "left"], "is not inside, outside or both"),

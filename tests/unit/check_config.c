@@ -440,7 +440,7 @@ static const struct {
 	 "forwards = ( { protocol = \"tcp\"; port = 80; to = ( { host = \"10.8.0.1\"; wieght = 2; }, { weight = 0; } "
 	 "); } );",
 	 "f:6: unknown key \"wieght\" in a backend: there are host, weight\n"
-	 "f:6: forward.to: 0 is no weight: it is a number from 1 to 1000\n"
+	 "f:6: forward.to: 0 is not a weight: write a number from 1 to 1000\n"
 	 "f:6: this backend has no host: add host = \"10.8.0.11:8080\";\n"},
 	{"", "", "forwards = ( { protocol = \"tcp\"; port = 80; to = [ \"10.8.0.1:8080\", \"10.8.0.1:8080\" ]; } );",
 	 "f:6: forward.to names 10.8.0.1:8080 twice: give it one weight\n"},

@@ -557,12 +557,12 @@ START_TEST(test_items_checks_and_lines_survive_the_wire)
 	w = fresh();
 	ctl_put_check(&w, &(struct ctl_check){.severity = CTL_CHECK_FAIL,
 					      .what = "no /dev/net/tun",
-					      .mend = "modprobe tun",
+					      .remedy = "modprobe tun",
 					      .id = "tun-device",
 					      .percent = 83});
 	r = (struct ctl_reader){buf + CTL_FRAME_HEAD, w.len - CTL_FRAME_HEAD, false};
 	ck_assert(ctl_get_check(&r, &c) && c.severity == CTL_CHECK_FAIL);
-	ck_assert_str_eq(c.mend, "modprobe tun");
+	ck_assert_str_eq(c.remedy, "modprobe tun");
 	ck_assert_str_eq(c.id, "tun-device");
 	ck_assert_uint_eq(c.percent, 83);
 	w = fresh();

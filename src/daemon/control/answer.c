@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The short answers. They are written straight into the client's output through a sink; what does not
- * fit is counted, and a last line gives the number, so that no amount of warnings can break a reply.
+ * Short answers. They are written directly into the client's output through a sink. Records that do not fit are
+ * counted, and a last line gives the number, so no amount of warnings can break a reply.
  */
 #include "answer.h"
 
@@ -15,8 +15,8 @@
 #include "metrics.h"
 
 enum {
-	LAST_ROOM = CTL_TEXT_MAX + 128, /* kept for the last line and the end */
-	MANY_ADDRESSES = 4096,		/* beyond that the status leaves the sum of their ports to `pools` */
+	LAST_ROOM = CTL_TEXT_MAX + 128, /* reserved for the last line and the end frame */
+	MANY_ADDRESSES = 4096,		/* with more, the status omits the sum of their ports: `pools` has it */
 };
 
 struct ctl_sink {
@@ -73,7 +73,7 @@ void ctl_say_finding(struct ctl_sink *sink, const struct finding *f)
 	struct ctl_check c = {.severity = (uint8_t)severities[f->severity], .percent = (uint8_t)f->percent};
 
 	snprintf(c.what, sizeof(c.what), "%s", f->text);
-	snprintf(c.mend, sizeof(c.mend), "%s", f->remedy);
+	snprintf(c.remedy, sizeof(c.remedy), "%s", f->remedy);
 	snprintf(c.id, sizeof(c.id), "%s", f->id);
 	said(sink, ctl_put_check(sink->w, &c));
 }
@@ -156,7 +156,7 @@ static struct ctl_sink begin(struct ctl_writer *w)
 	return (struct ctl_sink){.w = w};
 }
 
-/* Opens the room kept for the end, and says there how many records did not fit. */
+/* Releases the room reserved for the end, and writes there how many records did not fit. */
 static void finish(struct ctl_sink *sink)
 {
 	char text[64];
