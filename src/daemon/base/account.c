@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Users and groups, looked up in a child: glibc reads nsswitch.conf at the first look-up, and dies of some allocations
- * that fail in it (2.36: a null pointer, an assertion), by getpwnam_r() too.
+ * Users and groups, looked up in a child process: glibc reads nsswitch.conf at the first look-up, and crashes on some
+ * allocations that fail there (2.36: a null pointer, an assertion), in getpwnam_r() too.
  */
 #include "account.h"
 
@@ -24,8 +24,8 @@ struct answer {
 	struct account account;
 };
 
-/* After a look-up that found nothing: these values of errno mean that there is nothing, says getpwnam(3), and leaves
- * the list open. Any other counts as an error, since it may hide somebody who is there. */
+/* After a look-up that found nothing: getpwnam(3) lists these values of errno for "no such entry", and leaves the
+ * list open. Any other value counts as an error, since it may hide an existing entry. */
 static int why_not(int err)
 {
 	switch (err) {

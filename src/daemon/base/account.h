@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Users and groups by name, as the host knows them (nsswitch.conf(5)). At the start alone: see child.h.
+ * Users and groups by name, as the host knows them (nsswitch.conf(5)). Only during start: see child.h.
  */
 #ifndef NATD_DAEMON_ACCOUNT_H
 #define NATD_DAEMON_ACCOUNT_H
@@ -12,8 +12,8 @@ struct account {
 	gid_t gid;
 };
 
-/* 0; -ENOENT: there is none of that name, or the host has no list of them; another negative errno: that could not be found
- * out, as -ENOMEM when the child died. */
+/* Returns 0; -ENOENT: no such name, or the host has no database of them; another negative errno: the look-up failed
+ * (-ENOMEM: the child crashed). */
 int account_of_user(const char *name, struct account *out);
 int account_of_group(const char *name, struct account *out);
 

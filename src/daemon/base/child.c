@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* A child, and the pipe that comes from it. */
+/* A child process, and the pipe from it. */
 #define _GNU_SOURCE 1 /* pipe2() */
 #include "child.h"
 
@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Reads to the end: 0 or a negative errno. */
+/* Reads to the end. Returns 0 or a negative errno. */
 static int read_all(int fd, char *out, size_t size, size_t *len)
 {
 	ssize_t n;
@@ -31,7 +31,7 @@ static int wait_for(pid_t child)
 			return -errno;
 	}
 	if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGTERM || WTERMSIG(status) == SIGINT)) {
-		raise(WTERMSIG(status)); /* a signal to end the child is meant for natd too */
+		raise(WTERMSIG(status)); /* a signal that ends the child is meant for natd too */
 		return -EINTR;
 	}
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ENOMEM;

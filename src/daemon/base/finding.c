@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Findings: formatting, and handing them to the sink. */
+/* Findings: formatting, and passing them to the sink. */
 #include "finding.h"
 
 #include <assert.h>

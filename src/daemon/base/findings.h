@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A list of findings that is kept: what one look found, to be shown later and compared with the next look. Pure.
+ * A stored list of findings: the result of one check, to be shown later and compared with the next. Pure.
  *
- * Two findings are the same when id and text are. So a text must not hold what changes all the time (a counter).
+ * Two findings are equal if id and text are. So a text must not contain values that change all the time (a counter).
  */
 #ifndef NATD_DAEMON_FINDINGS_H
 #define NATD_DAEMON_FINDINGS_H
@@ -16,23 +16,23 @@ struct kept_finding {
 	char *text, *remedy; /* owned */
 };
 
-/* Start with all zero. */
+/* Initialize with zero. */
 struct findings {
 	struct kept_finding *list;
 	uint32_t n, room;
-	bool is_short; /* memory was: some are missing */
+	bool is_short; /* memory was short: findings are missing */
 };
 
-/* Adds what the sink is given to the list. */
+/* Makes `out` a sink that adds findings to the list. */
 void findings_sink(struct findings *f, struct finding_sink *out);
 void findings_clear(struct findings *f);
 void findings_fini(struct findings *f); /* leaves it all zero */
 /* Exchanges the two. */
 void findings_swap(struct findings *a, struct findings *b);
 
-/* Reports all of the list, or those of at least that severity. */
+/* Reports the findings of the list that have at least that severity. */
 void findings_replay(const struct findings *f, enum finding_severity least, struct finding_sink *out);
-/* Calls `fn` for each finding of `in` that `without` has not. */
+/* Calls `fn` for each finding of `in` that is not in `without`. */
 void findings_difference(const struct findings *in, const struct findings *without, finding_fn *fn, void *ctx);
 
 #endif

@@ -2,20 +2,19 @@
 /*
  * The log.
  *
- * Theory of operation. A message is formatted into a buffer on the stack, escaped into a second one,
- * and handed to the target in one non-blocking system call. syslog and the journal are datagram
- * sockets of our own; their libraries would block. The journal is spoken to in its native protocol
- * (systemd.io/JOURNAL_NATIVE_PROTOCOL), which also works in builds without libsystemd. What such a
- * socket does not take goes to stderr, and the socket is tried again with each line.
+ * Theory of operation. A message is formatted into a buffer on the stack, escaped into a second one, and passed to the
+ * target in one non-blocking system call. syslog and the journal are reached through datagram sockets of our own,
+ * because their libraries would block. The journal gets its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL), which
+ * also works in builds without libsystemd. A line that such a socket does not accept goes to stderr, and the next line
+ * tries the socket again.
  *
- * stderr may belong to somebody else as well, so that O_NONBLOCK is not ours to set on it: a pipe or a
- * terminal is opened once more for that. Where it may not be, a write goes out only when poll() says
- * there is room, and a line is never longer than PIPE_BUF, which then fits into a pipe (unless others who
- * write to it are faster). Not into a terminal, which has room while a single byte fits; and a file always has, also
- * on a disk that hangs.
+ * stderr may be shared with other processes, so O_NONBLOCK must not be set on it: a pipe or a terminal is opened a
+ * second time for that. If that is not permitted, a line is written only when poll() reports room. No line is longer
+ * than PIPE_BUF, so it then fits into a pipe (unless another writer is faster). A terminal reports room for a single
+ * byte, and a file always does, even on a disk that hangs: writing to these may block.
  *
- * The rate limit is a token bucket per message, found by the address of its format string: a noisy
- * message never hides another one. The next line that passes gives the number held back.
+ * The rate limit is a token bucket for each message, found by the address of its format string: a noisy message never
+ * hides another one. The next line that passes gives the number of suppressed ones.
  */
 #define _GNU_SOURCE 1 /* strerrorname_np() */
 #include "log.h"
@@ -45,22 +44,22 @@ struct bucket {
 	uint32_t suppressed;
 };
 
-/* The one place with state of the whole process: there is one log, and every module writes to it. */
+/* The only state of the whole process: there is one log, and every module writes to it. */
 static struct {
 	enum log_target target; /* never LOG_TO_AUTO */
 	enum log_level level;
-	int socket;		 /* that of the target; -1: it has none, or that broke or is not there yet */
+	int socket;		 /* of the target; -1: it has none, or it is not connected */
 	bool is_opened;		 /* by log_open() */
-	int stderr_fd;		 /* where stderr's lines are written */
-	uint32_t lost;		 /* lines that no target took */
-	uint32_t diverted;	 /* lines that went to stderr, since the target did not take them */
-	bool has_journal_prefix; /* stderr leads to the journal: begin lines with their priority */
+	int stderr_fd;		 /* descriptor for lines to stderr */
+	uint32_t lost;		 /* lines that no target accepted */
+	uint32_t diverted;	 /* lines that went to stderr because the target did not accept them */
+	bool has_journal_prefix; /* stderr leads to the journal: lines begin with their priority */
 	struct bucket buckets[BUCKETS];
 	const char *program;
 } log_state = {
 	.program = "natd", .target = LOG_TO_STDERR, .level = LEVEL_INFO, .socket = -1, .stderr_fd = STDERR_FILENO};
 
-/* Workers write as well, though rarely. */
+/* Workers log too, though rarely. */
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static const char *const level_names[] = {
@@ -114,7 +113,7 @@ struct message {
 	enum log_level level;
 	enum log_subsystem sub;
 	int err;
-	bool is_plain; /* on stderr it is a line as it is */
+	bool is_plain; /* printed on stderr without prefix */
 	const char *text;
 };
 
@@ -179,7 +178,7 @@ size_t log_escape(char *out, size_t size, const char *text)
 
 /* ---- targets ---- */
 
-/* A connected non-blocking datagram socket, or -1. */
+/* Returns a connected non-blocking datagram socket, or -1. */
 static int connect_datagram(const char *path)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
@@ -208,13 +207,12 @@ static bool stderr_is_journal(void)
 	return strcmp(stream, own) == 0;
 }
 
-/* The sockets of the targets that have one. */
 static const char *const target_paths[LOG_TO_COUNT] = {
 	[LOG_TO_SYSLOG] = "/dev/log",
 	[LOG_TO_JOURNAL] = "/run/systemd/journal/socket",
 };
 
-/* stderr as a description of our own, which does not block; STDERR_FILENO itself where that cannot be. */
+/* Returns a descriptor of our own for stderr that does not block; STDERR_FILENO itself if that is impossible. */
 static int open_stderr(void)
 {
 	struct stat st;
@@ -225,12 +223,12 @@ static int open_stderr(void)
 	return fd < 0 ? STDERR_FILENO : fd;
 }
 
-/* 0, or the errno of a target that is not there. */
+/* Returns 0, or the errno of a target that cannot be reached. */
 static int switch_target(enum log_target target)
 {
 	log_state.has_journal_prefix = stderr_is_journal();
 	if (!log_state.is_opened)
-		log_state.stderr_fd = open_stderr(); /* at the start alone: afterwards natd may not */
+		log_state.stderr_fd = open_stderr(); /* only at start: later natd may not be allowed to */
 	log_state.is_opened = true;
 	if (target == LOG_TO_AUTO)
 		target = log_state.has_journal_prefix ? LOG_TO_JOURNAL : LOG_TO_STDERR;
@@ -255,7 +253,7 @@ void log_open(enum log_target target)
 			  "log target \"%s\" cannot be reached, using stderr until it can", log_target_name(target));
 }
 
-/* Each returns whether the line went out. */
+/* Each returns whether the line was written. */
 static bool put_text(const char *line, int n)
 {
 	struct pollfd p = {.fd = log_state.stderr_fd, .events = POLLOUT};
@@ -358,7 +356,7 @@ static struct bucket *bucket_find(const char *format)
 	return b;
 }
 
-/* May this message go out now? */
+/* Takes a token. False: the message is suppressed. */
 static bool bucket_take(struct bucket *b)
 {
 	uint64_t now_ms = clock_ms();
@@ -378,8 +376,8 @@ static bool bucket_take(struct bucket *b)
 
 /* ---- messages ---- */
 
-/* Says how many lines are missing, as soon as one goes out again. */
-static void tell(enum log_subsystem sub, uint32_t *missing, const char *fate)
+/* Reports the number of missing lines, as soon as a line can be written again. */
+static void report_missing(enum log_subsystem sub, uint32_t *missing, const char *fate)
 {
 	char text[80];
 	struct message m = {.level = LEVEL_WARNING, .sub = sub, .text = text};
@@ -391,12 +389,12 @@ static void tell(enum log_subsystem sub, uint32_t *missing, const char *fate)
 		*missing = 0;
 }
 
-/* Whether the target took it. */
+/* Returns whether the target accepted it. */
 static bool deliver(const struct message *m)
 {
 	if (put(m)) {
-		tell(m->sub, &log_state.lost, "lost");
-		tell(m->sub, &log_state.diverted, "went to stderr");
+		report_missing(m->sub, &log_state.lost, "lost");
+		report_missing(m->sub, &log_state.diverted, "went to stderr");
 		return true;
 	}
 	if (log_state.target != LOG_TO_STDERR && put_stderr(m))
@@ -472,7 +470,7 @@ void log_known(enum log_id id, enum log_level level, enum log_subsystem sub, int
 	va_end(ap);
 }
 
-/* Does the journal read what the target gets? syslog's socket is one of its own under systemd. */
+/* Does the target lead to the journal? Under systemd syslog's socket is one of the journal's. */
 static bool target_is_journal(void)
 {
 	static const char directory[] = "/run/systemd/journal/";

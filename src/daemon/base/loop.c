@@ -2,21 +2,21 @@
 /*
  * The event loop on libevent.
  *
- * Theory of operation. Each object is an `event` of libevent and a callback in front of ours that
- * reads the clock if this is the first callback of the turn. A turn is one EVLOOP_ONCE: libevent
- * polls, queues what is ready and calls the queue through. All events have the same priority: with
- * several, libevent serves only the best one that is ready in a turn, and a busy good one starves
- * the rest. Work put off is a timer of 0 ms, not event_active(): an active event would be called
- * again in the same turn, for ever if it activates itself.
+ * Theory of operation. Each object is a libevent `event` whose callback first reads the clock, if it is the first of
+ * the turn, and then calls the user's function. A turn is one EVLOOP_ONCE: libevent polls, queues the ready events and
+ * calls them all. All events have the same priority: with several, libevent serves only the best ready one in a turn,
+ * and a busy one starves the others. Work deferred to the next turn is a timer of 0 ms, not event_active(): an active
+ * event would be called again in the same turn, and for ever if it activates itself.
  *
- * libevent's timers run on CLOCK_MONOTONIC, natd's time is CLOCK_BOOTTIME: after a suspend the
- * timers fire as if no time had passed, and see by loop_now_ms() that it has.
+ * libevent's timers run on CLOCK_MONOTONIC, natd's time is CLOCK_BOOTTIME: after a suspend the timers fire as if no
+ * time had passed, and loop_now_ms() shows that it has.
  *
- * Signals: the handler sets a bit and writes a byte to a pipe, which the loop reads like any descriptor. libevent's own signals
- * would do the same, but only a turn of its loop could see them, and a callback that waits for slow work must see an order to stop.
+ * Signals: the handler sets a bit and writes a byte to a pipe, which the loop reads like any descriptor. libevent's own
+ * signals would do the same, but only a turn of its loop would see them. A callback that waits for slow work must see a
+ * stop signal too.
  *
- * What libevent or the kernel has no memory to wait for is kept in a list, and each turn tries again; until then the
- * loop polls, so that every event is served and nothing else stops.
+ * If libevent or the kernel has no memory to wait for an event, the event is kept in a list, and each turn tries again;
+ * until then the loop polls, so every event is served and nothing else stops.
  */
 #define _GNU_SOURCE 1 /* pipe2() */
 #include "loop.h"
@@ -42,7 +42,7 @@ struct loop {
 	uint64_t now_ms;
 	bool is_clock_read; /* in this turn */
 	bool stop;
-	bool is_guarded; /* the guard is taken */
+	bool is_guarded; /* the guard is held */
 	void (*take)(void *ctx);
 	void (*give)(void *ctx);
 	void *guard_ctx;
@@ -52,12 +52,12 @@ struct loop {
 	int signal_pipe[2];
 };
 
-/* An event, and how it is waited for. */
+/* An event, and its timeout. */
 struct arming {
 	struct event *event;
 	struct timeval after;
 	bool is_timed;
-	struct arming *next, **from; /* in the list of its loop; `from` NULL: in none */
+	struct arming *next, **from; /* in the loop's list of failed armings; `from` NULL: in none */
 };
 
 struct loop_fd {
@@ -98,7 +98,7 @@ uint64_t loop_clock_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-/* Every callback begins with this. */
+/* Every callback starts with this. */
 static void enter(struct loop *l)
 {
 	if (l->is_clock_read)
@@ -123,7 +123,7 @@ void loop_set_guard(struct loop *l, void (*take)(void *ctx), void (*give)(void *
 	l->take = take;
 	l->give = give;
 	l->guard_ctx = ctx;
-	if (take && l->is_clock_read) { /* in the middle of a turn */
+	if (take && l->is_clock_read) { /* called from a callback */
 		take(ctx);
 		l->is_guarded = true;
 	}
@@ -142,7 +142,7 @@ void loop_resume_guard(struct loop *l)
 	l->is_guarded = true;
 }
 
-/* A failure is the call's result, and the caller logs it. */
+/* libevent's messages are discarded: failures are results of calls, and the caller logs them. */
 static void discard(int severity, const char *message)
 {
 	(void)severity;
@@ -214,7 +214,7 @@ static void arming_unlist(struct arming *a)
 	a->from = NULL;
 }
 
-/* False: not now, but as soon as there is memory. */
+/* False: memory is short; later turns try again. */
 static bool arm(struct loop *l, struct arming *a)
 {
 	if (arming_try(a))
@@ -268,7 +268,8 @@ int loop_turn(struct loop *l, bool may_wait)
 	leave(l);
 	l->is_clock_read = false;
 	if (is_short && may_wait) {
-		log_warning(SUB_MAIN, "too little memory to wait for everything: looking each %d ms instead", RETRY_MS);
+		log_warning(SUB_MAIN, "too little memory to wait for every event: polling every %d ms instead",
+			    RETRY_MS);
 		poll(NULL, 0, RETRY_MS);
 	}
 	return r < 0 ? r : 0;
@@ -362,7 +363,7 @@ void loop_fd_remove(struct loop_fd *f)
 
 /* ---- signals ---- */
 
-/* All that a handler may touch. */
+/* The only data that the handler touches. */
 static atomic_uint pending_signals; /* a bit each */
 static atomic_int signal_wake_fd = -1;
 
@@ -371,7 +372,7 @@ static void handle_signal(int signo)
 	int saved = errno;
 
 	atomic_fetch_or(&pending_signals, 1u << signo);
-	(void)!write(atomic_load(&signal_wake_fd), "", 1); /* full: the loop wakes anyway */
+	(void)!write(atomic_load(&signal_wake_fd), "", 1); /* if the pipe is full, the loop wakes up anyway */
 	errno = saved;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The configuration file: from bytes to a tree of plain values, by libconfig (of which no other file
- * knows), and from there, by the other config_ files, to a struct natd_config.
+ * The configuration file: libconfig turns bytes into a tree of plain values (only this file uses libconfig); the other
+ * config_ files turn that into a struct natd_config.
  */
 #include "config.h"
 
@@ -62,7 +62,7 @@ static bool tree_children(struct config_loader *l, const config_setting_t *s, st
 	v->children = loader_alloc(l, n, sizeof(*v->children));
 	if (!v->children)
 		return false;
-	v->n_children = n; /* at once, zeroed: tree_free() then finds what a child leaves that fails half-way */
+	v->n_children = n; /* set at once, zeroed: tree_free() then copes with a child that fails half-way */
 	for (uint32_t i = 0; i < n; i++) {
 		if (!tree_make(l, config_setting_get_elem(s, i), &v->children[i]))
 			return false;
@@ -70,7 +70,7 @@ static bool tree_children(struct config_loader *l, const config_setting_t *s, st
 	return true;
 }
 
-/* Names and strings stay libconfig's. On false, what there is of `v` is still to be freed by tree_free(). */
+/* Names and strings stay libconfig's. On false, the caller frees the unfinished `v` with tree_free(). */
 static bool tree_make(struct config_loader *l, const config_setting_t *s, struct value *v)
 {
 	v->kind = kind_of(s);
@@ -102,7 +102,7 @@ static void report_syntax(struct config_loader *l, const config_t *parsed)
 	loader_error(l, config_error_line(parsed) > 0 ? (uint32_t)config_error_line(parsed) : 1, "%s%s", text, advice);
 }
 
-/* They stand on no line of the file. */
+/* Added forwards stand on no line of the file. */
 static void forget_lines(struct value *v)
 {
 	v->line = 0;
@@ -166,7 +166,7 @@ struct natd_config *config_defaults(void)
 	return c;
 }
 
-/* The lists and ports are const for readers, but this is their owner. */
+/* The lists and ports are const for readers; this is their owner. */
 static void filter_free(struct config_filter *f)
 {
 	for (uint32_t i = 0; i < f->n_lists; i++)
@@ -185,7 +185,7 @@ void config_free(struct natd_config *c)
 	if (!c)
 		return;
 	for (uint32_t i = 0; i < c->n_forwards; i++) {
-		free((void *)(uintptr_t)c->forwards[i].from); /* const for readers, but this is its owner */
+		free((void *)(uintptr_t)c->forwards[i].from); /* const for readers; this is its owner */
 		free((void *)(uintptr_t)c->forwards[i].backends);
 	}
 	for (uint32_t i = 0; i < c->n_classes; i++)
@@ -216,7 +216,7 @@ static void loader_fini(struct config_loader *l)
 	free(l->exempt_lines);
 }
 
-/* `text` has a NUL behind its `len` bytes. */
+/* `text` has a NUL after its `len` bytes. */
 static struct natd_config *load_text(const char *text, size_t len, const struct config_source *src,
 				     struct config_report *report)
 {
@@ -260,7 +260,7 @@ struct natd_config *config_load_string(const char *text, size_t len, const char 
 	return c;
 }
 
-/* All of `f` and a NUL behind it, for free(); NULL and errno. */
+/* Reads all of `f` and appends a NUL; the caller frees it. NULL and errno on failure. */
 static char *read_all(FILE *f, size_t *len)
 {
 	size_t room = 1 << 16;
@@ -332,8 +332,8 @@ struct natd_config *config_load(const char *path, struct config_report *report)
 
 const struct nat_range *config_port_ranges(const struct natd_config *c, bool shared, uint32_t *n)
 {
-	/* The host's own connections leave from 32768-60999 (net.ipv4.ip_local_port_range), its services listen below;
-	 * rules of the kernel's routing cannot name port 65535. */
+	/* The host's own connections leave from 32768-60999 (net.ipv4.ip_local_port_range), and its services listen
+	 * below that; the kernel's routing rules cannot name port 65535. */
 	static const struct nat_range shared_default[] = {{16384, 32767}, {61000, 65534}};
 	static const struct nat_range pool_default[] = {{1024, 65535}};
 

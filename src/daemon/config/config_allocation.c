@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: ISC */
-/* How ports are handed out, as far as the file alone tells: what contradicts it, and what it comes to. */
+/* The allocation of ports, as far as the file alone determines it: contradictions, and the resulting numbers. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config_internal.h"
 
-enum { BLOCKS_MAX = 65535 * 256 /* in all addresses together: what the table has room for */ };
+enum { BLOCKS_MAX = 65535 * 256 /* over all addresses: the table's limit */ };
 
-/* What the arithmetic needs of a policy; borrows from `c`. */
+/* The parts of a policy that the arithmetic needs; borrows from `c`. */
 static struct nat_policy policy_of(const struct natd_config *c)
 {
 	struct nat_policy p = {
@@ -87,7 +87,7 @@ static void check_block_size(struct config_loader *l)
 			     addresses_of(c) * pool, BLOCKS_MAX);
 }
 
-/* With so many outside addresses each host has BLOCK_SIZE_LEAST ports, and its overflow. */
+/* With that many outside addresses each host has BLOCK_SIZE_LEAST ports, and its overflow. */
 static uint64_t addresses_wanted(const struct natd_config *c, struct allocation *a)
 {
 	uint32_t n, blocks;
@@ -136,7 +136,7 @@ static void check_share(struct config_loader *l)
 	allocation_destroy(a);
 }
 
-/* The file says something else than the default. */
+/* The file sets a value other than the default. */
 static bool differs(const struct config_loader *l, const char *name, uint32_t value)
 {
 	size_t n;
@@ -149,7 +149,7 @@ static bool differs(const struct config_loader *l, const char *name, uint32_t va
 	return false;
 }
 
-/* Every address is a host, whether it exists or not: so the numbers must be in the file. */
+/* Every address is a host, whether it exists or not: so the addresses must be in the file. */
 static void check_deterministic(struct config_loader *l)
 {
 	const struct natd_config *c = l->c;

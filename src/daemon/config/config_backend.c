@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Where a forward leads: to one host, or to backends among which it chooses. `to` is a host, a list of hosts, or a list of
- * groups with a weight each; a list makes a balanced forward, even of one.
+ * The target of a forward: one host, or backends among which it chooses. `to` is a host, a list of hosts, or a list of
+ * groups with weights; a list makes a balanced forward, even with one entry.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static void read_weight(struct config_loader *l, const struct config_key *k, con
 	if (!config_key_expect(l, k, v, VALUE_NUMBER))
 		l->draft->failed = true;
 	else if (v->number < 1 || v->number > NAT_WEIGHT_MAX)
-		forward_refuse(l, k, v, "is no weight: it is a number from 1 to 1000");
+		forward_refuse(l, k, v, "is not a weight: write a number from 1 to 1000");
 	else
 		*weight = (uint16_t)v->number;
 }
@@ -42,7 +42,7 @@ static void fail(struct config_loader *l, const struct value *v, const char *wha
 	l->draft->failed = true;
 }
 
-/* The group of one backend. */
+/* One backend's group. */
 static void read_group(struct config_loader *l, const struct config_key *k, const struct value *v,
 		       struct nat_backend *b)
 {
@@ -92,7 +92,7 @@ void config_set_forward_to(struct config_loader *l, const struct config_key *k, 
 		d->failed = true;
 		return;
 	}
-	free(d->backends); /* the key stands twice */
+	free(d->backends); /* the key occurs twice */
 	d->f.n_backends = 0;
 	d->backends = loader_alloc(l, v->n_children, sizeof(*d->backends));
 	d->failed |= !d->backends;
@@ -100,7 +100,7 @@ void config_set_forward_to(struct config_loader *l, const struct config_key *k, 
 		read_backend(l, k, &v->children[i]);
 }
 
-/* ---- the choice ---- */
+/* ---- how a backend is chosen ---- */
 
 static void read_word(struct config_loader *l, const struct config_key *k, const struct value *v,
 		      const struct config_choice *words, uint8_t *out)
@@ -152,7 +152,7 @@ void config_set_forward_affinity(struct config_loader *l, const struct config_ke
 		l->draft->f.affinity = (uint32_t)v->number;
 }
 
-/* ---- together ---- */
+/* ---- the whole forward ---- */
 
 static void check_port(struct config_loader *l, const struct value *v, uint16_t *port)
 {
@@ -168,7 +168,7 @@ static void check_port(struct config_loader *l, const struct value *v, uint16_t 
 	l->draft->failed = true;
 }
 
-/* Ranges that touch would make one inside endpoint two backends. */
+/* Overlapping port ranges would make one inside endpoint two backends. */
 static void check_twins(struct config_loader *l, const struct value *v)
 {
 	const struct forward_draft *d = l->draft;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What only shows when the whole file is read: what is missing, what overlaps, what contradicts something
- * else. Each check is a function in a list, and goes on after the first fault. Lists are compared as sorted
- * intervals, so that long ones cost n log n.
+ * Checks that need the whole file: what is missing, what overlaps, what contradicts something else. Each check is a
+ * function in a list, and continues after the first fault. Lists are compared as sorted intervals, so that long ones
+ * cost n log n.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,7 @@ struct interval {
 typedef const char *interval_text_fn(char out[TEXT_RANGE_SIZE], const struct interval *i);
 
 struct intervals {
-	const char *path; /* the key they come from */
+	const char *path; /* the key that they come from */
 	interval_text_fn *text;
 	struct interval *all; /* by first address or port */
 	uint32_t n;
@@ -132,7 +132,7 @@ static bool intervals_hold(const struct intervals *s, uint32_t value)
 	return low > 0 && value <= s->all[low - 1].last;
 }
 
-/* Of two that overlap, the one that stands later in the file is at fault. */
+/* Of two that overlap, the later one in the file is at fault. */
 static void report_overlap(struct config_loader *l, const struct intervals *s, const struct interval *a,
 			   const struct interval *b)
 {
@@ -158,7 +158,7 @@ static void check_disjoint(struct config_loader *l, struct intervals s)
 	free(s.all);
 }
 
-/* ---- lists with themselves ---- */
+/* ---- overlaps within a list ---- */
 
 static void check_lists(struct config_loader *l)
 {
@@ -168,7 +168,7 @@ static void check_lists(struct config_loader *l)
 	check_disjoint(l, exempt_intervals(l));
 }
 
-/* ---- what must be there ---- */
+/* ---- required keys ---- */
 
 static void check_required(struct config_loader *l)
 {
@@ -246,7 +246,7 @@ static void check_pool_size(struct config_loader *l)
 			     (unsigned long long)total, CONFIG_ADDRESSES_MAX);
 }
 
-/* Both sorted: walks along the two, and reports where they touch. */
+/* Both are sorted: walks along the two, and reports overlaps. */
 static void check_apart(struct config_loader *l, const struct intervals *a, const struct intervals *b, const char *why)
 {
 	char text[TEXT_RANGE_SIZE];
@@ -266,8 +266,8 @@ static void check_apart(struct config_loader *l, const struct intervals *a, cons
 	}
 }
 
-/* The address of a service for inside hosts is none that natd chooses from, and no host's. With side "both" it may be one of
- * outside.addresses. */
+/* The address of a service for inside hosts must not be one that natd allocates, nor a host's. With side "both" it
+ * may be one of outside.addresses. */
 static void check_own_address(struct config_loader *l, const struct nat_forward *f, uint32_t line,
 			      const struct intervals *pool, const struct intervals *inside)
 {
@@ -285,7 +285,7 @@ static void check_own_address(struct config_loader *l, const struct nat_forward 
 			     f->name, text_of_address(text, f->address));
 }
 
-/* Also what forwards say about addresses, since the same lists answer it. */
+/* Includes the addresses of forwards, since the same lists answer that. */
 static void check_forward_addresses(struct config_loader *l, const struct intervals *pool,
 				    const struct intervals *inside)
 {
@@ -347,7 +347,7 @@ static void check_port_parity(struct config_loader *l)
 /* Ports from which the host itself connects: natd would take the answers. */
 static void check_host_ports(struct config_loader *l)
 {
-	enum { LOCAL_FIRST = 32768, LOCAL_LAST = 60999 }; /* net.ipv4.ip_local_port_range as Linux sets it */
+	enum { LOCAL_FIRST = 32768, LOCAL_LAST = 60999 }; /* Linux's default net.ipv4.ip_local_port_range */
 	const struct config_outside *out = &l->c->outside;
 	char text[TEXT_RANGE_SIZE];
 
@@ -376,7 +376,7 @@ static int by_address(const void *a, const void *b)
 	return (x->first > y->first) - (x->first < y->first);
 }
 
-/* The user's ranges as the kernel's rules can steer them: those end at 65534. `ports` are sorted. */
+/* Clips the user's ranges to ports that the kernel's rules can steer: those end at 65534. `ports` are sorted. */
 static void clip_shared_ports(struct config_loader *l)
 {
 	struct config_outside *out = &l->c->outside;
@@ -405,7 +405,7 @@ static void clip_shared_ports(struct config_loader *l)
 			       "rules end at 65534");
 }
 
-/* Last, as it puts the lists in their final order, which is no longer that of their lines. */
+/* Must be last: it sorts the lists, and then their order is no longer that of their lines. */
 static void finish_lists(struct config_loader *l)
 {
 	struct config_outside *out = &l->c->outside;
@@ -453,7 +453,7 @@ static bool pool_holds(const struct natd_config *c, uint32_t address)
 	return false;
 }
 
-/* The kernel's rules bring few protocols of an address shared with the host to natd. */
+/* The kernel's rules steer only few protocols of a shared address to natd. */
 static void check_protocol_of_shared(struct config_loader *l, const struct nat_forward *f, uint32_t line)
 {
 	const struct natd_config *c = l->c;
@@ -494,7 +494,7 @@ static void check_forward_protocols(struct config_loader *l)
 	}
 }
 
-/* First and last address of a prefix are no hosts', but for /31 and /32 (RFC 3021). */
+/* The first and last address of a prefix belong to no host, except in /31 and /32 (RFC 3021). */
 static void check_target_broadcast(struct config_loader *l, uint32_t forward, uint32_t to)
 {
 	const struct natd_config *c = l->c;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* How the backends of a forward are checked: the group `check`. */
+/* Health checks of a forward's backends: the group `check`. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +21,7 @@ static void read_type(struct config_loader *l, const struct value *v)
 		refuse(l, v, "must be \"tcp\" or \"http\"");
 }
 
-/* Goes into a request as it is. */
+/* The path is put into a request unchanged. */
 static void read_path(struct config_loader *l, const struct value *v)
 {
 	bool ok = v->kind == VALUE_STRING && v->string[0] == '/' && strlen(v->string) < CONFIG_CHECK_PATH_SIZE;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Classes of inside hosts with limits of their own, one after the other. */
+/* Classes of inside hosts with limits of their own. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,8 +9,8 @@
 struct class_draft {
 	struct nat_host_class c;
 	struct nat_prefix *prefixes; /* owned until the draft becomes a class */
-	bool has_prefixes;	     /* the key is there, right or wrong */
-	bool failed;		     /* something was wrong with a key: already reported */
+	bool has_prefixes;	     /* the key is present, right or wrong */
+	bool failed;		     /* a key was wrong and has been reported */
 };
 
 void config_set_class_name(struct config_loader *l, const struct config_key *k, const struct value *v)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The rules of the filter, one after the other. The keys of one are read into a draft in whatever order they stand; only
- * then it shows whether they make a rule. Rules are read when all else of the file is, since they name sets and forwards.
+ * The rules of the filter. The keys of a rule are read into a draft in any order; then the draft is checked as a whole.
+ * Rules are read after the rest of the file, since they name sets and forwards.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +16,12 @@ enum { ICMP = 1, TCP = 6, UDP = 17 };
 struct rule_draft {
 	struct filter_rule r;
 	struct nat_range *ports;      /* owned until the draft becomes a rule */
-	struct filter_span *spans[2]; /* of `from` and `to` where they are no single set; likewise */
+	struct filter_span *spans[2]; /* of `from` and `to` unless they are a single set; owned likewise */
 	uint32_t n_spans[2];
 	char interface[CONFIG_IFNAME_SIZE];
 	bool has_action;
 
-	bool failed; /* something was wrong with a key: already reported */
+	bool failed; /* a key was wrong and has been reported */
 };
 
 enum { FROM, TO };
@@ -50,7 +50,7 @@ static void refuse(struct config_loader *l, const struct config_key *k, const st
 	l->rule->failed = true;
 }
 
-/* The value of the word, or -1: reported, with the words that there are. */
+/* The value of the word; -1: unknown, and reported with the known words. */
 static int read_word(struct config_loader *l, const struct config_key *k, const struct value *v,
 		     const struct config_choice *choices)
 {
@@ -119,7 +119,7 @@ void config_set_rule_protocol(struct config_loader *l, const struct config_key *
 	}
 }
 
-/* A type's number by name, or -1. */
+/* The number of the named type; -1: unknown. */
 static int icmp_type_number(const char *name)
 {
 	for (const struct config_choice *c = icmp_types; c->word; c++) {
@@ -168,7 +168,7 @@ void config_set_rule_port(struct config_loader *l, const struct config_key *k, c
 		       "is empty: leave the key out for every port");
 }
 
-/* Adds the spans of one entry, a prefix or a set; there is room for all of the entry's. */
+/* Adds the spans of one entry, a prefix or a set; the caller made room for all of them. */
 static void add_entry(struct config_loader *l, const struct config_key *k, const struct value *v, unsigned side)
 {
 	struct rule_draft *d = l->rule;
@@ -192,7 +192,7 @@ static void add_entry(struct config_loader *l, const struct config_key *k, const
 	}
 }
 
-/* Number of spans that the entries have; entries that are wrong are reported and count 0. */
+/* Number of spans of the entries; wrong entries are reported and count as 0. */
 static size_t count_spans(struct config_loader *l, const struct config_key *k, const struct value *entry, uint32_t n)
 {
 	size_t total = 0;
@@ -276,7 +276,7 @@ void config_set_rule_interface(struct config_loader *l, const struct config_key 
 		refuse(l, k, v, "is not one of inside.interfaces: a rule's interface is the one of the inside host");
 }
 
-/* "50/s burst 100"; without a burst it is one second's worth. */
+/* "50/s burst 100"; without a burst, one second's worth. */
 void config_set_rule_limit(struct config_loader *l, const struct config_key *k, const struct value *v)
 {
 	static const char form[] =
@@ -353,7 +353,7 @@ static void check_rule(struct config_loader *l, const struct value *v)
 	d->failed |= fault != NULL;
 }
 
-/* A list of its own for the spans of `from` or `to`. False: out of memory. */
+/* Makes a list of its own for the spans of `from` or `to`. False: out of memory. */
 static bool keep_list(struct config_loader *l, unsigned side, uint16_t *list)
 {
 	struct config_filter *f = &l->c->filter;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Forwards, one after the other. The keys of one are read into a draft in whatever order they stand; only
- * then it shows whether they make a forward. What others it may collide with is config_check.c's matter.
+ * Forwards. The keys of a forward are read into a draft in any order; then the draft is checked as a whole.
+ * config_check.c checks it against the others.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +46,7 @@ void config_set_forward_name(struct config_loader *l, const struct config_key *k
 		memcpy(l->draft->f.name, v->string, strlen(v->string) + 1);
 }
 
-/* "any" is a default host's word; what has no ports goes by its number. */
+/* "any" makes a default host; protocols without ports are stored by number. */
 static void add_protocol(struct config_loader *l, const struct config_key *k, const struct value *v)
 {
 	struct nat_forward *f = &l->draft->f;
@@ -149,7 +149,7 @@ void config_set_forward_from(struct config_loader *l, const struct config_key *k
 
 /* ---- a whole forward ---- */
 
-/* Without a protocol, one of ports is meant. */
+/* Without a protocol key, a forward of ports is meant. */
 static bool is_of_ports(const struct forward_draft *d)
 {
 	return !d->f.is_default && (d->f.protocols & (FORWARD_ICMP | FORWARD_OTHER)) == 0;
@@ -169,7 +169,7 @@ static void check_present(struct config_loader *l, const struct value *v)
 	d->failed |= !d->has_protocol || lacks_port || !d->has_to;
 }
 
-/* The protocol stands in place of ports (struct nat_forward). */
+/* The protocol is stored in place of the ports (struct nat_forward). */
 static void check_no_ports(struct config_loader *l, const struct value *v)
 {
 	struct forward_draft *d = l->draft;
@@ -198,7 +198,7 @@ static void check_no_ports(struct config_loader *l, const struct value *v)
 	f->to_port = f->ports.first;
 }
 
-/* The forward takes over what the draft owns. */
+/* Moves everything that the draft owns into the forward. */
 static void keep_draft(struct config_loader *l, const struct value *v)
 {
 	struct natd_config *c = l->c;
@@ -247,7 +247,7 @@ static int by_name(const void *a, const void *b)
 	return order ? order : (*x > *y) - (*x < *y);
 }
 
-/* The forwards' addresses, sorted by name and then file order, to find equal names as neighbours. */
+/* Pointers to the forwards, sorted by name and then file order, so that equal names are neighbours. */
 static const struct nat_forward **sort_by_name(struct config_loader *l)
 {
 	struct natd_config *c = l->c;
@@ -276,7 +276,7 @@ static bool name_is_taken(const struct nat_forward *const *sorted, uint32_t n, c
 	return low < n && strcmp(sorted[low]->name, name) == 0;
 }
 
-/* "forward-3" for the third without a name, or "forward-3-2" if another is called so already. */
+/* "forward-3" for the third without a name, or "forward-3-2" if that name is taken. */
 static void make_name(const struct nat_forward *const *sorted, uint32_t n, uint32_t place, char *name)
 {
 	snprintf(name, NAT_FORWARD_NAME_MAX + 1, "forward-%u", place);
@@ -298,7 +298,7 @@ static void name_forwards(struct config_loader *l)
 				     "a forward is called \"%s\" already (line %u): give each a name of its own",
 				     first->name, c->forward_lines[first - c->forwards]);
 	}
-	/* Stored at the end only: `sorted` must stay sorted meanwhile. */
+	/* Stored only at the end: `sorted` must stay sorted meanwhile. */
 	for (uint32_t i = 0; sorted && made && i < c->n_forwards; i++) {
 		if (c->forwards[i].name[0] == '\0')
 			make_name(sorted, c->n_forwards, i + 1, made[i]);
@@ -311,7 +311,8 @@ static void name_forwards(struct config_loader *l)
 	free(sorted);
 }
 
-/* An array of the configuration's forwards, `more` longer. NULL: no memory, which is reported; the old one stays. */
+/* Returns an array of the configuration's forwards, longer by `more`. NULL: out of memory, which was reported; the
+ * old array stays. */
 static void *grow(struct config_loader *l, void *old, uint32_t more, size_t size)
 {
 	void *grown = loader_alloc(l, (size_t)l->c->n_forwards + more, size);

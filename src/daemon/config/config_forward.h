@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What config_forward.c and config_backend.c share: the forward being read. */
+/* Shared by config_forward.c and config_backend.c: the forward being read. */
 #ifndef NATD_DAEMON_CONFIG_FORWARD_H
 #define NATD_DAEMON_CONFIG_FORWARD_H
 
@@ -11,24 +11,24 @@ struct forward_draft {
 	struct nat_backend *backends;
 	struct config_check check;
 	uint8_t number;	   /* of a protocol without ports */
-	bool has_protocol; /* the key is there, right or wrong; likewise below */
+	bool has_protocol; /* the key is present, right or wrong; likewise below */
 	bool has_port;
 	bool has_to;
 	bool has_balance;
 	bool has_affinity;
 	bool has_from;
-	bool failed; /* something was wrong with a key: already reported */
+	bool failed; /* a key was wrong and has been reported */
 };
 
 enum { AFFINITY_DEFAULT = 300 };
 
-/* False, and the draft has failed, when `v` is no string. */
+/* False, with the draft marked as failed, if `v` is not a string. */
 bool forward_expect_string(struct config_loader *l, const struct config_key *k, const struct value *v);
 void forward_refuse(struct config_loader *l, const struct config_key *k, const struct value *v, const char *why);
 /* Refuses an address that no host may use. */
 void forward_refuse_reserved(struct config_loader *l, const struct config_key *k, const struct value *v,
 			     uint32_t address);
-/* What only shows when all keys of the forward were read: ports that go too far, keys that do not go together. */
+/* Checks that need all keys of the forward: ports that go too far, keys that exclude each other. */
 void forward_check_targets(struct config_loader *l, const struct value *v);
 
 #endif

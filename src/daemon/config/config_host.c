@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a configuration names and this host does not have: for `natd -t`. Warnings, since an interface may come
+ * Things that a configuration names and this host does not have, for `natd -t`. Only warnings: an interface may appear
  * later, and the file may be meant for another host.
  */
 #include <errno.h>

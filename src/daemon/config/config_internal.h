@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the files of config share, and its tests look at: the file as a tree of values that knows
- * nothing of libconfig, the table of keys, and what a run of config_load() carries along.
+ * Shared by the files of config and their tests: the file as a tree of values independent of libconfig, the table of
+ * keys, and the state of one config_load().
  *
- *   config.c          file -> tree (libconfig), and the public face
- *   config_scan.c     what libconfig would take without a word
- *   config_keys.c     the table of keys; unknown ones
+ *   config.c          file -> tree (libconfig), and the public functions
+ *   config_scan.c     errors that libconfig would accept silently
+ *   config_keys.c     the table of keys; unknown keys
  *   config_scalars.c  keys with a single value, and all defaults
  *   config_lists.c    interfaces, addresses, ports, prefixes
- *   config_forward.c  one forward after the other
- *   config_checks.c   how backends are checked
- *   config_backend.c  where a forward leads, and how it chooses
- *   config_set.c      sets of prefixes, from the file or from files of their own
- *   config_filter.c   one rule after the other
- *   config_check.c    what contradicts what
- *   config_class.c    one class of inside hosts after the other
+ *   config_forward.c  forwards
+ *   config_backend.c  the target of a forward, and how it chooses
+ *   config_checks.c   health checks of backends
+ *   config_set.c      sets of prefixes, in the file or in files of their own
+ *   config_filter.c   filter rules
+ *   config_check.c    contradictions within the file
+ *   config_class.c    classes of inside hosts
  *   config_static.c   static pairs
  *   config_allocation.c  blocks and deterministic allocation
- *   config_overlap.c  forwards that hide forwards
+ *   config_overlap.c  forwards that hide other forwards
+ *   config_host.c     things that this host does not have
  *   config_report.c   the list of problems
- *   config_text.c     words to values
+ *   config_text.c     text to values and back
  *   config_tlog.c     the translation log, which natd-log writes
- *   config_web.c      where natd-web listens
+ *   config_web.c      addresses on which natd-web listens
  */
 #ifndef NATD_DAEMON_CONFIG_INTERNAL_H
 #define NATD_DAEMON_CONFIG_INTERNAL_H
@@ -45,7 +46,7 @@ struct value {
 /* "a whole number", "a string"... */
 const char *value_kind_name(enum value_kind kind);
 
-/* ---- one run ---- */
+/* ---- the state of one load ---- */
 
 enum { CONFIG_KEYS_MAX = 128 };
 
@@ -62,7 +63,7 @@ struct config_loader {
 	const char *file;
 	uint32_t key_lines[CONFIG_KEYS_MAX]; /* by row of the table; 0: not in the file */
 	uint32_t group_lines[CONFIG_KEYS_MAX];
-	uint32_t *pool_lines; /* where each entry of the list of that name stands */
+	uint32_t *pool_lines; /* the line of each entry of that list */
 	uint32_t *port_lines;
 	uint32_t *interface_lines;
 	uint32_t *prefix_lines;
@@ -72,18 +73,18 @@ struct config_loader {
 	struct static_draft *static_draft; /* the static pair being read */
 	struct rule_draft *rule;	   /* likewise below */
 	struct set_draft *set;
-	const char *more;		   /* forwards to be added; NULL: none */
-	const char *kept_sets;		   /* by config_sets_text(); NULL: the files are read */
-	const struct value *filter, *sets; /* read when all the rest is: rules name sets and forwards */
+	const char *more;		   /* forwards to add; NULL: none */
+	const char *kept_sets;		   /* from config_sets_text(); NULL: the sets' files are read */
+	const struct value *filter, *sets; /* read last, because rules name sets and forwards */
 };
 
 void loader_error(struct config_loader *l, uint32_t line, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void loader_warning(struct config_loader *l, uint32_t line, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-/* Memory for `n` (0 too) zeroed things; NULL is already reported. */
+/* Allocates `n` (0 is allowed) zeroed elements; NULL has been reported. */
 void *loader_alloc(struct config_loader *l, size_t n, size_t size);
-/* Where the key stands, else its group, else 1. */
+/* Line of the key, else of its group, else 1. */
 uint32_t loader_line(const struct config_loader *l, const char *group, const char *name);
 bool loader_has(const struct config_loader *l, const char *group, const char *name);
 
@@ -99,35 +100,34 @@ struct config_choice {
 typedef void config_set_fn(struct config_loader *l, const struct config_key *k, const struct value *v);
 
 struct config_key {
-	const char *group; /* "": at the top; "forwards", "classes", "static": in each of the list */
+	const char *group; /* "": top level; "forwards", "classes", "static": in each group of that list */
 	const char *name;
 	enum config_type type;
 	config_set_fn *set;
-	size_t offset; /* in struct natd_config: bool, uint32_t, int or char[]; TYPE_LIST and forwards: none */
+	size_t offset; /* in struct natd_config: a bool, uint32_t, int or char[]; unused for TYPE_LIST and forwards */
 	int64_t min;   /* TYPE_NUMBER */
 	int64_t max;
-	bool zero_too;	    /* 0 is allowed although min is above it */
+	bool zero_too;	    /* 0 is allowed although min is higher */
 	const char *unit;   /* TYPE_NUMBER: " seconds"... or "" */
 	int64_t standard;   /* default: number, truth value, value of the choice */
-	const char *text;   /* default as the file would write it, where the above cannot say; "": there is none */
-	int64_t advised;    /* less is allowed with a warning ... */
-	const char *advice; /* ... that names this RFC */
+	const char *text;   /* default in the file's syntax, if `standard` cannot express it; "": none */
+	int64_t advised;    /* lower values are allowed with a warning ... */
+	const char *advice; /* ... that cites this RFC */
 	const struct config_choice *choices;
 };
 
 const struct config_key *config_keys(size_t *n);
-/* The default as the file would write it ("300", "true", "\"drop\"", "[ \"interface\" ]"), "" for none. */
+/* The default in the file's syntax ("300", "true", "\"drop\"", "[ \"interface\" ]"); "": none. */
 const char *config_key_default(const struct config_key *k, char *out, size_t size);
-/* Stores every default in *c. */
 void config_keys_defaults(struct natd_config *c);
-/* Hands each child of `v` to its key's setter; reports those that no key of `group` is called. */
+/* Passes each child of `v` to its key's setter; reports names that are not keys of `group`. */
 void config_keys_read(struct config_loader *l, const char *group, const struct value *v);
-/* "group.name", or the name alone at the top; within a forward "forward.name". */
+/* "group.name", or the name alone at the top level; within a forward "forward.name". */
 const char *config_key_path(const struct config_key *k, char *out, size_t size);
-/* False, and reported, when `v` is not of that kind. */
+/* False, after reporting it, if `v` is not of that kind. */
 bool config_key_expect(struct config_loader *l, const struct config_key *k, const struct value *v,
 		       enum value_kind kind);
-/* Reports `why` about `text`, an entry of k. */
+/* Reports that the value `v` of k is wrong: `why` continues the sentence. */
 void config_key_refuse(struct config_loader *l, const struct config_key *k, const struct value *v, const char *why);
 
 /* Setters. */
@@ -149,17 +149,17 @@ config_set_fn config_set_rule_from, config_set_rule_to, config_set_rule_port, co
 config_set_fn config_set_rule_forward, config_set_rule_interface, config_set_rule_limit, config_set_rule_log;
 config_set_fn config_set_set_name, config_set_set_file, config_set_set_prefixes;
 
-/* The entries of a list; a single value counts as a list of itself. */
+/* The entries of a list; a single value counts as a list with one entry. */
 const struct value *config_list_entries(const struct value *v, uint32_t *n);
 
 /* Reports a list without entries. */
 bool config_list_is_empty(struct config_loader *l, const struct config_key *k, const struct value *v);
 
-/* A number or a string as one range of ports. False: reported. */
+/* Parses a number or a string as one range of ports. False: reported. */
 bool config_read_ports(struct config_loader *l, const struct config_key *k, const struct value *v,
 		       struct nat_range *out);
 
-/* Prefixes in file order, and where each stands; both the caller's. What is wrong is reported and left out. */
+/* Prefixes in file order with their lines; the caller owns both. Wrong entries are reported and omitted. */
 struct prefix_list {
 	struct nat_prefix *prefixes;
 	uint32_t *lines;
@@ -167,30 +167,31 @@ struct prefix_list {
 };
 struct prefix_list config_read_prefixes(struct config_loader *l, const struct config_key *k, const struct value *v);
 
-/* ---- steps ---- */
+/* ---- steps of a load ---- */
 
-/* Reports numbers that libconfig would cut to 32 bits, strings and comments without an end, includes. True: none. */
+/* Reports numbers that libconfig would cut to 32 bits, strings and comments without an end, and includes. True:
+ * there were none. */
 bool config_scan(struct config_loader *l, const char *text, size_t len);
-/* For a text that libconfig refused: reports the first line in the language of another program. False: none. */
+/* For a text that libconfig refused: reports the first line in another program's syntax. False: there is none. */
 bool config_scan_foreign(struct config_loader *l, const char *text);
-/* All that only shows when everything is read. */
+/* All checks that need the whole file. */
 void config_check(struct config_loader *l);
-/* The part of it about static pairs. */
+/* Those about static pairs. */
 void config_check_static(struct config_loader *l);
-/* The part of it about allocation; the lists are sorted. */
+/* Those about allocation; the lists must be sorted. */
 void config_check_allocation(struct config_loader *l);
-/* The part of it about forwards that hide each other. */
+/* Those about forwards that hide each other. */
 void config_check_overlaps(struct config_loader *l);
 
-/* The part of it about the translation log. */
+/* Those about the translation log. */
 void config_check_tlog(struct config_loader *l);
 
-/* Adds a list of forwards to those of the file, marked as dynamic. */
+/* Appends a list of forwards to those of the file, marked as dynamic. */
 void config_add_forwards(struct config_loader *l, const struct value *v);
-/* The sets, then the rules that name them. */
+/* Reads the sets, then the rules that name them. */
 void config_read_sets(struct config_loader *l);
 void config_read_filter(struct config_loader *l);
-/* The number of the set of that name; -1: there is none. */
+/* The number of the set with that name; -1: there is none. */
 int config_find_set(const struct config_filter *f, const char *name);
 
 void config_report_sort(struct config_report *r);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The table of keys: a row says what a key is called, how it is written, within which limits, what holds
- * without it, and who stores it. Defaults, checks, messages, and the test that compares the table with the
- * example and the manual page, all read this table. A new key is a row here, and a field of struct natd_config.
+ * The table of keys: each row has a key's name, type, limits, default and setter. Defaults, checks, messages, and the
+ * test that compares the table with the example and the manual page, all use this table. A new key is a row here, and a
+ * field of struct natd_config.
  */
 #include <stddef.h>
 #include <stdlib.h>
@@ -212,7 +212,7 @@ static const struct config_key keys[] = {
 /* clang-format on */
 
 enum { KEYS = sizeof(keys) / sizeof(keys[0]) };
-_Static_assert(sizeof(keys) / sizeof(keys[0]) <= CONFIG_KEYS_MAX, "struct config_loader remembers a line for each key");
+_Static_assert(sizeof(keys) / sizeof(keys[0]) <= CONFIG_KEYS_MAX, "struct config_loader has a line for each key");
 _Static_assert(sizeof(CONFIG_SOCKET_DEFAULT) <= CONFIG_SOCKET_SIZE, "RUNSTATEDIR is too long for a socket");
 
 const struct config_key *config_keys(size_t *n)
@@ -221,7 +221,7 @@ const struct config_key *config_keys(size_t *n)
 	return keys;
 }
 
-/* Lists of groups, and what one of them is called. */
+/* Lists of groups, and the word for one element. */
 static const struct {
 	const char *list, *one;
 } lists[] = {{"forwards", "forward"}, {"classes", "class"}, {"static", "static"}, {"filter", "rule"}, {"sets", "set"}};
@@ -253,7 +253,7 @@ static const struct config_key *find_key(const char *group, const char *name)
 	return NULL;
 }
 
-/* The row that stands for a group as a whole: its first. -1: no such group. */
+/* The row that represents a whole group: its first. -1: no such group. */
 static int group_row(const char *group)
 {
 	for (size_t i = 0; i < KEYS; i++) {
@@ -282,7 +282,7 @@ uint32_t loader_line(const struct config_loader *l, const char *group, const cha
 	return 1;
 }
 
-/* ---- what keys are called ---- */
+/* ---- names of keys ---- */
 
 const char *config_key_path(const struct config_key *k, char *out, size_t size)
 {
@@ -312,7 +312,7 @@ const char *config_key_default(const struct config_key *k, char *out, size_t siz
 	return out;
 }
 
-/* The closest of the words that may stand in `group`. */
+/* The nearest key of `group`. */
 static const char *nearest_key(const char *group, const char *name)
 {
 	struct spelling best = {.wanted = name};
@@ -326,7 +326,7 @@ static const char *nearest_key(const char *group, const char *name)
 	return spelling_found(&best);
 }
 
-/* Another group in which a key of exactly that name is at home, or NULL. */
+/* Another group with a key of exactly that name, or NULL. */
 static const char *home_of(const char *name)
 {
 	for (size_t i = 0; i < KEYS; i++) {

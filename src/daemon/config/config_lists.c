@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Keys that hold lists: interfaces, outside addresses, port ranges, prefixes. Every entry is read, right
- * or wrong; those that are right are stored together with the line they stand on.
+ * Keys that hold lists: interfaces, outside addresses, port ranges, prefixes. Every entry is read, right or wrong; the
+ * right ones are stored with their line.
  */
 #include <ctype.h>
 #include <stdlib.h>
@@ -91,7 +91,7 @@ static void add_addresses(struct config_loader *l, const struct config_key *k, c
 		return;
 	}
 	if (!text_address_range(v->string, &range, why)) {
-		/* "masquerade", "auto", "eth0": what others call it */
+		/* other programs' words: "masquerade", "auto", "eth0" */
 		config_key_refuse(l, k, v,
 				  isalpha((unsigned char)v->string[0])
 					  ? "is not an address: to share the address of outside.interface, write "
@@ -126,7 +126,7 @@ void config_set_addresses(struct config_loader *l, const struct config_key *k, c
 
 /* ---- outside.ports ---- */
 
-/* A number stands for the one port. */
+/* A number stands for a single port. */
 bool config_read_ports(struct config_loader *l, const struct config_key *k, const struct value *v,
 		       struct nat_range *out)
 {

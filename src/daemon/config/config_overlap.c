@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Forwards that can never take a packet, because earlier ones take all of them: the first in file order wins.
- * An earlier forward hides a port of a later one where both mean the same protocol, its address is the same
- * or it means every address, and every source that the later one allows is allowed by it. Only a forward of
- * which every port and protocol is hidden is an error. Anything less is a choice: a narrow forward before a
- * general one, or one outside port that leads different senders to different hosts.
+ * Forwards that can never match a packet, because earlier ones match all of theirs: the first in file order wins. An
+ * earlier forward hides a port of a later one if both have the same protocol, its address is the same or every address,
+ * and it allows every source that the later one allows. It is an error only if every port and protocol of a forward is
+ * hidden. Anything less is a choice: a narrow forward before a general one, or one outside port that leads different
+ * senders to different hosts.
  *
  * Every forward is cut into pieces, one for each class of protocols, sorted by protocol, address and port. The cover of
- * a piece grows from its first port over the earlier pieces of its own address and of address 0 (every one),
- * each of which knows how far the ones before it reach.
+ * a piece grows from its first port over the earlier pieces of its own address and of address 0 (every one). Each piece
+ * knows how far the ones before it reach.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -25,15 +25,15 @@ struct piece {
 	uint8_t proto_class; /* enum nat_class; CLASS_COUNT: a default host */
 };
 
-/* What of a piece is hidden, from its first port on. */
+/* The hidden part of a piece, from its first port on. */
 struct cover {
-	uint32_t next;		/* first port that nothing hides; above the piece's last: all are hidden */
-	const struct piece *by; /* hides the first of them; NULL: nothing does */
+	uint32_t next;		/* first port that is not hidden; beyond the piece's last: all are */
+	const struct piece *by; /* hides the first of them; NULL: none does */
 	bool by_several;
 };
 
-/* Comparisons in all: thousands of wide forwards on top of each other must not hold up a reload. What is not compared
- * counts as not hidden. */
+/* Limit of comparisons: thousands of wide, overlapping forwards must not delay a reload. Pieces beyond it count as
+ * not hidden. */
 enum { WORK_MAX = 1 << 24 };
 
 struct pieces {
@@ -41,7 +41,7 @@ struct pieces {
 	struct piece *all;
 	uint32_t n;
 	uint32_t work;	      /* comparisons left */
-	bool *is_open;	      /* by forward: a piece of it is not hidden, or it was reported */
+	bool *is_open;	      /* by forward: one of its pieces is not hidden, or it was reported */
 	struct cover *hidden; /* by forward */
 };
 
@@ -63,7 +63,8 @@ static void add_piece(struct pieces *s, uint32_t forward, enum nat_class c)
 {
 	const struct nat_forward *f = &s->l->c->forwards[forward];
 
-	if (f->is_default && c == CLASS_COUNT) /* they are a kind of their own: they come after all others */
+	/* default hosts form a class of their own: they match after all others */
+	if (f->is_default && c == CLASS_COUNT)
 		s->all[s->n++] = (struct piece){.address = f->address, .forward = forward, .proto_class = CLASS_COUNT};
 	else if (!f->is_default && f->protocols & 1u << c)
 		s->all[s->n++] = (struct piece){.address = f->address,
@@ -95,7 +96,7 @@ static void make_pieces(struct pieces *s)
 	}
 }
 
-/* Does one of the prefixes in `wide` hold all of `p`? */
+/* Does one of the prefixes of `wide` contain all of `p`? */
 static bool prefix_is_within(const struct nat_prefix *p, const struct nat_forward *wide)
 {
 	for (uint32_t i = 0; i < wide->n_from; i++) {
@@ -139,7 +140,7 @@ static uint32_t pieces_before(const struct pieces *s, enum nat_class c, uint32_t
 	return low;
 }
 
-/* ---- is all of a piece taken by earlier ones? ---- */
+/* ---- are all ports of a piece hidden by earlier ones? ---- */
 
 static bool hides(const struct pieces *s, const struct piece *a, const struct piece *p)
 {
@@ -148,7 +149,8 @@ static bool hides(const struct pieces *s, const struct piece *a, const struct pi
 	return a->forward < p->forward && allows_all_of(&forwards[a->forward], &forwards[p->forward]);
 }
 
-/* The pieces of one address that may touch p: from the first whose neighbours reach p to the last that begins in it. */
+/* The pieces of one address that may overlap p: from the first whose neighbours reach p to the last that begins in
+ * it. */
 static uint32_t first_that_reaches(struct pieces *s, const struct piece *p, uint32_t address, uint32_t *end)
 {
 	uint32_t i = pieces_before(s, (enum nat_class)p->proto_class, address, (uint32_t)p->last + 1);
@@ -162,7 +164,7 @@ static uint32_t first_that_reaches(struct pieces *s, const struct piece *p, uint
 	return i;
 }
 
-/* Extends the cover by the pieces of one address. True: it grew. */
+/* Extends the cover over the pieces of one address. True: it grew. */
 static bool extend_cover(struct pieces *s, struct cover *c, const struct piece *p, uint32_t address)
 {
 	uint32_t end;
@@ -210,7 +212,7 @@ static void report_hidden(struct pieces *s, const struct piece *p, const struct 
 					       : "keep one of them");
 }
 
-/* A forward is an error where all its pieces are hidden: its part that takes packets is a choice. */
+/* A forward is an error if all its pieces are hidden: one that still matches packets is a choice. */
 static void judge(struct pieces *s)
 {
 	for (uint32_t i = 0; i < s->n; i++) {
@@ -228,7 +230,7 @@ static void judge(struct pieces *s)
 		if (s->is_open[p->forward] || !s->hidden[p->forward].by)
 			continue;
 		report_hidden(s, p, &s->hidden[p->forward]);
-		s->is_open[p->forward] = true; /* once, for both protocols */
+		s->is_open[p->forward] = true; /* only once for both protocols */
 	}
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The list of problems of one run. When memory is short a problem is only counted: it still counts. */
+/* The list of problems of one load. If memory is short a problem is only counted. */
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 
 enum { TEXT_MAX = 512 };
 
-/* Room for one more, doubling; false when there is none. */
+/* Makes room for one more, by doubling; false: out of memory. */
 static bool make_room(struct config_report *r)
 {
 	uint32_t n = r->n_problems;
@@ -16,7 +16,7 @@ static bool make_room(struct config_report *r)
 
 	if (n >= CONFIG_PROBLEMS_MAX)
 		return false;
-	if (n & (n - 1)) /* not yet at a power of two: there is room */
+	if (n & (n - 1)) /* not a power of two yet: there is room */
 		return true;
 	more = realloc(r->problems, (n ? 2 * (size_t)n : 1) * sizeof(*more));
 	if (!more)
@@ -135,8 +135,8 @@ void config_report_log(const struct config_report *r)
 	log_plain(LEVEL_ERROR, SUB_CONFIG, text);
 }
 
-/* By line, and in the order of discovery (which their place in memory no longer tells) within a line: an
- * insertion sort, for at most CONFIG_PROBLEMS_MAX of them. */
+/* Sorts by line, keeping the order of discovery within a line: an insertion sort, for at most CONFIG_PROBLEMS_MAX of
+ * them. */
 void config_report_sort(struct config_report *r)
 {
 	for (uint32_t i = 1; i < r->n_problems; i++) {

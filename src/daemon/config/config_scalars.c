@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Keys with a single value: each setter checks it and stores it where its row of the table says. */
+/* Keys with a single value: each setter checks it and stores it at the offset in its row of the table. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,7 +96,8 @@ void config_set_outside_interface(struct config_loader *l, const struct config_k
 	config_set_interface(l, k, v);
 }
 
-/* "auto", "off", or bytes: Linux takes no MSS below 88 for real (TCP_MIN_MSS), and none above 65535 - 40 fits a packet. */
+/* "auto", "off", or bytes: Linux does not use an MSS below 88 (TCP_MIN_MSS), and one above 65535 - 40 fits no
+ * packet. */
 void config_set_mss_clamp(struct config_loader *l, const struct config_key *k, const struct value *v)
 {
 	if (v->kind == VALUE_NUMBER && v->number >= MSS_MIN && v->number <= MSS_MAX)
@@ -112,7 +113,7 @@ void config_set_mss_clamp(struct config_loader *l, const struct config_key *k, c
 				  "is not known: write \"auto\", \"off\", or a number of bytes without quotes");
 }
 
-/* "auto", or percent. */
+/* "auto", or a percentage. */
 void config_set_reserve(struct config_loader *l, const struct config_key *k, const struct value *v)
 {
 	if (v->kind == VALUE_NUMBER && v->number >= 0 && v->number <= RESERVE_MAX)
@@ -147,7 +148,7 @@ void config_set_group(struct config_loader *l, const struct config_key *k, const
 		snprintf(field(l->c, k), CONFIG_GROUP_SIZE, "%s", v->string);
 }
 
-/* A host is resolved by who asks it. */
+/* The client that uses the server resolves its name. */
 void config_set_server(struct config_loader *l, const struct config_key *k, const struct value *v)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
@@ -190,7 +191,7 @@ void config_set_mode(struct config_loader *l, const struct config_key *k, const 
 
 /* ---- defaults ---- */
 
-/* A default with quotes goes the way of a word from the file, through the key's own setter. */
+/* A default in quotes is stored by the key's own setter, like a word from the file. */
 static void set_default_word(struct natd_config *c, const struct config_key *k)
 {
 	struct config_report nothing = {0};

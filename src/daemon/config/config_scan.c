@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A look at the file before libconfig reads it, for what that library takes without a word (1.5 does):
- * a whole number beyond 32 bits is cut to its lower half ("udp = 4294967596" would be 300), a string or
- * comment that never ends is closed at the end of the file, and a NUL byte ends it early. What it would
- * call a "syntax error" without a name is named: bytes that are not ASCII, single quotes. @include is
- * refused: natd's configuration is one file, so that what `natd -t` has checked is what a reload reads.
+ * A scan of the file before libconfig reads it, for errors that the library accepts silently (1.5 does): it cuts a
+ * whole number beyond 32 bits to its lower half ("udp = 4294967596" would be 300), closes a string or comment without
+ * an end at the end of the file, and stops at a NUL byte. The scan also names what libconfig would only call a "syntax
+ * error": non-ASCII bytes, single quotes. @include is refused: natd's configuration is one file, so that a reload reads
+ * exactly what `natd -t` has checked.
  *
- * The words are those of libconfig's scanner: comments (#, //, and those of C), strings, names, numbers.
+ * The tokens are those of libconfig's scanner: comments (#, //, and those of C), strings, names, numbers.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -54,14 +54,14 @@ static void scan_comment(struct scan *s)
 	s->ok = false;
 }
 
-/* A word processor or a web page made them of straight ones. U+201C to U+201F, as UTF-8. */
+/* A word processor or a web page makes them from straight ones. U+2018 to U+201F, as UTF-8. */
 static bool is_curly_quote(const char *p, const char *end)
 {
 	return end - p >= 3 && memcmp(p, "\xe2\x80", 2) == 0 && (unsigned char)p[2] >= 0x98 &&
 	       (unsigned char)p[2] <= 0x9f;
 }
 
-/* Is one on that line? */
+/* Does that line have one? */
 static bool has_curly_quote(const struct scan *s, uint32_t line)
 {
 	const char *p = s->text;
@@ -98,7 +98,7 @@ static void scan_name(struct scan *s)
 		s->p++;
 }
 
-/* Value of the digits in front, stopping at UINT32_MAX. */
+/* Value of the leading digits, at most UINT32_MAX. */
 static uint64_t take_digits(struct scan *s, unsigned base)
 {
 	uint64_t value = 0;
@@ -143,8 +143,8 @@ static void scan_include(struct scan *s)
 	skip_line(s);
 }
 
-/* Bytes that look like nothing or like a quote, and that libconfig would call a syntax error. Outside of strings and
- * comments, where any text may stand, only ASCII has a meaning. */
+/* Bytes that are invisible or look like a quote, and that libconfig would call a syntax error. Outside of strings
+ * and comments, which may hold any text, only ASCII is allowed. */
 static void scan_foreign(struct scan *s)
 {
 	static const struct {
@@ -235,7 +235,7 @@ bool config_scan(struct config_loader *l, const char *text, size_t len)
 	return s.ok;
 }
 
-/* ---- files written for another program ---- */
+/* ---- files written for other programs ---- */
 
 /* "[outside]" alone on its line: a section of an ini file. */
 static bool is_ini_section(const char *line, size_t len)
@@ -251,7 +251,7 @@ static bool is_ini_section(const char *line, size_t len)
 	return i == len - 1;
 }
 
-/* A word of nft(8), iptables(8) or pf.conf(5) at the beginning of a line, and no "=" after it. */
+/* A keyword of nft(8), iptables(8) or pf.conf(5) at the start of a line, with no "=" after it. */
 static const char *foreign_program(const char *line, size_t len)
 {
 	static const char *const words[][2] = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Sets of prefixes, which rules name as "@NAME": given in natd.conf, or one prefix a line in a file of their own in the
- * directory of natd.conf or below it, since a running natd can read nothing else.
+ * Sets of prefixes, which rules name as "@NAME": given in natd.conf, or one prefix a line in a file of their own. The
+ * file must be in the directory of natd.conf or below it, since a running natd cannot read other files.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -15,7 +15,7 @@
 
 struct set_draft {
 	char name[NAT_FORWARD_NAME_MAX + 1];
-	const char *file; /* of the tree */
+	const char *file; /* belongs to the tree */
 	struct filter_span *spans;
 	uint32_t n, room;
 	bool has_prefixes;
@@ -84,7 +84,7 @@ void config_set_set_prefixes(struct config_loader *l, const struct config_key *k
 
 /* ---- files ---- */
 
-/* "DIRECTORY/" of natd.conf, or "" for the present one. */
+/* Length of natd.conf's "DIRECTORY/"; 0 for the current one. */
 static size_t directory_length(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -92,7 +92,7 @@ static size_t directory_length(const char *path)
 	return slash ? (size_t)(slash - path) + 1 : 0;
 }
 
-/* The path of a set's file, for free(); NULL: reported. Its directory is natd.conf's, or one below it. */
+/* The path of a set's file; the caller frees it. NULL: reported. It must be in natd.conf's directory or below. */
 static char *set_path(struct config_loader *l, const struct value *v)
 {
 	size_t base = directory_length(l->file), size = base + strlen(l->set->file) + 1;
@@ -114,7 +114,7 @@ static char *set_path(struct config_loader *l, const struct value *v)
 	return path;
 }
 
-/* One line of the file, without its comment and the spaces around. */
+/* One line of the file, without comment and surrounding spaces. */
 static char *trim(char *line)
 {
 	size_t n = strcspn(line, "#\r\n");
@@ -188,7 +188,7 @@ static void read_set_file(struct config_loader *l, const struct value *v)
 	free(path);
 }
 
-/* ---- sets of before ---- */
+/* ---- the sets of the configuration in force ---- */
 
 enum { KEPT_LINE = 24 }; /* two numbers of ten digits at most */
 
@@ -210,7 +210,7 @@ char *config_sets_text(const struct natd_config *c)
 	return text;
 }
 
-/* Behind the line that begins the set; NULL: it is not among them. */
+/* The text after the line that begins the set; NULL: it is not among them. */
 static const char *find_kept(const char *text, const char *name)
 {
 	size_t len = strlen(name);
@@ -329,7 +329,7 @@ void config_read_sets(struct config_loader *l)
 		l->filter = NULL;
 		return;
 	}
-	/* Each rule may add a list for its `from` and its `to`. */
+	/* Each rule may add lists for its `from` and its `to`. */
 	f->lists = loader_alloc(l, n + 2 * (size_t)rules, sizeof(*f->lists));
 	f->set_names = loader_alloc(l, n, sizeof(*f->set_names));
 	for (uint32_t i = 0; f->lists && f->set_names && i < n; i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Static pairs, one to one, one after the other; and what they may not overlap. */
+/* Static 1:1 pairs, and what they must not overlap. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,8 +8,8 @@
 
 struct static_draft {
 	struct config_static s;
-	bool has_inside, has_outside; /* the key is there, right or wrong */
-	bool failed;		      /* something was wrong with a key: already reported */
+	bool has_inside, has_outside; /* the key is present, right or wrong */
+	bool failed;		      /* a key was wrong and has been reported */
 };
 
 static void refuse(struct config_loader *l, const struct config_key *k, const struct value *v, const char *why)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Words to values and back. Each reader takes a cursor over the text, so that "address", "address/length",
- * "first-last" and "address:port" share one reader for each part and differ only in what joins them.
+ * Text to values and back. Each parser takes a cursor over the text, so that "address", "address/length", "first-last"
+ * and "address:port" share the parsers of their parts.
  */
 #include "config_text.h"
 
@@ -19,7 +19,7 @@ static bool refuse(char why[TEXT_WHY_SIZE], const char *reason)
 	return false;
 }
 
-/* Decimal digits without a leading zero, up to `max`, off the front of *s. */
+/* Parses decimal digits without a leading zero, up to `max`, and moves *s behind them. */
 static bool take_number(const char **s, uint32_t max, uint32_t *out)
 {
 	const char *p = *s;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * From the words of a configuration to values: addresses, prefixes, ranges, ports. Pure. Whatever is
- * not exactly right is refused, and `why` then says what is wrong and how to mend it, as the rest of a
- * sentence that starts with the text in question.
+ * From the text of a configuration to values: addresses, prefixes, ranges, ports. Pure. Anything inexact is refused;
+ * `why` then says what is wrong and how to fix it, as the rest of a sentence that starts with the text in question.
  */
 #ifndef NATD_DAEMON_CONFIG_TEXT_H
 #define NATD_DAEMON_CONFIG_TEXT_H
@@ -29,7 +28,7 @@ bool text_port_range(const char *s, struct nat_range *range, char why[TEXT_WHY_S
 bool text_port(const char *s, uint16_t *port);
 /* "10.8.0.10" (*port is 0) or "10.8.0.10:8080". */
 bool text_endpoint(const char *s, uint32_t *address, uint16_t *port, char why[TEXT_WHY_SIZE]);
-/* What a network device may be called; at most 15 bytes. */
+/* Is it a valid name of a network device? At most 15 bytes. */
 bool text_interface(const char *s, char why[TEXT_WHY_SIZE]);
 /* Three or four octal digits, at most 0777. */
 bool text_mode(const char *s, uint32_t *mode, char why[TEXT_WHY_SIZE]);
@@ -38,7 +37,7 @@ bool text_mode(const char *s, uint32_t *mode, char why[TEXT_WHY_SIZE]);
 bool text_listener(const char *s, struct config_listener *out, char why[TEXT_WHY_SIZE]);
 const char *text_of_listener(char out[TEXT_LISTENER_SIZE], const struct config_listener *l);
 
-/* The block that first..last touches and no host may use ("127.0.0.0/8 (loopback)"), or NULL. */
+/* The reserved block that overlaps first..last ("127.0.0.0/8 (loopback)"), or NULL. */
 const char *text_reserved(uint32_t first, uint32_t last);
 
 /* "192.0.2.1", "192.0.2.0/24" (an address alone for a /32), "192.0.2.1-192.0.2.9" (one address: alone), "80" or
@@ -54,7 +53,7 @@ uint32_t text_prefix_last(const struct nat_prefix *p);
 #define TEXT_NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 #define TEXT_NAME_FAULT	     "must have 1 to 31 letters, digits, \"-\", \"_\" and \".\""
 
-/* A name of the administrator's choice: 1 to NAT_FORWARD_NAME_MAX of these characters. */
+/* A name that the administrator chooses: 1 to NAT_FORWARD_NAME_MAX of these characters. */
 bool text_name(const char *text);
 
 #endif

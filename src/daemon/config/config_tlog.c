@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The group `translation_log`, which natd-log reads, and natd, to keep the events that it needs. */
+/* The group `translation_log`. natd-log reads it; natd reads it to keep the events that natd-log needs. */
 #include <stdio.h>
 #include <string.h>
 
@@ -22,7 +22,7 @@ static const struct {
 	{"ipfix:", TLOG_IPFIX},
 };
 
-/* "HOST:PORT" or "[ADDRESS]:PORT". NULL, or what is wrong. */
+/* Parses "HOST:PORT" or "[ADDRESS]:PORT". Returns NULL, or what is wrong. */
 static const char *read_server(struct config_tlog *t, const char *s)
 {
 	const char *colon = strrchr(s, ':');
@@ -45,7 +45,7 @@ static const char *read_server(struct config_tlog *t, const char *s)
 	return NULL;
 }
 
-/* NULL, or what is wrong. Nothing is looked at. */
+/* Returns NULL, or what is wrong. The file system is not accessed. */
 static const char *read_path(struct config_tlog *t, const char *s)
 {
 	size_t len = strlen(s);

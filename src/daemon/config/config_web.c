@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The group `web`, which natd-web reads: where it listens. */
+/* The group `web`, for natd-web: the addresses on which it listens. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +21,7 @@ static bool split(const char *s, char address[ADDRESS_MAX], const char **port)
 		s++;
 		len -= 2;
 	} else if (memchr(s, ':', len)) {
-		return false; /* IPv6 without its brackets */
+		return false; /* an IPv6 address without brackets */
 	}
 	if (len >= ADDRESS_MAX)
 		return false;
