@@ -257,7 +257,7 @@ def test_a_fault_that_ends_the_checks_is_seen_and_overcome(start_natd, backends)
     keeper, prober = fork_of(natd, before, "natd-keeper"), fork_of(natd, before, "natd-health")
     assert finding(natd)["severity"] == "ok"
     os.kill(prober, signal.SIGKILL)
-    natd.wait_log("a fault ended the process that checks backends: another one checks them now")
+    natd.wait_log("a fault ended the process that checks backends: a new one checks them now")
     assert "1 since natd started" in finding(natd)["what"]
     wait_event(natd, rf"web {HOSTS[0]}:8080 down", made[0].die)
     os.kill(keeper, signal.SIGKILL)

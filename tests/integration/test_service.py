@@ -420,7 +420,7 @@ def test_start_without_the_outside_interface_waits_for_it(lab, start_natd):
 # ---- rights ----
 
 @pytest.mark.parametrize("capability, purpose", [
-    ("net_admin", "to make the TUN device"), ("net_raw", "to send translated packets")])
+    ("net_admin", "to create the TUN device"), ("net_raw", "to send translated packets")])
 def test_missing_right_is_named_in_one_line(lab, start_natd, capability, purpose):
     without = ("setpriv", "--bounding-set", f"-{capability}", "--inh-caps", f"-{capability}")
     natd = start_natd(ready=False, prefix=without)

@@ -20,9 +20,9 @@
 #include "health_probe.h"
 
 enum {
-	PAIR = 3,		/* the process's descriptor */
-	CANNOT_BE_CONFINED = 2, /* exit status: another try would end the same way */
-	QUIET_S = 60,		/* a process that ends each second is logged once in this time */
+	PAIR = 3,		/* number of the process's descriptor */
+	CANNOT_BE_CONFINED = 2, /* exit status: another attempt would end the same way */
+	QUIET_S = 60,		/* a process that ends every second is logged once in this time */
 };
 
 struct health {
@@ -31,7 +31,7 @@ struct health {
 	health_change_fn *on_change;
 	void *ctx;
 	uint32_t generation;
-	struct health_target *targets; /* the list, of which `sent` orders have gone out: begin, n, end */
+	struct health_target *targets; /* the list; `sent` of its orders (begin, n targets, end) have been sent */
 	uint32_t n, sent;
 	bool has_begun;
 	uint32_t restarts;
@@ -40,7 +40,7 @@ struct health {
 
 /* ---- the process ---- */
 
-/* Only the pair is left, as descriptor 3, and what messages of libc go to. */
+/* Keeps only the pair, as descriptor 3, and the descriptors for libc's messages. */
 static void keep_only(int fd)
 {
 	if (fd != PAIR && dup2(fd, PAIR) < 0)
@@ -51,7 +51,7 @@ static void keep_only(int fd)
 		close((int)i);
 }
 
-/* One prober after the other, until one ends because natd has. */
+/* Starts one prober after the other, until one ends because natd has. */
 static int keep(health_confine_fn *confine, void *ctx)
 {
 	const struct timespec pause = {.tv_sec = 1};
@@ -85,7 +85,7 @@ static void live(int fd, health_confine_fn *confine, void *ctx)
 	_exit(confine(ctx, HEALTH_KEEPER) == 0 ? keep(confine, ctx) : 1);
 }
 
-/* Through a process in between, so that init reaps the keeper: natd may not wait for a child later. */
+/* Through an intermediate process, so that init reaps the keeper: natd may not wait for a child later. */
 static int fork_twice(const int pair[2], health_confine_fn *confine, void *ctx)
 {
 	pid_t between = fork(), child;
@@ -131,17 +131,16 @@ struct health *health_start(health_confine_fn *confine, void *ctx)
 
 static void lose(struct health *h)
 {
-	log_error(
-		SUB_MAIN,
-		"the process that checks backends has ended: they keep the state that they have; restart natd to check "
-		"them again");
+	log_error(SUB_MAIN,
+		  "the process that checks backends has ended: backends keep their state; restart natd to check "
+		  "them again");
 	loop_fd_remove(h->watch);
 	h->watch = NULL;
 	close(h->fd);
 	h->fd = -1;
 }
 
-/* The list that is in force, with the states of now, to a process that has none. */
+/* Sends the list in force, with the current states, to a process that has none. */
 static void begin_again(struct health *h)
 {
 	time_t now_s = time(NULL);
@@ -152,7 +151,7 @@ static void begin_again(struct health *h)
 	}
 	if (h->restarts++ == 0 || now_s - h->logged_s >= QUIET_S) {
 		h->logged_s = now_s;
-		log_warning(SUB_MAIN, "a fault ended the process that checks backends: another one checks them now");
+		log_warning(SUB_MAIN, "a fault ended the process that checks backends: a new one checks them now");
 	}
 	h->sent = 0;
 	h->generation++;

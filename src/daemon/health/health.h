@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Checks of backends: by a process without rights, since what backends answer is not for natd to read.
+ * Health checks of backends, in a process without rights, because natd must not parse backends' answers.
  *
- * Theory of operation. The process is forked before natd gives up its own rights, and gives up all of them at once: user,
- * capabilities, descriptors, system calls. natd sends it the list of backends and how to check each; it sends back which
- * has gone up or down, in records of fixed size (health_record.h). It ends when natd does.
+ * Theory of operation. The process is forked before natd drops its own rights, and drops all of them at once: user,
+ * capabilities, descriptors, system calls. natd sends it the list of backends with their checks; it reports which have
+ * gone up or down, in records of fixed size (health_record.h). It ends when natd does.
  *
- * natd may fork no more when it serves. So the process has a parent without rights, the keeper, which does nothing but wait for it,
- * and starts another one a second after a fault has ended it. Each begins with HEALTH_BEGUN, and natd sends the list
- * again. Without either of them backends keep the state that they have, and log and doctor say so.
+ * natd cannot fork any more once it serves. So the process has a parent without rights, the keeper, which only waits
+ * for it and starts another one a second after a fault has ended it. Each process first sends HEALTH_BEGUN, and natd
+ * sends the list again. Without either process backends keep their state, and log and doctor say so.
  */
 #ifndef NATD_DAEMON_HEALTH_H
 #define NATD_DAEMON_HEALTH_H
@@ -23,23 +23,24 @@ struct loop;
 
 enum health_process { HEALTH_KEEPER, HEALTH_PROBER };
 
-/* What each process does before it works: gives up what natd has; the prober has given up already what the keeper has. 0, or
- * anything else: both end. */
+/* Called in each process before it works: drops natd's rights; the prober has already dropped what the keeper has.
+ * Returns 0; anything else ends both. */
 typedef int health_confine_fn(void *ctx, enum health_process which);
 
-/* Forks the keeper. NULL and errno. */
+/* Forks the keeper. NULL and errno on failure. */
 struct health *health_start(health_confine_fn *confine, void *ctx);
 
-/* `index`: into the list that was sent last. `outcome`: why. */
+/* `index`: into the last list that was sent. `outcome`: the reason. */
 typedef void health_change_fn(void *ctx, uint32_t index, bool is_up, enum health_outcome outcome);
-/* Listens to it from now on. False: memory is short. */
+/* Receives changes from now on. False: out of memory. */
 bool health_listen(struct health *h, struct loop *l, health_change_fn *on_change, void *ctx);
 
-/* Sends another list, copied; what it said about the one before is forgotten. False: memory is short, or the process has ended. */
+/* Sends another list, which is copied; reports about the previous one are ignored. False: out of memory, or the
+ * process has ended. */
 bool health_set(struct health *h, const struct health_target *targets, uint32_t n);
-bool health_is_alive(const struct health *h);	  /* NULL: it is not */
-uint32_t health_restarts(const struct health *h); /* faults that ended the process so far */
-void health_stop(struct health *h);		  /* NULL: nothing */
+bool health_is_alive(const struct health *h);	  /* NULL: false */
+uint32_t health_restarts(const struct health *h); /* faults that have ended the process so far */
+void health_stop(struct health *h);		  /* NULL is allowed */
 
 /* "connection refused", "no answer in time"... */
 const char *health_outcome_text(enum health_outcome outcome);

@@ -19,7 +19,7 @@ static bool is_digit(uint8_t c)
 	return c >= '0' && c <= '9';
 }
 
-/* RFC 9112 4: "HTTP/1.1 200 ", and the end of the line may stand where the last space does. */
+/* RFC 9112 4: "HTTP/1.1 200 "; the line may end where the last space would be. */
 static bool fits(uint8_t c, size_t i)
 {
 	static const char start[] = "HTTP/1.";

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What one check says, and what several in a row mean. Pure. */
+/* Evaluates one check, and several in a row. Pure. */
 #ifndef NATD_DAEMON_HEALTH_JUDGE_H
 #define NATD_DAEMON_HEALTH_JUDGE_H
 
@@ -9,16 +9,16 @@
 
 struct health_judge {
 	bool is_up;
-	uint32_t streak; /* checks in a row that say otherwise */
+	uint32_t streak; /* consecutive checks that contradict is_up */
 };
 
-/* Takes one check's outcome. True: the state has changed. */
+/* Adds one check's outcome. True: the state has changed. */
 bool health_judge(struct health_judge *j, bool is_good, uint32_t rise, uint32_t fall);
 
 enum { HEALTH_STATUS_MORE = -1, HEALTH_STATUS_BAD = -2, HEALTH_STATUS_LEN = 13 };
 
-/* The status of an HTTP answer that begins with these bytes; HEALTH_STATUS_MORE: too few to tell; HEALTH_STATUS_BAD: it is none.
- * HEALTH_STATUS_LEN bytes always tell. */
+/* The status of an HTTP answer that begins with these bytes; HEALTH_STATUS_MORE: too few bytes; HEALTH_STATUS_BAD:
+ * not HTTP. HEALTH_STATUS_LEN bytes are always enough. */
 int health_status(const uint8_t *bytes, size_t len);
 
 #endif

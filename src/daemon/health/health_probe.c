@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The process that checks backends. It has no right, no file and no descriptor but the pair to natd and the sockets of its
- * checks; nothing of what a backend answers leaves it but one of enum health_outcome.
+ * The process that checks backends. It has no rights, no files and no descriptors but the pair to natd and the sockets
+ * of its checks. Of a backend's answer only one of enum health_outcome leaves it.
  *
- * Theory of operation. One loop around poll(). Each target has one check at most; it begins `interval` seconds after the one
- * before began, and ends within `timeout`. The first ones are spread over the interval. A new list takes the place
- * of the old one; a target that was in both, at the same endpoint with the same check, goes on where it was.
+ * Theory of operation. One loop around poll(). Each target has at most one check at a time; a check begins `interval`
+ * seconds after the previous one began, and ends within `timeout`. The first ones are spread over the interval. A new
+ * list replaces the old one; a target in both, with the same endpoint and the same check, continues.
  */
 #define _GNU_SOURCE 1 /* SOCK_NONBLOCK */
 #include "health_probe.h"
@@ -29,10 +29,10 @@ enum { AT_ONCE = 256, IDLE_MS = 3600000 };
 struct probe {
 	struct health_target target;
 	struct health_judge judge;
-	uint64_t next_ms; /* the next check begins */
-	uint64_t end_ms;  /* the present one fails */
-	int fd;		  /* -1: none is under way */
-	bool is_sent;	  /* the request */
+	uint64_t next_ms; /* when the next check begins */
+	uint64_t end_ms;  /* when the current one fails */
+	int fd;		  /* -1: no check is running */
+	bool is_sent;	  /* the request was sent */
 	size_t got;
 	uint8_t answer[HEALTH_STATUS_LEN];
 };
@@ -40,7 +40,7 @@ struct probe {
 struct prober {
 	int natd;
 	uint32_t generation;
-	struct probe *probes, *coming; /* in force; of the list that is being read */
+	struct probe *probes, *coming; /* the list in force; the list being received */
 	uint32_t n, n_coming, room;
 	uint32_t running;
 	struct pollfd polls[AT_ONCE + 1];
@@ -100,7 +100,7 @@ static bool begin_check(struct prober *p, struct probe *b, uint64_t now)
 	b->is_sent = false;
 	b->got = 0;
 	b->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (b->fd < 0) /* its own trouble says nothing about the backend */
+	if (b->fd < 0) /* a failure of the process says nothing about the backend */
 		return true;
 	p->running++;
 	if (connect(b->fd, (const struct sockaddr *)&to, sizeof(to)) < 0 && errno != EINPROGRESS)
@@ -118,11 +118,11 @@ static enum health_outcome send_request(struct probe *b)
 			   t->check.path, a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255, t->port);
 
 	b->is_sent = true;
-	/* a fresh connection has room for it */
+	/* a new connection has room for it */
 	return send(b->fd, request, (size_t)len, MSG_NOSIGNAL) == len ? HEALTH_GOOD : outcome_of(errno);
 }
 
-/* True: *outcome is the check's. */
+/* True: *outcome is the check's result. */
 static bool read_answer(struct probe *b, enum health_outcome *outcome)
 {
 	ssize_t n = recv(b->fd, b->answer + b->got, sizeof(b->answer) - b->got, 0);
@@ -176,7 +176,8 @@ static bool is_same(const struct health_target *a, const struct health_target *b
 
 static void take_over(struct prober *p, struct probe *b)
 {
-	enum { SEARCHED_MAX = 4096 }; /* of longer lists each begins again: a search for each would take too long */
+	/* targets of longer lists all start over: a search for each would take too long */
+	enum { SEARCHED_MAX = 4096 };
 
 	for (uint32_t i = 0; p->n <= SEARCHED_MAX && i < p->n; i++) {
 		if (!is_same(&p->probes[i].target, &b->target))
@@ -204,7 +205,7 @@ static bool add_target(struct prober *p, const struct health_order *o)
 {
 	struct probe *b;
 
-	if (p->coming == NULL) /* the rest of a list that a process before this one began to read */
+	if (p->coming == NULL) /* the rest of a list that a previous process began to receive */
 		return true;
 	if (p->n_coming >= p->room || o->index != p->n_coming)
 		return false;
@@ -228,7 +229,7 @@ static void end_list(struct prober *p, const struct health_order *o)
 	p->coming = NULL;
 }
 
-/* False: natd is gone, or says what it cannot say. */
+/* False: natd is gone, or its order is malformed. */
 static bool take_order(struct prober *p)
 {
 	struct health_order o;
@@ -250,7 +251,7 @@ static bool take_order(struct prober *p)
 
 /* ---- the loop ---- */
 
-/* What is due begins or ends; how long nothing will be, in *wait. */
+/* Begins and ends checks that are due; *wait is the time until the next one. */
 static bool pass_time(struct prober *p, uint64_t now, uint64_t *wait)
 {
 	uint64_t next = now + IDLE_MS;

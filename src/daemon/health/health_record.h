@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What natd and the process that checks backends say to each other, over one SOCK_SEQPACKET pair: a record a message, of
- * fixed size, native layout, since both are one program. Addresses and ports are in host byte order.
+ * Messages between natd and the process that checks backends, over one SOCK_SEQPACKET pair: one record a message, of
+ * fixed size and native layout, since both are one program. Addresses and ports are in host byte order.
  */
 #ifndef NATD_DAEMON_HEALTH_RECORD_H
 #define NATD_DAEMON_HEALTH_RECORD_H
@@ -15,16 +15,16 @@ enum { HEALTH_LIST_BEGIN = 1, HEALTH_LIST_TARGET, HEALTH_LIST_END };
 struct health_target {
 	uint32_t address;
 	uint16_t port;
-	uint8_t is_up; /* as natd sees it when the list is sent */
+	uint8_t is_up; /* natd's state when the list is sent */
 	uint8_t spare;
 	struct config_check check;
 };
 
-/* To the process: a list, which replaces the one before. */
+/* To the process: parts of a list, which replaces the previous one. */
 struct health_order {
 	uint32_t kind; /* HEALTH_LIST_ */
 	uint32_t generation;
-	uint32_t index; /* of HEALTH_LIST_TARGET: from 0 up; of HEALTH_LIST_BEGIN: how many will follow */
+	uint32_t index; /* of HEALTH_LIST_TARGET: counts up from 0; of HEALTH_LIST_BEGIN: how many follow */
 	struct health_target target;
 };
 
@@ -33,7 +33,7 @@ enum health_outcome {
 	HEALTH_REFUSED,
 	HEALTH_TIMEOUT,
 	HEALTH_UNREACHABLE,
-	HEALTH_NO_HTTP, /* its answer is no HTTP */
+	HEALTH_NO_HTTP, /* its answer is not HTTP */
 	HEALTH_STATUS,	/* ... or has another status */
 	HEALTH_OUTCOMES,
 	HEALTH_BEGUN = 255

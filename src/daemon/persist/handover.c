@@ -2,15 +2,15 @@
 /*
  * From one natd to the next.
  *
- * Theory of operation. The store is filled before READY goes out, and follows a TUN that is recreated; so at every
- * moment from READY on a SIGKILL leaves table, device and routing behind, and the manager starts a natd that takes them
- * up. A manager that does not read takes no message: each message for it is kept, and sent again with
- * each status, in order. Until then READY waits, and after a TUN was recreated the store has the previous one or none, which costs
- * the next natd the packets that wait in the device.
+ * Theory of operation. The store is filled before READY is sent, and updated when a TUN is recreated. So from READY on,
+ * a SIGKILL at any moment leaves table, device and routing behind, and the manager starts a natd that takes them over.
+ * A manager that does not read accepts no messages: each message is kept, and sent again with each status, in order.
+ * Until then READY waits. After a TUN was recreated, the store has the previous one or none, which costs the next natd
+ * the packets that wait in the device.
  *
- * A clean end has to choose: for a restart it leaves the same behind, for a stop it puts the host back. Which it is
- * only the manager knows. What cannot be known counts as a stop: a gateway without a daemon
- * would be the worse mistake. So does a restart while the manager does not have the table.
+ * A clean end must choose: for a restart it leaves everything behind, for a stop it puts the host back. Only the
+ * manager knows which one it is. If that cannot be found out it counts as a stop, because a gateway without a daemon
+ * would be the worse mistake. A restart while the manager does not have the table also counts as a stop.
  */
 #include "handover.h"
 
@@ -27,7 +27,7 @@ struct name {
 	char text[16];
 };
 
-/* Part of the contract with the next version of natd: never used for anything else. */
+/* Part of the contract with the next version of natd: a name never gets another meaning. */
 static struct name name_of(unsigned item)
 {
 	static const char *const names[] = {
@@ -58,7 +58,8 @@ void handover_use(struct handover *h, unsigned item, int fd)
 	h->in_use[item] = fd;
 }
 
-/* Sends what is due for this item, in order: a removal is of all that has the name. False: something still is. */
+/* Sends the messages that are due for this item, in order; a removal covers all descriptors of the name. False: some
+ * are still due. */
 static bool settle(struct handover *h, unsigned item)
 {
 	int fd = h->in_use[item];
@@ -135,7 +136,7 @@ uint32_t handover_refuse_queues(struct handover *h, uint32_t from)
 	return untaken;
 }
 
-/* A second descriptor of a name that natd knows: the name is emptied, and what is in use goes there again. */
+/* A second descriptor under a name that natd uses: the name is emptied, and the descriptor in use is stored again. */
 static void close_second(struct handover *h, unsigned item)
 {
 	int fd = sdnotify_take(h->service, name_of(item).text);
@@ -236,6 +237,7 @@ void handover_end(struct handover *h)
 	unstore_links(h);
 	unstore(h, HANDOVER_FLOWS);
 	was_stored = h->is_removal_due[HANDOVER_TUN] || h->is_removal_due[HANDOVER_ICMP];
-	if (handover_send_due(h) && was_stored) /* the device goes with the last of its descriptors: before natd does */
+	/* the device disappears with the last of its descriptors: the manager must close its own before natd ends */
+	if (handover_send_due(h) && was_stored)
 		sdnotify_barrier(h->service, BARRIER_MS);
 }

@@ -2,15 +2,15 @@
 /*
  * The core's memory.
  *
- * Theory of operation. Capacity is address space, not memory: everything is reserved for the largest
- * table there can be, so that a reload may raise limits.sessions without moving anything. Pages come
- * when they are first written. MAP_NORESERVE keeps the reservation out of the overcommit account; on a
- * system that accounts for it all the same (vm.overcommit_memory = 2, RLIMIT_AS) the largest table is
- * refused, and the table gets the configured size. The memfd is sealed against growing and shrinking.
+ * Theory of operation. Capacity is address space, not memory: everything is reserved for the largest possible table, so
+ * that a reload can raise limits.sessions without moving anything. Pages are allocated when first written.
+ * MAP_NORESERVE keeps the reservation out of the overcommit account. A system that accounts for it all the same
+ * (vm.overcommit_memory = 2, RLIMIT_AS) refuses the largest table; then the table gets the configured size. The memfd
+ * is sealed against growing and shrinking.
  *
- * A small table is touched at the low end of some twenty arrays, in pages of 4 KiB. With millions of sessions the indexes are
- * hundreds of megabytes, read at random: there pages of 2 MiB save the processor most of what it takes to translate
- * addresses, and cost some forty megabytes more.
+ * A small table touches the low end of some twenty arrays, in pages of 4 KiB. With millions of sessions the indexes are
+ * hundreds of megabytes, read at random: there pages of 2 MiB save the processor most of the cost of translating
+ * addresses, and take some forty megabytes more.
  */
 #define _GNU_SOURCE 1 /* memfd_create() */
 #include "memory.h"
@@ -76,7 +76,7 @@ static void unmap_all(struct nat_memory *n)
 	unmap(&n->table.records, n->table.records_len);
 }
 
-/* Maps all regions of `n`, whose sizes are set. The memfd in *fd is made if it is -1. */
+/* Maps all regions of `n`, whose sizes are set. Creates the memfd if *fd is -1. */
 static int map_all(struct nat_memory *n, int *fd)
 {
 	int made = -1;
@@ -164,7 +164,7 @@ void memory_expect(struct memory *m, uint32_t sessions)
 {
 	if (sessions < MEMORY_LARGE || m->has_large_pages)
 		return;
-	m->has_large_pages = true; /* where the kernel has none, asking again changes nothing */
+	m->has_large_pages = true; /* if the kernel has none, asking again changes nothing */
 	(void)madvise(m->nat.table.scratch, m->nat.table.scratch_len, MADV_HUGEPAGE);
 }
 

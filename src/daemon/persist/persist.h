@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What outlives the process: the service manager, what it keeps between two natds, and the memory of the table. */
+/* State that outlives the process: the service manager and its store, and the memory of the table. */
 #ifndef NATD_DAEMON_PERSIST_H
 #define NATD_DAEMON_PERSIST_H
 

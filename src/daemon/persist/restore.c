@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The connection table at start.
+ * The connection table during start.
  *
- * Memory that the service manager kept is newer than any file, so then the file is not read. Neither is
- * trusted: a wrong size, a wrong header or an unknown layout means an empty table. The core converts the layout of the
- * version before this one, and drops single records that are damaged.
+ * Memory that the service manager kept is newer than any file, so the file is not read then. Neither is trusted: with a
+ * wrong size, a wrong header or an unknown layout natd starts with an empty table. The core converts the previous
+ * layout, and drops single damaged records.
  */
 #define _GNU_SOURCE 1 /* getrandom() */
 #include "restore.h"
@@ -18,7 +18,7 @@
 #include "daemon/base/loop.h"
 #include "state.h"
 
-/* The layout of the previous natd's records; 0: they are no table. */
+/* The layout of the previous natd's records; 0: they are not a table. */
 static uint32_t layout_of(int fd)
 {
 	uint64_t head[64];
@@ -38,7 +38,7 @@ static void refuse(uint32_t layout, const char *otherwise)
 		log_warning(SUB_TABLE, "the table of the previous natd %s: starting with an empty table", otherwise);
 }
 
-/* 0 or a negative errno. */
+/* Returns 0 or a negative errno. */
 static int open_memory(struct persist *p, const struct memory_want *want)
 {
 	int fd = handover_take(&p->handover, HANDOVER_TABLE);
@@ -61,7 +61,7 @@ static void read_file(struct persist *p, uid_t owner)
 		state_load(p->state_path, &p->memory, owner);
 }
 
-/* NULL: memory short. */
+/* NULL: out of memory. */
 static struct nat *make_nat(struct memory *m, const struct nat_policy *policy, struct table_attach_report *report)
 {
 	struct nat *nat;
@@ -78,7 +78,7 @@ static struct nat *make_nat(struct memory *m, const struct nat_policy *policy, s
 	return nat;
 }
 
-/* Compares every index with every record, which takes long: only with log.level = "debug". */
+/* Compares every index with every record, which is slow: only with log.level = "debug". */
 static void verify(const struct nat *nat)
 {
 	const char *why;
@@ -93,7 +93,7 @@ static void verify(const struct nat *nat)
 		log_debug(SUB_TABLE, "the restored table agrees with itself");
 }
 
-/* The configuration may have changed while natd was away: that is like a reload. */
+/* The configuration may have changed while natd was not running: handled like a reload. */
 static void take_up(struct nat *nat, const struct nat_policy *policy, const struct table_attach_report *found,
 		    uint64_t since_ms)
 {
@@ -104,10 +104,10 @@ static void take_up(struct nat *nat, const struct nat_policy *policy, const stru
 	if (found->version != TABLE_LAYOUT)
 		log_notice(SUB_TABLE, "the table of the previous natd had layout %u: converted", found->version);
 	if (!nat_reconfigure(nat, policy, loop_clock_ms(), &report))
-		log_error(SUB_TABLE, "out of memory: sessions that the configuration forbids may go on");
+		log_error(SUB_TABLE, "out of memory: sessions that the configuration forbids may continue");
 	log_notice(SUB_TABLE,
 		   "restored %u sessions, dropped %u damaged ones, ended %u that the configuration forbids, %u ports "
-		   "rest (in %u ms)",
+		   "in quarantine (in %u ms)",
 		   found->restored, found->dropped, report.ended, found->resting,
 		   (unsigned)(loop_clock_ms() - since_ms));
 	verify(nat);
@@ -136,7 +136,7 @@ struct nat *restore_table(struct persist *p, const struct nat_policy *policy, ui
 	memory_expect(&p->memory, table_sessions_hint(p->memory.nat.table.records, p->memory.nat.table.records_len));
 	nat = make_nat(&p->memory, policy, &report);
 	if (!nat)
-		log_error(SUB_TABLE, "cannot make the connection table: out of memory");
+		log_error(SUB_TABLE, "cannot create the connection table: out of memory");
 	else
 		take_up(nat, policy, &report, since_ms);
 	return nat;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * systemd does a restart as one job of that type: it stays queued, and says so, until the unit has stopped; only
- * then it turns into a start. The bus is asked without blocking calls, since those would wait for a bus daemon
- * that hangs for as long as it authenticates (90 s). Any user may read these properties.
+ * systemd runs a restart as a job of that type: the job stays queued, visibly, until the unit has stopped; only then it
+ * turns into a start. The bus is used without blocking calls, since those would wait for a hanging bus daemon as long
+ * as authentication may take (90 s). Any user may read these properties.
  */
 #include "sdbus.h"
 
@@ -74,12 +74,12 @@ static uint64_t monotonic_us(void)
 
 enum { BUS_PATH_MAX = 256 };
 
-/* A property of the manager's objects, as it arrives. */
+/* A property of the manager's objects, as the answer arrives. */
 struct answer {
 	const struct sdbus *bus;
 	bool is_there;
-	const char *type;	 /* expected: "s", or "(uo)", of which the path is taken */
-	char text[BUS_PATH_MAX]; /* "": an error, or something else than expected */
+	const char *type;	 /* expected type: "s", or "(uo)", of which the path is used */
+	char text[BUS_PATH_MAX]; /* "": an error, or another type than expected */
 };
 
 static int on_answer(sd_bus_message *m, void *ctx, sd_bus_error *error)

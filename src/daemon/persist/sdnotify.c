@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The service manager's protocols (sd_notify(3), sd_listen_fds(3), sd_watchdog_enabled(3)), without libsystemd: it would wait
- * for a manager that does not read. A message that is not taken ends nothing and is no error; but READY, and what is about the
- * store, must not be lost: the one is kept here until the next status, the other by handover.c.
+ * The service manager's protocols (sd_notify(3), sd_listen_fds(3), sd_watchdog_enabled(3)), without libsystemd, which
+ * would wait for a manager that does not read. A message that is not accepted is no error. But READY and messages about
+ * the store must not be lost: READY is kept here until the next status, the others are kept by handover.c.
  */
 #define _GNU_SOURCE 1 /* pipe2() */
 #include "sdnotify.h"
@@ -34,7 +34,7 @@ static uint64_t monotonic_us(void)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-/* The number in an environment variable; 0: it has none. */
+/* The number in an environment variable; 0: none. */
 static uint64_t number_of(const char *name)
 {
 	const char *text = getenv(name);
@@ -48,7 +48,7 @@ static uint64_t number_of(const char *name)
 	return errno == 0 && *end == '\0' ? value : 0;
 }
 
-/* The next name of LISTEN_FDNAMES, whose end moves on. */
+/* The next name of LISTEN_FDNAMES; moves *names on. */
 static void take_name(const char **names, char out[SDNOTIFY_NAME_MAX + 1])
 {
 	size_t len = *names ? strcspn(*names, ":") : 0;
@@ -86,11 +86,10 @@ static void take_descriptors(struct sdnotify *n)
 }
 
 /* ---- messages ----
- *
- * Not by sd_notify(3): it waits for a manager that does not read, for as long as that lasts (one that crashed stands
- * still until the next boot), and the packets would wait with it. This waits PATIENCE_MS in all, however many messages
- * a manager that is slow takes meanwhile, and no more after one that was not taken until one is.
- */
+ * 
+ * Not by sd_notify(3): it waits for a manager that does not read, however long (one that crashed stands still until
+ * the next boot), and packets would wait with it. This waits PATIENCE_MS in all, however many messages a slow
+ * manager accepts meanwhile, and not at all after a message that was not accepted, until one is. */
 
 static bool manager_address(struct sockaddr_un *sa, socklen_t *len)
 {
@@ -107,10 +106,10 @@ static bool manager_address(struct sockaddr_un *sa, socklen_t *len)
 	return true;
 }
 
-/* A socket whose sendmsg() waits for `most_us` at most, or not at all with MSG_DONTWAIT; -1: there is no manager. */
+/* A socket whose sendmsg() waits for at most `most_us`, or with MSG_DONTWAIT not at all; -1: there is no manager. */
 static int connect_manager(uint32_t most_us)
 {
-	const struct timeval most = {.tv_usec = most_us}; /* 0 would be for ever: hence the flag */
+	const struct timeval most = {.tv_usec = most_us}; /* 0 would mean for ever: hence the flag */
 	struct sockaddr_un sa;
 	socklen_t len;
 	int fd;
@@ -126,7 +125,7 @@ static int connect_manager(uint32_t most_us)
 	return fd;
 }
 
-/* `state` with a duplicate of `fd`, or -1. */
+/* Sends `state` with a duplicate of `fd`, unless `fd` is -1. */
 static bool send_state(int socket, char *state, int fd, int flags)
 {
 	union {
@@ -167,7 +166,7 @@ static bool notify_with_fd(struct sdnotify *n, char *state, int fd)
 
 static uint32_t watchdog_ms(void)
 {
-	uint64_t ms = number_of("WATCHDOG_USEC") / 2000; /* half, as sd_watchdog_enabled(3) advises */
+	uint64_t ms = number_of("WATCHDOG_USEC") / 2000; /* half, as sd_watchdog_enabled(3) recommends */
 
 	if (number_of("WATCHDOG_USEC") == 0 ||
 	    (getenv("WATCHDOG_PID") && number_of("WATCHDOG_PID") != (uint64_t)getpid()))
@@ -175,7 +174,7 @@ static uint32_t watchdog_ms(void)
 	return ms > UINT32_MAX ? UINT32_MAX : ms ? (uint32_t)ms : 1;
 }
 
-/* The manager closes its duplicate of a pipe's end when it has come to it. */
+/* The manager closes its duplicate of a pipe's end when it has processed everything before. */
 static void barrier(struct sdnotify *n, uint32_t ms)
 {
 	char state[] = "BARRIER=1";
@@ -225,7 +224,7 @@ void sdnotify_reloading(struct sdnotify *n)
 	struct timespec ts;
 	char state[80];
 
-	/* The manager tells this reload's READY from an earlier one by the time (sd_notify(3)). */
+	/* By this time the manager tells this reload's READY from an earlier one's (sd_notify(3)). */
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
 		 (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000);

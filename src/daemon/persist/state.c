@@ -2,14 +2,13 @@
 /*
  * The state file.
  *
- * Layout, in the machine's own byte order (the file never leaves it): the header below, then extents,
- * each an offset into the records, a length and that many bytes; the last one has length 0, and the file ends
- * there. Only what the memfd holds is written, not its holes. The sum covers all of it but itself. It finds
- * damage, not forgery: the file must belong to root or natd's own user, and table_attach() checks
- * everything anyway.
+ * Layout, in the machine's own byte order (the file never leaves it): the header below, then extents, each an offset
+ * into the records, a length and that many bytes. The last extent has length 0, and the file ends there. Only the
+ * memfd's data is written, not its holes. The sum covers everything but itself. It finds damage, not forgery: the file
+ * must belong to root or natd's own user, and table_attach() checks everything anyway.
  *
- * Time: the records hold seconds of CLOCK_BOOTTIME, which goes on while the machine sleeps but starts at 0
- * with each boot. The wall clock then tells how long natd was away.
+ * Time: the records hold seconds of CLOCK_BOOTTIME, which runs while the machine sleeps but starts at 0 with each boot.
+ * The wall clock then tells how long natd was not running.
  */
 #define _GNU_SOURCE 1 /* SEEK_DATA */
 #include "state.h"
@@ -32,7 +31,7 @@ enum {
 	BOOT_ID_SIZE = 40,
 };
 
-/* A month: whatever the timeouts, a file so old is a mistake. Well within what a record's times can tell apart. */
+/* A month: an older file is a mistake, whatever the timeouts. Well within the range of a record's times. */
 #define AWAY_MAX_MS (UINT64_C(30) * 86400000)
 
 static const char state_magic[8] = "natdtab";
@@ -54,7 +53,7 @@ struct extent {
 	uint64_t len;
 };
 
-/* Mixes eight bytes at a time; each step is a bijection, so that no single change goes unseen. */
+/* Mixes in eight bytes at a time; each step is a bijection, so no single change goes unnoticed. */
 static uint64_t sum_add(uint64_t sum, const void *data, size_t len)
 {
 	const uint8_t *p = data;
@@ -115,7 +114,7 @@ static bool read_all(int fd, void *data, size_t len)
 	return true;
 }
 
-/* NULL, or why the file is refused. */
+/* Returns NULL, or why the file is refused. */
 static const char *judge_file(int fd, uid_t owner)
 {
 	struct stat st;
@@ -150,7 +149,7 @@ static const char *judge_header(const struct header *h, const struct memory *m)
 	return NULL;
 }
 
-/* How long natd was away, and from that by how much times are to be shifted. After judge_header() and the sum. */
+/* Finds how long natd was not running, and from that the shift of all times. After judge_header() and the sum. */
 static const char *judge_time(const struct header *h, uint32_t *shift_s)
 {
 	bool same = is_of_this_boot(h);
@@ -221,19 +220,20 @@ void state_load(const char *path, struct memory *m, uid_t owner)
 		why = state_read(fd, m);
 	close(fd);
 	if (!why && unlink(path) < 0)
-		why = "cannot be removed, and must not serve twice";
+		why = "cannot be removed, and must not be used twice";
 	if (!why)
 		return;
 	log_warning(SUB_TABLE, "state file %s: %s: starting with an empty table", path, why);
 	m->nat.table.clock_shift_s = 0;
 	if (memory_blank(m) < 0)
-		log_error(SUB_TABLE, "the table that was read in vain cannot be cleared: restart natd");
+		log_error(SUB_TABLE, "the refused table cannot be cleared from memory: restart natd");
 }
 
 void state_forget(const char *path)
 {
 	if (unlink(path) < 0 && errno != ENOENT)
-		log_write(LEVEL_WARNING, SUB_TABLE, errno, "state file %s: it is of no use any more: remove it", path);
+		log_write(LEVEL_WARNING, SUB_TABLE, errno, "state file %s is outdated and cannot be removed: remove it",
+			  path);
 }
 
 /* ---- saving ---- */
@@ -255,7 +255,7 @@ static bool write_all(int fd, const void *data, size_t len)
 	return true;
 }
 
-/* The next stretch of the memfd from `from` on that holds anything; length 0 at its end. */
+/* The next stretch of data in the memfd from `from` on; length 0 at its end. */
 static struct extent next_extent(const struct memory *m, uint64_t from)
 {
 	struct extent e = {0};
@@ -298,11 +298,11 @@ static bool save(int fd, const struct memory *m)
 	h.sum = sum_header(&h);
 	if (!write_all(fd, &h, sizeof(h)) || !save_extents(fd, m, &h.sum))
 		return false;
-	/* The header last, with the right sum: a file cut short by a crash is refused. */
+	/* The header is last, with the right sum: a file cut short by a crash is refused. */
 	return fsync(fd) == 0 && pwrite(fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h) && fsync(fd) == 0;
 }
 
-/* Opens FILE.new, which must not be there: 0 or an errno. */
+/* Opens FILE.new, which must not exist. Returns 0 or an errno. */
 static int open_new(const char *path, char temporary[PATH_MAX], int *fd)
 {
 	if (snprintf(temporary, PATH_MAX, "%s.new", path) >= PATH_MAX)
@@ -312,7 +312,7 @@ static int open_new(const char *path, char temporary[PATH_MAX], int *fd)
 	return *fd < 0 ? errno : 0;
 }
 
-/* So that the new name, too, outlives a loss of power. */
+/* So that the new name, too, survives a power failure. */
 static void sync_directory(const char *path)
 {
 	const char *slash = strrchr(path, '/');

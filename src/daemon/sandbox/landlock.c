@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Landlock by its system calls: glibc has no functions for them, and the headers of the machine that builds
- * say nothing about the kernel of the one that runs. Numbers and bits are those of the kernel's ABI
- * (Documentation/userspace-api/landlock.rst); the system call numbers are the same on every architecture
- * but alpha, which has no Landlock here.
+ * Landlock by its system calls: glibc has no functions for them, and the build machine's headers do not describe the
+ * kernel that runs. Numbers and bits are those of the kernel's ABI (Documentation/userspace-api/landlock.rst); the
+ * system call numbers are the same on every architecture but alpha, for which natd has no Landlock.
  */
 #define _GNU_SOURCE 1 /* O_PATH, syscall() */
 #include "landlock.h"
@@ -22,16 +21,16 @@ enum { CREATE_RULESET_VERSION = 1, RULE_PATH_BENEATH = 1 };
 #define FS_READ_FILE   (UINT64_C(1) << 2)
 #define FS_REMOVE_FILE (UINT64_C(1) << 5)
 #define FS_MAKE_REG    (UINT64_C(1) << 8)
-#define FS_ABI_1       ((UINT64_C(1) << 13) - 1) /* all that the first version knows */
+#define FS_ABI_1       ((UINT64_C(1) << 13) - 1) /* all of the first version */
 #define FS_REFER       (UINT64_C(1) << 13)	 /* version 2: rename to another directory */
 #define FS_TRUNCATE    (UINT64_C(1) << 14)	 /* version 3 */
 #define FS_IOCTL_DEV   (UINT64_C(1) << 15)	 /* version 5 */
-/* Version 4. natd binds to see whether a port is free, and never connects by TCP. */
+/* Version 4. natd binds ports to see whether they are free, and never connects by TCP. */
 #define NET_CONNECT_TCP (UINT64_C(1) << 1)
-/* Version 6. The other scope, abstract sockets, is left open: a service manager may listen on one. */
+/* Version 6. The other scope, abstract sockets, stays open: a service manager may listen on one. */
 #define SCOPE_SIGNAL (UINT64_C(1) << 1)
 
-/* What a right may be given for where the path is no directory. */
+/* Rights that apply to a path that is not a directory. */
 #define FS_OF_FILES (FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE | FS_IOCTL_DEV)
 
 struct ruleset_attr {
@@ -50,7 +49,7 @@ static const uint64_t rights[] = {
 	[LANDLOCK_KEEP] = FS_READ_FILE | FS_WRITE_FILE | FS_MAKE_REG | FS_REMOVE_FILE,
 };
 
-/* What this version can refuse: a bit that it does not know would be refused itself. */
+/* The rights that this version can restrict: it would refuse a bit that it does not know. */
 static struct ruleset_attr everything(long abi)
 {
 	struct ruleset_attr a = {.handled_fs = FS_ABI_1};
@@ -92,7 +91,7 @@ int landlock_confine(const struct landlock_rule *rules, size_t n)
 	int r = 0;
 	int fd;
 
-	if (abi < 1) /* ENOSYS, EOPNOTSUPP; or a filter around us that does not know it */
+	if (abi < 1) /* ENOSYS, EOPNOTSUPP; or an outer filter that does not know the call */
 		return 0;
 	fd = (int)syscall(NR_CREATE_RULESET, &attr, sizeof(attr), 0);
 	if (fd < 0)

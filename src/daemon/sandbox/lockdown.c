@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Which paths natd keeps. What calls it keeps stands in seccomp.c. */
+/* The paths that natd keeps. seccomp.c has the system calls that it keeps. */
 #define _GNU_SOURCE 1
 #include "lockdown.h"
 
@@ -25,7 +25,7 @@ static const char *directory_of(const char *path, struct place *room)
 	return dirname(room->text);
 }
 
-/* Where the file itself lies: the configuration may be a link into another directory. */
+/* The directory of the file itself: the configuration may be a symbolic link into another directory. */
 static const char *real_directory_of(const char *path, struct place *room)
 {
 	if (!realpath(path, room->text))
@@ -38,7 +38,7 @@ int lockdown_paths(const struct lockdown_paths *p)
 	const char *kept = p->state ? p->state : p->socket;
 	struct place config, config_real, socket_place, kept_place;
 	const struct landlock_rule rules[] = {
-		/* Directories, since editors write a new file and rename it. */
+		/* Directories, because editors write a new file and rename it. */
 		{directory_of(p->config, &config), LANDLOCK_READ},
 		{real_directory_of(p->config, &config_real), LANDLOCK_READ},
 		{directory_of(p->socket, &socket_place), LANDLOCK_KEEP},

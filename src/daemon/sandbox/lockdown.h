@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* natd gives up, for ever, every path and every system call that serving does not take. Where this kernel or this
- * build lacks the means, one line in the log says so, and that part is left out. */
+/* natd gives up, permanently, every path and every system call that serving does not need. If this kernel or this
+ * build lacks the means, one line in the log says so, and that part is omitted. */
 #ifndef NATD_DAEMON_LOCKDOWN_H
 #define NATD_DAEMON_LOCKDOWN_H
 
@@ -12,11 +12,11 @@ struct lockdown_paths {
 	const char *state; /* NULL: none */
 };
 
-/* After privs_drop(), before the first thread is made (Landlock confines a thread and those that it makes). 0, or a
- * negative errno. */
+/* After privs_drop(), before the first thread is created (Landlock confines a thread and those that it creates).
+ * Returns 0 or a negative errno. */
 int lockdown_paths(const struct lockdown_paths *p);
 
-/* As the last step of the start: puts s->filter in force. 0, or a negative errno. */
+/* The last step of the start: puts s->filter in force. Returns 0 or a negative errno. */
 int lockdown_calls(struct sandbox *s);
 
 #endif

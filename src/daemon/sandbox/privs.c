@@ -2,12 +2,11 @@
 /*
  * Privileges.
  *
- * Theory of operation. Order matters in privs_drop(): the bounding set needs CAP_SETPCAP, the ids need
- * CAP_SETUID and CAP_SETGID, and changing the uid clears the effective set, so that the capability sets come last;
- * PR_SET_KEEPCAPS carries the permitted set across. What could not be emptied for lack of CAP_SETPCAP (the
- * unit gave two ambient capabilities and no more) is harmless: with no-new-privileges nothing can be
- * gained from the bounding set. The two capability states of stage 3 are made beforehand, so
- * that raising and lowering cannot fail for memory.
+ * Theory of operation. The order in privs_drop() matters: the bounding set needs CAP_SETPCAP, the ids need CAP_SETUID
+ * and CAP_SETGID, and changing the uid clears the effective set, so the capability sets come last; PR_SET_KEEPCAPS
+ * carries the permitted set across. A bounding set that cannot be emptied for lack of CAP_SETPCAP (the unit gave two
+ * ambient capabilities and no more) is harmless: with no-new-privileges nothing can be gained from it. The two
+ * capability states of stage 3 are created beforehand, so raising and lowering cannot fail for lack of memory.
  */
 #define _GNU_SOURCE 1 /* setresuid() */
 #include "privs.h"
@@ -52,7 +51,7 @@ static bool is_mapped(const char *map, unsigned long id)
 		unsigned long first = strtoul(line, &rest, 10);
 		unsigned long count;
 
-		strtoul(rest, &rest, 10); /* what it is outside */
+		strtoul(rest, &rest, 10); /* skips the outside id */
 		count = strtoul(rest, NULL, 10);
 		found = id >= first && id - first < count;
 	}
@@ -115,7 +114,7 @@ static int check_tun(const char *path, char *why, size_t size)
 			 path, strerror(err));
 	else
 		snprintf(why, size,
-			 "%s: %s: natd makes its device there: give its user access to it (mode 0666 is usual)", path,
+			 "%s: %s: natd creates its device there: give its user access to it (mode 0666 is usual)", path,
 			 strerror(err));
 	return -err;
 }
@@ -127,7 +126,7 @@ int privs_check(const char *tun_path, char *why, size_t size)
 		const char *name;
 		const char *purpose;
 	} needs[] = {
-		{CAP_NET_ADMIN, "CAP_NET_ADMIN", "to make the TUN device and to set routes"},
+		{CAP_NET_ADMIN, "CAP_NET_ADMIN", "to create the TUN device and to set routes"},
 		{CAP_NET_RAW, "CAP_NET_RAW", "to send translated packets through a raw socket"},
 	};
 
@@ -157,7 +156,7 @@ void privs_prioritise(void)
 
 /* ---- stage 3 ---- */
 
-/* Permitted: CAP_NET_ADMIN as far as it is there now; effective: that or nothing. */
+/* Permitted: CAP_NET_ADMIN if it is permitted now; effective: the same or nothing. */
 static cap_t make_state(bool is_effective)
 {
 	const cap_value_t keep = CAP_NET_ADMIN;
@@ -237,7 +236,7 @@ int privs_drop(struct privs *p, const char **what)
 	r = become(p);
 	if (r < 0)
 		return r;
-	*what = "giving up capabilities";
+	*what = "dropping capabilities";
 	r = limit_capabilities(p);
 	if (r < 0)
 		return r;
@@ -265,8 +264,8 @@ int privs_renounce(const struct privs *p)
 
 static void set_state(cap_t state)
 {
-	/* Cannot fail for states within the permitted set; should it all the same, the change that
-	 * follows is refused and reports it. */
+	/* Cannot fail for states within the permitted set; if it does all the same, the change that follows is
+	 * refused and reports it. */
 	if (state && cap_set_proc(state) < 0)
 		log_warning(SUB_PRIVS,
 			    "cannot change the capabilities of this thread: %s; routes and settings of the host may "

@@ -10,7 +10,7 @@
 
 #include "privs.h"
 
-/* 0, or -ENAMETOOLONG; "." where `path` names none. */
+/* Returns 0 or -ENAMETOOLONG; "." if `path` has no directory. */
 static int directory_of(const char *path, char out[RUNDIR_PATH_MAX])
 {
 	const char *slash = strrchr(path, '/');

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What natd gives up at start, step by step: privileges (privs.h), paths and system calls (lockdown.h). */
+/* Rights that natd drops during start, step by step: privileges (privs.h), paths and system calls (lockdown.h). */
 #ifndef NATD_DAEMON_SANDBOX_H
 #define NATD_DAEMON_SANDBOX_H
 
@@ -8,7 +8,7 @@
 
 struct sandbox {
 	struct privs privs;
-	struct seccomp_filter *filter; /* owned, from seccomp_prepare() until it is in force */
+	struct seccomp_filter *filter; /* owned from seccomp_prepare() until it is in force */
 };
 
 #endif

@@ -2,11 +2,11 @@
 /*
  * The system call filter.
  *
- * Theory of operation. After the start natd serves, reloads, follows the host's addresses, recreates a lost TUN,
- * and stops; what all of that takes stands below, beside its reason. Names instead of numbers: one that
- * this architecture or libseccomp does not know is left out. A call without a condition on its arguments
- * costs nothing (the kernel keeps a bitmap of those since 5.11), so what is called for each packet has none.
- * A condition compares 32 bits, since the kernel takes no more of an int either.
+ * Theory of operation. After the start natd serves, reloads, follows the host's addresses, recreates a lost TUN, and
+ * stops. The calls that this needs are listed below, each beside its reason. They are given by name: one that this
+ * architecture or libseccomp does not know is omitted. A call without a condition on its arguments costs nothing (since
+ * 5.11 the kernel keeps a bitmap of those), so calls made for each packet have none. A condition compares 32 bits,
+ * because the kernel uses no more of an int either.
  */
 #define _GNU_SOURCE 1 /* O_TMPFILE, CLONE_THREAD */
 #include "seccomp.h"
@@ -80,14 +80,14 @@ void seccomp_free(struct seccomp_filter *f)
 static const char *const calls[] = {
 	/* tun.c, rawsock.c, icmpsock.c: packets. */
 	"read", "readv", "write", "writev", "sendmmsg", "recvfrom",
-	/* loop.c: libevent waits, and hears of signals by a socket pair. */
+	/* loop.c: libevent waits. */
 	"epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl", "timerfd_settime",
-	/* The clock, where the kernel has it not in the vDSO. */
+	/* The clock, if the vDSO does not have it. */
 	"clock_gettime", "clock_gettime64", "gettimeofday", "time",
 	/* ctlserver.c, ctlclient.c: clients. netlink.c, log.c, sdnotify.c: the other ends. */
 	"accept4", "sendto", "sendmsg", "recvmsg", "recv", "send", "connect", "getsockopt", "getsockname", "getpeername",
 	"shutdown", "close",
-	/* hostports.c: is a port free? Asked by binding to it. (connect() by TCP is refused by landlock.c.) */
+	/* hostports.c: binds to a port to see whether it is free. (landlock.c refuses connect() by TCP.) */
 	"bind",
 	/* log.c: is there room in the pipe? sdnotify.c: a barrier, the bus. */
 	"poll", "ppoll", "ppoll_time64", "pipe2",
@@ -97,25 +97,24 @@ static const char *const calls[] = {
 	"unlinkat", "rename", "renameat", "renameat2",
 	/* ctlsocket.c: control.mode may change. */
 	"chmod", "fchmodat",
-	/* memory.c: pages given back; they are mapped at the start. malloc() takes its own. */
+	/* memory.c: returns pages; they are mapped during start. malloc(). */
 	"fallocate", "madvise", "munmap", "mremap", "brk",
-	/* privs.c: CAP_NET_ADMIN is taken up and laid down around changes of routes. */
+	/* privs.c: CAP_NET_ADMIN is raised and lowered around changes of routes. */
 	"capget", "capset",
-	/* Who we are: log.c, doctor.c, the bus. */
+	/* Process and user ids: log.c, doctor.c, the bus. */
 	"getpid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getuid32", "geteuid32", "getgid32", "getegid32",
-	/* libc: random numbers of malloc() and of the bus, locks, qsort() asks how much memory there is. */
+	/* libc: random numbers of malloc() and of the bus, locks; qsort() reads the amount of memory. */
 	"getrandom", "futex", "futex_time64", "sysinfo", "sched_yield",
-	/* Signals: handlers are taken back at the stop; abort(). */
+	/* Signals: handlers are restored at the stop; abort(). */
 	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigreturn", "restart_syscall",
-	/* worker.c: a thread for each further queue, recreated with the TUN; an eventfd ends it. clone() is
-	 * below. */
+	/* worker.c: a thread for each further queue, recreated with the TUN; an eventfd ends it. clone() is below. */
 	"set_robust_list", "rseq", "eventfd2",
 	/* The end. */
 	"exit", "exit_group",
 };
 /* clang-format on */
 
-/* ---- calls with one ---- */
+/* ---- calls with conditions ---- */
 
 struct limited {
 	const char *name;
@@ -124,7 +123,7 @@ struct limited {
 };
 
 #define ALL_BITS 0xffffffffu
-/* Argument `i` has these bits under the mask. */
+/* Argument `i`, under the mask, equals the value. */
 #define BITS(i, mask, value)                                                                \
 	{                                                                                   \
 		.arg = (i), .op = SCMP_CMP_MASKED_EQ, .datum_a = (mask), .datum_b = (value) \
@@ -134,20 +133,20 @@ struct limited {
 
 enum {
 	SOCKET_TYPE = 0xf, /* without SOCK_NONBLOCK and SOCK_CLOEXEC */
-	/* Making, emptying and appending to files: nothing that exists is opened so. */
+	/* Creating, truncating and appending: existing files are never opened like that. */
 	OPEN_MAKING = O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY),
 	OPEN_NEW = O_CREAT | O_EXCL | O_NOFOLLOW,
 };
 
 /* clang-format off */
 static const struct limited limits[] = {
-	/* Reading a configuration, /proc and settings; writing to settings; the TUN device. */
+	/* Reads a configuration, /proc and settings; writes settings; opens the TUN device. */
 	{"open", 1, {NOT_BITS(1, OPEN_MAKING)}},
 	{"openat", 1, {NOT_BITS(2, OPEN_MAKING)}},
 	/* state.c, sysctl.c: a new file beside the old one. */
 	{"open", 1, {BITS(1, OPEN_NEW | O_TRUNC, OPEN_NEW)}},
 	{"openat", 1, {BITS(2, OPEN_NEW | O_TRUNC, OPEN_NEW)}},
-	/* hostports.c: the port in question. No raw socket: that one is open. */
+	/* hostports.c: the port in question. Not a raw socket: that one is open. */
 	{"socket", 2, {IS(0, AF_INET), BITS(1, SOCKET_TYPE, SOCK_STREAM)}},
 	{"socket", 2, {IS(0, AF_INET), BITS(1, SOCKET_TYPE, SOCK_DGRAM)}},
 	/* log.c, sdnotify.c: the log, the service manager, its bus. libc: if_nametoindex(). */
@@ -155,7 +154,7 @@ static const struct limited limits[] = {
 	{"socket", 2, {IS(0, AF_UNIX), BITS(1, SOCKET_TYPE, SOCK_DGRAM)}},
 	/* icmpsock.c: which interface; libsystemd: buffers, credentials. */
 	{"setsockopt", 1, {IS(1, SOL_SOCKET)}},
-	/* tun.c: a device recreated. */
+	/* tun.c: recreates a device. */
 	{"ioctl", 1, {IS(1, TUNSETIFF)}},
 	{"ioctl", 1, {IS(1, TUNGETIFF)}},
 	{"ioctl", 1, {IS(1, TUNSETOFFLOAD)}},
@@ -163,7 +162,7 @@ static const struct limited limits[] = {
 	/* libc: if_nametoindex(), if_indextoname(). */
 	{"ioctl", 1, {IS(1, SIOCGIFINDEX)}},
 	{"ioctl", 1, {IS(1, SIOCGIFNAME)}},
-	/* tun.c: not to block. memory.c: seals. libsystemd: descriptors above 2. */
+	/* tun.c: non-blocking. memory.c: seals. libsystemd: descriptors above 2. */
 	{"fcntl", 1, {IS(1, F_GETFL)}},
 	{"fcntl", 1, {IS(1, F_SETFL)}},
 	{"fcntl", 1, {IS(1, F_GETFD)}},
@@ -176,7 +175,7 @@ static const struct limited limits[] = {
 	{"fcntl64", 1, {IS(1, F_DUPFD_CLOEXEC)}},
 	/* worker.c: threads, never processes. */
 	{"clone", 1, {BITS(0, CLONE_THREAD, CLONE_THREAD)}},
-	/* offload/bpf.c: attaching tc programs that are loaded. Nothing is loaded, and no map is made. */
+	/* offload/bpf.c: attaches tc programs that are loaded. It loads no program and creates no map. */
 	{"bpf", 1, {IS(0, BPF_OBJ_GET_INFO_BY_FD)}},
 	{"bpf", 1, {IS(0, BPF_LINK_CREATE)}},
 	{"bpf", 1, {IS(0, BPF_LINK_UPDATE)}},
@@ -187,7 +186,7 @@ static const struct limited limits[] = {
 	{"mprotect", 1, {NOT_BITS(2, PROT_EXEC)}},
 };
 
-/* health.c: forks a process, waits for it, and forks another; the filter of that one comes on top. */
+/* health.c: forks a process, waits for it, and forks another; that one's filter comes on top. */
 static const char *const keeper_calls[] = {
 	"wait4", "waitid", "waitpid", "nanosleep", "clock_nanosleep", "clock_nanosleep_time64", "seccomp", "prctl", "fork",
 	"set_robust_list", "rseq", "set_tid_address", "rt_sigprocmask", "getpid", "gettid",
@@ -197,7 +196,7 @@ static const struct limited keeper_limits[] = {
 	{"clone", 1, {NOT_BITS(0, CLONE_THREAD | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID)}},
 };
 
-/* health_probe.c: connects, asks, listens to natd; and what libc needs for malloc(). */
+/* health_probe.c: connects, sends, reports to natd; and the calls that libc's malloc() needs. */
 static const char *const health_calls[] = {
 	"poll", "ppoll", "ppoll_time64", "connect", "getsockopt", "send", "sendto", "recv", "recvfrom", "close",
 	"clock_gettime", "clock_gettime64", "gettimeofday", "time", "brk", "munmap", "mremap", "madvise", "getrandom",
@@ -216,7 +215,7 @@ struct allowance {
 	size_t n_calls;
 	const struct limited *limits;
 	size_t n_limits;
-	const struct allowance *children; /* what these may do may not be forbidden; NULL: there are none */
+	const struct allowance *children; /* its children may not be denied these; NULL: there are none */
 };
 
 #define ALLOWANCE(c, l) \
@@ -259,7 +258,7 @@ static int allow_limited(scmp_filter_ctx filter, const struct allowance *a)
 	return 0;
 }
 
-/* Its flags are in memory, where no filter sees them. Without it libc takes clone(). */
+/* Its flags are in memory, where no filter sees them. Without clone3 libc falls back to clone(). */
 static int hide_clone3(scmp_filter_ctx filter)
 {
 	int nr = seccomp_syscall_resolve_name("clone3");
@@ -289,7 +288,7 @@ static int allow_all(scmp_filter_ctx filter, pid_t natd, const struct allowance 
 	return r == 0 ? allow_abort(filter, natd) : r;
 }
 
-/* ---- making the program ---- */
+/* ---- generating the program ---- */
 
 enum { PROGRAM_MAX = 4096 }; /* BPF_MAXINSNS: the kernel's limit */
 
@@ -299,7 +298,7 @@ struct seccomp_filter {
 };
 
 struct job {
-	pid_t natd; /* abort() of the other process is none of what it may do */
+	pid_t natd; /* of natd, to allow its abort() */
 	enum seccomp_process process;
 };
 
@@ -307,7 +306,7 @@ struct job {
 static int write_program(const void *ctx, int fd)
 {
 	const struct job *job = ctx;
-	const struct rlimit seconds = {1, 1}; /* of CPU: after some allocations that fail libseccomp turns in circles */
+	const struct rlimit seconds = {1, 1}; /* of CPU: after some failed allocations libseccomp loops for ever */
 	scmp_filter_ctx filter;
 	int r = setrlimit(RLIMIT_CPU, &seconds) < 0 ? -errno : 0;
 
@@ -318,7 +317,7 @@ static int write_program(const void *ctx, int fd)
 	return r == 0 ? seccomp_export_bpf(filter, fd) : r;
 }
 
-/* libseccomp does not survive every allocation that fails: it works in a child. */
+/* libseccomp does not survive every failed allocation: it runs in a child. */
 static int make_program(struct seccomp_filter *f, enum seccomp_process process)
 {
 	const struct job job = {getpid(), process};
@@ -331,7 +330,7 @@ static int make_program(struct seccomp_filter *f, enum seccomp_process process)
 	return len == 0 || len == sizeof(f->code) || len % sizeof(f->code[0]) ? -ENOMEM : 0;
 }
 
-/* Nor does it see each of them, and leaves out a rule: made twice, it must be the same. */
+/* It does not notice each of them, and then omits a rule: two runs must give the same result. */
 int seccomp_prepare(struct seccomp_filter **out, enum seccomp_process process)
 {
 	struct seccomp_filter *f = calloc(2, sizeof(*f));
@@ -360,7 +359,7 @@ int seccomp_confine(struct seccomp_filter *f)
 	r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
 	if (r < 0)
 		return -errno;
-	return r > 0 ? -ESRCH : 0; /* a thread that has a filter of its own: there is none */
+	return r > 0 ? -ESRCH : 0; /* a thread has a filter of its own: none was installed */
 }
 
 void seccomp_free(struct seccomp_filter *f)
