@@ -104,7 +104,7 @@ def test_mapping_and_filtering_by_address_and_port_are_named(natd, coturn):
 
 def test_server_of_the_configuration_is_asked(natd, coturn):
     none = natd.ctl("public-address", check=False)
-    assert none.returncode == 2 and "no server is named: give --stun HOST[:PORT], or outside.stun" in none.stderr
+    assert none.returncode == 2 and "no STUN server is known: give --stun HOST[:PORT], or set outside.stun" in none.stderr
     natd.write_config({**CONFIG, "outside": f'stun = "{coturn}:3478";'})
     natd.ctl("reload")
     assert f"own={OUT} stun={OUT} nat=no" in natd.ctl("public-address", "--address", OUT, timeout=60).stdout
@@ -235,9 +235,9 @@ def test_temporary_mappings_end_by_themselves(lab, natd):
     (["--stun", ":3478"], 2, "is not HOST or HOST:PORT"),
     (["--stun", SERVER, "--address", "x"], 2, "is not an IPv4 address"),
     (["--stun", SERVER, "more"], 2, "is one argument too many"),
-    (["--stun", SERVER, "--address", "192.0.2.1"], 1, "none of natd's outside addresses"),
-    (["--stun", Lab.CLIENTS[0]], 1, "is not one that lies outside"),
-    (["--stun", OUT], 1, "is not one that lies outside"),
+    (["--stun", SERVER, "--address", "192.0.2.1"], 1, "not one of natd's outside addresses"),
+    (["--stun", Lab.CLIENTS[0]], 1, "is not outside"),
+    (["--stun", OUT], 1, "is not outside"),
 ])
 def test_what_cannot_be_asked_is_refused_in_one_line(natd, arguments, status, error):
     done = natd.ctl("public-address", *arguments, check=False)

@@ -205,4 +205,4 @@ def test_kernel_that_takes_no_joined_datagrams(lab, faulty):
             refused()
     assert on_order.disarm() == 1
     assert natd.counters()["tun_joined"] == 0
-    assert natd.text().count("takes no joined datagrams") == 1
+    assert natd.text().count("accepts no joined datagrams") == 1

@@ -69,7 +69,7 @@ static void report_use(const struct alarm *a, enum alarm_id id, const char *what
 	alarm_report(a, id, text, events);
 }
 
-/* ---- what is looked at ---- */
+/* ---- collecting the use of limits ---- */
 
 static uint32_t count_ports(const struct nat_range *r, uint32_t n)
 {

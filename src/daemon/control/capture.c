@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Captures, see capture.h. */
+/* Captures of packets, see capture.h. */
 #include "capture.h"
 
 #include <assert.h>
@@ -16,7 +16,7 @@
 
 enum verdict { UNKNOWN, WANTED, UNWANTED };
 
-/* What the ring holds of a packet: this, and `len` bytes. */
+/* A packet in the ring: this, and `len` bytes. */
 struct record {
 	struct nat_fate fate;
 	uint64_t time_ns;
@@ -24,25 +24,25 @@ struct record {
 	uint32_t wire_len;
 	uint16_t len;
 	uint8_t side, flags;
-	bool csum_partial; /* its transport checksum is still to be finished */
+	bool csum_partial; /* its transport checksum is still partial */
 };
 
 struct capture {
 	struct cbpf_insn *program; /* owned; NULL: every packet */
 	struct ctl_filter filter;
 	uint8_t sides;
-	uint64_t left;	  /* records still wanted */
-	uint32_t seconds; /* 0: no end by time */
-	uint64_t end_ms;  /* 0: not begun to count */
-	uint64_t lost;	  /* that no record of loss has told yet */
+	uint64_t left;	  /* records still to capture */
+	uint32_t seconds; /* 0: no time limit */
+	uint64_t end_ms;  /* 0: the time has not started */
+	uint64_t lost;	  /* not yet reported to the client */
 	uint64_t lost_total;
 
-	/* Of the packet that came last. */
+	/* About the most recent packet. */
 	bool is_matched; /* by the program, in one of its forms */
-	bool is_written; /* the form in which it came */
+	bool is_written; /* the inbound form was written */
 	enum verdict filtered;
 
-	uint64_t head, tail; /* bytes written and read since the beginning */
+	uint64_t head, tail; /* bytes written and read since the start */
 	uint8_t ring[CAPTURE_RING];
 };
 
@@ -67,7 +67,7 @@ static void ring_read(struct capture *c, void *bytes, uint32_t len)
 	c->tail += len;
 }
 
-/* The record, and its bytes in two parts. */
+/* Appends a record with its bytes in two parts. */
 static void append(struct capture *c, struct record *r, const uint8_t *head, uint32_t head_len, const uint8_t *rest)
 {
 	if (!(c->sides >> r->side & 1) || c->left == 0)
@@ -91,14 +91,14 @@ static bool has_news(const struct capture *c)
 	return c->head != c->tail || c->lost > 0;
 }
 
-/* ---- what is wanted ---- */
+/* ---- matching ---- */
 
 static bool matches(const struct capture *c, const uint8_t *bytes, uint32_t len)
 {
 	return !c->program || cbpf_run(c->program, bytes, len, len) != 0;
 }
 
-/* A packet of no session is held against the criteria as a session that it would have been. */
+/* A packet without a session is matched like the session that it would have opened. */
 static void fill_entry(struct ctl_entry *e, const struct nat_fate *f)
 {
 	memset(e, 0, sizeof(*e));
@@ -162,7 +162,7 @@ static void on_came(void *ctx, const struct nat_packet *p, bool from_outside)
 	}
 }
 
-/* The form in which it came: its first bytes as they were, and the rest, which nothing has changed yet. */
+/* Writes the inbound form: its first bytes as they were, and the rest, which has not been changed. */
 static void write_came(struct capture *c, struct captures *all, const struct nat_fate *f)
 {
 	const struct capture_came *came = &all->came;
@@ -271,14 +271,14 @@ const char *ctl_object_to_capture(const union ctl_args *args)
 		     : NULL;
 }
 
-/* NULL: memory short. */
+/* NULL: out of memory. */
 static struct capture *create(const struct ctl_capture *q)
 {
 	struct capture *c = malloc(sizeof(*c));
 
 	if (!c)
 		return NULL;
-	memset(c, 0, offsetof(struct capture, ring)); /* the ring is touched as it is used */
+	memset(c, 0, offsetof(struct capture, ring)); /* the ring's pages are touched as it is used */
 	c->program = q->n_insns > 0 ? read_program(q) : NULL;
 	if (q->n_insns > 0 && !c->program) {
 		free(c);
@@ -310,10 +310,10 @@ void ctl_begin_capture(struct ctl_job *j, const struct ctl_env *env)
 	all->running[place] = j->capture;
 	all->n++;
 	update_tap(all, env->nat);
-	log_info(SUB_CONTROL, "a capture of packets began");
+	log_info(SUB_CONTROL, "a capture of packets has started");
 }
 
-/* No packet reaches it any more. */
+/* Detaches it: no packet reaches it any more. */
 static void unplug(struct captures *all, const struct capture *c, struct nat *nat)
 {
 	for (uint32_t i = 0; i < CAPTURES_MAX; i++) {
@@ -322,7 +322,7 @@ static void unplug(struct captures *all, const struct capture *c, struct nat *na
 		all->running[i] = NULL;
 		all->n--;
 		update_tap(all, nat);
-		log_info(SUB_CONTROL, "a capture of packets ended");
+		log_info(SUB_CONTROL, "a capture of packets has ended");
 	}
 }
 
@@ -338,7 +338,7 @@ void ctl_end_capture(struct ctl_job *j, const struct ctl_env *env)
 	j->capture = NULL;
 }
 
-/* ---- to the client ---- */
+/* ---- records for the client ---- */
 
 static uint8_t fate_of(const struct nat_fate *f)
 {
@@ -405,7 +405,7 @@ void ctl_slice_capture(struct ctl_job *j, const struct ctl_turn *t)
 	struct capture *c = j->capture;
 
 	if (!j->is_begun) {
-		j->is_begun = ctl_put_lost(t->w, 0); /* so the client knows that its capture runs */
+		j->is_begun = ctl_put_lost(t->w, 0); /* tells the client that its capture is running */
 		c->end_ms = t->now_ms + c->seconds * 1000ull;
 	}
 	if (has_ended(c, t->now_ms))

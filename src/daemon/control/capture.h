@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The request "capture": packets, as natd sees them before and after translation, to control clients.
+ * The request "capture": packets, as natd sees them before and after translation, for control clients.
  *
- * Theory of operation. While captures run, they share one tap of the core (core/nat/tap.h). A packet that one of them wants
- * is copied into that capture's ring, as it came and as it leaves; the client's job takes it from there. A program
- * (common/cbpf.h) judges the bytes where they are, so that nothing unwanted is copied; both forms of a packet are
- * wanted when one of them is. Since translation rewrites headers alone, the first CAPTURE_HEAD bytes are kept of each packet,
- * and the form in which it came can still be put together when only the translated one turns out to be wanted.
+ * Theory of operation. While captures run, they share one tap of the core (core/nat/tap.h). A packet that one of them
+ * wants is copied into that capture's ring, as it arrived and as it leaves; the client's job reads the ring. A program
+ * (common/cbpf.h) matches the bytes in place, so unwanted packets are not copied. Both forms of a packet are wanted if
+ * one of them is. Translation only rewrites headers. So the first CAPTURE_HEAD bytes of each packet are kept, and the
+ * inbound form can still be restored if only the translated one matches.
  *
- * A ring has CAPTURE_RING bytes. What does not fit is lost, and counted: packets never wait for a reader. A client that does
- * not read costs its ring and the judging of packets, no more; at most CAPTURES_MAX run at once.
+ * A ring has CAPTURE_RING bytes. Packets that do not fit are lost and counted: packets never wait for a reader. A
+ * client that does not read costs its ring and the matching of packets, no more; at most CAPTURES_MAX run at once.
  */
 #ifndef NATD_DAEMON_CAPTURE_H
 #define NATD_DAEMON_CAPTURE_H
@@ -22,13 +22,12 @@
 enum {
 	CAPTURES_MAX = 4,
 	CAPTURE_RING = 4 << 20, /* a power of two */
-	CAPTURE_HEAD =
-		256, /* beyond every byte that translation may change: two IP headers and two transport headers */
+	CAPTURE_HEAD = 256,	/* more than translation can change: two IP headers and two transport headers */
 };
 
 struct capture;
 
-/* What came last, for all captures. */
+/* The most recent inbound form, shared by all captures. */
 struct capture_came {
 	uint64_t number; /* of the packet; 0: none yet */
 	uint64_t time_ns;
@@ -38,9 +37,9 @@ struct capture_came {
 	uint8_t head[CAPTURE_HEAD];
 };
 
-/* Zeroed: none runs. */
+/* Zeroed: no capture is running. */
 struct captures {
-	struct capture *running[CAPTURES_MAX]; /* NULL: a free place */
+	struct capture *running[CAPTURES_MAX]; /* NULL: a free slot */
 	uint32_t n;
 	struct nat *nat;
 	struct nat_tap tap;

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a control client's bytes mean.
+ * Parses a control client's input and writes its output.
  *
- * Theory of operation. Input is a small buffer that holds exactly one request of the longest kind (or
- * many short ones, pipelined); output is a linear buffer that is filled at its end and taken from its
- * start. The one request that may be longer, by those who may change things, gets a larger input buffer until it is
- * done. Requests are answered strictly in order, one at a time: the next is looked at when the one
- * before is done and most of its answer has been taken. So a client's memory is bounded by its two
- * buffers, and the work it can cause in one turn by one short answer or one slice.
+ * Theory of operation. Input is a small buffer that holds exactly one request of the longest kind (or many short ones,
+ * pipelined); output is a linear buffer that is filled at its end and taken from its start. Only the capture request
+ * may be longer, from clients with the right to change things: it gets a larger input buffer until it is done. Requests
+ * are answered strictly in order, one at a time: the next one starts when the previous one is done and most of its
+ * answer has been taken. So a client's memory is bounded by its two buffers, and its work in one turn by one short
+ * answer or one slice.
  *
- * Invariants (ctl_client_check): the used parts lie within the buffers; while a job runs the output
- * keeps room for the frame that ends it; a client that is closing has no job.
+ * Invariants (ctl_client_check): the used parts lie within the buffers; while a job runs the output keeps room for the
+ * frame that ends it; a closing client has no job.
  *
- * Anything not understood ends the connection: behind a frame that makes no sense nothing else can.
+ * Malformed input ends the connection, because what follows a malformed frame cannot be parsed.
  */
 #include "ctlclient.h"
 
@@ -28,21 +28,21 @@
 
 enum {
 	END_ROOM = 64,					  /* for the frame that ends a job */
-	OUT_BUSY = CTL_OUT_SIZE - CTL_ANSWER_ROOM - 1024, /* more output waiting: nothing new is begun */
-	JOB_BUSY = CTL_OUT_SIZE / 2,			  /* more output waiting: a job rests */
+	OUT_BUSY = CTL_OUT_SIZE - CTL_ANSWER_ROOM - 1024, /* with more output waiting, no new request starts */
+	JOB_BUSY = CTL_OUT_SIZE / 2,			  /* with more output waiting, a job pauses */
 };
 
 struct ctl_client {
 	const struct ctl_env *env;
 	bool may_change;
 	bool is_greeted; /* the hello has been answered */
-	bool is_closing; /* nothing more is read or done; what is in `out` still goes out */
-	bool is_eof;	 /* the other side sends no more */
+	bool is_closing; /* no input is read any more; the rest of `out` is still sent */
+	bool is_eof;	 /* the client sends no more */
 	struct ctl_job job;
 	uint64_t created_ms;
-	uint64_t input_ms;    /* since then it is the client's turn to send */
-	uint64_t progress_ms; /* since then it is the client's turn to read */
-	size_t taken;	      /* bytes it took since progress_ms */
+	uint64_t input_ms;    /* since when natd waits for input */
+	uint64_t progress_ms; /* since when natd waits for the client to read */
+	size_t taken;	      /* bytes read by the client since progress_ms */
 	uint8_t *in;	      /* in_first, or owned */
 	size_t in_size;
 	size_t in_len;
@@ -58,7 +58,7 @@ struct ctl_client *ctl_client_create(const struct ctl_env *env, bool may_change,
 
 	if (!c)
 		return NULL;
-	memset(c, 0, offsetof(struct ctl_client, in_first)); /* the buffers are touched as they are used */
+	memset(c, 0, offsetof(struct ctl_client, in_first)); /* the buffers' pages are touched as they are used */
 	c->in = c->in_first;
 	c->in_size = sizeof(c->in_first);
 	c->env = env;
@@ -103,7 +103,7 @@ static size_t pending(const struct ctl_client *c)
 	return c->out_end - c->out_start;
 }
 
-/* A writer over what is free, less `keep` bytes; put_back() takes over what was written. */
+/* A writer for the free room, less `keep` bytes; put_back() accounts for what was written. */
 static struct ctl_writer writer(struct ctl_client *c, size_t keep)
 {
 	size_t room;
@@ -246,7 +246,7 @@ static void handle(struct ctl_client *c, struct ctl_frame *frame)
 		handle_request(c, frame->type, &frame->body);
 }
 
-/* Does a request begin that may be longer than the others? */
+/* Does a request begin here that may be longer than the others? */
 static bool is_capture_next(const struct ctl_client *c)
 {
 	return c->is_greeted && c->in_len >= CTL_FRAME_HEAD && c->in[CTL_FRAME_HEAD - 1] == CTL_CAPTURE;
@@ -259,7 +259,7 @@ static int next_frame(const struct ctl_client *c, struct ctl_frame *frame)
 	return ctl_frame_next(c->in, c->in_len, max, frame);
 }
 
-/* The first whole request in the input, if there is one. */
+/* Takes the first whole request from the input, if there is one. */
 static void take_request(struct ctl_client *c, uint64_t now_ms)
 {
 	struct ctl_frame frame;
@@ -313,7 +313,7 @@ bool ctl_client_run(struct ctl_client *c, uint32_t visits, uint64_t now_ms)
 
 	if (ctl_client_has_work(c) && !c->job.request)
 		take_request(c, now_ms);
-	if (!was_greeted && ctl_client_has_work(c)) /* hello and request usually come together */
+	if (!was_greeted && ctl_client_has_work(c)) /* hello and request usually arrive together */
 		take_request(c, now_ms);
 	if (c->job.request && ctl_client_has_work(c))
 		run_job(c, visits, now_ms);
@@ -367,7 +367,8 @@ void ctl_client_fed(struct ctl_client *c, size_t n, uint64_t now_ms)
 		grow_input(c);
 }
 
-/* A subscription without an end ends here, and a capture: the client has hung up, or could not be told from one that has. */
+/* Ends an open-ended subscription or a capture: the client has closed the connection, or cannot be told from one
+ * that has. */
 void ctl_client_eof(struct ctl_client *c)
 {
 	c->is_eof = true;
@@ -430,7 +431,7 @@ const char *ctl_client_overdue(const struct ctl_client *c, uint64_t now_ms)
 {
 	if (!c->is_greeted && is_past(c->created_ms, CTL_HELLO_MS, now_ms))
 		return "sent no hello";
-	/* Who may read as slowly as they like: they lose events or packets instead. */
+	/* These may read as slowly as they like: they lose events or packets instead. */
 	if (ctl_client_event_kinds(c) != 0 || ctl_client_is_live(c))
 		return NULL;
 	if (pending(c) > 0)

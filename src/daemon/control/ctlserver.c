@@ -2,17 +2,16 @@
 /*
  * Sockets around struct ctl_client.
  *
- * Theory of operation. Each connection waits for LOOP_READ while its client takes input, and for
- * LOOP_WRITE while there is output or work: a socket that can be written to is thereby also the
- * clock of a listing, one slice a turn, between everything else that the loop serves. The slices shrink
- * with the number of clients, so that all of them together cost a turn no more than one does alone. A flood of new sessions
- * makes more events in a turn than one slice holds: a subscriber gets one slice more for each eighth of the ring that it is
- * behind, as long as its socket takes all of it. A
- * timer of one second looks for clients that are overdue. When the process runs out of descriptors the
- * listening socket rests until that timer's next round instead of being ready for ever.
+ * Theory of operation. Each connection waits for LOOP_READ while its client accepts input, and for LOOP_WRITE while
+ * there is output or work. So a writable socket also drives a listing, one slice a turn, among everything else that the
+ * loop serves. The slices shrink with the number of clients, so that together they cost a turn no more than one client
+ * alone. A flood of new sessions makes more events in a turn than one slice holds: a subscriber gets one more slice for
+ * each eighth of the ring that it is behind, as long as its socket accepts all of it. A timer of one second finds
+ * overdue clients. When the process runs out of descriptors, the listening socket is ignored until that timer's next
+ * round, because it would be ready all the time.
  *
- * Invariants: `n_clients` is the length of the list; a connection is in the list exactly as long as it
- * has a descriptor; nothing is touched after drop().
+ * Invariants: `n_clients` is the length of the list; a connection is in the list exactly as long as it has a
+ * descriptor; nothing is touched after drop().
  */
 #define _GNU_SOURCE 1 /* accept4(), struct ucred */
 #include "ctlserver.h"
@@ -36,8 +35,8 @@
 #include "zeroed.h"
 
 enum {
-	/* A UNIX socket can be written to again when a quarter of its buffer is in use, and a busy machine runs the reader
-	 * of a flood of events once in 20 ms: what comes until then has to fit into that quarter. */
+	/* A UNIX socket becomes writable again when a quarter of its buffer is in use, and a busy machine runs a
+	 * reader of events once in 20 ms: the events of that time must fit into that quarter. */
 	SEND_BUFFER = 2 << 20,
 };
 
@@ -46,7 +45,7 @@ enum { ACCEPTS_PER_TURN = 8, VISITS_MIN = 32, SLICES_MAX = 6, TICK_MS = 1000, EV
 struct connection {
 	struct ctl_server *server;
 	struct connection *next;
-	struct connection **link; /* what points at this one */
+	struct connection **link; /* the pointer to this connection */
 	struct loop_fd *watch;
 	struct ctl_client *client;
 	int fd;
@@ -62,8 +61,8 @@ struct ctl_server {
 	struct ctl_socket socket;
 	struct connection *clients;
 	unsigned n_clients;
-	struct loop_timer *events; /* runs while somebody has subscribed */
-	uint32_t event_kinds;	   /* that somebody has subscribed to */
+	struct loop_timer *events; /* runs while there is a subscriber */
+	uint32_t event_kinds;	   /* union of all subscriptions */
 	uint64_t seen_log, seen_refused;
 	bool has_live;
 	struct survey survey;
@@ -74,7 +73,7 @@ struct ctl_server {
 
 /* ---- events ---- */
 
-/* After a subscription may have begun or ended: the core records what somebody reads. */
+/* After a subscription may have begun or ended: makes the core record the kinds of events that are subscribed to. */
 static void update_subscriptions(struct ctl_server *s)
 {
 	bool has_live = false;
@@ -116,7 +115,7 @@ static void drop(struct connection *c)
 	free(c);
 }
 
-/* One read: what is left comes in the next turn. False: the connection is broken. */
+/* Reads once: the rest is read in the next turn. False: the connection is broken. */
 static bool receive(struct connection *c, uint64_t now_ms)
 {
 	size_t room;
@@ -218,7 +217,7 @@ static bool has_new_events(struct ctl_server *s)
 	return true;
 }
 
-/* Subscribers and captures wait for the loop, not for packets: what happens within 20 ms goes out together. */
+/* Subscribers and captures wait for the loop, not for packets: events within 20 ms are sent together. */
 static void on_events(void *ctx)
 {
 	struct ctl_server *s = ctx;
@@ -232,7 +231,7 @@ static void on_events(void *ctx)
 	}
 }
 
-/* ---- who may come in ---- */
+/* ---- access ---- */
 
 static bool may_change(const struct ctl_server *s, uid_t uid)
 {
@@ -253,7 +252,7 @@ static const char *find_objection(const struct ctl_server *s, uid_t uid)
 	return NULL;
 }
 
-/* The answer fits into any fresh socket's buffer. */
+/* The answer fits into any new socket's buffer. */
 static void turn_away(int fd, const char *why)
 {
 	uint8_t buf[256];
@@ -283,7 +282,7 @@ static void welcome(struct ctl_server *s, int fd, uid_t uid)
 	if (!c)
 		goto out_close;
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
-		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)); /* up to net.core.wmem_max */
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)); /* at most net.core.wmem_max */
 	*c = (struct connection){.server = s, .fd = fd, .uid = uid};
 	c->client = ctl_client_create(&s->env, may_change(s, uid), loop_now_ms(s->loop));
 	if (!c->client)
@@ -413,7 +412,7 @@ static void stop_listening(struct ctl_server *s)
 			  "cannot remove the control socket's file %s (remove it by hand)", s->socket.path);
 }
 
-/* What a subscriber has not been sent yet, as fast as it reads. */
+/* Sends the rest of a subscriber's events, as fast as it reads. */
 static void send_last_events(struct connection *c, uint64_t until_ms)
 {
 	uint64_t now_ms = loop_clock_ms();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The control socket's file. Connecting to it shows whether a natd serves it, or a killed one
- * left it behind. Only a socket is ever removed.
+ * The control socket's file. Connecting to it shows whether a natd serves it, or a killed one left it behind. Only
+ * sockets are ever removed.
  */
 #include "ctlsocket.h"
 
@@ -31,7 +31,7 @@ static int make_address(struct sockaddr_un *sun, const char *path)
 	return 0;
 }
 
-/* Does somebody listen there? A full backlog (EAGAIN) is a yes. */
+/* Does a process listen there? A full backlog (EAGAIN) means yes. */
 static bool is_alive(const struct sockaddr_un *sun)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -46,7 +46,7 @@ static bool is_alive(const struct sockaddr_un *sun)
 	return rc == 0;
 }
 
-/* Makes way for a new socket file: 0, or why it cannot. */
+/* Makes room for a new socket file. Returns 0, or a negative errno if it cannot. */
 static int clear_path(const struct sockaddr_un *sun)
 {
 	struct stat st;
@@ -60,7 +60,7 @@ static int clear_path(const struct sockaddr_un *sun)
 	return unlink(sun->sun_path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-/* The directory that the default path needs; only the last one, and no error if it cannot be. */
+/* Creates the directory that the default path needs, if only the last component is missing; failure is no error. */
 static void make_directory(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -123,7 +123,7 @@ static int open_at(struct ctl_socket *s, int fd, const struct sockaddr_un *sun, 
 		return rc;
 	rc = remember(s, sun->sun_path);
 	if (rc < 0)
-		(void)unlink(sun->sun_path); /* ours, if unrecorded: bind() has just made it */
+		(void)unlink(sun->sun_path); /* ours, though not recorded: bind() has just created it */
 	if (rc == 0)
 		rc = ctl_socket_set_access(s, group, mode);
 	if (rc == 0 && listen(fd, BACKLOG) < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The doctor: a table of checks of host and configuration. Each reports one finding that all is well, or one for
- * each fault. They read little, and run no other program. What costs more is the observer's part (observer.h).
+ * The doctor: a table of checks of host and configuration. Each reports one finding that all is well, or one for each
+ * fault. The checks read little and run no programs. More expensive checks are in observer.h.
  */
 #include "doctor.h"
 
@@ -24,7 +24,7 @@
 
 enum {
 	FULL_PERCENT = 80,
-	RUNS_PER_SECOND = 20, /* more get what the last one found: many readers must not hold packets up */
+	RUNS_PER_SECOND = 20, /* further runs get the last one's result: many readers must not hold packets up */
 };
 
 static void check_tun(struct visit *v)
@@ -82,7 +82,7 @@ static void check_routing(struct visit *v)
 	}
 }
 
-/* ---- other translators ---- */
+/* ---- other NATs ---- */
 
 /* Does a line of the file begin with `word`? */
 static bool has_line(const char *path, const char *word)
@@ -156,7 +156,7 @@ static uint32_t count_ports(const struct nat_range *r, uint32_t n)
 	return sum;
 }
 
-/* Says so when one address has few ports left; true if it did. */
+/* Reports an address that has few ports left; true if it did. */
 static bool check_address_ports(struct visit *v, uint32_t address, uint32_t ports)
 {
 	const struct table *t = nat_table(v->c->nat);
@@ -196,7 +196,7 @@ static void check_ports(struct visit *v)
 		finding_add(v->sink, FINDING_OK, "ports", "every outside address has ports left");
 }
 
-/* ---- drops that somebody should know of ---- */
+/* ---- drops that the administrator should know ---- */
 
 static void check_drops(struct visit *v)
 {
@@ -244,7 +244,7 @@ static void check_health(struct visit *v)
 		finding_add(v->sink, FINDING_ERROR, "health-checks",
 			    "backends are not checked: the process that does so has ended, and they keep their state");
 	} else if (restarts > 0) {
-		finding_remedy(v->sink, "backends are checked on; please report the fault, with natd's log");
+		finding_remedy(v->sink, "the checks continue; please report the fault, with natd's log");
 		finding_add(v->sink, FINDING_WARNING, "health-checks",
 			    "a fault ended the process that checks backends (%" PRIu32 " since natd started)",
 			    restarts);
@@ -296,7 +296,7 @@ static void check_service(struct visit *v)
 		finding_add(v->sink, FINDING_OK, "service-manager", "not started by a service manager");
 }
 
-/* What the observer found in its last look. */
+/* The observer's last findings. */
 static void show_observed(struct control *c, enum doctor_depth depth, struct finding_sink *sink)
 {
 	findings_replay(&c->observed, depth == DOCTOR_QUICK ? FINDING_WARNING : FINDING_OK, sink);
@@ -320,7 +320,7 @@ struct round {
 	enum doctor_depth depth;
 };
 
-/* What asks the kernel or reads files: packets do not wait for it. */
+/* Checks that query the kernel or read files: packets do not wait for them. */
 static void ask_host(void *ctx)
 {
 	static const struct check checks[] = {
@@ -350,7 +350,7 @@ static void run(struct control *c, enum doctor_depth depth, struct finding_sink 
 
 	status_look_at_queue(c);
 	path_aside(c->path, ask_host, &r);
-	run_checks(checks, sizeof(checks) / sizeof(*checks), &r.visit, depth); /* of the table */
+	run_checks(checks, sizeof(checks) / sizeof(*checks), &r.visit, depth); /* checks of the table */
 	show_observed(c, depth, sink);
 }
 
@@ -380,14 +380,14 @@ void doctor_forget(struct control *c)
 	findings_fini(&c->reported);
 }
 
-/* ---- what is new ---- */
+/* ---- changes since the last run ---- */
 
 static void report(struct control *c, const struct finding *f, bool has_ended)
 {
 	struct event e = {.type = EVENT_ALARM, .reason = ALARM_FINDING, .flags = has_ended ? EVENT_HAS_ENDED : 0};
 
 	for (unsigned i = 0; i < ALARM_COUNT; i++) {
-		if (strcmp(f->id, alarm_name(i)) == 0) /* an alarm, with a hysteresis of its own */
+		if (strcmp(f->id, alarm_name(i)) == 0) /* an alarm has its own hysteresis */
 			return;
 	}
 	snprintf(e.text, sizeof(e.text), "%s: %s", f->id, f->text);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Looks over host and configuration for everything that keeps natd from its work, and reports it with a remedy.
- * Changes nothing.
+ * Checks host and configuration for everything that keeps natd from its work, and reports it with a remedy. Changes
+ * nothing.
  */
 #ifndef NATD_DAEMON_DOCTOR_H
 #define NATD_DAEMON_DOCTOR_H
@@ -12,7 +12,7 @@
 
 struct control;
 
-/* Of one depth: the last run. */
+/* The last run of one depth. */
 struct doctor_memory {
 	uint64_t second;
 	uint32_t runs; /* in that second */
@@ -20,21 +20,22 @@ struct doctor_memory {
 };
 
 enum doctor_depth {
-	DOCTOR_QUICK, /* what costs a few system calls at most: for the status */
+	DOCTOR_QUICK, /* checks that cost at most a few system calls: for the status */
 	DOCTOR_FULL,
 };
 
-/* Of many runs in one second, the later ones report what the last one found. */
+/* Of many runs in one second, the later ones report the findings of the last real one. */
 void doctor_run(struct control *c, enum doctor_depth depth, struct finding_sink *sink);
 
-/* Runs the quick checks, and says in log and events which warnings and errors are new, and which are over. Once a second. */
+/* Runs the quick checks, and reports in log and events which warnings and errors are new, and which are over. Once a
+ * second. */
 void doctor_report_changes(struct control *c);
-/* Frees what is kept of earlier runs. */
+/* Frees the findings of earlier runs. */
 void doctor_forget(struct control *c);
 
 /*
- * The same without a natd that runs: reads the configuration, looks at the host as it is now. 0; or a negative errno after
- * at least one finding that says why.
+ * The same without a running natd: reads the configuration, and checks the host as it is now. Returns 0; or a negative
+ * errno after at least one finding that explains it.
  */
 int doctor_offline(const char *config_path, struct finding_sink *sink);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the host's firewall does with natd's packets. The kernel forwards a packet to natd's TUN device, natd sends it on by a raw
- * socket (or by the TUN again, for super-packets), and a copy of ICMP to a shared address is read on its way to the host. So
- * it meets forward, output and input chains, never the ones of a router in between.
+ * How the host's firewall treats natd's packets. The kernel forwards a packet to natd's TUN device; natd sends it on by
+ * a raw socket (or by the TUN again, for super-packets); and a copy of ICMP to a shared address is read on its way to
+ * the host. So packets pass forward, output and input chains, but never those of a plain router.
  */
 #include <netinet/in.h>
 #include <stdio.h>
@@ -13,17 +13,17 @@
 struct question {
 	enum firewall_hook hook;
 	struct firewall_packet packet;
-	const char *what; /* the chain drops ... */
+	const char *what; /* ends the sentence "the chain drops ..." */
 };
 
-/* "iptables" where that made the chain: its names are in capitals. */
+/* Did iptables make this chain? Its names are in capitals. */
 static bool is_iptables(const struct firewall_chain *c)
 {
 	return strcmp(c->table, "filter") == 0 && c->name[0] >= 'A' && c->name[0] <= 'Z';
 }
 
-/* firewalld forgets rules that are not its own: natd's device goes into a zone that may send anywhere, and a policy lets
- * others send there. */
+/* firewalld removes rules that are not its own. So natd's device goes into a zone that may send anywhere, and a
+ * policy lets others send there. */
 static void advise_firewalld(struct visit *v)
 {
 	finding_remedy(v->sink,
@@ -92,7 +92,8 @@ static bool ask(struct visit *v, const struct firewall *f, const struct firewall
 	return true;
 }
 
-/* Super-packets to inside hosts, which the kernel forwards: an error about one would show its sender the inside address. */
+/* Super-packets to inside hosts, which the kernel forwards: an error about one would show its sender the inside
+ * address. */
 static bool ask_back(struct visit *v, const struct firewall *f, const struct firewall_chain *c, const char *inside)
 {
 	const struct question q = {FIREWALL_FORWARD,
@@ -103,8 +104,8 @@ static bool ask_back(struct visit *v, const struct firewall *f, const struct fir
 }
 
 /*
- * The first packet that a chain drops is the finding. They are TCP: firewalls that drop what is forwarded often let some ICMP
- * pass.
+ * The first packet that a chain drops is the finding. The test packets are TCP: firewalls that drop forwarded packets
+ * often let some ICMP pass.
  */
 static void ask_chain(struct visit *v, const struct firewall *f, const struct firewall_chain *c)
 {
@@ -130,7 +131,7 @@ static void ask_chain(struct visit *v, const struct firewall *f, const struct fi
 		found = ask(v, f, c, &q);
 		found = found || ask_back(v, f, c, facts->inside[i].name);
 	}
-	if (v->setup->is_exact && c->hook != FIREWALL_OUTPUT) /* tc programs pass the others by */
+	if (v->setup->is_exact && c->hook != FIREWALL_OUTPUT) /* with tc programs the others bypass the chain */
 		return;
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]) && !found; i++) {
 		if (fixed[i].hook == c->hook && (c->hook != FIREWALL_INPUT || setup_is_shared(v->setup)))
@@ -138,7 +139,7 @@ static void ask_chain(struct visit *v, const struct firewall *f, const struct fi
 	}
 }
 
-/* A rule that translates what natd has translated already. */
+/* A rule that translates packets which natd has already translated. */
 static void check_nat(struct visit *v, const struct firewall *f)
 {
 	const struct firewall_packet p = {"", v->setup->facts.outside.name, v->mark, FIREWALL_CT_NEW, 0};

@@ -15,7 +15,7 @@ enum {
 	SOMEWHERE = 0xc6336401,	  /* 198.51.100.1, RFC 5737: only the default route leads there */
 	MTU_LEAST = 1280,	  /* less is rare enough to be a mistake */
 	CONNTRACK_FULL = 80,	  /* percent */
-	CLOCK_LEAST = 1750000000, /* 2025: no clock is older than this program */
+	CLOCK_LEAST = 1750000000, /* 2025: no right clock shows less */
 };
 
 /* ---- the host's interfaces ---- */
@@ -28,7 +28,7 @@ static void check_outside(struct visit *v)
 	if (!i->exists) {
 		finding_remedy(
 			v->sink,
-			"make the interface, or name the right one in outside.interface (natd notices by itself)");
+			"create the interface, or correct outside.interface (natd notices a new interface by itself)");
 		finding_add(v->sink, FINDING_ERROR, "outside-interface", "outside interface %s does not exist",
 			    i->name);
 	} else if (!i->is_up) {
@@ -49,7 +49,9 @@ static void check_outside(struct visit *v)
 static void check_inside_interface(struct visit *v, const struct host_interface *i)
 {
 	if (!i->exists) {
-		finding_remedy(v->sink, "make the interface, or correct inside.interfaces (natd notices by itself)");
+		finding_remedy(
+			v->sink,
+			"create the interface, or correct inside.interfaces (natd notices a new interface by itself)");
 		finding_add(v->sink, FINDING_WARNING, "inside-interface", "inside interface %s does not exist",
 			    i->name);
 	} else if (!i->is_up) {
@@ -108,7 +110,7 @@ static void check_mtu(struct visit *v)
 	const struct host_facts *f = &v->setup->facts;
 
 	if (f->outside.exists && f->outside.mtu != 0 && f->outside.mtu < MTU_LEAST) {
-		finding_remedy(v->sink, "ip link set %s mtu 1500, or what the provider says", f->outside.name);
+		finding_remedy(v->sink, "ip link set %s mtu 1500, or the provider's value", f->outside.name);
 		finding_add(v->sink, FINDING_WARNING, "mtu", "MTU of %s is only %" PRIu32, f->outside.name,
 			    f->outside.mtu);
 	}
@@ -143,7 +145,7 @@ static void check_forwarding_of(struct visit *v, const char *interface)
 
 static void check_forwarding(struct visit *v)
 {
-	if (!v->c && v->config->routing == ROUTING_MANAGED) /* natd will see to it */
+	if (!v->c && v->config->routing == ROUTING_MANAGED) /* natd will set it */
 		return;
 	check_forwarding_of(v, v->config->tun.name);
 	if (v->setup->facts.outside.exists)
@@ -161,7 +163,7 @@ static void check_rp_filter(struct visit *v)
 
 	snprintf(name, sizeof(name), "net/ipv4/conf/%.15s/rp_filter", v->config->tun.name);
 	sysctl_read("net/ipv4/conf/all/rp_filter", &all);
-	/* The larger of the two counts: 1 is strict, 2 loose. */
+	/* The higher setting counts: 1 is strict, 2 loose. */
 	if (sysctl_read(name, &own) < 0 || (all > own ? all : own) != 1)
 		return;
 	finding_remedy(v->sink, "sysctl -w net.ipv4.conf.%s.rp_filter=2", v->config->tun.name);
@@ -170,7 +172,8 @@ static void check_rp_filter(struct visit *v)
 		    v->config->tun.name);
 }
 
-/* Fault 25: what natd sets where it may, and the administrator elsewhere (routing = "none", a read-only /proc/sys). */
+/* Settings that natd makes itself where it can; else the administrator must (routing = "none", a read-only
+ * /proc/sys). */
 static void check_settings(struct visit *v)
 {
 	static const struct {
@@ -197,7 +200,7 @@ static void check_settings(struct visit *v)
 	}
 }
 
-/* An inside host's address on the interface that is not the gateway's own; 0: none. */
+/* An address on the interface other than the gateway's own; 0: none. */
 static uint32_t host_on(const struct host_interface *i)
 {
 	uint32_t a = i->n_addresses > 0 ? i->addresses[0].address : 0;
@@ -205,7 +208,7 @@ static uint32_t host_on(const struct host_interface *i)
 	return a == 0 || i->addresses[0].length > 30 ? 0 : (a & 3) == 2 ? a - 1 : (a & ~3u) + 2;
 }
 
-/* Fault 18: forwarding is on, but no rule leads to natd. */
+/* Forwarding is on, but no rule leads to natd. */
 static void check_own_rules(struct visit *v)
 {
 	const struct host_facts *f = &v->setup->facts;
@@ -255,9 +258,9 @@ static void check_way_out(struct visit *v)
 		    "the default route leaves by %s, outside.interface is %s", name, v->config->outside.interface);
 }
 
-/* ---- what else is on this host ---- */
+/* ---- other parts of this host ---- */
 
-/* IPv6 passes natd by, which is as it should be, if the host's firewall knows. */
+/* IPv6 bypasses natd. That is intended, but the host's firewall must filter it. */
 static void check_ipv6(struct visit *v)
 {
 	const struct host_facts *f = &v->setup->facts;
@@ -275,7 +278,7 @@ static void check_ipv6(struct visit *v)
 	}
 }
 
-/* Fault 53. */
+/* The kernel's connection tracking sees natd's packets twice. */
 static void check_conntrack(struct visit *v)
 {
 	int32_t count = 0, most = 0;
@@ -343,7 +346,7 @@ static void check_ephemeral(struct visit *v)
 		    "natd's ports are apart from those of the host's own connections");
 }
 
-/* Ports of the host's sockets within natd's own. */
+/* Number of the host's sockets within natd's own ports. */
 static uint32_t count_within(const struct steering_ports *open, const struct nat_policy *p)
 {
 	uint32_t n = 0;
@@ -414,7 +417,7 @@ static void check_timeouts(struct visit *v)
 		finding_add(v->sink, FINDING_OK, "timeouts", "timeouts are what the RFCs require");
 }
 
-/* ---- all of it ---- */
+/* ---- the table of checks ---- */
 
 void doctor_host(struct visit *v, enum doctor_depth depth)
 {
@@ -453,7 +456,7 @@ static void check_route(struct visit *v, const char *forward, uint32_t to)
 	}
 }
 
-/* One netlink question for each host: with many forwards this is not for the packet loop. */
+/* One netlink query for each forward: with many forwards too slow for the packet loop. */
 void doctor_forward_route(struct visit *v, uint32_t i)
 {
 	const struct nat_forward *f = &v->setup->policy.forwards[i];

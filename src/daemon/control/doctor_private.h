@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Shared by the doctor_*.c files and observer.c alone. */
+/* Shared only by the doctor_*.c files and observer.c. */
 #ifndef NATD_DAEMON_DOCTOR_PRIVATE_H
 #define NATD_DAEMON_DOCTOR_PRIVATE_H
 
@@ -7,9 +7,9 @@
 #include "daemon/setup/setup.h"
 #include "doctor.h"
 
-/* What a check looks at and reports to. Everything is borrowed. */
+/* The objects that a check inspects, and its sink. Everything is borrowed. */
 struct visit {
-	const struct control *c; /* NULL: no natd runs */
+	const struct control *c; /* NULL: no natd is running */
 	const struct natd_config *config;
 	const struct setup *setup;
 	struct netlink *nl; /* of the calling thread */
@@ -19,9 +19,9 @@ struct visit {
 
 /* The checks that cost a few system calls each. */
 void doctor_host(struct visit *v, enum doctor_depth depth);
-/* Has the host a route to the target of the i-th forward? */
+/* Does the host have a route to the target of the i-th forward? */
 void doctor_forward_route(struct visit *v, uint32_t i);
-/* Does the firewall drop what natd needs? */
+/* Does the firewall drop packets that natd needs? */
 void doctor_firewall(struct visit *v, const struct firewall *f);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Sessions as the control protocol shows them, and the requests about them: list, count, delete, flush.
+ * Sessions in the control protocol, and the requests about them: list, count, delete, flush.
  */
 #include "entry.h"
 
@@ -14,7 +14,7 @@
 #include "request.h"
 #include "zeroed.h"
 
-enum { VISITS_PER_DELETE = 4 /* ending a session takes that much longer than showing it (measured) */ };
+enum { VISITS_PER_DELETE = 4 /* ending a session takes that much longer than listing it (measured) */ };
 
 uint8_t ctl_wire_protocol(enum nat_class c, uint16_t int_port)
 {
@@ -55,7 +55,7 @@ static uint8_t wire_flags(const struct session_view *v)
 	return flags;
 }
 
-/* Protocols without ports use these fields otherwise, see enum nat_class; a ping's id is all that its far end sees. */
+/* Protocols without ports use these fields differently, see enum nat_class; a ping's remote end sees only its id. */
 static void fill_endpoints(struct ctl_entry *e, const struct session_view *v)
 {
 	e->inside = (struct ctl_endpoint){v->int_addr, v->int_port};
@@ -114,7 +114,7 @@ static bool ends(const struct ctl_job *j)
 	return j->request->type == CTL_DELETE || j->request->type == CTL_FLUSH;
 }
 
-/* Shows and sets to zero in one: no packet comes in between. */
+/* Shows and zeroes the counters in one step: no packet comes in between. */
 static void show(const struct ctl_job *j, struct zeroed *zeroed, struct ctl_writer *w, const struct ctl_entry *e)
 {
 	struct ctl_entry shown = *e;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* See explain.h. Nothing is decided here: this tells what steering.h, the core's explain.h and the kernel say. */
+/* Puts the decisions of steering.h, the core's explain.h and the kernel into words; decides nothing itself. See
+ * explain.h. */
 #include "explain.h"
 
 #include <inttypes.h>
@@ -51,8 +52,7 @@ static const char *endpoint_text(const struct telling *t, char out[ADDRESS_MAX],
 {
 	size_t len = strlen(address_text(out, a));
 
-	if (has_ports(t->q->protocol) &&
-	    (port != 0 || t->q->protocol != PROTO_ICMP)) /* 0: an id that is still to be drawn */
+	if (has_ports(t->q->protocol) && (port != 0 || t->q->protocol != PROTO_ICMP)) /* 0: the id is not drawn yet */
 		snprintf(out + len, ADDRESS_MAX - len, ":%u", port);
 	return out;
 }
@@ -273,7 +273,7 @@ static void say_basis(struct telling *t, const struct explain_pass *x)
 		say(t, "mapping", "none yet for %s", endpoint_text(t, inside, x->inside, x->inside_port));
 }
 
-/* What the rules say comes first outbound; inbound they judge the inside host, which forward or mapping found. */
+/* Outbound, the rules come first; inbound they apply to the inside host, which forward or mapping has found. */
 static void say_rule(struct telling *t, const struct explain_pass *x)
 {
 	static const char *const actions[] = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Listings of what is not a session: mappings, forwards, pools, blocks (theory: request.h). Mappings are found by their
- * external port, which makes them unique; mappings and pools go on at an outside address, forwards at an index.
+ * Listings other than sessions: mappings, forwards, pools, blocks (theory: request.h). Mappings are identified by their
+ * external port. Listings of mappings and pools resume at an outside address, those of forwards at an index.
  */
 #include <assert.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 
 /* ---- outside addresses in ascending order ---- */
 
-/* The first range that does not end before `from`; they are sorted and disjoint. */
+/* The first range that does not end before `from`; the ranges are sorted and disjoint. */
 static const struct nat_address_range *range_from(const struct nat_policy *p, uint64_t from)
 {
 	uint32_t low = 0;
@@ -32,7 +32,7 @@ static const struct nat_address_range *range_from(const struct nat_policy *p, ui
 	return low < p->n_addresses ? &p->addresses[low] : NULL;
 }
 
-/* The range of the job's address, which is moved up into it; NULL: there are no more. */
+/* The range with the job's address, or the next one, to whose start the address moves; NULL: there are no more. */
 static const struct nat_address_range *next_address(struct ctl_job *j, const struct nat_policy *p)
 {
 	const struct nat_address_range *r = range_from(p, j->address);
@@ -64,7 +64,7 @@ static void put_mapping(struct ctl_job *j, const struct nat_policy *p, struct ct
 	j->count++;
 }
 
-/* The ports of one class of one address, up to `probes` of them; how many were looked at. */
+/* Lists up to `probes` ports of one class of one address; returns how many were visited. */
 static uint32_t scan_ports(struct ctl_job *j, struct nat *nat, struct ctl_writer *w, uint32_t probes)
 {
 	struct table *t = nat_table(nat);
@@ -163,7 +163,7 @@ static void put_backend(struct ctl_writer *w, const struct nat_backend_view *v)
 	ctl_put_backend(w, &wire);
 }
 
-/* The forward at the job's cursor, then its backends, of which job->port says how many have been shown. */
+/* The forward at the job's cursor, then its backends, of which job->port have been shown. */
 void ctl_slice_forwards(struct ctl_job *j, const struct ctl_turn *t)
 {
 	const struct nat_policy *p = nat_policy_get(t->env->nat);

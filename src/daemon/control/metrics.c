@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The list of metrics, and how each gauge is read. */
+/* The list of metrics, and the functions that read each gauge. */
 #include "metrics.h"
 
 #include <stddef.h>
@@ -28,7 +28,7 @@ void metrics_core(const struct nat *nat, metric_fn *take, void *ctx)
 	}
 }
 
-/* Of the tc programs; 0 where rules steer. */
+/* From the tc programs; 0 if rules steer. */
 static void take_steering(const struct offload *o, metric_fn *take, void *ctx)
 {
 	for (unsigned i = 0; i < DOORMAN_COUNTERS; i++) {
@@ -144,7 +144,7 @@ static uint64_t read_uptime(const struct control *c)
 	return (loop_now_ms(c->loop) - c->started_ms) / 1000;
 }
 
-/* Of all forwards: those with one of the bits, or with none of them (0). */
+/* Counts over all forwards the backends with one of the bits, or with none (0). */
 static uint64_t count_backends(const struct control *c, uint8_t closed)
 {
 	const struct nat_policy *p = nat_policy_get(c->nat);
@@ -238,7 +238,7 @@ static void take_gauges(const struct control *c, metric_fn *take, void *ctx)
 
 /* ---- sessions by protocol and state, and by the reason of their end ---- */
 
-/* The protocol's state that outsiders see for the table's: of TCP conntrack's, of the others answered or not. */
+/* The state to show for the table's: for TCP conntrack's, for other protocols answered or not. */
 static int shown_state(enum nat_class c, enum session_state st)
 {
 	if (c == CLASS_TCP)
@@ -298,7 +298,7 @@ static void take_sessions(const struct table *t, metric_fn *take, void *ctx)
 	}
 }
 
-/* Every index against every record: too slow for anything but a debug build. */
+/* Checks every index against every record: too slow for anything but a debug build. */
 static void take_contradictions(const struct control *c, metric_fn *take, void *ctx)
 {
 #ifdef NATD_DEBUG

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Everything that natd measures about itself, as one list: stats shows it, natctl(8) explains it (a check compares
- * the two), and exporters read name, type and unit from it. The core's counters come from core/base/reason.h, those
- * of the descriptors from path/iocounter.h, the gauges from the list below. Add a row, never rename one.
+ * Everything that natd measures about itself, as one list: stats shows it, natctl(8) explains it (a check compares the
+ * two), and exporters read name, type and unit from it. The core's counters come from core/base/reason.h, those of the
+ * descriptors from path/iocounter.h, the gauges from the list below. Add rows, never rename one.
  */
 #ifndef NATD_DAEMON_METRICS_H
 #define NATD_DAEMON_METRICS_H
@@ -18,7 +18,7 @@ struct metric {
 	const char *name;
 	const char *help;
 	enum metric_type type;
-	const char *unit; /* "packets", "bytes"; "" for a bare number */
+	const char *unit; /* "packets", "bytes"; "": none */
 	uint64_t value;
 };
 
@@ -42,7 +42,7 @@ struct metric {
 	X(alarm_sessions,          "",      "1: the alarm of alarms.sessions is raised")                           \
 	X(alarm_events,            "",      "1: readers lost events in the last minute")
 
-/* The same for what only grows while natd runs. */
+/* The same for counters, which only grow while natd runs. */
 #define METRIC_COUNTER_LIST(X)                                                                                     \
 	X(fast_packets,            "packets", "packets that the fast path carried")                                \
 	X(fast_bytes,              "bytes", "bytes of these")                                                      \
@@ -55,7 +55,7 @@ struct metric {
 	X(tun_queue_dropped,       "",      "packets that the TUN's queue lost before natd read them, since it was made") \
 	X(events_refused_omitted,  "",      "refused openings that no event tells of: more than 256 a second")
 
-/* Sessions that there are now, by protocol and state: class, state of the protocol, help. */
+/* Current sessions, by protocol and state: class, state of the protocol, help. */
 #define METRIC_STATE_LIST(X)                                                                                       \
 	X(sessions_tcp_syn_sent,    CLASS_TCP,   CTL_STATE_SYN_SENT,    "TCP sessions in SYN_SENT")                \
 	X(sessions_tcp_syn_sent2,   CLASS_TCP,   CTL_STATE_SYN_SENT2,   "TCP sessions in SYN_SENT2")               \
@@ -73,7 +73,7 @@ struct metric {
 	X(sessions_other_unreplied, CLASS_OTHER, CTL_STATE_SYN_SENT,    "sessions of other protocols without an answer") \
 	X(sessions_other_replied,   CLASS_OTHER, CTL_STATE_ESTABLISHED, "sessions of other protocols with packets both ways")
 
-/* Sessions that have ended since the start, by reason. */
+/* Sessions that have ended since natd's start, by reason. */
 #define METRIC_ENDED_LIST(X)                                                                                       \
 	X(sessions_ended_timeout,      SESSION_END_TIMEOUT,      "sessions ended: idle for too long")              \
 	X(sessions_ended_closed,       SESSION_END_CLOSED,       "sessions ended: closed by FINs")                 \
@@ -89,7 +89,7 @@ struct metric {
 
 typedef void metric_fn(void *ctx, const struct metric *m);
 
-/* Calls `take` for each of the core's counters, and for each of the others. */
+/* Calls `take` for each of the core's counters; and for each of the others. */
 void metrics_core(const struct nat *nat, metric_fn *take, void *ctx);
 void metrics_daemon(const struct control *c, metric_fn *take, void *ctx);
 

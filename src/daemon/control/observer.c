@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Theory of operation. The thread wakes once a second, and when it is kicked. It reads the firewall when the kernel says that the
- * ruleset is another one, and asks for the route of each forward every ROUTES_MS, or after a kick. Both lists together are what the
- * loop gets.
+ * Theory of operation. The thread wakes once a second, and when it is kicked. It reads the firewall when the kernel
+ * reports a new generation of the ruleset, and queries the route of each forward every ROUTES_MS, or after a kick. Both
+ * lists together are passed to the loop.
  *
- * The setup belongs to the loop, which replaces it at a reload. So the thread holds the lock for as long as it reads the
- * setup, a question to the kernel at most, and looks after each taking whether the setup is still the same; if not, it begins again.
- * The loop waits for the lock at a reload only.
+ * The setup belongs to the loop, which replaces it at a reload. So the thread holds the lock while it reads the setup,
+ * for at most one query to the kernel, and each time it takes the lock it checks whether the setup is still the same;
+ * if not, it starts over. The loop waits for the lock only at a reload.
  */
 #include "observer.h"
 
@@ -34,17 +34,17 @@ struct observer {
 	atomic_bool stop, is_kicked;
 	bool has_filter; /* may read firewalls */
 
-	pthread_mutex_t lock; /* for all that follows */
+	pthread_mutex_t lock; /* protects the fields below */
 	const struct setup *setup;
 	uint32_t mark;
 	uint32_t generation; /* of `setup` */
 	struct findings ready;
 	bool is_new;
 
-	/* The thread's own. */
+	/* Used only by the thread. */
 	struct firewall firewall;
-	int64_t ruleset;		 /* the generation that `firewall` has; -1: none */
-	uint32_t firewall_of, routes_of; /* the generation of the setup that the lists were made for */
+	int64_t ruleset;		 /* the generation of `firewall`; -1: none */
+	uint32_t firewall_of, routes_of; /* the setup generation for which the lists were made */
 	uint64_t routes_ms;
 	struct findings firewall_list, routes_list;
 };
@@ -55,12 +55,12 @@ static void wake(struct observer *o)
 
 	if (write(o->wake_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
 		log_write(LEVEL_ERROR, SUB_CONTROL, errno,
-			  "cannot wake the thread that looks at the host (it looks by itself once a second)");
+			  "cannot wake the thread that checks the host (it checks once a second anyway)");
 }
 
-/* ---- looking ---- */
+/* ---- checking ---- */
 
-/* Takes the lock. The generation of the setup, or 0 without the lock: there is none. */
+/* Takes the lock. Returns the generation of the setup; or 0, without the lock: there is none. */
 static uint32_t hold_setup(struct observer *o, struct visit *v, struct finding_sink *sink)
 {
 	pthread_mutex_lock(&o->lock);
@@ -72,7 +72,7 @@ static uint32_t hold_setup(struct observer *o, struct visit *v, struct finding_s
 	return o->generation;
 }
 
-/* True: there is another ruleset than the one that was judged. */
+/* True: the ruleset is newer than the one that was checked. */
 static bool read_firewall(struct observer *o)
 {
 	int64_t now;
@@ -115,7 +115,7 @@ static bool look_at_firewall(struct observer *o)
 	return true;
 }
 
-/* The routes of the forwards, a few with each taking of the lock. False: the setup changed, or natd stops. */
+/* Checks the routes of the forwards, a few for each time it takes the lock. False: the setup changed, or natd stops. */
 static bool ask_routes(struct observer *o, uint32_t generation)
 {
 	struct finding_sink sink;
@@ -196,7 +196,7 @@ static void *observe(void *arg)
 	return NULL;
 }
 
-/* ---- for the loop ---- */
+/* ---- called by the loop ---- */
 
 static int start_thread(struct observer *o)
 {

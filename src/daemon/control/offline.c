@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
-/* The doctor without a natd that runs. */
+/* The doctor without a running natd. */
 #include <errno.h>
 
 #include "doctor_private.h"
 #include "daemon/routing/routing_plan.h"
 
-/* The problems of the file, and what the host lacks. */
+/* Reports the problems of the file, and things that the host lacks. */
 static void say_problems(const struct config_report *report, struct finding_sink *sink)
 {
 	char line[FINDING_TEXT_SIZE];

@@ -14,7 +14,7 @@
 #include "survey.h"
 #include "who.h"
 
-/* A filter: criteria, and all fields of a filter that has them all. */
+/* A filter without criteria, and one with all of them. */
 enum {
 	FILTER_MIN = 2,
 	CONFIRM_MAX_S = 86400,

@@ -2,12 +2,12 @@
 /*
  * The requests of control clients: one table with the name, form, rights and handler of each.
  *
- * A short request is answered in one go. A long one is a job that runs in slices. A job is plain data and holds
- * nothing (but a capture its packets): it may be thrown away at any time, after its request's end(). It remembers its place by values that keep their meaning whatever
- * happens to the table in between: a cursor of table_next() for sessions, an index for forwards, the outside
- * address (with class and port) itself for mappings and pools. So nothing is locked or copied, and each thing that
- * is there from the first to the last slice is shown exactly once. A slice costs at most `visits` records (60 ns
- * each, measured), or CTL_IDLE_PER_VISIT times as many empty places.
+ * A short request is answered in one go. A long one is a job that runs in slices. A job is plain data and holds no
+ * resources (except a capture its ring): it may be dropped at any time, after its request's end(). It stores its
+ * position in values that stay valid whatever happens to the table meanwhile: a cursor of table_next() for sessions, an
+ * index for forwards, the outside address (with class and port) for mappings and pools. So nothing is locked or copied,
+ * and each element that exists from the first to the last slice is shown exactly once. A slice costs at most `visits`
+ * records (60 ns each, measured), or CTL_IDLE_PER_VISIT times as many empty slots.
  */
 #ifndef NATD_DAEMON_REQUEST_H
 #define NATD_DAEMON_REQUEST_H
@@ -28,7 +28,7 @@ struct ctl_job;
 
 enum { CTL_IDLE_PER_VISIT = 16 };
 
-/* What a slice may use: room in the output, records to visit, and the time. */
+/* The resources of a slice: room in the output, records to visit, and the time. */
 struct ctl_turn {
 	const struct ctl_env *env;
 	struct ctl_writer *w;
@@ -56,15 +56,15 @@ struct ctl_request {
 	enum ctl_permission permission;
 	uint16_t min_len, max_len; /* of the body, bytes */
 	const char *name;
-	/* Reads the body. NULL: requests without one. False: malformed. */
+	/* Parses the body. NULL: the request has none. False: malformed. */
 	bool (*parse)(struct ctl_reader *body, union ctl_args *args);
-	/* Why well-formed arguments are refused; NULL: they are not. The pointer may be NULL. */
+	/* Why well-formed arguments are refused; NULL: they are accepted. The pointer may be NULL. */
 	const char *(*object)(const union ctl_args *args);
-	/* Sets a job's place, where that is not 0, or its failure. May be NULL. */
+	/* Sets a job's starting position, if that is not 0, or its failure. May be NULL. */
 	void (*begin)(struct ctl_job *j, const struct ctl_env *env);
-	/* Gives back what a job holds. May be NULL: most hold nothing. */
+	/* Releases a job's resources. May be NULL: most jobs have none. */
 	void (*end)(struct ctl_job *j, const struct ctl_env *env);
-	/* Exactly one of the two: the whole answer, its end included; or the next part of it. */
+	/* Exactly one of the two is set: `answer` writes the whole answer with its end, `slice` the next part of it. */
 	void (*answer)(const struct ctl_env *env, const union ctl_args *args, struct ctl_writer *w);
 	void (*slice)(struct ctl_job *j, const struct ctl_turn *t);
 };
@@ -78,30 +78,30 @@ struct ctl_job {
 	bool is_done;
 	bool is_waiting;     /* for events or time: nothing to do until ctl_client_wake() */
 	uint64_t count;	     /* records that matched so far */
-	uint64_t count2;     /* the end's second count */
+	uint64_t count2;     /* second count of the end frame */
 	uint32_t cursor;     /* sessions: of table_next(); forwards: index */
-	uint64_t address;    /* mappings, pools: the lowest outside address still to be looked at */
-	uint8_t proto_class; /* mappings: where to go on within that address */
+	uint64_t address;    /* mappings, pools: the lowest outside address still to visit */
+	uint8_t proto_class; /* mappings: position within that address */
 	uint32_t port;
 	uint64_t event_cursor, refused_cursor; /* monitor: of events_read() */
-	uint64_t told_cursor;		       /* the place that the client knows */
+	uint64_t told_cursor;		       /* the position that was sent to the client */
 	const char *failure;		       /* ends it with an error; NULL: none */
-	bool is_begun;			       /* hosts: the sums are there. capture: said so */
-	bool is_at_end;			       /* hosts: all were looked at; monitor: it has caught up once */
+	bool is_begun;			       /* hosts: the sums are complete; capture: the client has been told */
+	bool is_at_end;			       /* hosts: all were visited; monitor: it has caught up once */
 	uint32_t n_highest;		       /* hosts in order: the highest so far */
 	struct ctl_host highest[CTL_HOSTS_MAX];
-	struct capture *capture; /* owned: ends with the job */
+	struct capture *capture; /* owned; ends with the job */
 	struct ctl_endpoint own; /* public-address: outside, of the mapping */
-	uint64_t end_ms;	 /* ... and until when natd listens */
+	uint64_t end_ms;	 /* ... and until when natd waits for answers */
 };
 
-/* Has the output room for any record? */
+/* Does the output have room for any record? */
 static inline bool ctl_has_room(const struct ctl_writer *w)
 {
 	return w->size - w->len >= CTL_RECORD_MAX;
 }
 
-/* The slices, each until its visits or its room are used up. */
+/* Each slice runs until its visits or its room are used up. */
 void ctl_slice_sessions(struct ctl_job *j, const struct ctl_turn *t);
 void ctl_slice_mappings(struct ctl_job *j, const struct ctl_turn *t);
 void ctl_slice_forwards(struct ctl_job *j, const struct ctl_turn *t);

@@ -36,7 +36,7 @@ static void put_rule(struct ctl_writer *w, const struct nat *n, uint32_t i)
 	ctl_put_rule(w, &wire);
 }
 
-/* A job whose survey was ended by a reload shows the sums of before, which are 0 then. */
+/* A job whose survey was ended by a reload shows the previous sums, which are 0 then. */
 void ctl_slice_rules(struct ctl_job *j, const struct ctl_turn *t)
 {
 	struct nat *n = t->env->nat;

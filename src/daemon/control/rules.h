@@ -9,8 +9,8 @@
 void ctl_begin_rules(struct ctl_job *j, const struct ctl_env *env);
 void ctl_slice_rules(struct ctl_job *j, const struct ctl_turn *t);
 
-/* Logs what rules decided since the last call: once a second, with the core's lock held. `lost`: the caller's, of what was
- * reported as lost before. */
+/* Logs the rules' decisions since the last call: once a second, with the core's lock held. `lost`: the caller's
+ * count of losses that were reported before. */
 void rules_log(struct nat *n, uint64_t *lost);
 
 #endif

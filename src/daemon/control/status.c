@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* How natd is doing. */
+/* natd's state for status and stats, see status.h. */
 #include "status.h"
 
 #include <inttypes.h>
@@ -90,7 +90,7 @@ void status_look_at_queue(struct control *c)
 		return;
 	if (l.link.tx_dropped > s->tun_dropped)
 		s->tun_dropped_ms = loop_now_ms(c->loop);
-	s->tun_dropped = l.link.tx_dropped; /* less than before: of another device */
+	s->tun_dropped = l.link.tx_dropped; /* a lower value than before: the device is a new one */
 }
 
 bool status_queue_lost_lately(const struct control *c)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* How natd is doing: the rates, the line for the service manager, the answers to natctl status and stats. */
+/* natd's state: the rates, the line for the service manager, the answers to natctl status and stats. */
 #ifndef NATD_DAEMON_STATUS_H
 #define NATD_DAEMON_STATUS_H
 
@@ -19,23 +19,23 @@ struct status {
 	uint64_t sampled_ms;
 	uint64_t sample[RATE_COUNT];
 	uint64_t rate[RATE_COUNT]; /* a second */
-	/* Per reason: the counter at the last look, and when it last grew (0: never). */
+	/* By reason: the counter at the last check, and when it last grew (0: never). */
 	uint64_t seen[COUNT_OUT_PACKETS];
 	uint64_t grew_ms[COUNT_OUT_PACKETS];
-	/* Packets that the kernel dropped in the TUN's own queue, since the device was made. */
+	/* Packets that the kernel dropped in the TUN's own queue, since the device was created. */
 	uint64_t tun_dropped;
-	uint64_t tun_dropped_ms; /* when there were new ones; 0: never */
+	uint64_t tun_dropped_ms; /* when the number last grew; 0: never */
 };
 
-/* Reads what the TUN's queue has lost. */
+/* Reads the number of packets lost in the TUN's queue. */
 void status_look_at_queue(struct control *c);
-/* Some of it within the last minute? */
+/* Were packets lost there within the last minute? */
 bool status_queue_lost_lately(const struct control *c);
 /* Takes a sample if the last one is a second old. */
 void status_sample(struct control *c);
-/* Notes which counters of drops grew. */
+/* Notes which drop counters have grown. */
 void status_note_drops(struct control *c);
-/* Did that counter grow within the last minute? */
+/* Has that counter grown within the last minute? */
 bool status_has_recent(const struct control *c, enum nat_reason reason);
 /* One line for the service manager: sessions, ports, packets a second, the first warning. */
 void status_line(struct control *c, char *out, size_t size);

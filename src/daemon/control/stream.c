@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Events to control clients, see stream.h. */
+/* Events for control clients, see stream.h. */
 #include "stream.h"
 
 #include <stdio.h>
@@ -14,7 +14,7 @@
 
 enum { EVENTS_AT_ONCE = 32, MARK_EVERY = 256 };
 
-/* ---- the core's events in the protocol's terms ---- */
+/* ---- the core's events in terms of the protocol ---- */
 
 static const uint8_t kinds[EVENT_TYPE_COUNT] = {
 	[EVENT_NEW] = CTL_EVENT_NEW,
@@ -117,7 +117,7 @@ static bool is_wanted(const struct ctl_subscribe *s, const struct ctl_event *e)
 	return ctl_event_has_entry(e->kind) && ctl_filter_matches(&s->filter, &e->entry);
 }
 
-/* The next events of one ring, at most `max`; how many were read. */
+/* Sends the next events of one ring, at most `max`; returns how many were read. */
 static uint32_t send_events(struct ctl_job *j, const struct ctl_turn *t, const struct event_ring *ring,
 			    uint64_t *cursor, uint32_t max)
 {
@@ -160,7 +160,7 @@ static uint32_t send_some(struct ctl_job *j, const struct ctl_turn *t, uint32_t 
 	return n;
 }
 
-/* For a reader that wants to know where it is, since not every event is sent to it. */
+/* For a reader that needs its position, since not every event is sent to it. */
 static void mark_place(struct ctl_job *j, struct ctl_writer *w)
 {
 	const struct ctl_subscribe *s = &j->args.subscribe;

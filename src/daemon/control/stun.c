@@ -55,7 +55,7 @@ static struct stun_mapping *find_oldest(struct stun *s)
 	return oldest;
 }
 
-/* That of the port, or a new one: where there is no place, the one that was not used for longest gives way. */
+/* The mapping of the port, or a new one: if all slots are in use, the least recently used one is replaced. */
 static struct stun_mapping *take_mapping(const struct ctl_env *env, uint16_t port, uint64_t now_ms)
 {
 	struct inbox *inbox = env->backend->inbox;
@@ -82,7 +82,7 @@ static struct stun_mapping *take_mapping(const struct ctl_env *env, uint16_t por
 
 _Static_assert((int)INBOX_BOXES == (int)STUN_MAPPINGS, "a box for each mapping");
 
-/* False: too many. */
+/* False: there are too many. */
 static bool add_peer(struct stun_mapping *m, const struct nat_endpoint *peer)
 {
 	for (uint32_t i = 0; i < m->n_peers; i++) {
@@ -127,15 +127,15 @@ const char *ctl_object_to_stun(const union ctl_args *args)
 {
 	return stun_is_request(args->stun.bytes, args->stun.len)
 		       ? NULL
-		       : "public-address: natd sends nothing but STUN Binding requests";
+		       : "public-address: natd only sends STUN Binding requests";
 }
 
 static const char *explain(enum nat_reason why)
 {
 	if (why == DROP_NO_ADDRESS)
-		return "public-address: that is none of natd's outside addresses (natctl pools lists them)";
+		return "public-address: that is not one of natd's outside addresses (natctl pools lists them)";
 	if (why == DROP_MARTIAN_DESTINATION)
-		return "public-address: the server's address is not one that lies outside";
+		return "public-address: the server's address is not outside";
 	return "public-address: natd has no outside port for it: see natctl pools; with deterministic allocation every "
 	       "port "
 	       "belongs to a host";
@@ -155,7 +155,7 @@ static const char *start(struct ctl_job *j, const struct ctl_env *env, uint64_t 
 		return "public-address: too many servers for one mapping";
 	why = nat_probe_open(env->nat, &probe, now_ms, &own);
 	if (why != NAT_PASS) {
-		if (m->n_peers == 1) /* a new one */
+		if (m->n_peers == 1) /* a new mapping */
 			end_mapping(env, m, now_ms);
 		return explain(why);
 	}
@@ -164,7 +164,7 @@ static const char *start(struct ctl_job *j, const struct ctl_env *env, uint64_t 
 	return NULL;
 }
 
-/* The datagram is sent at once: its bytes are those of the request. */
+/* Sends the datagram at once, while the request's bytes are valid. */
 void ctl_begin_stun(struct ctl_job *j, const struct ctl_env *env)
 {
 	if (!env->backend->send || !env->backend->inbox)
@@ -183,7 +183,7 @@ static void put_answers(struct ctl_job *j, const struct ctl_turn *t, struct inbo
 		const struct ctl_stun_answer a = {
 			.outside = j->own, .from = {d->from, d->from_port}, .len = d->len, .bytes = d->bytes};
 
-		if (m) /* one that came by itself has a session of its own */
+		if (m) /* an answer from another endpoint has a session of its own */
 			add_peer(m, &(struct nat_endpoint){d->from, d->from_port});
 		j->count += ctl_put_stun_answer(t->w, &a);
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Hosts, see survey.h. */
+/* Traffic of inside hosts, see survey.h. */
 #include "survey.h"
 
 #include <stdlib.h>
@@ -59,7 +59,7 @@ static void go_on(struct survey *s, struct table *t, uint32_t budget)
 enum progress {
 	PASS_READY,
 	PASS_GOES_ON,
-	PASS_LATER /* rates are wanted, and it is too early for them */,
+	PASS_LATER /* rates are requested, but it is too early for them */,
 	PASS_FAILED
 };
 
@@ -83,7 +83,7 @@ static uint64_t rate(uint64_t now, uint64_t before, uint32_t interval_ms)
 	return now > before ? (now - before) * 1000 / interval_ms : 0;
 }
 
-/* The sum of that very record; NULL: it is younger than the pass. */
+/* The sum of exactly that record; NULL: the host is newer than the pass. */
 static const struct host_totals *find_totals(const struct survey_pass *p, const struct host_view *v)
 {
 	const struct host_sum *sum = v->slot < p->n ? &p->sums[v->slot] : NULL;
@@ -91,7 +91,7 @@ static const struct host_totals *find_totals(const struct survey_pass *p, const 
 	return sum && sum->address == v->address && sum->number == v->number ? &sum->totals : NULL;
 }
 
-/* A host that the pass before does not have has come since. */
+/* A host that is not in the previous pass has appeared since. */
 static void fill_rates(struct ctl_host *h, const struct survey *s, const struct host_view *v)
 {
 	static const struct host_totals none;
@@ -149,7 +149,7 @@ static uint64_t sort_key(const struct ctl_host *h, enum ctl_order order)
 
 /* ---- the job ---- */
 
-/* Keeps the highest `limit`, the highest first; of equal ones the first that came. */
+/* Keeps the highest `limit` hosts, highest first; of equal ones, the first to come. */
 static void keep_highest(struct ctl_job *j, const struct ctl_host *h)
 {
 	const struct ctl_hosts *q = &j->args.hosts;
@@ -214,7 +214,7 @@ void ctl_slice_hosts(struct ctl_job *j, const struct ctl_turn *t)
 const char *ctl_object_to_hosts(const union ctl_args *args)
 {
 	return args->hosts.filter.criteria & ~CTL_HOSTS_BY
-		       ? "hosts: of the criteria only the source (-s, the host) and the reply's destination (-q, its "
-			 "outside address) fit"
+		       ? "hosts: only the criteria source (-s, the host) and reply destination (-q, its "
+			 "outside address) apply to hosts"
 		       : NULL;
 }

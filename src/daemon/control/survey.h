@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What each inside host has moved, and how fast: for natctl hosts and top and for exporters.
+ * The traffic and the rates of each inside host, for natctl hosts and top and for exporters.
  *
- * Nothing is counted per host while packets pass. When a client asks, one pass over the table sums it up (theory:
- * core/table/survey.c), a slice at a time, and all who ask at that time share it. Its result serves for SURVEY_FRESH_MS;
- * rates are the difference to the pass before, if that is not older than SURVEY_OLD_MS. Memory: 80 bytes a host, and
- * none once nobody has asked for SURVEY_OLD_MS.
+ * Nothing is counted per host while packets pass. When a client asks, one pass over the table sums everything up
+ * (theory: core/table/survey.c), a slice at a time, and all requests of that time share it. Its result is used for
+ * SURVEY_FRESH_MS; rates are the difference to the previous pass, if that is not older than SURVEY_OLD_MS. Memory: 80
+ * bytes a host, and none after SURVEY_OLD_MS without a request.
  */
 #ifndef NATD_DAEMON_SURVEY_H
 #define NATD_DAEMON_SURVEY_H
@@ -32,7 +32,7 @@ struct survey {
 
 /* Zeroed is empty. */
 void survey_free(struct survey *s, struct nat *nat);
-/* Gives its memory back once it is old. Call it every second or so. */
+/* Frees its memory once it is old. Call it about every second. */
 void survey_tick(struct survey *s, struct nat *nat, uint64_t now_ms);
 
 /* For the table of requests. */

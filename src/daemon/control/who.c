@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Who has an outside endpoint, see who.h. */
+/* The holder of an outside endpoint, see who.h. */
 #include "who.h"
 
 #include "core/base/event.h"
@@ -8,7 +8,7 @@
 #include "entry.h"
 #include "stream.h"
 
-/* Each protocol has one mapping at most, and a forward is announced by the first that matches. */
+/* Each protocol has at most one mapping; a forward is reported by the first class that matches. */
 static bool put_mapping(const struct ctl_env *env, const struct ctl_who *q, enum nat_class c, struct ctl_writer *w)
 {
 	const struct table *t = nat_table(env->nat);
@@ -25,7 +25,7 @@ static bool put_mapping(const struct ctl_env *env, const struct ctl_who *q, enum
 	return ctl_put_mapping(w, &wire);
 }
 
-/* All backends of a balanced one: each may have it. How many there are. */
+/* Reports all backends of a balanced forward, since each may hold it; returns their number. */
 static uint32_t put_forward(const struct ctl_env *env, const struct ctl_who *q, enum nat_class c, struct ctl_writer *w)
 {
 	const struct nat_policy *p = nat_policy_get(env->nat);
@@ -105,7 +105,7 @@ static bool is_own(const struct nat_policy *p, uint32_t address)
 	return false;
 }
 
-/* The oldest event that is kept; before any was overwritten, the time of the start. */
+/* Time of the oldest event still stored; before any was overwritten, the time of the start. */
 static uint64_t history_begin_us(const struct ctl_env *env)
 {
 	const struct event_ring *log = &nat_events(env->nat)->log;
@@ -117,7 +117,8 @@ static uint64_t history_begin_us(const struct ctl_env *env)
 	return ctl_real_now_us() - (nat_events(env->nat)->now_ms - oldest.time_ms) * 1000;
 }
 
-/* What has the endpoint of that class; how many there are: one, but for the backends of a forward. */
+/* Reports the holders of the endpoint in that class; returns their number: one, except for the backends of a
+ * forward. */
 static uint32_t put_holders(const struct ctl_env *env, const struct ctl_who *q, enum nat_class c, struct ctl_writer *w)
 {
 	uint32_t n = put_static(env, q, c, w);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Counters set to zero. */
+/* Counters that were set to zero, see zeroed.h. */
 #include "zeroed.h"
 
 #include <assert.h>
@@ -12,7 +12,8 @@ bool zeroed_prepare(struct zeroed *z, uint32_t capacity)
 {
 	if (z->bases)
 		return true;
-	z->bases = calloc(capacity, sizeof(*z->bases)); /* large: the kernel gives zeroed pages as they are written */
+	/* large: the kernel supplies zeroed pages as they are written */
+	z->bases = calloc(capacity, sizeof(*z->bases));
 	z->n = z->bases ? capacity : 0;
 	return z->bases != NULL;
 }
@@ -39,7 +40,7 @@ void zeroed_note(struct zeroed *z, const struct ctl_entry *e)
 		.id = e->id, .packets = {e->packets[0], e->packets[1]}, .bytes = {e->bytes[0], e->bytes[1]}};
 }
 
-/* The core counts packets in 32 bits, which may have come round. */
+/* The core counts packets in 32 bits, which may have wrapped around. */
 static uint64_t since(uint64_t now, uint64_t base)
 {
 	return now >= base ? now - base : (uint32_t)(now - base);

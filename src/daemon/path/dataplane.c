@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The data path as the event loop sees it; lane.c is what happens to a packet.
+ * The data path in the event loop; lane.c has what happens to a packet.
  *
- * Theory of operation. With one queue the TUN is an event like any other. With several, workers read
- * them, and the loop's thread keeps ICMP, time and control to itself. All share one translation under one lock; the
- * loop takes it when a turn's first callback begins and gives it back before it waits, so nothing that runs in the
- * loop needs to know about workers.
+ * Theory of operation. With one queue the TUN is an event like any other. With several, workers read them, and the
+ * loop's thread handles ICMP, time and control. All share one translation under one lock. The loop takes it when a
+ * turn's first callback begins and releases it before it waits, so code that runs in the loop need not know about
+ * workers.
  *
- * Time: nat_step() visits records at a pace that brings it round the table in DATAPLANE_ROUND_MS, in
- * slices of DATAPLANE_STEP, one a turn of the loop. A slice whose sessions are over ends earlier; what it has not visited
- * stays due, so the pace holds whatever there is to close. It is not faster either: the ends of a flood of short sessions
- * come at the rate of their beginnings, which readers of events can follow, instead of all at once.
+ * Time: nat_step() visits records at a pace that covers the table in DATAPLANE_ROUND_MS, in slices of DATAPLANE_STEP,
+ * one a turn of the loop. A slice that closes many sessions ends early; the records that it did not visit stay due, so
+ * the pace holds however many there are to close. It is not faster either: a flood of short sessions ends at the rate
+ * at which it began, which readers of events can follow, instead of all at once.
  */
 #include "dataplane.h"
 
@@ -31,9 +31,9 @@
 enum {
 	STEP_FAST_MS = 100,
 	STEP_LEAST = 64,     /* records a step: more than rounding down loses */
-	STEP_SLOW_MS = 1000, /* for a table that one slice gets round */
-	DONE_MS = 100,	     /* until the end of long work is noticed, should its word be lost */
-	WORKERS_MS = 1,	     /* for the workers between two slices of long work */
+	STEP_SLOW_MS = 1000, /* for a table that one slice covers */
+	DONE_MS = 100,	     /* until the end of slow work is noticed if its notification is lost */
+	WORKERS_MS = 1,	     /* for the workers between two slices of slow work */
 };
 
 struct dataplane {
@@ -48,7 +48,7 @@ struct dataplane {
 	struct loop_soon *tun_soon;
 	struct loop_timer *step_timer;
 	struct loop_soon *step_soon;
-	uint64_t step_at_ms; /* up to when `step_due` counts */
+	uint64_t step_at_ms; /* time up to which `step_due` has been counted */
 	uint64_t step_due;   /* records still to be visited */
 	void (*tun_lost)(void *ctx, int err);
 	void *ctx;
@@ -103,7 +103,7 @@ static void on_icmp(void *ctx, int fd, unsigned ready)
 
 	(void)fd;
 	(void)ready;
-	/* What a raw socket reports is an event (the device went down, an error came in), and read by that. */
+	/* Errors of a raw socket are events (the device went down, an error arrived), and reading them clears them. */
 	if (r < 0)
 		log_write(LEVEL_DEBUG, SUB_DATA, -r, "reading ICMP");
 }
@@ -154,7 +154,7 @@ static void give_lock(void *ctx)
 	pthread_mutex_unlock(&((struct dataplane *)ctx)->lock);
 }
 
-/* A worker ends between two uses of the lock, which this thread may hold: it lets go of it meanwhile. */
+/* A worker may end while it waits for the lock, which this thread may hold: so this releases it meanwhile. */
 static void stop_workers(struct dataplane *d)
 {
 	loop_set_guard(d->loop, NULL, NULL, NULL);
@@ -206,7 +206,7 @@ static int start_each(struct dataplane *d)
 	return 0;
 }
 
-/* In a turn of the loop: from here on it holds the lock whenever its callbacks run. */
+/* Called in a turn of the loop: from here on it holds the lock whenever its callbacks run. */
 static void start_workers(void *ctx)
 {
 	struct dataplane *d = ctx;
@@ -262,7 +262,7 @@ void dataplane_add_counters(const struct dataplane *d, struct io_counters *sum)
 		worker_add_counters(d->workers[i], sum);
 }
 
-/* ---- long work beside packets ---- */
+/* ---- slow work beside packets ---- */
 
 struct aside {
 	void (*fn)(void *ctx);
@@ -278,7 +278,7 @@ static void *run_aside(void *arg)
 	atomic_store(&a->is_done, true);
 	if (eventfd_write(a->done_fd, 1) < 0)
 		log_write(LEVEL_ERROR, SUB_DATA, errno,
-			  "cannot wake the thread of the packets (it looks by itself ten times a second)");
+			  "cannot wake the packet thread (it checks ten times a second anyway)");
 	return NULL;
 }
 
@@ -292,7 +292,7 @@ static int serve_icmp(struct dataplane *d)
 	return r;
 }
 
-/* A device that fails is left to the loop, which finds it failing again. */
+/* A failing device is left to the loop, which will see the failure again. */
 static void serve_until_done(struct dataplane *d, const struct aside *a)
 {
 	struct pollfd fds[] = {{.fd = a->done_fd, .events = POLLIN},
@@ -313,7 +313,7 @@ static void serve_until_done(struct dataplane *d, const struct aside *a)
 	}
 }
 
-/* False: there is no thread to be had. */
+/* False: no thread can be created. */
 static bool run_beside(struct dataplane *d, struct aside *a)
 {
 	sigset_t all, before;
@@ -346,7 +346,7 @@ void dataplane_aside(struct dataplane *d, void (*fn)(void *ctx), void *ctx)
 	loop_read_clock(d->loop);
 }
 
-/* The packets that wait, and those of the workers. A device that fails is left to the loop. */
+/* Serves waiting packets, and lets the workers run. A failing device is left to the loop. */
 static void serve_between(struct dataplane *d)
 {
 	struct pollfd fds[] = {{.fd = d->n_queues == 1 ? d->queues[0].tun.fd : -1, .events = POLLIN},
@@ -377,7 +377,7 @@ void dataplane_in_slices(struct dataplane *d, bool (*slice)(void *ctx), void *ct
 	loop_read_clock(d->loop);
 }
 
-/* ---- life ---- */
+/* ---- create and destroy ---- */
 
 struct dataplane *dataplane_create(const struct dataplane_params *p)
 {
@@ -413,7 +413,7 @@ void dataplane_destroy(struct dataplane *d)
 {
 	if (!d)
 		return;
-	if (d->lane && d->tun_soon && d->workers_soon) /* not one that dataplane_create() gave up half made */
+	if (d->lane && d->tun_soon && d->workers_soon) /* not one that dataplane_create() abandoned half-made */
 		stop_reading(d);
 	loop_fd_remove(d->icmp_event);
 	loop_timer_remove(d->step_timer);

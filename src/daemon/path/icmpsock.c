@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The raw socket that gets copies of the host's ICMP. */
+/* The raw socket that receives copies of the host's ICMP. */
 #include "icmpsock.h"
 
 #include <errno.h>
@@ -22,23 +22,23 @@ enum { RECEIVE_BUFFER = 1 << 20 }; /* bytes */
 
 static int set_options(int fd, const char *device)
 {
-	/* A set bit keeps that type out. */
+	/* A set bit blocks that type. */
 	const struct icmp_filter filter = {~(1u << ICMP_ECHOREPLY | 1u << ICMP_TIMESTAMPREPLY |
 					     1u << ICMP_DEST_UNREACH | 1u << ICMP_TIME_EXCEEDED |
 					     1u << ICMP_PARAMETERPROB)};
-	/* This socket never sends, but an error that quotes ICMP changes the path MTU for the socket's sake otherwise. */
+	/* This socket never sends, but otherwise an error that quotes ICMP would change the path MTU on its behalf. */
 	const int no_path_mtu = IP_PMTUDISC_INTERFACE;
-	const int on = 1; /* each packet comes with the interface that it came in by */
+	const int on = 1; /* each packet comes with its inbound interface */
 	int size = RECEIVE_BUFFER;
 
 	if (setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &no_path_mtu, sizeof(no_path_mtu)) < 0 ||
 	    setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) < 0)
 		return -errno;
-	/* The filter first: from the moment the device is named, only what we want comes. */
+	/* The filter first: once the device is set, only wanted packets arrive. */
 	if (setsockopt(fd, SOL_RAW, ICMP_FILTER, &filter, sizeof(filter)) < 0 ||
 	    (device && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device) + 1) < 0))
 		return -errno;
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)); /* as large as it may be */
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)); /* as large as permitted */
 	return 0;
 }
 
@@ -89,7 +89,7 @@ int icmpsock_listen(struct icmpsock *s, const unsigned *index, uint32_t n, unsig
 	if (n > ICMPSOCK_INTERFACES)
 		return -EINVAL;
 	code[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_IFINDEX));
-	for (uint32_t i = 0; i < n; i++) /* equal: on to the last but one instruction, which accepts */
+	for (uint32_t i = 0; i < n; i++) /* equal: jump to the last but one instruction, which accepts */
 		code[1 + i] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, index[i], (uint8_t)(n - i), 0);
 	code[1 + n] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
 	code[2 + n] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
@@ -129,7 +129,7 @@ static bool is_inside(const struct nat_policy *policy, uint32_t address)
 	return false;
 }
 
-/* An error of the kernel's about a packet that left as the host's own: see icmpsock.h. */
+/* A kernel's error about a packet that left as the host's own: see icmpsock.h. */
 static bool is_own_error(const struct nat_policy *policy, const uint8_t *ip, size_t n)
 {
 	size_t ihl = (ip[0] & 15) * 4u;
@@ -148,8 +148,8 @@ static void set_own_source(uint8_t *ip)
 	store32(ip + 12, ICMPSOCK_OWN_SOURCE);
 }
 
-/* The quote is of the super-packet, which was never on a wire: its first segment is taken to fill the way. The sum over the quoted
- * header stays, and with it that of the error. */
+/* The quote shows the super-packet, which was never on a wire: its first segment is assumed to have the size of the
+ * MTU. The checksum of the quoted header stays right, and so does the error's. */
 static void shorten_quote(uint8_t *quote, uint16_t mtu)
 {
 	uint16_t before = load16(quote + 2);
@@ -160,14 +160,14 @@ static void shorten_quote(uint8_t *quote, uint16_t mtu)
 	store16(quote + 10, checksum_update(load16(quote + 10), checksum_diff16(before, mtu)));
 }
 
-/* Nothing that an interface brings may pass for an error of the kernel's. */
+/* No packet from an interface may pass for an error of the kernel's own. */
 static bool is_foreign(const struct icmpsock *s, const struct nat_policy *policy, unsigned interface, uint32_t source)
 {
 	return source == ICMPSOCK_OWN_SOURCE ||
 	       (s->outside != 0 && interface != s->outside && !is_inside(policy, source));
 }
 
-/* The index of the interface by which it came in; 0: not told. */
+/* The index of the inbound interface; 0: unknown. */
 static unsigned interface_of(struct msghdr *m)
 {
 	struct in_pktinfo info;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* See inbox.h. The core has checked the lengths of what it translated; a fragment, or anything but UDP, is thrown away. */
+/* Datagrams to natd itself, see inbox.h. The core has checked the lengths of the packets; fragments, and anything
+ * but UDP, are dropped. */
 #include "inbox.h"
 
 #include <string.h>

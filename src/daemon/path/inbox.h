@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Datagrams to natd itself: those that the core translated to NAT_PROBE_ADDRESS (core/nat/probe.h), which is no host. Lanes
- * hand them in while they hold the translation; the control room, which holds it as well, takes them out. A few boxes, each of one
- * port, of a few datagrams each: what does not fit is lost, as it could have been on its way.
+ * Datagrams to natd itself: those that the core translated to NAT_PROBE_ADDRESS (core/nat/probe.h), which is no host.
+ * Lanes store them while they hold the translation's lock; the control room, which holds it as well, takes them out.
+ * There are a few boxes, each for one port and a few datagrams: datagrams that do not fit are lost, as they could have
+ * been on their way.
  */
 #ifndef NATD_DAEMON_INBOX_H
 #define NATD_DAEMON_INBOX_H
@@ -15,7 +16,7 @@
 enum { INBOX_BOXES = 4, INBOX_DATAGRAMS = 8, INBOX_BYTES = 1472 };
 
 struct inbox_datagram {
-	uint32_t from; /* host byte order, as is the port */
+	uint32_t from; /* host byte order, like the port */
 	uint16_t from_port;
 	uint16_t len;
 	uint8_t bytes[INBOX_BYTES];
@@ -27,15 +28,15 @@ struct inbox_box {
 	struct inbox_datagram datagrams[INBOX_DATAGRAMS];
 };
 
-/* Zeroed: nothing is taken. */
+/* Zeroed: nothing is accepted. */
 struct inbox {
-	bool is_open; /* there may be sessions of natd's own: nothing to its address is sent on */
+	bool is_open; /* natd may have sessions of its own: packets to its address are never forwarded */
 	struct inbox_box boxes[INBOX_BOXES];
 };
 
-/* A packet that leaves to inside. False: it is none of natd's, and goes on. */
+/* Takes a packet that leaves to the inside. False: it is not for natd, and is forwarded. */
 bool inbox_take(struct inbox *i, const struct nat_packet *p);
-/* The box of that port; NULL: there is none. */
+/* The box for that port; NULL: there is none. */
 struct inbox_box *inbox_find(struct inbox *i, uint16_t port);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the daemon counts about its descriptors, next to the core's reasons (core/base/reason.h): each packet
- * that could not be read or sent is counted under exactly one name. Add a row, never rename one.
+ * The daemon's counters of its descriptors, next to the core's reasons (core/base/reason.h): each packet that could not
+ * be read or sent is counted under exactly one name. Add rows, never rename one.
  */
 #ifndef NATD_DAEMON_IOCOUNTER_H
 #define NATD_DAEMON_IOCOUNTER_H

@@ -2,19 +2,19 @@
 /*
  * One way through natd.
  *
- * Theory of operation. A burst is read packet by packet into one arena, one after the other (slots of
- * 64 KiB each would all fall into the same few cache sets), translated by one nat_batch(), and sent by transmit.c. The errors that
+ * Theory of operation. A burst is read packet by packet into one arena, one after the other (slots of 64 KiB each would
+ * all fall into the same few cache sets), translated by one nat_batch(), and sent by transmit.c. The errors that
  * sending causes are translated in a second, small batch.
  *
- * With several lanes the translation is guarded by one lock. It is held for the translation alone, about a
- * twentieth of what a packet costs; reading and sending, the other nineteen, happen outside of it. So what nat_batch()
- * emits is only noted down, and sent when the lock is released. Only packets that natd made or held back (`owned`, rare) are
- * sent at once, behind what was noted before them.
+ * With several lanes one lock guards the translation. It is held only while translating, which is about a twentieth of
+ * a packet's cost; reading and sending, the other nineteen, run without it. So packets that nat_batch() emits are only
+ * noted, and sent after the lock is released. Only packets that natd made or held back (`owned`, rare) are sent at
+ * once, after those noted before them.
  *
- * Polling: a wake-up costs more than a packet. While packets come closer together than poll_ns,
- * lane_serve() goes on looking for the next one that long instead of going to sleep, and yields the processor
- * between looks; after TURN_MOST_NS it gives its caller a turn. How close they come is the smoothed
- * gap between running out of packets and the next one, so a gateway with little to do never polls.
+ * Polling: a wake-up costs more than a packet. While packets come closer together than poll_ns, lane_serve() polls that
+ * long for the next one instead of sleeping, and yields the processor between polls; after TURN_MOST_NS it returns to
+ * its caller. The distance between packets is the smoothed gap between running out of packets and the next one, so a
+ * gateway with little traffic never polls.
  */
 #include "lane.h"
 
@@ -30,9 +30,9 @@
 enum {
 	PACKET_MAX = 65535,
 	ALIGN = 64,
-	LEAD = 12, /* with 20 bytes of IP and 32 of TCP the payload begins on a cache line: copying it is cheapest so */
-	/* A burst ends early when no largest packet fits any more. Four super-packets: what was read is written back while
-	 * it is still in the processor's own cache. */
+	LEAD = 12, /* with 20 bytes of IP and 32 of TCP the payload begins on a cache line, where copying is cheapest */
+	/* A burst ends early when the largest possible packet no longer fits. Four super-packets: a packet is
+	 * written back while it is still in the processor's own cache. */
 	ARENA = 256 << 10,
 	TURN_MOST_NS = 500000,
 	GAP_MOST_NS = 1000000, /* a longer gap counts as this long */
@@ -49,11 +49,11 @@ struct lane {
 	uint8_t *arena;
 	uint64_t poll_ns;  /* 0: never polls */
 	uint64_t gap_ns;   /* smoothed */
-	uint64_t empty_ns; /* when packets ran out last */
+	uint64_t empty_ns; /* when packets last ran out */
 	uint32_t n_noted;
-	bool has_own_errors; /* the burst holds ICMP of the kernel's about natd's packets */
+	bool has_own_errors; /* the burst holds ICMP errors of the kernel about natd's packets */
 	struct nat_packet packets[LANE_BURST];
-	const struct nat_packet *noted[LANE_BURST]; /* emitted, not sent yet */
+	const struct nat_packet *noted[LANE_BURST]; /* emitted, not yet sent */
 };
 
 static void lock(struct lane *l)
@@ -106,7 +106,7 @@ static void translate_batch(struct lane *l, struct nat_packet *p, uint32_t n, ui
 	send_noted(l);
 }
 
-/* The errors that sending caused are translated like any others. None causes a further one. */
+/* Errors that sending caused are translated like any others. They cause no further errors. */
 static void report_errors(struct lane *l, uint64_t now_ms)
 {
 	struct nat_packet errors[TRANSMIT_ERRORS];
@@ -144,7 +144,7 @@ static int read_tun(void *ctx, uint8_t *buffer, size_t room, struct nat_packet *
 	return tun_read(l->tun, l->io, buffer, room, p);
 }
 
-/* By either way only the kernel's own have that source. */
+/* Through either device, only the kernel's own errors have that source. */
 static void note_own_error(struct lane *l, const struct nat_packet *p)
 {
 	if (!transmit_is_own_error(p))
@@ -205,7 +205,7 @@ static void note_gap(struct lane *l, uint64_t now)
 	l->gap_ns -= l->gap_ns / GAP_WEIGHT;
 }
 
-/* Looks for packets until none has come for poll_ns, or the turn is over. */
+/* Polls until no packet has come for poll_ns, or the turn is over. */
 static int look_for_more(struct lane *l, uint64_t now_ms)
 {
 	uint64_t start = clock_ns(), now = start;
@@ -257,7 +257,7 @@ struct nat_stepped lane_step(struct lane *l, uint64_t now_ms, uint32_t budget)
 	return done;
 }
 
-/* ---- life ---- */
+/* ---- create and destroy ---- */
 
 struct lane *lane_create(const struct lane_params *p)
 {

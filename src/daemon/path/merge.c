@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Theory of operation. A group holds datagrams of one flow that may become one super-packet: same
- * addresses and ports, DSCP, TTL, DF, way out and kind of checksum, and all of one length but the last, which may be
- * shorter and closes the group (that is how the kernel cuts). Groups are found by a hash of the flow; another flow in the
- * same place sends the old one off. Order within a flow is kept: whatever cannot join sends its group first.
+ * Theory of operation. A group holds datagrams of one flow that may become one super-packet: same addresses and ports,
+ * DSCP, TTL, DF, way out and kind of checksum, and all of one length but the last, which may be shorter and closes the
+ * group (the kernel cuts like that). Groups are found by a hash of the flow; another flow with the same hash makes the
+ * group be sent. The order within a flow is kept: a datagram that cannot join makes its group be sent first.
  *
- * A super-packet's checksum is left to the kernel, which would repair a wrong one; so datagrams whose
- * checksum is filled in are verified before they are joined, and one that is wrong, or has none, goes its own way.
+ * The kernel computes a super-packet's checksum and would repair a wrong one. So datagrams whose checksum is filled in
+ * are verified before they are joined; one that is wrong, or has none, is sent singly.
  *
- * The kernel counts the IP ids of the segments up from the first one's. So datagrams without DF join only if their ids
- * count up in the same way: each arrives with the id that it had, and no id is used twice (RFC 6864 4.1, RFC 7857 10).
- * The ids of datagrams with DF mean nothing (RFC 6864 4.1: atomic).
+ * The kernel numbers the IP ids of the segments upwards from the first one's. So datagrams without DF join only if
+ * their ids count up in the same way: each arrives with the id that it had, and no id is used twice (RFC 6864 4.1, RFC
+ * 7857 10). The ids of datagrams with DF mean nothing (RFC 6864 4.1: atomic).
  *
- * The way of super-packets gives a step of TTL back, which 255 has no room for: such datagrams go singly.
+ * Sending a super-packet through the TUN needs a TTL raised by one. A TTL of 255 cannot be raised: such datagrams are
+ * sent singly.
  */
 #include "merge.h"
 
@@ -38,7 +39,7 @@ struct group {
 
 struct merge {
 	struct merge_ways ways;
-	bool refused; /* the kernel does not take super-packets: never tried again */
+	bool refused; /* the kernel does not accept super-packets: never tried again */
 	struct group groups[MERGE_GROUPS];
 };
 
@@ -169,7 +170,7 @@ bool merge_add(struct merge *m, const struct nat_packet *p)
 
 	if (m->refused || p->data[9] != IPPROTO_NR_UDP)
 		return false;
-	if (!is_plain_datagram(p)) { /* rare, and its ports need not be where a flow is looked for */
+	if (!is_plain_datagram(p)) { /* rare, and its ports may not be where the flow's hash reads them */
 		merge_flush(m);
 		return false;
 	}

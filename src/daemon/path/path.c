@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What the packet path owns. */
+/* The packet path and everything that it owns. */
 #include "path.h"
 
 #include <assert.h>
@@ -11,7 +11,7 @@
 #include "daemon/base/log.h"
 #include "daemon/config/config.h"
 
-/* ---- life ---- */
+/* ---- create and destroy ---- */
 
 void path_init(struct path *p)
 {
@@ -117,7 +117,7 @@ void path_stop(struct path *p)
 
 /* ---- the host ---- */
 
-/* The interfaces by which ICMP for a shared address comes, as they are now; their number. */
+/* Collects the interfaces through which ICMP for a shared address arrives now; returns their number. */
 static uint32_t icmp_interfaces(const struct host_facts *f, unsigned out[ICMPSOCK_INTERFACES])
 {
 	uint32_t n = 0;

@@ -2,10 +2,10 @@
 /*
  * The raw socket, in batches.
  *
- * Theory of operation: a batch is an array of messages whose bytes are either the caller's (valid until the
- * flush) or copies in the arena. sendmmsg() stops at the first packet that fails; that one is counted and left
- * out, and the rest is sent by the next call. Only a full socket buffer (EAGAIN) ends a batch: what follows
- * would fail alike, and waiting is not ours to do.
+ * Theory of operation: a batch is an array of messages whose bytes are either the caller's (valid until the flush) or
+ * copies in the arena. sendmmsg() stops at the first packet that fails; that one is counted and skipped, and the next
+ * call sends the rest. Only a full socket buffer (EAGAIN) ends a batch: the following packets would fail too, and this
+ * file must not wait.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* sendmmsg() */
@@ -55,7 +55,7 @@ static int open_socket(void)
 {
 	/* IPPROTO_RAW implies IP_HDRINCL and receives nothing. */
 	int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
-	/* What somebody tells the host about path MTUs must not count for packets in transit: it can be forged. */
+	/* Reports to the host about path MTUs must not apply to packets in transit: they can be forged. */
 	const int no_path_mtu = IP_PMTUDISC_INTERFACE;
 	int size = RAWSOCK_SEND_BUFFER;
 	int err;
@@ -72,7 +72,7 @@ static int open_socket(void)
 	return fd;
 }
 
-/* What is the same for every packet is set once. */
+/* Sets the fields that are the same for every packet. */
 static void prepare_messages(struct rawsock *r)
 {
 	for (uint32_t i = 0; i < RAWSOCK_BATCH; i++) {
@@ -167,7 +167,7 @@ static enum io_counter send_counter(int err)
 	}
 }
 
-/* Deals with the packet that was refused; returns how many of the batch are done with by that. */
+/* Handles the refused packet; returns how many of the batch are done with it. */
 static uint32_t refused(struct rawsock *r, uint32_t i, int err)
 {
 	if (err == EAGAIN) {
@@ -198,7 +198,7 @@ void rawsock_flush(struct rawsock *r)
 	r->arena_used = 0;
 }
 
-/* The packet's bytes for the batch: its own, or a copy in the arena (a full one is sent off first). */
+/* The packet's bytes for the batch: its own, or a copy in the arena (if it is full, the batch is sent first). */
 static uint8_t *keep_bytes(struct rawsock *r, const struct nat_packet *p, bool owned)
 {
 	uint8_t *copy;

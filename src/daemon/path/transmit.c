@@ -2,20 +2,22 @@
 /*
  * How packets in transit leave natd.
  *
- * Theory of operation. To the kernel natd is a local program, but its packets are in transit, so the kernel's manners for local
- * programs must not apply: the host's path MTU cache, its silence about what cannot be sent, its errors about translated packets.
- * Each packet's way is looked up first (ways.h). A way that is closed, leads elsewhere or is too small gets the error that a
- * router owes (RFC 1812 4.3.3.1, 5.2.7), and so does what the raw socket refuses.
+ * Theory of operation. To the kernel natd is a local program, but its packets are in transit. So the kernel's rules for
+ * local programs must not apply: the host's path MTU cache, silence about packets that cannot be sent, errors about
+ * translated packets. Each packet's way is looked up first (ways.h). If it is closed, leads elsewhere or is too small,
+ * the sender gets the error that a router owes (RFC 1812 4.3.3.1, 5.2.7); the same holds for packets that the raw
+ * socket refuses.
  *
- * Such an error quotes the translated packet, as if the next router had sent it. The core translates it like any error from
- * outside or inside, so no side sees an address of the other. An error towards the inside comes from TRANSMIT_DUMMY_ADDRESS
- * until it is translated, then from the gateway's inside address. What the kernel itself says about the socket's packets (a dead
- * neighbour, a firewall's reject) carries the socket's mark; a rule sends it to the TUN, with the same source, and it goes the
- * same way.
+ * Such an error quotes the translated packet, as if the next router had sent it. The core translates it like any error
+ * from outside or inside, so no side sees an address of the other. An error towards the inside has the source
+ * TRANSMIT_DUMMY_ADDRESS until it is translated, then the gateway's inside address. Errors of the kernel about the
+ * socket's packets (a dead neighbour, a firewall's reject) carry the socket's mark; a rule sends them to the TUN, with
+ * the same source, and they are handled in the same way.
  *
- * Super-packets are too large for the raw socket and carry no mark when they go back through the TUN. So the TUN only gets one
- * whose way is open, large enough and resolved; others are cut into segments, which go through the socket. What the tc program behind
- * the TUN refuses even so, since its way has just changed, goes through all of this once more (send_again()).
+ * Super-packets are too large for the raw socket, and carry no mark when they go back through the TUN. So the TUN gets
+ * only those whose way is open, large enough and resolved; others are cut into segments, which go through the socket.
+ * If the tc program behind the TUN still refuses one, because its way has just changed, it is handled once more
+ * (send_again()).
  */
 #include "transmit.h"
 
@@ -38,7 +40,7 @@ enum {
 	IP_TCP_HEADERS = 40,
 	TTL_MOST = 255,
 	CODE_NET = 0,	      /* RFC 792: 3/0 */
-	DONT_FRAGMENT = 0x40, /* in byte 6 of the header */
+	DONT_FRAGMENT = 0x40, /* byte 6 of the header */
 	NO_ERROR = -1,
 	SEGMENT_MAX = 65535,
 	TCP_CWR = 0x80,
@@ -52,10 +54,10 @@ struct transmit {
 	struct merge *merge;
 	struct ways *ways;
 	uint64_t now_ms;
-	uint64_t random; /* xorshift: for the rate limit alone */
-	uint64_t key;	 /* keeps others from choosing whose bucket they share */
+	uint64_t random; /* xorshift: only for the rate limit */
+	uint64_t key;	 /* keeps senders from choosing whose bucket they share */
 	struct icmp_limit limit;
-	bool is_again; /* the packet in hand was refused behind the TUN: it goes singly, or is answered */
+	bool is_again; /* the current packet was refused behind the TUN: it is sent singly, or answered with an error */
 	uint32_t n_errors;
 	struct nat_packet error[TRANSMIT_ERRORS];
 	uint8_t bytes[TRANSMIT_ERRORS][ICMP_ERROR_MAX];
@@ -128,7 +130,7 @@ static void refuse(struct transmit *t, const struct nat_packet *p, enum io_count
 
 static int forward_by_kernel(struct transmit *t, const struct nat_packet *p);
 
-/* What the raw socket refused, and has counted. */
+/* The raw socket refused it, and has counted it. */
 static void on_refused(void *ctx, const struct nat_packet *p, int err)
 {
 	struct transmit *t = ctx;
@@ -146,11 +148,11 @@ static void on_refused(void *ctx, const struct nat_packet *p, int err)
 	case EACCES:
 		report(t, p, ICMP_UNREACH_ADMIN, 0);
 		break;
-	case EMSGSIZE: /* the interface's MTU fell just now; with DF the next one is refused by its size */
+	case EMSGSIZE: /* the interface's MTU has just shrunk; with DF the next packet is refused by its size */
 		if (!(p->data[6] & DONT_FRAGMENT))
 			(void)forward_by_kernel(t, p);
 		break;
-	default: /* full, forbidden by a firewall, a blackhole: a router is silent, too */
+	default: /* buffer full, forbidden by a firewall, a blackhole: routers are silent, too */
 		break;
 	}
 }
@@ -197,8 +199,9 @@ void transmit_readdress(const struct nat_policy *policy, struct nat_packet *p)
 
 enum { REFUSED_BEHIND_TUN = 1 };
 
-/* Through the TUN the kernel forwards it, a second time for this packet: that step of TTL is given back. A TTL of 255, which only
- * a neighbour sends, has no room for it. 0, a negative errno, or REFUSED_BEHIND_TUN: then the packet is as it was. */
+/* Through the TUN the kernel forwards the packet a second time: the TTL is raised by one to make up for it. A TTL of
+ * 255, which only a neighbour sends, cannot be raised. Returns 0, a negative errno, or REFUSED_BEHIND_TUN: then the
+ * packet is unchanged. */
 static int forward_parts(struct transmit *t, const struct nat_packet *p, const struct iovec *parts, int n)
 {
 	uint8_t *ip = p->data;
@@ -230,7 +233,8 @@ static void send_single(void *ctx, const struct nat_packet *p)
 
 static void send_in_transit(struct transmit *t, const struct nat_packet *p, bool owned);
 
-/* Its way has changed since it was looked up. Once: what is refused again is lost, and the program has counted it. */
+/* Its way has changed since it was looked up. Only once: a packet refused again is lost, and the program has counted
+ * it. */
 static void send_again(void *ctx, const struct nat_packet *p)
 {
 	struct transmit *t = ctx;
@@ -240,7 +244,7 @@ static void send_again(void *ctx, const struct nat_packet *p)
 	t->is_again = false;
 }
 
-/* Joined datagrams. What the device refuses otherwise is lost, and counted. */
+/* Joined datagrams. If the device refuses them for another reason, they are lost and counted. */
 static enum merge_result send_joined(void *ctx, const struct nat_packet *p, const struct iovec *parts, int n)
 {
 	struct transmit *t = ctx;
@@ -251,7 +255,7 @@ static enum merge_result send_joined(void *ctx, const struct nat_packet *p, cons
 	if (rc == REFUSED_BEHIND_TUN)
 		return MERGE_AGAIN;
 	if (rc == -EINVAL) {
-		log_notice(SUB_DATA, "this kernel takes no joined datagrams from %s: sending each by itself",
+		log_notice(SUB_DATA, "this kernel accepts no joined datagrams from %s: sending each one singly",
 			   t->tun->name);
 		return MERGE_NEVER;
 	}
@@ -267,7 +271,7 @@ static bool may_merge(const struct transmit *t, const struct way *way)
 	       (way->next_hop == 0 || way->neighbour == NEIGHBOUR_RESOLVED);
 }
 
-/* Makes the headers at p->data, which are the super-packet's, those of segment number `i`, with payload from `at` on. */
+/* Turns the super-packet's headers at p->data into those of segment number `i`, with the payload from `at` on. */
 static void write_segment(struct nat_packet *p, uint32_t ihl, uint32_t i, uint32_t at, bool is_last)
 {
 	uint8_t *ip = p->data, *l4 = ip + ihl;
@@ -291,7 +295,7 @@ static void write_segment(struct nat_packet *p, uint32_t ihl, uint32_t i, uint32
 	store16(l4 + 16, pseudo);
 }
 
-/* A super-packet through the raw socket, one segment after the other. */
+/* Sends a super-packet through the raw socket, segment by segment. */
 static void send_segments(struct transmit *t, const struct nat_packet *p)
 {
 	uint32_t ihl = (p->data[0] & 15) * 4u;
@@ -355,7 +359,7 @@ static void cut(struct transmit *t, const struct nat_packet *p, uint16_t mtu)
 	fragment_cut(&v, mtu, send_piece, &c);
 }
 
-/* RFC 791, RFC 1191: a packet larger than the route's MTU is cut, or refused with 3/4. True: it was dealt with. */
+/* RFC 791, RFC 1191: a packet larger than the route's MTU is fragmented, or refused with 3/4. True: it was handled. */
 static bool is_too_big(struct transmit *t, const struct nat_packet *p, uint16_t mtu)
 {
 	const uint8_t *ip = p->data;
@@ -377,7 +381,7 @@ static bool is_too_big(struct transmit *t, const struct nat_packet *p, uint16_t 
 	return true;
 }
 
-/* The MSS of a connection whose way out is smaller than the interface. */
+/* Clamps the MSS of a connection whose way out is smaller than the interface. */
 static void clamp_mss(const struct nat_packet *p, uint16_t mtu)
 {
 	struct pkt_view v;
@@ -394,7 +398,7 @@ static uint16_t smaller_mtu(uint16_t a, uint16_t b)
 	return a < b ? a : b;
 }
 
-/* Has its way an MTU of its own? True: the packet was dealt with. */
+/* Does the way have an MTU of its own? True: the packet was handled. */
 static bool obey_mtu(struct transmit *t, const struct nat_packet *p, const struct way *way)
 {
 	uint16_t back = p->to == NAT_TO_INSIDE ? ways_mtu(t->ways, load32(p->data + 12)) : 0;
@@ -406,7 +410,7 @@ static bool obey_mtu(struct transmit *t, const struct nat_packet *p, const struc
 		return true;
 	if (p->gso_size != 0 || !p->csum_partial || p->mtu == 0 || p->len <= p->mtu)
 		return false;
-	cut(t, p, p->mtu); /* which the core leaves undone until the checksum is filled in */
+	cut(t, p, p->mtu); /* the core leaves it uncut until the checksum is filled in */
 	return true;
 }
 
@@ -417,7 +421,7 @@ static void send_open(struct transmit *t, const struct nat_packet *p, struct way
 	if (obey_mtu(t, p, way))
 		return;
 	admission = ways_admit(t->ways, way, p);
-	if (admission == ADMIT_NOT) /* the kernel reports 3/1 about those that wait */
+	if (admission == ADMIT_NOT) /* the kernel reports 3/1 about the waiting ones */
 		t->io->value[IO_SEND_UNRESOLVED]++;
 	else if (owned || t->is_again || !may_merge(t, way) || !merge_add(t->merge, p))
 		send_on(t, p, admission, owned);
@@ -480,7 +484,7 @@ void transmit_flush(struct transmit *t)
 	rawsock_flush(t->raw);
 }
 
-/* ---- life ---- */
+/* ---- create and destroy ---- */
 
 int transmit_create(struct transmit **out, const struct transmit_params *p)
 {

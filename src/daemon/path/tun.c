@@ -36,7 +36,7 @@ static short wanted_flags(const struct tun_options *o)
 	return (short)flags;
 }
 
-/* Asks for the most, and takes what there is: each step without what the one before had. */
+/* Requests all offloads, then fewer, until the kernel accepts. */
 static int ask_offload(struct tun *t)
 {
 	static const struct {
@@ -59,7 +59,7 @@ static int ask_offload(struct tun *t)
 	return -errno;
 }
 
-/* Everything after the descriptor belongs to the device. */
+/* The steps after the descriptor was opened, for the device. */
 static int set_up(struct tun *t, const struct tun_options *o)
 {
 	int size = VNET_HEADER_SIZE;
@@ -69,7 +69,7 @@ static int set_up(struct tun *t, const struct tun_options *o)
 		return -errno;
 	t->has_vnet = o->offload;
 	t->features = 0;
-	if (!o->offload) /* one that an earlier natd left on would give super-packets without a header */
+	if (!o->offload) /* offload left on by an earlier natd would give super-packets without a header */
 		return ioctl(t->fd, TUNSETOFFLOAD, 0UL) < 0 ? -errno : 0;
 	if (ioctl(t->fd, TUNSETVNETHDRSZ, &size) < 0)
 		return -errno;
@@ -101,7 +101,7 @@ static int open_as(struct tun *t, const struct tun_options *o)
 	return rc;
 }
 
-/* A kernel without virtio headers (some sandboxes' are) gives a device all the same. */
+/* A kernel without virtio headers (in some sandboxes) still provides a device. */
 int tun_open(struct tun *t, const struct tun_options *o)
 {
 	struct tun_options plain = *o;
@@ -111,7 +111,7 @@ int tun_open(struct tun *t, const struct tun_options *o)
 	return rc == -EINVAL && o->offload ? open_as(t, &plain) : rc;
 }
 
-/* Where the kernel cannot tell, the answer is yes. */
+/* If the kernel cannot tell, the answer is yes. */
 static bool is_in_our_namespace(int fd)
 {
 	int ns = ioctl(fd, TUNGETDEVNETNS);
@@ -204,7 +204,7 @@ static enum io_counter write_counter(int err)
 	}
 }
 
-/* Sends header and packet in one call. 0 or a negative errno. */
+/* Sends header and packet in one call. Returns 0 or a negative errno. */
 static int write_whole(const struct tun *t, const struct nat_packet *p, const struct iovec *parts, int count)
 {
 	uint8_t header[VNET_HEADER_SIZE];

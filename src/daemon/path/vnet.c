@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * virtio_net_hdr, as <linux/virtio_net.h> and OASIS virtio 1.2, 5.1.6 define it: flags, kind of super-packet,
- * header length, segment size, checksum start and offset.
+ * virtio_net_hdr, as <linux/virtio_net.h> and OASIS virtio 1.2, 5.1.6 define it: flags, kind of super-packet, header
+ * length, segment size, checksum start and offset.
  */
 #include "vnet.h"
 
@@ -26,7 +26,7 @@ enum {
 	TCP_CWR = 0x80,
 };
 
-/* Where the transport of a frame lies; only of TCP and UDP, whole or first fragment. */
+/* Position of the transport header in a frame; only for TCP and UDP, whole or first fragment. */
 struct layout {
 	uint32_t ihl;
 	uint32_t header_len;  /* IP and transport header */
@@ -62,10 +62,10 @@ static void finish(uint8_t *data, uint32_t len, uint32_t start, uint32_t at)
 {
 	uint16_t sum = checksum_finish(checksum_add(0, data + start, len - start));
 
-	store16(data + at, sum ? sum : 0xffff); /* RFC 768: 0 would say "none"; for TCP both are right */
+	store16(data + at, sum ? sum : 0xffff); /* RFC 768: 0 would mean "none"; for TCP both are right */
 }
 
-/* IP total length, where it is credible: padding behind it is no part of a checksum. */
+/* IP total length, if plausible: padding after it is not part of a checksum. */
 static uint32_t real_len(const uint8_t *data, uint32_t len)
 {
 	uint32_t total = len >= IP_HEADER_MIN ? load16(data + 2) : 0;
@@ -86,7 +86,7 @@ bool vnet_finish_checksum(uint8_t *data, uint32_t len)
 
 /* ---- decode ---- */
 
-/* The checksum that is left to do. */
+/* The checksum that is still to be computed. */
 static bool decode_checksum(const struct virtio_net_hdr *h, struct nat_packet *p)
 {
 	uint32_t at = (uint32_t)h->csum_start + h->csum_offset;
@@ -142,7 +142,7 @@ static uint8_t gso_type(const uint8_t *data, const struct layout *l)
 {
 	if (l->proto == IPPROTO_NR_UDP)
 		return VIRTIO_NET_HDR_GSO_UDP_L4;
-	/* RFC 3168 6.1.2: only the first segment may carry CWR; the flag tells who cuts. */
+	/* RFC 3168 6.1.2: only the first segment may carry CWR; the flag says so to whatever cuts the packet. */
 	return data[l->ihl + 13] & TCP_CWR ? VIRTIO_NET_HDR_GSO_TCPV4 | VIRTIO_NET_HDR_GSO_ECN
 					   : VIRTIO_NET_HDR_GSO_TCPV4;
 }

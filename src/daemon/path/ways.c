@@ -2,25 +2,26 @@
 /*
  * Where the kernel would send a packet in transit.
  *
- * Theory of operation. A table of WAYS entries, one place for each hash; a collision replaces. An entry is good for WAYS_KEEP_MS,
- * or until `generation` moves: changes of routes are not followed as events, since a host with a full routing table changes it all
- * the time. What cannot be looked up now is WAY_UNKNOWN: the packet then goes to the kernel bound to the
- * outside interface, which is safe, and its successors are looked up.
+ * Theory of operation. A table of WAYS entries, one place for each hash; a collision replaces the entry. An entry is
+ * valid for WAYS_KEEP_MS, or until `generation` changes. Changes of routes are not followed as events, since a host
+ * with a full routing table changes it all the time. A way that cannot be looked up now is WAY_UNKNOWN: the packet then
+ * goes to the kernel bound to the outside interface, which is safe, and later packets are looked up.
  *
- * Super-packets go past the kernel's own routing where tc programs steer. Then the program finds that a way has changed before this
- * cache does, and writes down what it has refused (ways_was_refused()). It runs within the write to the device, so the answer is
- * there when that returns; but for a device with RPS, whose packets are refused later: then the ways are forgotten with the next one.
+ * Super-packets bypass the kernel's own routing where tc programs steer. The program finds that a way has changed
+ * before this cache does, and records its refusals (ways_was_refused()). It runs within the write to the device, so the
+ * answer is there when the write returns. The exception is a device with RPS, whose packets are refused later: then the
+ * next packet makes the cache forget its ways.
  *
- * Whether a link has neighbours is known of the outside interface and the inside ones, and of any other asked once, until the kernel
- * tells of a change: that question waits for the kernel's lock of interfaces, which other programs may hold for seconds, and
- * packets wait with it. Routes are looked up without it.
+ * Whether a link has neighbours is known for the outside interface, the inside ones, and any other that was looked up
+ * once, until the kernel reports a change. That look-up waits for the kernel's lock of interfaces, which other programs
+ * may hold for seconds, and packets wait with it. Route look-ups do not need it.
  *
- * The look-up names the source where it is the host's own (the kernel refuses others there), so rules by source count.
+ * The look-up names the source if it is the host's own (the kernel refuses others there), so rules by source apply.
  *
- * Neighbours. Packets that wait for ARP stay charged to the socket that sent them. So a next hop whose link address is not known
- * gets WAYS_UNRESOLVED packets a second, enough to have it found; after that the kernel's neighbour table decides. The fragments
- * of one datagram go together, whatever their number, since a part of them is worth nothing: the first of them that comes takes
- * all that is left of the second, and the others of its kind follow it.
+ * Neighbours. Packets that wait for ARP stay charged to the socket that sent them. So a next hop whose link address is
+ * not known gets WAYS_UNRESOLVED packets a second, enough to resolve it; after that the kernel's neighbour table
+ * decides. The fragments of one datagram stay together, whatever their number, since a part of them is worthless: the
+ * first fragment takes the rest of the second's allowance, and the others of its datagram follow.
  */
 #include "ways.h"
 
@@ -39,9 +40,9 @@ enum {
 	WAYS = 2048,
 	WAYS_SHIFT = 32 - 11,
 	LINKS = 8,
-	RESOLVED_MS = 2000, /* a found neighbour is not looked up again for that long */
+	RESOLVED_MS = 2000, /* a resolved neighbour is not looked up again for that long */
 	MISSING_MS = 10,
-	DATAGRAMS = 16, /* whose fragments may follow, at a time */
+	DATAGRAMS = 16, /* datagrams whose fragments may follow, at a time */
 	SECOND_MS = 1000,
 	NEIGHBOUR_VALID = NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_PROBE | NUD_STALE | NUD_DELAY,
 };
@@ -63,7 +64,7 @@ struct ways {
 	unsigned lookups; /* left in this burst */
 	struct link_kind links[LINKS];
 	unsigned next_link;
-	uint32_t refusals; /* of the tc programs, seen so far */
+	uint32_t refusals; /* by the tc programs, counted so far */
 	struct way unknown;
 	uint64_t datagram[DATAGRAMS]; /* keys, see datagram_key(); 0: none */
 	struct way way[WAYS];
@@ -101,7 +102,7 @@ void ways_begin(struct ways *w, uint64_t now_ms)
 
 	w->now_ms = (uint32_t)now_ms;
 	w->lookups = WAYS_LOOKUPS;
-	/* 0 is an entry that was never filled. */
+	/* 0 marks an entry that was never filled. */
 	w->generation = atomic_load_explicit(&w->transit->generation, memory_order_acquire) + 1;
 	if (links != w->links_generation)
 		memset(w->links, 0, sizeof(w->links));
@@ -166,7 +167,7 @@ static enum way_state state_of_error(int err)
 	case EINVAL:
 		return WAY_BLACKHOLE;
 	default:
-		return WAY_UNKNOWN; /* of the look-up, not of the route */
+		return WAY_UNKNOWN; /* the look-up's result, not the route's */
 	}
 }
 
@@ -181,7 +182,8 @@ static enum way_state judge(const struct ways *w, const struct nat_packet *p, in
 	return WAY_OPEN;
 }
 
-/* The kernel refuses a source that is not the host's own (EINVAL or ENETUNREACH, by version): then the way without it. */
+/* The kernel refuses a source that is not the host's own (EINVAL or ENETUNREACH, by version): then the look-up is
+ * repeated without it. */
 static int ask_route(struct ways *w, const struct nat_packet *p, uint32_t address, struct netlink_way *found)
 {
 	int r = -EINVAL;
@@ -280,8 +282,8 @@ bool ways_was_refused(struct ways *w, const struct nat_packet *p)
 
 /* ---- neighbours ---- */
 
-/* What the last answer says, asked again when it is old: a missing neighbour may come any moment. Without a question left in this
- * burst the last answer counts. */
+/* The last answer, looked up again if it is old: a missing neighbour may appear at any moment. If this burst has no
+ * look-ups left, the last answer counts. */
 static enum way_neighbour neighbour_of(struct ways *w, struct way *way)
 {
 	uint32_t keep_ms = way->neighbour == NEIGHBOUR_RESOLVED ? RESOLVED_MS : MISSING_MS;
@@ -297,7 +299,7 @@ static enum way_neighbour neighbour_of(struct ways *w, struct way *way)
 	return (enum way_neighbour)way->neighbour;
 }
 
-/* What the fragments of one datagram have in common, mixed; 0: no fragment. */
+/* A hash that the fragments of one datagram share; 0: not a fragment. */
 static uint64_t datagram_key(const struct nat_packet *p)
 {
 	const uint8_t *ip = p->data;
@@ -308,7 +310,7 @@ static uint64_t datagram_key(const struct nat_packet *p)
 	return (addresses ^ ((uint64_t)ip[9] << 16 | load16(ip + 4)) * 0x9e3779b97f4a7c15u) | 1;
 }
 
-/* A packet to a next hop that is not known. True: it goes to have it found. */
+/* A packet to an unknown next hop. True: it is sent, which resolves the next hop. */
 static bool spend_question(struct ways *w, struct way *way, const struct nat_packet *p, bool is_large)
 {
 	uint64_t key = datagram_key(p);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Where the kernel would send a packet in transit, known before it is sent: by which interface, up to which size, or why not.
- * A cache over rtnetlink, one for each lane, so no lock; a look-up is one request to the kernel, and a burst makes only a few
- * (WAYS_LOOKUPS). Addresses in host byte order, times in milliseconds.
+ * Where the kernel would send a packet in transit, known before it is sent: the interface, the largest size, or why
+ * not. A cache over rtnetlink, one for each lane, so no lock; a look-up is one request to the kernel, and a burst makes
+ * only a few (WAYS_LOOKUPS). Addresses in host byte order, times in milliseconds.
  */
 #ifndef NATD_DAEMON_WAYS_H
 #define NATD_DAEMON_WAYS_H
@@ -14,8 +14,9 @@
 #include "core/nat/nat.h"
 
 enum {
-	WAYS_LOOKUPS = 16,   /* questions to the kernel in one burst, at most */
-	WAYS_KEEP_MS = 1000, /* then it is looked up again; a change of links, addresses or rules is followed at once */
+	WAYS_LOOKUPS = 16, /* requests to the kernel in one burst, at most */
+	/* after that it is looked up again; a change of links, addresses or rules takes effect at once */
+	WAYS_KEEP_MS = 1000,
 	WAYS_UNRESOLVED =
 		4, /* packets a second to a next hop whose link address is not known; datagrams count as one */
 };
@@ -27,22 +28,22 @@ enum way_state {
 	WAY_NO_HOST,	/* an `unreachable` route */
 	WAY_PROHIBITED, /* a `prohibit` route */
 	WAY_BLACKHOLE,
-	WAY_ELSEWHERE, /* by another interface than the packet's direction allows */
+	WAY_ELSEWHERE, /* through another interface than the packet's direction allows */
 };
 
 enum way_neighbour { NEIGHBOUR_NEVER_ASKED, NEIGHBOUR_RESOLVED, NEIGHBOUR_MISSING };
 
 struct way {
 	uint32_t address;
-	uint32_t next_hop; /* 0: no neighbour has to be found (a tunnel) */
+	uint32_t next_hop; /* 0: there is no neighbour to resolve (a tunnel) */
 	uint32_t looked_ms;
 	uint32_t asked_ms;  /* time of the last look-up in the neighbour table */
-	uint32_t second_ms; /* since when `sent` counts */
+	uint32_t second_ms; /* start of the second in which `sent` counts */
 	uint32_t generation;
 	int32_t out;
 	uint16_t mtu;	       /* of the route; 0: the interface's */
 	uint8_t state;	       /* enum way_state */
-	uint8_t sent : 6;      /* while the next hop was not known */
+	uint8_t sent : 6;      /* while the next hop is not known */
 	uint8_t neighbour : 2; /* enum way_neighbour, of the last answer */
 };
 
@@ -56,12 +57,12 @@ static inline unsigned transit_link(int index, bool has_neighbours)
 	return (unsigned)index << 1 | has_neighbours;
 }
 
-/* What all lanes know of the host. Written by the loop's thread, read by all. */
+/* What all lanes share about the host. Written by the loop's thread, read by all. */
 struct transit {
-	atomic_uint generation;		  /* counts changes of links, addresses and rules, and looks at the host */
-	atomic_uint links;		  /* counts the kernel's messages of changes alone */
-	atomic_uint known[TRANSIT_LINKS]; /* links that are looked at anyway: transit_link() */
-	atomic_int outside;		  /* interface index; 0: not there */
+	atomic_uint generation;		  /* counts changes of links, addresses and rules, and checks of the host */
+	atomic_uint links;		  /* counts only the kernel's messages of changes */
+	atomic_uint known[TRANSIT_LINKS]; /* links that are checked anyway: transit_link() */
+	atomic_int outside;		  /* interface index; 0: missing */
 	atomic_uint icmp_source;	  /* the gateway's own inside address; 0: none */
 	atomic_bool is_one_armed;	  /* the outside interface is an inside one as well */
 	_Atomic(struct steer_refusals *) refusals; /* of the tc programs (bpf/steer.h); NULL: they do not steer */
@@ -73,25 +74,26 @@ struct ways;
 int ways_create(struct ways **out, const struct transit *transit);
 void ways_destroy(struct ways *w); /* NULL: nothing */
 
-/* A burst begins: it may ask the kernel again. */
+/* A burst begins: it may query the kernel again. */
 void ways_begin(struct ways *w, uint64_t now_ms);
 
 /* The way of a translated packet. Valid until the next call. */
 struct way *ways_find(struct ways *w, const struct nat_packet *p);
-/* The MTU of a route that is in the cache; 0: not known, or the interface's. */
+/* The MTU of a route in the cache; 0: unknown, or the interface's. */
 uint16_t ways_mtu(const struct ways *w, uint32_t address);
 
-/* Has the tc program refused this super-packet, which has just been written to the TUN device? Then its way is not what the cache
- * had, and is looked up again the next time; and so are those of what was refused besides. */
+/* Has the tc program refused this super-packet, which has just been written to the TUN device? Then the cached way
+ * is outdated, and the next packet looks it up again; so do the ways of other packets refused meanwhile. */
 bool ways_was_refused(struct ways *w, const struct nat_packet *p);
 
-/* May a packet go to the kernel? A host without an answer must not fill the socket's buffer with packets that wait for it. */
+/* May a packet go to the kernel? Packets to an unresolved next hop must not fill the socket's buffer. */
 enum way_admission {
 	ADMIT_NOT,
-	ADMIT_TO_RESOLVE, /* its next hop is not known: it goes to have it found */
+	ADMIT_TO_RESOLVE, /* its next hop is unknown: it is sent to resolve it */
 	ADMIT,
 };
-/* Asks the kernel for the neighbour if it must and may. Of super-packets, and of datagrams in fragments, one a second may wait. */
+/* Queries the kernel's neighbour table if needed and permitted. Of super-packets, and of fragmented datagrams, one a
+ * second may wait. */
 enum way_admission ways_admit(struct ways *w, struct way *way, const struct nat_packet *p);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Theory of operation. The thread waits for its queue and for the order to stop, and serves its lane. Its
- * counters are its own; after each turn it copies them, under the lock, to where the control socket's thread reads them.
+ * Theory of operation. The thread waits for its queue or a stop event, and serves its lane. Its counters are its own;
+ * after each turn it copies them, under the lock, for the control socket's thread.
  */
 #include "worker.h"
 
