@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Rings of events, and the names of what they say. */
+/* Rings of events, and names of reasons and types. */
 #include "event.h"
 
 #include <assert.h>
@@ -51,7 +51,7 @@ void events_want(struct events *e, uint32_t types)
 	e->wanted = e->log.size > 0 ? types | 1u << EVENT_DESTROY : 0;
 }
 
-/* A bucket that holds a second's worth. */
+/* A token bucket that holds one second's worth. */
 static bool may_refuse(struct events *e)
 {
 	if (e->now_ms - e->refused_at_ms >= 1000) {

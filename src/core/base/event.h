@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Events: what happened to sessions and mappings, kept for readers outside the core and as the history of ended sessions.
+ * Events: what happened to sessions and mappings, stored for readers outside the core and as the history of ended
+ * sessions.
  *
- * Theory of operation. Two rings of fixed-size records that overwrite their oldest: one for what happens, one for openings
- * that were refused, so that a flood of refusals does not wash the history away. Records are numbered from 1, each ring by
- * itself. A reader is a number, that of the next event that it wants (a cursor), and copies what follows; it may be as slow
- * as it likes, or go away, and learns how many events it has missed. Nothing calls back.
+ * Theory of operation. Two rings of fixed-size records that overwrite their oldest: one for events in general, one for
+ * refused openings, so that a flood of refusals does not overwrite the history. Records are numbered from 1, separately
+ * in each ring. A reader is a cursor, the number of the next event that it wants, and copies what follows. It may be as
+ * slow as it likes, or disappear, and learns how many events it has missed. There are no callbacks.
  *
- * Ends of sessions are always recorded: they are the history. The other types are recorded while somebody wants them.
+ * Ends of sessions are always recorded: they are the history. The other types are recorded while there is a reader for
+ * them.
  *
- * Addresses and ports are in host byte order. One thread at a time, like all of the core.
+ * Addresses and ports are in host byte order. Single-threaded, like all of the core.
  */
 #ifndef NATD_CORE_EVENT_H
 #define NATD_CORE_EVENT_H
@@ -18,7 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* One list: the value and the name that `natctl history` prints. Scripts read the names: add a row, never rename one. */
+/* The list of reasons: the value, and the name that `natctl history` prints. Scripts read the names: add rows, never
+ * rename one. */
 #define SESSION_END_LIST(X)                                                                     \
 	X(SESSION_END_TIMEOUT, "timeout")	    /* idle for longer than its timeout */      \
 	X(SESSION_END_CLOSED, "closed")		    /* TCP: by FINs */                          \
@@ -29,7 +32,7 @@
 	X(SESSION_END_ADDRESS_LOST, "address-lost") /* its outside address is gone */           \
 	X(SESSION_END_FILTERED, "filtered")	    /* a filter rule forbids it now */          \
 	X(SESSION_END_BACKEND_DOWN, "backend-down") /* the server it was balanced to is down */ \
-	X(SESSION_END_REPLACED, "replaced")	    /* it gave way to another one */
+	X(SESSION_END_REPLACED, "replaced")	    /* it was replaced by another one */
 
 enum session_end {
 #define X(id, name) id,
@@ -38,21 +41,21 @@ enum session_end {
 		SESSION_END_COUNT
 };
 
-const char *session_end_name(enum session_end e); /* "unknown" for what is none */
+const char *session_end_name(enum session_end e); /* "unknown" for an unknown value */
 
-/* Type, and the name that `natctl monitor -e` has for it. */
+/* Type, and its name in `natctl monitor -e`. */
 #define EVENT_TYPE_LIST(X)                                                                                \
 	X(EVENT_NEW, "NEW")		  /* session: opened */                                           \
 	X(EVENT_UPDATE, "UPDATE")	  /* session: its state has changed */                            \
 	X(EVENT_DESTROY, "DESTROY")	  /* session: ended, with its totals */                           \
-	X(EVENT_MAPPING_NEW, "MAPPING")	  /* mapping: made by the session in `id` */                      \
-	X(EVENT_MAPPING_FREED, "MAPPING") /* mapping: ended with the session in `id` */                   \
+	X(EVENT_MAPPING_NEW, "MAPPING")	  /* mapping: created by the session `id` */                      \
+	X(EVENT_MAPPING_FREED, "MAPPING") /* mapping: ended with the session `id` */                      \
 	X(EVENT_BLOCK_NEW, "BLOCK")	  /* port block: ext_port to rem_port, of int_addr on ext_addr */ \
 	X(EVENT_BLOCK_FREED, "BLOCK")                                                                     \
 	X(EVENT_BACKEND, "BACKEND") /* `text` */                                                          \
 	X(EVENT_ALARM, "ALARM")	    /* `text` */                                                          \
 	X(EVENT_CONFIG, "CONFIG")   /* `text` */                                                          \
-	X(EVENT_REFUSED, "REFUSED") /* an opening; `reason` says why */
+	X(EVENT_REFUSED, "REFUSED") /* an opening; `reason` has the cause */
 
 enum event_type {
 #define X(id, name) id,
@@ -61,17 +64,18 @@ enum event_type {
 		EVENT_TYPE_COUNT
 };
 
-const char *event_type_name(enum event_type t); /* "unknown" for what is none */
+const char *event_type_name(enum event_type t); /* "unknown" for an unknown value */
 
 enum { EVENT_TEXT = 56, EVENT_ASSURED = 1 /* see table_session_assured() */ };
 
 struct event {
 	uint64_t seq;	  /* set by the ring */
-	uint64_t time_ms; /* set by the ring: the clock that the core runs by */
+	uint64_t time_ms; /* set by the ring, by the core's clock */
 	uint8_t type;	  /* enum event_type */
-	uint8_t reason; /* DESTROY: enum session_end; REFUSED: enum nat_reason; of the daemon's own types: its choice */
-	uint8_t kind;	/* of sessions: struct session's */
-	uint8_t flags;	/* of sessions: EVENT_ASSURED; of the daemon's own types: its choice */
+	/* DESTROY: enum session_end; REFUSED: enum nat_reason; in the daemon's own types: as it likes */
+	uint8_t reason;
+	uint8_t kind;	 /* of sessions: struct session's */
+	uint8_t flags;	 /* of sessions: EVENT_ASSURED; in the daemon's own types: as it likes */
 	uint32_t origin; /* of sessions: table_origin_get(); 0: none */
 	union {
 		struct { /* sessions, mappings, blocks, refusals (these have no id and no totals) */
@@ -86,36 +90,37 @@ struct event {
 		char text[EVENT_TEXT];
 	};
 };
-_Static_assert(sizeof(struct event) == 80, "what the budget of memory allows");
+_Static_assert(sizeof(struct event) == 80, "events must fit into the memory budget");
 
 struct event_ring {
 	struct event *at;
-	uint32_t size;	  /* 0: keeps nothing */
-	uint32_t head;	  /* where the next one goes */
-	uint64_t next;	  /* its number */
-	uint64_t first;	  /* number of the very first one */
-	uint64_t dropped; /* REFUSED: left out, because there were too many a second */
+	uint32_t size;	  /* 0: stores nothing */
+	uint32_t head;	  /* where the next event goes */
+	uint64_t next;	  /* number of the next event */
+	uint64_t first;	  /* number of the first event ever */
+	uint64_t dropped; /* REFUSED: not recorded, because there were too many a second */
 };
 
 struct events {
 	struct event_ring log, refused;
 	uint64_t now_ms;
-	uint32_t wanted; /* 1 << enum event_type: what is recorded */
+	uint32_t wanted; /* bits 1 << enum event_type of the types to record */
 	uint32_t refused_left;
 	uint64_t refused_at_ms;
-	uint64_t lost; /* overwritten before readers had them, for all readers together; theirs to count */
+	uint64_t lost; /* overwritten before they were read, summed over all readers; the readers count them */
 };
 
 enum {
 	EVENTS_REFUSED = 1024,	     /* size of the ring of refusals */
-	EVENTS_REFUSED_SECOND = 256, /* at most so many of them are recorded a second */
+	EVENTS_REFUSED_SECOND = 256, /* most refusals recorded a second */
 };
 
 /* Bytes of memory for `size` events, with the ring of refusals. Meant to be reserved without being touched. */
 size_t events_need(uint32_t size);
-/* `memory`: events_need(size) bytes, 64-byte aligned, borrowed; NULL: nothing is kept. `first`: the first number, not 0. */
+/* `memory`: events_need(size) bytes, 64-byte aligned, borrowed; NULL: nothing is stored. `first`: the first number,
+ * not 0. */
 void events_init(struct events *e, void *memory, uint32_t size, uint64_t first);
-/* Which types somebody wants to read. EVENT_DESTROY is always recorded. */
+/* Sets the types that readers want. EVENT_DESTROY is always recorded. */
 void events_want(struct events *e, uint32_t types);
 
 static inline bool event_is_wanted(const struct events *e, enum event_type t)
@@ -123,14 +128,15 @@ static inline bool event_is_wanted(const struct events *e, enum event_type t)
 	return (e->wanted >> t & 1) != 0;
 }
 
-/* The next record of the ring that keeps this type, to be filled at once: numbered, timed, all else zero. The oldest gives way.
- * NULL: it is not kept (no ring, or too many refusals this second). */
+/* The next record in the ring for this type, to be filled at once: numbered, timed, all else zero. The oldest is
+ * overwritten. NULL: the event is not recorded (no ring, or too many refusals this second). */
 struct event *event_claim(struct events *e, enum event_type type);
-/* Appends a copy, numbered and timed, to its type's ring; the oldest gives way. */
+/* Appends a copy, numbered and timed, to the ring for its type; the oldest is overwritten. */
 void event_append(struct events *e, const struct event *ev);
 
-/* Copies the events from number *cursor on, oldest first, at most `max`, and moves *cursor behind them. *lost: how many were
- * overwritten before they could be read. A cursor beyond the end (of a ring before this one) goes on with what comes next. */
+/* Copies at most `max` events from number *cursor on, oldest first, and moves *cursor behind them. *lost: how many
+ * were overwritten before they could be read. A cursor beyond the end (from an earlier ring) continues with the next
+ * event. */
 uint32_t events_read(const struct event_ring *r, uint64_t *cursor, struct event *out, uint32_t max, uint64_t *lost);
 
 static inline uint64_t events_end(const struct event_ring *r) /* cursor: from now on */
@@ -138,7 +144,7 @@ static inline uint64_t events_end(const struct event_ring *r) /* cursor: from no
 	return r->next;
 }
 
-static inline uint64_t events_begin(const struct event_ring *r) /* cursor: from the oldest that is kept */
+static inline uint64_t events_begin(const struct event_ring *r) /* cursor: from the oldest stored event */
 {
 	return r->next - r->first > r->size ? r->next - r->size : r->first;
 }

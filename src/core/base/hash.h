@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The keyed hash of the table's indexes: 128 bits of key, 256 bits of secret, two 64 x 64 -> 128 bit
- * multiplications.
+ * The keyed hash of the table's indexes: 128 bits of key, 256 bits of secret, two 64 x 64 -> 128 bit multiplications.
  *
- * Why not SipHash: the adversary here chooses keys (addresses and ports) and never sees a hash value,
- * a bucket number or an order of listing that depends on one, and timing over a network drowns in
- * noise thousands of times larger than one more cache line. Against such a non-adaptive adversary it
- * is enough that two different keys collide with a probability near 2^-64 over the choice of the
- * secret. One round, (a ^ s0) * (b ^ s1) with random s0, s1 and the whole 128-bit product kept, comes
- * close to that (a product is shared by two keys only if the secret hits one of few divisor relations
- * between them); the second round folds it to 64 bits and spreads it, so that all ranges of bits may
- * be used as numbers of their own: bits 0-25 and 26-51 are bucket numbers, bits 56-63 a tag. The
- * secret lives as long as the records, and leaves the process nowhere.
+ * Why not SipHash: the adversary here chooses keys (addresses and ports) and never sees a hash value, a bucket number
+ * or a listing order that depends on one; timing over a network has noise thousands of times larger than one more cache
+ * line. Against such a non-adaptive adversary it is enough that two different keys collide with a probability near
+ * 2^-64 over the choice of the secret. One round, (a ^ s0) * (b ^ s1) with random s0, s1 and the whole 128-bit product
+ * kept, comes close to that (two keys share a product only if the secret hits one of few divisor relations between
+ * them). The second round folds it to 64 bits and spreads it, so any range of bits may be used as a number of its own:
+ * bits 0-25 and 26-51 are bucket numbers, bits 56-63 a tag. The secret lives as long as the records, and never leaves
+ * the process.
  */
 #ifndef NATD_CORE_HASH_H
 #define NATD_CORE_HASH_H
@@ -48,7 +46,7 @@ static inline uint64_t hash_pair(const uint64_t secret[4], uint64_t a, uint64_t 
 	return a ^ b;
 }
 
-/* A fixed mixer of one word (the finaliser of splitmix64): for numbers that nobody attacks. */
+/* A fixed mixer of one word (the finaliser of splitmix64), for numbers that need no protection against attacks. */
 static inline uint64_t hash_mix(uint64_t x)
 {
 	x += 0x9e3779b97f4a7c15ull;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Asking for memory before it is read, so that cache misses overlap. Reads nothing: any address will do.
+ * Prefetches memory, so that cache misses overlap. Reads nothing: any address is allowed.
  *
- * The empty statement has an effect that no compiler can rule out. Without it GCC takes a function that does nothing but
- * ask for a function without effects, and drops every call of it.
+ * The empty asm statement has an effect that no compiler can rule out. Without it GCC considers a function that only
+ * prefetches free of effects, and drops every call of it.
  */
 #ifndef NATD_CORE_PREFETCH_H
 #define NATD_CORE_PREFETCH_H

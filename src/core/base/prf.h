@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Random numbers inside the pure core: SipHash-2-4 of a counter under a secret key, so that whoever watches
- * the ports natd chose learns nothing about the next ones (RFC 6056 3.3), and the same seed gives
- * the same run.
+ * Random numbers inside the pure core: SipHash-2-4 of a counter under a secret key. An observer of the ports that natd
+ * chose learns nothing about the next ones (RFC 6056 3.3), and the same seed gives the same run.
  */
 #ifndef NATD_CORE_PRF_H
 #define NATD_CORE_PRF_H
@@ -58,7 +57,7 @@ static inline uint64_t prf_hash(const uint64_t key[2], uint64_t word)
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-/* The next 64 unguessable bits. */
+/* The next 64 unpredictable bits. */
 static inline uint64_t prf_next(struct prf *p)
 {
 	return prf_hash(p->key, p->counter++);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Why a packet was dropped, and what else the core counts.
+ * The reasons why packets are dropped, and the core's other counters.
  *
- * One list gives each counter its enum value, its name in `natctl stats` and in logs, and the line
- * that explains it (and how to mend it) in natctl(8). Each packet that natd does not forward is
- * counted under exactly one DROP_ reason. Add a row, never rename one: scripts read the names.
+ * One list gives each counter its enum value, its name in `natctl stats` and in logs, and the line that explains it
+ * (and its remedy) in natctl(8). Each packet that natd does not forward is counted under exactly one DROP_ reason. Add
+ * rows, never rename one: scripts read the names.
  */
 #ifndef NATD_CORE_REASON_H
 #define NATD_CORE_REASON_H
@@ -29,7 +29,7 @@
 	X(DROP_INSIDE_SOURCE,     "drop_inside_source",     "source outside inside.prefixes: add the prefix if it is yours") \
 	X(DROP_INSIDE_DESTINATION, "drop_inside_destination", "addressed from outside straight to an inside prefix") \
 	X(DROP_SPOOFED_EXTERNAL,  "drop_spoofed_external",  "carries one of natd's own outside addresses as source") \
-	/* no session, and none may be made */                                                                    \
+	/* no session, and none may be opened */                                                                    \
 	X(DROP_UNSOLICITED,       "drop_unsolicited",       "from outside to a port that nothing is mapped to")   \
 	X(DROP_UNSOLICITED_SYN,   "drop_unsolicited_syn",   "TCP SYN from outside that nothing asked for (RFC 5382 REQ-4)") \
 	X(DROP_FILTERED,          "drop_filtered",          "from outside to a mapping whose filtering refuses this sender") \
@@ -96,7 +96,7 @@
 	X(COUNT_MAPPING_FREED,    "mappings_freed",         "mappings whose last session ended")                  \
 	X(COUNT_BLOCK_NEW,        "blocks_given",           "blocks of ports given to inside hosts")              \
 	X(COUNT_BLOCK_FREED,      "blocks_freed",           "blocks of ports that came back")                     \
-	X(COUNT_PORT_RECYCLED,    "ports_recycled",         "ports taken out of their rest early because none was left") \
+	X(COUNT_PORT_RECYCLED,    "ports_recycled",         "ports taken out of quarantine early because none was free") \
 	X(COUNT_EARLY_SWEEP,      "early_sweeps",           "looks for expired entries before something was refused for want of room") \
 	X(COUNT_ICMP_SENT,        "icmp_sent",              "ICMP errors that natd sent itself")                  \
 	X(COUNT_RESET_SENT,       "resets_sent",            "TCP resets that natd sent itself")                   \
@@ -119,8 +119,8 @@ enum nat_reason {
 		NAT_REASON_COUNT
 };
 
-/* Name of a counter as natctl prints it, and its explanation; "pass" and "" for NAT_PASS. Never NULL
- * for 0 <= r < NAT_REASON_COUNT. */
+/* Name of a counter as natctl prints it, and its explanation; "pass" and "" for NAT_PASS. Never NULL for 0 <= r <
+ * NAT_REASON_COUNT. */
 const char *nat_reason_name(enum nat_reason r);
 const char *nat_reason_help(enum nat_reason r);
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The ends of all spans, sorted, cut the number line into pieces over which nothing changes. Each piece
- * keeps the list of its items: items[offsets[i]] up to items[offsets[i + 1]] for the piece from edges[i]
- * to before edges[i + 1]. Every span's end is an edge, so what lies between two spans is a piece too,
- * with an empty list.
+ * The ends of all spans, sorted, cut the number line into pieces with a constant set of items. Each piece has its list
+ * of items: items[offsets[i]] to before items[offsets[i + 1]] for the piece from edges[i] to before edges[i + 1]. Every
+ * span's end is an edge, so a gap between two spans is a piece too, with an empty list.
  */
 #include "span.h"
 
@@ -30,7 +29,7 @@ static uint32_t drop_repeats(uint64_t *a, size_t n)
 	return (uint32_t)kept;
 }
 
-/* Number of edges that are not beyond `key`: the piece that holds it is the one before. */
+/* Number of edges not above `key`: the piece that contains it is the one before. */
 static uint32_t edges_up_to(const struct span_index *x, uint64_t key)
 {
 	uint32_t low = 0;
@@ -57,7 +56,7 @@ static void find_edges(struct span_index *x, const struct span *spans, uint32_t 
 	x->n_edges = drop_repeats(x->edges, 2 * (size_t)n);
 }
 
-/* offsets[i + 1] becomes the end of piece i's list; the total, or UINT64_MAX if it is beyond 32 bits. */
+/* Makes offsets[i + 1] the end of piece i's list; returns the total, or UINT64_MAX if it exceeds 32 bits. */
 static uint64_t count_items(struct span_index *x, const struct span *spans, uint32_t n)
 {
 	uint64_t total = 0;
@@ -75,7 +74,7 @@ static uint64_t count_items(struct span_index *x, const struct span *spans, uint
 	return total;
 }
 
-/* `fill`: where each piece's next item goes, at first its offset. */
+/* `fill`: where each piece's next item goes, initially its offset. */
 static void fill_items(struct span_index *x, const struct span *spans, uint32_t n, uint32_t *fill)
 {
 	for (uint32_t e = 0; e < x->n_edges; e++)

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a fragment means for its datagram: where it lies among those seen, whether it follows, waits or
- * drops. The memory for it is in fragment_store.c.
+ * Decides about fragments: the position among the fragments seen of the datagram, and whether to follow, hold or drop.
+ * fragment_store.c has the memory.
  *
- * Theory of operation. A record remembers which bytes of its datagram were seen, as ranges that grow together:
- * fragments in order need one, and 16 are enough for any honest disorder. What touches bytes seen
- * before is an overlap (and kills the datagram) unless it is an exact duplicate, which is dropped and does no harm. So no byte of a
- * datagram leaves twice, and its first fragment alone says where the others go. Ranges alone cannot tell a duplicate,
- * but as long as all fragments but the last have one length and lie at its multiples, as those of
- * one router do, an aligned piece of that length inside a range can only be one that was there before.
- * A datagram cut twice on its way has no such length: its duplicates count as overlaps.
+ * Theory of operation. A record stores which bytes of its datagram were seen, as ranges that grow together: fragments
+ * in order need one, and 16 are enough for any honest disorder. A fragment that touches bytes seen before is an overlap
+ * (which kills the datagram), unless it is an exact duplicate, which is dropped and harmless. So no byte of a datagram
+ * leaves twice, and only its first fragment decides where the others go. Ranges alone cannot identify a duplicate. But
+ * as long as all fragments but the last have one length and lie at its multiples, as those of one router do, an aligned
+ * piece of that length inside a range can only be one that was there before. A datagram cut twice on its way has no
+ * such length: its duplicates count as overlaps.
  *
- * Content is compared with the held copy, or with a keyed digest of 16 bits: two that differ and have one digest
- * (1 of 65,536) count as duplicates, and are dropped all the same.
+ * Content is compared with the held copy, or with a keyed digest of 16 bits: two fragments that differ and have the
+ * same digest (1 of 65,536) count as duplicates, and are dropped all the same.
  *
- * A record whose datagram is complete is forgotten at once: IP ids come round within seconds on a fast
- * path (RFC 4963), and the next datagram of that id must not meet it.
+ * The record of a complete datagram is removed at once: IP ids wrap around within seconds on a fast path (RFC 4963),
+ * and the next datagram with that id must not find it.
  */
 #include "fragment.h"
 
@@ -64,7 +64,7 @@ static struct piece piece_of(const struct pkt_view *v)
 	};
 }
 
-/* The decoder has said so already; here it keeps the arithmetic below within 16 bits. */
+/* The decoder has checked this already; here it keeps the arithmetic below within 16 bits. */
 static enum nat_reason check_form(const struct pkt_view *v, const struct piece *p)
 {
 	if (p->end <= p->start)
@@ -89,7 +89,8 @@ static bool was_seen(const struct record *r, const struct piece *p)
 
 static enum place place_of(const struct record *r, const struct piece *p)
 {
-	unsigned room = r->first_end || p->start == 0 ? RANGES_MAX : RANGES_MAX - 1; /* one is the first's */
+	/* one is reserved for the first fragment */
+	unsigned room = r->first_end || p->start == 0 ? RANGES_MAX : RANGES_MAX - 1;
 	unsigned i = 0;
 
 	if (r->total && (p->end > r->total || (!p->more && p->end != r->total)))
@@ -109,7 +110,7 @@ static enum place place_of(const struct record *r, const struct piece *p)
 	return PLACE_OVERLAP;
 }
 
-/* Range i and what follows it move by one place. */
+/* Inserts a range at i; the following ranges move up. */
 static void make_range(struct record *r, unsigned i, const struct piece *p)
 {
 	memmove(&r->ranges[i + 1], &r->ranges[i], (r->n_ranges - i) * sizeof(r->ranges[0]));
@@ -143,7 +144,7 @@ static void note_range(struct record *r, const struct piece *p)
 
 /* ---- their content ---- */
 
-/* Of the payload, keyed; never 0. */
+/* A keyed digest of the payload; never 0. */
 static uint16_t digest_of(const struct fragments *f, const struct pkt_view *v)
 {
 	size_t len = (size_t)v->len - v->ihl, at = 0;
@@ -160,7 +161,7 @@ static uint16_t digest_of(const struct fragments *f, const struct pkt_view *v)
 	return h >> 48 ? (uint16_t)(h >> 48) : 1;
 }
 
-/* Where the piece's digest is kept, or NULL. */
+/* Where the piece's digest is stored, or NULL. */
 static uint16_t *digest_place(struct record *r, const struct piece *p)
 {
 	if (p->start == 0)
@@ -170,7 +171,7 @@ static uint16_t *digest_place(struct record *r, const struct piece *p)
 	return &r->digests[p->start / r->unit];
 }
 
-/* A duplicate by its place, but with other content as far as that is known. */
+/* A duplicate by its position, but with other content as far as that is known. */
 static bool is_changed(struct record *r, const struct piece *p, uint16_t digest)
 {
 	const uint16_t *known = digest_place(r, p);
@@ -178,7 +179,7 @@ static bool is_changed(struct record *r, const struct piece *p, uint16_t digest)
 	return known && *known != 0 && *known != digest;
 }
 
-/* A piece whose place is PLACE_NEW. */
+/* Notes a piece whose place is PLACE_NEW. */
 static void note(struct record *r, const struct piece *p, uint16_t digest)
 {
 	uint16_t len = (uint16_t)(p->end - p->start);
@@ -246,7 +247,7 @@ static enum fragment_verdict of_waiting(struct fragments *f, struct record *r, c
 	return drop(why, fragment_store_holds(f, r, v) ? DROP_FRAGMENT_DUPLICATE : poison(f, r));
 }
 
-/* The first one was seen: NAT_PASS, or why it does not follow. */
+/* The first fragment was seen. Returns NAT_PASS, or why this one does not follow it. */
 static enum nat_reason of_followed(struct fragments *f, struct record *r, const struct pkt_view *v, enum place place)
 {
 	enum nat_reason why = r->kind == RECORD_REFUSED ? DROP_FRAGMENT_REFUSED : NAT_PASS;
@@ -292,7 +293,8 @@ enum fragment_verdict fragment_later(struct fragments *f, const struct pkt_view 
 
 /* ---- first fragments ---- */
 
-/* Its place in a record that exists: NAT_PASS, or why it is dropped. One whose twin was refused is judged again. */
+/* The position in an existing record. Returns NAT_PASS, or why it is dropped. A fragment whose twin was refused is
+ * checked again. */
 static enum nat_reason admit_to(struct fragments *f, struct record *r, const struct piece *p, uint16_t digest)
 {
 	enum place place;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Cutting a packet for a smaller MTU (RFC 791 3.2, RFC 1812 5.2.6). In place: each piece's header is written
- * over the end of the piece before it, which has been emitted by then.
+ * Cuts a packet for a smaller MTU (RFC 791 3.2, RFC 1812 5.2.6). In place: each piece's header overwrites the end of
+ * the previous piece, which has been emitted by then.
  */
 #include <string.h>
 
@@ -22,7 +22,7 @@ struct header {
 	unsigned len;
 };
 
-/* 0: malformed. */
+/* The length of an option; 0: malformed. */
 static unsigned option_len(const uint8_t *option, unsigned room)
 {
 	if (option[0] == OPTION_NOP)
@@ -30,7 +30,7 @@ static unsigned option_len(const uint8_t *option, unsigned room)
 	return room >= 2 && option[1] >= 2 && option[1] <= room ? option[1] : 0;
 }
 
-/* The header of the pieces after the first: only the options that are to be copied. */
+/* The header of the pieces after the first: only options with the copy bit. */
 static struct header later_header(const uint8_t *ip, unsigned ihl)
 {
 	struct header h = {.len = 20};
@@ -54,7 +54,8 @@ static struct header later_header(const uint8_t *ip, unsigned ihl)
 	return h;
 }
 
-/* The header in front of its piece, with length, flags and offset (`field`), and checksum. Where the piece starts. */
+/* Writes the header before its piece, with length, flags and offset (`field`), and checksum. Returns where the piece
+ * starts. */
 static uint8_t *write_header(const struct header *h, uint8_t *payload, unsigned payload_len, uint16_t field)
 {
 	uint8_t *ip = payload - h->len;

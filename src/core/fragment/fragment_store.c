@@ -97,7 +97,7 @@ static uint8_t *unit_at(const struct fragments *f, uint32_t number)
 	return f->data + (size_t)(number - 1) * UNIT_LEN;
 }
 
-/* The number of an entry. `next_free`: the one behind the first that was given back, if there is any. */
+/* Takes an entry; returns its number. `next_free`: the entry after the first free one in the chain, if there is any. */
 static uint32_t pool_take(struct pool *p, uint32_t next_free)
 {
 	uint32_t number = p->free;
@@ -155,14 +155,14 @@ static void list_remove(struct fragments *f, struct record *r)
 	f->lists[list].count--;
 }
 
-/* The oldest leaves a full list. */
+/* If the list is full, removes its oldest record. */
 static void list_make_room(struct fragments *f, enum record_list list)
 {
 	if (f->lists[list].count >= list_room(f, list))
 		fragment_store_remove(f, record_at(f, f->lists[list].oldest));
 }
 
-/* At the young end, stamped. */
+/* Appends it at the young end, with a new stamp. */
 static void list_append(struct fragments *f, struct record *r)
 {
 	enum record_list list = list_of(r->kind);
@@ -273,7 +273,7 @@ static uint32_t free_cells(const struct fragments *f)
 
 enum nat_reason fragment_store_make_room(struct fragments *f, uint32_t src, const struct record *keep)
 {
-	enum { TRIES = 8 }; /* refused and poisoned records on the way hold nothing */
+	enum { TRIES = 8 }; /* refused and poisoned records that are skipped hold nothing */
 	uint32_t quota = free_cells(f) / 4;
 	bool full = f->held == f->limit && f->limit > 0;
 
@@ -297,7 +297,7 @@ static uint32_t take_cell(struct fragments *f)
 	return pool_take(p, p->free != 0 ? cell_at(f, p->free)->next : 0);
 }
 
-/* Copies bytes into a chain of units: the first one. `len` is not 0. */
+/* Copies bytes into a chain of units; returns the first one. `len` is not 0. */
 static uint32_t store_bytes(struct fragments *f, const uint8_t *bytes, size_t len)
 {
 	struct pool *p = &f->unit_pool;
@@ -329,7 +329,7 @@ static void take_bytes(struct fragments *f, const struct cell *c, uint8_t *out)
 	f->unit_pool.free = c->units;
 }
 
-/* Sorted by offset. Ascending and descending arrival cost nothing. */
+/* Inserts by offset. Ascending and descending arrival cost nothing. */
 static void insert_cell(struct fragments *f, struct record *r, uint32_t number)
 {
 	struct cell *c = cell_at(f, number);
@@ -412,11 +412,11 @@ void fragment_store_drop_held(struct fragments *f, struct record *r)
 		f->died++;
 }
 
-/* ---- giving memory back ---- */
+/* ---- releasing memory ---- */
 
 enum {
 	TRIM_BYTES = 1 << 20,
-	TRIM_KEPT = 64 << 10 /* of each array, so that a few fragments now and then cost no page faults */
+	TRIM_KEPT = 64 << 10 /* of each array, so that occasional fragments cause no page faults */
 };
 
 struct trimmer {
@@ -425,7 +425,7 @@ struct trimmer {
 	size_t left;
 };
 
-/* The end of an array of `peak` entries that are all free; how many may still be resident. */
+/* Releases the end of an array of `peak` entries that are all free; returns how many may still be resident. */
 static uint32_t trim_array(struct trimmer *t, void *array, size_t size, uint32_t peak)
 {
 	size_t bytes = peak * size, from = bytes > t->left ? bytes - t->left : 0;
@@ -529,7 +529,7 @@ static const char *check_list(const struct fragments *f, enum record_list list, 
 	return NULL;
 }
 
-/* Entries that were given back; more than were ever taken: a loop. */
+/* Number of free entries in the chain; more than were ever taken means a loop. */
 static uint32_t free_units(const struct fragments *f)
 {
 	uint32_t n = 0;

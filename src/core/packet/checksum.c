@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Sums over bytes. One's-complement addition does not care about byte order or word width until
- * the end (RFC 1071 2): so 64 bits at a time in the machine's own order, and one swap at the end.
+ * Sums over bytes. One's-complement addition is independent of byte order and word width until the end (RFC 1071 2): so
+ * it adds 64 bits at a time in the machine's order, and swaps once at the end.
  */
 #include "checksum.h"
 
 #include <string.h>
 
-/* 64-bit one's-complement addition: the carry comes back in at the low end. */
+/* 64-bit one's-complement addition: the carry is added at the low end. */
 static inline uint64_t add64(uint64_t sum, uint64_t word)
 {
 	sum += word;
@@ -42,7 +42,7 @@ uint32_t checksum_add(uint32_t sum, const uint8_t *data, size_t len)
 {
 	uint64_t a = 0, b = 0;
 
-	for (; len >= 32; len -= 32, data += 32) { /* two chains, for the carries' latency */
+	for (; len >= 32; len -= 32, data += 32) { /* two chains, because of the carries' latency */
 		a = add64(a, native64(data));
 		b = add64(b, native64(data + 8));
 		a = add64(a, native64(data + 16));

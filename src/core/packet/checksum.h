@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The Internet checksum (RFC 1071): in full and by difference (RFC 1624). The UDP zero rule
- * (RFC 768: 0 means "none", a computed 0 is sent as 0xffff) lives here, and in rewrite.h for the packet path.
+ * The Internet checksum (RFC 1071): in full and by difference (RFC 1624). The UDP zero rule (RFC 768: 0 means "none", a
+ * computed 0 is sent as 0xffff) is here, and in rewrite.h for the packet path.
  *
- * A "sum" is an unfolded 32-bit one's-complement sum of 16-bit words in host order; at most 65535
- * words may be added before folding. Differences never repair a wrong checksum: what was wrong by
- * some amount stays wrong by it.
+ * A "sum" is an unfolded 32-bit one's-complement sum of 16-bit words in host order; at most 65535 words may be added
+ * before folding. Differences never repair a wrong checksum: it stays wrong by the same amount.
  *
- * What runs once per packet is inline; the sums over bytes are not.
+ * Functions that run once per packet are inline; the sums over bytes are not.
  */
 #ifndef NATD_CORE_CHECKSUM_H
 #define NATD_CORE_CHECKSUM_H
@@ -31,8 +30,8 @@ static inline uint16_t checksum_fold(uint32_t sum)
 	return (uint16_t)(sum + (sum >> 16));
 }
 
-/* The same of a 64-bit sum of 32-bit words, in whichever byte order they were read: each half is added to the other
- * one with its carry (RFC 1071 2 (A)), twice. 0 only for the sum 0. */
+/* The same for a 64-bit sum of 32-bit words, in any byte order: twice, each half is added to the other one with its
+ * carry (RFC 1071 2 (A)). 0 only for the sum 0. */
 static inline uint16_t checksum_fold64(uint64_t sum)
 {
 	uint32_t half = (uint32_t)((sum + (sum << 32 | sum >> 32)) >> 32);
@@ -40,13 +39,13 @@ static inline uint16_t checksum_fold64(uint64_t sum)
 	return (uint16_t)((half + (half << 16 | half >> 16)) >> 16);
 }
 
-/* Folded and complemented: the value for a checksum field; 0 over data that holds a right one. */
+/* Folded and complemented: the value of a checksum field; 0 over data that includes a right one. */
 static inline uint16_t checksum_finish(uint32_t sum)
 {
 	return (uint16_t)~checksum_fold(sum);
 }
 
-/* Differences: what replacing `from` by `to` adds to the sum. They may be added to each other. */
+/* Differences: the change of the sum when `from` is replaced by `to`. They may be added up. */
 static inline uint32_t checksum_diff16(uint16_t from, uint16_t to)
 {
 	return (uint32_t)(uint16_t)~from + to;
@@ -74,8 +73,8 @@ static inline uint16_t checksum_update_udp(uint16_t check, uint32_t diff)
 	return to ? to : 0xffff;
 }
 
-/* The same for a partial checksum (virtio NEEDS_CSUM): the field holds a folded, not complemented,
- * pseudo header sum. Ports and data are no part of it. */
+/* The same for a partial checksum (virtio NEEDS_CSUM): the field holds the folded pseudo header sum, not
+ * complemented. Ports and data are not part of it. */
 static inline uint16_t checksum_update_partial(uint16_t check, uint32_t diff)
 {
 	return checksum_fold(check + diff);

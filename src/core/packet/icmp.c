@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The ICMP errors of a router: whether, what, and how often.
+ * A router's ICMP errors: when they may be sent, their bytes, and their rate.
  *
- * Theory of operation of the limit. Two budgets must both have room. Each source (by a keyed hash, so
- * that nobody chooses whose bucket he shares) has a bucket that holds 10 and gains 10 a second, counted
- * in thousandths so that no time is lost to rounding. All sources together have a budget for each tenth
- * of a second, between half and one and a half times its share of ICMP_LIMIT_GLOBAL, drawn anew each time:
- * who sees his own errors stop cannot tell how many went to others (CVE-2020-25705). A refusal takes
- * nothing from either.
+ * Theory of operation of the limit. Two budgets must both have room. Each source (by a keyed hash, so no sender can
+ * choose whose bucket it shares) has a bucket that holds 10 and gains 10 a second, counted in thousandths so that
+ * rounding loses no time. All sources together have a budget for each tenth of a second, random between half and one
+ * and a half times its share of ICMP_LIMIT_GLOBAL: a source whose errors stop cannot tell how many went to others
+ * (CVE-2020-25705). A refusal takes nothing from either.
  */
 #include "icmp.h"
 
@@ -27,7 +26,7 @@ enum {
 	WINDOW_SHARE = ICMP_LIMIT_GLOBAL * WINDOW_MS / MILLI,
 };
 
-/* A source that names a single host (RFC 1812 4.3.2.7, 5.3.7). */
+/* Can the source be a single host (RFC 1812 4.3.2.7, 5.3.7)? */
 static bool names_a_host(uint32_t address)
 {
 	unsigned net = address >> 24;
@@ -41,14 +40,14 @@ bool icmp_may_answer(const struct pkt_view *v)
 		return false;
 	if (v->kind == PKT_ICMP_ERROR || v->kind == PKT_ICMP_REST)
 		return false;
-	return names_a_host(v->src) && v->dst >> 28 < 14; /* 224/4 is multicast; 240/4 none, or broadcast */
+	return names_a_host(v->src) && v->dst >> 28 < 14; /* 224/4 is multicast; 240/4 is unused, or broadcast */
 }
 
 static void put_header(uint8_t *out, size_t len, const struct pkt_view *v, const struct icmp_error *e)
 {
 	memset(out, 0, IP_HEADER);
 	out[0] = 0x45;
-	out[1] = v->ip[1] & TOS_DSCP; /* RFC 5508 REQ-10d; congestion marks are the sender's own (RFC 3168) */
+	out[1] = v->ip[1] & TOS_DSCP; /* RFC 5508 REQ-10d; congestion marks belong to the sender (RFC 3168) */
 	store16(out + 2, (uint16_t)len);
 	out[8] = IP_TTL_DEFAULT;
 	out[9] = IPPROTO_NR_ICMP;
@@ -68,7 +67,7 @@ size_t icmp_build(uint8_t *out, const struct pkt_view *v, const struct icmp_erro
 	icmp[0] = e->type;
 	icmp[1] = e->code;
 	store16(icmp + 2, 0);
-	store32(icmp + 4, e->mtu); /* RFC 1191 4: its low half; no RFC 4884 length, since nothing follows */
+	store32(icmp + 4, e->mtu); /* RFC 1191 4: its low half; no RFC 4884 length, since no extension follows */
 	memcpy(icmp + ICMP_HEADER, v->ip, quoted);
 	store16(icmp + 2, checksum_finish(checksum_add(0, icmp, icmp_len)));
 	return IP_HEADER + icmp_len;

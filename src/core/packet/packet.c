@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The packet decoder: one function per layer, each of which checks what it reads before it reads it.
+ * The packet decoder: one function per layer, each of which checks bytes before it reads them.
  *
- * Theory of operation. packet_parse() goes down IP header, options, fragment form and transport;
- * packet_parse_quote() does the same below an ICMP error. Both hand each transport decoder the same
- * two facts: `v->l4_len`, the bytes that are really there, and the context. Nothing beyond l4_len is
- * ever read. What may be missing differs:
+ * Theory of operation. packet_parse() goes down IP header, options, fragment form and transport; packet_parse_quote()
+ * does the same below an ICMP error. Both give each transport decoder the same two facts: `v->l4_len`, the bytes that
+ * are present, and the context. Nothing beyond l4_len is ever read. The contexts differ in what may be missing:
  *
- *   context          bytes sure to be there            lengths inside the transport header
+ *   context          bytes certain to be present       lengths inside the transport header
  *   whole            all that the headers promise      must fit the datagram
  *   first fragment   the whole transport header        may reach beyond this fragment
- *   quote            8 bytes (RFC 792)                 not judged: the quote may be cut anywhere
+ *   quote            8 bytes (RFC 792)                 not checked: the quote may be cut anywhere
  *
- * A plain TCP or UDP packet without options takes no branch that is not predictable.
+ * A plain TCP or UDP packet without options takes only predictable branches.
  */
 #include "packet.h"
 
@@ -43,10 +42,10 @@ enum {
 };
 
 /*
- * Which of the 64 sets of TCP flags can occur: bit n stands for flags n. Refused are sets without any
- * of FIN, SYN, RST and ACK (RFC 9293 3.10.7: nothing accepts them), and two of FIN, SYN, RST at once.
- * That leaves exactly one of those three (1, 2, 4), or, with ACK, none too (0); PSH (8) and URG (32)
- * make no difference. Each hexadecimal digit holds half of the eight sets of FIN, SYN and RST.
+ * The sets of TCP flags that can occur, of 64: bit n stands for flags n. Refused are sets without any of FIN, SYN, RST
+ * and ACK (RFC 9293 3.10.7: no state accepts them), and two of FIN, SYN, RST at once. That leaves exactly one of those
+ * three (1, 2, 4), or, with ACK, none too (0); PSH (8) and URG (32) make no difference. Each hexadecimal digit covers
+ * half of the eight sets of FIN, SYN and RST.
  */
 static const uint64_t tcp_flags_possible = 0x1717161617171616;
 
@@ -66,7 +65,7 @@ static inline uint64_t native64(const uint8_t *p)
 	return v;
 }
 
-/* One's-complement sum of 64-bit words: the carry comes in again below (RFC 1071 2 (C)). */
+/* One's-complement sum of 64-bit words: the carry is added at the low end (RFC 1071 2 (C)). */
 static inline uint64_t add_around(uint64_t a, uint64_t b)
 {
 	bool carry = __builtin_add_overflow(a, b, &a);
@@ -75,8 +74,7 @@ static inline uint64_t add_around(uint64_t a, uint64_t b)
 }
 
 /*
- * RFC 1812 5.2.2 (2). In the machine's byte order: a right header adds up to 0xffff, which is the same
- * in both.
+ * RFC 1812 5.2.2 (2). In the machine's byte order: a right header adds up to 0xffff, the same in both orders.
  */
 static inline bool header_sum_ok(const uint8_t *p, unsigned ihl)
 {
@@ -87,7 +85,7 @@ static inline bool header_sum_ok(const uint8_t *p, unsigned ihl)
 	return checksum_fold64(sum) == 0xffff;
 }
 
-/* Every option bounded; the walk always advances. RFC 791 3.1, RFC 1812 5.2.4 and 5.3.13. */
+/* Checks the bounds of every option; the walk always advances. RFC 791 3.1, RFC 1812 5.2.4 and 5.3.13. */
 static enum nat_reason check_options(const uint8_t *option, size_t left)
 {
 	while (left > 0 && option[0] != OPTION_EOL) {
@@ -112,13 +110,13 @@ static inline unsigned header_length(const uint8_t *p)
 	return (p[0] & 0x0fu) * 4;
 }
 
-/* Of what begins at `p`, at least 20 bytes; `ihl` is what their first says. */
+/* `p` has at least 20 bytes; `ihl` comes from the first. */
 static inline bool is_ip_header(const uint8_t *p, unsigned ihl)
 {
 	return likely(p[0] >> 4 == 4 && ihl >= IP_HEADER_MIN && load16(p + 2) >= ihl);
 }
 
-/* Fills the IP part of the view. `there`: bytes of the datagram that are really there, the whole header at least. */
+/* Fills the IP part of the view. `there`: bytes of the datagram that are present, at least the whole header. */
 static inline void read_ip(uint8_t *p, size_t there, unsigned ihl, struct pkt_view *v)
 {
 	unsigned word = load16(p + 6);
@@ -157,7 +155,7 @@ static enum nat_class class_of(uint8_t proto)
 	}
 }
 
-/* What any fragment must satisfy. RFC 791 3.2; RFC 1858 3.2.2 and RFC 3128 for TCP at offset 8. */
+/* Checks for any fragment. RFC 791 3.2; RFC 1858 3.2.2 and RFC 3128 for TCP at offset 8. */
 static enum nat_reason check_fragment(const struct pkt_view *v)
 {
 	if (v->l4_len == 0)
@@ -171,7 +169,7 @@ static enum nat_reason check_fragment(const struct pkt_view *v)
 	return NAT_PASS;
 }
 
-/* A transport header that does not fit: in a first fragment that is the attack of RFC 1858 3. */
+/* A transport header that does not fit: in a first fragment this is the attack of RFC 1858 3. */
 static enum nat_reason truncated(const struct pkt_view *v)
 {
 	return v->frag == FRAG_FIRST ? DROP_FRAGMENT_TINY : DROP_L4_HEADER;
@@ -213,8 +211,8 @@ static inline enum nat_reason parse_udp(struct pkt_view *v)
 	v->sport = load16(v->l4);
 	v->dport = load16(v->l4 + 2);
 	length = load16(v->l4 + 4);
-	/* a first fragment's length speaks of the whole datagram (FreeBSD EN-22:06); what lies between
-	 * a shorter UDP length and the end of the datagram is no error (RFC 9868) */
+	/* a first fragment's length is that of the whole datagram (FreeBSD EN-22:06); bytes between a shorter UDP
+	 * length and the end of the datagram are no error (RFC 9868) */
 	if (unlikely(length < UDP_HEADER || (length > v->l4_len && v->frag == FRAG_NONE)))
 		return DROP_L4_HEADER;
 	return NAT_PASS;
@@ -238,7 +236,7 @@ static enum pkt_kind icmp_kind(uint8_t type)
 	}
 }
 
-/* The part of an ICMP header that every context has. At least 8 bytes must be there. */
+/* The part of an ICMP header that is present in every context. At least 8 bytes must be there. */
 static void read_icmp(struct pkt_view *v)
 {
 	v->proto_class = CLASS_ICMP;
@@ -256,7 +254,7 @@ static enum nat_reason parse_icmp(struct pkt_view *v, bool csum_partial)
 	read_icmp(v);
 	if ((v->icmp_type == 13 || v->icmp_type == 14) && v->l4_len < ICMP_TIMESTAMP_LEN)
 		return truncated(v); /* RFC 792: three timestamps */
-	/* RFC 5508 REQ-3: an error with a wrong checksum is dropped; of a fragment nobody can tell */
+	/* RFC 5508 REQ-3: an error with a wrong checksum is dropped; a fragment's checksum cannot be checked */
 	if (v->kind == PKT_ICMP_ERROR && v->frag == FRAG_NONE && !csum_partial &&
 	    checksum_finish(checksum_add(0, v->l4, v->l4_len)) != 0)
 		return DROP_ICMP_CHECKSUM;
@@ -270,7 +268,8 @@ static void parse_other(struct pkt_view *v)
 	v->sport = v->dport = v->proto;
 }
 
-/* `ihl`: known when this is compiled for a header without options, which spares nearly every packet the arithmetic. */
+/* `ihl` is constant where this is compiled for a header without options, which saves nearly every packet the
+ * arithmetic. */
 static inline __attribute__((always_inline)) enum nat_reason parse(uint8_t *data, size_t len, unsigned ihl,
 								   bool csum_partial, struct pkt_view *v)
 {
@@ -325,9 +324,9 @@ enum nat_reason packet_parse(uint8_t *data, size_t len, bool csum_partial, struc
 }
 
 /*
- * How many bytes of the ICMP error's data are the quoted packet. RFC 4884 4 puts the length, in words of
- * 32 bits, into the second byte of what used to be unused, in all three types; extensions follow. A length
- * beyond the data cannot be one: that is an old sender that left rubbish there.
+ * The number of bytes of the ICMP error's data that are the quoted packet. RFC 4884 4 puts the length, in words of 32
+ * bits, into the second of the formerly unused bytes, in all three types; extensions follow. A length beyond the data
+ * cannot be one: an old sender left other bytes there.
  */
 static size_t quote_length(const struct pkt_view *outer)
 {
@@ -336,7 +335,7 @@ static size_t quote_length(const struct pkt_view *outer)
 	return said == 0 || said > there ? there : said;
 }
 
-/* As many fields as the quote reaches. */
+/* Reads as many fields as the quote has. */
 static void quoted_tcp(struct pkt_view *q)
 {
 	const uint8_t *h = q->l4;
@@ -360,7 +359,7 @@ static enum nat_reason quoted_transport(struct pkt_view *q)
 {
 	unsigned promised = (unsigned)q->len - q->ihl;
 
-	if (class_of(q->proto) == CLASS_OTHER) { /* by address alone: even an empty datagram can be found */
+	if (class_of(q->proto) == CLASS_OTHER) { /* found by address alone, so even an empty datagram will do */
 		parse_other(q);
 		return q->l4_len < QUOTED_L4_MIN && q->l4_len < promised ? DROP_ICMP_QUOTE : NAT_PASS;
 	}
@@ -378,7 +377,8 @@ static enum nat_reason quoted_transport(struct pkt_view *q)
 		return NAT_PASS;
 	}
 	read_icmp(q);
-	/* RFC 1122 3.2.2: no error is about an error; what else natd never translated cannot have caused one */
+	/* RFC 1122 3.2.2: an error is never about an error; other ICMP is never translated, so it cannot have caused
+	 * one */
 	return q->kind == PKT_ICMP_QUERY || q->kind == PKT_ICMP_REPLY ? NAT_PASS : DROP_ICMP_QUOTE;
 }
 
@@ -394,8 +394,8 @@ enum nat_reason packet_parse_quote(const struct pkt_view *outer, struct pkt_view
 	quote->is_quote = true;
 	if (!header_sum_ok(p, quote->ihl)) /* RFC 5508 REQ-3a */
 		return DROP_ICMP_QUOTE_CHECKSUM;
-	/* RFC 5508 REQ-3b: options are skipped. Only a source route gives the lie away (RFC 5508 7.3):
-	 * no packet with one ever passed natd */
+	/* RFC 5508 REQ-3b: options are skipped. But a source route proves a forgery (RFC 5508 7.3): natd forwards no
+	 * packet with one */
 	if (check_options(p + IP_HEADER_MIN, quote->ihl - IP_HEADER_MIN) == DROP_SOURCE_ROUTE)
 		return DROP_ICMP_QUOTE;
 	if (quote->frag == FRAG_LATER)

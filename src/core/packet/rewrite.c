@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Writes addresses and ports, and carries every checksum along by difference (RFC 1624, RFC 3022 4.1),
- * so that a wrong one stays wrong by the same amount. Nothing is ever summed anew: that would hide
- * damage that the receiver must see.
+ * Writes addresses and ports, and updates every checksum by difference (RFC 1624, RFC 3022 4.1), so that a wrong one
+ * stays wrong by the same amount. No checksum is recomputed: that would hide damage that the receiver must see.
  *
- * Each put_*() writes one field and returns what that adds to a sum over the bytes around it. An
- * ICMP error needs the total, because its checksum covers all that was changed in the quote.
+ * Each put_*() writes one field and returns the change of a sum over the bytes around it. An ICMP error needs the
+ * total, because its checksum covers everything that changed in the quote.
  */
 #include "rewrite.h"
 
@@ -59,7 +58,7 @@ static inline uint32_t put_ports(struct pkt_view *v, const struct rewrite *rw)
 	return put32(v->l4, (uint32_t)rw->sport << 16 | rw->dport);
 }
 
-/* `addresses` and `ports`: differences so far. A partial checksum covers the pseudo header alone. */
+/* `addresses`: difference so far. A partial checksum covers only the pseudo header. */
 static inline uint32_t put_tcp(struct pkt_view *v, const struct rewrite *rw, uint32_t addresses)
 {
 	uint32_t ports = put_ports(v, rw);
@@ -83,7 +82,7 @@ static inline uint32_t put_udp(struct pkt_view *v, const struct rewrite *rw, uin
 	return ports + put16(check, checksum_update_udp(load16(check), addresses + ports));
 }
 
-/* ICMP has no pseudo header: a partial checksum there covers nothing yet and stays. */
+/* ICMP has no pseudo header: a partial checksum covers nothing yet and stays unchanged. */
 static uint32_t put_icmp_id(struct pkt_view *v, const struct rewrite *rw)
 {
 	uint32_t id = put16(v->l4 + ICMP_ID, rw->sport);
@@ -96,8 +95,8 @@ static uint32_t put_icmp_id(struct pkt_view *v, const struct rewrite *rw)
 }
 
 /*
- * By address alone. Two protocols sum over the pseudo header like UDP, at the same place, but know no
- * "none" (RFC 3828 3.1, RFC 4340 9.1); what else is in use (GRE, ESP, SCTP) does not look at addresses.
+ * By address alone. Two protocols sum over the pseudo header like UDP, at the same offset, but have no "none" (RFC 3828
+ * 3.1, RFC 4340 9.1); the others in use (GRE, ESP, SCTP) do not sum addresses.
  */
 static uint32_t put_other(struct pkt_view *v, const struct rewrite *rw, uint32_t addresses)
 {
@@ -131,7 +130,7 @@ static inline uint32_t put_transport(struct pkt_view *v, const struct rewrite *r
 	return 0;
 }
 
-/* Rewrites one packet or quote; what that adds to a sum over all of it. */
+/* Rewrites one packet or quote; returns the change of a sum over all of it. */
 static inline uint32_t put_packet(struct pkt_view *v, const struct rewrite *rw)
 {
 	uint32_t addresses = put32(v->ip + REWRITE_IP_SRC, rw->src) + put32(v->ip + REWRITE_IP_DST, rw->dst);
@@ -165,7 +164,7 @@ void rewrite_quote(struct pkt_view *outer, struct pkt_view *quote, const struct 
 	uint8_t *check = outer->l4 + ICMP_CHECK;
 	uint32_t diff;
 
-	inner.csum_partial = false; /* virtio speaks of the outer packet */
+	inner.csum_partial = false; /* virtio's flag is about the outer packet */
 	diff = put_packet(quote, &inner);
 	if (!rw->csum_partial)
 		store16(check, checksum_update(load16(check), diff));
@@ -184,8 +183,8 @@ void rewrite_ip_id(struct pkt_view *v, uint16_t id)
 }
 
 /*
- * Writes a 16-bit value at offset `at` of the TCP header; what that adds to the sum. At an odd offset
- * the bytes fall into the other halves of their words (RFC 1071 2 (B)).
+ * Writes a 16-bit value at offset `at` of the TCP header; returns the change of the sum. At an odd offset the bytes are
+ * in the other halves of their words (RFC 1071 2 (B)).
  */
 static uint32_t put_option16(uint8_t *tcp, unsigned at, uint16_t to)
 {
@@ -198,8 +197,8 @@ static uint32_t put_option16(uint8_t *tcp, unsigned at, uint16_t to)
 }
 
 /*
- * Lowers each MSS option (RFC 9293 3.7.1; with several the last one counts, hence all), and adds the
- * differences to *diff. Receivers stop at a malformed option, too.
+ * Lowers each MSS option (RFC 9293 3.7.1; of several the last one counts, so all are lowered), and adds the differences
+ * to *diff. Receivers stop at a malformed option, too.
  */
 static bool clamp_options(struct pkt_view *v, uint16_t mss, uint32_t *diff)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Writes new addresses and ports into a parsed packet, and keeps every checksum right by
- * difference. Works on whole packets, first fragments, later fragments (addresses only) and quotes.
+ * Writes new addresses and ports into a parsed packet, and updates every checksum by difference. Works on whole
+ * packets, first fragments, later fragments (addresses only) and quotes.
  */
 #ifndef NATD_CORE_REWRITE_H
 #define NATD_CORE_REWRITE_H
@@ -13,9 +13,9 @@
 #include "packet.h"
 
 /*
- * What the packet shall carry afterwards. Ports: see struct pkt_view. For ICMP queries and replies
- * sport == dport == the new query id; later fragments, ICMP errors and other protocols take the
- * addresses alone (with the checksum of DCCP and UDP-Lite, which covers them).
+ * The new addresses and ports. Ports: see struct pkt_view. For ICMP queries and replies sport == dport == the new query
+ * id; in later fragments, ICMP errors and other protocols only the addresses are replaced (with the checksum of DCCP
+ * and UDP-Lite, which covers them).
  */
 struct rewrite {
 	uint32_t src;
@@ -25,44 +25,43 @@ struct rewrite {
 	bool csum_partial; /* the transport checksum is a pseudo header sum (virtio NEEDS_CSUM) */
 };
 
-/* Applies `rw` to the packet and to the view. For UDP with checksum 0 it stays 0. */
+/* Applies `rw` to the packet and to the view. A UDP checksum of 0 stays 0. */
 void rewrite_apply(struct pkt_view *v, const struct rewrite *rw);
 
 /*
- * What a packet of a known session needs, at less cost: the source (or the destination) endpoint replaced, the
- * other one left as it is. The same bytes as rewrite_apply() would write. For ICMP queries and replies `port` is the
+ * The rewrite of a packet in a known session, which is cheaper: replaces the source (or the destination) endpoint, and
+ * leaves the other one unchanged. Writes the same bytes as rewrite_apply(). For ICMP queries and replies `port` is the
  * query id. Inline below.
  */
 static inline void rewrite_source(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial);
 static inline void rewrite_destination(struct pkt_view *v, uint32_t address, uint16_t port, bool csum_partial);
 
 /*
- * Applies `rw` to the packet `quote` inside the ICMP error `outer`: quoted addresses, ports or id,
- * quoted IP checksum, quoted transport checksum where it is there (not for UDP checksum 0), and the
- * outer ICMP checksum by difference. The outer addresses are set with rewrite_apply() on `outer`.
- * `rw->csum_partial` speaks of the outer packet: its ICMP checksum is then left to be filled in.
+ * Applies `rw` to the packet `quote` inside the ICMP error `outer`: quoted addresses, ports or id, quoted IP checksum,
+ * quoted transport checksum if present (not if a UDP checksum is 0), and the outer ICMP checksum by difference. The
+ * outer addresses are set with rewrite_apply() on `outer`. `rw->csum_partial` is about the outer packet: its ICMP
+ * checksum is then still to be computed.
  */
 void rewrite_quote(struct pkt_view *outer, struct pkt_view *quote, const struct rewrite *rw);
 
-/* Takes one from the TTL, checksum by difference. The caller has seen that it is above 1. */
+/* Decrements the TTL, checksum by difference. The caller has checked that it is above 1. */
 void rewrite_decrement_ttl(struct pkt_view *v);
 
 /* Sets the IP identification, checksum by difference (RFC 6864). */
 void rewrite_ip_id(struct pkt_view *v, uint16_t id);
 
 /*
- * Lowers the MSS option of a SYN to at most `mss` (never raises it), wherever in the options it
- * stands (odd offsets too; every one of several), checksum by difference. A whole TCP segment or first
- * fragment; any other packet is left alone. True when it changed something. A malformed option ends the
- * walk, an MSS option of a length other than 4 is left alone.
+ * Lowers the MSS option of a SYN to at most `mss` (never raises it), anywhere in the options (at odd offsets too; every
+ * one of several), checksum by difference. For a whole TCP segment or first fragment; any other packet stays unchanged.
+ * Returns whether it changed something. A malformed option ends the walk; an MSS option whose length is not 4 stays
+ * unchanged.
  */
 bool rewrite_clamp_mss(struct pkt_view *v, uint16_t mss, bool csum_partial);
 
 /* ---- one endpoint of a plain packet, inline: it is the packet path ----
- *
- * One difference serves both checksums, in the machine's own byte order, which one's-complement sums do not care about
- * (RFC 1071 2 (B)).
- */
+ * 
+ * One difference serves both checksums, in the machine's own byte order, which does not matter to one's-complement
+ * sums (RFC 1071 2 (B)). */
 
 enum { /* offsets in the headers (RFC 791, 793, 768) */
        REWRITE_IP_CHECK = 10,
@@ -74,7 +73,7 @@ enum { /* offsets in the headers (RFC 791, 793, 768) */
 
 enum rewrite_half { REWRITE_SOURCE, REWRITE_DESTINATION };
 
-/* The two above, of what is not plain. */
+/* The two functions above, for packets that are not plain. */
 void rewrite_other(struct pkt_view *v, enum rewrite_half half, uint32_t address, uint16_t port, bool csum_partial);
 
 static inline uint32_t rewrite_big32(uint32_t v)
@@ -87,7 +86,7 @@ static inline uint16_t rewrite_big16(uint16_t v)
 	return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? __builtin_bswap16(v) : v;
 }
 
-/* Writes 32 bits; the difference of two native words. Sums of such have 34 bits at most. */
+/* Writes 32 bits; returns the difference of two native words. Sums of these have at most 34 bits. */
 static inline uint64_t rewrite_put_address(uint8_t *p, uint32_t to)
 {
 	uint32_t from, word = rewrite_big32(to);
@@ -106,7 +105,7 @@ static inline uint64_t rewrite_put_port(uint8_t *p, uint16_t to)
 	return (uint64_t)(uint16_t)~from + word;
 }
 
-/* RFC 768, of UDP: 0 stays 0, and what comes out as 0 is written as 0xffff. */
+/* RFC 768, for UDP: 0 stays 0, and a result of 0 is written as 0xffff. */
 static inline void rewrite_carry(uint8_t *check, uint64_t diff, bool is_udp)
 {
 	uint16_t old, now;
@@ -120,7 +119,7 @@ static inline void rewrite_carry(uint8_t *check, uint64_t diff, bool is_udp)
 	memcpy(check, &now, sizeof(now));
 }
 
-/* TCP and UDP, checksum complete: nearly every packet. */
+/* TCP and UDP with a complete checksum: nearly every packet. */
 static inline bool rewrite_is_plain(const struct pkt_view *v, bool csum_partial)
 {
 	return v->kind <= PKT_UDP && !v->is_quote && !csum_partial;

@@ -31,7 +31,7 @@ static void insert_span(struct allocation_span *s, uint32_t n, uint32_t first, u
 	s[low] = (struct allocation_span){.first = first, .last = last};
 }
 
-/* Numbers the addresses of all spans; how many there are, UINT32_MAX at most. */
+/* Numbers the addresses of all spans; returns their number, at most UINT32_MAX. */
 static uint32_t number_spans(struct allocation_span *s, uint32_t n)
 {
 	uint64_t total = 0;
@@ -58,7 +58,7 @@ static const struct allocation_span *span_of(const struct allocation_span *s, ui
 	return low > 0 && address <= s[low - 1].last ? &s[low - 1] : NULL;
 }
 
-/* The address of that number; 0: there are not so many. */
+/* The address with that number; 0: there are fewer. */
 static uint32_t address_at(const struct allocation_span *s, uint32_t n, uint32_t number)
 {
 	for (uint32_t i = n; i-- > 0;) {
@@ -94,7 +94,7 @@ uint32_t allocation_reserve(const struct allocation *a)
 	return reserve > a->blocks.overflow ? reserve : a->blocks.overflow;
 }
 
-/* The largest size at which each address has `wanted` blocks; 0: none that is worth having. */
+/* The largest size at which each address has `wanted` blocks; 0: none of at least BLOCK_SIZE_LEAST. */
 static uint32_t size_for(const struct nat_policy *p, uint32_t wanted)
 {
 	uint32_t low = BLOCK_SIZE_LEAST, high = UINT16_MAX;
@@ -191,7 +191,7 @@ static uint64_t add(uint64_t h, uint64_t word)
 	return hash_mix(h ^ hash_mix(word));
 }
 
-/* Block records name blocks by number: what a number means depends on the cuts alone. */
+/* Block records contain block numbers, whose meaning depends only on the cuts. */
 uint64_t allocation_fingerprint(const struct allocation *a)
 {
 	uint64_t h = add(1, (uint64_t)a->kind << 32 | a->fixed);

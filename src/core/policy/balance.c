@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* See balance.h. */
+/* The arithmetic of balanced forwards, see balance.h. */
 #include "balance.h"
 
 #include <assert.h>
@@ -11,7 +11,7 @@ enum { LOG_BITS = 24, SHARE_BITS = 32, FRACTION_BITS = 31, PLACES = 256 };
 
 _Static_assert((int)NAT_BACKENDS_MAX <= (int)PLACES, "a place fits into the low bits of a draw's rank");
 
-/* 2^24 * log2(x), for 1 <= x < 2 with FRACTION_BITS behind the point: a bit for each squaring. */
+/* 2^24 * log2(x), for 1 <= x < 2 with FRACTION_BITS fraction bits: one bit for each squaring. */
 static uint32_t log2_of(uint64_t x)
 {
 	uint32_t log = 0;
@@ -54,8 +54,8 @@ void balance_lanes_make(struct balance_lanes *out, const struct balance_target *
 	}
 }
 
-/* A number that the source and the target draw, at random: it stands for 1 - drawn / 2^32, in (0, 1]. The second one draws for
- * BALANCE_LANES targets at a time. */
+/* A random number drawn from the source and the target: it represents 1 - drawn / 2^32, in (0, 1]. The second macro
+ * draws for BALANCE_LANES targets at a time. */
 #define DRAW(x, low, high)               \
 	do {                             \
 		(x) = (low)*0x85ebca6bu; \
@@ -81,7 +81,7 @@ static inline balance_words draw_lanes(uint64_t source, const struct balance_lan
 	return x;
 }
 
-/* -2^24 * log2 of the number that `drawn` stands for. At most 32 * 2^24. */
+/* -2^24 * log2 of the number that `drawn` represents. At most 32 * 2^24. */
 static uint32_t log_of(const struct balance_scale *s, uint32_t drawn)
 {
 	uint64_t x = (UINT64_C(1) << 32) - drawn, mantissa;
@@ -99,7 +99,7 @@ static uint64_t cost_of(const struct balance_scale *s, const struct balance_targ
 	return log_of(s, draw(source, t->key)) * t->share;
 }
 
-/* With a logarithm of each. */
+/* Computes a logarithm for each target. */
 static int32_t hash_exactly(const struct balance_scale *s, const struct balance_set *b, uint64_t source)
 {
 	uint64_t least = UINT64_MAX, cost;
@@ -115,8 +115,8 @@ static int32_t hash_exactly(const struct balance_scale *s, const struct balance_
 	return best;
 }
 
-/* Ranks of BALANCE_LANES targets from number `first` on: y / weight as the bits of a float, which are in order as numbers, with the
- * place instead of the lowest bits; INT32_MAX where it takes nothing. */
+/* Ranks of BALANCE_LANES targets from number `first` on: y / weight as the bits of a float, which sort like numbers,
+ * with the target's place in the lowest bits; INT32_MAX for closed targets. */
 static inline balance_ranks rank_lanes(const struct balance_lanes *l, const uint8_t *closed, uint32_t first,
 				       uint64_t source)
 {
@@ -132,7 +132,7 @@ static inline balance_ranks rank_lanes(const struct balance_lanes *l, const uint
 	return r;
 }
 
-/* The least of all ranks, each of which is left in `ranks`. */
+/* The least of all ranks; all are stored in `ranks`. */
 static int32_t rank_all(const struct balance_set *b, uint64_t source, balance_ranks *ranks)
 {
 	balance_ranks least = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX};
@@ -150,7 +150,7 @@ static int32_t rank_all(const struct balance_set *b, uint64_t source, balance_ra
 	return found;
 }
 
-/* How many ranks are not above `limit`. */
+/* The number of ranks not above `limit`. */
 static uint32_t count_ranks(const balance_ranks *ranks, uint32_t n, int32_t limit)
 {
 	balance_ranks sum = {0};
@@ -161,9 +161,9 @@ static uint32_t count_ranks(const balance_ranks *ranks, uint32_t n, int32_t limi
 }
 
 /*
- * For small y, -ln(1 - y) is hardly more than y, and never less. So the target with the least y / weight has won, unless another
- * one's y / weight is below the first one's exact cost, as it is once in some n times. The floats only find out where the
- * integers have to decide: 1 / 64 too much is wide of their faults.
+ * For small y, -ln(1 - y) is hardly more than y, and never less. So the target with the least y / weight has won,
+ * unless another one's y / weight is below the first one's exact cost, which happens once in some n times. The floats
+ * only find out whether the integers have to decide: a margin of 1 / 64 is far more than their error.
  */
 int32_t balance_hash(const struct balance_scale *s, const struct balance_set *b, uint32_t source)
 {
@@ -177,7 +177,7 @@ int32_t balance_hash(const struct balance_scale *s, const struct balance_set *b,
 	if (least == INT32_MAX)
 		return BALANCE_NONE;
 	best = least & (PLACES - 1);
-	/* in the units of y / weight, with ln 2 rounded up */
+	/* in units of y / weight, with ln 2 rounded up */
 	cost = (float)cost_of(s, &b->targets[best], mixed) * (0.7041f / 4294967296.0f);
 	memcpy(&limit, &cost, sizeof(limit));
 	return count_ranks(ranks, b->n, limit | (PLACES - 1)) == 1 ? best : hash_exactly(s, b, mixed);

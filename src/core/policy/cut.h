@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The ports of an outside address, cut into whole blocks: each range from its first port on, and numbered through all
- * ranges. Ports behind the last whole block of a range belong to no block.
+ * The ports of an outside address, cut into whole blocks: each range from its first port on, numbered across all
+ * ranges. Ports after the last whole block of a range belong to no block.
  */
 #ifndef NATD_CORE_CUT_H
 #define NATD_CORE_CUT_H
@@ -13,12 +13,12 @@
 
 enum {
 	BLOCK_SIZE_LEAST = 32,
-	CUT_BLOCKS_MAX = 65536 / BLOCK_SIZE_LEAST, /* of one address: eleven bits number them */
+	CUT_BLOCKS_MAX = 65536 / BLOCK_SIZE_LEAST, /* of one address: eleven bits can number them */
 };
 
 struct cut_piece { /* the whole blocks of one range */
 	uint16_t first, last;
-	uint32_t base; /* number of the first of them */
+	uint32_t base; /* number of its first block */
 };
 
 struct cut {
@@ -27,16 +27,16 @@ struct cut {
 	struct cut_piece *pieces; /* owned, ascending */
 };
 
-/* How many whole blocks of that size there are in the ranges. `size` is not 0. */
+/* The number of whole blocks of that size in the ranges. `size` is not 0. */
 uint32_t cut_count(const struct nat_range *ranges, uint32_t n, uint32_t size);
-/* `size`: BLOCK_SIZE_LEAST to 65535; ranges ascending and disjoint. False: memory is short. */
+/* `size`: BLOCK_SIZE_LEAST to 65535; ranges ascending and disjoint. False: out of memory. */
 bool cut_make(struct cut *c, const struct nat_range *ranges, uint32_t n, uint32_t size);
 void cut_fini(struct cut *c);
 bool cut_equals(const struct cut *a, const struct cut *b);
 
-/* The ports of block `number`, which is below c->blocks. */
+/* The ports of block `number`, which must be below c->blocks. */
 struct nat_range cut_block(const struct cut *c, uint32_t number);
-/* The block that holds `port`, or -1. */
+/* The block that contains `port`, or -1. */
 int32_t cut_number(const struct cut *c, uint16_t port);
 
 #endif

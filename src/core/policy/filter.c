@@ -2,11 +2,11 @@
 /*
  * The compiled filter.
  *
- * Theory of operation. Each field of the rules is a dimension (filter_dimension.h), which gives the rules that accept a
- * value as a bitmap in rule order. The rules that match a packet are the intersection of the bitmaps of all its fields,
- * and the first bit decides. The intersection goes over chunks of 1,024 rules and reads only those
- * words of 64 rules in which every field has a rule. A field that no rule restricts is left out. Memory follows from the ends of the rules' ranges, at
- * worst one bitmap for each two of them.
+ * Theory of operation. Each field of the rules is a dimension (filter_dimension.h), which maps a value to a bitmap, in
+ * rule order, of the rules that accept it. The rules that match a packet are the intersection of the bitmaps of all its
+ * fields, and the first bit decides. The intersection goes over chunks of 1,024 rules and reads only those words of 64
+ * rules in which every field has a rule. A field that no rule restricts is omitted. Memory depends on the ends of the
+ * rules' ranges; in the worst case it is one bitmap for each two of them.
  */
 #include "filter.h"
 
@@ -20,7 +20,7 @@ enum field { FIELD_KIND, FIELD_FROM, FIELD_TO, FIELD_VIA, FIELD_PORT, FIELD_FORW
 
 enum {
 	ICMP = 1,
-	NO_PORT = UINT16_MAX + 1, /* value of the port's dimension for protocols without ports */
+	NO_PORT = UINT16_MAX + 1, /* value in the port dimension for protocols without ports */
 	KIND_IN = 1 << 16,
 };
 
@@ -31,7 +31,7 @@ struct filter {
 	struct filter_dimension *fields[FIELD_COUNT]; /* NULL: no rule restricts it */
 };
 
-/* ---- which rules restrict a field, and to what ---- */
+/* ---- the fields that rules restrict, and their values ---- */
 
 static bool any_bit(const uint32_t bits[8])
 {
@@ -70,14 +70,14 @@ static uint32_t kind_value(bool in, unsigned protocol, unsigned type)
 	return (in ? (uint32_t)KIND_IN : 0) | protocol << 8 | type;
 }
 
-/* Spans that are made one behind the other; without `spans` they are only counted. */
+/* Spans that are appended; without `spans` they are only counted. */
 struct span_list {
 	struct filter_span *spans;
 	uint32_t n;
 	uint32_t last; /* value of the last span */
 };
 
-/* Adds a span, or makes the last one longer. */
+/* Adds a span, or extends the last one. */
 static void append(struct span_list *l, uint32_t first, uint32_t last)
 {
 	bool longer = l->n > 0 && first == l->last + 1;
@@ -91,7 +91,7 @@ static void append(struct span_list *l, uint32_t first, uint32_t last)
 	l->spans[l->n - 1].last = last;
 }
 
-/* The types that the rule lists, of ICMP in one direction. */
+/* The ICMP types of the rule, in one direction. */
 static void append_types(struct span_list *l, const struct filter_rule *r, bool in)
 {
 	for (unsigned type = 0; type < 256; type++) {
@@ -139,9 +139,9 @@ static uint32_t list_spans(const struct filter_list *list, struct filter_span *s
 	return list->n;
 }
 
-/* ---- one field ---- */
+/* ---- compiling one field ---- */
 
-/* A field in the making: the rules that restrict it, sorted by the group to which they belong. */
+/* A field under construction: the rules that restrict it, sorted by group. */
 struct making {
 	const struct filter_config *config;
 	enum field field;
@@ -160,7 +160,7 @@ static bool is_list(enum field field)
 	return field == FIELD_FROM || field == FIELD_TO || field == FIELD_VIA;
 }
 
-/* Spans of a group, into `spans` or only counted. */
+/* Writes the spans of a group to `spans`, or only counts them. */
 static uint32_t group_spans(const struct making *m, uint32_t id, struct filter_span *spans)
 {
 	const struct filter_rule *r = &m->config->rules[id];
@@ -267,7 +267,7 @@ static void making_end(struct making *m)
 	free(m->others);
 }
 
-/* False when memory is short. */
+/* False: out of memory. */
 static bool make_field(struct filter *f, const struct filter_config *c, enum field field)
 {
 	struct making m = {.config = c, .field = field};
@@ -317,7 +317,7 @@ void filter_destroy(struct filter *f)
 	free(f);
 }
 
-/* ---- judging ---- */
+/* ---- matching ---- */
 
 static void field_values(const struct filter_packet *p, uint32_t values[FIELD_COUNT])
 {
@@ -329,7 +329,7 @@ static void field_values(const struct filter_packet *p, uint32_t values[FIELD_CO
 	values[FIELD_FORWARD] = (uint32_t)(p->forward + 1);
 }
 
-/* A packet's row in each field that some rule restricts. */
+/* A packet's row in each restricted field. */
 struct rows {
 	const struct filter_dimension *dimensions[FIELD_COUNT];
 	const struct filter_cell *cells[FIELD_COUNT];
@@ -350,7 +350,7 @@ static void find_rows(const struct filter *f, const struct filter_packet *p, str
 	}
 }
 
-/* The words of chunk `c` that have a bit in every row. */
+/* The words of chunk `c` that are not zero in any row. */
 static uint32_t common_words(const struct rows *rows, uint32_t c)
 {
 	uint32_t words = rows->cells[0][c].words;
@@ -360,7 +360,7 @@ static uint32_t common_words(const struct rows *rows, uint32_t c)
 	return words;
 }
 
-/* The words of chunk `c` that have a common bit: one pass over all of them, which the compiler makes of wide registers. */
+/* The words of chunk `c` that have a common bit: one pass over all of them, which the compiler vectorises. */
 static uint32_t intersect_chunk(const struct rows *rows, uint32_t c)
 {
 	uint64_t common[CHUNK_WORDS];

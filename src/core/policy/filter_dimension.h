@@ -3,11 +3,11 @@
  * One field of the filter's rules: which rules accept each of its values. Private to the filter.
  *
  * Theory of operation. The values of a field are 32-bit numbers. The ends of all rules' ranges cut the number line into
- * pieces over which the set of accepting rules does not change. Each piece has the number of a row; a row is a bitmap
- * with a bit for each rule, cut into chunks of 1,024 rules. Equal chunks are stored once. So 20,000 pieces that differ in
- * one rule each cost a list of chunk numbers and one chunk each, not a bitmap each.
+ * pieces with a constant set of accepting rules. Each piece has the number of a row; a row is a bitmap with a bit for
+ * each rule, cut into chunks of 1,024 rules. Equal chunks are stored once. So 20,000 pieces that differ by one rule
+ * each cost a list of chunk numbers and one chunk each, not a bitmap each.
  *
- * Rules that give the same list form one group, whose bits enter and leave a row together: a set of 100,000 prefixes is
+ * Rules with the same list form one group, whose bits enter and leave a row together: a set of 100,000 prefixes is
  * swept once, however many rules name it.
  */
 #ifndef NATD_CORE_FILTER_DIMENSION_H
@@ -31,18 +31,18 @@ struct filter_group {
 	uint32_t n_rules;
 };
 
-/* A chunk as a row names it. */
+/* A reference to a chunk in a row. */
 struct filter_cell {
 	uint32_t chunk;
-	uint32_t words; /* a bit for each of its words that is not 0 */
+	uint32_t words; /* one bit for each of its words that is not 0 */
 };
 
 struct filter_dimension;
 
-/* `others`: the rules that accept every value; one bit a rule, in n_chunks whole chunks. NULL when memory is short. */
+/* `others`: the rules that accept every value; one bit for each rule, in n_chunks whole chunks. NULL: out of memory. */
 struct filter_dimension *filter_dimension_create(const struct filter_group *groups, uint32_t n_groups,
 						 const uint64_t *others, uint32_t n_chunks);
-void filter_dimension_destroy(struct filter_dimension *d); /* NULL: nothing */
+void filter_dimension_destroy(struct filter_dimension *d); /* NULL is allowed */
 
 /* The row of `value`: n_chunks cells. */
 const struct filter_cell *filter_dimension_row(const struct filter_dimension *d, uint32_t value);

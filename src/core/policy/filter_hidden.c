@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Rules that never decide, because one rule before them matches all that they match. */
+/* Rules that never decide, because one earlier rule matches everything that they match. */
 #include "filter.h"
 
 #include <stddef.h>
@@ -16,7 +16,7 @@ static bool bits_cover(const uint32_t wide[8], const uint32_t narrow[8])
 	return wide_any == 0 || (narrow_any != 0 && missing == 0);
 }
 
-/* Is each of the ports in one of the wide ranges? Ranges that only together hold one are not seen. */
+/* Is each of the ports in one of the wide ranges? Ports covered only by several ranges together are not detected. */
 static bool ports_cover(const struct filter_rule *wide, const struct filter_rule *narrow)
 {
 	if (wide->n_ports == 0)
@@ -35,7 +35,7 @@ static bool ports_cover(const struct filter_rule *wide, const struct filter_rule
 	return true;
 }
 
-enum { COMPARED_SPANS = 64 }; /* a longer list is the same or it is not */
+enum { COMPARED_SPANS = 64 }; /* longer lists are compared by identity only */
 
 static bool list_covers(const struct filter_config *c, uint16_t wide, uint16_t narrow)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The compiled policy: questions about addresses and ports. See rule_compile.c for how they are answered. */
+/* The compiled policy: questions about addresses and ports. rule_compile.c builds the indexes. */
 #include <string.h>
 
 #include "rule_private.h"
@@ -57,7 +57,7 @@ uint16_t rules_inside_mtu(const struct rules *r, uint32_t address)
 	return best ? best->mtu : 0;
 }
 
-/* The last i of 0..n-1 for which values(i) <= wanted, by `stride` bytes from `base`; -1: none. */
+/* The last i of 0..n-1 with values(i) <= wanted, at `stride` bytes from `base`; -1: none. */
 static int32_t last_not_above(const void *base, size_t stride, uint32_t n, uint32_t wanted)
 {
 	uint32_t low = 0;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The policy, compiled: a deep copy, and one span index for each question that packets ask. Forwards are
- * keyed by class, outside address and port side by side (address 0 holds those that mean every outside
- * address), so a look-up is two binary searches however many there are, and the two lists that come out
- * are merged back into file order.
+ * Compiles the policy: a deep copy, and one span index for each question that packets raise. Forwards are keyed by
+ * class, outside address and port side by side (address 0 stands for every outside address). So a look-up is two binary
+ * searches however many forwards there are, and the two resulting lists are merged back into file order.
  */
 #include <stddef.h>
 #include <stdlib.h>
@@ -94,7 +93,7 @@ static bool copy_backends(struct rules *r, const struct nat_policy *p)
 	return true;
 }
 
-/* Of the backends what hashing reads. */
+/* The data of the backends that hashing reads. */
 static bool make_lanes(struct rules *r)
 {
 	uint32_t n = r->policy.n_forwards, *bases = calloc((size_t)n + 1, sizeof(*bases));
@@ -269,7 +268,7 @@ static bool index_ports(struct rules *r, enum index_name which, const struct nat
 	return r->index[which] != NULL;
 }
 
-/* Last inside port of a forward that begins at `first`; a range that would leave the 16 bits ends there. */
+/* Last inside port of a forward that begins at `first`; a range beyond 16 bits is cut off there. */
 static uint16_t last_to_port(const struct nat_forward *f, uint16_t first)
 {
 	uint32_t last = (uint32_t)first + f->ports.last - f->ports.first;
@@ -286,7 +285,8 @@ static struct span forward_span(const struct nat_forward *f, enum nat_class c, e
 			     item};
 }
 
-/* Outbound, a query id is drawn even where pings are forwarded to its host, and no backend has the outside port to itself. */
+/* Outbound, a query id is drawn even if pings are forwarded to its host, and a backend shares the outside port with
+ * others. */
 static bool is_indexed(const struct nat_forward *f, enum nat_class c, enum index_name which)
 {
 	return (f->protocols & 1u << c) != 0 && f->is_default == (which == INDEX_DEFAULT) &&
@@ -356,7 +356,7 @@ static bool index_from(struct rules *r)
 	return r->index[INDEX_FROM] != NULL;
 }
 
-/* The policy's own copy has no use for the configuration of the filter. */
+/* The policy's own copy does not need the filter's configuration. */
 static bool compile_filter(struct rules *r, const struct nat_policy *p)
 {
 	r->policy.filter = NULL;

@@ -21,7 +21,7 @@ static struct merge forwards_at(const struct rules *r, enum index_name which, co
 
 	m.list[0] = span_index_find(r->index[which], endpoint_key(q->proto_class, q->address, q->port), &m.left[0]);
 	m.list[1] = span_index_find(r->index[which], endpoint_key(q->proto_class, 0, q->port), &m.left[1]);
-	if (rules_address_is_virtual(r, q->address)) /* no outside address, which is what they are about */
+	if (rules_address_is_virtual(r, q->address)) /* not an outside address, which these forwards are about */
 		m.left[1] = 0;
 	return m;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the files of the compiled policy share; nothing else includes it.
+ * Shared by the files of the compiled policy only.
  *
  *   rule_compile.c  from struct nat_policy to struct rules: copies and indexes
  *   rule.c          questions about addresses and ports
  *   rule_forward.c  questions about forwards
- *   rule_same.c     two policies side by side
+ *   rule_same.c     compares two policies
  */
 #ifndef NATD_CORE_RULE_PRIVATE_H
 #define NATD_CORE_RULE_PRIVATE_H
@@ -24,7 +24,7 @@ enum index_name {
 	INDEX_INBOUND,	/* class, outside address, port -> forwards */
 	INDEX_OUTBOUND, /* class, inside address, port -> forwards */
 	INDEX_DEFAULT,	/* class, outside address, port -> default hosts */
-	INDEX_FROM,	/* forward, remote address -> anything: it is allowed */
+	INDEX_FROM,	/* forward, remote address -> anything: the address is allowed */
 	INDEX_CLASSES,	/* inside address -> classes */
 	INDEX_STATIC,	/* inside address -> ranges of outside addresses */
 	INDEX_BACKENDS, /* forward, inside address, port -> numbers of backends */
@@ -39,12 +39,12 @@ enum copy_name {
 	COPY_SHARED_PORTS,
 	COPY_POOL_PORTS,
 	COPY_FORWARDS,
-	COPY_FROM, /* the lists of all forwards, one behind the other */
+	COPY_FROM, /* the lists of all forwards, one after the other */
 	COPY_BASES,
 	COPY_POOLS,
 	COPY_CLASSES,
-	COPY_CLASS_PREFIXES, /* the lists of all classes, one behind the other */
-	COPY_BACKENDS,	     /* the lists of all forwards, one behind the other; likewise below */
+	COPY_CLASS_PREFIXES, /* the lists of all classes, one after the other */
+	COPY_BACKENDS,	     /* the lists of all forwards, one after the other; likewise below */
 	COPY_TARGETS,
 	COPY_LANES,
 	COPY_LANE_BASES,
@@ -53,7 +53,7 @@ enum copy_name {
 };
 
 struct pool {
-	uint32_t base; /* number of its first address, static ones not counted */
+	uint32_t base; /* number of its first address, not counting static ones */
 	uint32_t ordinal;
 };
 
@@ -61,7 +61,7 @@ struct rules {
 	struct nat_policy policy; /* its pointers lead into copies[] */
 	const uint32_t *bases;	  /* ordinal of the first address of each range */
 	uint32_t n_addresses;	  /* in all ranges together */
-	const struct pool *pools; /* the ranges that are no static pairs */
+	const struct pool *pools; /* the ranges that are not static pairs */
 	uint32_t n_pools, n_pool_addresses;
 	struct span_index *index[INDEX_COUNT];
 	struct filter *filter; /* NULL: no rules */
@@ -91,7 +91,7 @@ static inline uint64_t backend_key(uint32_t forward, uint32_t address, uint16_t 
 	return (uint64_t)forward << 48 | (uint64_t)address << 16 | port;
 }
 
-/* Does the index hold something under `key`? */
+/* Does the index contain anything under `key`? */
 static inline bool rules_index_holds(const struct rules *r, enum index_name which, uint64_t key)
 {
 	uint32_t n;
@@ -100,7 +100,7 @@ static inline bool rules_index_holds(const struct rules *r, enum index_name whic
 	return n > 0;
 }
 
-/* Index of the range of outside addresses that holds `address`, or -1. */
+/* Index of the range of outside addresses that contains `address`, or -1. */
 int32_t rules_address_range(const struct rules *r, uint32_t address);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Two policies side by side: do they allow the same sessions? */
+/* Compares two policies: do they allow the same sessions? */
 #include "rule_private.h"
 
 static bool same_prefixes(const struct nat_prefix *a, uint32_t n_a, const struct nat_prefix *b, uint32_t n_b)
@@ -32,7 +32,7 @@ static bool same_addresses(const struct nat_policy *p, const struct nat_policy *
 	return p->n_addresses == q->n_addresses;
 }
 
-/* Weights and the way to choose are about openings alone. */
+/* Weights and the method of choice only matter for openings. */
 static bool same_backends(const struct nat_forward *f, const struct nat_forward *g)
 {
 	for (uint32_t i = 0; f->n_backends == g->n_backends && i < f->n_backends; i++) {
@@ -61,7 +61,7 @@ bool rules_allow_the_same(const struct rules *a, const struct rules *b)
 {
 	const struct nat_policy *p = &a->policy, *q = &b->policy;
 
-	/* Filters are not compared: where there is one, sessions are judged. */
+	/* Filters are not compared: if there is one, sessions are checked anyway. */
 	return a->filter == NULL && b->filter == NULL && p->other_protocols == q->other_protocols &&
 	       allocation_equals(a->allocation, b->allocation) &&
 	       same_prefixes(p->inside, p->n_inside, q->inside, q->n_inside) &&

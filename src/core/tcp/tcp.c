@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The TCP state machine of the NAT: one table, state x kind of segment, read from the sender's side, so that
- * both directions are the same code. The table is drawn, and each cell's RFC named, in docs/tcp-states.md.
+ * The TCP state machine of the NAT: one table, state x kind of segment, read from the sender's side, so that both
+ * directions share the code. docs/tcp-states.md has the table as a drawing, with the RFC of each cell.
  *
- * Theory of operation. A cell names an action and the state to enter if the action accepts the segment.
- * Actions judge and learn through tcp_window.c, and are the only ones to change the state. While a session
- * opens, a segment is accepted if it acknowledges the peer's SYN; afterwards if it lies in the window. A segment
- * that is not accepted changes nothing. It is passed on unless it could only harm its receiver.
+ * Theory of operation. A cell names an action and the next state if the action accepts the segment. Actions check and
+ * learn numbers through tcp_window.c; only they change the state. While a session opens, a segment is accepted if it
+ * acknowledges the peer's SYN; afterwards if it lies in the window. A segment that is not accepted changes nothing. It
+ * is passed on unless it could only harm its receiver.
  */
 #include "tcp.h"
 #include "tcp_window.h"
 
-/* What a segment is, before its numbers are looked at. */
+/* The kind of a segment, before its numbers are checked. */
 enum column { COL_SYN, COL_SYNACK, COL_ACK, COL_FIN, COL_RST, COL_COUNT };
 
 /* The states from the sender's side. For DIR_IN they are mirrored. */
@@ -69,7 +69,7 @@ static struct tcp_result drop(enum nat_reason reason)
 	return (struct tcp_result){.effects = 0, .reason = reason};
 }
 
-/* Both FINs, or the one, acknowledged? */
+/* Is the FIN, or are both, acknowledged? */
 static void settle(struct session *s)
 {
 	enum session_state st = session_state(s);
@@ -84,7 +84,7 @@ static void settle(struct session *s)
 		session_set_state(s, SESSION_TIME_WAIT);
 }
 
-/* ---- what the cells of the table do; `next` is from the sender's side ---- */
+/* ---- actions of the table's cells; `next` is from the sender's side ---- */
 
 typedef struct tcp_result action(struct session *s, const struct segment *g, uint8_t next);
 
@@ -104,7 +104,7 @@ static struct tcp_result act_impossible(struct session *s, const struct segment 
 	return drop(DROP_TCP_STATE);
 }
 
-/* A SYN again after its SYN-ACK: late, or lost on the way. Nothing new. */
+/* A repeated SYN after its SYN-ACK: late, or lost on the way. Changes nothing. */
 static struct tcp_result act_repeat(struct session *s, const struct segment *g, uint8_t next)
 {
 	(void)s;
@@ -118,7 +118,7 @@ static unsigned first_answer(const struct session *s, const struct segment *g)
 	return !heard(s, g->me) && !(s->window[g->me] & MARK_ANSWERED) ? TCP_ANSWERED : 0;
 }
 
-/* SYN in TIME_WAIT or RESET: everything starts again, from this side alone. */
+/* SYN in TIME_WAIT or RESET: the session starts over, from this side alone. */
 static struct tcp_result act_open(struct session *s, const struct segment *g, uint8_t next)
 {
 	unsigned answered = first_answer(s, g);
@@ -131,8 +131,8 @@ static struct tcp_result act_open(struct session *s, const struct segment *g, ui
 	return pass(TCP_REFRESH | answered);
 }
 
-/* SYN while the session opens: again, or the other half of a simultaneous open (RFC 9293 3.5). Another
- * number than before is taken, but the peer's stays: a segment that acknowledges that is accepted again. */
+/* SYN while the session opens: a repetition, or the other half of a simultaneous open (RFC 9293 3.5). A different
+ * number replaces the known one, but the peer's stays: a segment that acknowledges that is accepted again. */
 static struct tcp_result act_syn(struct session *s, const struct segment *g, uint8_t next)
 {
 	unsigned answered = first_answer(s, g);
@@ -142,8 +142,7 @@ static struct tcp_result act_syn(struct session *s, const struct segment *g, uin
 	return pass(TCP_REFRESH | answered);
 }
 
-/* SYN-ACK while the session opens. One for another SYN is passed on: its receiver's RST clears up at the other
- * end. */
+/* SYN-ACK while the session opens. One for another SYN is passed on: its receiver's RST cleans up at the other end. */
 static struct tcp_result act_synack(struct session *s, const struct segment *g, uint8_t next)
 {
 	unsigned answered = first_answer(s, g);
@@ -159,8 +158,8 @@ static struct tcp_result act_synack(struct session *s, const struct segment *g, 
 	return pass(TCP_REFRESH | answered);
 }
 
-/* ACK, data or FIN while the session opens: right if it acknowledges the peer's SYN. Then also its
- * own place is accepted, whatever SYN (a forged one, another attempt) was seen last. */
+/* ACK, data or FIN while the session opens: valid if it acknowledges the peer's SYN. Then its own position is
+ * accepted too, whatever SYN (a forged one, another attempt) was seen last. */
 static struct tcp_result act_prove(struct session *s, const struct segment *g, uint8_t next)
 {
 	if (!both_heard(s) || !tcp_acks_syn(s, g))
@@ -186,7 +185,7 @@ static struct tcp_result act_ack(struct session *s, const struct segment *g, uin
 	return pass(TCP_REFRESH);
 }
 
-/* A FIN counts unless its place has been acknowledged already (a retransmission, or a forgery): then it is an ACK
+/* A FIN counts unless its position has been acknowledged already (a retransmission, or a forgery): then it is an ACK
  * like any other, which may move the numbers and be the last of the four, but refreshes nothing. */
 static struct tcp_result act_fin(struct session *s, const struct segment *g, uint8_t next)
 {
@@ -204,8 +203,8 @@ static struct tcp_result act_fin(struct session *s, const struct segment *g, uin
 	return pass(is_new ? TCP_REFRESH : 0);
 }
 
-/* SYN in a synchronised state: the receiver answers with a challenge ACK (RFC 5961 4.2), or, if it has
- * forgotten the connection, with a SYN-ACK or RST, which then must name this SYN. */
+/* SYN in a synchronised state: the receiver answers with a challenge ACK (RFC 5961 4.2), or, if it has forgotten the
+ * connection, with a SYN-ACK or RST that acknowledges this SYN. */
 static struct tcp_result act_challenge(struct session *s, const struct segment *g, uint8_t next)
 {
 	(void)next;
@@ -214,8 +213,8 @@ static struct tcp_result act_challenge(struct session *s, const struct segment *
 	return pass(0);
 }
 
-/* SYN-ACK in a synchronised state: an old one again, or the answer to a pending SYN, whose options were
- * not kept. */
+/* SYN-ACK in a synchronised state: a repeated old one, or the answer to a pending SYN, whose options were not
+ * stored. */
 static struct tcp_result act_answer(struct session *s, const struct segment *g, uint8_t next)
 {
 	int shift = tcp_window_scale(g->v);
@@ -236,7 +235,7 @@ static struct tcp_result act_answer(struct session *s, const struct segment *g, 
 	return pass(TCP_REFRESH);
 }
 
-/* Anything but SYN after the end: passed on, moves nothing, keeps nothing alive. */
+/* Any segment but SYN after the end: passed on, changes nothing, keeps nothing alive. */
 static struct tcp_result act_late(struct session *s, const struct segment *g, uint8_t next)
 {
 	(void)next;
@@ -247,8 +246,9 @@ static struct tcp_result act_late(struct session *s, const struct segment *g, ui
 	return g->v->tcp_flags & TCP_FIN ? drop(DROP_TCP_WINDOW) : pass(TCP_LIBERAL);
 }
 
-/* After an RST: once one end has taken data that the other has sent since, the RST was not heeded (RFC 7857 2.2). Neither data
- * alone nor a bare ACK, which may have crossed the RST, proves that both ends are there. */
+/* After an RST: once one end has acknowledged data that the other has sent since, the RST was ignored (RFC 7857
+ * 2.2). Neither data alone nor a bare ACK, which may have crossed the RST, proves that both ends still have the
+ * connection. */
 static struct tcp_result act_revive(struct session *s, const struct segment *g, uint8_t next)
 {
 	bool takes_data;
@@ -265,7 +265,7 @@ static struct tcp_result act_revive(struct session *s, const struct segment *g, 
 	return pass(TCP_REFRESH | TCP_REVIVED);
 }
 
-/* RST of the opened side as its first word: it must acknowledge the SYN (RFC 9293 3.10.7.3). */
+/* RST as the first segment of the opened side: it must acknowledge the SYN (RFC 9293 3.10.7.3). */
 static struct tcp_result act_refuse(struct session *s, const struct segment *g, uint8_t next)
 {
 	unsigned answered = first_answer(s, g);
@@ -278,8 +278,8 @@ static struct tcp_result act_refuse(struct session *s, const struct segment *g, 
 	return pass(TCP_REFRESH | answered);
 }
 
-/* RST while the session opens, of a side that was heard. One elsewhere may clear up an old connection of
- * the peer (answer to its challenge ACK or old SYN-ACK), so it is passed on, and changes nothing. */
+/* RST while the session opens, from a side that was heard. One at another position may clean up the peer's old
+ * connection (an answer to its challenge ACK or old SYN-ACK), so it is passed on, and changes nothing. */
 static struct tcp_result act_abort(struct session *s, const struct segment *g, uint8_t next)
 {
 	bool exact = heard(s, g->me) && (g->seq == s->end[g->me] || g->seq == s->ack[g->peer]);
@@ -298,7 +298,7 @@ static struct tcp_result act_late_rst(struct session *s, const struct segment *g
 	return tcp_sequence_fits(s, g) ? pass(0) : drop(DROP_TCP_RST);
 }
 
-/* What was sent before the RST counts as acknowledged: an ACK of it that comes later has crossed the RST. */
+/* Data sent before the RST counts as acknowledged: a later ACK of it has crossed the RST. */
 static void take_as_acknowledged(struct session *s)
 {
 	if (!tcp_syn_pending(s, DIR_OUT))
@@ -307,8 +307,8 @@ static void take_as_acknowledged(struct session *s)
 		s->ack[DIR_OUT] = s->end[DIR_IN];
 }
 
-/* RFC 5961 3.2, seen from the middle: the receiver's next expected number lies between its last
- * acknowledgement and the sender's end. */
+/* RFC 5961 3.2, seen from the middle: the receiver's next expected number lies between its last acknowledgement and
+ * the sender's end. */
 static struct tcp_result act_rst(struct session *s, const struct segment *g, uint8_t next)
 {
 	bool at_end = g->seq == s->end[g->me] && !tcp_syn_pending(s, g->me);
@@ -363,7 +363,7 @@ static enum column column_of(uint8_t flags)
 		return flags & TCP_SYN ? COL_COUNT : COL_RST;
 	if (flags & TCP_SYN)
 		return flags & TCP_FIN ? COL_COUNT : flags & TCP_ACK ? COL_SYNACK : COL_SYN;
-	if (!(flags & TCP_ACK)) /* RFC 9293 3.10.7.4, fifth: dropped by every receiver */
+	if (!(flags & TCP_ACK)) /* RFC 9293 3.10.7.4, fifth: every receiver drops it */
 		return COL_COUNT;
 	return flags & TCP_FIN ? COL_FIN : COL_ACK;
 }

@@ -53,7 +53,7 @@ static enum nat_dir other(enum nat_dir d)
 	return d == DIR_OUT ? DIR_IN : DIR_OUT;
 }
 
-/* What the side that sends direction d takes at most. */
+/* The largest window that the sender of direction d has offered. */
 static uint32_t window_of(const struct session *s, enum nat_dir d)
 {
 	return tcp_window_unpack(s->window[d]);
@@ -64,7 +64,7 @@ static int64_t slack(uint32_t window)
 	return window > WINDOW_FLOOR ? window : WINDOW_FLOOR;
 }
 
-/* ---- judging ---- */
+/* ---- checking ---- */
 
 bool tcp_syn_pending(const struct session *s, enum nat_dir d)
 {
@@ -73,7 +73,7 @@ bool tcp_syn_pending(const struct session *s, enum nat_dir d)
 	return heard(s, peer) && s->end[d] - s->ack[peer] > (uint64_t)window_of(s, peer) + 1;
 }
 
-/* The highest number that direction d can have reached: its end, or the right edge when a SYN stands there. */
+/* The highest number that direction d can have reached: its end, or the right edge if a pending SYN is stored there. */
 static uint32_t sent_end(const struct session *s, enum nat_dir d)
 {
 	enum nat_dir peer = other(d);
@@ -81,8 +81,8 @@ static uint32_t sent_end(const struct session *s, enum nat_dir d)
 	return tcp_syn_pending(s, d) ? s->ack[peer] + window_of(s, peer) : s->end[d];
 }
 
-/* The right edge binds the first byte only: a probe of a full window, or a FIN, ends one beyond it (RFC 9293 3.8.6.1), and
- * what its sender says next without data starts there, also if the probe itself was lost before natd. */
+/* The right edge limits only the first byte: a probe of a full window, or a FIN, ends one beyond it (RFC 9293
+ * 3.8.6.1), and its sender's next segment without data starts there, even if the probe itself was lost before natd. */
 bool tcp_sequence_fits(const struct session *s, const struct segment *g)
 {
 	uint32_t acked = s->ack[g->peer];
@@ -116,8 +116,7 @@ bool tcp_answers_pending(const struct session *s, const struct segment *g)
 bool tcp_sequence_was_sent(const struct session *s, enum nat_dir dir, uint32_t seq)
 {
 	enum nat_dir peer = other(dir);
-	bool opens =
-		session_state(s) <= SESSION_SYN_BOTH; /* nothing was acknowledged: all that was sent is in flight */
+	bool opens = session_state(s) <= SESSION_SYN_BOTH; /* nothing was acknowledged: everything sent is in flight */
 	uint32_t below = opens ? 1 : (uint32_t)slack(window_of(s, peer)) + 1; /* the SYN itself; a keep-alive's byte */
 	uint32_t oldest = s->ack[peer] - below;
 
@@ -157,7 +156,7 @@ static void widen(struct session *s, const struct segment *g)
 		s->window[g->me] = window;
 }
 
-/* The end never passes the right edge by more than a probe's byte. */
+/* The end never exceeds the right edge by more than a probe's byte. */
 void tcp_advance(struct session *s, const struct segment *g)
 {
 	uint32_t limit = s->ack[g->peer] + window_of(s, g->peer) + 1;
@@ -170,14 +169,14 @@ void tcp_advance(struct session *s, const struct segment *g)
 	widen(s, g);
 }
 
-/* A retransmission of the SYN that is known, not another attempt from the same port. */
+/* A retransmission of the known SYN, not another attempt from the same port. */
 static bool same_syn(const struct session *s, const struct segment *g)
 {
 	return s->ack[g->peer] == g->seq + 1 || s->end[g->me] == g->end;
 }
 
-/* Scaling is on only if both SYNs carry the option (RFC 7323 2.2). Whoever left it out of one copy of a SYN
- * may have had it in another: the larger holds, a window taken too large does no harm. */
+/* Scaling is on only if both SYNs carry the option (RFC 7323 2.2). If one copy of a SYN lacks it, another copy may
+ * have had it: the larger scale is kept, because a window taken too large does no harm. */
 static void learn_scale(struct session *s, const struct segment *g)
 {
 	bool known = heard(s, g->me);

@@ -1,28 +1,27 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The numbers of a TCP session: what a segment may carry, seen from the middle. For tcp.c alone.
+ * The numbers of a TCP session: the numbers that a segment may carry, seen from the middle. Only for tcp.c.
  *
  * Theory of operation
  *
- * For each direction d: end[d] is the highest sequence number sent plus one (SYN and FIN count), ack[d] the
- * highest acknowledgement sent, window[d] the largest window offered. Everything that the sender of
- * direction d may send lies around ack[!d], what its peer has acknowledged: at most a window above
- * (the peer's right edge) and a window below (a retransmission that crossed the acknowledgement).
- * What it may acknowledge ends at end[!d]. Only segments that fit both ways move the numbers, so that a
- * blind sender cannot walk them away from the truth.
+ * For each direction d: end[d] is the highest sequence number sent plus one (SYN and FIN count), ack[d] the highest
+ * acknowledgement sent, window[d] the largest window offered. Everything that the sender of direction d may send lies
+ * around ack[!d], which its peer has acknowledged: at most a window above (the peer's right edge) and a window below (a
+ * retransmission that crossed the acknowledgement). It may acknowledge at most end[!d]. Only segments that fit both
+ * ways move the numbers, so a blind sender cannot move them away from the truth.
  *
- * Heard. A side is heard once its scale nibble is not 15: then end and window of that side, and ack of its
- * peer, hold. While it is not, its window byte holds MARK_ bits about the session.
+ * Heard. A side is heard once its scale nibble is not 15: then end and window of that side, and ack of its peer, are
+ * valid. Before, its window byte holds MARK_ bits about the session.
  *
- * A pending SYN. A SYN in a synchronised state is passed on but not accepted (RFC 5961 4). Where it may
- * nevertheless open a new connection (both hosts forgot the old one), its end is put into end[d], which it
- * leaves recognisable: end[d] is otherwise at most a window and a byte above ack[!d]. Only an answer that
- * acknowledges exactly this SYN makes it count; the next segment of that side that fits the old numbers
- * wipes it out. Until then the right edge stands in for end[d]. So a forged SYN costs nothing (but that
- * a FIN may pass for unacknowledged: FIN_BOTH instead of TIME_WAIT, which time out alike).
+ * A pending SYN. A SYN in a synchronised state is passed on but not accepted (RFC 5961 4). It may nevertheless open a
+ * new connection if both hosts have forgotten the old one. So its end is stored in end[d], where it is recognisable:
+ * end[d] is otherwise at most a window and a byte above ack[!d]. Only an answer that acknowledges exactly this SYN
+ * makes it count; the next segment of that side that fits the old numbers removes it. Until then the right edge stands
+ * in for end[d]. So a forged SYN costs nothing (except that a FIN may count as unacknowledged: FIN_BOTH instead of
+ * TIME_WAIT, which time out alike).
  *
- * Invariants (both sides heard): ack[!d] <= end[d] <= ack[!d] + window[!d] + 1, or a SYN is pending in d;
- * ack and window never shrink but by a SYN that opens, or a segment that proves its place.
+ * Invariants (both sides heard): ack[!d] <= end[d] <= ack[!d] + window[!d] + 1, or a SYN is pending in d; ack and
+ * window only shrink by a SYN that opens, or by a segment that proves its position.
  */
 #ifndef NATD_CORE_TCP_WINDOW_H
 #define NATD_CORE_TCP_WINDOW_H
@@ -50,7 +49,7 @@ struct segment {
 	enum nat_dir peer; /* its receiver */
 };
 
-/* Of a first fragment the length is not known: taken as the most that it can be. */
+/* The length of a first fragment is unknown: the largest possible one is used. */
 struct segment tcp_segment_of(enum nat_dir dir, const struct pkt_view *v);
 
 /* How far `to` lies after `from` on the circle of sequence numbers; negative: before. */
@@ -81,21 +80,21 @@ static inline void forget_both(struct session *s)
 	s->scale = SCALE_UNKNOWN << 4 | SCALE_UNKNOWN;
 }
 
-/* ---- judging; nothing changes ---- */
+/* ---- checking; nothing changes ---- */
 
-/* A SYN of direction d, unbelieved so far, stands in end[d]. */
+/* Is a SYN of direction d, not yet accepted, stored in end[d]? */
 bool tcp_syn_pending(const struct session *s, enum nat_dir d);
 
-/* The data lies in what the peer accepts or has lately accepted. Both sides heard. */
+/* Does the data lie in what the peer accepts or has recently accepted? Both sides heard. */
 bool tcp_sequence_fits(const struct session *s, const struct segment *g);
 
-/* ... and it acknowledges nothing unsent, and nothing older than a window (RFC 5961 5.2). */
+/* ... and does it acknowledge nothing unsent, and nothing older than a window (RFC 5961 5.2)? */
 bool tcp_segment_fits(const struct session *s, const struct segment *g);
 
-/* While the session opens: the ACK covers the peer's SYN, so its sender has seen that. */
+/* While the session opens: does the ACK cover the peer's SYN, so that its sender has seen that? */
 bool tcp_acks_syn(const struct session *s, const struct segment *g);
 
-/* It acknowledges the peer's pending SYN, and that alone. */
+/* Does it acknowledge exactly the peer's pending SYN? */
 bool tcp_answers_pending(const struct session *s, const struct segment *g);
 
 /* Shift count of the window scale option, at most SCALE_MAX; -1 without one. Stays within the header. */
@@ -103,14 +102,14 @@ int tcp_window_scale(const struct pkt_view *v);
 
 /* ---- learning ---- */
 
-/* Takes the sender's place in sequence space, window and scale from its SYN. */
+/* Takes the sender's position in sequence space, window and scale from its SYN. */
 void tcp_learn_syn(struct session *s, const struct segment *g);
 
-/* A segment that fits moves the numbers; both sides heard. */
+/* Moves the numbers by a segment that fits; both sides heard. */
 void tcp_advance(struct session *s, const struct segment *g);
 
-/* Data or ACK of a session whose numbers are not known (not both sides heard): taken as it is, unless it
- * contradicts what is known; then false. */
+/* Data or ACK of a session whose numbers are unknown (not both sides heard): accepted as it is, unless it
+ * contradicts known numbers; then false. */
 bool tcp_learn_midstream(struct session *s, const struct segment *g);
 
 #endif
