@@ -40,7 +40,7 @@ void build_mounts(void)
 		die(LAB_CANNOT, "%s: %s", path, strerror(errno));
 }
 
-/* In the node's namespace, which is this thread's. */
+/* Called in the node's namespace. */
 static void set(const struct node *n, const char *setting)
 {
 	char path[128];
@@ -68,7 +68,8 @@ static void make_namespace(const struct node *n)
 		die(LAB_CANNOT, "%s: %s", path, strerror(errno));
 	close(fd);
 	if (unshare(CLONE_NEWNET) != 0)
-		die(LAB_CANNOT, "no more network namespaces: %s: see sysctl user.max_net_namespaces", strerror(errno));
+		die(LAB_CANNOT, "cannot create a network namespace: %s: see sysctl user.max_net_namespaces",
+		    strerror(errno));
 	if (mount("/proc/self/ns/net", path, NULL, MS_BIND, NULL) != 0)
 		die(LAB_CANNOT, "%s: %s", path, strerror(errno));
 	for (const char *const *setting = plan_settings(n->role); *setting; setting++)
@@ -89,7 +90,7 @@ static pid_t run_ip(const char *node, const char *lines)
 		die(LAB_CANNOT, "no memory for the commands of ip: %s", strerror(errno));
 	pid = fork();
 	if (pid < 0)
-		die(LAB_CANNOT, "no process for ip: %s", strerror(errno));
+		die(LAB_CANNOT, "cannot start a process for ip: %s", strerror(errno));
 	if (pid == 0) {
 		error = node ? place_enter(node) : 0;
 		if (error || dup2(fd, STDIN_FILENO) < 0)
@@ -120,7 +121,7 @@ void build_network(const struct plan *p)
 	for (size_t i = 0; i < p->n_nodes; i++)
 		make_namespace(&p->nodes[i]);
 	if (setns(home, CLONE_NEWNET) != 0)
-		die(LAB_CANNOT, "no way back into natlab's own network namespace: %s", strerror(errno));
+		die(LAB_CANNOT, "cannot return to natlab's own network namespace: %s", strerror(errno));
 	close(home);
 	await_ip(run_ip(NULL, p->cables), "the cables");
 	for (size_t i = 0; i < p->n_nodes; i++)
@@ -130,7 +131,7 @@ void build_network(const struct plan *p)
 	free(pids);
 }
 
-/* The host's own file with our names below. */
+/* The host's own file, and our names after it. */
 static void replace_hosts(const char *names)
 {
 	char path[PATH_MAX], buffer[4096];

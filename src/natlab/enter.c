@@ -26,7 +26,7 @@ static FILE *open_names(void)
 	FILE *f;
 
 	if (!place_is_inside())
-		die(LAB_CANNOT, "this works inside a laboratory only: natlab shell --nat full-cone --server");
+		die(LAB_CANNOT, "this works only inside a laboratory: natlab shell --nat full-cone --server");
 	place_path(path, "hosts");
 	f = fopen(path, "re");
 	if (!f)
@@ -50,7 +50,7 @@ static void complain_unknown(const char *host)
 	fclose(f);
 }
 
-/* Prints its addresses where `print` says so; the number of them. */
+/* Prints its addresses if `print` is set; returns their number. */
 static unsigned find_host(const char *host, bool print)
 {
 	char address[64], name[64];
@@ -90,7 +90,7 @@ int enter_execute(char **argv)
 	return error == ENOENT ? LAB_NOT_FOUND : LAB_NOT_EXECUTABLE;
 }
 
-/* The host's own name, and a /sys that shows its devices; programs work without either too. */
+/* Sets the host's own name, and mounts a /sys that shows its devices; programs work without either. */
 static void dress_as(const char *host)
 {
 	if (unshare(CLONE_NEWUTS) != 0 || sethostname(host, strlen(host)) != 0)

@@ -32,7 +32,7 @@ struct inside {
 	struct recorder recorder;
 	int signals; /* a signalfd */
 	pid_t command;
-	int code; /* COMMAND's, once it has ended */
+	int code; /* COMMAND's exit code, once it has ended */
 };
 
 static void forget_nat(struct inside *in, pid_t pid, int status)
@@ -57,7 +57,7 @@ static void forget_nat(struct inside *in, pid_t pid, int status)
 	}
 }
 
-/* Every process that has ended, orphans too; true: COMMAND was among them. */
+/* Reaps every process that has ended, orphans too. True: COMMAND was among them. */
 static bool reap(struct inside *in)
 {
 	int status;
@@ -77,7 +77,7 @@ static bool reap(struct inside *in)
 	return false;
 }
 
-/* Signals from a process outside or inside, and not from the terminal, are passed on. */
+/* Signals from a process outside or inside the laboratory, and not from the terminal, are passed on. */
 static bool take_signal(struct inside *in)
 {
 	struct signalfd_siginfo info;
@@ -93,7 +93,8 @@ static bool take_signal(struct inside *in)
 	return false;
 }
 
-/* One turn: what came from natds and signals, waiting at most `wait_ms` for it (-1: for ever). True: COMMAND ended. */
+/* One turn: handles events from natds and signals, waiting at most `wait_ms` for them (-1: without limit). True:
+ * COMMAND has ended. */
 static bool turn(struct inside *in, struct pollfd *watched, int wait_ms)
 {
 	watched[0] = (struct pollfd){.fd = in->signals, .events = POLLIN};
@@ -151,7 +152,7 @@ static void await_nats(struct inside *in, struct pollfd *watched)
 	for (size_t i = 0; i < in->n_nats; i++) {
 		place_path(path, "%s/natd/natd.sock", in->nats[i].node->name);
 		if (access(path, F_OK) != 0)
-			die(LAB_USAGE, "%s: leave control.socket out: natlab has to know where it is",
+			die(LAB_USAGE, "%s: remove control.socket: natlab must know where the socket is",
 			    in->nats[i].node->wish->text);
 	}
 }
@@ -188,7 +189,7 @@ static void start_command(struct inside *in, const sigset_t *before)
 		die(LAB_CANNOT, "no memory for the environment");
 	pid = fork();
 	if (pid < 0)
-		die(LAB_CANNOT, "no process for the command: %s", strerror(errno));
+		die(LAB_CANNOT, "cannot start a process for the command: %s", strerror(errno));
 	if (pid == 0) {
 		sigprocmask(SIG_SETMASK, before, NULL);
 		_exit(enter_execute(in->options->shell ? shell_command : in->options->command));
@@ -207,7 +208,7 @@ int inside_run(const struct lab_options *o, int pcap, const sigset_t *before)
 	place_path(directory, "netns");
 	if (!plan_make(&in.plan, o, directory))
 		die(LAB_CANNOT, "no memory for the plan");
-	/* Blocked by the caller: those, and not others, are read from the descriptor. */
+	/* Blocked by the caller: exactly those are read from the descriptor. */
 	sigprocmask(SIG_SETMASK, NULL, &now);
 	in.signals = signalfd(-1, &now, SFD_CLOEXEC);
 	in.nats = calloc(in.plan.n_nodes + 1, sizeof(*in.nats));

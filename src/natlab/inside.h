@@ -9,8 +9,8 @@
 
 #include "options.h"
 
-/* `pcap`: where to record, or -1. `before`: the signal mask that COMMAND gets; the watched signals (lab.c) are blocked.
- * Returns the exit code of the laboratory: COMMAND's, or 128+N. */
+/* `pcap`: the file to record into, or -1. `before`: the signal mask for COMMAND; the watched signals (lab.c) are
+ * blocked. Returns the exit code of the laboratory: COMMAND's, or 128+N. */
 int inside_run(const struct lab_options *o, int pcap, const sigset_t *before);
 
 #endif

@@ -18,7 +18,7 @@
 #include "place.h"
 #include "say.h"
 
-/* Root keeps every user of its own namespace: COMMAND may become another one. */
+/* Root maps every user of its own namespace, so that COMMAND may become another one. */
 static bool map_all(pid_t pid, const char *which)
 {
 	char from[32], to[64], maps[4096];
@@ -56,7 +56,7 @@ static bool write_to(pid_t pid, const char *file, const char *text)
 	return ok;
 }
 
-/* Users of the laboratory: all of them, or this one as root. */
+/* The laboratory's users: all of them, or only this one, as root. */
 static bool map_users(pid_t pid)
 {
 	char map[64];
@@ -86,14 +86,14 @@ static void check_tun(void)
 
 static _Noreturn void no_namespaces(int error)
 {
-	die(LAB_CANNOT, "user namespaces cannot be made here: %s: %s", strerror(error),
+	die(LAB_CANNOT, "user namespaces cannot be created here: %s: %s", strerror(error),
 	    error == ENOSPC ? "raise sysctl user.max_user_namespaces"
 			    : "allow them (sysctl kernel.unprivileged_userns_clone=1; Ubuntu: "
 			      "kernel.apparmor_restrict_unprivileged_userns=0; "
 			      "in a container: --security-opt seccomp=unconfined), or run natlab as root");
 }
 
-/* Signals that end or inform: they are COMMAND's. Those that a terminal sends reach COMMAND by themselves. */
+/* Signals that end or inform: they are for COMMAND. Those from a terminal reach COMMAND by themselves. */
 static void watched_signals(sigset_t *set)
 {
 	static const int signals[] = {SIGCHLD, SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2};
@@ -125,14 +125,14 @@ static int wait_for(pid_t pid, const sigset_t *set)
 	}
 }
 
-/* The first process: waits for its users, builds, lives. */
+/* The first process: waits until its users are mapped, builds, and runs the laboratory. */
 static _Noreturn void begin_inside(const struct lab_options *o, int go, int pcap, const sigset_t *before)
 {
 	char byte;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (read(go, &byte, 1) != 1)
-		_exit(LAB_CANNOT); /* natlab ended, or said what it could not do */
+		_exit(LAB_CANNOT); /* natlab ended, or printed what it could not do */
 	close(go);
 	_exit(inside_run(o, pcap, before));
 }
@@ -152,7 +152,7 @@ int lab_run(const struct lab_options *o)
 	watched_signals(&set);
 	sigprocmask(SIG_BLOCK, &set, &before);
 	if (pipe2(go, O_CLOEXEC) != 0)
-		die(LAB_CANNOT, "no pipe: %s", strerror(errno));
+		die(LAB_CANNOT, "cannot create a pipe: %s", strerror(errno));
 	pid = (pid_t)syscall(SYS_clone, namespaces | SIGCHLD, 0, 0, 0, 0);
 	if (pid < 0)
 		no_namespaces(errno);

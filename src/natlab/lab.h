@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The life of a laboratory. Two processes: natlab as it was started, which waits and passes signals on, and the first
- * process of the laboratory's process namespace, which builds it, starts natds and COMMAND, and waits.
+ * The life of a laboratory. There are two processes. natlab itself waits and passes signals on; the first process of
+ * the laboratory's process namespace builds it, starts natds and COMMAND, and waits.
  *
- * Whichever of the two ends, by whatever signal, the kernel ends all processes of that namespace, and with the last of
+ * If either of them ends, by whatever signal, the kernel ends all processes of that namespace, and with the last of
  * them its mounts and networks: nothing has to be cleaned up. The first process dies with natlab (PR_SET_PDEATHSIG).
  */
 #ifndef NATD_NATLAB_LAB_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Each natd has a mount namespace of its own in which /run is its directory of the laboratory: so the socket and all
- * other run-time files of several natds keep apart, whatever a natd.conf says, and stay readable after natd gave up root.
+ * Each natd has a mount namespace of its own in which /run is its directory of the laboratory. So the sockets and all
+ * other run-time files of several natds stay apart, whatever a natd.conf says, and stay readable after natd has dropped
+ * root.
  */
 #define _GNU_SOURCE 1
 #include "nat.h"
@@ -20,7 +21,8 @@
 #include "place.h"
 #include "say.h"
 
-/* The outside is shared with a host that has nothing but natd; plan_settings() keeps its own ports below 1024. */
+/* The outside address is shared with a host that runs nothing but natd; plan_settings() keeps its own ports below
+ * 1024. */
 static const char *const head = "outside = { interface = \"out0\"; ports = [ \"1024-65535\" ]; };\n"
 				"inside = { interfaces = [ \"in0\" ]; };\n"
 				"translation = {\n";
@@ -62,7 +64,8 @@ static void append_presets(FILE *to, const struct node *n)
 		append_preset(to, "no-udp");
 }
 
-/* natd -t by the name that the user knows, in the node: host and configuration may contradict each other. */
+/* Runs natd -t in the node, with the file name that the user knows: host and configuration may contradict each
+ * other. */
 static void test_file(const struct node *n)
 {
 	pid_t pid = fork();
@@ -72,7 +75,7 @@ static void test_file(const struct node *n)
 		error = place_enter(n->name);
 		if (error)
 			die(LAB_CANNOT, "%s: %s", n->name, strerror(error));
-		if (!freopen("/dev/null", "w", stdout)) /* "is valid" is not COMMAND's output */
+		if (!freopen("/dev/null", "w", stdout)) /* "is valid" is not part of COMMAND's output */
 			die(LAB_CANNOT, "/dev/null: %s", strerror(errno));
 		execlp(place_natd(), "natd", "-t", "-c", n->wish->file, (char *)NULL);
 		die(LAB_CANNOT, "%s: %s", place_natd(), strerror(errno));
@@ -132,7 +135,7 @@ void nat_start(struct nat *n, const struct node *node, bool aloud)
 		die(LAB_CANNOT, "%s: %s", path, strerror(errno));
 	n->pid = fork();
 	if (n->pid < 0)
-		die(LAB_CANNOT, "%s: no process for natd: %s", node->name, strerror(errno));
+		die(LAB_CANNOT, "%s: cannot start a process for natd: %s", node->name, strerror(errno));
 	if (n->pid == 0)
 		become_natd(node, ends[1]);
 	close(ends[1]);
@@ -162,7 +165,7 @@ void nat_read(struct nat *n)
 		return;
 	}
 	if (write(n->log, buffer, (size_t)got) != got) {
-		/* A full tmpfs: natd goes on, and so does the laboratory. */
+		/* A full tmpfs: natd continues, and so does the laboratory. */
 	}
 	for (ssize_t i = 0; i < got; i++)
 		if (buffer[i] == '\n')

@@ -16,19 +16,19 @@ struct nat {
 	int pipe;  /* its stderr; -1: closed */
 	int log;   /* the file NAT/log */
 	bool ready;
-	bool aloud;	/* its log goes to our stderr as well */
-	char line[512]; /* the beginning of a line that has not ended yet */
+	bool aloud;	/* its log is copied to our stderr */
+	char line[512]; /* the start of a line that is not complete yet */
 	size_t line_used;
 };
 
-/* Writes NAT/natd.conf; ends this process when a file cannot be read or natd refuses it. In the node's directory, which
- * exists. */
+/* Writes NAT/natd.conf into the node's directory, which exists. Ends this process if a file cannot be read or natd
+ * refuses it. */
 void nat_configure(const struct node *n);
-/* Starts natd in its node. Ends this process when that is not possible. */
+/* Starts natd in its node. Ends this process if that is impossible. */
 void nat_start(struct nat *n, const struct node *node, bool aloud);
-/* Reads what natd wrote since; call when `pipe` is readable. At the end of the pipe it closes it. */
+/* Reads natd's new output; call it when `pipe` is readable. At the end of the pipe it closes it. */
 void nat_read(struct nat *n);
-/* What natd said of its failure, on our stderr. */
+/* Prints natd's messages about its failure on our stderr. */
 void nat_show_log(const struct nat *n);
 
 #endif

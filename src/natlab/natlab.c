@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * natlab: a laboratory of NATs for those who write programs that have to get through them.
+ * natlab: a laboratory of NATs, for authors of programs that have to work through them.
  */
 #include <string.h>
 

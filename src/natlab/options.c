@@ -93,15 +93,15 @@ const char *options_take_nat(struct nat_wish *w, const char *text, const char **
 			continue;
 		*about = text + (word - words);
 		free(words);
-		return "no option of a NAT; there are hairpin=off, preserve, cgnat and no-udp";
+		return "not an option of a NAT; there are hairpin=off, preserve, cgnat and no-udp";
 	}
 	free(words);
 	return type ? NULL
-		    : "no type of NAT; there are full-cone, restricted-cone, port-restricted-cone, symmetric and "
+		    : "not a type of NAT; there are full-cone, restricted-cone, port-restricted-cone, symmetric and "
 		      "file=NATD.CONF";
 }
 
-/* The type or option that a misspelt one probably meant. */
+/* The type or option that a misspelt one probably means. */
 static const char *meant(const char *about)
 {
 	char word[32];
@@ -147,7 +147,7 @@ static bool take_hosts(struct lab_options *o, const char *text)
 	return true;
 }
 
-/* -1: go on; else the exit code. */
+/* -1: continue; else the exit code. */
 static int take_option(struct lab_options *o, int option, const char *argument)
 {
 	switch (option) {

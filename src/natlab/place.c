@@ -32,7 +32,7 @@ static const char *from_environment(const char *name, const char *otherwise)
 
 const char *place_share(void)
 {
-	static char path[PATH_MAX]; /* computed once: the COMMAND's working directory is not this process's */
+	static char path[PATH_MAX]; /* computed once: COMMAND's working directory differs from this process's */
 	const char *wanted = from_environment("NATLAB_SHARE", NATD_PKGDATADIR "/natlab");
 
 	if (!path[0] && !realpath(wanted, path))

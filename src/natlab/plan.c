@@ -14,11 +14,11 @@ struct drawing {
 	FILE *cables;
 	size_t cables_size;
 	unsigned n_ports; /* of the internet's bridge */
-	FILE *internet;	  /* the lines of nodes[0], which each other node adds to */
+	FILE *internet;	  /* the lines of nodes[0], to which each other node adds */
 	size_t internet_size;
 };
 
-/* A NAT's own programs stay below the ports that natd has: 1024 to 65535. */
+/* A NAT's own programs stay below natd's ports, 1024 to 65535. */
 const char *const *plan_settings(enum node_role role)
 {
 	static const char *const host[] = {"ipv6/conf/default/disable_ipv6=1", NULL};

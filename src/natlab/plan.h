@@ -25,7 +25,7 @@ enum node_role { NODE_INTERNET, NODE_SERVER, NODE_NAT, NODE_CGNAT, NODE_HOST };
 struct node {
 	enum node_role role;
 	char name[NODE_NAME];
-	char address[2][NODE_ADDRESS]; /* what `natlab address` prints; of a NAT the outside one. "": none */
+	char address[2][NODE_ADDRESS]; /* printed by `natlab address`; for a NAT the outside one. "": none */
 	const struct nat_wish *wish;   /* of a NAT, both of a pair; else NULL */
 	char *lines;		       /* for ip -batch within the node; owned */
 };
@@ -36,7 +36,7 @@ struct plan {
 	char *cables; /* for ip -batch beside the nodes; namespaces are named DIRECTORY/NODE; owned */
 };
 
-/* False: no memory. `directory` is where the namespaces will be held. */
+/* False: out of memory. `directory` will hold the namespaces. */
 bool plan_make(struct plan *p, const struct lab_options *o, const char *directory);
 void plan_free(struct plan *p);
 
@@ -46,7 +46,7 @@ static inline bool node_is_nat(const struct node *n)
 	return n->role == NODE_NAT || n->role == NODE_CGNAT;
 }
 
-/* The settings below /proc/sys/net that a node of this role starts with, "NAME=VALUE" each, up to NULL; before its
+/* The settings below /proc/sys/net for a node of this role, "NAME=VALUE" each, ended by NULL; made before its
  * devices exist. */
 const char *const *plan_settings(enum node_role role);
 

@@ -123,12 +123,12 @@ size_t record_packet(uint8_t *to, uint32_t interface, uint64_t time_ns, const ui
 
 struct tape {
 	FILE *file;
-	struct pollfd *sides; /* [0]: the pipe whose end stops us */
+	struct pollfd *sides; /* [0]: the pipe whose end stops the recording */
 	size_t n_sides;
 	uint8_t packet[RECORD_SNAP], block[RECORD_SNAP + RECORD_OVERHEAD];
 };
 
-/* A socket that sees the device of the node; each side is an interface of the file. */
+/* Opens a socket that captures on the node's device; each side is an interface of the file. */
 static void add_side(struct tape *t, const char *node, const char *device)
 {
 	struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
@@ -159,7 +159,7 @@ static uint64_t arrival(struct msghdr *m)
 	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-/* Everything that waits at one side. */
+/* Records everything waiting at one side. */
 static void drain(struct tape *t, size_t side)
 {
 	union {
@@ -223,7 +223,7 @@ static void *begun(void *made)
 	return made;
 }
 
-/* With every side open, so that nothing is missed once this returns. */
+/* Opens every side, so that nothing is missed once this returns. */
 static struct tape *make_tape(const struct plan *p, int file, int stop)
 {
 	struct tape *t = begun(calloc(1, sizeof(*t)));
@@ -263,7 +263,7 @@ void record_start(struct recorder *r, const struct plan *p, int file)
 	t = make_tape(p, file, stop[0]);
 	r->pid = fork();
 	if (r->pid < 0)
-		die(LAB_CANNOT, "no process for the recording: %s", strerror(errno));
+		die(LAB_CANNOT, "cannot start a process for the recording: %s", strerror(errno));
 	if (r->pid == 0) {
 		close(stop[1]);
 		record(t);

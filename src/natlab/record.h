@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * natlab --pcap: records the packets on both sides of every NAT as pcapng, one interface a side, named nat1-in0,
- * nat1-out0 and so on. A process of its own.
+ * natlab --pcap: records the packets on both sides of every NAT as pcapng, one interface for each side, named nat1-in0,
+ * nat1-out0 and so on. In a process of its own.
  */
 #ifndef NATD_NATLAB_RECORD_H
 #define NATD_NATLAB_RECORD_H
@@ -16,9 +16,9 @@ struct recorder {
 	int stop;  /* closing it ends the recording */
 };
 
-/* Records into `file` from now on. Ends this process when that is not possible. */
+/* Records into `file` from now on. Ends this process if that is impossible. */
 void record_start(struct recorder *r, const struct plan *p, int file);
-/* Ends it: everything that was seen until now is in the file when this returns. */
+/* Ends the recording: all packets captured so far are in the file when this returns. */
 void record_stop(struct recorder *r);
 
 /* pcapng blocks (draft-ietf-opsawg-pcapng), in host byte order. Each writes the whole block at `to` and returns its

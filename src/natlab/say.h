@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * How natlab speaks and gives up: one line on stderr, with natlab's name before it.
+ * natlab's messages and failures: one line on stderr, with natlab's name before it.
  */
 #ifndef NATD_NATLAB_SAY_H
 #define NATD_NATLAB_SAY_H
 
-/* natlab's own exit codes. COMMAND's are its own, 128+N when signal N killed it; 126 and 127 as those of a shell. */
+/* natlab's own exit codes. COMMAND's are its own, 128+N if signal N killed it; 126 and 127 as in a shell. */
 enum {
 	LAB_USAGE = 2,
 	LAB_CANNOT = 3,
@@ -15,7 +15,7 @@ enum {
 };
 
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Says it and ends this process with `code`: in a child that child alone. */
+/* Prints the message and ends this process with `code`: in a child only that child. */
 void die(int code, const char *format, ...) __attribute__((noreturn, format(printf, 2, 3)));
 
 #endif
