@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* See dynamic.h. */
+/* Forwards made at run time, and configurations to be confirmed; see dynamic.h. */
 #include "dynamic.h"
 
 #include <errno.h>
@@ -53,7 +53,7 @@ char *dynamic_text(const struct dynamic *d)
 
 /* ---- files ---- */
 
-/* Both texts, with a NUL between; `second` may be NULL: none. */
+/* Writes both texts with a NUL between them; `second` may be NULL: none. */
 static int write_both(int fd, const char *first, const char *second)
 {
 	size_t len = strlen(first) + (second != NULL);
@@ -67,7 +67,7 @@ static int write_both(int fd, const char *first, const char *second)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
-/* Replaces the file. 0 or a negative errno. */
+/* Replaces the file. Returns 0 or a negative errno. */
 static int write_whole(const char *path, const char *text, const char *second)
 {
 	char temporary[RUNDIR_PATH_MAX + 4];
@@ -100,11 +100,11 @@ static void save(const struct dynamic *d)
 		r = write_whole(d->path, text, NULL);
 	if (r < 0)
 		log_write(LEVEL_WARNING, SUB_CONFIG, -r,
-			  "%s cannot be written: a restart forgets the forwards made at run time", d->path);
+			  "%s cannot be written: forwards made at run time will be lost at a restart", d->path);
 	free(text);
 }
 
-/* A line that is not understood is passed over. */
+/* Lines that cannot be parsed are skipped. */
 static bool read_line(char *line, struct dynamic_forward *f)
 {
 	char *rest = NULL, *name = strchr(line, ' '), *text = name ? strchr(name + 1, ' ') : NULL;
@@ -165,7 +165,7 @@ static void free_before(struct dynamic_before *b)
 	*b = (struct dynamic_before){0};
 }
 
-/* What to go back to; `text` NULL: there is nothing. */
+/* Reads the configuration to go back to; `text` NULL: there is none. */
 static struct dynamic_before read_before(const struct dynamic *d)
 {
 	FILE *f = fopen(d->confirm_path, "re");
@@ -179,7 +179,7 @@ static struct dynamic_before read_before(const struct dynamic *d)
 	return b;
 }
 
-/* Of the configuration in force; `text` NULL: no memory. */
+/* Copies the configuration in force; `text` NULL: out of memory. */
 static struct dynamic_before copy_present(const struct natd *n)
 {
 	struct dynamic_before b = {strdup(n->config->text), config_sets_text(n->config)};
@@ -191,7 +191,7 @@ static struct dynamic_before copy_present(const struct natd *n)
 
 /* ---- start ---- */
 
-/* Another configuration in the place of n->config, if it can be loaded; else what is wrong goes to the log. */
+/* Replaces n->config by another configuration, if it can be loaded; else logs what is wrong. */
 static bool load_instead(struct natd *n, const struct dynamic_before *b, const char *forwards)
 {
 	const struct config_source src = {
@@ -223,14 +223,14 @@ void dynamic_begin(struct natd *n)
 	forwards = dynamic_text(d);
 	if (before.text != NULL && load_instead(n, &before, NULL))
 		log_warning(SUB_CONFIG,
-			    "%s was not confirmed before natd ended: going back to the configuration of before; reload "
+			    "%s was not confirmed before natd ended: going back to the previous configuration; reload "
 			    "to try "
 			    "again",
 			    n->options.config_path);
 	free_before(&before);
 	before = copy_present(n);
 	if (d->n > 0 && forwards != NULL && (before.text == NULL || !load_instead(n, &before, forwards)))
-		log_error(SUB_CONFIG, "the forwards made at run time contradict the configuration and are left out: "
+		log_error(SUB_CONFIG, "the forwards made at run time contradict the configuration and are ignored: "
 				      "see natctl forwards, and add them again");
 	free_before(&before);
 	free(forwards);
@@ -246,8 +246,8 @@ void dynamic_end(struct natd *n)
 
 /* ---- forwards ---- */
 
-/* Applies `list` in place of the present one: with the text and the sets in force, so that files that were edited meanwhile stay
- * out. */
+/* Applies `list` instead of the current one, with the text and the sets in force: files edited meanwhile have no
+ * effect. */
 static bool apply(struct natd *n, struct dynamic *candidate, reload_say_fn *say, void *ctx)
 {
 	struct nat_reconfigure_report report;
@@ -270,7 +270,7 @@ static bool apply(struct natd *n, struct dynamic *candidate, reload_say_fn *say,
 	return true;
 }
 
-/* A copy of the list without number `left_out` (-1: of all). False: no memory. */
+/* Copies the list without number `left_out` (-1: all of it). False: out of memory. */
 static bool copy_list(const struct dynamic *d, int32_t left_out, struct dynamic *out)
 {
 	*out = (struct dynamic){.list = calloc((size_t)d->n + 1, sizeof(*d->list))};
@@ -304,7 +304,7 @@ static bool add(struct natd *n, const struct ctl_forward_order *o, reload_say_fn
 		return true;
 	}
 	if (!is_one_line(o->text) || !copy_list(d, -1, &candidate)) {
-		say(ctx, "the forward is no line of text, or there is no memory for it");
+		say(ctx, "the forward is not one line of text, or there is no memory for it");
 		return false;
 	}
 	f = &candidate.list[before >= 0 ? (uint32_t)before : candidate.n++];
@@ -337,7 +337,7 @@ bool dynamic_order(struct natd *n, const struct ctl_forward_order *o, reload_say
 	i = find(&n->dynamic, o->name);
 	if (i < 0) {
 		say(ctx,
-		    "no forward of that name was made at run time: natctl forwards marks those that were as dynamic");
+		    "no forward of that name was made at run time: natctl forwards marks such forwards as dynamic");
 		return false;
 	}
 	*changed = remove_at(n, i, say, ctx);
@@ -368,7 +368,7 @@ bool dynamic_reload(struct natd *n, uint32_t seconds, reload_say_fn *say, void *
 	}
 
 	if (r < 0) {
-		say(ctx, "the configuration in force cannot be kept beside the control socket: nothing was changed");
+		say(ctx, "the configuration in force cannot be saved beside the control socket: nothing was changed");
 		free_before(&before);
 		return false;
 	}
@@ -381,7 +381,7 @@ bool dynamic_reload(struct natd *n, uint32_t seconds, reload_say_fn *say, void *
 	if (is_first)
 		d->before = before;
 	d->deadline_ms = loop_now_ms(n->loop) + 1000ull * seconds;
-	log_notice(SUB_CONFIG, "the configuration goes back to that of before in %u s unless it is confirmed",
+	log_notice(SUB_CONFIG, "the previous configuration returns in %u s unless the new one is confirmed",
 		   (unsigned)seconds);
 	return true;
 }
@@ -389,7 +389,7 @@ bool dynamic_reload(struct natd *n, uint32_t seconds, reload_say_fn *say, void *
 bool dynamic_confirm(struct natd *n, reload_say_fn *say, void *ctx)
 {
 	if (n->dynamic.before.text == NULL) {
-		say(ctx, "nothing waits to be confirmed");
+		say(ctx, "there is no configuration to confirm");
 		return false;
 	}
 	forget_before(&n->dynamic);
@@ -410,10 +410,10 @@ static void go_back(struct natd *n)
 					  .sets = d->before.sets};
 
 	if (forwards != NULL && natd_apply_source(n, &src, reload_log_line, NULL, &report))
-		log_warning(SUB_CONFIG, "%s was not confirmed in time: the configuration of before is in force again",
+		log_warning(SUB_CONFIG, "%s was not confirmed in time: the previous configuration is in force again",
 			    n->options.config_path);
 	else
-		log_error(SUB_CONFIG, "%s was not confirmed in time, and the configuration of before cannot be applied",
+		log_error(SUB_CONFIG, "%s was not confirmed in time, and the previous configuration cannot be applied",
 			  n->options.config_path);
 	free(forwards);
 	forget_before(d);
@@ -430,7 +430,7 @@ void dynamic_look(struct natd *n)
 			continue;
 		log_notice(SUB_CONFIG, "forward \"%s\", made at run time: its lifetime is over", d->list[i].name);
 		if (!remove_at(n, (int32_t)i, reload_log_line, NULL))
-			d->list[i].end_s = now_s() + 60; /* tried again later */
+			d->list[i].end_s = now_s() + 60; /* retried later */
 		break;					 /* one a second */
 	}
 }

@@ -2,15 +2,15 @@
 /*
  * Forwards made at run time, and a configuration that is still to be confirmed.
  *
- * Theory of operation. A dynamic forward is the text of its keys, as it would stand in the file; the configuration in force is
- * the file's text and these texts, read and checked together, so that all checks of the file hold. Each change reads both
- * anew and applies them like a reload, or refuses and changes nothing. The texts are kept in a file beside the control
- * socket, one a line with the time at which it ends, which the next natd reads.
+ * Theory of operation. A dynamic forward is the text of its keys, as it would be in the file. The configuration in
+ * force is the file's text and these texts, loaded together, so all checks of the file apply. Each change loads both
+ * again and applies them like a reload, or refuses and changes nothing. The texts are stored in a file beside the
+ * control socket, one a line with its end time, which the next natd reads.
  *
- * reload --confirm: before the new file takes effect the text in force and the contents of its sets are written to another such
- * file. It is removed by confirm. If the time is over first, or natd starts and finds it, they take effect instead of the
- * configuration file and the files of sets. The file outlives a crash (RuntimeDirectoryPreserve), and unlike the
- * service manager's descriptor store it works without a service manager.
+ * reload --confirm: before the new file takes effect, the text in force and the contents of its sets are saved in
+ * another such file. Confirming removes it. If the time runs out first, or if natd starts and finds it, they take
+ * effect instead of the configuration file and the sets' files. The file survives a crash (RuntimeDirectoryPreserve),
+ * and unlike the service manager's descriptor store it works without a service manager.
  */
 #ifndef NATD_DAEMON_DYNAMIC_H
 #define NATD_DAEMON_DYNAMIC_H
@@ -26,7 +26,7 @@
 struct natd;
 struct dynamic_forward;
 
-/* A configuration that was in force; both for free(), or NULL. */
+/* A previous configuration; both are freed with free(), or NULL. */
 struct dynamic_before {
 	char *text, *sets;
 };
@@ -34,22 +34,22 @@ struct dynamic_before {
 struct dynamic {
 	struct dynamic_forward *list;
 	uint32_t n;
-	char path[RUNDIR_PATH_MAX];	    /* of the file of forwards */
-	char confirm_path[RUNDIR_PATH_MAX]; /* of the configuration to go back to */
-	struct dynamic_before before;	    /* it; text NULL: nothing waits to be confirmed */
+	char path[RUNDIR_PATH_MAX];	    /* the file of forwards */
+	char confirm_path[RUNDIR_PATH_MAX]; /* the file of the configuration to go back to */
+	struct dynamic_before before;	    /* its content; text NULL: nothing is to be confirmed */
 	uint64_t deadline_ms;
 };
 
-/* First: what an earlier natd left takes part in n->config. */
+/* Called first: merges what an earlier natd left into n->config. */
 void dynamic_begin(struct natd *n);
-/* Each second: what is over ends. */
+/* Called each second: ends what has run out. */
 void dynamic_look(struct natd *n);
 void dynamic_end(struct natd *n);
 
-/* The texts of all, for struct config_source; "" for none. For free(). NULL: no memory. */
+/* The texts of all forwards, for struct config_source; "" for none. The caller frees it. NULL: out of memory. */
 char *dynamic_text(const struct dynamic *d);
 
-/* natctl forward add, remove. False after at least one line. *changed: false: it was so already. */
+/* natctl forward add, remove. False after at least one line. *changed: false if it was so already. */
 bool dynamic_order(struct natd *n, const struct ctl_forward_order *o, reload_say_fn *say, void *ctx, bool *changed);
 /* natctl reload --confirm, confirm. False after at least one line. */
 bool dynamic_reload(struct natd *n, uint32_t seconds, reload_say_fn *say, void *ctx,

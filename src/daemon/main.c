@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* natd(8): options, and what they lead to. Everything else is in libnatd. */
+/* natd(8): options and commands. Everything else is in libnatd. */
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
@@ -24,7 +24,7 @@ static const char usage[] =
 	"  -f, --foreground    log to stderr\n"
 	"  -t, --test          read the configuration, print every problem, touch nothing\n"
 	"  -v, --verbose       log one level more; may be repeated\n"
-	"      --doctor        look over host and configuration: natctl doctor --offline shows it better\n"
+	"      --doctor        check host and configuration, for natctl doctor --offline\n"
 	"      --state FILE    keep the connection table in FILE from a clean stop to the next start\n"
 	"  -V, --version       print the version\n"
 	"  -h, --help          print this\n";
@@ -83,7 +83,7 @@ static enum command read_options(int argc, char **argv, struct natd_options *o)
 	return command;
 }
 
-/* Forwards over ports that this host uses now: warnings of -t. */
+/* Reports forwards for ports that this host now uses, as warnings of -t. */
 static void warn_of_forward(void *ctx, const struct finding *f)
 {
 	config_report_add(ctx, CONFIG_WARNING, "natd", 0, "%s: %s", f->text, f->remedy);
@@ -108,7 +108,7 @@ static void check_forwards(const struct natd_config *c, struct config_report *re
 	free(ports);
 }
 
-/* The configuration, after reporting every problem; NULL: it has errors. */
+/* Loads the configuration and reports every problem; NULL: it has errors. */
 static struct natd_config *load(const char *path, enum command command)
 {
 	struct config_report report = {0};
@@ -135,7 +135,7 @@ static struct natd_config *load(const char *path, enum command command)
 	return config;
 }
 
-/* For natctl doctor --offline: a line each, fields apart by tabs. */
+/* For natctl doctor --offline: a line each, fields separated by tabs. */
 static void print_finding(void *ctx, const struct finding *f)
 {
 	static const char *const severities[] = {
@@ -153,12 +153,12 @@ static enum natd_exit look(const char *path)
 	return doctor_offline(path, &sink) < 0 ? NATD_EXIT_CONFIG : NATD_EXIT_OK;
 }
 
-/* Whatever became of descriptors 0 to 2: a line for stderr must neither end natd nor land in a socket of its own. */
+/* Whatever the state of descriptors 0 to 2: a line for stderr must neither end natd nor reach a socket of its own. */
 static void secure_stderr(void)
 {
 	int fd;
 
-	signal(SIGPIPE, SIG_IGN); /* a reader of ours that goes away is an EPIPE */
+	signal(SIGPIPE, SIG_IGN); /* a reader that goes away becomes an EPIPE */
 	signal(SIGTTOU, SIG_IGN); /* a terminal may stop a background process that writes to it (stty tostop) */
 	do
 		fd = open("/dev/null", O_RDWR);
@@ -167,8 +167,8 @@ static void secure_stderr(void)
 		close(fd);
 }
 
-/* A signal that the parent ignores stays ignored through exec: SIGCHLD is needed here. */
-static void hear_of_children(void)
+/* A signal that the parent ignores stays ignored through exec, but natd needs SIGCHLD. */
+static void enable_sigchld(void)
 {
 	signal(SIGCHLD, SIG_DFL);
 }
@@ -208,7 +208,7 @@ int main(int argc, char **argv)
 	}
 	if (command == RUN) {
 		secure_stderr();
-		hear_of_children();
+		enable_sigchld();
 	}
 	config = load(o.config_path, command);
 	if (!config)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The daemon as a whole: the devices it reads, its life from start to stop. */
+/* The daemon as a whole: its devices, and its life from start to stop. */
 #include "natd.h"
 
 #include <assert.h>
@@ -41,7 +41,8 @@ void natd_set_setup(struct natd *n, struct setup *s, struct natd_config *config,
 
 /* ---- devices ---- */
 
-/* Without the first queue the previous natd's other queues are of no use either: the device goes, and a new one comes. */
+/* Without the first queue the previous natd's other queues are useless too: the device disappears, and a new one is
+ * created. */
 static void refuse_queue(struct natd *n, uint32_t i, const char *name, int err)
 {
 	struct handover *h = &n->persist.handover;
@@ -55,7 +56,7 @@ static void refuse_queue(struct natd *n, uint32_t i, const char *name, int err)
 	}
 }
 
-/* Takes over the queue of the previous natd, with the packets that wait in it, or opens one. */
+/* Takes over the previous natd's queue, with the packets waiting in it, or opens one. */
 static int open_queue(struct natd *n, uint32_t i, const struct tun_options *o)
 {
 	struct tun *t = &n->path.queue[i].tun;
@@ -76,10 +77,11 @@ static void report_missing_features(const struct tun *t, const struct tun_option
 	if (!o->offload || (t->features & TUN_USO))
 		return;
 	if (t->features & TUN_TSO)
-		log_notice(SUB_TUN, "this kernel has no large UDP packets (USO, Linux 6.2) on %s: doing without",
+		log_notice(SUB_TUN,
+			   "this kernel has no large UDP packets (USO, Linux 6.2) on %s: natd works without them",
 			   o->name);
 	else
-		log_notice(SUB_TUN, "this kernel gives no large packets on %s: doing without", o->name);
+		log_notice(SUB_TUN, "this kernel has no large packets on %s: natd works without them", o->name);
 }
 
 static int open_queues(struct natd *n, const struct tun_options *o)
@@ -130,7 +132,7 @@ int natd_open_icmp(struct natd *n)
 	int fd = handover_take(h, HANDOVER_ICMP);
 	int r = -ENOENT;
 
-	/* It is of this network namespace if the TUN is. */
+	/* It belongs to this network namespace if the TUN does. */
 	if (fd >= 0 && h->is_stored[HANDOVER_TUN])
 		r = icmpsock_adopt(&n->path.icmp, fd, &n->path.io);
 	if (fd >= 0 && r < 0) {
@@ -145,7 +147,7 @@ int natd_open_icmp(struct natd *n)
 	return r;
 }
 
-/* ---- life ---- */
+/* ---- run and stop ---- */
 
 void natd_tell_manager(struct natd *n)
 {
@@ -159,7 +161,7 @@ void natd_tell_manager(struct natd *n)
 		watch_tell_again(n);
 }
 
-/* At level info: natd -v. Of very many forwards the first ones, the rest is in `natctl forwards'. */
+/* At level info: natd -v. With very many forwards only the first ones; `natctl forwards' has all. */
 static void introduce(const struct natd *n)
 {
 	const struct nat_policy *p = &n->setup->policy;
@@ -218,7 +220,7 @@ enum natd_exit natd_start(struct natd *n, const struct natd_options *o, struct n
 		announce(n);
 	} else {
 		n->persist.handover.goes_on =
-			n->persist.handover.has_taken; /* the next start finds what this one found */
+			n->persist.handover.has_taken; /* the next start finds the host as this one found it */
 	}
 	return code;
 }
@@ -227,7 +229,7 @@ enum natd_exit natd_run(struct natd *n)
 {
 	int r = loop_run(n->loop);
 
-	netlink_cancel(n->netlink, false); /* the routing has to be put back */
+	netlink_cancel(n->netlink, false); /* the routing must be restored */
 	sdnotify_begin(&n->persist.service);
 	handover_ask(&n->persist.handover, n->persist.state_path != NULL);
 	sdnotify_stopping(&n->persist.service);
@@ -238,7 +240,7 @@ enum natd_exit natd_run(struct natd *n)
 	return NATD_EXIT_SYSTEM;
 }
 
-/* Each attempt does what is left; a passing shortage must not cost the host its routing. */
+/* Each attempt does what is left: a temporary shortage of memory must not cost the host its routing. */
 static void restore_routing(struct natd *n)
 {
 	int r = -1;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Change while running.
+ * Changes while natd runs.
  *
- * Theory of operation. A new setup is built beside the present one, and takes its place when routing
- * and the core have both accepted it. Routing goes first: it can fail for many reasons and leaves what
- * was when it does, while the core ends sessions, which cannot be undone; after the routing, the core
- * can only fail for lack of memory, and then the old routing is applied again. Packets go on while
- * the file is read, the kernel is asked, the policy is compiled and what it replaces is freed; the core and the tc programs
- * change between two of them. Then the sessions that there are get judged by the new policy, in slices
- * between packets, before the reload is over.
- * Some settings belong to what is opened once, with rights that natd has given up; changing those is
+ * Theory of operation. A new setup is built beside the current one, and replaces it when routing and the core have both
+ * accepted it. Routing goes first: it can fail for many reasons, and a failure changes nothing, while the core ends
+ * sessions, which cannot be undone. After the routing, the core can only fail for lack of memory, and then the old
+ * routing is applied again. Packets are served while the file is read, the kernel is queried, the policy is compiled
+ * and replaced objects are freed; the core and the tc programs switch between two packets. Then the existing sessions
+ * are checked against the new policy, in slices between packets, before the reload is finished.
+ *
+ * Some settings belong to objects that are opened once, with rights that natd has dropped; changing these settings is
  * refused, not ignored.
  */
 #include "reload.h"
@@ -74,7 +74,7 @@ struct routing_job {
 	int result, marked;
 };
 
-/* In the thread that runs it, whose rights are its own. */
+/* Called in the thread that runs it, which has rights of its own. */
 static void apply_routing(void *ctx)
 {
 	struct routing_job *j = ctx;
@@ -101,7 +101,7 @@ int natd_apply_routing(struct natd *n, const struct setup *s)
 	return j.result;
 }
 
-/* Back to the present setup, after `why` kept a new one out. */
+/* Back to the current setup, after a new one was refused. */
 static void go_back(struct natd *n)
 {
 	if (natd_apply_routing(n, n->setup) < 0)
@@ -111,7 +111,7 @@ static void go_back(struct natd *n)
 struct judging {
 	struct natd *natd;
 	struct nat_reconfigure_report *report;
-	uint64_t alive_ms; /* when the manager was last told that natd lives */
+	uint64_t alive_ms; /* when the manager last got a sign of life */
 };
 
 static bool judge_slice(void *ctx)
@@ -126,7 +126,7 @@ static bool judge_slice(void *ctx)
 	return nat_judge(j->natd->nat, now_ms, JUDGE_VISITS, j->report);
 }
 
-/* The sessions of before, by the policy that holds now: packets pass in between. */
+/* Checks the existing sessions against the new policy; packets pass in between. */
 static void judge(struct natd *n, struct nat_reconfigure_report *report)
 {
 	struct judging j = {n, report, loop_clock_ms()};
@@ -147,8 +147,8 @@ static void free_retired(void *ctx)
 	config_free(old->config);
 }
 
-/* Puts `s` in the place of the present setup, or leaves everything as it is. `rules`: its policy, compiled; the core's from then
- * on, and its old ones are the caller's. */
+/* Replaces the current setup by `s`, or changes nothing. `rules`: its policy, compiled; the core owns it from then
+ * on, and the old rules are returned to the caller. */
 static bool apply(struct natd *n, struct setup *s, struct rules **rules, const struct outcome *o,
 		  struct nat_reconfigure_report *report)
 {
@@ -168,14 +168,14 @@ static bool apply(struct natd *n, struct setup *s, struct rules **rules, const s
 	}
 	*rules = old;
 	path_follow_interfaces(&n->path, &s->facts, &s->policy);
-	(void)steer_apply_programs(n, s); /* else rules steer, as the log says */
+	(void)steer_apply_programs(n, s); /* if it fails rules steer, as the log says */
 	judge(n, report);
 	return true;
 }
 
 /* ---- a new configuration ---- */
 
-/* For those who watch events. */
+/* For readers of events. */
 static void record_reload(struct natd *n, const struct nat_reconfigure_report *report)
 {
 	struct event e = {.type = EVENT_CONFIG};
@@ -185,7 +185,7 @@ static void record_reload(struct natd *n, const struct nat_reconfigure_report *r
 	event_append(nat_events(n->nat), &e);
 }
 
-/* What cannot change: a line for each that did, and how many they are. */
+/* Reports settings that cannot change: a line for each that did; returns their number. */
 static int refuse_changes(const struct natd_config *old, const struct natd_config *new, const struct outcome *o)
 {
 	const struct {
@@ -217,8 +217,8 @@ struct setup_job {
 	struct natd_config *config; /* borrowed from the caller */
 	struct config_report report;
 	struct setup *setup;
-	struct rules *rules;	       /* compiled from its policy; NULL: memory is short, or `same` holds */
-	const struct host_facts *same; /* NULL, or facts of which a setup needs no rules */
+	struct rules *rules;	       /* compiled from its policy; NULL: out of memory, or the facts equal `same` */
+	const struct host_facts *same; /* NULL, or facts: a setup with the same ones needs no new rules */
 };
 
 static void load_config(void *ctx)
@@ -240,8 +240,8 @@ static void make_setup(void *ctx)
 		j->rules = nat_compile(&j->setup->policy);
 }
 
-/* Reads the configuration and looks at the host: the setup, the configuration that it was made from in *config, and its rules, all
- * the caller's; or NULL after at least one line. */
+/* Reads the configuration and checks the host. Returns the setup, its configuration in *config, and its rules, all
+ * owned by the caller; or NULL after at least one line. */
 static struct setup *prepare(struct natd *n, const struct config_source *src, struct natd_config **config,
 			     struct rules **rules, const struct outcome *o)
 {
@@ -265,7 +265,7 @@ static void adopt(struct natd *n, struct setup *s, struct natd_config *config, s
 	int r;
 
 	assert(config);
-	r = ctl_server_set_access(n->control.server, "", c->mode); /* the group is as it was */
+	r = ctl_server_set_access(n->control.server, "", c->mode); /* the group is unchanged */
 	if (r < 0)
 		log_write(LEVEL_WARNING, SUB_CONTROL, -r, "cannot change the mode of %s", c->socket);
 	natd_set_setup(n, s, config, old);
@@ -335,7 +335,7 @@ void reload_log_line(void *ctx, const char *line)
 		log_error(SUB_CONFIG, "%s", line);
 }
 
-/* Only rules or routes can have changed: what is missing is put back. */
+/* Only rules or routes can have changed: restores what is missing. */
 static void repair(struct natd *n)
 {
 	bool was_routed = n->control.is_routed;
@@ -343,7 +343,7 @@ static void repair(struct natd *n)
 	path_follow_interfaces(&n->path, &n->setup->facts, &n->setup->policy);
 	steer_repair_programs(n);
 	if (natd_apply_routing(n, n->setup) < 0) {
-		if (was_routed && !n->is_stopping) /* once, not each second */
+		if (was_routed && !n->is_stopping) /* once, not every second */
 			log_error(SUB_ROUTING, "%s", routing_error(n->routing));
 	} else if (routing_changes(n->routing) > 0) {
 		log_known(LOG_ID_REPAIRED, LEVEL_NOTICE, SUB_ROUTING, 0,
@@ -383,12 +383,12 @@ void natd_refresh(struct natd *n)
 	config_report_fini(&j.report);
 }
 
-/* What the look of each second sees of the host. */
+/* Results of the check of the host, each second. */
 struct look {
 	struct natd *natd;
 	struct steer_look steer;
-	bool is_read; /* else the next look tries again */
-	bool is_same; /* the interfaces and their addresses */
+	bool is_read; /* else the next check tries again */
+	bool is_same; /* interfaces and addresses are unchanged */
 	bool has_other_ports;
 };
 
@@ -427,6 +427,6 @@ void natd_look(struct natd *n)
 		return;
 	}
 	(void)steer_apply_programs(n, n->setup);
-	if (natd_apply_routing(n, n->setup) < 0 && !n->is_stopping) /* another gap may be worth a rule of its own */
+	if (natd_apply_routing(n, n->setup) < 0 && !n->is_stopping) /* another gap may now deserve a rule of its own */
 		log_error(SUB_ROUTING, "%s", routing_error(n->routing));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Change while running: a new configuration (SIGHUP, natctl reload), or a host that changed under the
- * old one. All or nothing, in both cases: a failure leaves what was.
+ * Changes while natd runs: a new configuration (SIGHUP, natctl reload), or a host that changed under the current one.
+ * All or nothing in both cases: a failure changes nothing.
  */
 #ifndef NATD_DAEMON_RELOAD_H
 #define NATD_DAEMON_RELOAD_H
@@ -12,30 +12,32 @@ struct natd;
 struct nat_reconfigure_report;
 struct setup;
 
-/* Says one line of the outcome: an error, or a warning ("FILE:LINE: warning: ..."). */
+/* Reports one line of the outcome: an error, or a warning ("FILE:LINE: warning: ..."). */
 typedef void reload_say_fn(void *ctx, const char *line);
-/* One of these: into the log, at the level that its mark says. */
+/* Such a function: writes to the log, at the level of the line's mark. */
 void reload_log_line(void *ctx, const char *line);
 
-/* Reads the configuration again and applies it. True and *report; false after at least one line of error. Tells
+/* Reads the configuration again and applies it. True and *report; false after at least one line of error. Notifies
  * the service manager before and after. */
 bool natd_reload(struct natd *n, reload_say_fn *say, void *ctx, struct nat_reconfigure_report *report);
 
-/* The same with a configuration that is not the file alone. */
+/* The same with a configuration that is more than the file. */
 struct config_source;
 bool natd_apply_source(struct natd *n, const struct config_source *src, reload_say_fn *say, void *ctx,
 		       struct nat_reconfigure_report *report);
 
-/* Applies the present configuration to the host as it is now: after netlink reported a change. */
+/* Applies the current configuration to the host as it is now, after netlink reported a change. */
 void natd_refresh(struct natd *n);
 
-/* Runs fn(ctx), which waits for the kernel or for a disk, in another thread while packets go on; returns after it. */
+/* Runs fn(ctx), which waits for the kernel or for a disk, in another thread while packets are served; returns after
+ * it. */
 void natd_aside(struct natd *n, void (*fn)(void *ctx), void *ctx);
 
-/* Makes the host's routing that of `s`, and marks what natd sends. 0 or a negative errno: see routing_error(). */
+/* Makes the host's routing that of `s`, and marks packets that natd sends. Returns 0 or a negative errno: see
+ * routing_error(). */
 int natd_apply_routing(struct natd *n, const struct setup *s);
 
-/* Once a second: follows what no event reports (an emptied table, the host's sockets) and repairs what natd owns. */
+/* Once a second: detects changes without events (an emptied table, the host's sockets) and repairs what natd owns. */
 void natd_look(struct natd *n);
 
 #endif

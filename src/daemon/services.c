@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* See services.h. */
+/* The backends of balanced forwards, see services.h. */
 #include "services.h"
 
 #include <errno.h>
@@ -87,11 +87,11 @@ static void save(const struct natd *n)
 		r = -errno;
 	if (r < 0)
 		log_write(LEVEL_WARNING, SUB_MAIN, -r,
-			  "%s cannot be written: a restart forgets which backends are down or drained",
+			  "%s cannot be written: which backends are down or drained will be lost at a restart",
 			  n->services.path);
 }
 
-/* One line of the file; one that is not understood is passed over. */
+/* Applies one line of the file; lines that cannot be parsed are skipped. */
 static void restore_line(struct natd *n, char *line)
 {
 	struct nat_backend b = {.weight = 1};
@@ -120,7 +120,7 @@ static void restore(struct natd *n)
 
 /* ---- changes ---- */
 
-/* A long name is cut: an event has 56 bytes of text. */
+/* A long name is cut off: an event has 56 bytes of text. */
 static void record(struct natd *n, const char *forward, const struct nat_backend *b, const char *what)
 {
 	struct event e = {.type = EVENT_BACKEND};
@@ -155,7 +155,7 @@ static void on_change(void *ctx, uint32_t index, bool is_up, enum health_outcome
 			  is_up ? "up" : "down", health_outcome_text(outcome));
 }
 
-/* The only backend of the forward at that address, where the port is left out. */
+/* Finds the forward's only backend at that address, if no port was given. */
 static bool find_port(const struct nat_forward *f, struct nat_backend *b)
 {
 	uint32_t found = 0;
@@ -238,7 +238,7 @@ void services_follow(struct natd *n)
 	struct service_checked *checked = calloc((size_t)room + 1, sizeof(*checked));
 
 	if (targets == NULL || checked == NULL) {
-		log_error(SUB_MAIN, "no memory for the list of backends: natd goes on checking the previous ones; "
+		log_error(SUB_MAIN, "no memory for the list of backends: natd continues to check the previous ones; "
 				    "reload when there is memory");
 		free(targets);
 		free(checked);
@@ -250,14 +250,13 @@ void services_follow(struct natd *n)
 	for (uint32_t i = 0; i < n->config->n_forwards; i++)
 		add_checked(n, i, targets);
 	if (!health_set(s->health, targets, s->n_checked))
-		log_warning(SUB_MAIN,
-			    "no process checks the backends: they keep the state that they have; restart natd");
+		log_warning(SUB_MAIN, "no process checks the backends: they keep their state; restart natd");
 	free(targets);
 }
 
-/* ---- life ---- */
+/* ---- start and stop ---- */
 
-/* In the processes. */
+/* Runs in the forked processes. */
 static int confine(void *ctx, enum health_process which)
 {
 	struct natd *n = ctx;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The steps of the start, in order. Each opens one thing, or says in one line why it cannot. */
+/* The steps of the start, in order. Each opens one thing, or logs in one line why it cannot. */
 #include "start.h"
 
 #include <assert.h>
@@ -35,7 +35,7 @@ static enum natd_exit start_rights(struct natd *n)
 
 	if (r < 0) {
 		log_error(SUB_PRIVS,
-			  "cannot look up the user \"%s\", whom natd becomes: %s (check the user database: getent "
+			  "cannot look up the user \"%s\", which natd becomes: %s (check the user database: getent "
 			  "passwd %s)",
 			  PRIVS_USER, strerror(-r), PRIVS_USER);
 		return NATD_EXIT_SYSTEM;
@@ -48,14 +48,14 @@ static enum natd_exit start_rights(struct natd *n)
 	return NATD_EXIT_OK;
 }
 
-/* First, since it may fail in ways that leave no time to put anything back. */
+/* First, since it may fail in ways that leave no time to restore anything. */
 static enum natd_exit start_filter(struct natd *n)
 {
 	int r = seccomp_prepare(&n->sandbox.filter, SECCOMP_NATD);
 
 	if (r == 0)
 		return NATD_EXIT_OK;
-	log_write(LEVEL_ERROR, SUB_PRIVS, -r, "cannot make the system call filter (libseccomp)");
+	log_write(LEVEL_ERROR, SUB_PRIVS, -r, "cannot create the system call filter (libseccomp)");
 	return NATD_EXIT_SYSTEM;
 }
 
@@ -63,7 +63,7 @@ static enum natd_exit start_loop(struct natd *n)
 {
 	n->loop = loop_create();
 	if (!n->loop || watch_signals(n) < 0) {
-		log_write(LEVEL_ERROR, SUB_MAIN, errno, "cannot make the event loop");
+		log_write(LEVEL_ERROR, SUB_MAIN, errno, "cannot create the event loop");
 		return NATD_EXIT_SYSTEM;
 	}
 	n->control.loop = n->loop;
@@ -98,7 +98,7 @@ static enum natd_exit start_setup(struct natd *n)
 	config_report_log(&report);
 	config_report_fini(&report);
 	assert(!n->setup);
-	if (!s) /* the file is good: it is the host, which may change */
+	if (!s) /* the file is valid: the host is the problem, which may change */
 		return NATD_EXIT_SYSTEM;
 	natd_set_setup(n, s, n->config, &none);
 	return NATD_EXIT_OK;
@@ -124,9 +124,9 @@ static const char *tun_hint(int err)
 	case EPERM:
 		return "CAP_NET_ADMIN over this network namespace is needed: start natd as root";
 	case EINVAL:
-		return "a device of that name and another kind is there: choose another tun.name";
+		return "a device of another kind has that name: choose another tun.name";
 	default:
-		return "natd makes its device by " TUN_PATH;
+		return "natd creates its device through " TUN_PATH;
 	}
 }
 
@@ -136,13 +136,13 @@ static enum natd_exit start_devices(struct natd *n)
 	int r = path_open(&n->path, path_queues_wanted(c->tun.queues));
 
 	if (r < 0) {
-		log_error(SUB_DATA, "cannot open the raw sockets that translated packets leave by: %s%s", strerror(-r),
+		log_error(SUB_DATA, "cannot open the raw sockets that send translated packets: %s%s", strerror(-r),
 			  r == -EPERM ? " (CAP_NET_RAW over this network namespace is needed)" : "");
 		return NATD_EXIT_SYSTEM;
 	}
 	r = natd_open_tun(n);
 	if (r < 0) {
-		log_error(SUB_TUN, "cannot make the TUN device %s: %s (%s)", c->tun.name, strerror(-r), tun_hint(-r));
+		log_error(SUB_TUN, "cannot create the TUN device %s: %s (%s)", c->tun.name, strerror(-r), tun_hint(-r));
 		return NATD_EXIT_SYSTEM;
 	}
 	r = natd_open_icmp(n);
@@ -250,13 +250,13 @@ static void control_hint(const struct config_control *c, int err, char *hint, si
 	if (err == EADDRINUSE)
 		snprintf(hint, size, "another natd answers there: choose another control.socket");
 	else if (c->group[0] && account_of_group(c->group, &a) == -ENOENT)
-		snprintf(hint, size, "control.group: there is no group \"%s\": make it, or name another", c->group);
+		snprintf(hint, size, "control.group: there is no group \"%s\": create it, or name another", c->group);
 	else if (err == EACCES)
 		snprintf(hint, size,
 			 "the user \"" PRIVS_USER "\" may not write to that directory: choose one that it "
 			 "owns, or one called natd");
 	else if (err == ENOENT)
-		snprintf(hint, size, "natd makes the last directory of control.socket, not those above it");
+		snprintf(hint, size, "natd creates only the last directory of control.socket");
 }
 
 static void send_packet(void *ctx, uint8_t *packet, uint32_t len)
@@ -297,7 +297,7 @@ static enum natd_exit start_control(struct natd *n)
 	if (r == 0)
 		return NATD_EXIT_OK;
 	control_hint(c, -r, hint, sizeof(hint));
-	log_error(SUB_CONTROL, "cannot make the control socket %s: %s", c->socket, hint[0] ? hint : strerror(-r));
+	log_error(SUB_CONTROL, "cannot create the control socket %s: %s", c->socket, hint[0] ? hint : strerror(-r));
 	return NATD_EXIT_SYSTEM;
 }
 
@@ -347,7 +347,8 @@ static enum natd_exit start_routing(struct natd *n)
 	}
 	n->control.netlink = n->netlink;
 	n->control.routing = n->routing;
-	/* Programs before rules, or what the previous natd left of either: no packet gets by in between. */
+	/* Programs before rules, or before removing what the previous natd left of either: no packet slips through
+	 * in between. */
 	if (offload_is_on(&n->offload))
 		steer_adopt(n);
 	if (!steer_apply_programs(n, s))
@@ -374,7 +375,7 @@ static enum natd_exit start_data(struct natd *n)
 	return NATD_EXIT_OK;
 }
 
-/* Without it natd works as well, and its doctor knows less. */
+/* Without it natd works as well, but its doctor knows less. */
 static enum natd_exit start_observer(struct natd *n)
 {
 	int r;
@@ -383,10 +384,9 @@ static enum natd_exit start_observer(struct natd *n)
 	r = observer_start(&n->observer, &n->sandbox.privs);
 	privs_lower(&n->sandbox.privs);
 	if (r < 0)
-		log_write(
-			LEVEL_WARNING, SUB_CONTROL, -r,
-			"cannot start the thread that looks at the host: firewalls and the routes of forwards are not "
-			"watched");
+		log_write(LEVEL_WARNING, SUB_CONTROL, -r,
+			  "cannot start the thread that checks the host: firewalls and the routes of forwards are not "
+			  "watched");
 	observer_set(n->observer, n->setup, routing_mark(n->routing));
 	return NATD_EXIT_OK;
 }
@@ -400,7 +400,7 @@ static enum natd_exit start_lockdown(struct natd *n)
 
 	if (r == 0)
 		return NATD_EXIT_OK;
-	log_write(LEVEL_ERROR, SUB_PRIVS, -r, "cannot give up the paths that natd does not need (Landlock)");
+	log_write(LEVEL_ERROR, SUB_PRIVS, -r, "cannot drop the paths that natd does not need (Landlock)");
 	return NATD_EXIT_SYSTEM;
 }
 

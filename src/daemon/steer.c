@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Rules and tc programs together. */
+/* Rules and tc programs together, see steer.h. */
 #include "steer.h"
 
 #include <unistd.h>
@@ -12,7 +12,7 @@
 
 /* ---- the store ---- */
 
-/* Links of another network namespace are of no use: the device shows whether it is the same. */
+/* Links of another network namespace are useless; the device shows whether it is the same one. */
 void steer_adopt(struct natd *n)
 {
 	struct handover *h = &n->persist.handover;
@@ -29,7 +29,7 @@ void steer_adopt(struct natd *n)
 	}
 }
 
-/* Sessions that the tc programs have carried since the previous natd looked last. */
+/* Sessions that the tc programs have carried since the previous natd last read them. */
 void steer_adopt_flows(struct natd *n)
 {
 	struct handover *h = &n->persist.handover;
@@ -44,7 +44,7 @@ void steer_adopt_flows(struct natd *n)
 	handover_refuse(h, HANDOVER_FLOWS);
 }
 
-/* What the tun program refuses, the path deals with again. */
+/* Packets that the tun program refuses are handled by the path again. */
 static void show_refusals(struct natd *n)
 {
 	struct doorman *d = n->offload.doorman;
@@ -93,7 +93,7 @@ static void report_refusal(const struct offload *o)
 static void warn_of_chain(const struct offload *o)
 {
 	log_warning(SUB_ROUTING,
-		    "the host filters packets (%s): the tc programs pass that by, as fast_path.steering = \"bpf\" says",
+		    "the host filters packets (%s): the tc programs bypass that, as fast_path.steering = \"bpf\" says",
 		    o->filter.name);
 }
 
@@ -117,7 +117,7 @@ void steer_set_policy(const struct natd *n, struct setup *s)
 	setup_set_exact(s, offload_is_on(&n->offload));
 }
 
-/* From programs to rules while natd runs: the core is told which protocols no longer reach it. */
+/* Switches from programs to rules while natd runs: the core learns which protocols no longer reach it. */
 static bool turn_to_rules(struct natd *n, struct setup *s)
 {
 	struct nat_reconfigure_report report;
@@ -125,7 +125,7 @@ static bool turn_to_rules(struct natd *n, struct setup *s)
 	log_warning(SUB_ROUTING, "steering by rules from now on: %s", n->offload.why_rules);
 	steer_set_policy(n, s);
 	(void)nat_reconfigure(n->nat, &s->policy, loop_now_ms(n->loop), &report);
-	observer_set(n->observer, n->setup, routing_mark(n->routing)); /* firewalls count again */
+	observer_set(n->observer, n->setup, routing_mark(n->routing)); /* firewalls matter again */
 	if (natd_apply_routing(n, s) == 0)
 		return true;
 	log_error(SUB_ROUTING, "%s", routing_error(n->routing));
@@ -146,7 +146,7 @@ static void attach(void *ctx)
 	j->result = offload_attach(j->offload, j->steering, j->why);
 }
 
-/* Packets go on while the kernel is asked. */
+/* Packets are served while the kernel is queried. */
 static bool show_and_attach(struct natd *n, struct setup *s, bool is_same)
 {
 	struct attach_job j = {.offload = &n->offload, .steering = s->steering};

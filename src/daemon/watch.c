@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What wakes natd up besides packets and control clients: signals, timers, changes told by netlink. */
+/* Wake-ups besides packets and control clients: signals, timers, changes reported by netlink. */
 #include "watch.h"
 
 #include <errno.h>
@@ -32,8 +32,8 @@ static void on_reload_signal(void *ctx, int signo)
 	natd_reload(ctx, reload_log_line, NULL, &report);
 }
 
-/* Urgent: also called while this thread waits for another one, which may wait for the kernel. What is being done then need not be
- * finished. */
+/* An urgent signal: also called while this thread waits for another one, which may wait for the kernel. The work in
+ * progress need not be finished then. */
 static void on_stop_signal(void *ctx, int signo)
 {
 	struct natd *n = ctx;
@@ -46,7 +46,7 @@ static void on_stop_signal(void *ctx, int signo)
 	loop_stop(n->loop);
 }
 
-/* Changes come in swarms (an interface going up is six messages): they are looked at together. */
+/* Changes come in bursts (an interface going up is six messages): they are handled together. */
 static void on_netlink(void *ctx, int fd, unsigned ready)
 {
 	struct natd *n = ctx;
@@ -55,8 +55,8 @@ static void on_netlink(void *ctx, int fd, unsigned ready)
 	(void)ready;
 	if (r < 0)
 		log_write(LEVEL_WARNING, SUB_NETLINK, -r,
-			  "cannot read what the kernel says about interfaces and addresses; natd looks by itself once "
-			  "a second");
+			  "cannot read the kernel's messages about interfaces and addresses; natd checks the host once "
+			  "a second anyway");
 	if (r != 0) {
 		path_host_changed(&n->path);
 		observer_kick(n->observer);
@@ -70,7 +70,7 @@ static void on_refresh(void *ctx)
 	natd_refresh(ctx);
 }
 
-/* What no event tells: an emptied table, sockets of the host, what was written while events were lost. */
+/* Checks without an event: an emptied table, sockets of the host, changes while events were lost. */
 static void on_look(void *ctx)
 {
 	struct natd *n = ctx;
@@ -95,7 +95,7 @@ static void on_status(void *ctx)
 		loop_timer_once(n->watch.trim, TRIM_MORE_MS);
 }
 
-/* In pieces that are no pause: 5 MiB a second, so that a load that comes and goes is not all page faults. */
+/* In small pieces: 5 MiB a second, so that a varying load does not cause only page faults. */
 static void on_trim(void *ctx)
 {
 	struct natd *n = ctx;
@@ -104,7 +104,7 @@ static void on_trim(void *ctx)
 		loop_timer_once(n->watch.trim, TRIM_MORE_MS);
 }
 
-/* Without sdnotify_begin(): nothing waits for a manager that took nothing a second ago. */
+/* Without sdnotify_begin(): this does not wait for a manager that accepted nothing a second ago. */
 static void on_tell_again(void *ctx)
 {
 	natd_tell_manager(ctx);
@@ -157,7 +157,7 @@ void watch_tun_lost(void *ctx, int err)
 	loop_timer_once(n->watch.tun, 1);
 }
 
-/* ---- life ---- */
+/* ---- start and stop ---- */
 
 int watch_signals(struct natd *n)
 {

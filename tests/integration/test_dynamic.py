@@ -85,7 +85,7 @@ def test_an_unconfirmed_reload_goes_back_in_time(start_natd):
     change(natd)
     assert "`natctl confirm' within 1 s" in natd.ctl("reload", "--confirm", "1").stdout
     wait_for(lambda: "file" in forwards(natd))
-    natd.wait_log("was not confirmed in time: the configuration of before is in force again")
+    natd.wait_log("was not confirmed in time: the previous configuration is in force again")
     assert natd.ctl("rules").stdout == ""
 
 

@@ -189,7 +189,7 @@ def test_reason_of_a_start_that_fails_is_not_lost(lab, start_natd, launch, log, 
     natd = start_natd(configured(log, 'tun = { name = "other0"; };'), ready=False)
     process = launch(natd, *log.prefix, NATD, stderr=subprocess.PIPE, wait=False)
     assert process.wait(10) == 3
-    assert "natd: error: cannot make the TUN device other0" in said(process)
+    assert "natd: error: cannot create the TUN device other0" in said(process)
 
 
 def test_problems_found_by_the_start_reach_the_log_too(start_natd, launch, log):

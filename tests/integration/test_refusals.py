@@ -165,8 +165,8 @@ def start_without(natd, on_order, refusals, notice):
 
 @needs_faults
 @pytest.mark.parametrize("refusals, notice, super_packets", [
-    (1, "has no large UDP packets", True), (2, "gives no large packets", False), (3, "gives no large packets", False),
-    (1, "gives no large packets", False)])
+    (1, "has no large UDP packets", True), (2, "has no large packets", False), (3, "has no large packets", False),
+    (1, "has no large packets", False)])
 def test_kernel_without_a_feature(lab, faulty, refusals, notice, super_packets):
     """Without USO; without TSO; without partial checksums too; without virtio headers. It is said once."""
     natd, on_order = faulty()

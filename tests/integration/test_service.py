@@ -490,7 +490,7 @@ def test_user_who_cannot_be_looked_up_is_not_taken_for_none(lab, start_natd, tmp
     natd.launch()
     assert ends(natd) == 3
     line, = natd.text().splitlines()
-    assert line.startswith('natd: error: cannot look up the user "natd", whom natd becomes: Too many levels')
+    assert line.startswith('natd: error: cannot look up the user "natd", which natd becomes: Too many levels')
 
 
 def test_starter_that_ignored_its_children(lab, start_natd, udp_echo):

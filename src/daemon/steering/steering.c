@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The steering table: making it, and the questions about addresses and sources. */
+/* The steering table: construction, and the questions about addresses and sources. */
 #include "steering.h"
 
 #include <assert.h>
@@ -22,7 +22,7 @@ static bool any_has(const struct nat_prefix *p, uint32_t n, uint32_t address)
 
 /* ---- making ---- */
 
-/* A copy of `n` objects; *failed is set when memory is short. Never NULL otherwise. */
+/* Copies `n` objects; *failed is set if memory is short, else the result is not NULL. */
 static void *copy(const void *from, uint32_t n, size_t size, bool *failed)
 {
 	void *to = calloc((size_t)n + 1, size);
@@ -46,7 +46,7 @@ static void copy_forwards(struct steering *s, const struct nat_policy *p, bool *
 	}
 }
 
-/* The inside interface with that index of the kernel's; STEERING_ANYWHERE: none. */
+/* The inside interface with that kernel index; STEERING_ANYWHERE: none. */
 static uint32_t inside_by_index(const struct steering *s, int index)
 {
 	for (uint32_t i = 0; index != 0 && i < s->n_inside; i++) {

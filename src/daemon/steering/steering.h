@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The steering table: which packets that reach this host belong to natd. Made from the configuration, the policy and the
- * facts of the host, it is the one answer to that question: routing makes the kernel's rules from it, offload fills the
- * maps of its tc programs, explain takes its first steps by it, and doctor compares it with the host's own ports.
+ * The steering table: which packets that reach this host belong to natd. It is built from the configuration, the policy
+ * and the facts of the host, and everything uses it for that question: routing makes the kernel's rules from it,
+ * offload fills the maps of its tc programs, explain takes its first steps from it, and doctor compares it with the
+ * host's own ports.
  *
  * Pure: no system call, no clock, no log. Addresses and ports are in host byte order, ranges are inclusive. A table
- * owns copies of everything that it holds and never changes: a changed host or configuration makes another one.
+ * owns copies of everything in it and never changes: a changed host or configuration leads to a new one.
  *
- * Who owns a port of a shared address (one that natd has in common with the host's own stack):
+ * The owner of a port of a shared address (one that natd has in common with the host's own stack):
  *
  *   a configured forward's                     natd, always (STEERING_OWNER_FORWARD)
  *   within outside.ports                       natd, if it has a mapping or a quarantine there; else the host, if it has
@@ -46,14 +47,14 @@ static inline bool steering_port_is_set(const struct steering_ports *p, uint16_t
 
 struct steering_interface {
 	char name[STEERING_IFNAME_SIZE];
-	int index;  /* 0: it does not exist at present */
+	int index;  /* 0: it does not exist now */
 	bool is_l3; /* its packets have no link header */
 };
 
-/* An inside prefix and an interface from which its hosts may send. A prefix that no route ties to an interface has a
- * pair with each of them. */
+/* An inside prefix, and an interface from which its hosts may send. A prefix that no route ties to an interface has
+ * a pair with each of them. */
 struct steering_pair {
-	uint32_t interface; /* index into steering.inside, or STEERING_ANYWHERE where no interface is configured */
+	uint32_t interface; /* index into steering.inside, or STEERING_ANYWHERE if no interface is configured */
 	struct nat_prefix prefix;
 };
 
@@ -65,7 +66,7 @@ struct steering_forward {
 	struct nat_range ports;
 };
 
-/* What the table is made from. Everything is borrowed for the call. */
+/* The sources of the table. Everything is borrowed for the call. */
 struct steering_input {
 	const char *tun;
 	const char *outside;
@@ -74,12 +75,13 @@ struct steering_input {
 	const struct steering_interface *inside; /* inside.interfaces, in that order */
 	uint32_t n_inside;
 	const struct nat_policy *policy; /* inside, exempt, addresses, shared_ports, forwards */
-	const int *prefix_out;		 /* for each of policy->inside the interface by which the host reaches it;
-					  * 0: not known; NULL: none is known */
-	const bool *exempt_is_outside; /* for each of policy->exempt: the host reaches it by the outside; NULL: none */
+	/* for each of policy->inside, the interface by which the host reaches it; 0: unknown; NULL: none is known */
+	const int *prefix_out;
+	/* for each of policy->exempt: does the host reach it through the outside? NULL: none */
+	const bool *exempt_is_outside;
 	const struct steering_ports *host_tcp; /* ports on which the host has sockets; NULL: none */
 	const struct steering_ports *host_udp;
-	struct nat_range ephemeral; /* net.ipv4.ip_local_port_range; 0-0: not known */
+	struct nat_range ephemeral; /* net.ipv4.ip_local_port_range; 0-0: unknown */
 };
 
 struct steering {
@@ -96,7 +98,7 @@ struct steering {
 	uint32_t n_exempt;
 	struct nat_address_range *addresses; /* outside addresses: sorted, disjoint */
 	uint32_t n_addresses;
-	struct nat_range *dynamic; /* the ports of a shared address from which natd chooses */
+	struct nat_range *dynamic; /* the ports of a shared address that natd allocates */
 	uint32_t n_dynamic;
 	struct steering_forward *forwards; /* those of TCP and UDP, in file order */
 	uint32_t n_forwards;
@@ -104,9 +106,9 @@ struct steering {
 	struct nat_range ephemeral;
 };
 
-/* NULL: memory is short. For steering_destroy(). */
+/* NULL: out of memory. Free it with steering_destroy(). */
 struct steering *steering_create(const struct steering_input *in);
-void steering_destroy(struct steering *s); /* NULL: nothing */
+void steering_destroy(struct steering *s); /* NULL is allowed */
 
 /* ---- addresses ---- */
 
@@ -116,7 +118,7 @@ bool steering_is_outside(const struct steering *s, uint32_t address, bool *share
 uint32_t steering_shared(const struct steering *s, uint32_t n);
 bool steering_is_inside(const struct steering *s, uint32_t address);
 bool steering_is_exempt(const struct steering *s, uint32_t address);
-/* May a packet from `source` come in by the interface with that index into steering.inside? */
+/* May a packet from `source` arrive on the interface with that index into steering.inside? */
 bool steering_source_fits(const struct steering *s, uint32_t interface, uint32_t source);
 
 /* ---- ports ---- */
@@ -126,24 +128,25 @@ enum steering_owner {
 	STEERING_OWNER_DYNAMIC,
 	STEERING_OWNER_FORWARD,
 	STEERING_OWNER_POOL,
-	STEERING_OWNER_NOBODY, /* no outside address of natd */
+	STEERING_OWNER_NOBODY, /* not an outside address of natd */
 };
 
 /* `c`: CLASS_TCP or CLASS_UDP. */
 enum steering_owner steering_owner(const struct steering *s, enum nat_class c, uint32_t address, uint16_t port);
-/* All ports of a shared address that are not the host's alone (STEERING_OWNER_DYNAMIC and _FORWARD). */
+/* All ports of a shared address that are not only the host's (STEERING_OWNER_DYNAMIC and _FORWARD). */
 void steering_owned(const struct steering *s, enum nat_class c, uint32_t address, struct steering_ports *out);
 
-/* A run of ports that are the host's alone. */
+/* A run of ports that are only the host's. */
 struct steering_gap {
 	uint8_t classes;	/* bits (1 << enum nat_class): TCP, UDP or both */
-	struct nat_range ports; /* within 1-65534, which is what the kernel's rules can express */
+	struct nat_range ports; /* within 1-65534, the range of the kernel's rules */
 };
 
 /*
- * The gaps of a shared address that rules leave to the host directly: at most `room`, those first from which the host's own
- * connections start or in which it listens, then the largest. A gap of both protocols counts once. The ports of all other
- * gaps reach the host by way of natd, which hands them back. Sorted by port. Returns their number, or -ENOMEM.
+ * The gaps of a shared address that rules leave to the host directly: at most `room`. First come those from which the
+ * host's own connections start or in which it listens, then the largest. A gap of both protocols counts once. The ports
+ * of all other gaps reach the host through natd, which hands them back. Sorted by port. Returns their number, or
+ * -ENOMEM.
  */
 int steering_gaps(const struct steering *s, uint32_t address, struct steering_gap *out, uint32_t room);
 
@@ -166,35 +169,35 @@ struct steering_packet {
 	uint32_t source, destination;
 	uint8_t ip_proto;
 	uint16_t port;	  /* destination port of TCP and UDP */
-	bool is_fragment; /* not the first: has no ports */
+	bool is_fragment; /* a later fragment: has no ports */
 };
 
 enum steering_verdict {
 	STEERING_TO_NATD,
 	STEERING_TO_HOST,   /* the host's own stack, without natd */
-	STEERING_TO_ROUTES, /* forwarded, or sent, as the host's own routes say; untranslated */
-	STEERING_REFUSED,   /* nothing gets it */
+	STEERING_TO_ROUTES, /* forwarded, or sent, by the host's own routes; untranslated */
+	STEERING_REFUSED,   /* dropped */
 };
 
 enum steering_reason {
 	STEERING_BY_DYNAMIC_PORT,
 	STEERING_BY_FORWARD,
 	STEERING_BY_POOL,
-	STEERING_BY_FRAGMENT,	   /* whose port is not known */
+	STEERING_BY_FRAGMENT,	   /* its port is unknown */
 	STEERING_BY_PROTOCOL,	   /* without ports, to a shared address: the core knows its sessions */
 	STEERING_BY_INSIDE,	   /* from an inside host to the outside */
-	STEERING_BY_HOST_PORT,	   /* a port that is the host's */
+	STEERING_BY_HOST_PORT,	   /* a port that belongs to the host */
 	STEERING_BY_HOST_ICMP,	   /* natd reads a copy of ICMP to a shared address */
 	STEERING_BY_HOST_PROTOCOL, /* of a shared address, and no rule steers it */
 	STEERING_BY_EXEMPT,
 	STEERING_BY_INSIDE_TO_INSIDE,
 	STEERING_BY_SPOOFED,  /* inside source, from the outside */
 	STEERING_BY_DIRECT,   /* from the outside straight to an inside host */
-	STEERING_BY_SOURCE,   /* from an inside interface, but its prefixes do not hold the source */
-	STEERING_BY_NOT_OURS, /* nothing of natd's */
+	STEERING_BY_SOURCE,   /* from an inside interface whose prefixes do not contain the source */
+	STEERING_BY_NOT_OURS, /* nothing in it is natd's */
 };
 
-/* What becomes of a packet before natd's core sees it. `own`: is the destination an address of the host itself? */
+/* The decision about a packet before natd's core sees it. `own`: is the destination an address of the host itself? */
 enum steering_verdict steering_judge(const struct steering *s, const struct steering_packet *p, bool own,
 				     enum steering_reason *reason);
 /* One line for a reader: "it is a forward's port". */

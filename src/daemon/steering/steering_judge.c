@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The steering table: what becomes of one packet, in the order in which the rules decide. */
+/* The steering table: the decision about one packet, in the order of the rules. */
 #include "steering.h"
 
 enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The steering table: who owns a port, and which ports the rules can leave to the host. */
+/* The steering table: owners of ports, and the ports that rules can leave to the host. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -8,9 +8,9 @@
 #include "steering.h"
 
 enum {
-	RULE_PORT_FIRST = 1, /* the kernel takes neither 0 nor 65535 in a rule */
+	RULE_PORT_FIRST = 1, /* the kernel accepts neither 0 nor 65535 in a rule */
 	RULE_PORT_LAST = 65534,
-	GAPS_MAX = 32768, /* of one protocol: every second port */
+	GAPS_MAX = 32768, /* for one protocol: every second port */
 };
 
 static bool in_range(const struct nat_range *r, uint16_t port)
@@ -84,7 +84,7 @@ static void weigh(const struct steering *s, struct weighed *w)
 	}
 }
 
-/* The runs of ports that are in neither of the two sets. */
+/* The runs of ports that are in neither set. */
 static uint32_t find_runs(const struct steering *s, uint8_t classes, const struct steering_ports *a,
 			  const struct steering_ports *b, struct weighed *out)
 {
