@@ -29,7 +29,7 @@ static const struct {
 } checked[] = {
 	{{{RET_K, 0, 0, 1}}, 1, NULL},
 	{{{RET_A, 0, 0, 1}}, 1, NULL},
-	{{{RET_K, 0, 0, 1}}, 0, "no or too many"},
+	{{{RET_K, 0, 0, 1}}, 0, "no instructions or too many"},
 	{{{LD_IMM, 0, 0, 1}}, 1, "no return"},
 	{{{JA, 0, 0, 0}, {RET_K, 0, 0, 0}}, 2, NULL},
 	{{{JA, 0, 0, 1}, {RET_K, 0, 0, 0}}, 2, "out of the program"},
