@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEPTH_MAX = 16, WALK_MOST = 1000000 }; /* as in the kernel */
+enum { DEPTH_MAX = 16, WALK_MOST = 1000000 }; /* the kernel's limits */
 
 void firewall_fini(struct firewall *f)
 {
@@ -15,7 +15,7 @@ void firewall_fini(struct firewall *f)
 	memset(f, 0, sizeof(*f));
 }
 
-/* Room for one more. */
+/* Makes room for one more. */
 static bool grow(struct firewall *f, void **array, uint32_t n, uint32_t *room, size_t size)
 {
 	void *grown;
@@ -133,7 +133,7 @@ static enum firewall_answer judge_rule(const struct firewall_rule *r, const stru
 struct walk {
 	const struct firewall *f;
 	const struct firewall_packet *packet;
-	uint32_t left; /* rules that it may still look at */
+	uint32_t left; /* rules that the walk may still visit */
 	bool may_pass;
 };
 
@@ -142,8 +142,8 @@ static bool is_in(const struct firewall_rule *r, const struct firewall_chain *li
 	return r->family == like->family && strcmp(r->table, like->table) == 0 && strcmp(r->chain, chain) == 0;
 }
 
-/* What becomes of the packet in a chain: ACCEPT or DROP for sure, else CONTINUE. Where the chain was entered by a condition that
- * cannot be judged (`is_sure` false), what it accepts may pass, and what it drops counts for nothing. */
+/* The packet's fate in a chain: ACCEPT or DROP if certain, else CONTINUE. If the chain was entered by a condition
+ * that cannot be evaluated (`is_sure` false), packets that it accepts may pass, and its drops count for nothing. */
 static enum firewall_verdict walk_chain(struct walk *w, const struct firewall_chain *base, const char *chain,
 					bool is_sure, unsigned depth)
 {
@@ -183,7 +183,7 @@ struct firewall_result firewall_ask(const struct firewall *f, const struct firew
 	struct walk w = {.f = f, .packet = p, .left = WALK_MOST};
 	enum firewall_verdict v = walk_chain(&w, base, base->name, true, 0);
 
-	w.may_pass |= w.left == 0; /* too many chains that jump to chains: nothing is known for sure */
+	w.may_pass |= w.left == 0; /* too many chains that jump to chains: nothing is certain */
 
 	return (struct firewall_result){.drops = !w.may_pass &&
 						 (v == FIREWALL_DROP || (v == FIREWALL_CONTINUE && base->drops)),
@@ -201,7 +201,7 @@ bool firewall_has_chain(const struct firewall *f, const struct firewall_chain *l
 	return false;
 }
 
-/* Does a rule before it in its chain take the packet out? */
+/* Does an earlier rule of its chain take the packet out? */
 static bool is_spared(const struct firewall *f, const struct firewall_rule *rule, const struct firewall_packet *p)
 {
 	const struct firewall_chain like = {.family = rule->family};

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a firewall of this host would do with natd's packets: the base chains of nftables (iptables-nft makes the same), and
- * a walk through them. A model of the rules, made once, then asked about packets.
+ * The effect of this host's firewall on natd's packets: the base chains of nftables (iptables-nft makes the same), and
+ * a walk through them. A model of the rules, built once, then queried for packets.
  *
- * Most conditions cannot be judged without the packet (an address, a port, a set). So a walk has three answers; "may pass"
- * is what some condition decides, and is no finding. "Drops" means: whatever the addresses and ports are.
+ * Most conditions cannot be evaluated without the packet (an address, a port, a set). So a walk has three results; "may
+ * pass" means that such a condition decides, and is no finding. "Drops" means: with any addresses and ports.
  */
 #ifndef NATD_DAEMON_FIREWALL_H
 #define NATD_DAEMON_FIREWALL_H
@@ -16,7 +16,7 @@
 
 enum { FIREWALL_NAME_SIZE = 64 }; /* longer names of tables and chains are cut off */
 
-/* As in NF_INET_. */
+/* Numbered as NF_INET_. */
 enum firewall_hook {
 	FIREWALL_PREROUTING,
 	FIREWALL_INPUT,
@@ -28,7 +28,7 @@ enum firewall_hook {
 
 enum firewall_answer { FIREWALL_NO, FIREWALL_YES, FIREWALL_UNKNOWN };
 
-/* Bits of `ct state`, as the kernel has them. */
+/* Bits of `ct state`, numbered as in the kernel. */
 enum { FIREWALL_CT_ESTABLISHED = 2, FIREWALL_CT_NEW = 8 };
 
 enum firewall_verdict {
@@ -41,8 +41,9 @@ enum firewall_verdict {
 	FIREWALL_OTHER /* a queue, a verdict map: it may accept */
 };
 
-/* A test of the packet: an interface's name (all of it, or how it begins), the mark, state and status of connection
- * tracking, the protocol. No other rule translates natd's packets, so that they have neither status bit for that. */
+/* A test of the packet: an interface's name (whole, or a prefix of it), the mark, state and status of connection
+ * tracking, the protocol. No other rule translates natd's packets, so they have neither translation bit in the
+ * status. */
 enum firewall_field {
 	FIREWALL_IIF,
 	FIREWALL_OIF,
@@ -55,9 +56,9 @@ enum firewall_field {
 enum { FIREWALL_CT_TRANSLATED = 0x30 }; /* IPS_SRC_NAT, IPS_DST_NAT: `ct status snat,dnat` */
 
 struct firewall_test {
-	uint8_t field; /* enum firewall_field; FIREWALL_ANYTHING: one that cannot be judged */
+	uint8_t field; /* enum firewall_field; FIREWALL_ANYTHING: cannot be evaluated */
 	bool is_negated;
-	uint8_t length; /* of the name: so many bytes are compared, the NUL included if it is not a beginning */
+	uint8_t length; /* of the name: bytes compared, with the NUL unless it is a prefix */
 	char name[NETLINK_IFNAME_SIZE];
 	uint32_t value; /* FIREWALL_MARK; FIREWALL_CT_STATE, _STATUS: one of these bits; FIREWALL_PROTOCOL */
 };
@@ -77,25 +78,25 @@ struct firewall_rule {
 struct firewall_chain {
 	uint8_t family;
 	uint8_t hook; /* enum firewall_hook */
-	bool drops;   /* its policy; base chains */
+	bool drops;   /* its policy is to drop; base chains only */
 	char table[FIREWALL_NAME_SIZE], name[FIREWALL_NAME_SIZE];
 };
 
-/* Start with all zero. */
+/* Initialize with zero. */
 struct firewall {
 	struct firewall_chain *chains;
 	uint32_t n_chains, chains_room;
 	struct firewall_rule *rules; /* in the order of each chain */
 	uint32_t n_rules, rules_room;
-	bool is_short; /* memory: not usable */
+	bool is_short; /* memory was short: unusable */
 };
 
 void firewall_fini(struct firewall *f);
 
-/* For who reads the rules: false when memory is short. */
+/* For readers of rules; false: out of memory. */
 bool firewall_add_chain(struct firewall *f, const struct firewall_chain *c);
 bool firewall_add_rule(struct firewall *f, const struct firewall_rule *r);
-/* Adds a test to a rule; the last place of the array stands for all that do not fit. */
+/* Adds a test to a rule; the last element of the array stands for all that do not fit. */
 void firewall_add_test(struct firewall_rule *r, const struct firewall_test *t);
 
 struct firewall_packet {
@@ -107,29 +108,29 @@ struct firewall_packet {
 
 struct firewall_result {
 	bool drops;	/* every such packet */
-	bool by_policy; /* no rule of the base chain takes it */
+	bool by_policy; /* no rule of the base chain matches it */
 };
 
 struct firewall_result firewall_ask(const struct firewall *f, const struct firewall_chain *base,
 				    const struct firewall_packet *p);
 
-/* Does a table of that base chain's have such a chain? */
+/* Does the table of that base chain have such a chain? */
 bool firewall_has_chain(const struct firewall *f, const struct firewall_chain *like, const char *name);
-/* A rule that translates every such packet, unless a rule before it does otherwise; NULL: none. */
+/* A rule that translates every such packet, unless an earlier rule takes it out; NULL: none. */
 const struct firewall_rule *firewall_find_nat(const struct firewall *f, const struct firewall_packet *p);
 
 /* "ip", "inet", "ip6"... */
 const char *firewall_family(uint8_t family);
 
 /*
- * Reads chains and rules of all tables that IPv4 packets meet. Needs netlink_open_filter(), and CAP_NET_ADMIN in effect. 0 or
- * a negative errno (-EPROTONOSUPPORT: not opened, or the kernel has no nftables).
+ * Reads chains and rules of all tables that IPv4 packets pass. Needs netlink_open_filter(), and CAP_NET_ADMIN in
+ * effect. Returns 0 or a negative errno (-EPROTONOSUPPORT: not opened, or the kernel has no nftables).
  */
 int netlink_firewall(struct netlink *nl, struct firewall *out);
-/* One message of such a dump: a chain or a rule; others are none of its business. */
+/* Takes one message of such a dump: a chain or a rule; others are ignored. */
 struct nlmsghdr;
 void netlink_firewall_take(struct firewall *f, const struct nlmsghdr *nlh);
-/* The number of the ruleset's present generation, which changes with every change; or a negative errno. */
+/* The number of the ruleset's current generation, which changes with every change; or a negative errno. */
 int64_t netlink_firewall_generation(struct netlink *nl);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Which ports the host itself uses. */
+/* The ports that the host itself uses. */
 #include "hostports.h"
 
 #include <arpa/inet.h>
@@ -16,7 +16,7 @@ static bool take_socket(void *ctx, const struct netlink_socket *s)
 {
 	struct steering_ports *set = ctx;
 
-	if (s->address >> 24 != 127) /* nothing from a wire reaches the loopback network */
+	if (s->address >> 24 != 127) /* no packet from a wire reaches the loopback network */
 		set->bits[s->port / 64] |= UINT64_C(1) << s->port % 64;
 	return true;
 }
@@ -66,7 +66,7 @@ bool hostports_in_use(void *ctx, enum nat_class c, uint32_t address, uint16_t po
 	close(fd);
 	if (rc == EACCES) /* net.ipv4.ip_unprivileged_port_start */
 		return is_listed(ctx, c == CLASS_TCP ? IPPROTO_TCP : IPPROTO_UDP, port);
-	return rc != 0 && rc != EADDRNOTAVAIL; /* not an address of the host (any more): no socket is there */
+	return rc != 0 && rc != EADDRNOTAVAIL; /* not an address of the host (any more): there is no socket */
 }
 
 /* ---- the host's own choice ---- */
@@ -89,7 +89,7 @@ bool hostports_ephemeral(struct nat_range *out)
 bool hostports_is_reserved(const struct nat_range *r)
 {
 	FILE *f = fopen("/proc/sys/net/ipv4/ip_local_reserved_ports", "re");
-	unsigned first, last, next = r->first; /* first port not yet seen to be reserved */
+	unsigned first, last, next = r->first; /* first port not yet found to be reserved */
 	int n;
 
 	if (!f)

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The netlink handle: exchanges with the kernel, and the events it sends by itself. The only file that
- * knows libmnl; the requests are in netlink_link.c, netlink_route.c and netlink_diag.c.
+ * The netlink handle: exchanges with the kernel, and events from it. Only this file uses libmnl; the requests are in
+ * netlink_link.c, netlink_route.c and netlink_diag.c.
  *
- * Theory of operation: one exchange at a time. A request is built in the handle's send buffer, and every
- * answer up to the closing message (an acknowledgement, or the end of a dump) is read before the call
- * returns, so the sockets are empty between calls. Messages with another sequence number belong to an
- * exchange that was given up and are skipped. A dump that the kernel says was disturbed
- * (NLM_F_DUMP_INTR) ends with -EINTR, so an incomplete dump is never used.
+ * Theory of operation: one exchange at a time. A request is built in the handle's send buffer, and every answer up to
+ * the closing message (an acknowledgement, or the end of a dump) is read before the call returns, so the sockets are
+ * empty between calls. Messages with another sequence number belong to an abandoned exchange and are skipped. A dump
+ * that the kernel reports as disturbed (NLM_F_DUMP_INTR) ends with -EINTR, so an incomplete dump is never used.
  */
 #include "netlink.h"
 
@@ -28,7 +27,7 @@
 
 enum {
 	SEND_SIZE = 1024,
-	RECEIVE_SIZE = 32768, /* the kernel fills dumps up to this */
+	RECEIVE_SIZE = 32768, /* the kernel fills dumps up to this size */
 	EVENTS_SIZE = 16384,
 	EVENTS_BUFFER = 1 << 20, /* of the socket */
 };
@@ -57,7 +56,7 @@ static struct mnl_socket *open_bus(int family)
 		mnl_socket_close(s);
 		return NULL;
 	}
-	/* Comforts of newer kernels: explanations, short acknowledgements, filtered dumps. */
+	/* Features of newer kernels: explanations, short acknowledgements, filtered dumps. */
 	(void)mnl_socket_setsockopt(s, NETLINK_EXT_ACK, &one, sizeof(one));
 	(void)mnl_socket_setsockopt(s, NETLINK_CAP_ACK, &one, sizeof(one));
 	(void)mnl_socket_setsockopt(s, NETLINK_GET_STRICT_CHK, &one, sizeof(one));
@@ -273,7 +272,7 @@ void nlbus_name(const struct nlbus_attributes *as, unsigned type, char out[NETLI
 
 /* ---- the exchange ---- */
 
-/* A refusal or an acknowledgement: 0 or a negative errno, and the kernel's explanation in nl->why. */
+/* A refusal or an acknowledgement. Returns 0 or a negative errno; the kernel's explanation is in nl->why. */
 static int take_error(struct netlink *nl, const struct nlmsghdr *nlh)
 {
 	const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
@@ -310,7 +309,7 @@ struct exchange {
 	bool disturbed;
 };
 
-/* Handles the messages of one read. 1: more will come; else the result of the exchange. */
+/* Handles the messages of one read. Returns 1: more will come; else the result of the exchange. */
 static int take_messages(struct netlink *nl, int len, struct exchange *x)
 {
 	const struct nlmsghdr *nlh = (const void *)nl->receive;
@@ -361,7 +360,7 @@ int nlbus_exchange(struct netlink *nl, enum nlbus_id bus, struct nlmsghdr *nlh, 
 	if (atomic_load(&nl->is_cancelled))
 		return -ECANCELED;
 	was_busy = atomic_exchange(&nl->is_busy, true);
-	assert(!was_busy); /* of two threads, one would wait for the answer that the other one took */
+	assert(!was_busy); /* of two threads, one would wait for the answer that the other one read */
 	rc = exchange(nl, nl->bus[bus], nlh, &x);
 	atomic_store(&nl->is_busy, false);
 	return rc;
@@ -377,7 +376,7 @@ int nlbus_change(struct netlink *nl, struct nlmsghdr *nlh)
 
 int netlink_events_open(void)
 {
-	/* A host with a full routing table changes it all the time: natd's own routes are looked at every second
+	/* A host with a full routing table changes it all the time: natd's own routes are checked every second
 	 * instead of on each change. */
 	struct sockaddr_nl address = {.nl_family = AF_NETLINK,
 				      .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_RULE |
@@ -437,7 +436,7 @@ int netlink_events_read(int fd)
 		}
 		if (n < 0)
 			return errno == EAGAIN || events ? events : -errno;
-		if (from.nl_pid != 0) /* not the kernel */
+		if (from.nl_pid != 0) /* not from the kernel */
 			continue;
 		len = (int)n;
 		for (nlh = (const void *)buffer; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The host's TCP and UDP sockets by local port, by inet_diag. */
+/* The host's TCP and UDP sockets by local port, through inet_diag. */
 #include "netlink.h"
 
 #include <arpa/inet.h>
@@ -52,8 +52,8 @@ static void take_socket(void *ctx, const struct nlmsghdr *nlh)
 }
 
 /*
- * The kernel's filter program "local port >= first and <= last": each comparison is two records, the second
- * holds the port. A jump to the end accepts, one beyond it rejects.
+ * The kernel's filter program "local port >= first and <= last": each comparison is two records, the second holds the
+ * port. A jump to the end accepts, one beyond it rejects.
  */
 static void put_port_filter(struct nlmsghdr *nlh, struct nat_range range)
 {
@@ -72,7 +72,7 @@ int netlink_sockets(struct netlink *nl, uint8_t ip_proto, enum netlink_sockets_o
 		    netlink_socket_fn *fn, void *ctx)
 {
 	static const uint8_t families[] = {AF_INET, AF_INET6};
-	/* TCP_LISTEN, and TCP_CLOSE, in which unconnected UDP is. */
+	/* TCP_LISTEN; for UDP TCP_CLOSE, the state of unconnected sockets. */
 	const uint32_t open = ip_proto == IPPROTO_TCP ? 1u << 10 : 1u << 7;
 	const uint32_t states = of == NETLINK_SOCKETS_OPEN ? open : UINT32_MAX;
 	struct nlmsghdr *nlh;
@@ -87,7 +87,7 @@ int netlink_sockets(struct netlink *nl, uint8_t ip_proto, enum netlink_sockets_o
 		nlh = nlbus_request(nl, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &q, sizeof(q));
 		put_port_filter(nlh, range);
 		rc = nlbus_exchange(nl, NLBUS_DIAG, nlh, take_socket, &d);
-		/* Sockets that came and went meanwhile do not matter; nor does a kernel without IPv6. */
+		/* Sockets that opened or closed meanwhile do not matter; nor does a kernel without IPv6. */
 		if (rc < 0 && rc != -EINTR && !(rc == -ENOENT && families[i] == AF_INET6))
 			return nlbus_fail(nl, rc, "listing the host's %s sockets", ip_proto == 6 ? "TCP" : "UDP");
 	}

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The rules of nftables, by nfnetlink: as much of each as firewall.h can judge.
+ * The rules of nftables, through nfnetlink: the parts of each that firewall.h can evaluate.
  *
- * Theory of operation. A rule is a list of expressions that load something of the packet into a register and compare it. A small
- * interpreter follows which field each register holds; what it does not know is a test that cannot be judged, and an expression
- * without effect on the verdict (a counter, a log line) is none.
+ * Theory of operation. A rule is a list of expressions that load a part of the packet into a register and compare it. A
+ * small interpreter tracks the field in each register. An unknown field becomes a test that cannot be evaluated; an
+ * expression without effect on the verdict (a counter, a log line) is ignored.
  */
 #include <errno.h>
 #include <linux/ip.h>
@@ -30,7 +30,7 @@ struct reader {
 	struct firewall_rule rule;
 	uint8_t field[REGISTERS]; /* enum firewall_field */
 	uint32_t mask[REGISTERS];
-	bool is_over; /* a verdict ends the rule */
+	bool is_over; /* a verdict ended the rule */
 };
 
 static void get_name(const struct nlbus_attributes *as, unsigned type, char *out, size_t size)
@@ -87,7 +87,7 @@ static void take_meta(struct reader *r, const struct nlbus_attributes *as)
 	load(r, reg_of(as, NFTA_META_DREG), field);
 }
 
-/* Of the packet's bytes the protocol of its IPv4 header is known. */
+/* Of the packet's bytes only the protocol in its IPv4 header is recognised. */
 static void take_payload(struct reader *r, const struct nlbus_attributes *as)
 {
 	bool is_protocol = nlbus_be32(as, NFTA_PAYLOAD_BASE, 0) == NFT_PAYLOAD_NETWORK_HEADER &&
@@ -117,7 +117,7 @@ static void take_ct(struct reader *r, const struct nlbus_attributes *as)
 	load(r, reg_of(as, NFTA_CT_DREG), field);
 }
 
-/* Are its values bits, of which a rule asks for one or the other? */
+/* Are its values bits, of which a rule tests any? */
 static bool has_bits(enum firewall_field field)
 {
 	return field == FIREWALL_CT_STATE || field == FIREWALL_CT_STATUS;
@@ -133,7 +133,7 @@ static void take_bitwise(struct reader *r, const struct nlbus_attributes *as)
 	r->mask[to] = nlbus_u32(&mask, NFTA_DATA_VALUE, 0);
 }
 
-/* Names of interfaces, a mark, or "state or status are one of these bits" (which is: not equal to 0 under a mask). */
+/* Names of interfaces, a mark, or "state or status has one of these bits" (written as: not equal to 0 under a mask). */
 static void take_cmp(struct reader *r, const struct nlbus_attributes *as)
 {
 	uint32_t reg = reg_of(as, NFTA_CMP_SREG), op = nlbus_be32(as, NFTA_CMP_OP, NFT_CMP_LT);
@@ -161,8 +161,8 @@ static void take_cmp(struct reader *r, const struct nlbus_attributes *as)
 	firewall_add_test(&r->rule, &t);
 }
 
-/* A set; or a map of verdicts, which may do anything. One over the state of tracking has nothing for a new connection, as a
- * rule: firewalld writes `ct state { established, related } accept`. */
+/* A set; or a map of verdicts, which may do anything. One over the state of tracking usually has nothing for a new
+ * connection: firewalld writes `ct state { established, related } accept`. */
 static void take_lookup(struct reader *r, const struct nlbus_attributes *as)
 {
 	static const struct firewall_test established = {.field = FIREWALL_CT_STATE, .value = FIREWALL_CT_ESTABLISHED};
@@ -217,7 +217,7 @@ static void take_immediate(struct reader *r, const struct nlbus_attributes *as)
 	get_name(&verdict, NFTA_VERDICT_CHAIN, r->rule.target, sizeof(r->rule.target));
 }
 
-/* Of iptables: `-m conntrack --ctstate` is the one that matters, comments are no test. */
+/* iptables: only `-m conntrack --ctstate` matters; comments are not a test. */
 static void take_xt_match(struct reader *r, const struct nlbus_attributes *as)
 {
 	struct xt_conntrack_mtinfo3 info;
@@ -306,7 +306,7 @@ static void take_expression(struct reader *r, const char *name, const struct nlb
 		kinds[i].take(r, as);
 		return;
 	}
-	/* Unknown: as if it loaded all registers, and were a test. */
+	/* Unknown: treated as if it loaded all registers, and as a test. */
 	memset(r->field, FIREWALL_ANYTHING, sizeof(r->field));
 	add_unknown(r);
 }

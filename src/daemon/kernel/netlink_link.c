@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Links and their IPv4 addresses, by rtnetlink. */
+/* Links and their IPv4 addresses, through rtnetlink. */
 #include "netlink.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* IPv4 rules, routes and proxy neighbours, by rtnetlink. */
+/* IPv4 rules, routes and proxy neighbours, through rtnetlink. */
 #include "netlink.h"
 
 #include <errno.h>
@@ -39,7 +39,7 @@ static uint8_t rule_action(uint8_t action)
 	return NETLINK_ACTION_OTHER;
 }
 
-/* Is it an attribute that says no more than struct netlink_rule holds? */
+/* Does the attribute express nothing beyond struct netlink_rule? */
 static bool rule_attribute_known(const struct nlbus_attributes *as, unsigned type)
 {
 	uint16_t mask;
@@ -58,9 +58,9 @@ static bool rule_attribute_known(const struct nlbus_attributes *as, unsigned typ
 		return true;
 	case FRA_FWMASK: /* all bits count */
 		return nlbus_u32(as, type, 0) == UINT32_MAX;
-	case FRA_SUPPRESS_PREFIXLEN: /* always told; -1: none */
+	case FRA_SUPPRESS_PREFIXLEN: /* always reported; -1: none */
 		return nlbus_u32(as, type, 0) == UINT32_MAX;
-	case FRA_DPORT_MASK_NR: /* told of every rule with a single port: all bits count */
+	case FRA_DPORT_MASK_NR: /* reported for every rule with a single port: all bits count */
 		if (as->len[type] < sizeof(mask))
 			return false;
 		memcpy(&mask, as->data[type], sizeof(mask));
@@ -76,7 +76,7 @@ static bool rule_is_foreign(const struct fib_rule_hdr *h, const struct nlbus_att
 
 	if (h->tos || (h->flags & FIB_RULE_INVERT) || h->dst_len > 32 || h->src_len > 32)
 		return true;
-	/* A kernel newer than this list may tell more of every rule, so what is beyond it decides nothing. */
+	/* A newer kernel may report more attributes of every rule, so attributes beyond the list are ignored. */
 	for (type = 0; type <= FRA_LAST_KNOWN; type++) {
 		if (as->data[type] && !rule_attribute_known(as, type))
 			return true;
@@ -210,7 +210,7 @@ int netlink_routes(struct netlink *nl, uint32_t table, netlink_route_fn *fn, voi
 
 	nlbus_put_u32(nlh, RTA_TABLE, table);
 	rc = nlbus_exchange(nl, NLBUS_ROUTE, nlh, take_route, &d);
-	if (rc < 0 && rc != -ENOENT) /* no such table yet */
+	if (rc < 0 && rc != -ENOENT) /* the table does not exist yet */
 		return nlbus_fail(nl, rc, "listing the routes of table %u", table);
 	return 0;
 }
@@ -255,7 +255,7 @@ int netlink_route_delete(struct netlink *nl, const struct netlink_route *r)
 
 struct way_answer {
 	struct netlink_way way;
-	bool is_learned; /* somebody told the host another MTU than the route's */
+	bool is_learned; /* the host has learned another path MTU than the route's */
 };
 
 static void take_way(void *ctx, const struct nlmsghdr *nlh)
@@ -296,7 +296,7 @@ int netlink_way_to(struct netlink *nl, uint32_t address, struct netlink_way *out
 	return netlink_way_from(nl, 0, address, out);
 }
 
-/* The answer holds the path MTU that the host learned by ICMP, where it did; the route's own then takes a second question. */
+/* The answer has the path MTU that the host learned by ICMP, if any; then a second query gets the route's own. */
 int netlink_way_from(struct netlink *nl, uint32_t source, uint32_t address, struct netlink_way *out)
 {
 	struct way_answer answer, route;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* See netns.h. */
+/* Network namespaces, see netns.h. */
 #include "netns.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Settings under /proc/sys, and the file that remembers their originals.
+ * Settings under /proc/sys, and the file with their original values.
  *
  * The file is text, so that an administrator can read it:
  *
@@ -10,10 +10,10 @@
  *   local-rule <moved: 0 or 1> <protocol>
  *   slot <this natd's place among those of the host>
  *   sysctl <name> <original> <set>
- *   closing <name> <original> <set>    (the same, of inside forwarding)
+ *   closing <name> <original> <set>    (the same, for forwarding of inside interfaces)
  *   end <FNV-1a of everything above>
  *
- * It tells what to write into the kernel's settings, so it is read with suspicion: see sysctl_state_load().
+ * Its content is written to the kernel's settings, so it is not trusted: see sysctl_state_load().
  */
 #include "sysctl.h"
 
@@ -98,7 +98,7 @@ int sysctl_write(const char *name, int32_t value)
 	return rc;
 }
 
-/* Does "HEAD IFNAME TAIL" make up the whole name, with a possible interface name? */
+/* Is the whole name "HEAD IFNAME TAIL", with a valid interface name? */
 static bool is_setting_of_interface(const char *name, const char *head, const char *tail)
 {
 	size_t h = strlen(head), t = strlen(tail), n = strlen(name);
@@ -137,7 +137,7 @@ bool sysctl_is_ours(const char *name)
 	return false;
 }
 
-/* ---- what they were ---- */
+/* ---- original values ---- */
 
 struct sysctl_saved *sysctl_state_find(struct sysctl_state *s, const char *name)
 {
@@ -159,7 +159,7 @@ static uint32_t fingerprint(const char *text, size_t len)
 	return h;
 }
 
-/* The lines that bind a file to this boot and this namespace. 0 or a negative errno. */
+/* Makes the lines that bind a file to this boot and this namespace. Returns 0 or a negative errno. */
 static int make_heading(char *out, size_t size)
 {
 	char boot[BOOT_ID_SIZE] = "";
@@ -177,7 +177,7 @@ static int make_heading(char *out, size_t size)
 	return n > 0 && (size_t)n < size ? 0 : -ENAMETOOLONG;
 }
 
-/* One line below the heading. False: not understood. */
+/* Parses one line below the heading. False: malformed. */
 static bool take_line(const char *line, struct sysctl_state *s)
 {
 	struct sysctl_saved *v = &s->saved[s->n_saved];
@@ -201,7 +201,7 @@ static bool take_line(const char *line, struct sysctl_state *s)
 	return true;
 }
 
-/* `text` is taken apart. */
+/* `text` is modified. */
 static bool parse_state(char *text, struct sysctl_state *s)
 {
 	char heading[LINE_SIZE];
@@ -225,7 +225,7 @@ static bool parse_state(char *text, struct sysctl_state *s)
 	return true;
 }
 
-/* The owner of the directory that a file lies in: natd's user, where it gave up being root. */
+/* The owner of the directory that contains a file: natd's user, after natd has stopped being root. */
 static uid_t directory_owner(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -274,7 +274,7 @@ bool sysctl_state_load(const char *path, struct sysctl_state *s)
 	return good;
 }
 
-/* 0 and *out, to be freed, or a negative errno. */
+/* Returns 0 and *out, which the caller frees, or a negative errno. */
 static int format_state(const struct sysctl_state *s, char **out, size_t *len)
 {
 	char heading[LINE_SIZE];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Kernel settings under /proc/sys that are small whole numbers: read, write, and remember what they were,
- * in a small file, so that a clean stop restores the true originals even after a crash in between.
+ * Kernel settings under /proc/sys that are small whole numbers: reads and writes them, and saves the original values in
+ * a small file, so that a clean stop restores the true originals even after a crash in between.
  */
 #ifndef NATD_DAEMON_SYSCTL_H
 #define NATD_DAEMON_SYSCTL_H
@@ -14,39 +14,38 @@ enum {
 	SYSCTL_SAVED_MAX = 512,
 };
 
-/* `name` relative to /proc/sys, with slashes. 0 or a negative errno (-ENOENT: no such setting). */
+/* `name` is relative to /proc/sys, with slashes. Returns 0 or a negative errno (-ENOENT: no such setting). */
 int sysctl_read(const char *name, int32_t *value);
 int sysctl_write(const char *name, int32_t value);
 
-/* Is it one of the settings that natd changes? Nothing else is ever taken from a file and written. */
+/* Is it one of the settings that natd changes? No other setting is ever read from a file and written. */
 bool sysctl_is_ours(const char *name);
 
 struct sysctl_saved {
 	char name[SYSCTL_NAME_SIZE];
 	int32_t original; /* before natd */
-	int32_t set;	  /* what natd wrote */
-	bool closes;	  /* forwarding of an inside interface: routing_on_stop decides what becomes of it */
+	int32_t set;	  /* the value that natd wrote */
+	bool closes;	  /* forwarding of an inside interface: routing_on_stop decides its value at the stop */
 };
 
 struct sysctl_state {
 	bool local_rule_moved;	     /* natd removed the `local` rule at preference 0 */
-	uint8_t local_rule_protocol; /* who had made it: RTPROT_KERNEL as a rule */
-	uint32_t slot;		     /* the place that this natd had among those of the host */
+	uint8_t local_rule_protocol; /* its creator, normally RTPROT_KERNEL */
+	uint32_t slot;		     /* the slot of this natd among those of the host */
 	uint32_t n_saved;
 	struct sysctl_saved saved[SYSCTL_SAVED_MAX];
 };
 
-/* NULL: not saved. Borrowed, changeable. */
+/* NULL: not saved. Borrowed; the caller may change it. */
 struct sysctl_saved *sysctl_state_find(struct sysctl_state *s, const char *name);
 
 /*
- * Loads what an earlier natd of this boot and this network namespace left in `path`. False, with *s all zero,
- * when there is no such file, or it cannot be trusted: no regular file of our own user, root or the
- * directory's owner; writable by others; too large; of another boot, namespace or version; damaged; with a
- * setting that is not sysctl_is_ours().
+ * Loads what an earlier natd of this boot and this network namespace left in `path`. False, with *s all zero, if there
+ * is no such file, or it cannot be trusted: not a regular file of our own user, root or the directory's owner; writable
+ * by others; too large; from another boot, namespace or version; damaged; with a setting that is not sysctl_is_ours().
  */
 bool sysctl_state_load(const char *path, struct sysctl_state *s);
-/* Replaces the file at once or not at all. 0 or a negative errno. */
+/* Replaces the file atomically. Returns 0 or a negative errno. */
 int sysctl_state_store(const char *path, const struct sysctl_state *s);
 
 #endif

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Managed routing: puts the plan into the kernel by difference, and takes it away.
+ * Managed routing: applies the plan to the kernel by difference, and removes it.
  *
- * Theory of operation: nothing is remembered about rules, routes and neighbours. Each call reads what the kernel has
- * (routing_present.c), adds what the plan wants and is missing, in the plan's order, then removes what carries natd's mark
- * and is not wanted, in the reverse order. So a reload, a changed address, the remains of a crash and the meddling of others
- * are one case. Only the settings under /proc/sys need a memory: their originals are written to the state file before the
- * first of them is changed.
+ * Theory of operation: nothing is stored about rules, routes and neighbours. Each call reads the kernel's current state
+ * (routing_present.c), adds the missing objects of the plan, in the plan's order, then removes objects with natd's mark
+ * that are not wanted, in the reverse order. So a reload, a changed address, the remains of a crash and changes by
+ * other programs are one case. Only the settings under /proc/sys need a memory: their original values are written to
+ * the state file before the first of them is changed.
  *
- * At no moment do the rules let inside traffic out untranslated: what refuses is put in first and taken away last, and
- * forwarding is switched on last and off first. With routing_on_stop = "closed" forwarding of the inside interfaces stays
- * off after the stop where it was on before natd; without inside interfaces the refusals by prefix stay.
+ * At no moment do the rules let inside traffic out untranslated: refusals are added first and removed last, and
+ * forwarding is switched on last and off first. With routing_on_stop = "closed", inside interfaces that forwarded
+ * before natd do not forward after the stop; without inside interfaces the refusals by prefix stay.
  *
- * The `local` rule: its copy (ROUTING_PREF_LOCAL) is added before the one at preference 0 goes, and goes after that one is
- * back, so the host reaches its own addresses at every moment. The copy carries the kernel's mark: systemd-networkd removes
- * rules of other marks when it starts, and a host without it reaches nothing. Several natds have it in common; the last
- * one to stop puts the original back.
+ * The `local` rule: its copy (ROUTING_PREF_LOCAL) is added before the one at preference 0 is removed, and removed after
+ * that one is back, so the host reaches its own addresses at every moment. The copy carries the kernel's mark:
+ * systemd-networkd removes rules with other marks when it starts, and a host without the rule reaches nothing. Several
+ * natds share the copy; the last one to stop restores the original.
  */
 #include <errno.h>
 #include <linux/rtnetlink.h>
@@ -29,14 +29,15 @@
 #include "routing_private.h"
 
 enum {
-	TUN_QUEUE_LEN = 8192,	/* packets that wait while natd restarts: 50 ms at 160,000 a second; under mere overload
-				 * they wait 16 ms at natd's half a million a second */
-	TUN_MTU_DEFAULT = 1500, /* no outside interface to learn it from */
+	/* packets that wait while natd restarts: 50 ms at 160,000 a second; under mere overload they wait 16 ms at
+	 * natd's half a million a second */
+	TUN_QUEUE_LEN = 8192,
+	TUN_MTU_DEFAULT = 1500, /* used without an outside interface */
 	TUN_MTU_MIN = 68,	/* RFC 791 */
 	TUN_MTU_MAX = 65535,
 };
 
-/* ---- life ---- */
+/* ---- create and destroy ---- */
 
 struct routing *routing_create(struct netlink *nl, const char *state_path)
 {
@@ -117,7 +118,7 @@ const char *routing_hint(int err)
 	return "";
 }
 
-/* A netlink call: counts the change, or takes over the error. */
+/* Evaluates a netlink call: counts the change, or stores the error. */
 static int changed(struct routing *r, int rc)
 {
 	if (rc < 0)
@@ -156,7 +157,7 @@ static int move_local(struct routing *r)
 	return changed(r, netlink_rule_delete(r->nl, local_rule(&rule, 0, r->present.local_protocol)));
 }
 
-/* Brings it back and removes the copy. A host without any `local` rule is lost, so that decides even where the state is
+/* Restores it and removes the copy. A host without any `local` rule is lost, so this happens even if the state is
  * gone. */
 static int restore_local(struct routing *r)
 {
@@ -175,7 +176,7 @@ static int restore_local(struct routing *r)
 	return rc;
 }
 
-/* ---- putting in place ---- */
+/* ---- applying ---- */
 
 static int apply_rule(struct routing *r, const struct netlink_rule *rule)
 {
@@ -233,9 +234,9 @@ static int apply_object(struct routing *r, const struct routing_object *o)
 	return 0;
 }
 
-/* ---- taking away ---- */
+/* ---- removing ---- */
 
-/* Descending preferences, but the refusals behind everything else go last. */
+/* Descending preferences, but the refusals after everything else go last. */
 static int removal_order(const void *a, const void *b)
 {
 	const struct netlink_rule *x = &((const struct present_rule *)a)->rule;
@@ -247,7 +248,7 @@ static int removal_order(const void *a, const void *b)
 	return (x->priority < y->priority) - (x->priority > y->priority);
 }
 
-/* A refusal by prefix, which stays when natd stops. */
+/* Is it a refusal by prefix, which stays when natd stops? */
 static bool stays_closed(const struct netlink_rule *rule)
 {
 	return routing_plan_is_last(rule) && rule->action == NETLINK_UNREACHABLE && !rule->iif[0] && rule->from.length;
@@ -260,7 +261,7 @@ static int remove_rules(struct routing *r, enum routing_stop how)
 	int rc = 0;
 
 	if (p->n_rules > 0)
-		qsort(p->rules, p->n_rules, sizeof(*p->rules), removal_order); /* look-ups are over */
+		qsort(p->rules, p->n_rules, sizeof(*p->rules), removal_order); /* no look-ups follow */
 	for (i = 0; i < p->n_rules; i++) {
 		if (p->rules[i].is_wanted || (how == ROUTING_STOP_CLOSED && stays_closed(&p->rules[i].rule)))
 			continue;
@@ -361,7 +362,7 @@ static int tun_address(struct routing *r)
 
 /* ---- facts for the plan ---- */
 
-/* What struct routing_input borrows. */
+/* Storage for what struct routing_input borrows. */
 struct input_storage {
 	struct netlink_link *links;
 	const char **forwarding;
@@ -402,7 +403,7 @@ static uint32_t collect_onlink(const struct host_interface *outside, struct nat_
 	return n;
 }
 
-/* Without inside interfaces: those that the host's routes to the prefixes leave by, each once. */
+/* Without inside interfaces: the interfaces of the host's routes to the prefixes, each once. */
 static uint32_t collect_forwarding(struct routing *r, const struct host_facts *facts, struct input_storage *s)
 {
 	uint32_t n = 0;
@@ -451,7 +452,7 @@ static int make_plan(struct routing *r, const struct host_facts *facts, const st
 	return good ? 0 : routing_fail(r, -ENOMEM, "out of memory");
 }
 
-/* ---- the three calls ---- */
+/* ---- apply and restore ---- */
 
 static int apply_plan(struct routing *r)
 {
@@ -481,7 +482,7 @@ int routing_apply(struct routing *r, const struct natd_config *c, const struct h
 		return rc;
 	if (c->routing == ROUTING_NONE) {
 		changes = r->changes;
-		rc = routing_restore(r, c->routing_on_stop); /* of what an earlier configuration or a crash left */
+		rc = routing_restore(r, c->routing_on_stop); /* left by an earlier configuration or a crash */
 		r->changes += changes;
 		return rc;
 	}
@@ -501,17 +502,17 @@ int routing_restore(struct routing *r, enum routing_stop how)
 	rc = routing_present_read(r->nl, &r->place, &r->present);
 	if (rc < 0)
 		return routing_fail(r, rc, "%s%s", netlink_error(r->nl), routing_hint(rc));
-	/* Forwarding goes off before anything that steers goes away. */
+	/* Forwarding is switched off before anything that steers is removed. */
 	rc = routing_settings_restore(r, how);
 	err = restore_local(r);
 	if (rc == 0)
 		rc = err;
-	if (err == 0) { /* never take the copy away from a host that has no other */
+	if (err == 0) { /* never remove the copy from a host that has no other */
 		err = remove_stale(r, how);
 		rc = rc ? rc : err;
 	}
 	r->state.local_rule_moved = false;
-	if (rc == 0 && r->state.n_saved > 0) /* what stays closed */
+	if (rc == 0 && r->state.n_saved > 0) /* some stay closed */
 		rc = routing_state_store(r);
 	else if (rc == 0 && r->state_path && unlink(r->state_path) < 0 && errno != ENOENT)
 		rc = routing_fail(r, -errno, "cannot remove %s: %s", r->state_path, strerror(errno));

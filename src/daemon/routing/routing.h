@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Managed routing: keeps the kernel's rules, routes and settings as routing_plan.h says, changes only what differs, and puts
- * everything back. What a crash left behind is recognised by its mark and replaced.
+ * Managed routing: keeps the kernel's rules, routes and settings in line with routing_plan.h, changes only differences,
+ * and restores everything. Objects left by a crash are recognised by their mark and replaced.
  *
- * Several natds of one network namespace each have a place: a mark, preferences and two tables. A natd holds its place by
- * an abstract socket, which the kernel releases when it dies; the state file remembers which it was.
+ * Several natds of one network namespace each have a place: a mark, preferences and two tables. A natd holds its place
+ * by an abstract socket, which the kernel releases when natd dies; the state file records which place it was.
  */
 #ifndef NATD_DAEMON_ROUTING_H
 #define NATD_DAEMON_ROUTING_H
@@ -20,39 +20,40 @@
 struct routing;
 
 /*
- * `state_path`: where the original settings are kept over a crash (beside the control socket); NULL:
- * nowhere. `nl` is borrowed. Loads that file, changes nothing yet. NULL when memory is short.
+ * `state_path`: file for the original settings, which survives a crash (beside the control socket); NULL: none. `nl` is
+ * borrowed. Loads that file, and changes nothing yet. NULL: out of memory.
  */
 struct routing *routing_create(struct netlink *nl, const char *state_path);
-/* Frees it; the kernel stays as it is (call routing_restore() first, unless the next natd takes over). NULL: nothing. */
+/* Frees it; the kernel stays as it is (call routing_restore() first, unless the next natd takes over). NULL is
+ * allowed. */
 void routing_destroy(struct routing *r);
 
 /*
- * Brings the TUN up (MTU from the configuration or the outside interface) and puts rules, routes, neighbours
- * and settings in place; new before old; a second call with the same input changes nothing. Call it at start,
- * after a reload, and whenever the host may have changed. With routing = "none" it only brings the TUN up, and removes
- * what an earlier managed natd left. `steering` is made from `facts`. 0, or a negative errno: routing_error() has the
- * reason; what was in place stays, and nothing leaks.
+ * Brings the TUN up (MTU from the configuration or the outside interface) and applies rules, routes, neighbours and
+ * settings; new before old; a second call with the same input changes nothing. Call it at start, after a reload, and
+ * whenever the host may have changed. With routing = "none" it only brings the TUN up, and removes objects of an
+ * earlier managed natd. `steering` is made from `facts`. Returns 0, or a negative errno: routing_error() has the
+ * reason; existing objects stay, and nothing leaks.
  */
 int routing_apply(struct routing *r, const struct natd_config *c, const struct host_facts *facts,
 		  const struct steering *steering);
 
 /*
- * Removes everything of natd's (in the reverse order) and restores the settings. ROUTING_STOP_CLOSED: an inside
- * interface that forwarded before natd stays at forwarding = 0, and without inside interfaces the refusals by prefix stay;
- * the state file tells the next natd the true originals. Goes on after failures; 0, or the first negative errno. The TUN
- * itself goes when its descriptor is closed.
+ * Removes all of natd's objects (in the reverse order) and restores the settings. ROUTING_STOP_CLOSED: an inside
+ * interface that forwarded before natd stays at forwarding = 0, and without inside interfaces the refusals by prefix
+ * stay; the state file keeps the true originals for the next natd. Continues after failures; returns 0, or the first
+ * negative errno. The TUN itself disappears when its descriptor is closed.
  */
 int routing_restore(struct routing *r, enum routing_stop how);
 
-/* Steering to shared addresses is done by tc programs from the next routing_apply() on: then there are no rules for it. */
+/* From the next routing_apply() on tc programs steer packets to shared addresses: then there are no rules for it. */
 void routing_set_steered(struct routing *r, bool by_programs);
 
-/* What failed in the last call: one line, with a remedy. "" after a success. */
+/* The error of the last call: one line, with a remedy. "" after a success. */
 const char *routing_error(const struct routing *r);
-/* How many objects the last routing_apply() had to change. */
+/* The number of objects that the last routing_apply() changed. */
 uint32_t routing_changes(const struct routing *r);
-/* The mark that natd's sockets give to what they send in transit; 0 before the first routing_apply(). */
+/* The mark of packets in transit that natd's sockets send; 0 before the first routing_apply(). */
 uint32_t routing_mark(const struct routing *r);
 /* The number of its table "translate"; 0 before the first routing_apply(). */
 uint32_t routing_table(const struct routing *r);

@@ -2,9 +2,9 @@
 /*
  * The place of this natd among those of its network namespace.
  *
- * Theory of operation: place k belongs to the process that has bound the abstract socket "natd-routing-k". The kernel keeps such names
- * apart by network namespace, exactly as it does rules, and frees them when their holder dies. A restarted natd first tries
- * the place that its state file names, so that it finds what it left behind.
+ * Theory of operation: place k belongs to the process that has bound the abstract socket "natd-routing-k". The kernel
+ * separates such names by network namespace, exactly as it does rules, and frees them when their holder dies. A
+ * restarted natd first tries the place in its state file, so that it finds the objects that it left.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 
 #include "routing_private.h"
 
-/* A descriptor, -EADDRINUSE, or another negative errno. */
+/* Returns a descriptor, -EADDRINUSE, or another negative errno. */
 static int claim(uint32_t slot)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};

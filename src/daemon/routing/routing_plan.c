@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The plan of managed routing: which objects, in which order. The table in routing_plan.h is what this
- * file writes down, one function for each row or two.
+ * The plan of managed routing: its objects, in order. This file implements the table in routing_plan.h, one function
+ * for each row or two.
  */
 #include "routing_plan.h"
 
@@ -10,13 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Offsets from the slot's first preference before the `local` rule, and behind it. */
+/* Offsets from the slot's first preference before the `local` rule, and after it. */
 enum before { ANSWERS, SPOOFED, EXEMPT_ANSWER, DIRECT, HOST, STEER };
 enum behind { POOL_FROM_HOST, PLAIN, TRANSLATE, FOREIGN, OTHERS, CLOSED };
 
 static const struct nat_prefix anywhere;
 
-/* Where objects are added; `failed` is checked once, at the end. */
+/* Collects objects; `failed` is checked once, at the end. */
 struct builder {
 	const struct routing_input *in;
 	struct routing_plan *plan;
@@ -25,7 +25,7 @@ struct builder {
 
 /* ---- adding ---- */
 
-/* A new object, all zero; a scratch one when memory is short, so that callers need no check. */
+/* Adds an object, all zero; returns a scratch one if memory is short, so callers need no check. */
 static struct routing_object *add(struct builder *b, enum routing_kind kind, struct routing_object *scratch)
 {
 	struct routing_plan *p = b->plan;
@@ -51,8 +51,8 @@ static struct routing_object *add(struct builder *b, enum routing_kind kind, str
 /* A setting of one interface: head/INTERFACE/tail. */
 struct setting {
 	const char *head, *tail;
-	bool keep;     /* put back at the end; not needed for what goes with the TUN */
-	bool optional; /* comfort: it may be missing or refuse */
+	bool keep;     /* restored at the end; not needed for settings that disappear with the TUN */
+	bool optional; /* it may be missing or refuse */
 	bool closes;
 };
 
@@ -89,7 +89,7 @@ static void add_global_setting(struct builder *b, const char *name, int32_t valu
 	o->sysctl.optional = true;
 }
 
-/* The conditions of a rule; the rest is the same for all of natd's. */
+/* The conditions of a rule; the rest is the same for all of natd's rules. */
 struct match {
 	const char *iif;
 	struct nat_prefix from, to;
@@ -194,7 +194,7 @@ static struct nat_prefix first_prefix(uint32_t first, uint32_t last)
 
 typedef void prefix_fn(struct builder *b, struct nat_prefix p);
 
-/* Calls `fn` for each prefix that the pool addresses (those not shared) are made of. */
+/* Calls `fn` for each prefix that the pool addresses (those not shared) consist of. */
 static void for_each_pool_prefix(struct builder *b, prefix_fn *fn)
 {
 	const struct steering *p = b->in->steering;
@@ -219,12 +219,12 @@ static void plan_tun(struct builder *b)
 	const char *tun = b->in->steering->tun;
 
 	add_setting(b, &no_ipv6, tun, 1);
-	/* The kernel takes the larger of "all" and the interface's own: with "all" on, loose (2) is the least there is. */
+	/* The kernel uses the larger of "all" and the interface's own: with "all" on, loose (2) is the weakest. */
 	add_setting(b, &rp_filter, tun, b->in->all_rp_filter ? 2 : 0);
 	add_setting(b, &accept_local, tun, 1);
 }
 
-/* The kernel's own ICMP about what natd sent (marked by its sockets) goes to natd instead of to the sender. */
+/* The kernel's own ICMP about packets that natd sent (marked by its sockets) goes to natd instead of to the sender. */
 static void plan_answers(struct builder *b)
 {
 	const struct match m = {.ip_proto = IPPROTO_NR_ICMP, .mark = ROUTING_MARK + b->in->place.slot};
@@ -253,7 +253,7 @@ static void plan_closed(struct builder *b)
 		add_blackhole(b, pref, &(struct match){.iif = s->outside.name});
 }
 
-/* C2-17, C2-18: inside prefixes as source or destination of what comes from outside. */
+/* Inside prefixes as source or destination of packets from outside. */
 static void plan_refusals(struct builder *b)
 {
 	const struct steering *s = b->in->steering;
@@ -286,7 +286,7 @@ static void plan_pool(struct builder *b, struct nat_prefix pool)
 	o->route.silent = true;
 }
 
-/* The two tables. A shared address has no refusal behind its route: without natd it is the host's. */
+/* The tables. A shared address has no refusal behind its route: without natd it is the host's. */
 static void plan_tables(struct builder *b)
 {
 	uint32_t address;
@@ -297,7 +297,7 @@ static void plan_tables(struct builder *b)
 		add_route(b, address_table(b), (struct nat_prefix){.address = address, .length = 32}, false);
 }
 
-/* Has the interface a pair with that prefix? */
+/* Does the interface have a pair with that prefix? */
 static bool has_pair(const struct steering *s, uint32_t interface, const struct nat_prefix *prefix)
 {
 	for (uint32_t i = 0; i < s->n_pairs; i++) {
@@ -319,7 +319,7 @@ static uint32_t count_foreign(const struct steering *s, uint32_t interface)
 	return n;
 }
 
-/* How many rules plan_translate() makes. */
+/* The number of rules that plan_translate() makes. */
 static uint32_t count_translating(const struct steering *s)
 {
 	uint32_t n = s->n_inside ? s->n_inside : s->n_pairs;
@@ -331,7 +331,7 @@ static uint32_t count_translating(const struct steering *s)
 	return n;
 }
 
-/* How many gaps fit: the other rules are counted first. */
+/* The number of gaps that fit: the other rules are counted first. */
 static uint32_t gaps_room(const struct builder *b, uint32_t n_shared)
 {
 	const struct steering *s = b->in->steering;
@@ -362,7 +362,7 @@ static void plan_gaps(struct builder *b, uint32_t address, uint32_t room)
 	}
 }
 
-/* What stays the host's without natd's seeing it. */
+/* Packets that go to the host without passing natd. */
 static void plan_host(struct builder *b)
 {
 	const struct steering *s = b->in->steering;
@@ -403,7 +403,7 @@ static void plan_steer(struct builder *b)
 		struct match m = {.iif = s->outside.name, .ip_proto = protocols[i]};
 		bool has_ports = m.ip_proto == IPPROTO_NR_TCP || m.ip_proto == IPPROTO_NR_UDP;
 
-		/* What is like a port to the kernel in the others must not meet the gaps. */
+		/* Other protocols have fields that the kernel treats like ports; these must not match the gaps. */
 		add_lookup(b, before(b, has_ports ? STEER : DIRECT), &m, address_table(b));
 	}
 	if (has_pool(s))
@@ -440,7 +440,7 @@ static void plan_exempt(struct builder *b)
 	}
 }
 
-/* A prefix of another interface is refused by the kernel, since natd does not see by which interface a packet came. */
+/* The kernel refuses a prefix of another interface, since natd does not see by which interface a packet arrived. */
 static void plan_translate_from(struct builder *b, uint32_t interface)
 {
 	const struct steering *s = b->in->steering;
@@ -527,7 +527,7 @@ static void plan_forwarding(struct builder *b)
 {
 	const struct steering *s = b->in->steering;
 
-	/* Early demultiplexing gives a packet to a connected socket before any rule is looked at. */
+	/* Early demultiplexing gives a packet to a connected socket before any rule is consulted. */
 	add_global_setting(b, "net/ipv4/tcp_early_demux", 0);
 	add_global_setting(b, "net/ipv4/udp_early_demux", 0);
 	add_setting(b, &forwarding_of_tun, s->tun, 1);

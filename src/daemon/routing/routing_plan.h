@@ -63,12 +63,12 @@ enum {
 	ROUTING_METRIC_CLOSED = 65535,
 	ROUTING_PROXIES_MAX = 65536,
 	ROUTING_GAPS = 4, /* of each shared address */
-	/* How many rules there may be, gaps included: so many, and more for each inside interface and prefix, and for
-	 * each shared address. */
+	/* The limit of rules, gaps included: this base, and more for each inside interface and prefix, and for each
+	 * shared address. */
 	ROUTING_RULES_BASE = 8,
 	ROUTING_RULES_MORE = 4,
 
-	/* Preferences: for each natd six before the `local` rule and six behind it. */
+	/* Preferences: for each natd six before the `local` rule and six after it. */
 	ROUTING_PREF_FIRST = 1,
 	ROUTING_PREFS_BEFORE = 6, /* the first is the mark's */
 	ROUTING_PREF_LOCAL = ROUTING_PREF_FIRST + ROUTING_PREFS_BEFORE * ROUTING_SLOTS + 1,
@@ -76,21 +76,21 @@ enum {
 	ROUTING_PREF_LAST = ROUTING_PREF_LOCAL + ROUTING_PREFS_BEHIND * ROUTING_SLOTS,
 };
 
-/* Where one natd of the host keeps its objects. */
+/* The place of one natd of the host: where its objects are. */
 struct routing_place {
-	uint32_t slot;	  /* below ROUTING_SLOTS: decides preferences and mark */
+	uint32_t slot;	  /* below ROUTING_SLOTS: determines preferences and mark */
 	uint32_t table;	  /* "translate"; table + 1 is "addresses", + 2 "pool", + 3 "answers" */
 	uint8_t protocol; /* the mark of its objects: NETLINK_PROTOCOL + slot */
 };
 
-/* The mark of the packets that natd sends (SO_MARK): this value and the next ones, by slot. */
+/* The mark of packets that natd sends (SO_MARK): this value and the next ones, by slot. */
 #define ROUTING_MARK 0x6e610001u
 
-/* Is it a rule that goes last when all are taken away? (The refusals behind everything else.) */
+/* Is it a rule that is removed last? (The refusals after everything else.) */
 bool routing_plan_is_last(const struct netlink_rule *r);
 
-/* RFC 7600's IPv4 dummy address, on the TUN with host scope: without any address there the kernel's reverse
- * path filter refuses, in its loose mode too, what natd hands back. */
+/* RFC 7600's IPv4 dummy address, on the TUN with host scope: without any address there the kernel's reverse path
+ * filter refuses packets that natd hands back, even in its loose mode. */
 #define ROUTING_TUN_ADDRESS 0xc0000008u
 
 enum routing_kind {
@@ -109,13 +109,13 @@ struct routing_object {
 			uint32_t table;
 			struct nat_prefix to;
 			uint32_t source;
-			bool closed; /* unreachable, with ROUTING_METRIC_CLOSED; else by the TUN */
+			bool closed; /* unreachable, with ROUTING_METRIC_CLOSED; else through the TUN */
 			bool silent; /* closed, and without an ICMP error */
 		} route;
 		struct {
 			char name[SYSCTL_NAME_SIZE];
 			int32_t value;
-			bool keep;     /* put back at the end: not for settings that go with the TUN */
+			bool keep;     /* restored at the end: not for settings that disappear with the TUN */
 			bool optional; /* may be missing or refuse */
 			bool closes;   /* forwarding of an inside interface: routing_on_stop = "closed" holds it at 0 */
 		} sysctl;
@@ -123,13 +123,14 @@ struct routing_object {
 	};
 };
 
-/* Everything borrowed. Inside prefixes hold no outside address. */
+/* Everything is borrowed. Inside prefixes contain no outside address. */
 struct routing_input {
 	const struct steering *steering;
 	struct routing_place place;
-	const char *const *forwarding; /* without inside interfaces: those by which the prefixes are reached */
+	/* without inside interfaces: the interfaces through which the prefixes are reached */
+	const char *const *forwarding;
 	uint32_t n_forwarding;
-	const struct nat_prefix *onlink; /* of the outside interface: pool addresses here get proxies */
+	const struct nat_prefix *onlink; /* of the outside interface: pool addresses in these get proxies */
 	uint32_t n_onlink;
 	int32_t all_rp_filter;	     /* net.ipv4.conf.all.rp_filter */
 	bool outside_was_forwarding; /* before natd */
@@ -142,7 +143,7 @@ struct routing_plan {
 	uint32_t room;
 };
 
-/* Fills *plan (start with all zero; earlier contents are replaced). False when memory is short. */
+/* Fills *plan (initialize with zero; earlier contents are replaced). False: out of memory. */
 bool routing_plan_make(const struct routing_input *in, struct routing_plan *plan);
 void routing_plan_fini(struct routing_plan *plan);
 

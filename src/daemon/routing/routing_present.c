@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* A picture of what natd's mark is on in the kernel's routing. */
+/* Reads the kernel's routing objects that carry natd's mark. */
 #include "routing_present.h"
 
 #include <errno.h>
@@ -9,9 +9,9 @@
 
 #include "routing_plan.h"
 
-enum { READ_ATTEMPTS = 8 }; /* for dumps that others' changes disturb */
+enum { READ_ATTEMPTS = 8 }; /* for dumps that are disturbed by other programs' changes */
 
-/* Room for one more of `size` bytes; false when memory is short. */
+/* Makes room for one more of `size` bytes; false: out of memory. */
 static bool grow(void **array, uint32_t n, uint32_t *room, size_t size)
 {
 	uint32_t wanted = *room ? *room * 2 : 64;
@@ -31,7 +31,7 @@ static bool grow(void **array, uint32_t n, uint32_t *room, size_t size)
 
 enum { KEY_WORDS = 7 };
 
-/* All of a rule but its interface, without the padding that the struct has. */
+/* A rule without its interface, and without the struct's padding. */
 static void rule_key(const struct netlink_rule *r, uint32_t key[KEY_WORDS])
 {
 	key[0] = r->priority;
@@ -43,7 +43,7 @@ static void rule_key(const struct netlink_rule *r, uint32_t key[KEY_WORDS])
 	key[6] = r->mark;
 }
 
-/* Any order will do, as long as it is one. */
+/* Any total order will do. */
 static int rule_order(const void *a, const void *b)
 {
 	const struct netlink_rule *x = &((const struct present_rule *)a)->rule;
@@ -66,7 +66,7 @@ static bool is_plain_local(const struct netlink_rule *r)
 	       !r->from.length && !r->to.length && !r->ip_proto && !r->dport.last && !r->mark;
 }
 
-/* The plain `local` rules are the kernel's or an administrator's by their mark, and common to all natds. */
+/* The plain `local` rules carry the mark of the kernel or an administrator, and all natds share them. */
 static void take_local(struct routing_present *p, const struct netlink_rule *r)
 {
 	if (r->priority == 0) {
@@ -217,7 +217,7 @@ struct present_route *routing_present_route(struct routing_present *p, const str
 	return p->n_routes ? bsearch(&key, p->routes, p->n_routes, sizeof(key), route_order) : NULL;
 }
 
-/* ---- all of it ---- */
+/* ---- all objects ---- */
 
 static int read_patiently(int (*read)(struct netlink *nl, struct routing_present *p), struct netlink *nl,
 			  struct routing_present *p)

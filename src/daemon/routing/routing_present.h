@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the kernel's routing holds of one natd at present: rules, routes and proxy neighbours with its mark, also those
- * that a crash left; and where the `local` rule is. A picture to compare the plan with.
+ * The routing objects of one natd that the kernel has now: rules, routes and proxy neighbours with its mark, including
+ * those that a crash left; and the position of the `local` rule. The plan is compared with this.
  */
 #ifndef NATD_DAEMON_ROUTING_PRESENT_H
 #define NATD_DAEMON_ROUTING_PRESENT_H
@@ -37,19 +37,19 @@ struct routing_present {
 	struct present_route *routes; /* of both tables, sorted for routing_present_route() */
 	uint32_t n_routes, routes_room;
 	bool has_local_first;	  /* a plain `lookup local` rule at preference 0 */
-	uint8_t local_protocol;	  /* who made that one */
-	bool has_local_copy;	  /* the one at ROUTING_PREF_LOCAL, which natds have in common */
+	uint8_t local_protocol;	  /* the creator of that one */
+	bool has_local_copy;	  /* the one at ROUTING_PREF_LOCAL, which natds share */
 	bool has_local_elsewhere; /* one at another preference */
 	bool has_others;	  /* rules of another natd */
-	bool is_short;		  /* memory was short: not usable */
+	bool is_short;		  /* memory was short: unusable */
 };
 
-/* Reads it all (*p all zero, or an earlier picture, which is replaced) for the natd with that mark and tables. 0 or a
- * negative errno. */
+/* Reads everything (*p all zero, or an earlier state, which is replaced) for the natd with that mark and tables.
+ * Returns 0 or a negative errno. */
 int routing_present_read(struct netlink *nl, const struct routing_place *place, struct routing_present *p);
 void routing_present_fini(struct routing_present *p);
 
-/* NULL: not there. */
+/* NULL: it does not exist. */
 struct present_rule *routing_present_rule(struct routing_present *p, const struct netlink_rule *r);
 struct present_proxy *routing_present_proxy(struct routing_present *p, int index, uint32_t address);
 struct present_route *routing_present_route(struct routing_present *p, const struct netlink_route *r);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Shared by the routing_*.c files alone. */
+/* Shared only by the routing_*.c files. */
 #ifndef NATD_DAEMON_ROUTING_PRIVATE_H
 #define NATD_DAEMON_ROUTING_PRIVATE_H
 
@@ -10,7 +10,7 @@
 
 struct routing {
 	struct netlink *nl;
-	char *state_path; /* NULL: nowhere */
+	char *state_path; /* NULL: none */
 	struct sysctl_state state;
 	struct routing_present present;
 	struct routing_plan plan;
@@ -19,27 +19,28 @@ struct routing {
 	int claim_fd;	 /* the abstract socket that holds the place; -1: none */
 	bool is_steered; /* by tc programs: see routing_set_steered() */
 	int tun_index;
-	int outside_index; /* 0: not there */
+	int outside_index; /* 0: missing */
 	uint32_t changes;
 	char error[384];
 };
 
-/* Keeps the text of the first failure of a call. Returns `err`. */
+/* Stores the text of the first failure of a call. Returns `err`. */
 int routing_fail(struct routing *r, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* A remedy: "" or ": ...". */
 const char *routing_hint(int err);
 
-/* Writes the state file, if there is to be one. */
+/* Writes the state file, if there is a path for it. */
 int routing_state_store(struct routing *r);
 /* Remembers the originals of all settings that the plan will change; before any of them does. */
 int routing_settings_remember(struct routing *r);
-/* One object of the plan. */
+/* Applies one setting of the plan. */
 int routing_setting_apply(struct routing *r, const struct routing_object *o);
-/* Puts back what the plan does not want changed (any more), unless others have changed it since. ROUTING_STOP_CLOSED:
- * forwarding that goes on the state file stays off. */
+/* Restores settings that the plan does not want changed (any more), unless another program has changed them since.
+ * ROUTING_STOP_CLOSED: forwarding that is marked as closing stays off. */
 int routing_settings_restore(struct routing *r, enum routing_stop how);
 
-/* Takes a place among the natds of this network namespace, at the first call; later ones only follow `table` (0: chosen). */
+/* Takes a place among the natds of this network namespace, at the first call; later calls only follow `table` (0:
+ * chosen by natd). */
 int routing_place_take(struct routing *r, uint32_t table);
 void routing_place_release(struct routing *r);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The part of managed routing that has a memory: settings under /proc/sys. The original of each is written to
- * the state file before the first is changed, so a crash at any moment leaves enough to put them all back.
+ * The part of managed routing with a memory: settings under /proc/sys. Each original value is written to the state file
+ * before the first setting is changed, so a crash at any moment leaves enough to restore them all.
  */
 #include <errno.h>
 #include <string.h>
@@ -36,12 +36,12 @@ int routing_settings_remember(struct routing *r)
 			continue;
 		}
 		rc = sysctl_read(o->sysctl.name, &now);
-		/* Forwarding that is on already is remembered too: natd may have to leave it off. */
+		/* Forwarding that is on already is saved too: natd may have to leave it off. */
 		if (rc == -ENOENT || (rc == 0 && now == o->sysctl.value && !o->sysctl.closes))
 			continue;
 		if (rc < 0 && o->sysctl.optional)
 			continue;
-		if (rc < 0) /* what cannot be remembered is not changed */
+		if (rc < 0) /* a setting whose original cannot be saved is not changed */
 			return routing_fail(r, rc, "cannot read /proc/sys/%s: %s", o->sysctl.name, strerror(-rc));
 		if (s->n_saved == SYSCTL_SAVED_MAX)
 			return routing_fail(r, -ENOSPC, "more than %d interfaces", SYSCTL_SAVED_MAX);
@@ -53,12 +53,12 @@ int routing_settings_remember(struct routing *r)
 	return is_new ? routing_state_store(r) : 0;
 }
 
-/* Will natd work with the value that the setting has, though the plan wants another one? */
+/* Does natd work with the current value of the setting, though the plan wants another one? */
 static bool is_good_enough(const char *name, int32_t now)
 {
 	const char *tail = strrchr(name, '/');
 
-	return tail && strcmp(tail, "/rp_filter") == 0 && now != 1; /* off and loose are alike to natd */
+	return tail && strcmp(tail, "/rp_filter") == 0 && now != 1; /* off and loose make no difference to natd */
 }
 
 int routing_setting_apply(struct routing *r, const struct routing_object *o)
@@ -69,17 +69,17 @@ int routing_setting_apply(struct routing *r, const struct routing_object *o)
 
 	if (rc == 0 && now == o->sysctl.value)
 		return 0;
-	/* Without its original it could not be put back. */
+	/* Without its original it could not be restored. */
 	if (rc == 0 && o->sysctl.keep && o->sysctl.optional && !sysctl_state_find(&r->state, o->sysctl.name))
 		return 0;
 	if (rc == 0)
 		rc = sysctl_write(o->sysctl.name, o->sysctl.value);
 	if (rc < 0 && is_known && is_good_enough(o->sysctl.name, now))
 		return 0;
-	/* An interface that does not exist yet gets its settings when it comes. */
+	/* An interface that does not exist yet gets its settings when it appears. */
 	if ((rc < 0 && o->sysctl.optional) || (rc == -ENOENT && o->sysctl.keep))
 		return 0;
-	if (rc == -EROFS && !o->sysctl.keep) /* of the TUN, which is made by natd */
+	if (rc == -EROFS && !o->sysctl.keep) /* of the TUN, which natd creates */
 		return routing_fail(r, rc,
 				    "cannot set /proc/sys/%s to %d: /proc/sys is read-only here; set "
 				    "net.ipv4.conf.default.%s=%d for this network namespace before natd starts "
@@ -103,7 +103,7 @@ static bool plan_has_setting(const struct routing_plan *p, const char *name)
 	return false;
 }
 
-/* Forwarding of an inside interface that forwarded before natd? */
+/* Is it forwarding of an inside interface that forwarded before natd? */
 static bool is_closing(const struct sysctl_saved *v)
 {
 	return v->closes && v->original != 0;

@@ -11,7 +11,7 @@ static uint32_t most_spans(const struct natd_config *c, const struct host_interf
 	return c->inside.n_prefixes + i->n_addresses;
 }
 
-/* The networks of the interface's addresses, and those of inside.prefixes to which the host's routes lead by it. */
+/* The networks of the interface's addresses, and those of inside.prefixes that the host's routes reach through it. */
 static uint32_t interface_spans(const struct natd_config *c, const struct host_facts *facts,
 				const struct host_interface *i, struct filter_span *spans)
 {

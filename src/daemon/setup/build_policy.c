@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The core's policy from configuration and facts. What the file alone could not tell is checked here:
- * whether outside and inside share addresses (RFC 4787 REQ-7), whether the pool holds an address of the
- * host, whether a forward can work. Facts of the host are never errors, since they may
- * pass by themselves: what they keep from working is a warning, and the policy is built again when they change.
+ * Builds the core's policy from configuration and facts. Checks that need the host's facts are here: whether outside
+ * and inside share addresses (RFC 4787 REQ-7), whether the pool contains an address of the host, whether a forward can
+ * work. Facts of the host are never errors, since they may change by themselves: each gives a warning, and the policy
+ * is built again when they change.
  */
 #include "build_policy.h"
 
@@ -70,7 +70,7 @@ static uint32_t count_inside_addresses(const struct host_facts *facts)
 	return n;
 }
 
-/* The first primary address of the outside interface: the one that the kernel itself would send from. */
+/* The first primary address of the outside interface: the kernel itself would use it as source. */
 static const struct host_address *shared_address(const struct host_facts *facts)
 {
 	for (uint32_t i = 0; i < facts->outside.n_addresses; i++) {
@@ -98,8 +98,8 @@ static bool interface_touches(const struct host_interface *i, const struct nat_p
 	return false;
 }
 
-/* Of the interface on which the prefix lies, the smallest if there are several. A prefix behind a router of the
- * inside lies on none: then it is that of the only interface there is, or not known. */
+/* The MTU of the interface on which the prefix lies, the smallest if there are several. A prefix behind a router of
+ * the inside lies on none: then it is that of the only interface there is, or unknown. */
 static uint16_t inside_mtu(const struct host_facts *facts, const struct nat_prefix *p)
 {
 	uint16_t best = 0;
@@ -122,7 +122,7 @@ static void copy_configured_prefixes(struct builder *b)
 		b->s.inside[b->n_inside] = in->prefixes[b->n_inside];
 }
 
-/* Adds `p` unless it lies within one that is there; those that lie within it go. */
+/* Adds `p` unless an existing prefix contains it; existing prefixes inside `p` are removed. */
 static void merge_prefix(struct builder *b, const struct nat_prefix *p)
 {
 	uint32_t kept = 0;
@@ -139,14 +139,14 @@ static void merge_prefix(struct builder *b, const struct nat_prefix *p)
 	b->n_inside = kept;
 }
 
-/* Neither a /32 of the host's own nor 127.0.0.0/8 holds an inside host. */
+/* Neither a /32 of the host's own nor 127.0.0.0/8 contains inside hosts. */
 static bool holds_hosts(const struct host_address *a, const struct nat_prefix *network)
 {
 	return (a->length < 32 || a->peer != a->address) && !text_reserved(network->address, text_prefix_last(network));
 }
 
-/* An interface's address may pass, so this is no error: nothing there is inside until it does. The configuration's own
- * prefixes are compared when it is read. */
+/* An interface's address may change, so this is no error: until then nothing there counts as inside. The
+ * configuration's own prefixes are compared when it is read. */
 static bool is_of_pool(struct builder *b, const struct host_interface *one, const struct nat_prefix *network)
 {
 	const struct config_outside *out = &b->c->outside;
@@ -264,7 +264,7 @@ static bool is_outside_address(const struct builder *b, uint32_t address)
 	return false;
 }
 
-/* Addresses of services for inside hosts, those that are no outside address anyway. Several forwards may share one. */
+/* Addresses of services for inside hosts, unless they are outside addresses anyway. Several forwards may share one. */
 static void build_virtual(struct builder *b)
 {
 	for (uint32_t i = 0; i < b->c->n_forwards; i++) {
@@ -322,8 +322,9 @@ static void check_interfaces_exist(struct builder *b)
 	}
 }
 
-/* Facts of the host may pass by themselves (an address that moves with VRRP, a network that is about to be renumbered): they
- * are warnings, and the policy follows when they change. RFC 4787 REQ-7: of overlapping addresses the inside wins. */
+/* Facts of the host may change by themselves (an address that moves with VRRP, a network about to be renumbered):
+ * they are warnings, and the policy follows when they change. RFC 4787 REQ-7: of overlapping addresses the inside
+ * wins. */
 static void check_outside_network(struct builder *b)
 {
 	char text[TEXT_RANGE_SIZE];
@@ -442,7 +443,7 @@ static void check_forwards(struct builder *b)
 		check_forward(b, &b->c->forwards[i], b->c->forward_lines ? b->c->forward_lines[i] : 0);
 }
 
-/* ---- the whole ---- */
+/* ---- the whole policy ---- */
 
 static bool allocate(struct builder *b)
 {

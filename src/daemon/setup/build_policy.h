@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Makes the core's policy from the configuration and the present state of the host. Pure: the facts
- * are an argument. The policy is built again whenever they change (an address comes or goes).
+ * Builds the core's policy from the configuration and the current state of the host. Pure: the facts are an argument.
+ * The policy is built again whenever they change (an address appears or disappears).
  */
 #ifndef NATD_DAEMON_POLICY_H
 #define NATD_DAEMON_POLICY_H
@@ -20,14 +20,14 @@ struct host_address {
 };
 
 struct host_interface {
-	char name[CONFIG_IFNAME_SIZE]; /* the interface's own, where the configuration has an alternative name */
+	char name[CONFIG_IFNAME_SIZE]; /* the interface's own, even if the configuration has an alternative name */
 	int index;		       /* 0: it does not exist */
 	bool exists;
 	bool is_up;			      /* IFF_UP and a carrier */
 	bool is_l3;			      /* its packets have no link header */
-	bool has_neighbours;		      /* whose link addresses have to be found (ARP) */
-	uint32_t mtu;			      /* 0: not known */
-	const struct host_address *addresses; /* in the kernel's order, host-scope ones left out */
+	bool has_neighbours;		      /* link addresses have to be resolved (ARP) */
+	uint32_t mtu;			      /* 0: unknown */
+	const struct host_address *addresses; /* in the kernel's order, without host-scope ones */
 	uint32_t n_addresses;
 };
 
@@ -36,12 +36,13 @@ struct host_facts {
 	const struct host_interface *inside; /* one for each of inside.interfaces, in that order */
 	uint32_t n_inside;
 	const int
-		*prefix_out; /* for each of inside.prefixes: index of the interface that the host's route leaves by; 0:
-				* none. NULL where there are no inside.prefixes */
+		/* for each of inside.prefixes: index of the interface of the host's route to it; 0: none. NULL if
+		 * there are no inside.prefixes */
+		*prefix_out;
 	uint32_t n_prefix_out;
 };
 
-/* The arrays that a policy made by policy_build() points to. Start with all zero. */
+/* The arrays to which a policy made by policy_build() points. Initialize with zero. */
 struct policy_storage {
 	struct nat_prefix *inside;
 	struct nat_prefix *broadcast;
@@ -54,18 +55,18 @@ struct policy_storage {
 };
 
 /*
- * Fills *out, which borrows from `c` and from `s` (rules_create() copies it all). Shared is the first primary
- * address of the outside interface; icmp_source the first address of the inside interfaces. True, perhaps with
- * warnings in the report (an interface is missing or has no address yet: natd runs and translates nothing);
- * false, with errors, when host and configuration contradict each other: *out is then not to be used.
- * `s` may hold a previous policy's arrays, which are freed: do not build into a storage still in use.
+ * Fills *out, which borrows from `c` and from `s` (rules_create() copies everything). The shared address is the first
+ * primary address of the outside interface; icmp_source the first address of the inside interfaces. True, perhaps with
+ * warnings in the report (an interface is missing or has no address yet: natd runs and translates nothing); false, with
+ * errors, if host and configuration contradict each other: *out must not be used then. `s` may hold a previous policy's
+ * arrays, which are freed: do not build into a storage still in use.
  */
 bool policy_build(const struct natd_config *c, const struct host_facts *facts, struct nat_policy *out,
 		  struct policy_storage *s, struct config_report *report);
 void policy_storage_fini(struct policy_storage *s);
 
-/* Which protocols without ports are refused on shared addresses: those whose answers the kernel's rules do not bring to natd.
- * `is_exact`: tc programs steer, which bring them all. policy_build() assumes rules. */
+/* Sets the protocols without ports that are refused on shared addresses: those whose answers the kernel's rules do
+ * not bring to natd. `is_exact`: tc programs steer, which bring them all. policy_build() assumes rules. */
 void policy_set_refused(const struct natd_config *c, bool is_exact, struct nat_policy *out);
 
 #endif

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { READ_ATTEMPTS = 8 }; /* for dumps that others' changes disturb */
+enum { READ_ATTEMPTS = 8 }; /* for dumps that are disturbed by other programs' changes */
 
 struct collector {
 	struct host_address *addresses;
@@ -79,7 +79,7 @@ static int read_interface(struct netlink *nl, const char *name, struct host_inte
 	return read_addresses(nl, link.index, out);
 }
 
-/* The interface by which the host reaches the prefix; 0: by none. One of its addresses may be the host's own. */
+/* The interface through which the host reaches the prefix; 0: none. One of its addresses may be the host's own. */
 static int way_to_prefix(struct netlink *nl, const struct nat_prefix *p)
 {
 	uint32_t last = p->length < 31 ? 3 : p->length == 31;
@@ -126,7 +126,7 @@ int facts_read(struct netlink *nl, const struct natd_config *c, struct host_fact
 	return rc;
 }
 
-/* The arrays are const to everybody else. */
+/* The arrays are const for all other code. */
 static void free_const(const void *p)
 {
 	union {

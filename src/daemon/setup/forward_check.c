@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* Forwards that take ports from the host itself. */
+/* Forwards that take ports away from the host itself. */
 #include "forward_check.h"
 
 #include "daemon/config/config_text.h"
 
-enum { SHOWN = 8 }; /* of each kind; a last one says how many more there are */
+enum { SHOWN = 8 }; /* of each kind; a last finding has the number of the others */
 
 static bool is_of_host(const struct forward_check *c, const struct nat_forward *f)
 {
@@ -70,7 +70,7 @@ static void check_ephemeral(const struct forward_check *c, struct finding_sink *
 	for (uint32_t i = 0; i < c->n_forwards; i++) {
 		const struct nat_forward *f = &c->forwards[i];
 
-		/* Single ports in it are common, and the kernel's choice of one of them is rare. */
+		/* Single ports inside it are common, and the kernel rarely picks one of them. */
 		if (!is_of_host(c, f) || f->ports.first == f->ports.last || f->ports.first > c->ephemeral.last ||
 		    f->ports.last < c->ephemeral.first)
 			continue;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Forwards that take ports from the host itself: a port on which it listens, or the range of its own connections. A
- * configured forward wins, so the service is out of reach from outside and connections of the host break. `natd -t`, doctor,
- * status and log say so.
+ * Forwards that take ports away from the host itself: a port on which it listens, or the range of its own connections.
+ * A configured forward wins, so the service cannot be reached from outside and connections of the host break. `natd
+ * -t`, doctor, status and log report it.
  */
 #ifndef NATD_DAEMON_FORWARD_CHECK_H
 #define NATD_DAEMON_FORWARD_CHECK_H
@@ -13,7 +13,7 @@
 struct forward_check {
 	const struct nat_forward *forwards;
 	uint32_t n_forwards;
-	uint32_t shared; /* the address in common with the host; 0: not known, then forwards of any address count */
+	uint32_t shared; /* the address shared with the host; 0: unknown, and forwards of any address count */
 	const struct hostports *ports;
 	struct nat_range ephemeral;
 };

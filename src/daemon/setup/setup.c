@@ -10,8 +10,8 @@
 #include "daemon/base/log.h"
 
 enum {
-	LIST_ATTEMPTS = 2, /* a dump that fails once must not make another steering table */
-	/* The kernel's default, where ip_local_port_range cannot be read. */
+	LIST_ATTEMPTS = 2, /* one failed dump must not lead to another steering table */
+	/* The kernel's default, used if ip_local_port_range cannot be read. */
 	EPHEMERAL_FIRST = 32768,
 	EPHEMERAL_LAST = 60999,
 };
@@ -33,7 +33,7 @@ void setup_set_exact(struct setup *s, bool is_exact)
 
 /* ---- the steering table ---- */
 
-/* The inside interface in whose network the prefix lies; 0: none, or not known. */
+/* The inside interface whose network contains the prefix; 0: none, or unknown. */
 static int interface_of(const struct host_facts *f, const struct nat_prefix *p)
 {
 	for (uint32_t i = 0; i < f->n_inside; i++) {
@@ -68,7 +68,7 @@ static void fill_inside(const struct host_facts *f, struct steering_interface *o
 	}
 }
 
-/* Does the host's route to the prefix leave by the outside interface? */
+/* Does the host's route to the prefix leave through the outside interface? */
 static bool leaves_outside(struct netlink *nl, const struct host_facts *f, const struct nat_prefix *p)
 {
 	struct netlink_way way;
@@ -141,7 +141,7 @@ bool setup_scan_ports(struct setup *s, struct netlink *nl)
 	return list_ports(s, nl) > 0 && make_steering(s, nl);
 }
 
-/* ---- the whole ---- */
+/* ---- the whole setup ---- */
 
 struct setup *setup_create(struct netlink *nl, const struct natd_config *config, struct config_report *report)
 {
