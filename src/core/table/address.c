@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Outside addresses: each has a slot that sessions name in 16 bits. A slot is claimed by
- * table_address_add() and lives until nobody claims it and nothing uses it. After a restart every slot
- * that records name is there, unclaimed: addresses that have left the configuration meanwhile fade
- * away with their sessions.
+ * Outside addresses: each has a slot that sessions name in 16 bits. table_address_add() claims a slot; it lives until
+ * it is neither claimed nor used. After a restart every slot named in records exists, unclaimed: addresses that have
+ * left the configuration meanwhile disappear with their sessions.
  */
 #include "table_private.h"
 

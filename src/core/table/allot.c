@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Which port an inside host gets.
+ * Allocates ports for inside hosts.
  *
- * Theory of operation. Where ports come one by one, that is a choice from the ranges of the address. Otherwise it is the same
- * choice, at random (RFC 6056), from those parts of them that are the host's: its blocks. If none of their ports is free, the
- * host is given one more block, as far as its limits go; after that a port of its own comes out of quarantine early, under the
- * conditions of RFC 6888 REQ-8. So one function chooses ports, and a kind of allocation says from which: allot_private.h.
+ * Theory of operation. If ports are allocated one by one, this is a choice from the ranges of the address. Otherwise it
+ * is the same random choice (RFC 6056) from the host's parts of them: its blocks. If none of their ports is free, the
+ * host gets one more block, within its limits; after that a port of its own leaves quarantine early, under the
+ * conditions of RFC 6888 REQ-8. So one function chooses ports, and the kind of allocation supplies the ranges:
+ * allot_private.h.
  */
 #include "allot_private.h"
 
@@ -51,7 +52,8 @@ enum nat_reason allot_fair(const struct table *t, const struct port_request *rq,
 	return left <= rq->blocks_kept && held >= left ? DROP_HOST_SHARE : NAT_PASS;
 }
 
-/* A free block in which a port can be had: it may take more than one draw, where forwards or sockets of the host have many. */
+/* A free block with an available port: it may take more than one draw, if forwards or sockets of the host have many
+ * ports. */
 static struct block *draw_usable(const struct table *t, const struct port_request *rq, uint64_t *random, uint32_t now_s)
 {
 	enum { DRAWS = 4 };
@@ -72,7 +74,7 @@ static struct block *draw_usable(const struct table *t, const struct port_reques
 	return NULL;
 }
 
-/* A port of one more block. */
+/* Takes a port from one more block. */
 static enum nat_reason grow(struct table *t, const struct allot_kind *kind, const struct port_request *rq,
 			    uint64_t random, uint32_t now_s, uint16_t *port)
 {

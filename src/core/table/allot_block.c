@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Ports in blocks: a host has those that it was given, up to a limit. */
+/* Ports in blocks: a host has the blocks that it was given, up to a limit. */
 #include "allot_private.h"
 
 static uint32_t ranges(const struct table *t, const struct port_request *rq, struct nat_range out[ALLOT_RANGES])

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Deterministic allocation (RFC 7422): a host has one block by arithmetic, and perhaps some of the overflow. */
+/* Deterministic allocation (RFC 7422): a host has one block by arithmetic, and perhaps some overflow blocks. */
 #include "allot_private.h"
 
 static uint32_t ranges(const struct table *t, const struct port_request *rq, struct nat_range out[ALLOT_RANGES])

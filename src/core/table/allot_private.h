@@ -1,29 +1,31 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A kind of allocation: which ports an inside host may draw from, and what it gets when they are used up. A new kind is a
- * file that defines one of these, and a row in allot.c.
+ * A kind of allocation: the ports from which an inside host may draw, and what happens when they are used up. A new
+ * kind is a file that defines one of these, and a row in allot.c.
  */
 #ifndef NATD_CORE_ALLOT_PRIVATE_H
 #define NATD_CORE_ALLOT_PRIVATE_H
 
 #include "table_private.h"
 
-enum { ALLOT_RANGES = 64 /* blocks of one host that a choice looks at */ };
+enum { ALLOT_RANGES = 64 /* blocks of one host that a choice considers */ };
 
 struct allot_kind {
-	/* The host's ports on the address, ascending; how many ranges. */
+	/* The host's ports on the address, ascending; returns the number of ranges. */
 	uint32_t (*ranges)(const struct table *t, const struct port_request *rq, struct nat_range out[ALLOT_RANGES]);
-	/* May it have one more block? NAT_PASS: yes, if there is a free one. */
+	/* May it get one more block? NAT_PASS: yes, if there is a free one. */
 	enum nat_reason (*may_grow)(const struct table *t, const struct port_request *rq, const struct host *h);
 };
 
 extern const struct allot_kind allot_block, allot_fixed;
 
-/* The blocks that the host was given on the address, from `n` on in `out`; how many entries that makes. */
+/* Appends the blocks that the host was given on the address to `out`, from `n` on; returns the new number of
+ * entries. */
 uint32_t allot_given(const struct table *t, const struct port_request *rq, struct nat_range *out, uint32_t n);
-/* Its blocks, but for those that quarantined ports hold on addresses that are none any more. */
+/* The number of its blocks, without those kept only by quarantined ports on addresses that are no longer outside
+ * addresses. */
 uint32_t allot_held(const struct table *t, const struct host *h);
-/* Of the last `blocks_kept`, a host that has blocks must have fewer than are free. */
+/* To get one of the last `blocks_kept`, a host must have fewer blocks than are free. */
 enum nat_reason allot_fair(const struct table *t, const struct port_request *rq, const struct host *h);
 
 #endif

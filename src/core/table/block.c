@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Blocks of ports: who has each, and how much of it is in use.
+ * Blocks of ports: the owner of each, and how much of it is in use.
  *
- * Theory of operation. Each address that is cut has its blocks side by side, in the order of their numbers; a port leads to
- * its block by arithmetic. A block counts the ports of it that are marked as used (mapped, taken for a mapping to come, in
- * quarantine), all classes together: so it comes back by itself when its last port has left quarantine. A host's record leads
- * to its blocks, and lives as long as it has any. Fixed blocks belong to a host by arithmetic (allocation.h): nothing is
- * written down about them but their use.
+ * Theory of operation. Each address that is cut has its blocks side by side, in the order of their numbers; the block
+ * of a port is found by arithmetic. A block counts its ports that are marked as used (mapped, taken for a new mapping,
+ * in quarantine), in all classes together. So it becomes free by itself when its last port has left quarantine. A
+ * host's record leads to its blocks, and lives as long as it has any. Fixed blocks belong to a host by arithmetic
+ * (allocation.h): only their use is stored.
  *
- * When the cuts change, all of this is built again, from the port maps, the sessions and the records of blocks
- * (block_record.c). A block in use whose owner nothing tells is no host's, until the last port of it is free.
+ * When the cuts change, all of this is rebuilt from the port maps, the sessions and the records of blocks
+ * (block_record.c). A block in use without a known owner belongs to no host until its last port is free.
  */
 #include "table_private.h"
 
@@ -40,7 +40,7 @@ static uint32_t index_of(const struct table *t, const struct block *b)
 	return (uint32_t)(b - t->blocks);
 }
 
-/* ---- given and given back ---- */
+/* ---- giving and releasing ---- */
 
 static void record_event(struct table *t, const struct block *b, enum event_type type)
 {
@@ -56,7 +56,7 @@ static void record_event(struct table *t, const struct block *b, enum event_type
 	e->created_s = b->since_s;
 }
 
-/* Where the list of the host leads to this block, or would. */
+/* Where the host's list leads to this block, or would. */
 static uint32_t *place_in_list(struct table *t, struct host *h, uint32_t i)
 {
 	uint32_t *at = &h->first_block;
@@ -112,7 +112,7 @@ static void unlink_block(struct table *t, struct block *b)
 	b->host = 0;
 }
 
-/* Free, and some port of it may be usable. */
+/* Is it free, and may one of its ports be usable? */
 static bool can_be_given(const struct table *t, const struct block *b, const struct port_request *rq)
 {
 	struct nat_range ports;
@@ -123,7 +123,7 @@ static bool can_be_given(const struct table *t, const struct block *b, const str
 	return !rq->is_shut(rq->ctx, &ports);
 }
 
-/* The one of that rank among those that can be given; NULL, and *rank less those there are: there are not so many. */
+/* The block of that rank among those that can be given; NULL: there are fewer, and *rank is reduced by their number. */
 static struct block *free_of_rank(const struct table *t, const struct port_request *rq, uint32_t *rank)
 {
 	const struct address_use *u = &t->uses[rq->ext];
@@ -198,7 +198,7 @@ void block_count_used(struct table *t, uint16_t ext, uint16_t port)
 
 	if (b == NULL)
 		return;
-	if (b->used++ == 0 && b->host == 0) { /* a fixed one, or a mapping that came back with the records */
+	if (b->used++ == 0 && b->host == 0) { /* a fixed one, or a mapping that was restored from the records */
 		b->since_s = t->now_s;
 		t->uses[ext].free_blocks -= !block_is_fixed(t, b);
 	}
@@ -215,7 +215,7 @@ void block_count_free(struct table *t, uint16_t ext, uint16_t port)
 		block_release(t, b);
 }
 
-/* ---- building it again ---- */
+/* ---- rebuilding ---- */
 
 static void relist(struct table *t)
 {
@@ -274,7 +274,7 @@ static void count_used(struct table *t, struct block *b)
 	t->uses[b->ext].free_blocks += !block_is_fixed(t, b) && b->used == 0;
 }
 
-/* An address whose blocks have no room stays without any: it gives no ports. */
+/* If there is no room for the blocks of an address, it has none and supplies no ports. */
 static void lay_out(struct table *t, uint16_t ext, enum allocation_cut cut)
 {
 	struct address_use *u = &t->uses[ext];
@@ -300,8 +300,8 @@ static uint32_t most_blocks(const struct allocation *a)
 	return a->kind == ALLOCATION_BLOCK ? a->blocks.per_host : a->blocks.overflow;
 }
 
-/* The block of the session, if that has no owner and may become its host's: where the cut has changed (`is_limited`), limits hold,
- * and a host has blocks on one address only. *h: the host. */
+/* The block of the session, if it has no owner and may become its host's. After a change of the cut (`is_limited`)
+ * limits apply, and a host has blocks on one address only. *h: the host. */
 static struct block *claimable(const struct table *t, const struct session *s, bool is_limited, struct host **h)
 {
 	struct block *b = session_is_pooled(s) ? block_of(t, s->ext, s->ext_port) : NULL;
@@ -330,7 +330,7 @@ static struct block *claim(struct table *t, const struct session *s, bool is_lim
 	return b;
 }
 
-/* Of deterministic ones without overflow each is somebody's by arithmetic. */
+/* Without overflow each deterministic block has an owner by arithmetic. */
 static bool may_be_claimed(const struct allocation *a)
 {
 	return a->fixed < a->cut[CUT_POOL].blocks || a->cut[CUT_SHARED].blocks > 0;
@@ -356,18 +356,18 @@ void table_cut_address(struct table *t, uint16_t slot, enum allocation_cut cut)
 	if (!address_is_used(t, slot) || t->allocation == NULL || t->uses[slot].n_blocks > 0 || cut == CUT_NONE)
 		return;
 	lay_out(t, slot, cut);
-	if (has_used_ports(&t->uses[slot])) /* of the time before it was an address of the policy again */
+	if (has_used_ports(&t->uses[slot])) /* from before it was an address of the policy again */
 		relist(t);
 }
 
-/* Its numbers are about to mean other blocks. */
+/* Its block numbers are about to change their meaning. */
 static void forget_records(struct table *t, const struct address_use *u)
 {
 	for (uint32_t i = 0; i < u->n_blocks; i++)
 		block_record_clear(t, &t->blocks[u->first_block + i]);
 }
 
-/* False: an address is cut otherwise than before. Those that were added since are cut. */
+/* False: an address is cut differently than before. Addresses added since are cut. */
 static bool keeps_cuts(struct table *t, enum allocation_cut (*cut_of)(const void *ctx, uint32_t address),
 		       const void *ctx)
 {
@@ -379,7 +379,8 @@ static bool keeps_cuts(struct table *t, enum allocation_cut (*cut_of)(const void
 		enum allocation_cut cut = cut_of(ctx, t->addresses[i].address);
 
 		if (cut ==
-		    CUT_NONE) /* no address of the policy any more: it keeps its blocks until its last port is free */
+		    /* not an address of the policy any more: it keeps its blocks until its last port is free */
+		    CUT_NONE)
 			continue;
 		if (t->uses[i].n_blocks == 0)
 			table_cut_address(t, (uint16_t)i, cut);
@@ -411,7 +412,7 @@ void table_set_allocation(struct table *t, const struct allocation *a,
 		lay_out(t, (uint16_t)i, cut_of(ctx, t->addresses[i].address));
 	if (t->blocks_top > 0 && is_first)
 		claim_by_sessions(t, t->block_records == 0);
-	if (a->kind != ALLOCATION_PORT) /* without any block too: a record that stays would name a later owner's */
+	if (a->kind != ALLOCATION_PORT) /* even without any block: a leftover record would name a later owner's */
 		block_records_restore(t);
 	relist(t);
 }
@@ -435,7 +436,7 @@ void table_port_claim(struct table *t, const struct session *s)
 		block_record_write(t, b);
 }
 
-/* ---- for others ---- */
+/* ---- for other code ---- */
 
 static bool view(const struct table *t, const struct block *b, struct block_view *v)
 {

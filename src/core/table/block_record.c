@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The records of blocks, so that a block keeps its host and its time over a restart, also while only quarantined ports hold
- * it. They are words in the array of rests, with the class that no rest has (3); a natd that does not know them takes them for
- * damaged rests, and clears them. Where `u` is bits 0-31 and `v` bits 35-61, by bits 62-63:
+ * The records of blocks, so that a block keeps its host and its time over a restart, even while only quarantined ports
+ * hold it. They are words in the array of quarantine records, with a class that those never have (3). A natd that does
+ * not know them treats them as damaged quarantine records, and clears them. `u` is bits 0-31 and `v` bits 35-61; bits
+ * 62-63 are the kind:
  *
  *   0  host     u: inside address of the host      v: bits 0-15 slot of the outside address, 16-26 number of the block
  *   1  time     u: the second in which it began    v: likewise
- *   2  cut      u, v: by which cut the blocks were made, 59 bits of allocation_fingerprint()
+ *   2  cut      u, v: the cut that made the blocks, 59 bits of allocation_fingerprint()
  *
- * All that they say is checked against the cut, and sessions have the last word on whose a block is. A lost record of the time
- * makes the block look younger; a lost one of the cut makes all of them worthless.
+ * Everything in them is checked against the cut, and if sessions contradict the owner of a block, they win. A lost time
+ * record makes the block look younger; a lost cut record makes all of them worthless.
  */
 #include "table_private.h"
 
@@ -52,7 +53,7 @@ static uint64_t cut_word(const struct table *t)
 	return pack(RECORD_CUT, (uint32_t)f, (uint32_t)(f >> 32) & ((1u << HIGH_BITS) - 1));
 }
 
-/* The slot, +1, in which it lies now; 0: there was no room. */
+/* Stores the word; returns its slot, +1; 0: there was no room. */
 static uint32_t store(struct table *t, uint64_t word)
 {
 	uint32_t i = quarantine_slot(t);
@@ -99,9 +100,9 @@ void block_record_clear(struct table *t, struct block *b)
 	b->record = 0;
 }
 
-/* ---- after a restart, or where the cuts changed ---- */
+/* ---- after a restart, or a change of the cuts ---- */
 
-/* The first entry from `i` on that is a record of these. */
+/* The first entry from `i` on that is a record of blocks. */
 static uint32_t next_record(const struct table *t, uint32_t i)
 {
 	uint32_t top = t->quarantine_slots.top;
@@ -134,7 +135,7 @@ void block_records_clear(struct table *t)
 		t->blocks[i].record = 0;
 }
 
-/* The block that the record speaks of, if it may have an owner. */
+/* The block that the record names, if it may have an owner. */
 static struct block *block_named(const struct table *t, uint64_t word)
 {
 	uint32_t place = high_of(word), ext = place & UINT16_MAX, number = place >> NUMBER_SHIFT;
@@ -146,7 +147,7 @@ static struct block *block_named(const struct table *t, uint64_t word)
 	return b->used > 0 && !block_is_fixed(t, b) ? b : NULL;
 }
 
-/* False: the record says nothing that holds. */
+/* False: the record is invalid. */
 static bool restore_host(struct table *t, uint32_t i)
 {
 	struct block *b = block_named(t, t->quarantined[i]);
@@ -192,7 +193,7 @@ static bool restore(struct table *t, uint32_t i, enum record_kind kind)
 void block_records_restore(struct table *t)
 {
 	t->cut_record = 0;
-	for (enum record_kind kind = RECORD_HOST; kind <= RECORD_CUT + 1; kind++) { /* the last kind is none */
+	for (enum record_kind kind = RECORD_HOST; kind <= RECORD_CUT + 1; kind++) { /* the last kind does not exist */
 		for (uint32_t i = 0; t->block_records > 0 && (i = next_record(t, i)) < t->quarantine_slots.top; i++) {
 			if (t->quarantined[i] >> KIND_SHIFT == (uint64_t)kind && !restore(t, i, kind))
 				erase(t, i);

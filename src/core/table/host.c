@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Inside hosts: how much of the table each has, and the outside address it is paired with (RFC 4787 REQ-2). */
+/* Inside hosts: how much of the table each uses, and its paired outside address (RFC 4787 REQ-2). */
 #include "table_private.h"
 
 #include <string.h>
@@ -21,7 +21,7 @@ struct host *host_find_hashed(const struct table *t, uint32_t address, uint64_t 
 	return NULL;
 }
 
-/* The one made or asked for last: an opening asks twice. */
+/* The host that was created or found last: an opening looks it up twice. */
 static struct host *recent(const struct table *t, uint32_t address)
 {
 	return t->recent_host != NULL && t->recent_host->address == address ? t->recent_host : NULL;

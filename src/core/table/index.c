@@ -2,26 +2,26 @@
 /*
  * Theory of operation
  *
- * Growth. Linear hashing: bucket n is added by splitting bucket n - g, where g is the largest power of two
- * up to n. A key means the bucket that its bits below 2g name, or if there is none yet, below g. So the table is contiguous,
- * a new bucket is always the last, and no entry moves but by the split of its bucket. In the middle of a
- * round the buckets not yet split hold twice what the others do: second choices level that, and the
- * average of 11 of 16 leaves the room for it. (Larson's partial expansions, which split two buckets into
- * three and three into four, would allow 12.5 of 16: but they read each entry twice as often as the table
- * grows, and every look-up pays for the choice between them.)
+ * Growth. Linear hashing: bucket n is added by splitting bucket n - g, where g is the largest power of two up to n. The
+ * bits of a key below 2g name its bucket, or if that does not exist yet, the bits below g. So the table is contiguous,
+ * a new bucket is always the last, and no entry moves except when its bucket is split. In the middle of a round the
+ * buckets not yet split hold twice what the others do: second choices level that, and the average of 11 of 16 leaves
+ * the room for it. (Larson's partial expansions, which split two buckets into three and three into four, would allow
+ * 12.5 of 16: but they read each entry twice as often while the table grows, and every look-up pays for the choice
+ * between them.)
  *
- * Two choices. A key's second bucket, drawn independently from the hash, takes what overflows. When
- * both are full one resident of either is sent to its own other bucket (one step, no chain); what
- * remains goes to the stash, and is taken up again at later calls. Nothing records which keys of a
- * bucket lie in their second one: a miss reads both. That is the price for 16 slots a line instead of
- * 15, and for growth that need not look for strays. A stray comes home when its bucket is split or a
- * look-up of one key meets it, if there is room; of many at once (session_find.c) it costs a step.
+ * Two choices. A key's second bucket, drawn independently from the hash, takes the overflow. When both are full, one
+ * entry of either is moved to its own other bucket (one step, no chain); an entry that still finds no room goes to the
+ * stash, and later calls retry it. Nothing records which keys of a bucket lie in their second one: a miss reads both.
+ * That is the price for 16 slots a line instead of 15, and for growth that need not look for strays. A stray returns to
+ * its first bucket when its bucket is split or a look-up of one key finds it, if there is room; a look-up of many at
+ * once (session_find.c) spends a step on it.
  *
- * One step of growing or shrinking moves at most 16 entries, and the stash has room for so many before
- * it begins: so no step can fail. Entries in the stash make the table grow early.
+ * One step of growing or shrinking moves at most 16 entries, and the stash has room for that many before the step
+ * begins: so no step can fail. Entries in the stash make the table grow early.
  *
- * Invariants (index_check): an entry lies in one of the two buckets of its hash or in the stash; slots
- * beyond bucket n are empty; count is exact.
+ * Invariants (index_check): an entry lies in one of the two buckets of its hash or in the stash; slots beyond bucket n
+ * are empty; count is exact.
  */
 #include "index.h"
 
@@ -84,7 +84,7 @@ static inline bool place(struct index_bucket *b, uint32_t word)
 	return true;
 }
 
-/* Takes `word` out of `b`, if it is there. */
+/* Removes `word` from `b`, if it is there. */
 static bool unplace(struct index_bucket *b, uint32_t word)
 {
 	uint32_t found = index_match(b, UINT32_MAX, word);
@@ -106,19 +106,19 @@ static void prefetch_record(const struct index *ix, uint32_t word)
 		prefetch(ix->source.locate(ix->source.ctx, word & ix->ref_mask));
 }
 
-/* The hashes of 16 records are 16 cache misses: let them overlap. */
+/* The hashes of 16 records are 16 cache misses: prefetching makes them overlap. */
 static void prefetch_records(const struct index *ix, const struct index_bucket *b)
 {
 	for (unsigned i = 0; i < INDEX_SLOTS; i++)
 		prefetch_record(ix, b->slot[i]);
 }
 
-/* Sends one entry of the full bucket `from` to its other bucket. */
+/* Moves one entry of the full bucket `from` to its other bucket. */
 static bool make_room(struct index *ix, uint32_t from)
 {
 	struct index_bucket *b = &ix->buckets[from];
 
-	prefetch_record(ix, b->slot[1]); /* mostly the first or second will do */
+	prefetch_record(ix, b->slot[1]); /* usually the first or second will do */
 	for (unsigned i = 0; i < INDEX_SLOTS; i++) {
 		uint64_t hash = hash_of(ix, b->slot[i]);
 		uint32_t other = index_first_bucket(ix, hash);
@@ -172,7 +172,8 @@ static bool put(struct index *ix, uint64_t hash, uint32_t word)
 	return stash(ix, word);
 }
 
-/* Strays of bucket `at`, as a set of slots: they go home if they can, or to their second bucket if that is the new one. */
+/* Strays of bucket `at`, as a set of slots: they move to their first bucket if they can, or to their second one if
+ * that is the new one. */
 static void settle_strays(struct index *ix, uint32_t at, uint32_t strays, const uint64_t hash[])
 {
 	struct index_bucket *b = &ix->buckets[at];
@@ -190,8 +191,8 @@ static void settle_strays(struct index *ix, uint32_t at, uint32_t strays, const 
 	}
 }
 
-/* Moves to the last bucket, which is new, what belongs there out of bucket `at`. Which half of the residents does nobody can
- * foretell: so there are no branches on it. */
+/* Moves entries of bucket `at` that belong to the last, new bucket there. The split is unpredictable, so it is
+ * branch-free. */
 static void split(struct index *ix, uint32_t at)
 {
 	uint32_t fresh = ix->n - 1, moved = 0, strays = 0;
@@ -215,7 +216,7 @@ static void split(struct index *ix, uint32_t at)
 	settle_strays(ix, at, strays, hash);
 }
 
-/* The bucket that the next one is split from. */
+/* The bucket that will be split next. */
 static uint32_t next_split(const struct index *ix)
 {
 	return ix->n & ix->mask >> 1;
@@ -230,7 +231,7 @@ static void grow(struct index *ix)
 	split(ix, from);
 }
 
-/* One bucket less: the reverse. */
+/* Removes the last bucket: the reverse of split(). */
 static void shrink(struct index *ix)
 {
 	struct index_bucket *last = &ix->buckets[ix->n - 1];
@@ -238,7 +239,7 @@ static void shrink(struct index *ix)
 
 	set_size(ix, ix->n - 1);
 	if (index_match(&moved, UINT32_MAX, 0) == 0xffff)
-		return; /* not even written: it may lie on a page never touched */
+		return; /* not even written: it may lie on a page that was never touched */
 	prefetch_records(ix, &moved);
 	memset(last, 0, sizeof(*last));
 	for (unsigned i = 0; i < INDEX_SLOTS; i++) {
@@ -247,7 +248,7 @@ static void shrink(struct index *ix)
 	}
 }
 
-/* The stash could take all that one step moves. */
+/* Could the stash take all entries that one step moves? */
 static bool may_step(const struct index *ix)
 {
 	return ix->stashed <= (INDEX_STASH - 1) * INDEX_SLOTS;
@@ -260,7 +261,7 @@ static bool wants_to_grow(const struct index *ix)
 	return ix->n < ix->max && 2ull * ix->count >= (uint64_t)ix->n * fill && may_step(ix);
 }
 
-/* What the next split will read, asked for while others still come: its bucket, then that one's records. */
+/* Prefetches what the next split will read, a few inserts ahead: first its bucket, then that bucket's records. */
 static void prefetch_split(const struct index *ix)
 {
 	uint64_t left = (uint64_t)ix->n * INDEX_FILL - 2ull * ix->count;
@@ -305,7 +306,7 @@ static void drain(struct index *ix)
 
 bool index_insert(struct index *ix, uint64_t hash, uint32_t ref)
 {
-	/* While it is built there is room for all that come, mostly in the first bucket. */
+	/* During bulk load there is room for every entry, usually in its first bucket. */
 	if (ix->is_building && place(&ix->buckets[index_first_bucket(ix, hash)], index_tag(ix, hash) | ref)) {
 		if (ix->missed == hash)
 			ix->has_missed = false;
@@ -341,7 +342,7 @@ bool index_remove(struct index *ix, uint64_t hash, uint32_t ref)
 	return true;
 }
 
-/* The slot of an entry; NULL if there is none. */
+/* The slot of an entry; NULL: there is none. */
 static const uint32_t *find_word(const struct index *ix, uint64_t hash, uint32_t ref)
 {
 	uint32_t word = index_tag(ix, hash) | ref;

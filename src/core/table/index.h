@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A hash index from keys to record numbers: 32 bits an entry, no keys of its own (they are read from the
- * records), memory in step with the number of entries, and no pause when it grows or shrinks.
+ * A hash index from keys to record numbers: 32 bits an entry, no keys of its own (they are read from the records),
+ * memory in step with the number of entries, and no pause when it grows or shrinks.
  *
- * A bucket is one cache line of 16 slots; a slot is a tag of the hash and a reference. A key has
- * two buckets that it may lie in, the first preferred; so a look-up reads one bucket mostly and two at
- * most (and a stash in the case, hardly seen in practice, that both were full and could not be thinned).
- * One bucket is added or removed at a time, in step with inserts and removes.
+ * A bucket is one cache line of 16 slots; a slot is a tag of the hash and a reference. A key may lie in two buckets,
+ * the first preferred. So a look-up usually reads one bucket and at most two (and a stash in the rare case that both
+ * were full and neither could be thinned). One bucket is added or removed at a time, in step with inserts and removes.
  *
- * References are below 2^ref_bits; the caller compares keys, and may keep several references under one hash.
+ * References are below 2^ref_bits; the caller compares keys, and may store several references under one hash.
  */
 #ifndef NATD_CORE_INDEX_H
 #define NATD_CORE_INDEX_H
@@ -24,10 +23,10 @@
 
 enum {
 	INDEX_SLOTS = 16,
-	INDEX_FILL = 22,   /* half entries a bucket on average: above, it grows (5.8 bytes an entry) */
-	INDEX_SPARSE = 12, /* below, it shrinks */
+	INDEX_FILL = 22,   /* half entries a bucket on average: above this, it grows (5.8 bytes an entry) */
+	INDEX_SPARSE = 12, /* below this, it shrinks */
 	INDEX_MIN_BUCKETS = 16,
-	INDEX_STASH = 4, /* buckets; enough for all that one step of growing could fail to place */
+	INDEX_STASH = 4, /* buckets; enough for every entry that one step of growing could fail to place */
 };
 #define INDEX_NONE UINT32_MAX
 
@@ -35,48 +34,48 @@ struct index_bucket {
 	uint32_t slot[INDEX_SLOTS]; /* 0: empty; else tag (never 0) << ref_bits | reference */
 } __attribute__((aligned(64)));
 
-/* How to get from a reference back to its key. */
+/* Gets from a reference back to its key. */
 struct index_source {
 	uint64_t (*hash)(const void *ctx, uint32_t ref);
 	const void *(*locate)(const void *ctx, uint32_t ref); /* the record that hash() reads: a prefetch hint */
 	const void *ctx;
 };
 
-struct index { /* read only for others */
+struct index { /* read only for other code */
 	struct index_bucket *buckets;
 	struct index_bucket stash[INDEX_STASH];
 	struct index_source source;
 	uint32_t n;    /* buckets in use */
 	uint32_t mask; /* of bucket numbers; n is above half of it: see "Growth" in index.c */
 	uint32_t max;
-	uint32_t peak;	/* largest n since the owner last set it */
-	uint32_t count; /* entries, with those in the stash */
+	uint32_t peak;	/* largest n since the owner last reset it */
+	uint32_t count; /* entries, including those in the stash */
 	uint32_t stashed;
 	uint32_t ref_mask;
 	unsigned ref_bits;
 	uint64_t missed; /* has_missed: no entry has this hash */
 	bool has_missed;
-	bool is_building; /* reserved, and nothing removed since: who is not in a first bucket with room is nowhere */
+	bool is_building; /* reserved, and nothing removed since: a miss in a first bucket with room is final */
 };
 
-/* Buckets that `entries` entries need at most. */
+/* The most buckets that `entries` entries need. */
 uint32_t index_buckets(uint32_t entries);
-/* `buckets`: max_buckets zeroed ones, touched as entries come; borrowed. */
+/* `buckets`: max_buckets zeroed ones, borrowed, touched as entries are added. */
 void index_init(struct index *ix, struct index_bucket *buckets, uint32_t max_buckets, unsigned ref_bits,
 		const struct index_source *source);
-/* Makes an empty index as large as `entries` will need: no splits while they come, and misses read one bucket until
- * index_fit() or the first index_remove(). */
+/* Makes an empty index as large as `entries` will need: no splits while they are added, and misses read one bucket
+ * until index_fit() or the first index_remove(). */
 void index_reserve(struct index *ix, uint32_t entries);
-/* The end of that; shrinks an index that was made too large. O(n). */
+/* Ends the bulk load; shrinks an index that was made too large. O(n). */
 void index_fit(struct index *ix);
-/* Forgets every entry. O(n). */
+/* Removes every entry. O(n). */
 void index_clear(struct index *ix);
 
-/* The record of `ref` must be readable. False when there is no place (both buckets and the stash full). */
+/* The record of `ref` must be readable. False: no room (both buckets and the stash are full). */
 bool index_insert(struct index *ix, uint64_t hash, uint32_t ref);
-/* False if it is not there. */
+/* False: it is not there. */
 bool index_remove(struct index *ix, uint64_t hash, uint32_t ref);
-/* Puts `to` in the place of `from`, which has the same hash. False if it is not there. */
+/* Replaces `from` by `to`, which has the same hash. False: `from` is not there. */
 bool index_replace(struct index *ix, uint64_t hash, uint32_t from, uint32_t to);
 bool index_contains(const struct index *ix, uint64_t hash, uint32_t ref);
 /* Moves an entry found in its second bucket to its first if that has room. */
@@ -84,12 +83,12 @@ void index_bring_home(struct index *ix, uint64_t hash, uint32_t ref);
 /* Entries in their second bucket, and in the stash: O(n), for tests and benchmarks. */
 uint32_t index_displaced(const struct index *ix);
 
-/* NULL, or what is wrong; is_valid (may be NULL) says whether a reference names a record in use. O(n). */
+/* Returns NULL, or what is wrong; is_valid (may be NULL) checks whether a reference names a record in use. O(n). */
 const char *index_check(const struct index *ix, bool (*is_valid)(const void *ctx, uint32_t ref));
 
 /* ---- look-up, inline: it is the packet path ---- */
 
-/* The bucket that 26 bits of a hash mean. See "Growth" in index.c. */
+/* The bucket that 26 bits of a hash name. See "Growth" in index.c. */
 static inline uint32_t index_bucket_of(const struct index *ix, uint32_t bits)
 {
 	uint32_t at = bits & ix->mask;
@@ -107,7 +106,7 @@ static inline uint32_t index_second_bucket(const struct index *ix, uint64_t hash
 	return index_bucket_of(ix, (uint32_t)(hash >> 26));
 }
 
-/* The tag in its place. */
+/* The tag, shifted to its place. */
 static inline uint32_t index_tag_of(uint64_t hash, unsigned ref_bits)
 {
 	uint32_t tag = (uint32_t)(hash >> (32 + ref_bits));
@@ -120,7 +119,7 @@ static inline uint32_t index_tag(const struct index *ix, uint64_t hash)
 	return index_tag_of(hash, ix->ref_bits);
 }
 
-/* Bit i: slot i of `b`, seen through `mask`, equals `want`. */
+/* Bit i is set if slot i of `b`, under `mask`, equals `want`. */
 static inline uint32_t index_match(const struct index_bucket *b, uint32_t mask, uint32_t want)
 {
 #ifdef __SSE2__
@@ -146,7 +145,7 @@ static inline void index_prefetch(const struct index *ix, uint64_t hash)
 	prefetch(&ix->buckets[index_first_bucket(ix, hash)]);
 }
 
-/* Both buckets: for keys that are probably not there, or about to be entered or removed. */
+/* Both buckets: for keys that are probably absent, or about to be inserted or removed. */
 static inline void index_prefetch_both(const struct index *ix, uint64_t hash)
 {
 	index_prefetch(ix, hash);
@@ -154,8 +153,8 @@ static inline void index_prefetch_both(const struct index *ix, uint64_t hash)
 		prefetch(&ix->buckets[index_second_bucket(ix, hash)]);
 }
 
-/* The next step, for a key about to be entered: the first bucket is there; asks for the second one if that is full,
- * and for the first of the records that it has under the same tag, which it returns, or INDEX_NONE. */
+/* The next step, for a key about to be inserted, whose first bucket has arrived: prefetches the second bucket if the
+ * first is full, and the first record in it with the same tag. Returns that reference, or INDEX_NONE. */
 static inline uint32_t index_prefetch_more(const struct index *ix, uint64_t hash)
 {
 	const struct index_bucket *b = &ix->buckets[index_first_bucket(ix, hash)];
@@ -175,15 +174,15 @@ static inline bool index_is_noted(const struct index *ix, uint64_t hash)
 	return ix->has_missed && ix->missed == hash;
 }
 
-/* Walks the references whose tag fits, of which there are none for a hash that was noted as missed:
- * for (ref = index_begin(&c, ix, hash); ref != INDEX_NONE; ref = index_next(&c)) */
+/* Walks the references with a matching tag; a hash that was remembered as absent has none: for (ref =
+ * index_begin(&c, ix, hash); ref != INDEX_NONE; ref = index_next(&c)) */
 struct index_cursor {
 	const struct index *ix;
 	const struct index_bucket *bucket;
 	uint64_t hash;
 	uint32_t tag;
 	uint32_t found;
-	uint32_t step; /* buckets looked at: 1, 2, more (stash) */
+	uint32_t step; /* buckets visited: 1, 2, more (stash) */
 };
 
 static inline uint32_t index_next(struct index_cursor *c)
@@ -220,7 +219,7 @@ static inline uint32_t index_begin(struct index_cursor *c, const struct index *i
 	return index_next(c);
 }
 
-/* Certainly: a walk under this hash would meet nothing. */
+/* Certain: a walk under this hash would find nothing. */
 static inline bool index_misses(const struct index *ix, uint64_t hash)
 {
 	const struct index_bucket *first = &ix->buckets[index_first_bucket(ix, hash)];
@@ -234,8 +233,8 @@ static inline bool index_misses(const struct index *ix, uint64_t hash)
 	       index_match(&ix->buckets[index_second_bucket(ix, hash)], mask, tag) == 0;
 }
 
-/* It is known that no entry has this hash: so walks under it need not look, until it is entered. What comes new is asked
- * for several times. */
+/* Remembers that this hash is absent, so later look-ups can skip it until it is inserted. A new key is looked up
+ * several times. */
 static inline void index_remember_absent(struct index *ix, uint64_t hash)
 {
 	ix->missed = hash;

@@ -4,30 +4,28 @@
  *
  * Theory of operation
  *
- * Most mappings have one session. Such a mapping is no record of its own: its entries in the internal
- * and the external index lead to the session ("solo"). The second session turns it into a group: a
- * record with a count, which both entries lead to from then on, until the last session has gone.
- * The sessions of a group, and an unlisted solo one (below), are entered by their whole keys: see session_find.c.
+ * Most mappings have one session. Such a mapping has no record of its own: its entries in the internal and the external
+ * index lead to the session (a single mapping, "solo"). The second session turns it into a shared mapping (a "group"):
+ * a record with a count, to which both entries lead from then on, until the last session has ended. The sessions of a
+ * group, and an unlisted solo one (below), are inserted by their full keys: see session_find.c.
  *
- * A group's sessions cannot be listed from it, so address-dependent filtering (RFC 4787 5) has an
- * index of its own: (external endpoint, remote address), entered for the sessions of groups only, with
- * the same idea: one session of that remote address is the entry, the second makes a `struct peer`
- * with a count.
+ * A group's sessions cannot be listed from it, so address-dependent filtering (RFC 4787 5) has an index of its own:
+ * (external endpoint, remote address), only for the sessions of groups. It works the same way: the first session of
+ * that remote address is the entry, the second makes a `struct peer` with a count.
  *
- * Holders. Under endpoint-independent filtering anyone outside can open sessions of a mapping, and so could
- * keep it for ever. Therefore only sessions that the inside host opened or answered hold it; without any, it lets
- * no new ones in from outside, and ends with those it has.
+ * Keepalive sessions. Under endpoint-independent filtering any outside host can open sessions of a mapping, and so
+ * could keep it for ever. Therefore only sessions that the inside host opened or answered keep it open. Without any, it
+ * accepts no new ones from outside, and ends with its last session.
  *
- * External endpoints are unique: one mapping owns a port. Internal keys are so too in the normal
- * course, but a change of the mapping mode can leave two mappings under one key (several ports of one
- * endpoint, made when it was address-dependent), and a solo mapping whose time is up may not have been
- * swept yet when its successor is made. The internal index has one entry a key then, the successor or
- * whichever came first; the others are "unlisted": their sessions go on, new ones do not join them.
- * t->unlisted counts them.
+ * External endpoints are unique: one mapping owns a port. Internal keys normally are too. But a change of the mapping
+ * mode can leave two mappings under one key (several ports of one endpoint, made while it was address-dependent), and
+ * an expired solo mapping may not have been swept yet when its successor is made. The internal index has one entry a
+ * key then, the successor or the first one; the others are "unlisted": their sessions continue, new ones do not join
+ * them. t->unlisted counts them.
  */
 #include "table_private.h"
 
-/* The fields that a mapping has, as a session that might be its only one. */
+/* The fields of a mapping, as the session that might be its only one. */
 static struct session as_session(const struct table *t, uint32_t ref)
 {
 	const struct group *g = &t->groups[ref & ~(uint32_t)GROUP_REF];
@@ -84,7 +82,7 @@ static bool owns(const struct table *t, uint32_t ref, unsigned proto_class, uint
 	return session_class(s) == proto_class && ((uint32_t)s->ext << 16 | s->ext_port) == endpoint;
 }
 
-/* Walks are apart from what asks for them: of what comes new it is known already that there is nothing to walk to. */
+/* Out of line: for a new session the miss is already known. */
 static __attribute__((noinline)) uint32_t walk_external(const struct table *t, unsigned proto_class, uint16_t ext,
 							uint16_t port, uint64_t hash)
 {
@@ -156,13 +154,13 @@ uint32_t mapping_listed(const struct table *t, uint32_t ref)
 	return find_internal(t, &key);
 }
 
-/* A solo mapping is gone with its session's time; of a group one knows only when the sweep has been there. */
+/* A solo mapping ends with its session's time; the end of a group shows only after the sweep. */
 static bool is_over(const struct table *t, uint32_t ref)
 {
 	return (ref & GROUP_REF) == 0 && session_is_over(t, &t->sessions[ref], t->now_s);
 }
 
-/* The session of a solo mapping that is unlisted is found outbound by its whole key. False: no room. */
+/* The session of an unlisted solo mapping is found outbound by its full key. False: no room. */
 static bool enter_unlisted(struct table *t, uint32_t ref)
 {
 	return (ref & GROUP_REF) != 0 || index_insert(&t->index[IX_OUT], hash_out(t, &t->sessions[ref]), ref);
@@ -174,7 +172,7 @@ static void leave_unlisted(struct table *t, uint32_t ref)
 		index_remove(&t->index[IX_OUT], hash_out(t, &t->sessions[ref]), ref);
 }
 
-/* Enters a mapping, whose fields are those of `key`, under its internal key. False: no room. */
+/* Inserts a mapping, whose fields are in `key`, under its internal key. False: no room. */
 static bool list(struct table *t, uint32_t ref, const struct session *key, uint64_t hash)
 {
 	struct index *ix = &t->index[IX_INTERNAL];
@@ -193,7 +191,7 @@ static bool list(struct table *t, uint32_t ref, const struct session *key, uint6
 	return true;
 }
 
-/* False: no room for what leads to it. It is unlisted then, and its session, if it has but one, must be closed. */
+/* False: no room for its entries. It is unlisted then, and if it has only one session, that must be closed. */
 static bool relist(struct table *t, uint32_t ref)
 {
 	const struct session key = as_session(t, ref);
@@ -238,7 +236,7 @@ bool mapping_relist_session(struct table *t, uint32_t i)
 
 	if (!session_is_pooled(s) || mapping_owner(t, session_class(s), s->ext, s->ext_port) != i)
 		return true;
-	leave_unlisted(t, i); /* if it was */
+	leave_unlisted(t, i); /* if it was unlisted */
 	return relist(t, i);
 }
 
@@ -276,7 +274,7 @@ uint32_t mapping_peer(const struct table *t, const struct session *s)
 	return ref;
 }
 
-/* `is_new`: known to be the mapping's first with that remote address. */
+/* `is_new`: known to be the mapping's first session with that remote address. */
 static bool peer_add(struct table *t, uint32_t i, bool is_new)
 {
 	const struct session *s = &t->sessions[i];
@@ -315,7 +313,7 @@ static void peer_remove(struct table *t, uint32_t i)
 	index_remove(&t->index[IX_PEER], hash_peer(t, s), ref);
 }
 
-/* ---- life ---- */
+/* ---- joining and leaving ---- */
 
 /* The first session of a mapping, whose port was taken before (or is free). */
 static enum mapping_joined begin(struct table *t, uint32_t i, const struct session_hashes *h)
@@ -356,7 +354,7 @@ void mapping_change_keepalives(struct table *t, uint32_t i, int by)
 		t->groups[ref - GROUP_REF].keepalives += (uint32_t)by;
 }
 
-/* A solo mapping's session becomes one of a group: now it must be found by its whole key. False: no room. */
+/* The session of a solo mapping becomes one of a group: from now on it is found by its full key. False: no room. */
 static bool enter_group(struct table *t, uint32_t solo)
 {
 	bool is_listed = index_contains(&t->index[IX_INTERNAL], mapping_hash_internal(t, solo), solo);
@@ -370,7 +368,7 @@ static bool enter_group(struct table *t, uint32_t solo)
 	return false;
 }
 
-/* Makes a group of a solo mapping. Its reference, or INDEX_NONE. */
+/* Turns a solo mapping into a group. Returns its reference, or INDEX_NONE. */
 static uint32_t promote(struct table *t, uint32_t solo)
 {
 	const struct session *s = &t->sessions[solo];
@@ -448,7 +446,7 @@ bool mapping_leave(struct table *t, uint32_t i, uint32_t now_s)
 	return true;
 }
 
-/* ---- for others ---- */
+/* ---- for other code ---- */
 
 static bool fill(const struct table *t, uint32_t ref, struct mapping *out)
 {

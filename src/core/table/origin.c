@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Origins: which forward, backend, rule, way or static pair made a session.
+ * Origins: the forward, backend, rule, way or static pair that made a session.
  *
- * Theory of operation. Equal origins are one record, found by the hash of its content; sessions name it in 32 bits:
+ * Theory of operation. Equal origins share one record, found by the hash of its content; sessions name it in 32 bits:
  *
  *   bits 0-19   number of the record, +1; 0: no origin
  *   bits 20-29  generation of the record, so that an id that is kept longer than the record names nothing
  *   bits 30-31  spare, 0
  *
  * A record is needed while sessions name it or the owner holds it. After that it stays readable, for the history, until
- * its place is taken: places are used lowest first, then those that have been unneeded for longest. The records and the
- * sessions' ids are saved; the counts are made again from the sessions.
+ * its place is reused: unused places are taken lowest first, then those that have been unneeded for longest. The
+ * records and the sessions' ids are saved; the counts are rebuilt from the sessions.
  *
- * Kill-safe: a record is one if its check is right, which is the last store of its writing and the first of its end. An id
- * is written before its session is published. A record that was damaged is none, and its sessions go on without origin.
+ * Kill-safe: a record is valid if its check is right, which is stored last when it is written and cleared first when it
+ * ends. An id is written before its session is published. A damaged record is invalid, and its sessions continue
+ * without origin.
  */
 #include "table_private.h"
 
@@ -38,7 +39,7 @@ uint64_t origin_hash(const struct table *t, uint32_t i)
 	return content_hash(t, &t->origins[i].what);
 }
 
-/* Never 0, which a blank record has. */
+/* Never 0, the value in a blank record. */
 static uint32_t check_of(const struct table *t, uint32_t i)
 {
 	return (uint32_t)hash_mix(origin_hash(t, i) ^ t->origins[i].generation) | 1;
@@ -64,7 +65,7 @@ static uint32_t number_of(const struct table *t, uint32_t id)
 	return i;
 }
 
-/* ---- the unneeded ones, oldest first ---- */
+/* ---- unneeded records, oldest first ---- */
 
 static void unneeded_append(struct table *t, uint32_t i)
 {
@@ -84,7 +85,7 @@ static void unneeded_remove(struct table *t, uint32_t i)
 	*(u->next == ORIGINS_END ? &t->unneeded_last : &t->origin_uses[u->next].prev) = u->prev;
 }
 
-/* One use more or less: of the sessions, or of the owner (`held`). */
+/* Counts one use more or less: by sessions, or by the owner (`held`). */
 static void count(struct table *t, uint32_t i, bool held, int by)
 {
 	struct origin_use *u = &t->origin_uses[i];
@@ -144,7 +145,7 @@ static uint32_t find(const struct table *t, const struct session_origin *o, uint
 	return i;
 }
 
-/* A place for another one, on the list of the unneeded; INDEX_NONE: all are needed. */
+/* A place for a new record, at the end of the unneeded list; INDEX_NONE: all are needed. */
 static uint32_t make_place(struct table *t)
 {
 	uint32_t i = t->origin_top;

@@ -4,25 +4,23 @@
  *
  * Theory of operation
  *
- * One bit a port for each address and class, and for each block of 512 the number of used ones, odd
- * and even apart. A choice first probes a few ports at random; if all are used, it counts the free
- * ones that qualify (128 blocks at most, and the words at the edges of the ranges), draws a rank, and
- * goes to the port of that rank. Both ways every port that qualifies is equally likely, and the cost
- * is bounded at any fill.
+ * There is one bit a port for each address and class, and for each block of 512 the number of used ones, odd and even
+ * separately. A choice first probes a few ports at random. If all are used, it counts the free ones that qualify (at
+ * most 128 blocks, and the words at the edges of the ranges), draws a rank, and takes the port of that rank. Both ways
+ * every port that qualifies is equally likely, and the cost is bounded at any fill.
  *
- * A port that the caller refuses (usable) is marked used until the choice is over, so that no port
- * is asked about twice.
+ * A port that the caller refuses (usable) is marked used until the choice is over, so no port is checked twice.
  */
 #include "table_private.h"
 
 enum { PROBES = 8, EXPIRE_BEFORE = 32, PORT_LOW_LAST = 1023 };
 #define EVEN 0x5555555555555555ull
 
-/* What a free port must be like in one attempt. */
+/* The requirements on a free port in one attempt. */
 struct demand {
 	const struct port_request *rq;
 	uint32_t low, high;
-	uint64_t parity; /* mask of a word */
+	uint64_t parity; /* mask for a word */
 };
 
 struct choice {
@@ -76,7 +74,7 @@ void table_watch_ports(struct table *t, table_port_fn *fn, void *ctx)
 
 /* ---- ranges ---- */
 
-/* The part of range `i` that the demand leaves. False: nothing. */
+/* The part of range `i` within the demand. False: it is empty. */
 static bool clip(const struct demand *d, uint32_t i, uint32_t *low, uint32_t *high)
 {
 	*low = d->rq->ranges[i].first > d->low ? d->rq->ranges[i].first : d->low;
@@ -97,7 +95,7 @@ static uint32_t stride(const struct demand *d)
 	return d->parity == UINT64_MAX ? 1 : 2;
 }
 
-/* Ports that qualify, used or not. */
+/* Number of ports that qualify, used or not. */
 static uint32_t width(const struct demand *d)
 {
 	uint32_t n = 0, low, high;
@@ -155,7 +153,8 @@ static uint32_t free_in_block(const struct port_map *m, uint64_t parity, uint32_
 	return PORT_BLOCK / 2 - (uint32_t)taken[parity == EVEN ? 0 : 1];
 }
 
-/* Free ports from `at` to the end of its block, if it is whole and within `high`, else of its word; *next is what follows. */
+/* Number of free ports from `at` to the end of its block, if that is whole and within `high`, else of its word;
+ * *next is the port after it. */
 static uint32_t free_in_step(const struct port_map *m, uint64_t parity, uint32_t at, uint32_t high, uint32_t *next)
 {
 	if (at % PORT_BLOCK == 0 && at + PORT_BLOCK - 1 <= high) {
@@ -179,7 +178,7 @@ static uint32_t count_free(const struct port_map *m, const struct demand *d)
 	return n;
 }
 
-/* The free port of rank *k in [at, high]; 0, and *k less those there are, if there are not so many. */
+/* The free port of rank *k in [at, high]; 0: there are fewer, and *k is reduced by their number. */
 static uint16_t free_of_rank(const struct port_map *m, uint64_t parity, uint32_t at, uint32_t high, uint32_t *k)
 {
 	uint32_t next, n;
@@ -231,7 +230,7 @@ static bool may_ask(const struct choice *c)
 	return c->refused < TABLE_PORT_ASKS;
 }
 
-/* The caller's word on a port. One that is refused counts as used from now on. */
+/* The caller's check of a port. A refused one counts as used from now on. */
 static bool accept(struct choice *c, uint16_t port)
 {
 	if (c->rq->usable == NULL || c->rq->usable(c->rq->ctx, port))
@@ -250,7 +249,7 @@ static bool try_port(struct choice *c, uint16_t port)
 	return false;
 }
 
-/* Asks for what the choice of this port, and the opening of its mapping, will read. */
+/* Prefetches what the choice of this port, and the opening of its mapping, will read. */
 static void prefetch_port(const struct table *t, const struct port_request *rq, uint16_t port)
 {
 	struct port_map *m = port_map(t, rq->proto_class, rq->ext);
@@ -268,7 +267,7 @@ static uint16_t choose_free(struct choice *c, const struct demand *d)
 
 	for (int i = 0; i < PROBES && n > 0; i++) {
 		port = nth(d, below(&c->random, n));
-		if (i == 0) /* mostly it is the one */
+		if (i == 0) /* almost always free */
 			prefetch_port(c->t, c->rq, port);
 		if (try_port(c, port))
 			return port;
@@ -282,7 +281,7 @@ static uint16_t choose_free(struct choice *c, const struct demand *d)
 	return 0;
 }
 
-/* All that the caller would like. */
+/* Every wish of the caller. */
 static struct demand first_demand(const struct port_request *rq)
 {
 	struct demand d = {.rq = rq, .low = 1, .high = UINT16_MAX, .parity = UINT64_MAX};
@@ -314,8 +313,8 @@ static uint16_t choose_by_preference(struct choice *c)
 	return port != 0 ? port : choose_free(c, &d);
 }
 
-/* The port that has rested longest of those in a list. One whose rest is over, though not yet noticed, is no exception to
- * anything. */
+/* The usable port in a list that has been in quarantine longest. One whose quarantine is over, though not yet
+ * noticed, does not count as recycled. */
 static uint16_t choose_from(struct choice *c, const struct quarantine_list *list, bool *recycled)
 {
 	uint32_t at = list->oldest, before = 0;
@@ -344,7 +343,7 @@ static const struct quarantine_list *list_of_range(const struct choice *c, uint3
 	return b != NULL ? &b->quarantined : &c->map->quarantined;
 }
 
-/* A range is a block of its own then, and each has a list: the one whose first rest is the oldest comes first. */
+/* Here each range is a block with a list of its own: the one with the oldest entry comes first. */
 static uint16_t choose_resting(struct choice *c, bool *recycled)
 {
 	uint32_t oldest = 0;
@@ -389,12 +388,12 @@ uint16_t port_choose(struct table *t, const struct port_request *rq, uint64_t ra
 	if (port != 0)
 		port_occupy(t, rq->proto_class, rq->ext, port);
 	else
-		port = choose_resting(&c, recycled); /* it stays marked as used, and so its block stays the host's */
+		port = choose_resting(&c, recycled); /* it stays marked as used, so its block stays the host's */
 	while (refused > 0)
 		port_clear(c.map, c.refusal[--refused]);
 	if (port != 0) {
 		t->pending++;
-		/* A port that was free has no mapping, so nobody need look. */
+		/* A port that was free has no mapping, so later look-ups can skip it. */
 		index_remember_absent(&t->index[IX_EXTERNAL], mapping_key_external(t, rq->proto_class, rq->ext, port));
 	}
 	return port;
@@ -461,7 +460,7 @@ bool table_port_any(const struct table *t, const struct port_request *rq, uint32
 	return n > TABLE_PORT_ASKS || any_resting(t, rq, now_s);
 }
 
-/* A hint for the port that this choice will most likely begin with. */
+/* A hint for the port with which this choice will probably begin. */
 void port_prefetch(const struct table *t, const struct port_request *rq, uint64_t random)
 {
 	const struct demand d = first_demand(rq);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * How saved records tell that they are whole: for memory that was changed by something else than this program.
+ * Checks whether saved records are whole, for memory that something other than this program has changed.
  *
- * A session has 16 bits over all that its opening decides for good: endpoints, slot of the outside address, class,
- * origin, forward or not. Each 16-bit word goes into them through a bijection of its own, so whatever happens
- * to one aligned word, and to the check, is always found; of any other damage one in 2^16 is not. The check says too
- * whether the record is in use: a state that appears in a closed record does not bring it back. What changes as packets
- * come (state, times, counters, windows) is not in it, nor are creation time and generation: none of that decides
- * where a packet goes, and a session is worth more than its age.
+ * A session has a check of 16 bits over everything that its opening fixes: endpoints, slot of the outside address,
+ * class, origin, forward or not. Each 16-bit word enters it through a bijection of its own. So any change of one
+ * aligned word, or of the check, is always found; of other damage one in 2^16 is missed. The check also shows whether
+ * the record is in use: a state that appears in a closed record does not revive it. Fields that change with packets
+ * (state, times, counters, windows) are not covered, nor are creation time and generation: none of them decides where a
+ * packet goes, and a session is worth more than its age.
  *
- * An address slot that is used has its address once more, inverted. So has each of the header's tops.
+ * A used address slot stores its address a second time, inverted. So does each of the header's tops.
  */
 #ifndef NATD_CORE_RECORD_H
 #define NATD_CORE_RECORD_H
@@ -21,16 +21,16 @@
 enum {
 	RECORD_KIND = SESSION_KIND_CLASS | SESSION_KIND_FROM_OUTSIDE | SESSION_KIND_FORWARD,
 	RECORD_KIND_SPREAD = 0x0101, /* to both bytes: two places for each of these bits */
-	RECORD_CLOSED = 0x3c3c,	     /* none of these places, so that no kind makes a closed record look open */
-	RECORD_BLANK = 0x5aa5,	     /* zeroes are no record */
+	RECORD_CLOSED = 0x3c3c,	     /* none of these bits, so that no kind makes a closed record look open */
+	RECORD_BLANK = 0x5aa5,	     /* an all-zero record is invalid */
 };
 
 typedef uint16_t record_words __attribute__((vector_size(16)));
 
 _Static_assert(offsetof(struct session, kind) == sizeof(record_words), "endpoints and slot: the first eight words");
 
-/* What the check of this record should be while it is open. Shifts down, products with odd numbers: each lane is a
- * bijection, and the lanes differ, so that two equal changes do not cancel. */
+/* The check of this record while it is open. Shifts down and products with odd numbers: each lane is a bijection,
+ * and the lanes differ, so two equal changes do not cancel. */
 static inline uint16_t record_check(const struct session *s)
 {
 	const record_words first = {0x9e35, 0x85eb, 0xc2b3, 0x27d5, 0x1657, 0xca6d, 0x6c8f, 0xd1b1};
@@ -51,7 +51,7 @@ static inline uint16_t record_check(const struct session *s)
 	return (uint16_t)(half[0] ^ kind * RECORD_KIND_SPREAD ^ RECORD_BLANK);
 }
 
-/* What it should be in a record that is free; wrong for every open one of these endpoints. */
+/* The check of this record when free; wrong for every open one with these endpoints. */
 static inline uint16_t record_check_closed(const struct session *s)
 {
 	return record_check(s) ^ RECORD_CLOSED;
@@ -61,7 +61,7 @@ static inline uint16_t record_check_closed(const struct session *s)
 
 enum { ADDRESS_FREE = 0 };
 
-/* The state of a used slot. ADDRESS_FREE is that of the broadcast address, which nobody has. */
+/* The state of a used slot. ADDRESS_FREE would be that of the broadcast address, which is never used. */
 static inline uint32_t record_address_state(uint32_t address)
 {
 	return ~address;

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Ports that rest after use (RFC 6888 REQ-8): whoever still sends to the old mapping must not reach a
- * new one's host.
+ * Ports in quarantine after use (RFC 6888 REQ-8): packets still sent to the old mapping must not reach the host of a
+ * new one.
  *
  * Theory of operation
  *
- * A rest is one 64-bit word among the records, so that it survives the process and is never half
- * written: bits 0-15 port, 16-31 slot of the address, 32-33 class, 34 always set, 35-63 the second it
- * began, modulo 2^29 (17 years). 0 is no rest. All rests have the same length, so the order of
- * beginning is the order of ending: a list by time through all of them gives the next to end, and one
- * through those of an address and class the one to recycle when no other port is left, which is always
- * the first of its list.
+ * A quarantine record (a rest) is one 64-bit word among the records, so it survives the process and is never half
+ * written: bits 0-15 port, 16-31 slot of the address, 32-33 class, 34 always set, 35-63 the second in which it began,
+ * modulo 2^29 (17 years). 0 means none. All quarantines have the same length, so they end in the order in which they
+ * began. A list by time through all of them gives the next to end. One list for each address and class gives the one to
+ * recycle when no other port is left, which is always the first of its list.
  *
- * A rest is written before the last session of its mapping is withdrawn. A kill in between leaves both; the
- * restart believes the session.
+ * A quarantine is written before the last session of its mapping is withdrawn. A kill in between leaves both; then the
+ * session counts.
  */
 #include "table_private.h"
 
@@ -76,7 +75,7 @@ void quarantine_relist(struct table *t)
 	}
 }
 
-/* At the end of both lists. */
+/* Appends to both lists. */
 static void append(struct table *t, uint32_t i)
 {
 	struct quarantine r = quarantine_get(t, i);
@@ -97,8 +96,7 @@ uint32_t quarantine_slot(struct table *t)
 {
 	uint32_t i = slots_take(&t->quarantine_slots);
 
-	if (i == SLOTS_NONE &&
-	    t->quarantine_first != RESTS_END) { /* as many rest as can: the oldest has rested longest */
+	if (i == SLOTS_NONE && t->quarantine_first != RESTS_END) { /* the array is full: the oldest ends early */
 		uint16_t ext = quarantine_get(t, t->quarantine_first).ext;
 
 		quarantine_cut(t, t->quarantine_first, 0);
@@ -171,10 +169,10 @@ bool quarantine_is_valid(const struct table *t, uint64_t word)
 	unsigned proto_class = word >> 32 & 3;
 
 	return (word & REST_VALID) != 0 && proto_class < TABLE_CLASSES && port != 0 && address_is_used(t, ext) &&
-	       !port_is_used(port_map(t, proto_class, ext), port); /* mapped after all, or resting twice */
+	       !port_is_used(port_map(t, proto_class, ext), port); /* mapped after all, or twice in quarantine */
 }
 
-/* One pass of a radix sort over a list chained by .next: by the digit at `shift` of the age, oldest first. */
+/* One pass of a radix sort over a list chained by .next: by the digit of the age at `shift`, oldest first. */
 static uint32_t sort_pass(struct table *t, uint32_t first, uint32_t now_s, unsigned shift)
 {
 	uint32_t head[RADIX], tail[RADIX], sorted = RESTS_END;
@@ -190,7 +188,7 @@ static uint32_t sort_pass(struct table *t, uint32_t first, uint32_t now_s, unsig
 			t->links[tail[d]].next = i;
 		tail[d] = i;
 	}
-	for (unsigned d = 0; d < RADIX; d++) { /* each run goes before the younger ones */
+	for (unsigned d = 0; d < RADIX; d++) { /* older runs go before younger ones */
 		if (head[d] == RESTS_END)
 			continue;
 		t->links[tail[d]].next = sorted;

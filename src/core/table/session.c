@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Sessions: in and out of the indexes, named, listed, swept. How they begin and end: session_life.c. Found by packets:
- * session_find.c. */
+/* Sessions: insertion into and removal from the indexes, ids, listing, sweeping. session_life.c begins and ends
+ * them; session_find.c finds them for packets. */
 #include "table_private.h"
 
 #include <assert.h>
@@ -8,14 +8,14 @@
 
 enum {
 	SWEEP_BLOCK = 16,
-	HOSTS_CACHED = 16384, /* so many are in the processor's cache anyway */
+	HOSTS_CACHED = 16384, /* below that many, they are in the processor's cache anyway */
 	CLOSING_COST = 4,     /* visits */
 	ID_INDEX_BITS = 25,
 	ID_GENERATION_BITS = 15,
 	ID_CREATED_MASK = 0x1fff
 };
 
-/* ---- its time ---- */
+/* ---- timeouts ---- */
 
 uint32_t table_session_timeout(const struct table *t, const struct session *s)
 {
@@ -32,7 +32,7 @@ bool table_session_expired(const struct table *t, const struct session *s, uint3
 	return session_is_over(t, s, now_s);
 }
 
-/* ---- in and out of the indexes ---- */
+/* ---- indexes ---- */
 
 void session_hash(const struct table *t, const struct session *s, struct session_hashes *h)
 {
@@ -40,7 +40,7 @@ void session_hash(const struct table *t, const struct session *s, struct session
 	h->external = mapping_key_external(t, session_class(s), s->ext, s->ext_port);
 }
 
-/* What is entered by its whole key, and perhaps counted as a peer. */
+/* Entries by full key, and perhaps the peer count. */
 void session_prefetch_whole(const struct table *t, const struct session *s)
 {
 	index_prefetch_both(&t->index[IX_OUT], hash_out(t, s));
@@ -77,7 +77,7 @@ uint32_t session_prefetch_more(const struct table *t, const struct session *s, c
 	index_prefetch_more(&t->index[IX_INTERNAL], h->internal);
 	owner = index_prefetch_more(&t->index[IX_EXTERNAL], h->external);
 	if (is_shared || (owner != INDEX_NONE && owner != session_index(t, s)))
-		session_prefetch_whole(t, s); /* one of a group, or to be one */
+		session_prefetch_whole(t, s); /* one of a group, or about to be one */
 	return owner != session_index(t, s) ? owner : INDEX_NONE;
 }
 
@@ -114,8 +114,8 @@ static void count_in(struct table *t, uint32_t i, struct host *h, enum mapping_j
 	if (h->blocks > 0)
 		h->ext = table_host_paired(t, h);
 	h->is_paired = pairs || (h->is_paired && h->sessions > 0);
-	/* The first session pairs the host with an outside address; a forward's leaves that to the first one
-	 * of another kind. Blocks hold it. A lost address pairs no host. */
+	/* The first session pairs the host with an outside address; a forward's session leaves that to the first one
+	 * of another kind. Blocks fix the pairing. A lost address pairs no host. */
 	if (h->blocks == 0 && (h->sessions == 0 || (pairs && h->ports == 0)))
 		h->ext = s->ext;
 	else if (pairs && !t->uses[h->ext].claimed && t->uses[s->ext].claimed)
@@ -163,15 +163,15 @@ void session_unlink(struct table *t, uint32_t i, uint32_t now_s)
 		h->ports -= ended;
 }
 
-/* ---- names, facts, listing ---- */
+/* ---- ids, facts, listing ---- */
 
 uint64_t table_session_id(const struct table *t, const struct session *s)
 {
 	uint32_t i = session_index(t, s);
 	const struct session_cold *cold = &t->cold[i];
 
-	/* 53 bits, so that every reader of JSON gets it whole. The time of creation is in it because low
-	 * slots are used again soon, and the generation starts again at 0 when their pages were given back. */
+	/* 53 bits, so that every JSON reader gets it exactly. It includes the time of creation because low slots are
+	 * reused soon, and generations start at 0 again after their pages were released. */
 	return (uint64_t)(cold->created_s & ID_CREATED_MASK) << (ID_INDEX_BITS + ID_GENERATION_BITS) |
 	       (uint64_t)(cold->generation & COLD_GENERATION) << ID_INDEX_BITS | (i + 1);
 }
@@ -244,7 +244,7 @@ void table_close_prefetch(const struct table *t, struct session *const s[], uint
 		session_prefetch_more(t, s[k], &h[k], false);
 }
 
-/* A block at a time: first find out which sessions are over and prefetch what closing them will read, then close. */
+/* A block at a time: finds the expired sessions and prefetches what closing them will read, then closes them. */
 static uint32_t sweep_block(struct table *t, uint32_t from, uint32_t end)
 {
 	struct session *over[SWEEP_BLOCK];

@@ -2,25 +2,25 @@
 /*
  * From packets to sessions.
  *
- * Theory of operation. Most sessions have their mapping to themselves. Such a one is found by the mapping's endpoint,
- * from either side, since no other can be meant: it is entered in the two indexes of endpoints, where the mapping
- * needs its entries anyway, and nowhere else. Only what that does not lead to is entered by its whole key too:
+ * Theory of operation. Most sessions have a mapping of their own. Such a session is found by the mapping's endpoint,
+ * from either side, since no other session can be meant. It is in the two indexes of endpoints, where the mapping needs
+ * its entries anyway, and nowhere else. Only sessions that are not found this way are inserted by their full key too:
  *
  *   sessions of groups (mapping.c)                       from both sides
  *   sessions without a mapping (forwards, CLASS_OTHER)   from both sides
- *   the session of a solo mapping that is unlisted       from inside
+ *   the session of an unlisted solo mapping              from inside
  *
- * A look-up asks by endpoint, and goes on to the whole key if a group is there, or if there are sessions that no
- * endpoint leads to. So the usual session costs half the entries, and one of a group one more hash and bucket a
+ * A look-up tries the endpoint, and continues with the full key if a group is there, or if there are sessions that no
+ * endpoint leads to. So the usual session costs half the entries, and one of a group costs one more hash and bucket a
  * packet.
  *
- * Invariants (table_check): each session is entered exactly where this says, and found from both sides.
+ * Invariants (table_check): each session is inserted exactly where this says, and found from both sides.
  */
 #include "table_private.h"
 
 #include <string.h>
 
-enum { MAPPING_REF_BITS = 25, SESSION_REF_BITS = 24 }; /* known here, so that masks and shifts need not be read */
+enum { MAPPING_REF_BITS = 25, SESSION_REF_BITS = 24 }; /* constants here, so that masks and shifts need not be loaded */
 
 static inline uint64_t hash_whole(const struct table *t, const struct session_key *k)
 {
@@ -62,22 +62,22 @@ uint64_t table_hash(const struct table *t, const struct session_key *k)
 	return hash_key(t, k);
 }
 
-/* May there be sessions of this direction that no endpoint leads to? In the dependent mapping modes a group is listed
- * under the remote address of its first session only, and may have others. */
+/* May there be sessions of this direction that no endpoint leads to? In the dependent mapping modes a group is
+ * listed only under the remote address of its first session, and may have others. */
 static inline bool has_strays(const struct table *t, unsigned dir)
 {
 	return (t->unmapped | (dir == DIR_OUT ? t->unlisted | (t->key_address & t->group_slots.count) : 0)) != 0;
 }
 
 /* ---- many at once ----
- *
- * Each goes from bucket to bucket, all in step; between two steps the memory of the next one is asked for in a loop of its
- * own, since a prefetch waits for its address to be translated, and only what stands close together waits together.
- */
+ * 
+ * Each look-up moves from bucket to bucket, all in step. Between two steps the memory of the next one is prefetched
+ * in a loop of its own: prefetches are issued back to back so that their stalls for address translation overlap. */
 
-/* What `next` is. */
+/* The kind of bucket in `next`. */
 enum { PROBE_FIRST, PROBE_SECOND, PROBE_WHOLE, PROBE_WHOLE_SECOND, PROBE_OVER, PROBE_MISSED };
-enum { PROBE_GROUP = 64 }; /* in step at a time: what they ask for is to be in the cache still when it is read */
+/* look-ups in step at a time: their prefetched lines must still be cached when they are read */
+enum { PROBE_GROUP = 64 };
 
 static inline bool probe_go(struct table_probe *p, const struct index *ix, uint32_t bucket, uint8_t stage)
 {
@@ -117,7 +117,7 @@ static inline bool probe_found(const struct table *t, uint32_t ref, struct table
 	return false;
 }
 
-/* In a bucket of whole keys, whose tags have eight bits: a second match is not worth the trouble. */
+/* In a bucket of full keys, whose tags have eight bits: a second match is too rare to handle here. */
 static bool probe_step_whole(const struct table *t, struct table_probe *p, uint32_t *lost)
 {
 	const struct index *ix = index_whole(t, p->key.dir);
@@ -133,7 +133,8 @@ static bool probe_step_whole(const struct table *t, struct table_probe *p, uint3
 	return false;
 }
 
-/* The endpoint's bucket does not lead to just one session: to several that look alike, to a group, or to nothing. */
+/* The endpoint's bucket does not lead to exactly one session, but to several with the same tag, to a group, or to
+ * nothing. */
 static bool probe_alike(const struct table *t, uint32_t found, struct table_probe *p, uint32_t *lost)
 {
 	const struct index *ix = index_endpoint(t, p->key.dir);
@@ -182,7 +183,7 @@ static void ask_for(struct table_probe *const p[], uint32_t n)
 		prefetch(p[i]->next);
 }
 
-/* Those that have another step come to the front. */
+/* Moves look-ups with another step to the front. */
 static uint32_t probe_step_all(const struct table *t, struct table_probe *p[], uint32_t n, uint32_t *lost)
 {
 	uint32_t left = 0;
@@ -242,9 +243,9 @@ bool table_probe_joins(const struct table *t, const struct table_probe *p)
 	return true;
 }
 
-/* ---- one ---- */
+/* ---- one look-up ---- */
 
-/* A key begins as a session does: what is compared outbound are twelve bytes. */
+/* A key has the same layout as the start of a session: outbound, twelve bytes are compared. */
 _Static_assert(offsetof(struct session_key, local) == offsetof(struct session, int_addr) &&
 		       offsetof(struct session_key, remote) == offsetof(struct session, rem_addr) &&
 		       offsetof(struct session_key, local_port) == offsetof(struct session, int_port) &&
@@ -262,13 +263,13 @@ static inline bool is_key_of(const struct session_key *k, const struct session *
 		(uint32_t)(s->rem_port ^ k->remote_port) | (uint32_t)(session_class(s) ^ k->proto_class)) == 0;
 }
 
-/* What a look-up came upon. */
+/* The result of a look-up. */
 struct trace {
 	uint32_t ref; /* the session, or INDEX_NONE */
 	enum table_index ix;
 	uint64_t hash;
 	uint32_t step;	/* as in struct index_cursor */
-	bool is_missed; /* no entry of the endpoint, nor of one with the same tag */
+	bool is_missed; /* there is no entry of the endpoint, nor one with the same tag */
 };
 
 static __attribute__((noinline)) void find_whole(const struct table *t, const struct session_key *k, struct trace *f)
@@ -286,7 +287,7 @@ static __attribute__((noinline)) void find_whole(const struct table *t, const st
 	f->step = c.step;
 }
 
-/* Living or timed out. */
+/* Open or expired. */
 static inline void find(const struct table *t, const struct session_key *k, uint64_t hash, struct trace *f)
 {
 	enum table_index which = which_endpoint(k->dir);
@@ -296,7 +297,7 @@ static inline void find(const struct table *t, const struct session_key *k, uint
 	f->is_missed = !is_asked && index_misses(&t->index[which], hash);
 	f->ref = is_asked || f->is_missed ? INDEX_NONE : index_begin(&c, &t->index[which], hash);
 	for (; f->ref != INDEX_NONE; f->ref = index_next(&c)) {
-		if (f->ref & GROUP_REF) /* perhaps of another key with the same tag: the whole key tells as well */
+		if (f->ref & GROUP_REF) /* perhaps of another key with the same tag: comparing the full key decides */
 			is_grouped = true;
 		else if (is_key_of(k, &t->sessions[f->ref]))
 			break;
@@ -308,7 +309,7 @@ static inline void find(const struct table *t, const struct session_key *k, uint
 		find_whole(t, k, f);
 }
 
-/* What is asked next about the same endpoint need not look either. */
+/* The next look-ups of the same endpoint can be skipped. */
 static void remember_absent(struct table *t, unsigned dir, uint64_t hash)
 {
 	index_remember_absent(&t->index[which_endpoint(dir)], hash);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * How sessions begin and end: all of it is here, for every cause.
+ * The beginning and end of sessions, for every cause.
  *
- * A record is written whole, entered into the indexes, and becomes valid with the store of its state, its last; when it
- * ends it is taken out of every index, and withdrawn with one store. So a process killed at any instruction leaves
- * records that are valid, or free.
+ * A record is written whole, inserted into the indexes, and becomes valid when its state is stored last. When it ends
+ * it is removed from every index, and withdrawn with one store. So a process killed at any instruction leaves records
+ * that are valid or free.
  *
- * begun() and ended() count each one and record the event. A session whose time is up ends when the sweep comes, when an
- * opening needs its place or its key, or when the same session is opened again, which then keeps its record.
+ * begun() and ended() count each one and record the event. An expired session ends when the sweep reaches it, when an
+ * opening needs its place or its key, or when the same session is opened again, which then reuses its record.
  */
 #include "table_private.h"
 
@@ -23,7 +23,8 @@ enum session_end table_session_expiry(const struct session *s)
 	return st >= SESSION_FIN_OUT && st <= SESSION_TIME_WAIT ? SESSION_END_CLOSED : SESSION_END_TIMEOUT;
 }
 
-/* Its handshake is through. After an RST that is no longer in the state: more came than a SYN, its answer and the RST. */
+/* Its handshake is complete. After an RST the state no longer shows that: then more than a SYN, its answer and the
+ * RST were seen. */
 static bool is_tcp_assured(const struct session *s, enum nat_dir opener)
 {
 	enum session_state st = session_state(s);
@@ -111,7 +112,7 @@ static void begun(struct table *t, uint32_t i)
 		session_record(t, i, EVENT_NEW, 0);
 }
 
-/* The session is about to be taken out of everything. */
+/* The session is about to be removed from all indexes. */
 static void ended(struct table *t, uint32_t i, enum session_end why)
 {
 	bool is_expiry = why <= SESSION_END_RESET;
@@ -163,7 +164,7 @@ static bool is_sane(const struct table *t, const struct session_spec *spec, cons
 	       address_is_used(t, spec->ext) && (spec->ext_port != 0 || !session_is_pooled(s));
 }
 
-/* The stores before are in memory before the record is seen as valid. */
+/* Earlier stores must be in memory before the record looks valid. */
 static void publish(struct session *s, uint8_t state)
 {
 	uint8_t kind = (uint8_t)(s->kind | state << SESSION_KIND_STATE_SHIFT);
@@ -180,7 +181,7 @@ void session_withdraw(struct table *t, uint32_t i)
 	t->cold[i].check = record_check_closed(s);
 }
 
-/* Writes all but the state of the record. */
+/* Writes everything but the state. */
 static void write_cold(struct table *t, uint32_t i, const struct session_spec *spec, uint32_t now_s)
 {
 	struct session_cold *cold = &t->cold[i];
@@ -195,7 +196,7 @@ static void write_cold(struct table *t, uint32_t i, const struct session_spec *s
 
 /* ---- opening ---- */
 
-/* The same session again after its time was up: it keeps its record, its indexes and its port. */
+/* Opens an expired session again: it keeps its record, its indexes and its port. */
 static struct session *reopen(struct table *t, struct session *s, const struct session_spec *spec, uint32_t now_s)
 {
 	uint32_t i = session_index(t, s);
@@ -260,7 +261,7 @@ struct session *table_session_open(struct table *t, const struct session_spec *s
 		return NULL;
 	session_hash(t, &fresh, &h);
 	if (!session_is_pooled(&fresh) || !index_is_noted(&t->index[IX_EXTERNAL], h.external))
-		session_prefetch_whole(t, &fresh); /* it has no mapping, or not to itself */
+		session_prefetch_whole(t, &fresh); /* it has no mapping, or shares one */
 	for (int dir = DIR_OUT; dir <= DIR_IN; dir++) {
 		struct session *old = session_same_noting(t, &fresh, (enum nat_dir)dir, &h);
 
@@ -321,11 +322,11 @@ void table_set_mapping(struct table *t, enum nat_mapping_mode mapping)
 
 	table_set_mode(t, mapping);
 	if (t->key_address == address && t->key_port == port && t->unlisted == 0)
-		return; /* of an unlisted one the mapping in its place may have ended */
+		return; /* if it is unlisted, the mapping in its place may have ended */
 	mapping_relist_begin(t);
 	for (uint32_t i = slots_next(&t->session_slots, 0, top); i < top;
 	     i = slots_next(&t->session_slots, i + 1, top)) {
-		if (!mapping_relist_session(t, i)) /* nothing would lead to it */
+		if (!mapping_relist_session(t, i)) /* it could not be found */
 			table_session_close(t, &t->sessions[i], SESSION_END_RELOAD, t->now_s);
 	}
 	mapping_relist_groups(t);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Surveys: a pass over the table that sums what each inside host has moved.
+ * Surveys: a pass over the table that sums the traffic of each inside host.
  *
- * Theory of operation. Packets count in their session alone. A session that ends adds its totals to those of its host
- * (host->ended). A survey adds the sessions that are open, in slices, while packets and sessions come and go; then it
- * adds `ended` of each host. Its sums are the owner's memory, one for each host slot.
+ * Theory of operation. Packets are counted only in their session. A session that ends adds its totals to those of its
+ * host (host->ended). A survey adds the open sessions, in slices, while packets and sessions come and go; then it adds
+ * `ended` of each host. Its sums are the owner's memory, one for each host slot.
  *
- * A session that ends after the survey has passed it is in the sum already and is now in `ended` too, so it is taken
- * out of the sum again: modulo 2^64, since the sum may be below it by then. So each session counts once: as it stood
- * when the survey passed it, or as it ended; one that began behind the survey's back counts in the next one. Sums of
- * the same host never go down from one survey to the next.
+ * A session that ends after the survey has passed it is in the sum already and is now in `ended` too. So it is
+ * subtracted from the sum again: modulo 2^64, since the sum may be smaller by then. So each session counts once: as it
+ * stood when the survey passed it, or as it ended; one that began behind the survey counts in the next one. Sums of the
+ * same host never decrease from one survey to the next.
  *
  * Invariants: sessions below session_at have been passed; sums below host_at are final, and nothing changes them. While
  * no survey runs, n == host_at.
@@ -34,7 +34,7 @@ void table_survey_begin(struct table *t, struct host_sum *sums, uint32_t n)
 	t->survey = (struct survey){.sums = sums, .n = n};
 }
 
-/* Up to `budget` sessions, and IDLE_PER_SESSION times as many free records. */
+/* Passes up to `budget` sessions, and IDLE_PER_SESSION times as many free records. */
 static void pass_sessions(struct table *t, uint32_t budget)
 {
 	struct survey *v = &t->survey;
@@ -88,7 +88,7 @@ void table_survey_end(struct table *t)
 	t->survey = (struct survey){.session_at = UINT32_MAX};
 }
 
-/* ---- while it runs ---- */
+/* ---- while a survey runs ---- */
 
 static struct host_sum *open_sum(const struct table *t, uint32_t host)
 {
@@ -112,7 +112,7 @@ void survey_host_began(struct table *t, uint32_t host)
 		*sum = (struct host_sum){0};
 }
 
-/* ---- what it shows ---- */
+/* ---- results ---- */
 
 bool table_host_next(const struct table *t, uint32_t *cursor, uint32_t budget, struct host_view *v)
 {

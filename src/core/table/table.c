@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The connection table: where its parts lie, its settings, what it uses.
+ * The connection table: the layout of its memory, its settings, its usage.
  *
  * Theory of operation
  *
- * Records (saved) and scratch (rebuilt) are reserved whole and touched from the low end of each array,
- * since every number is given out lowest first (slots.h). What one session costs when each has a
- * mapping of its own:
+ * Records (saved) and scratch (rebuilt) are reserved whole and touched from the low end of each array, since every
+ * number is given out lowest first (slots.h). The cost of one session when each has a mapping of its own, in bytes:
  *
  *   64    the session
- *    8    what is seldom read: creation time, generation, check
+ *    8    rarely read: creation time, generation, check
  *   11.6  two index entries of 64/11 bytes: its mapping from either side (session_find.c)
- *    0.4  one bit to number it; one and a quarter for the port, and as much again while ports rest
+ *    0.4  one bit to number it; one and a quarter for the port, and as much again while ports are in quarantine
  *
- * A mapping with one session has no record: both its index entries lead to the session itself. The
- * second session makes a `struct group` (mapping.c), and each of its sessions has two entries more. There are no timers: a session's deadline is
- * seen_s plus the timeout of its state, look-ups judge it on the spot, and table_sweep() walks the
- * records in turn to reclaim.
+ * A mapping with one session has no record: both its index entries lead to the session itself. The second session makes
+ * a `struct group` (mapping.c), and each of its sessions has two more entries. There are no timers: a session's
+ * deadline is seen_s plus the timeout of its state; look-ups check it, and table_sweep() walks the records in turn to
+ * reclaim expired ones.
  *
- * Everything is found by index (hash, bounded), slot number, or bit; nothing grows by copying. So no call but
- * table_attach(), table_set_mapping() and table_check() does work in proportion to the number of entries.
+ * Everything is found by index (hash, bounded), slot number, or bit; nothing grows by copying. So only table_attach(),
+ * table_set_mapping() and table_check() do work in proportion to the number of entries.
  */
 #include "table_private.h"
 
@@ -60,8 +59,8 @@ static uint64_t pages(uint64_t bytes)
 	return (bytes + TABLE_PAGE - 1) & ~(uint64_t)(TABLE_PAGE - 1);
 }
 
-/* In a large table origins and their ids lie where layout 2 had the second half of the rests, so that the records are no
- * longer than they were: a memfd of that version can be taken over, in place. */
+/* In a large table origins and their ids lie where layout 2 had the second half of the quarantine records. So the
+ * records are not longer than before, and a memfd of that version can be taken over in place. */
 static uint32_t quarantined_for(uint32_t max_sessions)
 {
 	uint32_t before = table_rests_of_layout_2(max_sessions);
@@ -78,7 +77,7 @@ static uint32_t hosts_for(uint32_t max_sessions)
 	return max_sessions + 1024 < TABLE_MAX_SESSIONS ? max_sessions + 1024 : TABLE_MAX_SESSIONS;
 }
 
-/* All that there can be; where there are very many addresses, 256 of each. */
+/* All possible blocks; with very many addresses, 256 for each. */
 static uint32_t blocks_for(uint32_t max_addresses)
 {
 	enum { MOST = TABLE_MAX_ADDRESSES * 256 };
@@ -143,7 +142,7 @@ void table_memory_need(uint32_t max_sessions, uint32_t max_addresses, struct tab
 	need->scratch_len = l.scratch_end > SIZE_MAX ? SIZE_MAX : (size_t)l.scratch_end;
 }
 
-/* ---- how an index gets from a reference to its key ---- */
+/* ---- from an index reference to its key ---- */
 
 static uint64_t out_hash(const void *ctx, uint32_t ref)
 {
@@ -431,7 +430,7 @@ void table_settle(struct table *t)
 struct trimmer {
 	void (*give_back)(void *ctx, void *start, size_t len);
 	void *ctx;
-	size_t left; /* bytes to give back at most */
+	size_t left; /* most bytes to release */
 	bool more;
 };
 
@@ -445,8 +444,8 @@ static uintptr_t page_up(uintptr_t at)
 	return page_down(at + TABLE_PAGE - 1);
 }
 
-/* Gives back the pages between entry `from` and entry `to` of an array of `max`, with the page that `to` lies in: what follows
- * there holds nothing, or was given back before. */
+/* Releases the pages between entry `from` and entry `to` of an array of `max`, including the page that contains
+ * `to`: the entries after it are unused, or were released before. */
 static void trim(const struct trimmer *w, void *array, size_t size, uint32_t from, uint32_t to, uint32_t max)
 {
 	uintptr_t base = (uintptr_t)array, last = page_down(base + max * size);
@@ -458,7 +457,7 @@ static void trim(const struct trimmer *w, void *array, size_t size, uint32_t fro
 		w->give_back(w->ctx, (uint8_t *)array + (start - base), end - start);
 }
 
-/* How far down an array whose entries from `top` on are unused may be given back now. */
+/* The lowest entry down to which an array, whose entries from `top` on are unused, may be released now. */
 static uint32_t trim_from(struct trimmer *w, size_t size, uint32_t top, uint32_t peak)
 {
 	size_t entries = w->left / size;

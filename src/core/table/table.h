@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The connection table: sessions, the mappings they share, inside hosts, outside addresses and the use of their
- * ports. Fixed capacity decided by the memory given; memory is touched as entries come, lowest slots
- * first. The records (first region) are all that must outlive the process: everything else (second
- * region) is rebuilt from them.
+ * The connection table: sessions, their mappings, inside hosts, outside addresses and the use of their ports. Its
+ * capacity is fixed by the memory given; memory is touched as entries are added, lowest slots first. Only the records
+ * (first region) must outlive the process: everything else (second region) is rebuilt from them.
  *
- * Terms (RFC 4787): a mapping ties an internal endpoint to an external one; a session is a mapping
- * used with one remote endpoint. A mapping exists as long as it has sessions; then its port rests
- * (RFC 6888 REQ-8) before it is used again.
+ * Terms (RFC 4787): a mapping ties an internal endpoint to an external one; a session is a mapping used with one remote
+ * endpoint. A mapping exists as long as it has sessions; then its port is in quarantine (RFC 6888 REQ-8) before it is
+ * used again.
  *
- * Time is in whole seconds (`now_s`), monotonic, and survives a restart of the process (CLOCK_BOOTTIME).
- * An entry whose time is up is gone at once for every look-up; table_sweep() gives its memory and
- * port back, within a budget.
+ * Time is in whole seconds (`now_s`), monotonic, and survives a restart of the process (CLOCK_BOOTTIME). No look-up
+ * finds an expired entry; table_sweep() releases its memory and port, within a budget.
  */
 #ifndef NATD_CORE_TABLE_H
 #define NATD_CORE_TABLE_H
@@ -25,21 +23,21 @@
 #include "core/policy/allocation.h"
 #include "core/policy/policy.h"
 
-/* Of the records, see docs/restart.md. table_attach() converts those of the layouts from TABLE_LAYOUT_OLDEST on. */
+/* Layout version of the records, see docs/restart.md. table_attach() converts layouts from TABLE_LAYOUT_OLDEST on. */
 enum { TABLE_LAYOUT = 3, TABLE_LAYOUT_OLDEST = 1 };
 
 enum { TABLE_NONE = -1, TABLE_MAX_SESSIONS = (1 << 24) - 1, TABLE_MAX_ADDRESSES = 65535 };
 
 enum nat_dir { DIR_OUT = 0, DIR_IN = 1 }; /* outbound: from inside; the index into every [2] below */
 
-/* TCP as seen from the middle (drawn in docs/tcp-states.md); the other classes use NEW and OPEN. The values are part
- * of the saved layout: append only. */
+/* TCP as seen from the middle (drawn in docs/tcp-states.md); the other classes use SESSION_SYN_OUT, SESSION_SYN_IN
+ * and SESSION_ESTABLISHED. The values are part of the saved layout: append only. */
 enum session_state {
 	SESSION_FREE = 0,
 	SESSION_SYN_OUT,     /* SYN from inside; also: class other than TCP, one direction seen */
 	SESSION_SYN_IN,	     /* SYN from outside; also: opened from outside, not answered */
 	SESSION_SYN_BOTH,    /* simultaneous open */
-	SESSION_SYNACK_OUT,  /* SYN-ACK from inside, waits for the opener's ACK */
+	SESSION_SYNACK_OUT,  /* SYN-ACK from inside; waiting for the opener's ACK */
 	SESSION_SYNACK_IN,   /* SYN-ACK from outside */
 	SESSION_ESTABLISHED, /* also: class other than TCP, both directions seen */
 	SESSION_FIN_OUT,     /* FIN from inside */
@@ -48,12 +46,12 @@ enum session_state {
 	SESSION_FIN_IN_ACKED,
 	SESSION_FIN_BOTH,
 	SESSION_TIME_WAIT, /* both FINs acknowledged */
-	SESSION_RESET,	   /* a valid RST passed; data that is acknowledged revives it (RFC 7857 2.2) */
+	SESSION_RESET,	   /* a valid RST passed; acknowledged data revives it (RFC 7857 2.2) */
 	SESSION_STATE_COUNT
 };
 
-/* One cache line. All that a packet of a known session reads or writes. Fields other than those marked
- * (rw) are set by table_session_open() only. */
+/* One cache line: everything that a packet of a known session reads or writes. Only table_session_open() sets the
+ * fields not marked (rw). */
 struct session {
 	uint32_t int_addr;
 	uint32_t rem_addr;
@@ -103,26 +101,26 @@ static inline void session_set_state(struct session *s, enum session_state st)
 struct table;
 
 struct table_memory {
-	void *records; /* survives: 64-byte aligned, zero-filled when new */
+	void *records; /* survives: 64-byte aligned, zero-filled if new */
 	size_t records_len;
 	void *scratch; /* rebuilt: 64-byte aligned, zero-filled at every attach */
 	size_t scratch_len;
-	void *events; /* rebuilt: events_need(max_events) bytes, 64-byte aligned; NULL: no events are kept */
+	void *events; /* rebuilt: events_need(max_events) bytes, 64-byte aligned; NULL: no events are stored */
 	size_t events_len;
 	uint32_t max_events;
-	/* Added, modulo 2^32, to every time in the records at attach: for those of another boot, whose clock began
-	 * elsewhere. 0 otherwise. */
+	/* Added, modulo 2^32, to every time in the records at attach, for records of another boot, whose clock
+	 * started elsewhere. 0 otherwise. */
 	uint32_t clock_shift_s;
 };
 
-/* Fills in the lengths for a table of `max_sessions` (at most TABLE_MAX_SESSIONS) on `max_addresses` outside addresses that
- * keeps need->max_events. All regions are meant to be reserved without being touched. */
+/* Fills in the lengths for a table of `max_sessions` (at most TABLE_MAX_SESSIONS) on `max_addresses` outside
+ * addresses that stores need->max_events. All regions are meant to be reserved without being touched. */
 void table_memory_need(uint32_t max_sessions, uint32_t max_addresses, struct table_memory *need);
 
 struct table_params {
 	uint32_t max_sessions;
 	uint32_t max_addresses;
-	enum nat_mapping_mode mapping; /* which remote fields a mapping's key has */
+	enum nat_mapping_mode mapping; /* decides the remote fields in a mapping's key */
 	uint32_t port_reuse_s;
 	struct nat_timeouts timeouts;
 	uint64_t secret[4]; /* random; a region that already has one keeps its own */
@@ -131,47 +129,49 @@ struct table_params {
 enum table_attach_result {
 	TABLE_NEW,	/* the records were blank: an empty table */
 	TABLE_RESTORED, /* sessions were found and rebuilt */
-	TABLE_FOREIGN,	/* not a table, damaged header, or another layout version: nothing touched, no table */
+	/* not a table, damaged header, or another layout version: nothing was touched, there is no table */
+	TABLE_FOREIGN,
 };
 
 struct table_attach_report {
 	enum table_attach_result result;
 	uint32_t restored; /* sessions */
 	uint32_t dropped;  /* half-written or contradictory records, removed */
-	uint32_t resting;  /* ports whose rest goes on */
-	uint32_t version;  /* layout version found; TABLE_LAYOUT when the records were blank */
+	uint32_t resting;  /* ports still in quarantine */
+	uint32_t version;  /* layout version found; TABLE_LAYOUT if the records were blank */
 };
 
-/* Makes a table in `m` (borrowed until table_detach). NULL with TABLE_FOREIGN. Never trusts what records contain. */
+/* Makes a table in `m` (borrowed until table_detach). NULL with TABLE_FOREIGN. Never trusts the contents of records. */
 struct table *table_attach(const struct table_memory *m, const struct table_params *p, uint32_t now_s,
 			   struct table_attach_report *report);
-/* The layout version of a table by the first bytes of its records; 0: blank, or no table of any version. */
+/* The layout version of a table, from the first bytes of its records; 0: blank, or no table of any version. */
 uint32_t table_layout_of(const void *records, size_t len);
-/* A hint from them: the table has no more sessions than that. 0: it cannot be told. */
+/* A hint from these bytes: the table has no more sessions than that. 0: unknown. */
 uint32_t table_sessions_hint(const void *records, size_t len);
-/* Forgets the table; the records stay as they are. Frees nothing: the caller owns the memory. */
+/* Forgets the table; the records stay unchanged. Frees nothing: the caller owns the memory. */
 void table_detach(struct table *t);
 
-/* Settings that a reload changes. Changing `mapping` rebuilds the mapping index, and so does saying it again while there are
- * unlisted mappings: slow path only. */
+/* Settings that a reload changes. Changing `mapping` rebuilds the mapping index; so does setting the same value
+ * while there are unlisted mappings. Slow path only. */
 void table_set_timeouts(struct table *t, const struct nat_timeouts *timeouts, uint32_t port_reuse_s);
 void table_set_mapping(struct table *t, enum nat_mapping_mode mapping);
 
-/* The time, for those calls that are not told it. */
+/* Sets the time for calls without a time argument. */
 void table_tell_time(struct table *t, uint32_t now_s);
 
-/* ---- outside addresses: small stable slots, since sessions name them ---- */
+/* ---- outside addresses: small stable slots, because sessions name them ---- */
 
-/* Slot of `address`, given one if it has none; TABLE_NONE when all are taken. Claims it: after a restart the slots that
- * records name are there, but unclaimed, and go with their last session unless they are added again. */
+/* Slot of `address`, which is added if it has none; TABLE_NONE: all are taken. Claims it. After a restart the slots
+ * named in records exist, but unclaimed, and disappear with their last session unless they are added again. */
 int32_t table_address_add(struct table *t, uint32_t address);
-int32_t table_address_slot(const struct table *t, uint32_t address); /* O(1); TABLE_NONE if it has none */
+int32_t table_address_slot(const struct table *t, uint32_t address); /* O(1); TABLE_NONE: it has none */
 uint32_t table_address(const struct table *t, uint16_t slot);
-/* Gives the slot up once no session and no resting port uses it; until then it only marks it. */
+/* Removes the slot once no session and no quarantined port uses it; until then it is only marked. */
 void table_address_remove(struct table *t, uint16_t slot);
-uint32_t table_address_ports_used(const struct table *t, uint16_t slot, enum nat_class c); /* resting ones too */
+/* including ports in quarantine */
+uint32_t table_address_ports_used(const struct table *t, uint16_t slot, enum nat_class c);
 uint32_t table_address_ports_resting(const struct table *t, uint16_t slot, enum nat_class c);
-/* Blocks that may be given to any host, and how many of them are free. 0: the address is not cut. */
+/* Number of blocks that may be given to any host, and of these the free ones. 0: the address is not cut. */
 uint32_t table_address_blocks(const struct table *t, uint16_t slot, uint32_t *free);
 
 /* ---- look-up ---- */
@@ -185,30 +185,32 @@ struct session_key {
 	uint8_t dir;	     /* enum nat_dir */
 };
 
-uint64_t table_hash(const struct table *t, const struct session_key *k); /* of what a look-up begins with */
+uint64_t table_hash(const struct table *t, const struct session_key *k); /* of the key with which a look-up begins */
 
-/* Session with exactly this key that has not timed out, or NULL. */
+/* The session with exactly this key that has not expired, or NULL. */
 struct session *table_find(struct table *t, const struct session_key *k, uint64_t hash, uint32_t now_s);
 
-/* The same, and nothing is remembered: for those who only look. */
+/* The same without remembering anything: for read-only callers. */
 const struct session *table_seek(const struct table *t, const struct session_key *k, uint32_t now_s);
-/* Is there a session with this key whose time is up, and that no sweep has seen? */
+/* Is there an expired session with this key that no sweep has seen? */
 bool table_has_expired(const struct table *t, const struct session_key *k, uint32_t now_s);
 
-/* The same of many at once, so that their cache misses overlap: table_probe() for all, which reorders `p` and says how many
- * will probably not be found (their `likely` is NULL), then table_find_probed() for each. Sessions may come and go in between. */
+/* The same for many keys at once, so that their cache misses overlap: table_probe() for all, which reorders `p` and
+ * returns how many will probably not be found (their `likely` is NULL), then table_find_probed() for each. Sessions
+ * may come and go in between. */
 struct table_probe {
-	struct session_key key; /* the caller's; the rest is the table's */
-	uint64_t hash, whole;	/* of what the look-up begins with; of the whole key, if it comes to that */
-	const void *next;	/* what is read next */
-	/* Perhaps the one; or NULL. Not read yet, and perhaps another's by the time it is. */
+	struct session_key key; /* set by the caller; the table sets the rest */
+	uint64_t hash, whole;	/* of the key with which the look-up begins; of the full key, if that is needed */
+	const void *next;	/* the memory to read next */
+	/* The candidate, or NULL. It has not been read yet, and may be another session's record by then. */
 	struct session *likely, *other;
-	uint32_t entries; /* how many sessions had ever been entered by then */
-	uint32_t group;	  /* perhaps its mapping, which has several sessions */
+	uint32_t entries; /* number of sessions ever inserted by then */
+	uint32_t group;	  /* its mapping, perhaps, which has several sessions */
 	uint8_t stage;
 };
 uint32_t table_probe(const struct table *t, struct table_probe *p[], uint32_t n);
-/* A hint, of one outbound that found nothing: asks for what joining its mapping will read. False: it seems to have none. */
+/* A hint, for an outbound probe that found nothing: prefetches what joining an existing mapping will read. False:
+ * there seems to be none. */
 bool table_probe_joins(const struct table *t, const struct table_probe *p);
 struct session *table_find_probed(struct table *t, const struct table_probe *p, uint32_t now_s);
 
@@ -219,68 +221,70 @@ struct session_spec {
 	uint32_t rem_addr;
 	uint16_t int_port;
 	uint16_t rem_port;
-	uint16_t ext_port; /* taken with table_port_take() when it makes a new mapping */
+	uint16_t ext_port; /* taken with table_port_take() if it makes a new mapping */
 	uint16_t ext;
 	uint8_t proto_class;
 	uint8_t state; /* enum session_state, not SESSION_FREE */
 	bool from_outside;
-	bool forward;	 /* external endpoint of a forward */
-	uint32_t origin; /* of table_origin_intern(); 0: none */
+	bool forward;	 /* the external endpoint of a forward */
+	uint32_t origin; /* from table_origin_intern(); 0: none */
 };
 
-/* Opens it (no equal one may exist, in either direction's key). NULL and *why (DROP_SESSIONS_FULL, DROP_TABLE) when it cannot be. The record
- * becomes valid with its last store, so that a kill in between leaves nothing half-made. */
+/* Opens a session (no equal one may exist, by the key of either direction). NULL and *why (DROP_SESSIONS_FULL,
+ * DROP_TABLE) if it is impossible. The record becomes valid with its last store, so a kill in between leaves nothing
+ * half-made. */
 struct session *table_session_open(struct table *t, const struct session_spec *spec, uint32_t now_s,
 				   enum nat_reason *why);
-/* Ends it, and its mapping with the last session: the port starts its rest. */
+/* Ends it, and with the last session its mapping: the port's quarantine begins. */
 void table_session_close(struct table *t, struct session *s, enum session_end why, uint32_t now_s);
-/* A hint: prefetches what closing these, 16 at most, will read. */
+/* A hint: prefetches what closing these sessions, at most 16, will read. */
 void table_close_prefetch(const struct table *t, struct session *const s[], uint32_t n);
-/* Why a session whose time is up has ended: how far its state had come. */
+/* The reason for the end of an expired session: the state that it had reached. */
 enum session_end table_session_expiry(const struct session *s);
 
-/* As conntrack means it: TCP once its handshake is through; UDP when, after its first answer, a packet came more than two seconds
- * after the first one; GRE once answered, SCTP at its second answer; nothing else. */
+/* As conntrack defines it: TCP after its handshake; UDP if, after its first answer, a packet came more than two
+ * seconds after the first one; GRE after its answer, SCTP after its second answer; never for other protocols. */
 bool table_session_assured(const struct table *t, const struct session *s);
 
-/* A session got its first answer. Called once a session, where the state is set. */
+/* The session got its first answer. Called once a session, where the state is set. */
 void table_session_answered(struct table *t, struct session *s);
-/* Its state has changed from `before`, as others see it: counts it where it is now, and records the event. */
+/* Its state has changed from `before`: counts it under the new one, and records the event. */
 void table_session_changed(struct table *t, const struct session *s, enum session_state before);
-/* Sessions of that class in that state now; kept at each change, never counted. */
+/* Number of sessions of that class in that state; updated at each change. */
 uint32_t table_sessions_in(const struct table *t, enum nat_class c, enum session_state st);
 
-/* Seconds the session may be idle in its state; and whether that time is up (strictly more than the timeout has passed). */
+/* How long the session may be idle in its state, in seconds; and whether it has expired (strictly more than the
+ * timeout has passed). */
 uint32_t table_session_timeout(const struct table *t, const struct session *s);
 bool table_session_expired(const struct table *t, const struct session *s, uint32_t now_s);
 
 uint64_t table_session_id(const struct table *t, const struct session *s); /* never 0; not reused soon */
 struct session *table_session_by_id(struct table *t, uint64_t id);
-uint32_t table_session_number(uint64_t id); /* below the capacity; no other living session has it */
+uint32_t table_session_number(uint64_t id); /* below the capacity; unique among open sessions */
 uint32_t table_session_created_s(const struct table *t, const struct session *s);
 uint32_t table_session_origin(const struct table *t, const struct session *s); /* 0: none */
-/* Number of its record, below max_sessions: the same as long as the session lives. */
+/* Number of its record, below max_sessions: constant while the session is open. */
 uint32_t table_session_index(const struct table *t, const struct session *s);
 struct session *table_session_at(struct table *t, uint32_t index); /* NULL: that record is free */
 
-/* Called when a session ends, before it is counted and recorded anywhere: for what is kept of its totals outside of the table. May
- * change what packets change (rw), and must not call back. NULL: nothing is called. */
+/* Called when a session ends, before it is counted and recorded, to add totals that are stored outside of the table.
+ * May change the (rw) fields, and must not call back. NULL: no callback. */
 typedef void table_end_fn(void *ctx, struct session *s);
 void table_watch_ends(struct table *t, table_end_fn *fn, void *ctx);
 
-/* The clock of questions that take no time: whether a session that they meet is over. */
+/* The time for read-only questions: decides whether a session has expired. */
 void table_set_clock(struct table *t, uint32_t now_s);
 
-/* ---- origins: what made a session, by its names in the configuration ---- */
+/* ---- origins: the configuration's names for what made a session ---- */
 
 enum { ORIGIN_NAME = 32, ORIGIN_WAY = 16 };
 
-/* Texts end with a NUL; all that is unused, and what follows a NUL, is zero: equal ones are compared as memory. */
+/* Texts end with a NUL; everything unused, and everything after a NUL, is zero: origins are compared with memcmp(). */
 struct session_origin {
 	char forward[ORIGIN_NAME];
 	char rule[ORIGIN_NAME]; /* of the filter */
-	char pair[ORIGIN_NAME]; /* static, one to one */
-	char way[ORIGIN_WAY];	/* out */
+	char pair[ORIGIN_NAME]; /* the static 1:1 pair */
+	char way[ORIGIN_WAY];	/* way outside */
 	uint32_t backend;	/* of a balanced forward */
 	uint16_t backend_port;
 	uint16_t spare;
@@ -291,33 +295,36 @@ struct carried {
 	uint64_t packets, bytes;
 };
 
-/* The id of this origin, for struct session_spec, which the caller holds until it gives it back. Origins and ids outlive the
- * process. 0: it is blank, or there is no room: the session has no origin then, and table_usage() counts it. */
+/* The id of this origin, for struct session_spec; the caller holds it until it releases it. Origins and ids outlive
+ * the process. 0: it is blank, or there is no room: then the session has no origin, and table_usage() counts it. */
 uint32_t table_origin_intern(struct table *t, const struct session_origin *o);
 void table_origin_release(struct table *t, uint32_t id);
-/* NULL: none, or gone. It stays for as long as a session or a holder needs it, and mostly longer: also for ids in events. */
+/* NULL: none, or gone. It stays as long as a session or a holder needs it, and usually longer: ids in events may use
+ * it too. */
 const struct session_origin *table_origin_get(const struct table *t, uint32_t id);
-/* The next origin after *cursor, 0 at first, and what its ended sessions carried since this process began; NULL at the end. */
+/* The next origin after *cursor, initially 0, and the traffic of its ended sessions since this process began; NULL
+ * at the end. */
 const struct session_origin *table_origin_next(const struct table *t, uint32_t *cursor, struct carried *ended);
 
-/* Counts sessions for the owner too: those of an origin in tallies[which(ctx, origin)], from now on and those that there are at
- * once. `n` tallies, borrowed until the next call, and zeroed first; TABLE_NONE: the origin is in none. `n` 0: no more of it. */
+/* Counts sessions for the owner too: those of an origin in tallies[which(ctx, origin)], the existing ones at once.
+ * `n` tallies, borrowed until the next call, and zeroed first; TABLE_NONE: the origin has no tally. `n` 0: ends it. */
 typedef int32_t table_which_tally(const void *ctx, const struct session_origin *o);
 void table_set_tallies(struct table *t, uint32_t *tallies, uint32_t n, table_which_tally *which, const void *ctx);
 
-/* Iteration: start with *cursor 0; NULL at the end. Sessions may be opened and closed in between; each that lives throughout
- * is seen exactly once. Skips at most `budget` empty slots: NULL with *cursor not 0 means "call again". */
+/* Iteration: start with *cursor 0; NULL at the end. Sessions may be opened and closed in between; each that is open
+ * throughout is visited exactly once. Skips at most `budget` empty slots: NULL with *cursor not 0 means "call
+ * again". */
 struct session *table_next(struct table *t, uint32_t *cursor, uint32_t budget);
 uint32_t table_session_count(const struct table *t);
-uint32_t table_capacity(const struct table *t); /* sessions for which it has room */
+uint32_t table_capacity(const struct table *t); /* number of sessions for which it has room */
 
 struct table_swept {
 	uint32_t visited, closed;
 };
-/* Visits records in turn, closes those whose time is up, and ends the quarantine of ports. The budget is for visits; closing one
- * counts as three more, so that fewer than `budget` are visited when many are over (it may be overdrawn by 48). */
+/* Visits records in turn, closes expired ones, and ends the quarantine of ports. The budget is for visits; closing
+ * one counts as three more, so fewer than `budget` are visited if many have expired (it may be overdrawn by 48). */
 struct table_swept table_sweep(struct table *t, uint32_t now_s, uint32_t budget);
-/* Records that a full round visits: the daemon derives its pace from it. */
+/* Number of records in a full round: the daemon derives its pace from it. */
 uint32_t table_sweep_round(const struct table *t);
 
 /* ---- mappings ---- */
@@ -331,104 +338,111 @@ struct mapping {
 	uint32_t rem_addr; /* part of the key only in the dependent mapping modes */
 	uint16_t rem_port;
 	uint32_t sessions;
-	bool is_held; /* by a session that the inside host opened or answered; else nobody new is let in (RFC 7857 7) */
+	/* by a session that the inside host opened or answered; else it accepts nothing new (RFC 7857 7) */
+	bool is_held;
 };
 
-/* A mapping with one session is over with that session's time; of one that has had several one knows when table_sweep()
- * has been there. "Now" is the latest time told to any call. */
+/* A mapping with one session ends with that session's time; for one that has had several, this shows only after
+ * table_sweep(). "Now" is the latest time given to any call. */
 
-/* The mapping an outbound packet of this internal endpoint uses. Remote fields are ignored unless the mapping
- * mode needs them. After a change of the mode one of several, if there are several. */
+/* The mapping for an outbound packet of this internal endpoint. Remote fields are ignored unless the mapping mode
+ * needs them. After a change of the mode there may be several; this returns one of them. */
 bool table_mapping_internal(const struct table *t, enum nat_class c, uint32_t int_addr, uint16_t int_port,
 			    uint32_t rem_addr, uint16_t rem_port, struct mapping *out);
 /* The mapping that owns an external endpoint. */
 bool table_mapping_external(const struct table *t, enum nat_class c, uint16_t ext, uint16_t ext_port,
 			    struct mapping *out);
-/* Has this mapping a session with that remote address (any port)? RFC 4787 5: address-dependent filtering. Flat cost. */
+/* Does this mapping have a session with that remote address (any port)? RFC 4787 5: address-dependent filtering.
+ * Constant cost. */
 bool table_mapping_has_peer(const struct table *t, const struct mapping *m, uint32_t rem_addr);
 uint32_t table_mapping_count(const struct table *t);
-/* New sessions of its inside endpoint make another mapping; its own sessions go on, and it ends with them. */
+/* New sessions of its inside endpoint make another mapping; its own sessions continue, and it ends with them. */
 void table_mapping_unlist(struct table *t, const struct mapping *m);
 
 /* ---- ports ---- */
 
 struct port_request {
 	uint16_t ext;
-	const struct host *host; /* table_port_allot() looks at it, and at the next two; NULL: it has no record yet */
-	uint32_t share;		 /* number of the block that is the host's by arithmetic */
-	uint32_t blocks_max;	 /* the host may be given blocks up to that number */
-	uint32_t blocks_kept;	 /* so many free ones are for hosts that have fewer than are free */
-	uint8_t proto_class;	 /* CLASS_TCP, CLASS_UDP, CLASS_ICMP (query ids) */
+	/* used only by table_port_allot(), like the next two; NULL: the host has no record yet */
+	const struct host *host;
+	uint32_t share;			/* number of the block that is the host's by arithmetic */
+	uint32_t blocks_max;		/* most blocks of the host */
+	uint32_t blocks_kept;		/* free blocks reserved for hosts that have fewer than are free */
+	uint8_t proto_class;		/* CLASS_TCP, CLASS_UDP, CLASS_ICMP (query ids) */
 	const struct nat_range *ranges; /* ascending, disjoint */
 	uint32_t n_ranges;
 	uint16_t prefer; /* PORTS_PRESERVE: this one if it is free; 0: none */
-	uint8_t same_class; /* 1: only ports of like's class (0-1023 or 1024-65535), RFC 4787 REQ-3a, if the ranges have any */
+	/* 1: only ports of like's class (0-1023 or 1024-65535), RFC 4787 REQ-3a, if the ranges have any */
+	uint8_t same_class;
 	uint8_t parity;	  /* 1: only ports of the same parity (RFC 4787 REQ-4) */
-	uint16_t like;	  /* the inside port that same_class and parity look at */
-	bool may_recycle; /* none free: take the port that has rested longest (RFC 6888 REQ-8 a-c) */
+	uint16_t like;	  /* the inside port for same_class and parity */
+	bool may_recycle; /* if none is free: take the port that has been in quarantine longest (RFC 6888 REQ-8 a-c) */
 	bool (*usable)(
 		void *ctx,
 		uint16_t
 			port); /* last word (forwards, host's sockets); NULL: all. Asked at most TABLE_PORT_ASKS times */
-	/* Would each port of this block be refused, for certain? Such a block is given to no host. NULL: none */
+	/* Would `usable` certainly refuse each port of this block? Such a block is given to no host. NULL: none */
 	bool (*is_shut)(void *ctx, const struct nat_range *block);
 	void *ctx;
 };
 
 enum { TABLE_PORT_ASKS = 64 };
 
-/* A free port, uniformly at random from all that qualify (given `random`, 64 fresh random bits; more are derived from it), in O(1) at any fill, or 0.
- * It is marked used. If parity or class cannot be met they give way, in that order (RFC 4787 REQ-4, REQ-3a are preferences).
- * *recycled is set when it was resting. For ICMP 0 is a valid id: it is never chosen. */
+/* Takes a free port, uniformly at random from all that qualify (by `random`, 64 fresh random bits; more are derived
+ * from it), in O(1) at any fill; 0: none. It is marked used. If parity or class cannot be met they are dropped, in
+ * that order (RFC 4787 REQ-4, REQ-3a are preferences). *recycled is set if it was in quarantine. For ICMP 0 is a
+ * valid id: it is never chosen. */
 uint16_t table_port_take(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s,
 			 bool *recycled);
-/* The same where ports are handed out as table_set_allocation() says: with blocks, a port of the host's own ones, or of one more
- * block (`ranges` is not looked at then). NAT_PASS and *port, or DROP_NO_PORT, DROP_HOST_BLOCKS, DROP_HOST_SHARE. A host that has a
- * record only, see table_host(). */
+/* The same by the rules of table_set_allocation(): with blocks, a port of the host's own ones, or of one more block
+ * (then `ranges` is ignored). Returns NAT_PASS and *port, or DROP_NO_PORT, DROP_HOST_BLOCKS, DROP_HOST_SHARE. Only
+ * for a host with a record, see table_host(). */
 enum nat_reason table_port_allot(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s,
 				 uint16_t *port, bool *recycled);
-/* Is there one that table_port_take() could take? True also where so many are refused that it might give up. */
+/* Is there a port that table_port_take() could take? Also true if so many are refused that it might give up. */
 bool table_port_any(const struct table *t, const struct port_request *rq, uint32_t now_s);
-/* What table_port_allot() would answer, as far as that can be known without asking the port guard. Changes nothing. */
+/* The result of table_port_allot(), as far as it can be known without the port guard. Changes nothing. */
 enum nat_reason table_port_could(const struct table *t, const struct port_request *rq, uint32_t now_s);
-/* A hint: asks for the memory that the same call of table_port_allot(), and the opening after it, will most likely read. */
+/* A hint: prefetches what the same call of table_port_allot(), and the opening after it, will probably read. */
 void table_port_prefetch(const struct table *t, const struct port_request *rq, uint64_t random);
-/* Gives back a port taken for a mapping that was not opened after all. No rest. */
+/* Releases a port taken for a mapping that was not opened after all. No quarantine. */
 void table_port_release(struct table *t, enum nat_class c, uint16_t ext, uint16_t port);
-bool table_port_used(const struct table *t, enum nat_class c, uint16_t ext, uint16_t port); /* mapped or resting */
+/* mapped or in quarantine */
+bool table_port_used(const struct table *t, enum nat_class c, uint16_t ext, uint16_t port);
 
-/* Called when a port comes into use (taken, mapped or in quarantine) and when it is free again: for a copy of the port bits
- * outside the core. Must not call back. NULL: nothing is called. Ports in use before are not reported. */
+/* Called when a port comes into use (taken, mapped or in quarantine) and when it is free again, for a copy of the
+ * port bits outside the core. Must not call back. NULL: no callback. Ports already in use are not reported. */
 typedef void table_port_fn(void *ctx, enum nat_class c, uint32_t address, uint16_t port, bool used);
 void table_watch_ports(struct table *t, table_port_fn *fn, void *ctx);
 
 /* ---- blocks of ports ---- */
 
-/* How ports are handed out from now on; `a` is borrowed until the next call. `cut_of` says which cut an address has. Where that
- * differs from before, blocks are laid out again: each is its owner's by arithmetic, or as the records say, or that of the first
- * session for which table_port_claim() is called. At the first call, after a restart, sessions claim them at once. Slow path
- * only. */
+/* Sets the allocation of ports; `a` is borrowed until the next call. `cut_of` returns the cut of an address. If cuts
+ * differ from before, blocks are laid out again: each belongs to its owner by arithmetic, or by the records, or to
+ * the host of the first session for which table_port_claim() is called. At the first call, after a restart, sessions
+ * claim them at once. Slow path only. */
 void table_set_allocation(struct table *t, const struct allocation *a,
 			  enum allocation_cut (*cut_of)(const void *ctx, uint32_t address), const void *ctx);
 /* Cuts an address that was added since. */
 void table_cut_address(struct table *t, uint16_t slot, enum allocation_cut cut);
-/* Is the session's port one that its host could have been given? After another cut also one of a block that it may claim. */
+/* Could the host have got this session's port by allocation? After a change of the cut, also if it may claim the
+ * port's block. */
 bool table_port_fits(const struct table *t, const struct session *s);
-/* If its block has no owner, as after another cut, it becomes the host's, as far as the limits go. */
+/* If its block has no owner, as after a change of the cut, the host gets it, within the limits. */
 void table_port_claim(struct table *t, const struct session *s);
 
 struct block_view {
 	uint32_t host; /* inside address */
 	uint16_t ext;
 	struct nat_range ports;
-	uint32_t used; /* of all classes together; resting ones too */
+	uint32_t used; /* of all classes together, including ports in quarantine */
 	uint32_t since_s;
-	bool is_fixed; /* its host's by arithmetic */
+	bool is_fixed; /* belongs to its host by arithmetic */
 };
-/* The next block in use that has a host: start with *cursor 0. False: at the end *cursor is 0 again, otherwise call again. Looks
- * at `budget` blocks at most. */
+/* The next block in use that has a host: start with *cursor 0. False: call again, unless *cursor is 0: then it is
+ * the end. Visits at most `budget` blocks. */
 bool table_block_next(const struct table *t, uint32_t *cursor, uint32_t budget, struct block_view *v);
-/* The block that holds this port, if a host has it. */
+/* The block that contains this port, if a host has it. */
 bool table_block_at(const struct table *t, uint16_t slot, uint16_t port, struct block_view *v);
 
 /* ---- inside hosts ---- */
@@ -437,64 +451,66 @@ struct host_totals {
 	uint64_t packets[2], bytes[2]; /* by enum nat_dir */
 };
 
-/* Sessions that the outside opens are counted apart, so that they use up no budget of the host's own: see budget.c. */
+/* Sessions opened from outside are counted separately, so that they use up no budget of the host's own: see
+ * budget.c. */
 struct host {
 	uint32_t address;
 	uint32_t sessions;
 	uint32_t incoming;	/* of these: opened from outside */
 	uint32_t unanswered;	/* sessions never answered */
-	uint32_t unanswered_in; /* of these: opened from outside */
+	uint32_t unanswered_in; /* opened from outside, of these */
 	uint32_t ports;		/* mappings with a port of the pool */
-	uint16_t ext;		/* paired outside address slot; valid while sessions or blocks > 0 */
-	uint16_t is_paired;	/* by a session that chose among the pool, not by a forward's or its blocks alone */
+	uint16_t ext;		/* slot of the paired outside address; valid while sessions or blocks > 0 */
+	/* by a session that chose from the pool, not only by a forward's session or its blocks */
+	uint16_t is_paired;
 	struct {
 		uint32_t ms, tokens;
 	} rate[2];		  /* token buckets for new sessions, by the enum nat_dir of the opening */
-	uint32_t blocks;	  /* that it was given, the fixed one not counted */
+	uint32_t blocks;	  /* that it was given, without the fixed one */
 	uint32_t first_block;	  /* the table's */
-	uint32_t number;	  /* of the record: a host that went and came again has another */
-	struct host_totals ended; /* of its sessions that have ended, since the record was made */
+	uint32_t number;	  /* of the record: a host that disappeared and came back has another */
+	struct host_totals ended; /* traffic of its ended sessions, since the record was made */
 };
 
-/* The host's record, made if `create` and room; NULL otherwise. A record made lives until the next table_sweep() that finds it
- * without sessions and blocks; valid until the next table call. */
+/* The host's record, created if `create` is set and there is room; else NULL. A new record lives until the next
+ * table_sweep() finds it without sessions and blocks. The pointer is valid until the next table call. */
 struct host *table_host(struct table *t, uint32_t address, bool create);
 const struct host *table_host_find(const struct table *t, uint32_t address); /* NULL: it has no record */
-/* Slot of the address that a host with sessions or blocks is paired with: without sessions its blocks decide, on addresses that
- * there are. */
+/* Slot of the address with which a host with sessions or blocks is paired. Without sessions its blocks on existing
+ * addresses decide. */
 uint16_t table_host_paired(const struct table *t, const struct host *h);
 uint32_t table_host_count(const struct table *t);
 uint32_t table_unanswered_count(const struct table *t);
 uint32_t table_incoming_count(const struct table *t); /* sessions opened from outside */
 
-/* A survey: what each host has moved, in sessions that have ended and in those that are open. See survey.c. */
+/* A survey sums the traffic of each host, over sessions that have ended and those that are open. See survey.c. */
 struct host_sum {
 	struct host_totals totals;
 	uint32_t address, number; /* 0: no host had this slot */
 };
-/* `sums`: of the host slots from 0 up, `n` at most table_host_top(), zeroed; borrowed until table_survey_end(). Hosts in higher
- * slots are left out. One at a time. */
+/* `sums`: of the host slots from 0 up, `n` at most table_host_top(), zeroed; borrowed until table_survey_end().
+ * Hosts in higher slots are omitted. One survey at a time. */
 void table_survey_begin(struct table *t, struct host_sum *sums, uint32_t n);
-/* Goes on with at most `budget` records. False: the sums are final. */
+/* Continues with at most `budget` records. False: the sums are final. */
 bool table_survey_step(struct table *t, uint32_t budget);
-void table_survey_end(struct table *t); /* also of one that is not final; without one nothing happens */
+void table_survey_end(struct table *t); /* ends a survey, final or not; without one it does nothing */
 uint32_t table_host_top(const struct table *t);
 
 struct host_view {
-	uint32_t slot;		  /* its sum's place */
+	uint32_t slot;		  /* index of its sum */
 	uint32_t address, number; /* as in its sum */
 	uint32_t outside;
 	uint32_t sessions, ports, blocks;
 };
-/* The next host that has sessions: start with *cursor 0. False: at the end *cursor is 0 again, otherwise call again. Looks at
- * `budget` empty slots at most. */
+/* The next host with sessions: start with *cursor 0. False: call again, unless *cursor is 0: then it is the end.
+ * Skips at most `budget` empty slots. */
 bool table_host_next(const struct table *t, uint32_t *cursor, uint32_t budget, struct host_view *v);
 
 /* ---- events and counts ---- */
 
-/* What the table records openings, ends and mappings in; the owner sets its clock, and may append. */
+/* The rings in which the table records openings, ends and mappings; the owner sets their clock, and may append. */
 struct events *table_events(struct table *t);
-/* Where it counts sessions and mappings that begin and end: NAT_REASON_COUNT counters of the owner's. */
+/* Counts sessions and mappings that begin and end in the owner's NAT_REASON_COUNT counters. */
 void table_count_into(struct table *t, uint64_t *counters);
 /* Sessions that ended for this reason since attach. */
 uint64_t table_ended(const struct table *t, enum session_end why);
@@ -502,24 +518,24 @@ uint64_t table_ended(const struct table *t, enum session_end why);
 /* ---- health ---- */
 
 struct table_usage {
-	uint64_t records_bytes; /* touched, as far as the table can tell */
+	uint64_t records_bytes; /* touched, as far as the table knows */
 	uint64_t scratch_bytes;
 	uint32_t sessions, mappings, hosts, resting;
 	uint32_t longest_probe; /* buckets */
 	uint64_t long_probes;
 	uint32_t origins;	  /* records in use, or kept for the history */
-	uint64_t origins_refused; /* for want of room */
+	uint64_t origins_refused; /* for lack of room */
 };
 void table_usage(const struct table *t, struct table_usage *u);
-uint64_t table_long_probes(const struct table *t); /* the last of these, alone and at once */
+uint64_t table_long_probes(const struct table *t); /* the last of these, alone and cheap */
 
-/* Reports whole 4096-byte pages at the end of each array that hold nothing any more, so that the
- * owner can give them back (they must read as zero afterwards, or be unchanged). 1 MiB a call or little more, so that no
- * call is a pause. True: there is more, for a later call. */
+/* Reports whole 4096-byte pages at the end of each array that are not used any more, so that the owner can release
+ * them (they must read as zero afterwards, or be unchanged). About 1 MiB a call, so that no call takes long. True:
+ * there is more, for a later call. */
 bool table_trim(struct table *t, void (*give_back)(void *ctx, void *start, size_t len), void *ctx);
 
-/* Exhaustive self-check of every invariant: indexes, port use, mappings, hosts and counts agree with the records. NULL when all is
- * well, else what is not (static text). For tests and debug builds: O(n). */
+/* Checks every invariant: indexes, port use, mappings, hosts and counts must agree with the records. Returns NULL,
+ * or what is wrong (static text). For tests and debug builds: O(n). */
 const char *table_check(const struct table *t);
 
 #endif

@@ -2,11 +2,11 @@
 /*
  * From records back to a table: after a restart, a crash, an upgrade, or from a file.
  *
- * The header must be right in every field; then the records are believed one by one, none further than
- * it can be checked: its own check (record.h), state, address and port in range, no second session of the
- * same key, one inside owner per outside port. What fails is removed and counted. Times in the future count as now.
- * Records of another boot have their times shifted first; since that is done once, they must not be
- * attached again half-way, and the owner keeps them to itself until this returns.
+ * The header must be right in every field. Then the records are accepted one by one, as far as each can be checked: its
+ * own check (record.h), state, address and port in range, no second session with the same key, one inside owner per
+ * outside port. Records that fail are removed and counted. Times in the future count as now. Records of another boot
+ * have their times shifted first. That is done once, so they must not be attached a second time half-way, and the owner
+ * keeps them to itself until this returns.
  */
 #include "table_private.h"
 
@@ -73,7 +73,7 @@ void table_header_write(struct table_header *to, const struct table_header *h)
 	__atomic_store_n(&to->magic, h->magic, __ATOMIC_RELEASE);
 }
 
-/* Is it the header that this process would have written, whatever the secret? */
+/* Is it the header that this process would have written, with any secret? */
 static bool header_is_ours(const struct table *t, const struct table_header *found)
 {
 	struct table_header want = table_header_new(t, found->secret);
@@ -139,23 +139,24 @@ static void drop(struct table *t, uint32_t i, struct table_attach_report *report
 	report->dropped++;
 }
 
-/* ---- how large the indexes will be ---- */
+/* ---- estimating the size of the indexes ---- */
 
 /*
- * A sample of the mappings, by some bits of their hash, with all of their sessions. An index that is made too large has to
- * shrink entry by entry, and one that is too small has to grow: with millions of sessions that is a good part of a restart.
+ * A sample of the mappings, by some bits of their hash, with all of their sessions. An index that is made too large
+ * must shrink entry by entry, and one that is too small must grow: with millions of sessions that is a large part of a
+ * restart.
  */
 enum { SAMPLE_SLOTS = 2048, SAMPLE_WANTED = 512, SAMPLE_SHIFT = 52, SAMPLE_ROOM = 8 };
 
 struct sample {
-	uint32_t mask;		     /* hashes with none of these bits are in it */
+	uint32_t mask;		     /* it contains hashes with none of these bits */
 	uint32_t n;		     /* mappings */
 	uint32_t unpooled;	     /* sessions without a mapping: all of them */
 	uint64_t hash[SAMPLE_SLOTS]; /* 0: free */
 	uint32_t sessions[SAMPLE_SLOTS];
 };
 
-/* Of at most `sessions`. */
+/* For at most `sessions`. */
 static void sample_begin(struct sample *x, uint32_t sessions)
 {
 	*x = (struct sample){0};
@@ -184,7 +185,7 @@ static void sample_add(struct sample *x, const struct table *t, const struct ses
 	x->sessions[at]++;
 }
 
-/* So many in all, if there are `sampled`; with room, so that few entries have to go to their second bucket. */
+/* The total, if there are `sampled` in the sample; with a margin, so that few entries go to their second bucket. */
 static uint32_t sample_scale(const struct sample *x, uint32_t sampled)
 {
 	uint64_t n = (uint64_t)sampled * (x->mask + 1);
@@ -207,7 +208,7 @@ static void reserve(struct table *t, const struct sample *x)
 	index_reserve(&t->index[IX_PEER], grouped);
 }
 
-/* Finds the records that are sessions by themselves. */
+/* Finds the records that are valid sessions by themselves. */
 static void scan(struct table *t, const struct attach *a, struct table_attach_report *report, struct sample *x)
 {
 	uint32_t top = (uint32_t)t->header->session_top;
@@ -227,7 +228,7 @@ static void scan(struct table *t, const struct attach *a, struct table_attach_re
 	record_top_set(&t->header->session_top, t->session_slots.top);
 }
 
-/* Sessions on their way into the indexes. */
+/* Sessions being inserted into the indexes. */
 struct restore {
 	struct table *t;
 	struct table_attach_report *report;
@@ -237,8 +238,8 @@ struct restore {
 	uint32_t owner[RESTORE_BLOCK]; /* of its mapping, perhaps; INDEX_NONE */
 };
 
-/* Its mapping is there, with one session, to another remote endpoint, and no session is anywhere but with its mapping: so none
- * has its key. */
+/* Its mapping exists, with one session, to another remote endpoint, and every session is only with its mapping: so
+ * none has its key. */
 static bool is_second(const struct restore *r, uint32_t k)
 {
 	const struct table *t = r->t;
@@ -277,7 +278,7 @@ static void restore(const struct restore *r, uint32_t k)
 	slots_give(&t->session_slots, i);
 }
 
-/* What is opened together often lies together: the neighbours tell of a mapping that is not entered yet. */
+/* Sessions opened together often lie together: the neighbours show a mapping that is not inserted yet. */
 static bool is_shared(const struct restore *r, uint32_t k)
 {
 	uint64_t external = r->hash[k].external;
@@ -285,7 +286,7 @@ static bool is_shared(const struct restore *r, uint32_t k)
 	return (k > 0 && r->hash[k - 1].external == external) || (k + 1 < r->n && r->hash[k + 1].external == external);
 }
 
-/* The next sessions from record `at` on; where to go on. */
+/* Collects the next sessions from record `at` on; returns where to continue. */
 static uint32_t restore_gather(struct restore *r, uint32_t at)
 {
 	struct table *t = r->t;
@@ -300,8 +301,8 @@ static uint32_t restore_gather(struct restore *r, uint32_t at)
 	return at;
 }
 
-/* In blocks, so that the cache misses of a block overlap: the first look at a bucket only finds out what else the second
- * one will read. */
+/* In blocks, so that the cache misses of a block overlap: the first pass over a bucket only finds out what else the
+ * second one will read. */
 static void restore_all(struct table *t, struct table_attach_report *report)
 {
 	struct restore r = {.t = t, .report = report};
@@ -374,5 +375,5 @@ struct table *table_attach(const struct table_memory *m, const struct table_para
 
 void table_detach(struct table *t)
 {
-	(void)t; /* the records are complete at every moment; the rest is worth nothing */
+	(void)t; /* the records are complete at every moment; the rest is rebuilt */
 }

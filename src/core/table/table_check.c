@@ -2,9 +2,9 @@
 /*
  * The table's self-check: everything that is rebuilt agrees with the records.
  *
- * Counts per mapping, host, peer and address are verified without memory of their own: each thing
- * counted has a random weight; the sum of weight times count over the things must equal the sum of the
- * weights of what the sessions lead to. A wrong count slips through with a probability of about 2^-64.
+ * Counts per mapping, host, peer and address are verified without extra memory: each counted object has a random
+ * weight; the sum of weight times count over the objects must equal the sum of the weights of the objects to which the
+ * sessions lead. A wrong count is missed with a probability of about 2^-64.
  */
 #include "table_private.h"
 
@@ -14,7 +14,7 @@ struct sums {
 	uint64_t groups, keepalives, peers, sessions, incoming, unanswered, unanswered_in, ports, address, origins;
 	uint32_t solos, unanswered_count, incoming_count, unmapped;
 	uint32_t in_kind[SESSION_KINDS];
-	uint32_t whole[2]; /* sessions entered by their whole key, by enum nat_dir */
+	uint32_t whole[2]; /* sessions inserted by their full key, by enum nat_dir */
 };
 
 static uint64_t weight(uint32_t kind, uint32_t i)
@@ -84,7 +84,7 @@ static const char *check_parts(const struct table *t)
 
 /* ---- sessions ---- */
 
-/* Entered by its whole key exactly where no endpoint leads to it. */
+/* Inserted by its full key exactly if no endpoint leads to it. */
 static const char *check_whole(const struct table *t, uint32_t i, bool out, bool in, struct sums *sums)
 {
 	const struct session *s = &t->sessions[i];
@@ -206,7 +206,7 @@ static const char *check_sessions(const struct table *t, struct sums *sums)
 
 /* ---- mappings ---- */
 
-/* One mapping: its port, its owner, its entry by the internal key. */
+/* One mapping: its port, its owner, its entry under the internal key. */
 static const char *check_mapping(const struct table *t, uint32_t ref, struct sums *sums, uint32_t *unlisted)
 {
 	const struct session *s = &t->sessions[ref];
@@ -299,7 +299,7 @@ static const char *check_port_map(const struct port_map *m, uint32_t *used, uint
 		uint32_t n[2] = {0, 0};
 
 		for (uint32_t w = block * (PORT_BLOCK / 64); w < (block + 1) * (PORT_BLOCK / 64); w++) {
-			if (m->used[w] == 0 && m->resting[w] == 0) /* most are */
+			if (m->used[w] == 0 && m->resting[w] == 0) /* usual */
 				continue;
 			n[0] += (uint32_t)__builtin_popcountll(m->used[w] & 0x5555555555555555ull);
 			n[1] += (uint32_t)__builtin_popcountll(m->used[w] & 0xaaaaaaaaaaaaaaaaull);
@@ -358,7 +358,7 @@ static const char *check_rest_list(const struct table *t, const struct quarantin
 	return last == l->newest ? NULL : "end of a list of resting ports";
 }
 
-/* The rests of each address and class, or block, by their own lists. */
+/* The quarantines of each address and class, or block, through their own lists. */
 static const char *check_rest_lists(const struct table *t)
 {
 	uint32_t n = 0, top = t->address_slots.top;
@@ -378,7 +378,7 @@ static const char *check_rest_lists(const struct table *t)
 								 : "resting ports out of the lists of their addresses";
 }
 
-/* What is used of each block, who has it, and that its host leads to it. */
+/* The used ports of each block, its owner, and that its host leads to it. */
 static const char *check_block(const struct table *t, const struct block *b, uint32_t *free_blocks, uint32_t *linked)
 {
 	struct nat_range ports = block_ports(t, b);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Records of earlier layouts, so that connections outlive an upgrade (docs/restart.md).
+ * Converts records of earlier layouts, so that connections survive an upgrade (docs/restart.md).
  *
- * From layout 2 to 3: the arrays are in the same places, but in a large table the second half of the rests became the
- * origins and their ids. From 1 to 2: in layout 1 a used address slot had the state 1, the place of a session's check was
- * worth nothing, and the header's tops were 32 bits each.
+ * From layout 2 to 3: the arrays are in the same places, but in a large table the second half of the quarantine records
+ * became the origins and their ids. From 1 to 2: in layout 1 a used address slot had the state 1, the field of a
+ * session's check was meaningless, and the header's tops were 32 bits each.
  *
- * In place, since another owner keeps the memory under its name: an end at any instruction must leave something that the
- * next start can use. Up to the new header the records are ones of the layout found, of which some look converted
- * already; doing it twice does no harm. In the instant in which the header is written it is a blank one.
+ * In place, since the service manager keeps the memory under its name: an end at any instruction must leave records
+ * that the next start can use. Up to the new header they are records of the layout found, of which some look converted
+ * already; converting twice is harmless. While the header is being written it is a blank one.
  */
 #include "table_private.h"
 
@@ -96,7 +96,8 @@ bool table_convert(struct table *t)
 		convert_1(t, &tops);
 	else if (!is_of_layout(t, LAYOUT_2, sizeof(struct header_2)) || !read_2(t, &tops))
 		return false;
-	/* More than millions of ports at rest: those above the new end are free at once. What follows them is blank. */
+	/* More than millions of ports in quarantine: those above the new end are free at once. The area behind them
+	 * is blank. */
 	for (uint32_t i = t->max_quarantined; i < tops.rest; i++)
 		t->quarantined[i] = 0;
 	want = table_header_new(t, t->header->secret);

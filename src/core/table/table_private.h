@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the files of the connection table share. No other file includes this.
+ * Shared by the files of the connection table. No other file includes this.
  *
- *   table.c         where everything lies in the two regions; settings, usage, trimming
+ *   table.c         layout of the two regions; settings, usage, trimming
  *   table_attach.c  the records' header; from records back to a table
- *   table_convert.c records of the layout before this one
- *   record.h        how a record tells that it is whole
+ *   table_convert.c records of earlier layouts
+ *   record.h        checks whether a record is whole
  *   table_check.c   the self-check
  *   session_find.c  look-up
- *   session_life.c  how sessions begin and end
+ *   session_life.c  beginning and end of sessions
  *   session.c       their indexes, listing, sweeping
- *   mapping.c       mappings, and which remote addresses they have sessions with
+ *   mapping.c       mappings, and the remote addresses of their sessions
  *   port.c          use of ports, choice of a free one
- *   rest.c          ports that rest after use
- *   block.c         blocks of ports: who has them, what of them is in use
+ *   rest.c          ports in quarantine after use
+ *   block.c         blocks of ports: owners and use
  *   block_record.c  their records
- *   allot.c         which ports a host may draw from; allot_block.c, allot_fixed.c
- *   origin.c        what made a session
+ *   allot.c         ports from which a host may draw; allot_block.c, allot_fixed.c
+ *   origin.c        the part of the configuration that made a session
  *   host.c          inside hosts
- *   survey.c        what each of them has moved
+ *   survey.c        the traffic of each host
  *   address.c       outside addresses
  *
  * Records (saved; layout version TABLE_LAYOUT; native byte order, little-endian machines only read
@@ -32,10 +32,10 @@
  *          struct origin_record [max_origins]    128 bytes each, see origin.c
  *          uint32_t origin ids [max_sessions]      4 bytes each
  *
- * each array on a page of its own. The *_top fields in the header bound what is in use, since reading
- * beyond would allocate memory. Valid at every instruction: a session is one if its state is not
- * SESSION_FREE, which is the last store of its opening and the first of its closing; a rest is one
- * 64-bit store, and so is a top. Whether each is what was once written: record.h.
+ * each array on a page of its own. The *_top fields in the header bound the used part, since reading
+ * beyond would allocate memory. Valid at every instruction: a session is valid if its state is not
+ * SESSION_FREE, which is the last store of its opening and the first of its closing; a quarantine is one
+ * 64-bit store, and so is a top. record.h checks whether each is as it was written.
  */
 #ifndef NATD_CORE_TABLE_PRIVATE_H
 #define NATD_CORE_TABLE_PRIVATE_H
@@ -49,7 +49,7 @@
 
 #define TABLE_MAGIC 0x656c62617464616eull /* "nadtable" as a little-endian machine stores it */
 
-enum { TABLE_PAGE = 4096, TABLE_CLASSES = CLASS_OTHER /* those that have ports */ };
+enum { TABLE_PAGE = 4096, TABLE_CLASSES = CLASS_OTHER /* those with ports */ };
 
 struct table_header {
 	uint64_t magic; /* stored last: 0 while the region is blank */
@@ -78,7 +78,7 @@ struct origin_record {
 	struct session_origin what;
 	uint16_t generation;
 	uint16_t spare;
-	uint32_t check; /* 0: no record */
+	uint32_t check; /* 0: invalid */
 };
 _Static_assert(sizeof(struct origin_record) == 128, "saved");
 
@@ -88,7 +88,7 @@ enum { COLD_ANSWERED = 0x8000, COLD_GENERATION = 0x7fff };
 
 enum { GROUP_REF = 1 << 24 }; /* in the indexes of mappings and peers: a record of its own, not a session */
 
-/* A mapping of two sessions or more (or one that was). 24 bytes. */
+/* A mapping with two or more sessions (or that had them). 24 bytes. */
 struct group {
 	uint32_t int_addr, rem_addr;
 	uint16_t int_port, rem_port;
@@ -98,7 +98,7 @@ struct group {
 	uint32_t keepalives; /* of these sessions, see mapping_is_keepalive() */
 };
 
-/* A remote address that a mapping has two sessions with or more (or had). 12 bytes. */
+/* A remote address with which a mapping has two or more sessions (or had). 12 bytes. */
 struct peer {
 	uint32_t rem_addr;
 	uint16_t ext_port, ext;
@@ -115,23 +115,23 @@ struct quarantine_link {
 struct origin_use {
 	uint32_t sessions, held;
 	uint32_t next, prev;  /* while both are 0: by time; ORIGINS_END */
-	uint32_t tally;	      /* in which its sessions are counted too, +1; 0: none */
-	struct carried ended; /* of its sessions that have ended, as long as the record has this place */
+	uint32_t tally;	      /* tally in which its sessions are counted too, +1; 0: none */
+	struct carried ended; /* traffic of its ended sessions, as long as the record has this place */
 };
 #define ORIGINS_END UINT32_MAX
 
 enum { PORT_WORDS = 65536 / 64, PORT_BLOCK = 512, PORT_BLOCKS = 65536 / PORT_BLOCK };
 
-struct quarantine_list { /* by time; rests, +1; 0: none */
+struct quarantine_list { /* by time; quarantine records, +1; 0: none */
 	uint32_t oldest, newest;
 };
 
-/* A block of ports of one address, for all classes. A free one is all zero but for its place. */
+/* A block of ports of one address, for all classes. A free one is all zero except for its place. */
 struct block {
 	uint32_t host; /* inside address; 0: none */
 	uint32_t since_s;
-	uint32_t used;	 /* ports of it that are marked as used, of all classes */
-	uint32_t next;	 /* block of the same host, +1; ascending. Fixed ones are in no such list */
+	uint32_t used;	 /* its ports that are marked as used, of all classes */
+	uint32_t next;	 /* block of the same host, +1; ascending. Fixed blocks are in no such list */
 	uint32_t record; /* slot of its first record, +1; 0: none */
 	struct quarantine_list quarantined;
 	uint16_t ext, number;
@@ -140,27 +140,27 @@ _Static_assert(sizeof(struct block) == 32, "two a cache line");
 
 /* Ports of one address and class. */
 struct port_map {
-	uint64_t used[PORT_WORDS];	    /* mapped, taken for a mapping to come, or resting */
+	uint64_t used[PORT_WORDS];	    /* mapped, taken for a new mapping, or in quarantine */
 	uint16_t taken[PORT_BLOCKS][2];	    /* used ones of each block: even, odd */
-	uint64_t resting[PORT_WORDS];	    /* a subset of used; pages that stay untouched while nothing rests */
-	struct quarantine_list quarantined; /* of the ports that are in no block */
+	uint64_t resting[PORT_WORDS];	    /* a subset of used; pages that stay untouched without quarantines */
+	struct quarantine_list quarantined; /* of ports that are in no block */
 	uint32_t n_resting;
 } __attribute__((aligned(64)));
 
 struct address_use {
 	uint32_t sessions; /* of any kind */
 	uint32_t used[TABLE_CLASSES];
-	uint8_t touched;		/* bit c: the port map of class c may not be all zero pages */
+	uint8_t touched;		/* bit c: the port map of class c may have nonzero pages */
 	uint8_t claimed;		/* added since attach and not removed */
 	uint8_t cut;			/* enum allocation_cut */
 	uint32_t first_block, n_blocks; /* n_blocks 0: not cut */
-	uint32_t free_blocks;		/* that may be given to any host */
+	uint32_t free_blocks;		/* those that may be given to any host */
 };
 
 struct survey {
 	struct host_sum *sums; /* borrowed */
 	uint32_t n;	       /* of them; 0: there is no survey */
-	uint32_t session_at;   /* sessions below have been passed; UINT32_MAX: all */
+	uint32_t session_at;   /* sessions below it have been passed; UINT32_MAX: all */
 	uint32_t host_at;      /* sums below are final */
 };
 
@@ -171,8 +171,8 @@ struct table {
 	uint64_t secret[4];
 	uint32_t timeout[64]; /* by SESSION_KIND_CLASS | SESSION_KIND_STATE */
 	uint32_t port_reuse_s;
-	uint32_t now_s;			/* latest time told */
-	uint32_t key_address, key_port; /* masks: which remote fields an internal key has */
+	uint32_t now_s;			/* latest time given */
+	uint32_t key_address, key_port; /* masks: the remote fields of an internal key */
 	uint32_t max_sessions, max_addresses, max_quarantined, max_hosts, max_origins, max_blocks;
 
 	struct table_header *header;
@@ -181,7 +181,7 @@ struct table {
 	struct session_cold *cold;
 	uint64_t *quarantined;
 	struct origin_record *origins;
-	uint32_t *origin_ids; /* of the sessions; not read or written before there was an origin */
+	uint32_t *origin_ids; /* of the sessions; not accessed before the first origin */
 
 	struct origin_use *origin_uses;
 	struct group *groups;
@@ -193,18 +193,18 @@ struct table {
 	struct port_map *ports;		     /* [max_addresses][TABLE_CLASSES] */
 	const struct allocation *allocation; /* NULL before the first table_set_allocation() */
 	struct block *blocks;
-	uint32_t blocks_top;	/* blocks that are laid out; 0: ports come one by one */
-	uint32_t block_records; /* entries of `rests` that are no rests */
-	uint32_t cut_record;	/* slot of the one that says by which cut, +1 */
+	uint32_t blocks_top;	/* blocks that are laid out; 0: ports are allocated one by one */
+	uint32_t block_records; /* entries of the quarantine array that are records of blocks */
+	uint32_t cut_record;	/* slot of the cut record, +1 */
 	struct slots session_slots, group_slots, peer_slots, host_slots, address_slots, quarantine_slots;
 
 	uint32_t mappings;
-	uint32_t unlisted; /* mappings that the internal index does not lead to: see mapping.c */
-	uint32_t unmapped; /* sessions that have no mapping: those of forwards and of class OTHER */
+	uint32_t unlisted; /* mappings to which the internal index does not lead: see mapping.c */
+	uint32_t unmapped; /* sessions without a mapping: those of forwards and of class OTHER */
 	uint32_t unanswered, incoming;
 	uint32_t hosts_made;
-	uint32_t entries; /* sessions entered so far, modulo 2^32 */
-	uint32_t pending; /* ports taken, mapping not opened yet */
+	uint32_t entries; /* sessions inserted so far, modulo 2^32 */
+	uint32_t pending; /* ports taken whose mapping is not open yet */
 	uint32_t quarantine_first, quarantine_last;
 	uint32_t sweep_at, sweep_host_at;
 	uint64_t long_probes;
@@ -218,10 +218,10 @@ struct table {
 
 	struct survey survey;
 	struct events events;
-	uint64_t *counters;			 /* NAT_REASON_COUNT of them: own_counters, or the owner's */
+	uint64_t *counters;			 /* NAT_REASON_COUNT counters: own_counters, or the owner's */
 	uint64_t restored, opened;		 /* sessions, since attach */
 	uint64_t ended[SESSION_END_COUNT];	 /* likewise */
-	uint32_t in_kind[SESSION_KINDS];	 /* sessions there are, by class and state */
+	uint32_t in_kind[SESSION_KINDS];	 /* current sessions, by class and state */
 	uint64_t own_counters[NAT_REASON_COUNT]; /* until table_count_into() */
 	table_port_fn *port_watch;		 /* NULL: none */
 	void *port_watch_ctx;
@@ -231,7 +231,7 @@ struct table {
 
 /* ---- table.c ---- */
 
-/* Fills the pointers and empties everything in scratch. False: the regions are too small. */
+/* Sets the pointers and empties everything in scratch. False: the regions are too small. */
 bool table_lay_out(struct table *t, const struct table_memory *m);
 uint32_t table_rests_of_layout_2(uint32_t max_sessions);
 void table_set_mode(struct table *t, enum nat_mapping_mode mapping);
@@ -239,18 +239,18 @@ void table_settle(struct table *t); /* lets every top come down a bounded step *
 
 /* ---- table_attach.c, table_convert.c ---- */
 
-/* The header that a table of these sizes has, with nothing in it. */
+/* The header of an empty table of these sizes. */
 struct table_header table_header_new(const struct table *t, const uint64_t secret[4]);
 uint64_t table_header_sum(const struct table_header *h);
-/* The magic goes last, so that a half-written header is a blank one. */
+/* Writes the magic last, so that a half-written header is a blank one. */
 void table_header_write(struct table_header *to, const struct table_header *h);
-/* Turns the records of a table of these sizes in an earlier layout into ones of TABLE_LAYOUT, in place. False: they are
- * no such records, and not touched. */
+/* Converts the records of a table of these sizes in an earlier layout to TABLE_LAYOUT, in place. False: they are not
+ * such records, and were not touched. */
 bool table_convert(struct table *t);
 
 /* ---- hashes ---- */
 
-enum { KEY_OUT, KEY_IN, KEY_INTERNAL, KEY_EXTERNAL, KEY_PEER, KEY_HOST, KEY_ADDRESS }; /* no two kinds share keys */
+enum { KEY_OUT, KEY_IN, KEY_INTERNAL, KEY_EXTERNAL, KEY_PEER, KEY_HOST, KEY_ADDRESS }; /* kinds never share keys */
 
 static inline uint64_t table_key(const struct table *t, uint64_t addresses, uint32_t ports, uint32_t class_kind)
 {
@@ -274,7 +274,7 @@ static inline uint64_t hash_in(const struct table *t, const struct session *s)
 			 key_kind(session_class(s), KEY_IN));
 }
 
-/* Of an internal endpoint, with the remote fields that the mapping mode asks for. */
+/* Of an internal endpoint, with the remote fields of the mapping mode. */
 static inline uint64_t hash_internal(const struct table *t, unsigned proto_class, uint32_t int_addr, uint32_t rem_addr,
 				     uint16_t int_port, uint16_t rem_port)
 {
@@ -309,7 +309,7 @@ static inline uint32_t session_timeout(const struct table *t, const struct sessi
 	return t->timeout[s->kind & (SESSION_KIND_CLASS | SESSION_KIND_STATE)];
 }
 
-/* See table_session_expired(). A time to come is that of another clock, and not over. */
+/* See table_session_expired(). A time in the future comes from another clock, and is not expired. */
 static inline bool session_is_over(const struct table *t, const struct session *s, uint32_t now_s)
 {
 	int32_t idle = (int32_t)(now_s - s->seen_s);
@@ -324,27 +324,28 @@ static inline uint32_t session_index(const struct table *t, const struct session
 
 /* ---- session.c ---- */
 
-/* The hashes of one session's keys, worked out once. */
+/* The hashes of one session's keys, computed once. */
 struct session_hashes {
 	uint64_t internal, external;
 };
 
 void session_hash(const struct table *t, const struct session *s, struct session_hashes *h);
-/* Enters a written record into every index and count. False, with nothing changed, if something has no room. */
+/* Inserts a written record into every index and count. False, with nothing changed: one of them has no room. */
 bool session_link(struct table *t, uint32_t i, const struct session_hashes *h);
-/* Takes it out of them. */
+/* Removes it from them. */
 void session_unlink(struct table *t, uint32_t i, uint32_t now_s);
-/* Asks for the buckets that opening or closing this session will read. */
+/* Prefetches the buckets that opening or closing this session will read. */
 void session_prefetch(const struct table *t, const struct session *s, const struct session_hashes *h);
-/* The next step, where much is opened or closed at once: asks for what those buckets lead to. `is_shared`: its mapping is known
- * to be another's too. */
+/* The next step, when many are opened or closed at once: prefetches what those buckets lead to. `is_shared`: other
+ * sessions are known to share its mapping. */
 uint32_t session_prefetch_more(const struct table *t, const struct session *s, const struct session_hashes *h,
 			       bool is_shared);
-/* And the last: `owner` is what that returned, the mapping's only session up to now perhaps, which is to become one of a group. */
+/* The last step: `owner` is the previous step's result, perhaps the mapping's only session so far, which will become
+ * one of a group. */
 void session_prefetch_owner(const struct table *t, uint32_t owner);
-/* The buckets of its whole key, and of its peer. */
+/* The buckets of its full key, and of its peer. */
 void session_prefetch_whole(const struct table *t, const struct session *s);
-/* In and out of the indexes of whole keys: for what its endpoints do not lead to. False: no room. */
+/* Inserts into, and removes from, the indexes of full keys: for sessions to which no endpoint leads. False: no room. */
 bool session_enter_whole(struct table *t, uint32_t i);
 void session_leave_whole(struct table *t, uint32_t i);
 
@@ -355,18 +356,18 @@ static inline bool session_is_unanswered(const struct table *t, uint32_t i)
 
 /* ---- session_life.c ---- */
 
-/* Makes the record a free one, its state first. */
 void session_restored(struct table *t, uint32_t i); /* counts it */
+/* Frees the record, its state first. */
 void session_withdraw(struct table *t, uint32_t i);
 /* Records an event about this session, or its mapping. */
 void session_record(struct table *t, uint32_t i, enum event_type type, uint8_t reason);
 
 /* ---- session_find.c ---- */
 
-/* The session of the same key seen from one side, live or timed out; NULL if none. */
+/* The session with the same key seen from one side, open or expired; NULL: none. */
 struct session *session_same(const struct table *t, const struct session *s, enum nat_dir dir,
 			     const struct session_hashes *h);
-/* The same, of a session that is about to be entered: what is found missing is noted for what is asked next. */
+/* The same, for a session about to be inserted: a miss is remembered for later look-ups. */
 struct session *session_same_noting(struct table *t, const struct session *s, enum nat_dir dir,
 				    const struct session_hashes *h);
 
@@ -376,22 +377,23 @@ enum mapping_joined { JOIN_FAILED, JOIN_NEW, JOIN_SHARED };
 
 /* Gives the session, written but not published, its mapping: a new one, or that of its external endpoint. */
 enum mapping_joined mapping_join(struct table *t, uint32_t i, const struct session_hashes *h);
-/* The session's mapping has one session less; true with the last: then its port rests, or is free. */
+/* The session leaves its mapping; true for the last one: then the port is in quarantine, or free. */
 bool mapping_leave(struct table *t, uint32_t i, uint32_t now_s);
-/* RFC 7857 7: does this session keep its mapping open to others? One that somebody outside opened does so
- * only once the inside host has taken part in it. */
+/* RFC 7857 7: does this session keep its mapping open to others? One opened from outside does so only once the
+ * inside host has taken part in it. */
 bool mapping_is_keepalive(const struct table *t, uint32_t i);
-/* It has become one (1), or is none any more (-1). */
+/* It has become a keepalive session (1), or is one no longer (-1). */
 void mapping_change_keepalives(struct table *t, uint32_t i, int by);
-/* Rebuilds the internal index: begin; each session, false if its mapping has no room and it must be closed; the groups. */
+/* Rebuilds the internal index: begin; each session, false if its mapping has no room and it must be closed; the
+ * groups. */
 void mapping_relist_begin(struct table *t);
 bool mapping_relist_session(struct table *t, uint32_t i);
 void mapping_relist_groups(struct table *t);
-/* Reference of the mapping that owns an external endpoint, timed out or not; INDEX_NONE. */
+/* Reference of the mapping that owns an external endpoint, expired or not; INDEX_NONE. */
 uint32_t mapping_owner(const struct table *t, unsigned proto_class, uint16_t ext, uint16_t port);
-/* Reference that the internal index has under the key of mapping `ref`; INDEX_NONE. */
+/* Reference in the internal index under the key of mapping `ref`; INDEX_NONE. */
 uint32_t mapping_listed(const struct table *t, uint32_t ref);
-/* Reference of the peer entry of this session; INDEX_NONE. */
+/* Reference of this session's peer entry; INDEX_NONE. */
 uint32_t mapping_peer(const struct table *t, const struct session *s);
 uint64_t mapping_hash_internal(const struct table *t, uint32_t ref);
 uint64_t mapping_hash_external(const struct table *t, uint32_t ref);
@@ -404,7 +406,7 @@ static inline bool block_is_fixed(const struct table *t, const struct block *b)
 	return b->number < t->allocation->fixed;
 }
 
-/* The block that holds this port, or NULL. */
+/* The block that contains this port, or NULL. */
 static inline struct block *block_of(const struct table *t, uint16_t ext, uint16_t port)
 {
 	const struct address_use *u = &t->uses[ext];
@@ -417,29 +419,29 @@ static inline struct block *block_of(const struct table *t, uint16_t ext, uint16
 }
 
 struct nat_range block_ports(const struct table *t, const struct block *b);
-/* One port more or less in use. The last one gives the block back. */
+/* One port more or less in use. The last one releases the block. */
 void block_count_used(struct table *t, uint16_t ext, uint16_t port);
 void block_count_free(struct table *t, uint16_t ext, uint16_t port);
 /* A free block of the address, each that is not shut equally likely; NULL: there is none. */
 struct block *block_draw(const struct table *t, const struct port_request *rq, uint64_t *random);
-bool block_any(const struct table *t, const struct port_request *rq); /* there is one */
-/* The free block is the host's from now on. */
+bool block_any(const struct table *t, const struct port_request *rq); /* is there one? */
+/* Gives the free block to the host. */
 void block_give(struct table *t, struct host *h, struct block *b);
-/* Gives back a block that no port is used of. */
+/* Releases a block without used ports. */
 void block_release(struct table *t, struct block *b);
 void block_link(struct table *t, struct host *h, struct block *b);
 
 /* ---- block_record.c ---- */
 
-/* Saves who has the block. */
+/* Saves the owner of the block. */
 void block_record_write(struct table *t, struct block *b);
 void block_record_clear(struct table *t, struct block *b);
-/* Takes up the records found at attach, by the blocks as they are laid out now, and writes those that are missing. */
+/* Restores the records found at attach, by the current layout of blocks, and writes missing ones. */
 void block_records_restore(struct table *t);
-/* Were the records made by the same cut? */
+/* Were the records made with the same cut? */
 bool block_records_fit(const struct table *t);
 void block_records_clear(struct table *t);
-/* At attach: is this entry of `rests` a record of these, and which times has it? */
+/* At attach: is this entry of the quarantine array a record of blocks? And shifts its time. */
 bool block_record_is(uint64_t word);
 uint64_t block_record_shift(uint64_t word, uint32_t by_s);
 
@@ -465,14 +467,14 @@ static inline bool port_is_resting(const struct port_map *m, uint16_t port)
 	return (m->resting[port / 64] & port_bit(port)) != 0;
 }
 
-/* What is tried, and may be left out of the count of used ones, while a port is chosen. */
+/* Marks a port during a choice; the count of used ones may omit it. */
 void port_set(struct port_map *m, uint16_t port);
 void port_clear(struct port_map *m, uint16_t port);
 /* The same, counted. */
 void port_occupy(struct table *t, unsigned proto_class, uint16_t ext, uint16_t port);
 void port_free(struct table *t, unsigned proto_class, uint16_t ext, uint16_t port);
 
-/* A port as table_port_take() chooses it, without ending what rests before. */
+/* Chooses a port like table_port_take(), without ending quarantines first. */
 uint16_t port_choose(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s, bool *recycled);
 void port_prefetch(const struct table *t, const struct port_request *rq, uint64_t random);
 /* Ends quarantines, within a small budget. False: the address is lost. */
@@ -484,30 +486,31 @@ struct quarantine {
 	uint8_t proto_class;
 };
 
-/* The used port starts its rest; or is free at once where there is no rest. */
+/* Begins the quarantine of a used port; without a quarantine time the port is free at once. */
 void quarantine_begin(struct table *t, const struct quarantine *r);
-/* Ends a rest; its port stays marked as used. `before`: the rest before it in its struct quarantine_list, +1; 0: none. */
+/* Ends a quarantine; its port stays marked as used. `before`: the entry before it in its struct quarantine_list, +1;
+ * 0: none. */
 void quarantine_end(struct table *t, uint32_t i, uint32_t before);
 /* The same, and the port is free. */
 void quarantine_cut(struct table *t, uint32_t i, uint32_t before);
 struct quarantine quarantine_get(const struct table *t, uint32_t i);
-struct quarantine_list *quarantine_list(struct table *t, const struct quarantine *r); /* the one that it belongs to */
+struct quarantine_list *quarantine_list(struct table *t, const struct quarantine *r); /* the list that contains it */
 void quarantine_relist(struct table *t); /* rebuilds all of these lists after the blocks were laid out again */
-/* A free slot in `rests`, if need be that of the oldest rest; SLOTS_NONE: only records of blocks are there. */
+/* A free slot in the quarantine array, if necessary that of the oldest; SLOTS_NONE: it has only records of blocks. */
 uint32_t quarantine_slot(struct table *t);
 uint32_t quarantine_age(const struct table *t, uint32_t i, uint32_t now_s);
 bool quarantine_is_over(const struct table *t, uint32_t i, uint32_t now_s);
 void quarantine_expire(struct table *t, uint32_t now_s, uint32_t budget);
-/* From the records, with their times shifted; how many. */
+/* Restores quarantines from the records, with their times shifted; returns their number. */
 uint32_t quarantine_restore(struct table *t, uint32_t now_s, uint32_t shift_s);
 bool quarantine_is_valid(const struct table *t, uint64_t word);
 
 /* ---- origin.c ---- */
 
-/* Another session names it: the id, or 0 if that names no origin. */
+/* Another session names it: returns the id, or 0 if that names no origin. */
 uint32_t origin_take(struct table *t, uint32_t id);
 void origin_drop(struct table *t, uint32_t id);
-/* What this session carried counts for its origin: it ends. */
+/* Adds the traffic of this session, which ends, to its origin. */
 void origin_count(struct table *t, uint32_t id, const struct session *s);
 void origin_restore(struct table *t);
 bool origin_is_whole(const struct table *t, uint32_t i);
@@ -522,16 +525,16 @@ static inline uint32_t origin_id(const struct table *t, uint32_t i) /* of sessio
 
 struct host *host_find(const struct table *t, uint32_t address);
 struct host *host_find_hashed(const struct table *t, uint32_t address, uint64_t hash); /* by the index alone */
-struct host *host_make(struct table *t, uint32_t address);			       /* finds it, or makes it */
+struct host *host_make(struct table *t, uint32_t address);			       /* finds it, or creates it */
 uint64_t host_hash(const struct table *t, uint32_t address);
 /* For survey.c: session `i` of that host is about to end; the slot has a new host. */
 void survey_session_ended(struct table *t, uint32_t i, struct host *h);
 void survey_host_began(struct table *t, uint32_t host);
-/* Session `i` of host `h` (NULL: has no record) begins to count (1), or ends to (-1). */
+/* Session `i` of host `h` (NULL: it has no record) begins to count (1), or stops (-1). */
 void host_count_session(struct table *t, struct host *h, uint32_t i, int by);
 void host_sweep(struct table *t, uint32_t budget);
 uint64_t address_hash(const struct table *t, uint32_t address);
-void address_settle(struct table *t, uint16_t slot); /* gives an unclaimed slot up if nothing uses it */
+void address_settle(struct table *t, uint16_t slot); /* removes an unclaimed slot if nothing uses it */
 void address_restore(struct table *t);
 static inline bool address_is_used(const struct table *t, uint32_t slot)
 {
