@@ -48,9 +48,17 @@ layering()
 
 shell()
 {
-	find "$root" -maxdepth 1 \( -name demo -o -name check -o -name autogen.sh -o -name get-version \) -print0 |
-		cat - <(find "$root/.ci" "$root/tests" \( -name '*.sh' -o -path '*/.ci/run' -o -path '*/tests/*/run' \) -print0) |
-		xargs -0 shellcheck -x -P "$root"
+	local in=()
+	for directory in .ci debian packaging tests; do
+		[ ! -d "$root/$directory" ] || in+=("$root/$directory")
+	done
+	{
+		find "$root" -maxdepth 1 \( -name demo -o -name check -o -name autogen.sh -o -name get-version \) -print0
+		find "${in[@]}" -type f \( -name '*.sh' -o -path '*/.ci/*' -o -path '*/tests/*/run' -o -path '*/tests/packages/oci' \
+			-o -path '*/packaging/build-*' -o -path '*/packaging/install-packages' -o -path '*/packaging/release-ready' \
+			-o -path '*/debian/*.p[or]*' \) -print0
+	} | xargs -0 shellcheck -x -P "$root" &&
+		{ [ ! -f "$root/packaging/openwrt/natd.init" ] || shellcheck -s dash "$root/packaging/openwrt/natd.init"; }
 }
 
 man()
