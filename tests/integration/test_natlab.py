@@ -181,46 +181,97 @@ def test_several_at_once(environment):
     assert [lab.returncode for lab in labs] == [0] * 3
 
 
-@pytest.fixture
-def running(environment, tmp_path):
-    """A laboratory that waits, all of whose processes are known by a mark: (natlab, its processes by name)."""
-    marker = f"NATLAB_TEST={tmp_path}"
-    ready = tmp_path / "ready"
-    lab = subprocess.Popen([NATLAB, "--nat", "full-cone", "--nat", "symmetric", "--server", "--pcap", str(tmp_path / "p"), "--",
-                            "sh", "-c", 'natlab in server sleep 1000 & trap "exit 9" TERM; : >"$WORK/ready"; while :; do sleep 0.1; done'],
-                           env={**environment, "NATLAB_TEST": str(tmp_path)}, stderr=subprocess.PIPE, text=True)
-    wait_for(ready.exists)
-    yield lab, lambda: processes(marker)
-    lab.kill()
-    lab.wait()
-    lab.stderr.close()
+def start_a_lab(environment, directory, command):
+    """A laboratory with every kind of process that one has, all marked by their environment; until `command` has made "ready"."""
+    (directory / "checked.conf").write_text(
+        'outside = { interface = "out0"; };\ninside = { interfaces = [ "in0" ]; };\n'
+        'forwards = ( { name = "web"; protocol = "tcp"; port = 80; to = ( { host = "192.168.2.2:80"; } );'
+        ' check = { type = "tcp"; interval = 1; timeout = 1; rise = 1; fall = 1; }; } );\n')
+    return subprocess.Popen([NATLAB, "--nat", "symmetric", "--nat", f"file={directory}/checked.conf", "--server",
+                             "--pcap", str(directory / "recording"), "--", "sh", "-c", command], cwd=directory, text=True,
+                            env={**environment, "NATLAB_TEST": str(directory), "TMPDIR": str(directory)}, stderr=subprocess.PIPE)
 
 
-@pytest.mark.parametrize("victim", ["natlab", "first", "natd", "sh"])
-def test_nothing_is_left_behind_when_it_is_killed(running, victim, environment):
-    lab, alive = running
-    before = pathlib.Path("/proc/self/mounts").read_text(encoding="utf-8")
-    first = int(pathlib.Path(f"/proc/{lab.pid}/task/{lab.pid}/children").read_text(encoding="ascii").split()[0])
-    names = alive()
-    assert {"natd", "sh", "sleep", "natlab"} <= set(names.values())
-    pids = {"natlab": lab.pid, "first": first, "natd": next(p for p, n in names.items() if n == "natd"),
-            "sh": next(p for p, n in names.items() if n == "sh")}
-    os.kill(pids[victim], signal.SIGKILL)
-    if victim == "natd":  # The laboratory goes on without that NAT, and says so.
-        assert "natd was killed by signal 9" in lab.stderr.readline()
+def below(pid):
+    """(its way down from natlab, pid, start time) of a process and those that it started, as the kernel has them now."""
+    table = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            text = pathlib.Path(f"/proc/{entry}/stat").read_text(encoding="utf-8")
+            name, fields = text[text.index("(") + 1:text.rindex(")")], text.rsplit(")", 1)[1].split()
+            table[int(entry)] = name, int(fields[1]), fields[0], int(fields[19])
+    found = []
+
+    def walk(pid, way):
+        found.append(("/".join(way), pid, table[pid][3]))
+        children = sorted((row[3], child, row[0]) for child, row in table.items() if row[1] == pid and row[2] != "Z")
+        names = [name for _, _, name in children]
+        for n, (_, child, name) in enumerate(children):
+            before = names[:n].count(name)
+            walk(child, [*way, f"{name}{before + 1 if before else ''}"])
+    walk(pid, ["natlab"])
+    return found
+
+
+def is_there(pid, start):
+    with contextlib.suppress(OSError):
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+        return fields[0] not in "ZX" and int(fields[19]) == start
+    return False
+
+
+def devices():
+    return re.findall(r"^ *(\S+):", pathlib.Path("/proc/net/dev").read_text(encoding="ascii"), re.M)
+
+
+# Each process of a laboratory, by its way down from natlab; the second one of a name has a 2. What natlab says without it: the
+# laboratory goes on then; None: it ends with it.
+PROCESSES = {"natlab": None, "natlab/natlab": None, "natlab/natlab/natlab": "the recording has ended",
+             "natlab/natlab/natd": "natd was killed by signal 9", "natlab/natlab/natd2": "natd was killed by signal 9",
+             "natlab/natlab/natd-keeper": "", "natlab/natlab/natd-keeper/natd-health": "",
+             "natlab/natlab/sh": None, "natlab/natlab/sh/sleep": ""}
+
+
+@pytest.fixture(scope="module")
+def waiting(possible, tmp_path_factory):
+    """A laboratory for each of these processes, all at once: (natlab, its directory, its processes), by the process."""
+    labs = {}
+    for way in PROCESSES:
+        directory = tmp_path_factory.mktemp("lab")
+        labs[way] = start_a_lab(environment_in(directory), directory, "natlab in server sleep 1000 & : >ready; wait"), directory
+    for lab, directory in labs.values():
+        wait_for((directory / "ready").exists, 60)
+        wait_for(lambda lab=lab: {way for way, _, _ in below(lab.pid)} == set(PROCESSES), 60)
+    yield {way: (lab, directory, below(lab.pid)) for way, (lab, directory) in labs.items()}
+    for lab, _ in labs.values():
         lab.kill()
-    lab.wait(timeout=10)
-    wait_for(lambda: not alive())
-    assert pathlib.Path("/proc/self/mounts").read_text(encoding="utf-8") == before
-    lab_directory = pathlib.Path(environment["NATLAB_SHARE"]) / "lab"
-    assert [p.name for p in lab_directory.iterdir()] == ["README"]
+        lab.communicate()
 
 
-def test_sigterm_is_passed_on_to_the_command(running):
-    lab, alive = running
+@pytest.mark.parametrize("way", PROCESSES)
+def test_nothing_is_left_behind_when_it_is_killed(waiting, way):
+    lab, directory, its = waiting[way]
+    before = pathlib.Path("/proc/self/mounts").read_text(encoding="utf-8"), devices()
+    os.kill(next(pid for name, pid, _ in its if name == way), signal.SIGKILL)
+    if PROCESSES[way] is not None:
+        assert not PROCESSES[way] or PROCESSES[way] in lab.stderr.readline()
+        assert lab.poll() is None
+        lab.kill()
+    lab.wait(timeout=30)
+    wait_for(lambda: not any(is_there(pid, start) for _, pid, start in its), 30)
+    wait_for(lambda: not processes(f"NATLAB_TEST={directory}"), 30)
+    assert (pathlib.Path("/proc/self/mounts").read_text(encoding="utf-8"), devices()) == before
+    assert sorted(p.name for p in directory.iterdir()) == ["bin", "checked.conf", "ready", "recording"]
+    assert [p.name for p in (pathlib.Path(os.environ["NATLAB_SHARE"]) / "lab").iterdir()] == ["README"]
+
+
+def test_sigterm_is_passed_on_to_the_command(environment, tmp_path):
+    lab = start_a_lab(environment, tmp_path, 'trap "exit 9" TERM; : >ready; while :; do sleep 0.1; done')
+    wait_for((tmp_path / "ready").exists, 60)
     lab.terminate()
-    assert lab.wait(timeout=10) == 9
-    wait_for(lambda: not alive())
+    assert lab.wait(timeout=30) == 9
+    lab.stderr.close()
+    wait_for(lambda: not processes(f"NATLAB_TEST={tmp_path}"), 30)
 
 
 def test_pcap_has_both_sides_of_every_nat(natlab, tmp_path):
