@@ -127,7 +127,7 @@ check_packages()
 		echo "packages: left out: there is no hardening-check (devscripts)"
 	fi
 	if command -v rpmbuild >/dev/null; then
-		check "RPMs with the same files" rpms
+		check "RPMs with the same files" built_rpms
 	else
 		echo "packages: left out: there is no rpmbuild (rpm)"
 	fi
@@ -145,14 +145,15 @@ alike()
 	sed -E 's|\.gz$||; s|zsh/site-functions|zsh/vendor-completions|; s|^([^ ]+) /lib/systemd/|\1 /usr/lib/systemd/|' |
 		grep -vE '/usr/share/doc/|/usr/share/lintian/|/etc/apparmor.d/|/etc/natd/natd.conf$|/usr/lib/\.build-id|/usr/share/man/[^.]*$' | sort
 }
-rpms()
+built_rpms()
 {
 	local rpm
 	logged rpm make -C "$build" rpm || return 1
 	diff <(contents "$NATD_DEBS" | awk '$2 !~ /^d/ { sub(/^\./, "", $3); print $1, $3 }' | alike) \
 		<(for rpm in "$build"/packages/*.rpm; do
 			rpm -qp --qf '[%{=NAME} %{FILEMODES:perms} %{FILENAMES}\n]' "$rpm" | awk '$2 !~ /^d/ { print $1, $3 }'
-		done | grep -v '^[^ ]*-debug' | alike)
+		done | grep -v '^[^ ]*-debug' | alike) || return 1
+	mkdir -p "$NATD_RPMS" && cp "$build"/packages/*.rpm "$NATD_RPMS" && rm -f "$NATD_RPMS"/*-debug*
 }
 
 # The program before there were packages, as `make install` puts it there.

@@ -190,7 +190,7 @@ with_networkmanager()
 
 managers()
 {
-	NATD_SYSTEM=$NATD_MANAGED make_root
+	NATD_SYSTEM=$NATD_OWN_SYSTEM make_root
 	boot_up
 	lay_cables
 	bare
