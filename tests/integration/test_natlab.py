@@ -181,19 +181,20 @@ def test_several_at_once(environment):
     assert [lab.returncode for lab in labs] == [0] * 3
 
 
+def mark(directory):
+    """The environment variable NATLAB_TEST of a laboratory's processes: not of one of other tests, whose directory has this name."""
+    return f"{os.getpid()}:{directory}:"
+
+
 def start_a_lab(environment, directory, command):
-    """A laboratory with every kind of process that one has, all marked by their environment; until `command` has made "ready"."""
-    (directory / "checked.conf").write_text(
-        'outside = { interface = "out0"; };\ninside = { interfaces = [ "in0" ]; };\n'
-        'forwards = ( { name = "web"; protocol = "tcp"; port = 80; to = ( { host = "192.168.2.2:80"; } );'
-        ' check = { type = "tcp"; interval = 1; timeout = 1; rise = 1; fall = 1; }; } );\n')
-    return subprocess.Popen([NATLAB, "--nat", "symmetric", "--nat", f"file={directory}/checked.conf", "--server",
+    """A laboratory whose processes are all marked by their environment; `command` makes the file "ready"."""
+    return subprocess.Popen([NATLAB, "--nat", "full-cone", "--nat", "symmetric", "--server",
                              "--pcap", str(directory / "recording"), "--", "sh", "-c", command], cwd=directory, text=True,
-                            env={**environment, "NATLAB_TEST": str(directory), "TMPDIR": str(directory)}, stderr=subprocess.PIPE)
+                            env={**environment, "NATLAB_TEST": mark(directory), "TMPDIR": str(directory)}, stderr=subprocess.PIPE)
 
 
 def below(pid):
-    """(its way down from natlab, pid, start time) of a process and those that it started, as the kernel has them now."""
+    """(its way down from natlab, pid, start time) of natlab and of those that it started, as the kernel has them now."""
     table = {}
     for entry in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
@@ -204,11 +205,9 @@ def below(pid):
 
     def walk(pid, way):
         found.append(("/".join(way), pid, table[pid][3]))
-        children = sorted((row[3], child, row[0]) for child, row in table.items() if row[1] == pid and row[2] != "Z")
-        names = [name for _, _, name in children]
-        for n, (_, child, name) in enumerate(children):
-            before = names[:n].count(name)
-            walk(child, [*way, f"{name}{before + 1 if before else ''}"])
+        for child, (name, parent, state, _) in table.items():
+            if parent == pid and state != "Z":
+                walk(child, [*way, name])
     walk(pid, ["natlab"])
     return found
 
@@ -224,28 +223,29 @@ def devices():
     return re.findall(r"^ *(\S+):", pathlib.Path("/proc/net/dev").read_text(encoding="ascii"), re.M)
 
 
-# Each process of a laboratory, by its way down from natlab; the second one of a name has a 2. What natlab says without it: the
-# laboratory goes on then; None: it ends with it.
+# Each kind of process of a laboratory, by its way down from natlab. What natlab says without it: the laboratory goes on then;
+# None: it ends with it.
 PROCESSES = {"natlab": None, "natlab/natlab": None, "natlab/natlab/natlab": "the recording has ended",
-             "natlab/natlab/natd": "natd was killed by signal 9", "natlab/natlab/natd2": "natd was killed by signal 9",
-             "natlab/natlab/natd-keeper": "", "natlab/natlab/natd-keeper/natd-health": "",
-             "natlab/natlab/sh": None, "natlab/natlab/sh/sleep": ""}
+             "natlab/natlab/natd": "natd was killed by signal 9", "natlab/natlab/natd-keeper": "",
+             "natlab/natlab/natd-keeper/natd-health": "", "natlab/natlab/sh": None, "natlab/natlab/sh/sleep": ""}
 
 
 @pytest.fixture(scope="module")
 def waiting(possible, tmp_path_factory):
-    """A laboratory for each of these processes, all at once: (natlab, its directory, its processes), by the process."""
+    """A laboratory for each of these, all at once: (natlab, its directory, its processes)."""
     labs = {}
-    for way in PROCESSES:
-        directory = tmp_path_factory.mktemp("lab")
-        labs[way] = start_a_lab(environment_in(directory), directory, "natlab in server sleep 1000 & : >ready; wait"), directory
-    for lab, directory in labs.values():
-        wait_for((directory / "ready").exists, 60)
-        wait_for(lambda lab=lab: {way for way, _, _ in below(lab.pid)} == set(PROCESSES), 60)
-    yield {way: (lab, directory, below(lab.pid)) for way, (lab, directory) in labs.items()}
-    for lab, _ in labs.values():
-        lab.kill()
-        lab.communicate()
+    try:
+        for way in PROCESSES:
+            directory = tmp_path_factory.mktemp("lab")
+            labs[way] = start_a_lab(environment_in(directory), directory, "natlab in server sleep 1000 & : >ready; wait"), directory
+        for lab, directory in labs.values():
+            wait_for((directory / "ready").exists, 60)
+            wait_for(lambda lab=lab: {way for way, _, _ in below(lab.pid)} == set(PROCESSES), 60)
+        yield {way: (lab, directory, below(lab.pid)) for way, (lab, directory) in labs.items()}
+    finally:
+        for lab, _ in labs.values():
+            lab.kill()
+            lab.communicate()
 
 
 @pytest.mark.parametrize("way", PROCESSES)
@@ -259,9 +259,9 @@ def test_nothing_is_left_behind_when_it_is_killed(waiting, way):
         lab.kill()
     lab.wait(timeout=30)
     wait_for(lambda: not any(is_there(pid, start) for _, pid, start in its), 30)
-    wait_for(lambda: not processes(f"NATLAB_TEST={directory}"), 30)
+    wait_for(lambda: not processes(f"NATLAB_TEST={mark(directory)}"), 30)
     assert (pathlib.Path("/proc/self/mounts").read_text(encoding="utf-8"), devices()) == before
-    assert sorted(p.name for p in directory.iterdir()) == ["bin", "checked.conf", "ready", "recording"]
+    assert sorted(p.name for p in directory.iterdir()) == ["bin", "ready", "recording"]
     assert [p.name for p in (pathlib.Path(os.environ["NATLAB_SHARE"]) / "lab").iterdir()] == ["README"]
 
 
@@ -271,7 +271,7 @@ def test_sigterm_is_passed_on_to_the_command(environment, tmp_path):
     lab.terminate()
     assert lab.wait(timeout=30) == 9
     lab.stderr.close()
-    wait_for(lambda: not processes(f"NATLAB_TEST={tmp_path}"), 30)
+    wait_for(lambda: not processes(f"NATLAB_TEST={mark(tmp_path)}"), 30)
 
 
 def test_pcap_has_both_sides_of_every_nat(natlab, tmp_path):
@@ -294,7 +294,7 @@ n=0
 until [ "$(natlab in server ss -Hlun | grep -c ':347[89] ')" -ge 4 ]; do
     n=$((n + 1)); [ $n -lt 200 ]; sleep 0.05
 done
-natlab in nat1-host1 turnutils_natdiscovery -m -f 198.51.100.10
+natlab in nat1-host1 turnutils_natdiscovery %s 198.51.100.10
 """
 # Sends from one port to the server, which says what it saw; then to itself by that address.
 PROBE = r"""
@@ -341,6 +341,9 @@ def example(language):
 
 
 DISCOVERED = [*TYPES, "port-restricted-cone,cgnat", "restricted-cone,preserve"]
+# What the client is to ask of other presets, and whether it hears of an answer.
+HAIRPINNED = "Received a request (maybe a successful hairpinning)"
+ASKED = {("full-cone", "-H"): True, ("full-cone,hairpin=off", "-H"): False, ("full-cone,no-udp", "-m"): False}
 PROBED = ["full-cone,preserve", "full-cone,hairpin=off", "full-cone,no-udp"]
 PAIRS = {("port-restricted-cone", "port-restricted-cone"): True, ("full-cone", "symmetric"): True,
          ("restricted-cone,cgnat", "restricted-cone"): True, ("restricted-cone", "symmetric"): True,
@@ -352,17 +355,19 @@ def results(possible, tmp_path_factory):
     """The laboratories that mostly wait, all at once: (exit status, stdout and stderr) by the types of their NATs."""
     labs = {}
 
-    def start(nats, text):
+    def start(nats, text, key=None):
         directory = tmp_path_factory.mktemp("lab")
         (directory / "test.sh").write_text(text)
         (directory / "punch.py").write_text(example("python"))
         wishes = [word for nat in nats for word in ("--nat", nat)]
-        labs[nats] = subprocess.Popen([NATLAB, *wishes, "--server", "sh", "./test.sh"], cwd=directory, text=True,
+        labs[key or nats] = subprocess.Popen([NATLAB, *wishes, "--server", "sh", "./test.sh"], cwd=directory, text=True,
                                       env=environment_in(directory), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     if all(map(shutil.which, TURN)):
         for kind in DISCOVERED:
-            start((kind,), COTURN)
+            start((kind,), COTURN % "-m -f")
+        for asked in ASKED:
+            start(asked[:1], COTURN % asked[1], asked)
     for kind in PROBED:
         start((kind,), PROBE)
     for pair in PAIRS:
@@ -374,16 +379,30 @@ def results(possible, tmp_path_factory):
     return done
 
 
-@pytest.mark.parametrize("kind", DISCOVERED)
-def test_the_type_by_a_client_that_is_not_ours(results, kind):
+def needs_coturn():
     for tool in TURN:
         if not shutil.which(tool):
             pytest.skip(f"there is no {tool} (coturn)")
+
+
+@pytest.mark.parametrize("kind", DISCOVERED)
+def test_the_type_by_a_client_that_is_not_ours(results, kind):
+    needs_coturn()
     status, said = results[kind,]
     mapping, filtering = TYPES[kind.split(",")[0]]
     assert status == 0, said
     assert f"NAT with {mapping} Mapping!" in said
     assert f"NAT with {filtering} Filtering!" in said
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=" ".join)
+def test_hairpin_and_no_udp_by_a_client_that_is_not_ours(results, asked):
+    needs_coturn()
+    _, said = results[asked]
+    answered = HAIRPINNED if asked[1] == "-H" else "RFC 5780 response"
+    assert (answered in said) == ASKED[asked], said
+    assert ("STUN receive timeout" in said) != ASKED[asked], said
+    assert ("RFC 5780 response" in said) == (asked[1] == "-H"), said
 
 
 def test_preserve_and_hairpin(results):
