@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* See admit.h for the theory of operation. */
+/* The filter's state; admit.h has the theory of operation. */
 #include "admit.h"
 
 #include <assert.h>
@@ -10,7 +10,7 @@
 
 enum { WAYS = 4, MILLI = 1000 };
 
-/* ---- counters over a reload ---- */
+/* ---- counters across a reload ---- */
 
 static const char *name_of(const void *ctx, uint32_t i)
 {
@@ -40,7 +40,7 @@ static void free_arrays(struct admission *a)
 	free(a->sums);
 }
 
-/* The arrays of a filter that has rules. False: memory short. */
+/* Allocates the arrays for a filter with rules. False: out of memory. */
 static bool make_arrays(struct admission *a)
 {
 	a->counts = calloc(a->n_rules, sizeof(*a->counts));
@@ -66,7 +66,7 @@ bool admission_use(struct admission *a, const struct filter *f)
 	}
 	carry_counts(a, fresh);
 	free_arrays(a);
-	/* Numbers of rules have changed: buckets and what was to be logged go, too. */
+	/* Numbers of rules have changed, so buckets and pending log entries are dropped too. */
 	*a = *fresh;
 	free(fresh);
 	return true;
@@ -140,14 +140,15 @@ static void take_token(struct admission *a, int32_t rule, uint32_t source, const
 
 /* ---- decisions ---- */
 
-/* When a packet wants to open a session, and the key of the buckets. */
+/* The time at which a packet asks to open a session, and the key of the buckets. */
 struct opening {
 	const uint64_t *key;
 	uint32_t now_ms;
 };
 
-/* Does the rule decide about it? A limit is about openings: one over it goes on to the next rule, and what lives (`o` NULL)
- * keeps to a rule that accepts, whatever its limit, but is not ended by one that refuses within a limit. */
+/* Does the rule decide about the packet? A limit applies to openings: one above it continues with the next rule. An
+ * existing session (`o` NULL) is accepted by an accepting rule whatever its limit, but is not ended by a refusing
+ * rule with a limit. */
 static bool takes(const struct admission *a, int32_t rule, const struct filter_packet *p, const struct opening *o)
 {
 	const struct filter_rule *r = filter_rule(a->filter, (uint32_t)rule);
@@ -205,7 +206,7 @@ void admission_charge(struct admission *a, int32_t rule, const struct filter_pac
 		take_token(a, rule, p->from, key, (uint32_t)now_ms);
 	note(a, rule, p, sport);
 	if (r->action == FILTER_ACCEPT) {
-		a->counts[rule].sessions++; /* its packets are the session's */
+		a->counts[rule].sessions++; /* its packets count in the session */
 		return;
 	}
 	a->counts[rule].refused++;

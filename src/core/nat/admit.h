@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The filter at work: judges openings, keeps the limits by source, counts what each rule decided.
+ * The filter's state: decides about openings, applies the limits by source, counts each rule's decisions.
  *
- * Theory of operation. The compiled filter (core/policy/filter.h) is immutable and belongs to the rules in force. What
- * changes with packets stands here: the counters of each rule, the buckets of its limit, and a short list of decisions
- * that a rule wants logged, which the daemon takes away. A session that a rule let in names it in its origin, so that
- * what the session carried is counted for the rule when it ends, and a listing can add those that live.
+ * Theory of operation. The compiled filter (core/policy/filter.h) is immutable and belongs to the rules in force. The
+ * state that packets change is here: the counters of each rule, the buckets of its limit, and a short list of decisions
+ * to be logged, which the daemon fetches. A session that a rule let in names the rule in its origin. So the session's
+ * traffic is counted for the rule when it ends, and a listing can add the open sessions.
  *
- * Buckets: a rule's limit is by source address. FILTER_BUCKETS of them are shared by all rules, in sets of four by a keyed
- * hash; a source without a bucket takes the one of its set that was used least lately. More sources at a time than there
- * are buckets get more than their limit, never less.
+ * Buckets: a rule's limit is by source address. All rules share FILTER_BUCKETS of them, in sets of four by a keyed
+ * hash; a source without a bucket takes the least recently used one of its set. If there are more sources at a time
+ * than buckets, sources get more than their limit, never less.
  */
 #ifndef NATD_CORE_ADMIT_H
 #define NATD_CORE_ADMIT_H
@@ -24,13 +24,13 @@
 
 enum {
 	FILTER_BUCKETS = 4096,
-	FILTER_LOG_MAX = 64, /* decisions kept for the daemon; it takes them away each second */
+	FILTER_LOG_MAX = 64, /* decisions stored for the daemon, which fetches them each second */
 };
 
 struct filter_count {
 	uint64_t sessions; /* that it let in */
 	uint64_t refused;  /* openings that it dropped or rejected */
-	uint64_t packets;  /* in those; what sessions carry is theirs */
+	uint64_t packets;  /* in the refused openings; traffic of sessions counts in the sessions */
 	uint64_t bytes;
 };
 
@@ -50,8 +50,9 @@ struct admission {
 	const struct filter *filter; /* of the rules in force; NULL: no rules */
 	struct filter_count *counts; /* of each rule */
 	uint32_t n_rules;
-	struct names names;	/* of the rules */
-	struct carried *survey; /* of rule_view.c: the sums in the making, and those of the last complete survey */
+	struct names names; /* of the rules */
+	/* for rule_view.c: the sums of the running survey, and those of the last complete one */
+	struct carried *survey;
 	struct carried *sums;
 	uint32_t survey_cursor;
 	bool survey_runs;
@@ -61,24 +62,26 @@ struct admission {
 	uint64_t log_lost; /* decisions to be logged for which there was no room, since the start */
 };
 
-/* Takes over the filter, borrowed, NULL for none; rules of the same name keep their counters. False: memory short, nothing changed. */
+/* Uses this filter, borrowed, NULL for none; rules of the same name keep their counters. False: out of memory, and
+ * nothing changed. */
 bool admission_use(struct admission *a, const struct filter *f);
 void admission_clear(struct admission *a);
 
-/* The rule that decides about `p`; FILTER_NONE: none does. Changes nothing. `key`: of the hash of the buckets. */
+/* The rule that decides about `p`; FILTER_NONE: none does. Changes nothing. `key`: for the hash of the buckets. */
 int32_t admission_find(const struct admission *a, const struct filter_packet *p, const uint64_t key[2],
 		       uint64_t now_ms);
-/* The same for a session that lives: limits are about openings, so a rule with one lets in whom it let in before. */
+/* The same for an existing session: limits only apply to openings, so a rule with a limit still accepts sessions
+ * that it let in. */
 int32_t admission_find_session(const struct admission *a, const struct filter_packet *p);
 
-/* A packet of `bytes` was decided by `rule`: takes from its limit, counts, notes it for the log. */
+/* `rule` has decided about a packet of `bytes`: takes from its limit, counts, and notes it for the log. */
 void admission_charge(struct admission *a, int32_t rule, const struct filter_packet *p, uint16_t sport, uint32_t bytes,
 		      const uint64_t key[2], uint64_t now_ms);
 
 /* The rule of that name; FILTER_NONE: there is none. */
 int32_t admission_by_name(const struct admission *a, const char *name);
 
-/* What the decision means: NAT_PASS, DROP_RULE or DROP_RULE_REJECT. */
+/* The reason for the decision: NAT_PASS, DROP_RULE or DROP_RULE_REJECT. */
 enum nat_reason admission_verdict(const struct admission *a, int32_t rule);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Backends go and come back: see nat.h.
+ * States of backends: see nat.h.
  *
- * Theory of operation. A backend that goes down gets nothing new from the same moment on, since decisions read its state. Its
- * sessions are ended by a purge, one pass over the table in slices: the first when it goes down, the others with nat_step().
- * Until its turn a session goes on to the backend, as if the news had come a little later. A TCP client gets an RST: at
- * the number that it has acknowledged, and at the end of what was sent to it, since it takes only the one that it expects
- * next (RFC 5961 3.2). A client that came over a hairpin has a session of its own, which ends too.
+ * Theory of operation. A backend that goes down gets no new connections from then on, because decisions read its state.
+ * Its sessions are ended by a purge, one pass over the table in slices: the first when it goes down, the others by
+ * nat_step(). Until its turn a session continues, as if the news had come a little later. A TCP client gets RSTs at the
+ * number that it has acknowledged, and at the end of what was sent to it, since it accepts only the one that it expects
+ * next (RFC 5961 3.2). A client that came through a hairpin has a session of its own, which ends too.
  */
 #include "nat_private.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* See backends.h for the theory of operation. */
+/* The state of backends; backends.h has the theory of operation. */
 #include "backends.h"
 
 #include <assert.h>
@@ -97,7 +97,7 @@ int32_t backends_tally(const void *ctx, const struct session_origin *o)
 
 /* ---- affinity ---- */
 
-/* Of the forward's name, so that another order of the file changes nothing. Never 0. */
+/* A hash of the forward's name, so that a new order of the file changes nothing. Never 0. */
 static uint64_t owner_of(const struct backends *b, const struct backend_query *q)
 {
 	uint64_t h = 0;
@@ -112,7 +112,7 @@ static uint32_t set_of(const struct backend_query *q, uint64_t owner)
 	return (uint32_t)prf_hash(q->key, owner) % (AFFINITIES / WAYS) * WAYS;
 }
 
-/* The place of the backend with which the source stays; BALANCE_NONE: with none, or that takes no connection. */
+/* The place of the backend that the source keeps; BALANCE_NONE: it has none, or that one takes no connections. */
 static int32_t find_affinity(const struct backends *b, const struct backend_query *q)
 {
 	const struct nat_forward *f = forward_at(b->rules, q->forward);

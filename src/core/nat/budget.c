@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * How much an inside host may have: its quotas, its rate, and its share of what is scarce.
+ * Limits of an inside host: its quotas, its rate, and its share of scarce resources.
  *
  * Theory of operation
  *
- * A host has two budgets of everything, by the direction of the opening: one for the sessions that it opens itself, one for
- * those that the outside opens to it, by a forward or a mapping. So an outside host can use up the second one alone: the
- * inside host goes on opening sessions of its own. Ports are needed by the first kind only.
+ * A host has two budgets for everything, by the direction of the opening: one for sessions that it opens itself, one
+ * for sessions opened from outside, through a forward or a mapping. So an outside host can only use up the second one,
+ * and the inside host can still open sessions of its own. Only the first kind needs ports.
  *
- * A reserve of the table, and of the ports of each outside address, is for hosts that hold less than what is left of it:
- * limits.reserve. So a host that holds nothing is served as long as there is anything (RFC 6888 REQ-4, 5), and a host that
- * is alone can use nearly all. The last half of the table's reserve is not for what the outside opens, once the outside as
- * a whole holds more than what is left.
+ * A reserve of the table, and of the ports of each outside address, is for hosts that hold less than what is left of
+ * it: limits.reserve. So a host that holds nothing is served as long as there is anything (RFC 6888 REQ-4, 5), and a
+ * host that is alone can use nearly everything. The last half of the table's reserve is closed to openings from
+ * outside, once these together hold more than what is left.
  *
- * Unanswered sessions are cheap to make, so a host must always have fewer of them than what is left; what a host opens
- * itself is asked this only while others are active.
+ * Unanswered sessions are cheap to make, so a host must always have fewer of them than what is left. For a host's own
+ * openings this applies only while other hosts are active.
  *
- * Nothing that lives is ever evicted (RFC 6888 REQ-11D). What has expired counts until table_sweep() has seen it: before a
- * refusal for want of room the caller makes room (nat_make_room()) and asks again.
+ * No open session is ever evicted (RFC 6888 REQ-11D). Expired entries count until table_sweep() has seen them: before a
+ * refusal for lack of room the caller makes room (nat_make_room()) and checks again.
  */
 #include "nat_private.h"
 
@@ -27,13 +27,13 @@ enum {
 	UNANSWERED_FROM = 1024, /* below that many the reserve is enough */
 };
 
-/* What one budget holds, of ports or sessions of which there are `total`. */
+/* The use of one budget, of ports or sessions, of `total`. */
 struct claim {
 	uint32_t held;
 	uint32_t unanswered;
 	uint32_t total;
 	uint32_t left;
-	bool is_rivalled; /* others want them too */
+	bool is_rivalled; /* other hosts want them too */
 };
 
 uint32_t nat_reserve(const struct nat *n, uint32_t total, uint32_t hosts)
@@ -64,7 +64,7 @@ static enum nat_reason check_share(const struct claim *c, uint32_t reserve)
 	return c->left <= reserve && c->held > 0 && c->held >= c->left ? DROP_HOST_SHARE : NAT_PASS;
 }
 
-/* Will the host of the session that is to be opened before this one be another active one? */
+/* Will the host of the session that is opened before this one be another active one? */
 static bool brings_host(const struct nat *n, const struct host *h, const struct session_spec *pending)
 {
 	const struct host *p = pending == NULL ? NULL : table_host_find(n->table, pending->int_addr);
@@ -97,7 +97,7 @@ static enum nat_reason check_table_share(const struct nat *n, const struct host 
 	return why;
 }
 
-/* What the bucket holds now. It holds one second's worth, and is full when nothing was taken for a second. */
+/* The tokens in the bucket now. It holds one second's worth, and is full after a second without openings. */
 static uint32_t tokens(const struct nat *n, const struct host *h, enum nat_dir opening, uint32_t limit)
 {
 	uint32_t elapsed;
@@ -120,7 +120,7 @@ void nat_rate_take(const struct nat *n, struct host *h, enum nat_dir opening)
 
 	if (limit == 0)
 		return;
-	/* The time stays where it is until it has brought a token: fractions add up. */
+	/* The time stays until it has brought a token: fractions add up. */
 	if (h->rate[opening].ms == 0 || elapsed >= 1000 || (uint64_t)elapsed * limit >= 1000)
 		h->rate[opening].ms = now;
 	h->rate[opening].tokens = have > 0 ? have - 1 : 0;
@@ -159,7 +159,7 @@ enum nat_reason nat_check_ports(const struct nat *n, const struct host *h, const
 	uint32_t used = table_address_ports_used(n->table, rq->ext, proto_class), hosts = active_hosts(n, h);
 	struct claim c = {.total = range_total(rq->ranges, rq->n_ranges), .is_rivalled = hosts > 1};
 
-	if (rq->may_recycle) /* those in quarantine can be had */
+	if (rq->may_recycle) /* quarantined ones are available */
 		used -= table_address_ports_resting(n->table, rq->ext, proto_class);
 	*left = c.left = used < c.total ? c.total - used : 0;
 	if (h != NULL) {
@@ -185,7 +185,7 @@ bool nat_is_about_room(enum nat_reason why)
 	       why == DROP_HOST_SHARE || why == DROP_UNANSWERED_BUDGET || why == DROP_TABLE;
 }
 
-/* Once every record has been seen, nothing more is over before the next second: then a flood of refused packets costs
+/* Once every record has been seen, nothing more expires before the next second: so a flood of refused packets costs
  * no more than the refusals. */
 bool nat_make_room(struct nat *n)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The translation is made from memory, policy and seeds; it takes over compiled rules, and ends. */
+/* Creates the translation from memory, policy and seeds; applies compiled rules; destroys it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +24,7 @@ static uint16_t min_inside_mtu(const struct nat_policy *p)
 	return least;
 }
 
-/* At most so many ports of one address are forwarded. */
+/* The most ports that are forwarded on one address. */
 static uint32_t forwarded_ports(const struct nat_policy *p)
 {
 	uint32_t sum = 0;
@@ -46,7 +46,7 @@ static bool shares_ports(const struct nat_policy *p)
 	return false;
 }
 
-/* The usual case, one range of addresses and one inside prefix, is answered by a compare. */
+/* One comparison answers the usual case, one range of addresses and one inside prefix. */
 static void cache_edges(struct nat *n)
 {
 	const struct nat_policy *p = n->policy;
@@ -156,7 +156,7 @@ static bool open_parts(struct nat *n, const struct nat_policy *policy, struct ta
 
 	if (r == NULL)
 		return false;
-	for (int i = 0; i < 4; i++) /* the hash wants bits without pattern, whatever the seed looks like */
+	for (int i = 0; i < 4; i++) /* the hash needs bits without pattern, whatever the seed looks like */
 		tp.secret[i] = prf_next(&n->prf);
 	n->table = table_attach(&n->memory.table, &tp, n->now_s, report);
 	n->fragments = fragment_create(n->memory.fragments, n->memory.max_fragments, fragment_secret);

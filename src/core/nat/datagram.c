@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Fragments on their way through the façade: the first one's verdict is remembered (fragment.c), the
- * others follow it, whether they come after it or were held because they came before.
+ * Fragments in the façade: the first one's verdict is stored (fragment.c), and the others follow it, whether they
+ * arrive later or were held because they arrived earlier.
  */
 #include "nat_private.h"
-
-enum { FATE_DROPPED = 0xff };
 
 static void account(struct nat *n, struct work *w, const struct fragment_fate *fate)
 {
@@ -22,7 +20,7 @@ static void follow(struct nat *n, struct work *w, const struct fragment_fate *fa
 {
 	struct rewrite rw = {.src = fate->src, .dst = fate->dst, .sport = w->v.sport, .dport = w->v.dport};
 
-	if (fate->action == FATE_DROPPED) {
+	if (fate->action == FRAGMENT_FATE_DROPPED) {
 		nat_drop(n, w, DROP_FRAGMENT_REFUSED);
 		return;
 	}
@@ -66,7 +64,7 @@ static struct fragment_fate fate_of(const struct nat *n, const struct work *w, e
 		.dst = w->v.dst,
 		.id = w->v.id,
 		.mtu = w->mtu,
-		.action = to == NAT_NOWHERE ? FATE_DROPPED : (uint8_t)to,
+		.action = to == NAT_NOWHERE ? FRAGMENT_FATE_DROPPED : (uint8_t)to,
 		.dir = w->dir,
 		.session_id = w->session == NULL ? 0 : table_session_id(n->table, w->session),
 	};
@@ -90,7 +88,7 @@ void nat_fragment_first(struct nat *n, struct work *w, const struct pkt_view *ca
 	fragment_first(n->fragments, came, &fate, n->now_ms);
 }
 
-/* Those that came before the first one go out behind it. */
+/* Fragments that arrived before the first one are sent after it. */
 void nat_fragment_release(struct nat *n, const struct work *w, const struct pkt_view *came)
 {
 	struct fragment_fate fate = fate_of(n, w, (enum nat_to)w->p->to);

@@ -2,10 +2,10 @@
 /*
  * The decision about a packet without a session. See decide.h.
  *
- * Outbound: whose is the destination; may this kind of packet open a session; may this host have one more; which outside
- * endpoint (its mapping's, a forward's, or a new one). Inbound: static pair, forward, default host where there is no mapping,
- * mapping and filtering, or nothing asked for it; then the limits of the host that it is for. Everything about an opening is known where decide_limits() is called: what
- * else policy may say about it belongs there.
+ * Outbound: the owner of the destination; may this kind of packet open a session; may this host have one more; which
+ * outside endpoint (its mapping's, a forward's, or a new one). Inbound: static pair, forward, default host if there is
+ * no mapping, mapping and filtering, or refusal; then the limits of the host to which it leads. Everything about an
+ * opening is known when decide_limits() is called: further policy about openings belongs there.
  */
 #include "decide.h"
 
@@ -20,7 +20,8 @@ bool nat_port_is_natds(const struct nat *n, enum nat_class c, uint32_t address, 
 	       rules_forward_inbound(n->rules, c, address, port, 0, &to, &to_port) != -1;
 }
 
-/* What may open a session at all. The choice RFC 5382 leaves open: a segment of no known connection is dropped, always. */
+/* Packets that may open a session. The choice that RFC 5382 leaves open: a segment of no known connection is always
+ * dropped. */
 enum nat_reason nat_check_opener(const struct nat *n, const struct work *w)
 {
 	const struct pkt_view *v = &w->v;
@@ -34,7 +35,7 @@ enum nat_reason nat_check_opener(const struct nat *n, const struct work *w)
 	return NAT_PASS;
 }
 
-/* ---- the host's own ---- */
+/* ---- the host's own packets ---- */
 
 static bool has_ports(const struct work *w)
 {
@@ -47,8 +48,8 @@ static bool is_hosts_port(const struct nat *n, const struct work *w)
 	       (!has_ports(w) || !nat_port_is_natds(n, (enum nat_class)w->v.proto_class, w->v.dst, w->v.dport));
 }
 
-/* One of the ports that natd chooses from, without mapping and quarantine, where a socket of the host may be: its first
- * holder keeps it. */
+/* A port from which natd allocates, without mapping and quarantine, on which the host may have a socket: the port
+ * belongs to whichever had it first. */
 static bool may_have_socket(const struct nat *n, const struct work *w)
 {
 	enum nat_class c = (enum nat_class)w->v.proto_class;
@@ -59,7 +60,7 @@ static bool may_have_socket(const struct nat *n, const struct work *w)
 	       (slot == TABLE_NONE || !table_port_used(n->table, c, (uint16_t)slot, w->v.dport));
 }
 
-/* What the filter is asked. Inbound it is what the inside host will see. */
+/* The packet as the filter sees it: inbound, after translation. */
 static struct filter_packet asked(const struct work *w, const struct decision *d)
 {
 	struct filter_packet p = {
@@ -95,7 +96,7 @@ static bool decide_limits(const struct nat *n, const struct work *w, const struc
 				nat_check_sessions(n, d->spec.int_addr, h, (enum nat_dir)w->dir, w->pending));
 }
 
-/* A service that inside hosts may use whether hairpinning is on or not. */
+/* A service that inside hosts may use even if hairpinning is off. */
 static bool is_for_inside(const struct nat *n, const struct work *w)
 {
 	uint32_t to;
@@ -135,7 +136,7 @@ static void decide_outbound(const struct nat *n, const struct work *w, struct de
 	if (!decide_limits(n, w, h, d))
 		return;
 	nat_decide_endpoint(n, w, h, d);
-	/* The second pass would find the first one's session: without ports nothing else tells the two ends apart. */
+	/* The second pass would find the first one's session: without ports nothing else distinguishes the two ends. */
 	if (w->hairpin && w->v.proto_class == CLASS_OTHER && d->action == DECIDED_OPEN &&
 	    table_address(n->table, d->spec.ext) == w->v.dst)
 		decision_drop(d, STAGE_OWNER, DROP_HAIRPIN_LOOP);
@@ -143,7 +144,7 @@ static void decide_outbound(const struct nat *n, const struct work *w, struct de
 
 /* ---- inbound ---- */
 
-/* Nothing asked for it: the host's own, or silence, or the answer that policy wants. */
+/* Nothing matches it: it is the host's own, or is dropped, with the answer that policy wants. */
 static void refuse(const struct nat *n, const struct work *w, enum decide_stage stage, enum nat_reason why,
 		   struct decision *d)
 {
@@ -170,7 +171,7 @@ static void refuse(const struct nat *n, const struct work *w, enum decide_stage 
 	decision_drop(d, stage, is_syn && why == DROP_UNSOLICITED ? DROP_UNSOLICITED_SYN : why);
 }
 
-/* The session that this packet opened on its way out (a hairpin), and that is in no table yet, may be a peer. */
+/* The session that this packet opened on its way out (a hairpin), and that is not in the table yet, may be a peer. */
 static bool is_pending_peer(const struct work *w, const struct mapping *m)
 {
 	const struct session_spec *p = w->pending;
@@ -178,7 +179,8 @@ static bool is_pending_peer(const struct work *w, const struct mapping *m)
 	return p != NULL && p->ext == m->ext && p->ext_port == m->ext_port && p->rem_addr == w->v.src;
 }
 
-/* RFC 4787 REQ-8. A hairpinned packet is one more from outside: its source is the external endpoint of its host. */
+/* RFC 4787 REQ-8. A hairpinned packet counts as coming from outside: its source is the external endpoint of its
+ * host. */
 static bool filter_allows(const struct nat *n, const struct work *w, const struct mapping *m)
 {
 	switch (n->policy->filtering) {
@@ -202,7 +204,7 @@ static void open_towards(const struct nat *n, const struct work *w, uint32_t to,
 	d->spec.state = SESSION_SYN_IN;
 	d->spec.from_outside = true;
 	d->spec.forward = d->basis == BASIS_FORWARD || d->basis == BASIS_STATIC;
-	if (!w->hairpin && rules_is_exempt(n->rules, w->v.src)) { /* its host's answers are routed past natd */
+	if (!w->hairpin && rules_is_exempt(n->rules, w->v.src)) { /* its host's answers bypass natd */
 		decision_drop(d, STAGE_OWNER, DROP_EXEMPT);
 		return;
 	}
@@ -215,7 +217,7 @@ static void open_towards(const struct nat *n, const struct work *w, uint32_t to,
 		decision_goes_on(d, STAGE_TABLE, nat_check_other_side(n, d, DIR_OUT));
 }
 
-/* The second half of a hairpinned packet carries natd's address: all inside hosts would look the same. */
+/* The second half of a hairpinned packet has natd's address: all inside hosts would look the same. */
 struct backend_query nat_backend_query(const struct nat *n, const struct work *w, uint32_t forward)
 {
 	return (struct backend_query){
@@ -240,13 +242,13 @@ static void open_to_backend(const struct nat *n, const struct work *w, struct de
 			     (uint16_t)(f->backends[d->backend].port + (w->v.dport - f->ports.first)), d);
 }
 
-/* A virtual service is for inside hosts alone. */
+/* A virtual service is only for inside hosts. */
 static bool is_out_of_reach(const struct nat *n, const struct work *w, int32_t forward)
 {
 	return forward >= 0 && n->policy->forwards[forward].side == SIDE_INSIDE && !w->hairpin;
 }
 
-/* Forward `i` has it, or (-2) refuses its sender. */
+/* Forward `i` takes it, or (-2) refuses its sender. */
 static void lead(const struct nat *n, const struct work *w, int32_t i, uint32_t to, uint16_t to_port,
 		 struct decision *d)
 {
@@ -279,8 +281,8 @@ static bool decide_forward(const struct nat *n, const struct work *w, struct dec
 	return true;
 }
 
-/* True: a default host has what nothing else asks for. Ports in quarantine were another's just now; of an address shared with
- * the host, protocols without ports may be the host's own. */
+/* True: a default host takes what nothing else matches. A port in quarantine was another host's just before; on an
+ * address shared with the host, protocols without ports may be the host's own. */
 static bool decide_default(const struct nat *n, const struct work *w, struct decision *d)
 {
 	enum nat_class c = (enum nat_class)w->v.proto_class;
@@ -304,7 +306,7 @@ static void decide_inbound(const struct nat *n, const struct work *w, struct dec
 	uint32_t inside = rules_static_inside(n->rules, w->v.dst);
 	struct mapping m;
 
-	if (inside != 0) { /* anyone may open, on every port */
+	if (inside != 0) { /* any host may open, on every port */
 		d->basis = BASIS_STATIC;
 		open_towards(n, w, inside, w->probe.key.local_port, d);
 		return;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What becomes of a packet that has no session: decided here, from policy and table, without changing either. open.c commits
- * it, explain.c reports it.
+ * The decision about a packet without a session, from policy and table, without changing either. open.c commits it,
+ * explain.c reports it.
  *
- * Nothing is taken, counted or charged while deciding. Expired entries may still count: where they may be the reason of a
- * refusal and `may_sweep` is set, the answer is DECIDED_SWEEP; the caller removes what has expired and decides again. A
+ * Nothing is taken, counted or charged while deciding. Expired entries may still count. If they may be the reason for a
+ * refusal and `may_sweep` is set, the result is DECIDED_SWEEP: the caller removes expired entries and decides again. A
  * port that will be drawn at random has no number yet: the decision names the outside address.
  */
 #ifndef NATD_CORE_DECIDE_H
@@ -18,13 +18,13 @@ struct work;
 enum decided {
 	DECIDED_DROP,  /* for `reason` */
 	DECIDED_HOST,  /* it is the host's own */
-	DECIDED_OPEN,  /* a session as `spec` says */
+	DECIDED_OPEN,  /* opens a session, described by `spec` */
 	DECIDED_SWEEP, /* see above */
 };
 
-/* What decided, or what would be asked next: in this order. */
+/* The stage that decided, or that would come next: in this order. */
 enum decide_stage {
-	STAGE_OWNER,   /* natd's, or the host's own? hairpinning */
+	STAGE_OWNER,   /* is it natd's, or the host's own? hairpinning */
 	STAGE_KIND,    /* may this kind of packet open a session? */
 	STAGE_RULE,    /* the filter's rules */
 	STAGE_FORWARD, /* inbound: forwards */
@@ -37,12 +37,12 @@ enum decide_stage {
 	STAGE_DONE,
 };
 
-/* Where the outside endpoint comes from. */
+/* The source of the outside endpoint. */
 enum decide_basis {
 	BASIS_NONE,
 	BASIS_MAPPING, /* the inside endpoint's, or the outside endpoint's own */
 	BASIS_FORWARD, /* `forward` */
-	BASIS_STATIC,  /* a pair, one to one */
+	BASIS_STATIC,  /* a static 1:1 pair */
 	BASIS_DRAW,    /* a new port of the outside address */
 	BASIS_ADDRESS, /* a protocol without ports */
 };
@@ -53,17 +53,19 @@ struct decision {
 	uint8_t stage;		    /* enum decide_stage */
 	uint8_t basis;		    /* enum decide_basis */
 	int32_t rule;		    /* of the filter, that decides; FILTER_NONE: none does */
-	struct filter_packet asked; /* what the filter was asked, if it was */
-	int32_t forward;	    /* index of the one that decides, also where it refuses; -1: none */
+	struct filter_packet asked; /* the packet as the filter saw it, if it was consulted */
+	int32_t forward;	    /* index of the forward that decides, even if it refuses; -1: none */
 	int32_t backend;	    /* place in a balanced forward; -1: none */
-	bool asks_host; /* only the port guard can tell: if a socket of the host is there, the packet is the host's after all */
+	/* only the port guard can tell: if the host has a socket there, the packet is the host's after all */
+	bool asks_host;
 	bool is_held;	  /* an unsolicited SYN, to be answered later (RFC 5382 REQ-4) */
 	bool is_answered; /* by an ICMP port unreachable */
 	uint32_t ordinal; /* BASIS_DRAW, BASIS_ADDRESS: of the outside address */
-	uint32_t tried;	  /* ... and how many had been tried when it was found */
+	uint32_t tried;	  /* ... and how many addresses had been tried when it was found */
 	struct session_spec
-		spec; /* of DECIDED_OPEN, and of what is refused from STAGE_LIMITS on, as far as known. ext_port 0 with
-				   * BASIS_DRAW: to be drawn */
+		/* of DECIDED_OPEN, and of refusals from STAGE_LIMITS on, as far as known. ext_port 0 with
+		 * BASIS_DRAW: to be drawn */
+		spec;
 };
 
 static inline void decision_drop(struct decision *d, enum decide_stage stage, enum nat_reason why)
@@ -85,18 +87,18 @@ static inline bool decision_goes_on(struct decision *d, enum decide_stage stage,
 
 /* `w`: classified, without session. With arbitrary pooling w->random has been drawn. */
 void nat_decide(const struct nat *n, const struct work *w, bool may_sweep, struct decision *d);
-/* Goes on to the next outside address, after d->ordinal had no port after all, for `why`. */
+/* Continues with the next outside address, after d->ordinal had no port after all, for `why`. In endpoint.c. */
 void nat_decide_again(const struct nat *n, const struct work *w, enum nat_reason why, struct decision *d);
 
-/* ---- endpoint.c: the outside endpoint of what leaves ---- */
+/* ---- endpoint.c: the outside endpoint of outbound packets ---- */
 
-/* RFC 4787 REQ-1: the mapping that is there, else a new one within the share of ports of `h` (NULL: a host without any). */
+/* RFC 4787 REQ-1: the existing mapping, else a new one within the share of ports of `h` (NULL: a host without any). */
 void nat_decide_endpoint(const struct nat *n, const struct work *w, const struct host *h, struct decision *d);
-/* Of this protocol an address shared with the host brings nothing to natd. */
+/* Does this protocol never reach natd on this address, because it is shared with the host? */
 bool nat_is_left_to_host(const struct nat *n, uint8_t proto, uint32_t address);
-/* While sessions are judged one may be there that policy forbids. */
+/* While sessions are being checked against a new policy, a mapping may exist that the policy forbids. */
 bool nat_takes_sessions(const struct nat *n, const struct work *w, const struct mapping *m);
-/* Has the session that is to be opened a twin, seen from the other side? NAT_PASS: no. */
+/* Does the session that is to be opened have a twin, seen from the other side? NAT_PASS: no. */
 enum nat_reason nat_check_other_side(const struct nat *n, const struct decision *d, enum nat_dir side);
 
 #endif

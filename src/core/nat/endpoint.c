@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The outside endpoint of what leaves: that of a static pair, of the mapping that is there, of a forward, or a new one on an
- * address that has a port for this host. Nothing is taken here: see decide.h.
+ * The outside endpoint of outbound packets: that of a static pair, of the existing mapping, of a forward, or a new one
+ * on an address that has a port for this host. Nothing is taken here: see decide.h.
  */
 #include "decide.h"
 
@@ -25,7 +25,7 @@ void nat_find_share(const struct nat *n, struct work *w)
 		w->share_ordinal = (int32_t)rules_pool_ordinal(n->rules, outside);
 }
 
-/* Sessions from outside may have paired the host with an address from which natd does not choose. */
+/* Sessions from outside may have paired the host with an address from which natd does not allocate. */
 static bool is_of_pool(const struct nat *n, uint32_t address)
 {
 	return rules_static_inside(n->rules, address) == 0 && !rules_address_is_virtual(n->rules, address);
@@ -43,7 +43,7 @@ int32_t nat_paired_address(const struct nat *n, const struct work *w, const stru
 	return is_of_pool(n, address) ? rules_address_find(n->rules, address) : -1;
 }
 
-/* A number among those that natd chooses from, by random bits: uneven by less than count / 2^32. There are some. */
+/* The number of a random pool address: uneven by less than count / 2^32. There is at least one. */
 static uint32_t any_address(const struct nat *n, uint64_t random)
 {
 	return (uint32_t)((random >> 32) * rules_pool_count(n->rules) >> 32);
@@ -54,8 +54,8 @@ uint32_t nat_first_address(const struct nat *n, uint32_t host, uint64_t random)
 	return any_address(n, is_paired(n) ? prf_hash(n->id_key, host) : random);
 }
 
-/* RFC 6888 REQ-8: a port may come back early when its TCP session was tracked to its end (a), or when filtering keeps the old
- * peers away (c). */
+/* RFC 6888 REQ-8: a port may leave quarantine early if its TCP session was tracked to its end (a), or if filtering
+ * keeps the old peers away (c). */
 static bool may_recycle(const struct nat *n, enum nat_class c)
 {
 	return c == CLASS_TCP || n->policy->filtering != FILTERING_ENDPOINT_INDEPENDENT;
@@ -83,7 +83,7 @@ struct port_request nat_port_request(const struct nat *n, const struct work *w, 
 	return rq;
 }
 
-/* A session of a forward is there, with the remote endpoint of the one to be opened. */
+/* Is there a session of a forward with the remote endpoint of the one to be opened? */
 static bool is_spoken_for(const struct port_set *s, uint16_t port)
 {
 	const struct nat *n = s->n;
@@ -114,14 +114,14 @@ static bool is_not_forwarded(void *ctx, uint16_t port)
 	return nat_port_is_free_of_forwards(ctx, port);
 }
 
-/* The share first, since it knows how many are left: only where these are few it matters which. */
+/* The share first, since it knows how many ports are left: only if these are few the rest matters. */
 static enum nat_reason check_port(const struct nat *n, const struct work *w, const struct host *h, uint16_t ext)
 {
 	struct port_set set = {n, w, (enum nat_class)w->v.proto_class, table_address(n->table, ext)};
 	struct port_request rq = nat_port_request(n, w, h, ext);
 	bool is_single = n->policy->allocation == ALLOCATION_PORT;
 	uint32_t left = 0;
-	/* a block's ports are its host's alone, and the table shares out the blocks */
+	/* a block's ports are only its host's, and the table distributes the blocks */
 	enum nat_reason why = is_single ? nat_check_ports(n, h, &rq, &left) : NAT_PASS;
 
 	if (why != NAT_PASS || (is_single && left > n->forwarded_ports && !n->shares_ports))
@@ -142,7 +142,7 @@ static enum nat_reason check_other(const struct nat *n, const struct work *w, ui
 {
 	struct session_key k = w->probe.key;
 
-	/* Nothing brings its answers to natd: better refused than half translated. */
+	/* Its answers do not reach natd: refusing it is better than translating half of it. */
 	if (nat_is_left_to_host(n, w->v.proto, table_address(n->table, ext)))
 		return DROP_OTHER_PROTOCOL;
 	k.dir = DIR_IN;
@@ -163,8 +163,9 @@ static enum nat_reason check_address(const struct nat *n, const struct work *w, 
 }
 
 /*
- * Which outside address: the one the host is paired with (RFC 4787 REQ-2, RFC 6888 REQ-2); a host that has none yet starts at one
- * that depends on its address, and goes on to the next while they are full. Arbitrary pooling starts anywhere.
+ * The outside address: the one with which the host is paired (RFC 4787 REQ-2, RFC 6888 REQ-2). A host without one
+ * starts at one that depends on its address, and continues with the next while they are full. Arbitrary pooling starts
+ * anywhere.
  */
 static enum nat_reason choose_address(const struct nat *n, const struct work *w, const struct host *h,
 				      struct decision *d)
@@ -197,7 +198,7 @@ void nat_decide_again(const struct nat *n, const struct work *w, enum nat_reason
 	decision_goes_on(d, STAGE_PORTS, choose_address(n, w, table_host_find(n->table, w->v.src), d));
 }
 
-/* A host whose port or protocol is forwarded speaks from there when it speaks first, too. */
+/* A host whose port or protocol is forwarded uses that endpoint for its own openings too. */
 static bool find_forward(const struct nat *n, const struct work *w, const struct host *h, struct decision *d)
 {
 	uint32_t address;

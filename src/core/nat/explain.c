@@ -38,7 +38,7 @@ static void see_decision(const struct nat *n, struct explain_pass *x)
 	x->host_ports = h->ports;
 }
 
-/* What the session's state machine says, to a copy. */
+/* Applies the session's state machine to a copy. */
 static enum nat_reason track_copy(const struct session *s, const struct work *w)
 {
 	bool by_opener = ((s->kind & SESSION_KIND_FROM_OUTSIDE) != 0) == (w->dir == DIR_IN);
@@ -60,7 +60,7 @@ static enum nat_reason pass_known(struct nat *n, struct work *w, const struct se
 	return why == NAT_PASS ? track_copy(s, w) : why;
 }
 
-/* An expired session of the same inside endpoint and remote gives way to the new one, and perhaps its mapping with it. */
+/* An expired session of the same inside endpoint and remote is replaced by the new one, and perhaps its mapping too. */
 static bool has_expired_twin(const struct nat *n, const struct decision *d)
 {
 	const struct session_key k = {
@@ -94,7 +94,7 @@ static enum nat_reason pass_new(struct nat *n, struct work *w, struct explain_pa
 	return w->dir == DIR_IN ? nat_check_inbound_size(n, w, d->spec.int_addr) : NAT_PASS;
 }
 
-/* The session that the packet's pass outbound would have opened; 0 in its state: none. */
+/* The session that the packet's outbound pass would have opened; its state is 0 if none. */
 static struct session as_opened(const struct work *w, const struct session_spec *spec)
 {
 	struct session s = {0};
@@ -147,7 +147,7 @@ static enum nat_reason pass(struct nat *n, struct work *w, struct explain_pass *
 	return why == NAT_PASS ? pass_new(n, w, x) : why;
 }
 
-/* As the packet looks after its pass outbound, and before that inbound. */
+/* Turns the packet into the form that it has after its outbound pass, before the inbound one. */
 static void go_round(const struct nat *n, struct work *w, const struct explain_pass *first)
 {
 	w->origin = (struct origin){w->v.src, w->v.dst, w->v.sport, w->v.dport, w->v.id};
@@ -173,7 +173,7 @@ static enum nat_reason all_passes(struct nat *n, struct work *w, struct explanat
 	return NAT_PASS;
 }
 
-/* `draws`: the next packet's, not taken. */
+/* `draws`: the random numbers of the next packet, not consumed. */
 static void explain_once(struct nat *n, struct prf draws, struct nat_packet *p, struct explanation *x)
 {
 	enum nat_reason why;
@@ -196,7 +196,8 @@ static void explain_once(struct nat *n, struct prf draws, struct nat_packet *p, 
 	x->to = why == NAT_PASS ? (uint8_t)nat_destination(n, &w) : NAT_NOWHERE;
 }
 
-/* What the second pass removed to make room may be the mapping by which the first one was decided: then once more. */
+/* Making room in the second pass may have removed the mapping by which the first one was decided: then it starts
+ * over. */
 void nat_explain(struct nat *n, uint64_t now_ms, uint8_t *data, uint32_t len, struct explanation *x)
 {
 	enum { ROUNDS = 3 };

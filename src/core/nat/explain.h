@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What would happen to a packet that need not exist: the same classification and the same decision that the packet path uses,
- * without the commit. Nothing is opened, charged, counted, refreshed or sent. What has expired may be removed from the table,
- * as before any refusal.
+ * The result for a packet that need not exist: the same classification and the same decision as in the packet path,
+ * without the commit. Nothing is opened, charged, counted, refreshed or sent. Expired entries may be removed from the
+ * table, as before any refusal.
  */
 #ifndef NATD_CORE_EXPLAIN_H
 #define NATD_CORE_EXPLAIN_H
@@ -15,7 +15,7 @@ enum explain_end {
 	EXPLAIN_PACKET,	   /* its form, or an outside address as source */
 	EXPLAIN_SIZE,	   /* TTL, MTU */
 	EXPLAIN_ADDRESSES, /* addresses that are never translated */
-	EXPLAIN_SESSION,   /* a session that exists */
+	EXPLAIN_SESSION,   /* an existing session */
 	EXPLAIN_DECISION,  /* decide.h: see decision.stage */
 };
 
@@ -23,13 +23,13 @@ enum explain_end {
 struct explain_pass {
 	uint8_t dir;	/* enum nat_dir */
 	uint8_t end;	/* enum explain_end */
-	uint8_t reason; /* enum nat_reason: why it is refused */
+	uint8_t reason; /* enum nat_reason, if it is refused */
 	bool to_host;
-	uint64_t session;				 /* id of the one that exists; 0: none */
-	struct decision decision;			 /* where there is none */
-	uint32_t inside, outside, remote;		 /* 0: not known */
+	uint64_t session;				 /* id of the existing one; 0: none */
+	struct decision decision;			 /* if there is none */
+	uint32_t inside, outside, remote;		 /* 0: unknown */
 	uint16_t inside_port, outside_port, remote_port; /* outside_port 0 with BASIS_DRAW: drawn at random */
-	/* What the host that opens, or is opened to, holds now, and what there is */
+	/* Current use by the inside host of the session, and the reserve. */
 	uint32_t sessions, host_sessions, host_ports, reserve;
 };
 
@@ -41,8 +41,9 @@ struct explanation {
 	struct explain_pass pass[2];
 };
 
-/* `data`: a whole IPv4 packet of `len` bytes, read as one from the TUN device; its bytes may change. Fragments and ICMP errors
- * are not explained: DROP_ICMP_TYPE. Costs a few look-ups, and one sweep of 4096 records where something is full. */
+/* `data`: a whole IPv4 packet of `len` bytes, treated as read from the TUN device; its bytes may change. Fragments
+ * and ICMP errors are not explained: DROP_ICMP_TYPE. Costs a few look-ups, and one sweep of 4096 records if
+ * something is full. */
 void nat_explain(struct nat *n, uint64_t now_ms, uint8_t *data, uint32_t len, struct explanation *x);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Unsolicited SYNs from outside (RFC 5382 REQ-4): kept for six seconds, so that the inside host can still open the connection
- * from its side (simultaneous open). If it does, the SYN is forgotten in silence; if not, and policy says "reject", its sender
- * gets a port unreachable.
+ * Unsolicited SYNs from outside (RFC 5382 REQ-4): held for six seconds, so that the inside host can still open the
+ * connection from its side (simultaneous open). If it does, the SYN is dropped silently; if not, and policy says
+ * "reject", its sender gets a port unreachable.
  *
- * Theory of operation. A ring in order of arrival: when it is full, the oldest gives way in silence, so a flood costs nothing but
- * answers. Each place in use is linked in the bucket of its tuple, by a hash whose secret keeps a flood from filling one bucket;
- * so a stray SYN, and an opening that may be its answer, cost the same however many are held.
+ * Theory of operation. A ring in order of arrival: if it is full, the oldest is dropped silently, so a flood costs only
+ * answers. Each entry is linked in the bucket of its tuple, by a hash whose secret keeps a flood from filling one
+ * bucket. So a stray SYN, and an opening that may be its answer, cost the same however many are held.
  */
 #include <assert.h>
 #include <string.h>

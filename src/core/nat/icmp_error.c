@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * ICMP errors: those that pass through, whose quoted packet is translated as well (RFC 5508 REQ-4, 5, 7), and
- * those that natd owes as a router.
+ * ICMP errors: those that pass through, whose quoted packet is translated as well (RFC 5508 REQ-4, 5, 7), and those
+ * that natd owes as a router.
  *
- * An error is about a packet that its sender has seen. Inbound, the quote is what natd sent out, so
- * its source is the external endpoint; outbound, it is what natd sent in, so its destination is
- * the internal one. Either way the quote must name a session, and the outer destination must be the quoted source
- * (CVE-2019-5598). An error never makes, refreshes or ends anything (RFC 5508 REQ-6, RFC 4787 REQ-12).
+ * An error quotes a packet that its sender has seen. Inbound, the quote is the packet that natd sent out, so its source
+ * is the external endpoint; outbound, it is the packet that natd sent in, so its destination is the internal one.
+ * Either way the quote must match a session, and the outer destination must be the quoted source (CVE-2019-5598). An
+ * error never opens, refreshes or ends anything (RFC 5508 REQ-6, RFC 4787 REQ-12).
  */
 #include <string.h>
 
@@ -34,7 +34,8 @@ static void quote_key(const struct nat *n, const struct pkt_view *q, enum nat_di
 	}
 }
 
-/* What a host alone can say about itself (RFC 1122 3.2.2.1). The other errors may come from a router inside (RFC 5508 REQ-5). */
+/* Errors that only the host itself can send (RFC 1122 3.2.2.1). The others may come from an inside router (RFC 5508
+ * REQ-5). */
 static bool is_for_its_host(const struct pkt_view *v)
 {
 	return v->icmp_type == ICMP_UNREACH &&
@@ -68,7 +69,7 @@ static void translate_error(struct nat *n, struct work *w, struct pkt_view *q, c
 	if (w->dir == DIR_OUT) {
 		inner.dst = external;
 		inner.dport = s->ext_port;
-		outer.src = external; /* RFC 5508 REQ-5: any inside sender's error comes from natd's address */
+		outer.src = external; /* RFC 5508 REQ-5: errors of every inside sender have natd's address as source */
 	} else {
 		inner.src = s->int_addr;
 		inner.sport = s->int_port;
@@ -116,7 +117,7 @@ void nat_icmp_error(struct nat *n, struct work *w)
 	uint8_t least_ttl = w->p->source == NAT_FROM_ICMP ? 2 : 1; /* see check_before() in pass.c */
 	enum nat_reason why;
 
-	if (w->v.frag != FRAG_NONE) { /* the checksum cannot be verified, and no router sends such */
+	if (w->v.frag != FRAG_NONE) { /* the checksum cannot be verified, and no router sends such errors */
 		nat_drop(n, w, DROP_ICMP_QUOTE);
 		return;
 	}
@@ -143,7 +144,7 @@ void nat_icmp_error(struct nat *n, struct work *w)
 
 /* ---- errors of natd's own ---- */
 
-/* Back to the bytes that its sender sent: no side may see the other side's addresses in a quote. */
+/* Restores the bytes as the sender sent them: a quote must not show one side's addresses to the other. */
 void nat_restore(struct work *w)
 {
 	struct rewrite rw = {
@@ -154,7 +155,7 @@ void nat_restore(struct work *w)
 		.csum_partial = w->p->csum_partial,
 	};
 
-	if (!w->hairpin) /* a pass writes last, and there is but one */
+	if (!w->hairpin) /* a pass writes last, and there is only one */
 		return;
 	rewrite_apply(&w->v, &rw);
 	rewrite_ip_id(&w->v, w->origin.id);
@@ -207,7 +208,7 @@ void nat_answer_reset(struct nat *n, struct work *w)
 	n->emit(n->emit_ctx, &out, true);
 }
 
-/* RFC 6888 REQ-11B, RFC 5508 REQ-8: no resources. */
+/* RFC 6888 REQ-11B, RFC 5508 REQ-8: lack of resources. */
 static bool is_about_resources(enum nat_reason why)
 {
 	return why == DROP_NO_ADDRESS || why == DROP_NO_PORT || why == DROP_SESSIONS_FULL ||

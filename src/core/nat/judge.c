@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Judges living sessions by a policy that has taken effect: which of them it forbids.
+ * Checks existing sessions against a new policy: which of them it forbids.
  *
- * Theory of operation. nat_adopt() changes the policy between two packets; what is opened from then on is decided
- * by the new one alone. The sessions of before are judged in the order of their records, a slice at a time, with packets in
- * between: nat_judge(). Until it is through:
+ * Theory of operation. nat_adopt() changes the policy between two packets; from then on only the new one decides about
+ * openings. The existing sessions are checked in the order of their records, a slice at a time, with packets in
+ * between: nat_judge(). Until that is finished:
  *
- *   - a session that a packet meets is judged there, and ends if it is forbidden: nat_judge_met()
- *   - a forbidden mapping takes no more sessions. From inside its endpoint gets another one at once: the old one leaves the
- *     index of inside endpoints, and ends with its sessions: nat_judge_mapping(). From outside it is as if it were gone.
+ *  - a session found by a packet is checked at once, and ends if it is forbidden: nat_judge_met()
+ *  - a forbidden mapping takes no more sessions. From inside, its endpoint gets another one at once: the old one leaves the
+ *    index of inside endpoints, and ends with its sessions: nat_judge_mapping(). From outside, it counts as gone.
  *
- * So no packet is translated by the previous policy. A session that begins meanwhile may be judged too, in which case
- * it is allowed: both ask the same rules. Its port may be one that a forbidden session still holds: then another is drawn.
+ * So no packet is translated by the previous policy. A session that begins meanwhile may be checked too, and then it is
+ * allowed, since both use the same rules. Its port may be one that a forbidden session still holds: then another is
+ * drawn.
  *
- * Judging takes 40 ns a session, ending one some microseconds.
+ * Checking a session takes 40 ns, ending one some microseconds.
  */
 #include "nat_private.h"
 
 enum {
-	BLOCK = 16,	  /* forbidden ones that end together, so that their cache misses overlap */
-	ENDING_COST = 32, /* visits */
+	BLOCK = 16,	  /* forbidden sessions that end together, so that their cache misses overlap */
+	ENDING_COST = 32, /* in visits */
 };
 
 static bool forward_still_leads(const struct nat *n, const struct session *s, uint32_t external)
@@ -67,7 +68,7 @@ static struct filter_packet opening_of(const struct nat *n, const struct session
 	uint32_t to;
 	uint16_t port;
 
-	if (c == CLASS_ICMP && p.icmp_type == 0) /* opened by a natd that did not keep it */
+	if (c == CLASS_ICMP && p.icmp_type == 0) /* opened by a natd that did not store it */
 		p.icmp_type = ECHO_REQUEST;
 	if (in && s->kind & SESSION_KIND_FORWARD)
 		p.forward = rules_forward_of(n->rules, c, table_address(n->table, s->ext), s->ext_port, s->rem_addr,
@@ -87,7 +88,7 @@ static bool filter_allows(const struct nat *n, const struct session *s)
 	return admission_verdict(&n->admission, admission_find_session(&n->admission, &p)) == NAT_PASS;
 }
 
-/* False, and *why it ends, if the rules in force no longer lead to it. */
+/* False, with the reason in *why: the rules in force no longer lead to it. */
 static bool is_led_to(const struct nat *n, const struct session *s, enum session_end *why)
 {
 	uint32_t external = table_address(n->table, s->ext);
@@ -122,7 +123,7 @@ static bool is_allowed(const struct nat *n, const struct session *s, enum sessio
 	return filter_allows(n, s);
 }
 
-/* ---- all of them ---- */
+/* ---- all sessions ---- */
 
 static void end(struct nat *n, struct session *s, enum session_end why)
 {
@@ -134,7 +135,7 @@ static void end(struct nat *n, struct session *s, enum session_end why)
 	nat_session_delete(n, s, why, n->now_ms);
 }
 
-/* is_allowed(), and its block, which may have no owner after another cut, becomes its host's. */
+/* is_allowed(); after a change of the cut the session's block may have no owner, and becomes its host's. */
 static bool keep_allowed(struct nat *n, const struct session *s, enum session_end *why)
 {
 	if (!is_allowed(n, s, why))
@@ -155,10 +156,10 @@ void nat_judge_end(struct nat *n)
 {
 	n->judging.runs = false;
 	n->is_judged = true;
-	table_set_mapping(n->table, n->policy->mapping); /* lists what stood back for mappings that have ended */
+	table_set_mapping(n->table, n->policy->mapping); /* lists mappings that had to wait for others to end */
 }
 
-/* Goes on with at most `budget` visits. What that cost. */
+/* Continues with at most `budget` visits; returns their cost. */
 static uint32_t judge_some(struct nat *n, uint32_t budget)
 {
 	struct session *over[BLOCK], *s = NULL;
@@ -194,7 +195,7 @@ bool nat_judge(struct nat *n, uint64_t now_ms, uint32_t budget, struct nat_recon
 	return n->judging.runs;
 }
 
-/* ---- what a packet meets ---- */
+/* ---- sessions found by packets ---- */
 
 bool nat_judge_allows(const struct nat *n, const struct session *s)
 {

@@ -2,21 +2,23 @@
 /*
  * The mirror, see mirror.h.
  *
- * Theory of operation. A slot has three lives: free; live (published in the index, both keys); and resting (taken out, but
- * the forwarder may still be at work with it). A session keeps its slot while that rests, and what the forwarder leaves there
- * late is taken over as before: a packet that it has sent is known to natd before anything that the packet causes can come.
- * Meanwhile the session may be shown again in the same slot. When the slot has rested for FLOW_REST_S or more, it is free. A session
- * that ends leaves its slot at once; what the forwarder counts there afterwards goes to the totals alone.
+ * Theory of operation. A slot is free, live (published in the index, with both keys), or resting (taken out, but the
+ * forwarder may still be using it). A session keeps its slot while that rests, and what the forwarder writes there late
+ * is still taken over: natd knows of a packet that the forwarder has sent before anything that the packet causes can
+ * arrive. Meanwhile the session may be shown again in the same slot. After a slot has rested for FLOW_REST_S or more,
+ * it is free. A session that ends leaves its slot at once; what the forwarder counts there afterwards goes only to the
+ * totals.
  *
- * A session is shown with its 8th packet in natd, and tried again with each 8th. It is taken out when
- *   - it ends, or a packet in natd leads it out of ESTABLISHED (follow());
- *   - the forwarder has seen a SYN, FIN or RST of it, whether natd got that or not;
- *   - it has been idle for IDLE_S, or half its timeout: so the time of no session is up while it is shown, and
- *     any reader of its time before that sees a value that is at most LAG_S old.
- * What natd learns of a live one by packets of its own it tells the forwarder (mirror_push()), so that both judge by the same numbers.
+ * A session is shown at its 8th packet in natd; further attempts follow at each 8th. It is taken out when
+ *  - it ends, or a packet in natd moves it out of ESTABLISHED (follow());
+ *  - the forwarder has seen a SYN, FIN or RST of it, whether natd got that or not;
+ *  - it has been idle for IDLE_S, or half its timeout: so no session expires while it is shown, and
+ *    before that any reader of its time sees a value that is at most LAG_S old.
+ * natd passes what it learns of a live session from its own packets to the forwarder (mirror_push()), so both use the
+ * same numbers.
  *
- * Invariants: slot_of[session] = slot <=> owner[slot] is that session's; a live slot has an owner; free slots have none. A slot that
- * is neither live nor above `top` is in one list by `next`: of those that rest, or of the free ones.
+ * Invariants: slot_of[session] = slot <=> owner[slot] is that session's; a live slot has an owner; free slots have
+ * none. A slot that is neither live nor above `top` is in one list by `next`: the resting ones, or the free ones.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -25,14 +27,14 @@
 
 enum {
 	IDLE_S = 15,
-	TIMEOUT_LEAST_S = 10, /* sessions that live less are not worth it */
-	AGE_LEAST_S = 2,      /* of those without a handshake */
+	TIMEOUT_LEAST_S = 10, /* shorter sessions are not worth it */
+	AGE_LEAST_S = 2,      /* of sessions without a handshake */
 	PACKETS_LEAST = 8,    /* a power of two */
 	PASS_MS = 900,
 	LAG_S = 3,
 };
 
-/* ---- which sessions ---- */
+/* ---- selecting sessions ---- */
 
 static uint32_t idle_most(const struct nat *n, const struct session *s)
 {
@@ -46,7 +48,7 @@ static bool is_idle(const struct nat *n, const struct session *s)
 	return (int32_t)(n->now_s - s->seen_s) >= (int32_t)idle_most(n, s);
 }
 
-/* May a session of which natd has just passed a packet be shown, or stay so? */
+/* May a session of which natd has just passed a packet be shown, or stay shown? */
 static bool is_fit(const struct nat *n, const struct session *s)
 {
 	enum nat_class c = session_class(s);
@@ -106,7 +108,7 @@ static void show(struct nat *n, const struct session *s, uint32_t session)
 	m->counts.shown++;
 }
 
-/* May its slot, which rests, show it as it is? Not if the numbers of another connection were there: they only rise. */
+/* May its resting slot show it unchanged? Not if it had the numbers of another connection: they only rise. */
 static bool is_same_connection(const struct session *s, const struct flow *f)
 {
 	return session_class(s) != CLASS_TCP ||
@@ -114,7 +116,7 @@ static bool is_same_connection(const struct session *s, const struct flow *f)
 		f->ack[1] == s->ack[1]);
 }
 
-/* In the slot that it has had, and whose addresses are its own. */
+/* In the slot that it had, which has its addresses. */
 static void show_again(struct nat *n, struct session *s, uint32_t slot)
 {
 	struct mirror *m = n->mirror;
@@ -135,7 +137,7 @@ static void show_again(struct nat *n, struct session *s, uint32_t slot)
 	m->counts.shown++;
 }
 
-/* Without room for it another packet of it will ask again. */
+/* If there is no room, a later packet tries again. */
 static void wait_to_show(struct nat *n, const struct session *s)
 {
 	struct mirror *m = n->mirror;
@@ -292,7 +294,7 @@ static void pull_all(struct nat *n)
 	}
 }
 
-/* After a pause of the whole process sessions must not seem idle that the forwarder has carried all the time. */
+/* After a pause of the whole process, sessions that the forwarder has carried all the time must not seem idle. */
 void mirror_catch_up(struct nat *n)
 {
 	if ((int32_t)(n->now_s - n->mirror->pass.pulled_s) <= LAG_S)
@@ -313,7 +315,7 @@ void nat_mirror_forget_ways(struct nat *n)
 		__atomic_store_n(&n->mirror->shared.flows[slot].from, 0, __ATOMIC_RELAXED);
 }
 
-/* mirror_slot_take_out() of each, but for the index, which is emptied as a whole: ten times as fast. */
+/* Does mirror_slot_take_out() for all slots, but empties the index as a whole: ten times as fast. */
 void mirror_withdraw_all(struct nat *n)
 {
 	struct mirror *m = n->mirror;
@@ -332,7 +334,7 @@ void mirror_withdraw_all(struct nat *n)
 	}
 }
 
-/* ---- life ---- */
+/* ---- create and destroy ---- */
 
 static void destroy(struct mirror *m)
 {
@@ -391,7 +393,7 @@ void nat_mirror_counts(const struct nat *n, struct nat_mirror_counts *c)
 	*c = n->mirror != NULL ? n->mirror->counts : (struct nat_mirror_counts){0};
 }
 
-/* ---- another natd's ---- */
+/* ---- flows of another natd ---- */
 
 static struct session *session_of(struct nat *n, const struct flow *f)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The mirror's memory, and what mirror.c and mirror_slot.c have from each other. See mirror.c for the theory of operation.
+ * The mirror's memory, and the functions that mirror.c and mirror_slot.c share. See mirror.c for the theory of
+ * operation.
  */
 #ifndef NATD_CORE_MIRROR_PRIVATE_H
 #define NATD_CORE_MIRROR_PRIVATE_H
@@ -14,7 +15,7 @@ enum {
 };
 
 /* In `owner`, above the session. */
-#define OWNER_QUEUED  (UINT32_C(1) << 31) /* in the queue of slots that rest */
+#define OWNER_QUEUED  (UINT32_C(1) << 31) /* in the queue of resting slots */
 #define OWNER_AGAIN   (UINT32_C(1) << 30) /* taken out since it was put there */
 #define OWNER_SESSION (OWNER_AGAIN - 1)
 
@@ -23,7 +24,7 @@ struct mirror {
 	uint32_t classes;
 	uint16_t *slot_of; /* by session; 0: none */
 	uint32_t *owner;   /* by slot: session + 1, 0: none; and OWNER_QUEUED, OWNER_AGAIN */
-	uint16_t *next;	   /* by slot: the one behind it in its list; 0: the last */
+	uint16_t *next;	   /* by slot: the next one in its list; 0: it is the last */
 	uint16_t free;	   /* the first of the free slots below `top`; 0: there is none */
 	uint32_t top;	   /* slots from here on were never used */
 	struct {
@@ -39,19 +40,20 @@ struct mirror {
 	} waiting;
 	struct {
 		uint64_t begun_ms;
-		uint32_t at;	   /* slot; 0: no pass runs */
-		uint32_t begun_s;  /* of the one that runs */
-		uint32_t pulled_s; /* what the forwarder left before is taken over */
+		uint32_t at;	   /* slot; 0: no pass is running */
+		uint32_t begun_s;  /* of the running pass */
+		uint32_t pulled_s; /* data from the forwarder up to this time has been taken over */
 	} pass;
 };
 
 /* ---- mirror_slot.c ---- */
 
-/* Takes over what the forwarder has left. `s`: the session; NULL: it has ended, and only the totals are left to count in. */
+/* Takes over the forwarder's data. `s`: the session; NULL: it has ended, and only the totals are counted. */
 void mirror_pull(struct nat *n, struct session *s, struct flow *f);
-/* Gives the forwarder the TCP numbers that natd has learnt. */
+/* Gives the forwarder the TCP numbers that natd has learned. */
 void mirror_push(const struct session *s, struct flow *f);
-/* Puts both keys of a filled slot into the index. False: a bucket is full; then mirror_unpublish() takes out what it put in. */
+/* Inserts both keys of a filled slot into the index. False: a bucket is full; then call mirror_unpublish() to remove
+ * the other key. */
 bool mirror_publish(struct mirror *m, uint32_t slot);
 void mirror_unpublish(struct mirror *m, uint32_t slot);
 uint32_t mirror_slot_take(struct mirror *m); /* 0: all are in use */
@@ -59,7 +61,7 @@ void mirror_slot_free(struct mirror *m, uint32_t slot);
 void mirror_slot_disown(struct mirror *m, uint32_t slot); /* its session has ended */
 bool mirror_slot_is_live(const struct mirror *m, uint32_t slot);
 struct session *mirror_slot_owner(struct nat *n, uint32_t slot); /* NULL: none */
-/* From live to resting; the second one for a slot that the index no longer has. */
+/* From live to resting; the second one is for a slot that is no longer in the index. */
 void mirror_slot_take_out(struct nat *n, uint32_t slot);
 void mirror_slot_begin_rest(struct mirror *m, uint32_t slot);
 /* Frees slots that have rested long enough. True: there is more to do. */

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Slots of the mirror: what the forwarder leaves there, their places in the index, and their rest after that.
+ * Slots of the mirror: the forwarder's data in them, their places in the index, and their rest after that.
  *
- * Slots that rest stand in a queue, in the order in which they were taken out. Time is not kept for each of them: the queue has
- * three parts, and turns when FLOW_REST_S are over. What has been taken out since the last turn is `recent`; a turn makes it `older`,
- * the next one `over`. So a slot rests for the time between two turns at least.
+ * Resting slots are in a queue, in the order in which they were taken out. There is no time for each of them: the queue
+ * has three parts, and turns every FLOW_REST_S. Slots taken out since the last turn are `recent`; a turn makes them
+ * `older`, the next one `over`. So a slot rests at least for the time between two turns.
  *
- * One that is shown again meanwhile stays in the queue (OWNER_QUEUED), and one that is taken out again goes to its end (OWNER_AGAIN)
- * when its turn comes.
+ * A slot that is shown again meanwhile stays in the queue (OWNER_QUEUED); one that is taken out again moves to its end
+ * (OWNER_AGAIN) when its turn comes.
  */
 #include <assert.h>
 
 #include "mirror_private.h"
 
-/* ---- what the forwarder has left ---- */
+/* ---- the forwarder's data ---- */
 
 static uint64_t take(uint64_t *at)
 {
@@ -38,8 +38,8 @@ static void pull_tcp(struct session *s, const struct flow *f)
 	}
 }
 
-/* `s`: the session; NULL: it has ended, and only the totals are left to count in. What no packet has moved is not looked at: a SYN
- * may have led the session elsewhere since. */
+/* `s`: the session; NULL: it has ended, and only the totals are counted. State that no packet has moved is ignored:
+ * a SYN may have changed the session since. */
 void mirror_pull(struct nat *n, struct session *s, struct flow *f)
 {
 	struct nat_mirror_counts *c = n->mirror != NULL ? &n->mirror->counts : NULL;
@@ -187,7 +187,7 @@ static void queue_rest(struct mirror *m, uint32_t slot)
 	m->rest.recent++;
 }
 
-/* It is live no more. */
+/* It is not live any more. */
 void mirror_slot_begin_rest(struct mirror *m, uint32_t slot)
 {
 	m->counts.flows--;
@@ -228,7 +228,7 @@ static void turn_rests(struct mirror *m, uint32_t now_s)
 	m->rest.turned_s = now_s;
 }
 
-/* It has stood in the queue to its end. */
+/* It has reached the end of the queue. */
 static void end_rest(struct nat *n, uint32_t slot)
 {
 	struct mirror *m = n->mirror;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The façade: the batch, classification and sending. See nat_private.h for how the parts fit together, and create.c for
- * its beginning and end.
+ * The façade: the batch, classification and sending. nat_private.h explains how the parts fit together; create.c
+ * creates and destroys it.
  */
 #include <string.h>
 
@@ -14,7 +14,7 @@ static bool is_martian_source(uint32_t a)
 	return a >> 24 == 0 || a >> 24 == 127 || a >= 0xe0000000u;
 }
 
-/* RFC 1812 5.3.7 and 5.3.5: what no router forwards, whatever the direction. */
+/* RFC 1812 5.3.7 and 5.3.5: addresses that no router forwards, in either direction. */
 static enum nat_reason check_addresses(const struct nat *n, const struct pkt_view *v)
 {
 	if (is_martian_source(v->src) || rules_is_broadcast(n->rules, v->src))
@@ -58,14 +58,15 @@ static enum nat_reason check_to_elsewhere(const struct nat *n, const struct work
 }
 
 /*
- * Everything that may be wrong with the addresses of a packet. A packet that belongs to a session need not be asked: its session's
- * opener was, and a reload asks every session again.
+ * All checks of the addresses of a packet. A packet of a session needs none: its session's opener was checked, and a
+ * reload checks every session again.
  */
 enum nat_reason nat_check_addresses(const struct nat *n, const struct work *w)
 {
 	enum nat_reason why;
 
-	if (w->hairpin && w->dir == DIR_IN) /* the second half: it was asked before, and its source is natd's by now */
+	/* the second half: it was checked before, and its source is natd's by now */
+	if (w->hairpin && w->dir == DIR_IN)
 		return NAT_PASS;
 	why = check_addresses(n, &w->v);
 	if (why == NAT_PASS && w->dir == DIR_OUT && !w->hairpin)
@@ -73,12 +74,13 @@ enum nat_reason nat_check_addresses(const struct nat *n, const struct work *w)
 	return why;
 }
 
-/* Which way a packet goes follows from its addresses alone: the TUN does not tell where it came from. `ordinal`: of its
- * destination, or -1. */
+/* The direction of a packet follows from its addresses alone, because the TUN does not tell its origin. `ordinal`:
+ * of its destination, or -1. */
 static inline enum nat_reason find_direction(const struct nat *n, struct work *w, int32_t ordinal)
 {
 	if (ordinal < 0)
-		return NAT_PASS; /* or from nowhere known: no session will be found, and nat_check_addresses() says why */
+		/* or of unknown origin: no session will be found, and nat_check_addresses() gives the reason */
+		return NAT_PASS;
 	if (is_inside(n, w->v.src)) {
 		w->hairpin = true;
 		return NAT_PASS;
@@ -87,7 +89,8 @@ static inline enum nat_reason find_direction(const struct nat *n, struct work *w
 	w->from_inside = false;
 	if (external_ordinal(n, w->v.src) < 0)
 		return NAT_PASS;
-	/* Asked here, not only of what has no session: a hairpinned session's remote is one of natd's addresses. */
+	/* Checked here, not only for packets without a session: a hairpinned session's remote is one of natd's
+	 * addresses. */
 	return w->v.src == w->v.dst ? DROP_LAND : DROP_SPOOFED_EXTERNAL;
 }
 
@@ -101,8 +104,8 @@ int32_t nat_external_slot(const struct nat *n, uint32_t address)
 	return slot_of(n, external_ordinal(n, address));
 }
 
-/* The key of the pass in w->dir. The remote side of queries and of other protocols has no port. `ordinal`: of the destination,
- * which counts for a pass inbound. */
+/* The key of the pass in w->dir. The remote side of queries and of other protocols has no port. `ordinal`: of the
+ * destination, which matters for an inbound pass. */
 static inline void make_key(const struct nat *n, struct work *w, int32_t ordinal)
 {
 	const struct pkt_view *v = &w->v;
@@ -126,7 +129,7 @@ static inline void make_key(const struct nat *n, struct work *w, int32_t ordinal
 
 /* ---- one packet ---- */
 
-/* True when it has a key to be looked up. */
+/* True: it has a key to look up. */
 static inline bool prepare(struct nat *n, struct work *w, struct nat_packet *p)
 {
 	int32_t ordinal;
@@ -201,7 +204,7 @@ static void emit_piece(void *ctx, uint8_t *data, size_t len)
 	c->n->emit(c->n->emit_ctx, &c->piece, true);
 }
 
-/* RFC 791 and RFC 4787 REQ-13a: what is too large and may be cut is cut, first piece first. */
+/* RFC 791 and RFC 4787 REQ-13a: a packet that is too large and may be fragmented is cut, first piece first. */
 static __attribute__((noinline)) void cut_and_emit(struct nat *n, struct work *w)
 {
 	struct pieces c = {.n = n, .piece = *w->p};
@@ -228,7 +231,8 @@ static inline void send(struct nat *n, struct work *w, enum nat_to to)
 	if (w->mtu != 0 && w->v.len > w->mtu && p->gso_size == 0 && to != NAT_TO_HOST && !p->csum_partial)
 		cut_and_emit(n, w);
 	else
-		n->emit(n->emit_ctx, p, p->data == n->scratch); /* a released fragment's place is the next one's, too */
+		/* a released fragment's buffer is the next one's, too */
+		n->emit(n->emit_ctx, p, p->data == n->scratch);
 }
 
 void nat_send(struct nat *n, struct work *w, enum nat_to to)
@@ -238,7 +242,7 @@ void nat_send(struct nat *n, struct work *w, enum nat_to to)
 
 /* ---- passes and verdicts ---- */
 
-/* The second pass of a hairpinned packet, whose key is not known before the first is over. */
+/* Prepares the second pass of a hairpinned packet, whose key is known only after the first. */
 void nat_turn_round(const struct nat *n, struct work *w)
 {
 	w->dir = DIR_IN;
@@ -246,8 +250,8 @@ void nat_turn_round(const struct nat *n, struct work *w)
 }
 
 /*
- * The second half of a hairpinned opening was refused: does policy say so, whatever else comes? Then the session of the first
- * half serves no one. After other refusals it stays: as towards any remote host it is what lets the other's packets in.
+ * The second half of a hairpinned opening was refused: is that policy's final word? Then the session of the first half
+ * is useless. After other refusals it stays: as towards any remote host, it lets the other side's packets in.
  */
 static bool is_final(enum nat_reason why, enum session_end *end)
 {
@@ -272,7 +276,7 @@ static __attribute__((noinline)) enum nat_reason hairpin_passes(struct nat *n, s
 	nat_turn_round(n, w);
 	table_probe(n->table, &p, 1);
 	why = nat_pass(n, w);
-	if (w->to_host) { /* a port of natd's when the session began, the host's own now */
+	if (w->to_host) { /* a port of natd's when the session began, now the host's own */
 		nat_restore(w);
 		w->session = NULL;
 	} else if (first != NULL && is_final(why, &end)) {
@@ -287,7 +291,7 @@ static inline enum nat_reason all_passes(struct nat *n, struct work *w)
 	return w->hairpin ? hairpin_passes(n, w) : nat_pass(n, w);
 }
 
-/* The one place from which an ICMP error about a packet that is translated leaves. */
+/* The only place from which an ICMP error about a translated packet is sent. */
 static inline void conclude(struct nat *n, struct work *w, enum nat_reason why)
 {
 	if (why == NAT_PASS) {
@@ -317,7 +321,7 @@ static void translate_first_fragment(struct nat *n, struct work *w)
 	nat_fragment_release(n, w, &came);
 }
 
-/* Inlined: a call of its own costs twenty instructions a packet. */
+/* Inlined: a call costs twenty instructions a packet. */
 static inline __attribute__((always_inline)) void translate(struct nat *n, struct work *w)
 {
 	if (w->v.frag == FRAG_FIRST)
@@ -326,7 +330,7 @@ static inline __attribute__((always_inline)) void translate(struct nat *n, struc
 		conclude(n, w, all_passes(n, w));
 }
 
-/* A packet without a key of its own is judged by its addresses at once. */
+/* A packet without a key of its own is checked by its addresses at once. */
 static void process_keyless(struct nat *n, struct work *w)
 {
 	enum nat_reason why = nat_check_addresses(n, w);
@@ -353,7 +357,7 @@ static inline __attribute__((always_inline)) void process(struct nat *n, struct 
 
 /* ---- the batch ---- */
 
-/* What found no session will mostly open one. */
+/* Packets without a session will usually open one. */
 static void prefetch_openings(struct nat *n, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
@@ -438,7 +442,7 @@ bool nat_trim(struct nat *n, void (*give_back)(void *ctx, void *start, size_t le
 	return table_trim(n->table, give_back, ctx) || fragment_trim(n->fragments, give_back, ctx);
 }
 
-/* ---- looking ---- */
+/* ---- access for the daemon ---- */
 
 const uint64_t *nat_counters(const struct nat *n)
 {
@@ -455,7 +459,7 @@ const struct nat_policy *nat_policy_get(const struct nat *n)
 	return n->policy;
 }
 
-/* A forward is found again by what it says, so that sessions outlive a reordering of the file. */
+/* A forward is identified by what it does, so that sessions survive a reordering of the file. */
 const char *nat_forward_name(const struct nat *n, const struct session *s)
 {
 	uint32_t external = table_address(n->table, s->ext);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the files of the façade (nat.c and nat_*.c) share; no other file includes it.
+ * Shared by the files of the façade only.
  *
  * Theory of operation. A packet is a `struct work` on its way through these steps:
  *
@@ -10,10 +10,10 @@
  *     nat_pass      find the session, else decide (decide.c) and open (open.c); track, rewrite
  *   nat_send      count, cut for the MTU, hand to the caller
  *
- * Direction is data. A pass outbound replaces the source by the external endpoint, a pass inbound
- * the destination by the internal one; both use the same code with the other half of the session.
- * Invariants: nothing leaves with an inside source, nothing goes inside but to a session's host,
- * and a packet is either emitted, kept (fragment) or counted under exactly one reason.
+ * Direction is data. An outbound pass replaces the source by the external endpoint, an inbound pass the destination by
+ * the internal one; both use the same code with the other half of the session. Invariants: nothing leaves with an
+ * inside source, nothing goes inside except to a session's host, and a packet is either emitted, held (fragment) or
+ * counted under exactly one reason.
  */
 #ifndef NATD_CORE_NAT_PRIVATE_H
 #define NATD_CORE_NAT_PRIVATE_H
@@ -39,10 +39,10 @@ enum {
 	ID_WAYS = 4,
 };
 
-/* An unsolicited SYN from outside, kept as it came (RFC 5382 REQ-4). */
+/* An unsolicited SYN from outside, stored as it arrived (RFC 5382 REQ-4). */
 struct hold {
 	uint64_t due_ms;   /* 0: cancelled */
-	struct pkt_view v; /* of `bytes`, cut to what was kept */
+	struct pkt_view v; /* of `bytes`, cut to the stored part */
 	uint8_t bytes[HOLD_QUOTE];
 	uint16_t next; /* in its bucket: place in the ring + 1; 0: the last */
 };
@@ -56,7 +56,7 @@ struct holds {
 	uint32_t count;
 };
 
-/* An RST that is still to be sent: see reset.c. */
+/* An RST still to be sent: see reset.c. */
 struct reset_later {
 	struct tcp_reset reset;
 	uint8_t to; /* NAT_TO_INSIDE or NAT_TO_OUTSIDE */
@@ -72,17 +72,17 @@ struct resets {
 struct id_counter {
 	uint32_t tag; /* 0: free */
 	uint16_t next;
-	bool used; /* since its set was searched for a place */
+	bool used; /* since its set was last searched for a place */
 };
 
-/* What the two passes of a hairpinned packet change, as it was. */
+/* The fields that the two passes of a hairpinned packet change, as they were. */
 struct origin {
 	uint32_t src, dst;
 	uint16_t sport, dport;
 	uint16_t id;
 };
 
-/* The ICMP error that a dropped packet's sender gets. type 0: what nat_answer_refused() says. */
+/* The ICMP error for the sender of a dropped packet. type 0: nat_answer_refused() decides. */
 struct reply {
 	uint8_t type, code;
 	bool is_reset; /* a TCP reset instead */
@@ -91,7 +91,7 @@ struct reply {
 
 struct work;
 
-/* Where ports are looked for. */
+/* The range of a search for a port. */
 struct port_set {
 	const struct nat *n;
 	const struct work *w;
@@ -104,28 +104,28 @@ struct decision;
 struct work {
 	struct nat_packet *p;
 	struct session *session; /* of the last pass that found one */
-	uint16_t mtu;		 /* of the way out, 0: not known */
+	uint16_t mtu;		 /* of the way out; 0: unknown */
 	uint8_t dir;		 /* enum nat_dir of the next pass */
 	uint8_t reason;		 /* enum nat_reason found while classifying, or why it has no session */
-	bool has_key;		 /* a session may have it: it is no later fragment, ICMP error or worse */
+	bool has_key;		 /* a session may exist for it: it is not a later fragment, an ICMP error or invalid */
 	bool hairpin;		 /* from inside to an outside address of natd */
 	bool to_host;		 /* the verdict is NAT_TO_HOST, untouched */
-	bool from_inside;	 /* where an answer about it must go */
+	bool from_inside;	 /* direction of an answer about it */
 	struct pkt_view v;
 	struct table_probe probe;	    /* with the key of the next pass */
-	struct origin origin;		    /* of a hairpinned one */
+	struct origin origin;		    /* of a hairpinned packet */
 	struct reply reply;		    /* if it is dropped */
-	const struct session_spec *pending; /* explain.c: the session that its pass outbound would open; else NULL */
+	const struct session_spec *pending; /* explain.c: the session that its outbound pass would open; else NULL */
 	uint64_t random;		    /* drawn ahead for the choice of address and port; 0: not yet */
-	/* outbound, where ports are deterministic: what the arithmetic says, see nat_find_share() */
-	int32_t share_ordinal; /* of the outside address; -1: nothing */
+	/* outbound, with deterministic ports: results of the arithmetic, see nat_find_share() */
+	int32_t share_ordinal; /* of the outside address; -1: none */
 	uint32_t share;	       /* block */
 };
 
 /* See tap.c. */
 struct tapped {
-	struct work *work; /* of the packet that came last; NULL: none is being processed */
-	uint32_t len;	   /* of that packet, as it came */
+	struct work *work; /* of the last packet; NULL: none is being processed */
+	uint32_t len;	   /* of that packet, as it arrived */
 	struct nat_fate came;
 	nat_emit *emit; /* the caller's */
 	void *emit_ctx;
@@ -146,8 +146,8 @@ struct nat {
 	struct prf prf;
 	uint64_t id_key[2];
 	uint64_t counters[NAT_REASON_COUNT];
-	bool is_allotted; /* the table knows the rules' allocation */
-	bool is_judged;	  /* every session is one that the rules in force allow: none is of another natd's rules */
+	bool is_allotted; /* the table has the rules' allocation */
+	bool is_judged;	  /* the rules in force allow every session: none is left from another natd's rules */
 	struct {
 		bool runs;
 		uint32_t cursor;
@@ -165,11 +165,11 @@ struct nat {
 	int32_t *slots;	   /* of the outside addresses, by ordinal */
 	bool one_external; /* exactly one range: see external_ordinal() */
 	bool one_inside;
-	bool shares_ports; /* sessions of forwards may stand on ports and ids from which mappings draw */
+	bool shares_ports; /* sessions of forwards may use ports and ids from which mappings draw */
 	uint32_t external_first, external_span;
 	uint32_t inside_first, inside_mask;
-	uint16_t min_inside_mtu;  /* of the known ones; 0: none known */
-	uint32_t forwarded_ports; /* at most so many on one address */
+	uint16_t min_inside_mtu;  /* of the known ones; 0: none is known */
+	uint32_t forwarded_ports; /* most forwarded ports on one address */
 	struct {
 		uint32_t second, visited; /* records that a sweep has seen in that second */
 	} sweeping;
@@ -181,30 +181,32 @@ struct nat {
 		uint32_t cursor;
 	} purge; /* of backend_state.c */
 	struct work work[NAT_BATCH_MAX];
-	struct table_probe *probes[NAT_BATCH_MAX]; /* of those that have a key */
+	struct table_probe *probes[NAT_BATCH_MAX]; /* of packets with a key */
 	uint8_t scratch[FRAGMENT_MAX_LEN];
 };
 
-/* nat.c */
-bool nat_use_rules(struct nat *n, struct rules *r); /* takes them over; false: memory short, nothing changed */
-/* The table's slot for the outside address of that ordinal, claimed now if there was no room for it before; TABLE_NONE: there is
- * none still. */
+/* create.c */
+bool nat_use_rules(struct nat *n, struct rules *r); /* uses them; false: out of memory, nothing changed */
+/* The table's slot for the outside address with that ordinal, claimed now if there was no room for it before;
+ * TABLE_NONE: there is still none. */
 int32_t nat_claim_slot(struct nat *n, uint32_t ordinal);
 void nat_claim_slots(struct nat *n);	/* the same for all of them */
-void nat_use_allocation(struct nat *n); /* the table hands out ports as the rules say from now on */
+void nat_use_allocation(struct nat *n); /* from now on the table allocates ports by the rules */
+
+/* nat.c */
 void nat_drop(struct nat *n, struct work *w, enum nat_reason why);
 void nat_send(struct nat *n, struct work *w, enum nat_to to);
-/* The host reads its ICMP itself: natd sees copies, and what is not for its sessions is none of its business. */
+/* The host reads its ICMP itself: natd sees copies, and ignores those that are not for its sessions. */
 bool nat_is_hosts_own(const struct work *w, enum nat_reason why);
 enum nat_reason nat_check_addresses(const struct nat *n, const struct work *w);
 int32_t nat_external_slot(const struct nat *n, uint32_t address);
 
-bool nat_prepare(struct nat *n, struct work *w, struct nat_packet *p); /* false: it has no key to be looked up */
-void nat_turn_round(const struct nat *n, struct work *w); /* to the key of a hairpinned packet's pass inbound */
+bool nat_prepare(struct nat *n, struct work *w, struct nat_packet *p); /* false: it has no key to look up */
+void nat_turn_round(const struct nat *n, struct work *w); /* to the key of a hairpinned packet's inbound pass */
 
 /* pass.c: one direction */
 enum nat_reason nat_pass(struct nat *n, struct work *w);
-/* Is it right before any session is known, and does it fit the way in? Sets w->mtu, and w->reply with a refusal. */
+/* The checks that need no session, and the size for the way in. Sets w->mtu, and w->reply for a refusal. */
 enum nat_reason nat_check_before(struct nat *n, struct work *w);
 enum nat_reason nat_check_inbound_size(struct nat *n, struct work *w, uint32_t to);
 enum nat_reason nat_check_icmp_kind(const struct work *w, bool by_opener);
@@ -215,87 +217,90 @@ static inline enum nat_to nat_destination(const struct nat *n, const struct work
 		return NAT_TO_HOST;
 	return w->dir == DIR_OUT ? NAT_TO_OUTSIDE : NAT_TO_INSIDE;
 }
-/* The first of `count` IP ids in a row for datagrams with these addresses and protocol. */
+/* The first of `count` consecutive IP ids for datagrams with these addresses and protocol. */
 uint16_t nat_new_id(struct nat *n, const struct pkt_view *v, uint32_t count);
 
 /* decide.c: see decide.h */
 enum nat_reason nat_check_opener(const struct nat *n, const struct work *w);
+/* The opener, as a balanced forward sees it. */
+struct backend_query nat_backend_query(const struct nat *n, const struct work *w, uint32_t forward);
+bool nat_port_is_natds(const struct nat *n, enum nat_class c, uint32_t address, uint16_t port);
+
+/* endpoint.c */
 void nat_find_share(const struct nat *n, struct work *w);
 int32_t nat_paired_address(const struct nat *n, const struct work *w,
 			   const struct host *h); /* ordinal; -1: none. h may be NULL */
 uint32_t nat_first_address(const struct nat *n, uint32_t host,
 			   uint64_t random); /* ordinal, where a host that has none begins */
-/* Who opens it, as a balanced forward sees it. */
-struct backend_query nat_backend_query(const struct nat *n, const struct work *w, uint32_t forward);
-/* But for what decides whether a port is usable. */
+/* Without the callbacks that check whether a port is usable. */
 struct port_request nat_port_request(const struct nat *n, const struct work *w, const struct host *h, uint16_t ext);
-/* May a mapping stand on this port, as far as forwards are concerned? */
+/* May a mapping use this port, as far as forwards are concerned? */
 bool nat_port_is_free_of_forwards(const struct port_set *s, uint16_t port);
 /* Is each port of it a forward's? For struct port_request, whose context is a struct port_set. */
 bool nat_block_is_shut(void *port_set, const struct nat_range *block);
-bool nat_port_is_natds(const struct nat *n, enum nat_class c, uint32_t address, uint16_t port);
 
-/* open.c: sessions that do not exist yet; NULL and *why, or w->to_host set and NAT_PASS */
+/* open.c: opens sessions; NULL and *why, or w->to_host set and NAT_PASS */
 struct session *nat_open(struct nat *n, struct work *w, enum nat_reason *why);
 /* A hint for a packet that will probably open a session outbound: prefetches the memory that this will use. */
 void nat_open_prefetch(struct nat *n, struct work *w);
-/* Asks the port guard, if the decision depends on it. */
+/* Queries the port guard, if the decision depends on it. */
 bool nat_host_listens(const struct nat *n, const struct work *w, const struct decision *d);
 
-/* budget.c: how much the inside host `address` may have. `h`: its record, NULL: it has none. `opening`: DIR_IN: by the outside. */
+/* budget.c: limits of the inside host `address`. `h`: its record, NULL: it has none. `opening`: DIR_IN: from
+ * outside. */
 enum nat_reason nat_check_sessions(const struct nat *n, uint32_t address, const struct host *h, enum nat_dir opening,
 				   const struct session_spec *pending);
 enum nat_reason nat_check_ports(const struct nat *n, const struct host *h, const struct port_request *rq,
 				uint32_t *left);
-/* Blocks of the address that are the reserve. */
+/* Number of the address's blocks that are reserved. */
 uint32_t nat_kept_blocks(const struct nat *n, const struct host *h, uint16_t ext);
 void nat_rate_take(const struct nat *n, struct host *h, enum nat_dir opening); /* a session was opened */
 uint32_t nat_reserve(const struct nat *n, uint32_t total, uint32_t hosts);
 bool nat_is_about_room(enum nat_reason why); /* a sweep may help */
-bool nat_make_room(struct nat *n);	     /* removes some of what has expired; false: all of it is gone */
+bool nat_make_room(struct nat *n);	     /* removes some expired entries; false: none are left */
 
-/* judge.c */
-void nat_judge_begin(struct nat *n); /* every session is to be judged */
+/* judge.c: checks sessions against a new policy */
+void nat_judge_begin(struct nat *n); /* every session must be checked */
 void nat_judge_end(struct nat *n);
-/* While n->judging.runs: the session that a packet has found, or NULL: it is forbidden, and mostly has ended. */
+/* While n->judging.runs: the session that a packet has found, or NULL: it is forbidden, and has usually ended. */
 struct session *nat_judge_met(struct nat *n, struct session *s);
-/* The same question; nothing ends. */
+/* The same question without ending anything. */
 bool nat_judge_allows(const struct nat *n, const struct session *s);
 /* May this mapping have one more session? */
 bool nat_mapping_is_allowed(const struct nat *n, enum nat_class c, const struct mapping *m);
-/* Before a session outbound is decided upon: its endpoint gets another mapping if the one that it has is forbidden. */
+/* Before an outbound session is decided: its endpoint gets another mapping if the existing one is forbidden. */
 void nat_judge_mapping(struct nat *n, const struct work *w);
 
 /* tap.c */
-void nat_tap_emissions(struct nat *n);		  /* what n->emit gets from here on is told to the tap */
-void nat_tap_came(struct nat *n, struct work *w); /* prepared, not processed yet */
+void nat_tap_emissions(struct nat *n);		  /* from here on the tap sees what n->emit gets */
+void nat_tap_came(struct nat *n, struct work *w); /* prepared, not yet processed */
 void nat_tap_done(struct nat *n);
 
-/* mirror.c; only where n->mirror is not NULL */
-void mirror_take_over(struct nat *n, struct session *s); /* before what it has of its own is used */
-/* `w` of so many packets has passed: its session is shown, told to the forwarder, or taken out. */
+/* mirror.c; only if n->mirror is not NULL */
+void mirror_take_over(struct nat *n, struct session *s); /* before the session's own data is used */
+/* `w`, which stands for that many packets, has passed: its session is shown, updated in the forwarder, or taken out. */
 void mirror_follow(struct nat *n, struct session *s, const struct work *w, uint32_t packets);
 bool mirror_shows(const struct nat *n, const struct session *s);
 bool mirror_step(struct nat *n); /* true: there is more to do now */
 void mirror_catch_up(struct nat *n);
-void mirror_withdraw(struct nat *n, struct session *s); /* it is natd's alone from now on */
+void mirror_withdraw(struct nat *n, struct session *s); /* from now on only natd handles it */
 void mirror_withdraw_all(struct nat *n);
 
 /* icmp_error.c */
 void nat_icmp_error(struct nat *n, struct work *w);
-/* Makes `w` again what came in: addresses, ports, id. For callers before the last pass has written: a packet that is not
- * hairpinned is unchanged then. */
+/* Restores `w` to what came in: undoes the first rewrite of a hairpinned packet (addresses, ports, id). For callers
+ * before the last pass has written: a packet that is not hairpinned is unchanged then. */
 void nat_restore(struct work *w);
-/* Answers the sender of `w` (restored to what it sent) with an ICMP error, if one may be sent. */
+/* Answers the sender of `w` (restored) with an ICMP error, if one may be sent. */
 void nat_answer(struct nat *n, struct work *w, uint8_t type, uint8_t code, uint16_t mtu);
-/* Refuses `w`, a TCP segment other than RST (restored to what its sender sent), by a reset to its sender. */
+/* Refuses `w`, a TCP segment other than RST (restored), by a reset to its sender. */
 void nat_answer_reset(struct nat *n, struct work *w);
-/* The error that RFC 6888 REQ-11 or RFC 5508 REQ-8 wants for `why`, if it is about resources or policy. */
+/* Sends the error that RFC 6888 REQ-11 or RFC 5508 REQ-8 requires for `why`, if it is about resources or policy. */
 void nat_answer_refused(struct nat *n, struct work *w, enum nat_reason why);
 
 /* datagram.c */
 void nat_fragment_later(struct nat *n, struct work *w);
-/* False: a first fragment that conflicts with its datagram, or repeats it, was dropped; nothing else has seen it. */
+/* False: a first fragment that conflicts with its datagram, or repeats it, was dropped without other effects. */
 bool nat_fragment_admit(struct nat *n, struct work *w, uint16_t *digest);
 /* A first fragment has its verdict (NAT_NOWHERE: dropped). */
 void nat_fragment_first(struct nat *n, struct work *w, const struct pkt_view *came, uint16_t digest, enum nat_to to);
@@ -303,18 +308,18 @@ void nat_fragment_release(struct nat *n, const struct work *w, const struct pkt_
 
 /* hold.c */
 void nat_hold_add(struct nat *n, const struct work *w);
-void nat_hold_cancel(struct nat *n, const struct session *s); /* the one that `s` answers, if any */
+void nat_hold_cancel(struct nat *n, const struct session *s); /* cancels the one that `s` answers, if any */
 void nat_hold_step(struct nat *n);
 
 /* backend_state.c */
 bool nat_purge_step(struct nat *n); /* ends some sessions of backends that are down; true: there may be more */
 
 /* reset.c */
-/* An RST will tell the inside host of this TCP session that it is over. Without nat_reset_has_room() it allocates: not
- * while packets are translated. False: no memory for it. */
+/* Notes an RST that tells the inside host of this TCP session that it is over. Without nat_reset_has_room() it
+ * allocates: not while packets are translated. False: out of memory. */
 bool nat_reset_later(struct nat *n, const struct session *s);
-bool nat_reset_add(struct nat *n, const struct reset_later *r); /* the same of any RST */
-void nat_reset_reserve(struct nat *n, uint32_t more); /* room for so many more, if there is memory; allocates */
+bool nat_reset_add(struct nat *n, const struct reset_later *r); /* the same for any RST */
+void nat_reset_reserve(struct nat *n, uint32_t more); /* makes room for that many more, if there is memory; allocates */
 bool nat_reset_has_room(const struct nat *n);	      /* the next one needs no memory */
 bool nat_reset_step(struct nat *n);		      /* sends some of them; true: there are more */
 void nat_reset_free(struct nat *n);

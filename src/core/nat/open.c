@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Commits what decide.c has decided about a packet without a session: draws the port, opens the session, charges the host's
- * rate, keeps a SYN. Only here the port guard is asked, which may find that a port is the host's after all.
+ * Commits the decision of decide.c about a packet without a session: draws the port, opens the session, charges the
+ * host's rate, holds a SYN. Only this file calls the port guard, which may find that a port is the host's after all.
  */
 #include <string.h>
 
 #include "decide.h"
 #include "nat_private.h"
 
-/* No mapping may sit on a forward's port, nor on one where a socket of the host is (CVE-2021-3773). */
+/* No mapping may use a forward's port, nor one on which the host has a socket (CVE-2021-3773). */
 static bool port_may_be_taken(void *ctx, uint16_t port)
 {
 	const struct port_set *s = ctx;
@@ -21,7 +21,7 @@ static bool port_may_be_taken(void *ctx, uint16_t port)
 	return !n->port_in_use(n->port_ctx, s->proto_class, s->address, port);
 }
 
-/* Enough for both address and port: nobody can tell one from the other. */
+/* Enough bits for both address and port. */
 static uint64_t draw(struct nat *n, struct work *w)
 {
 	if (w->random == 0)
@@ -66,7 +66,7 @@ static enum nat_reason take_port(struct nat *n, struct work *w, struct decision 
 	return why;
 }
 
-/* The port guard may refuse every port of an address: then the next address is decided upon. */
+/* The port guard may refuse every port of an address: then the decision moves to the next address. */
 static enum nat_reason take_endpoint(struct nat *n, struct work *w, struct decision *d)
 {
 	enum nat_reason why = NAT_PASS;
@@ -84,8 +84,8 @@ static void charge_rule(struct nat *n, const struct work *w, const struct decisi
 	admission_charge(&n->admission, d->rule, &d->asked, w->v.sport, w->v.len, n->id_key, n->now_ms);
 }
 
-/* Held until the session has it: for table_origin_release(). 0 where neither a rule nor a choice of backends decided: its
- * forward, or its static pair, is found by its endpoint. */
+/* Held until the session has it: for table_origin_release(). 0 if neither a rule nor a choice of backends decided:
+ * its forward, or its static pair, is found by its endpoint. */
 static uint32_t origin_of(struct nat *n, const struct decision *d)
 {
 	struct session_origin o = {0};
@@ -139,10 +139,10 @@ static struct session *open_session(struct nat *n, struct work *w, struct decisi
 	remember_backend(n, w, d);
 	nat_rate_take(n, table_host(n->table, d->spec.int_addr, false), (enum nat_dir)w->dir);
 	if (w->v.proto_class == CLASS_ICMP)
-		s->end[DIR_IN] = w->v.icmp_type; /* unused else; for a reload, which judges the opening again */
+		s->end[DIR_IN] = w->v.icmp_type; /* otherwise unused; a reload needs it to check the opening again */
 	if (w->v.kind == PKT_TCP) {
 		tcp_open(s, (enum nat_dir)w->dir, &w->v);
-		/* RFC 5382 REQ-4: whichever side's SYN was let through, no held one is answered any more */
+		/* RFC 5382 REQ-4: whichever side's SYN was let through, a held one is not answered any more */
 		nat_hold_cancel(n, s);
 	}
 	return s;
@@ -177,7 +177,7 @@ bool nat_host_listens(const struct nat *n, const struct work *w, const struct de
 	return d->asks_host && n->port_in_use(n->port_ctx, (enum nat_class)w->v.proto_class, w->v.dst, w->v.dport);
 }
 
-/* What has expired counts for nothing: before a refusal for want of room it is removed, once. */
+/* Expired entries must not matter: before a refusal for lack of room they are removed, once. */
 struct session *nat_open(struct nat *n, struct work *w, enum nat_reason *why)
 {
 	struct decision d;

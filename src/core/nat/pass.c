@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One pass through the NAT in one direction: find the session, let the protocol judge the packet, see that it
- * fits the way out, rewrite. This is the fast path; what is new goes to open.c.
+ * One pass through the NAT in one direction: find the session, let the protocol check the packet, check its size
+ * against the way out, rewrite. This is the fast path; new sessions go to open.c.
  */
 #include <string.h>
 
 #include "nat_private.h"
 
 /*
- * A datagram that may be cut somewhere needs an IP id unique per (source, destination, protocol), and several inside hosts now
- * share one source (RFC 6864 5.3.1): natd counts its own, for each such triple, so that no destination's ids tell how much
- * others are sent (RFC 7739 5.3). The ids of one triple are consecutive: only such datagrams can be joined (merge.h).
- * A counter that has to give way begins elsewhere when it is needed again: those in use since the last search of their set stay.
+ * A datagram that may be fragmented somewhere needs an IP id unique per (source, destination, protocol), and several
+ * inside hosts now share one source (RFC 6864 5.3.1). natd counts its own ids for each such triple, so that no
+ * destination's ids reveal how much others are sent (RFC 7739 5.3). The ids of one triple are consecutive: only such
+ * datagrams can be joined (merge.h). A replaced counter starts elsewhere when it is needed again; counters used since
+ * the last search of their set stay.
  */
 static struct id_counter *new_counter(struct nat *n, struct id_counter *set, uint32_t tag)
 {
@@ -47,7 +48,7 @@ uint16_t nat_new_id(struct nat *n, const struct pkt_view *v, uint32_t count)
 	return id;
 }
 
-/* ---- fits the way out? ---- */
+/* ---- size for the way out ---- */
 
 static uint32_t segment_len(const struct work *w)
 {
@@ -70,7 +71,7 @@ static uint16_t inbound_mtu(const struct nat *n, const struct session *s)
 	return n->min_inside_mtu == 0 ? 0 : rules_inside_mtu(n->rules, s->int_addr);
 }
 
-/* Drops it with an ICMP error to its sender, unless its source cannot be a sender's address. */
+/* Drops it with an ICMP error to its sender, unless the source cannot be a host. */
 static enum nat_reason refuse(const struct nat *n, struct work *w, const struct icmp_error *e, enum nat_reason why)
 {
 	enum nat_reason wrong = nat_check_addresses(n, w);
@@ -81,8 +82,8 @@ static enum nat_reason refuse(const struct nat *n, struct work *w, const struct 
 	return why;
 }
 
-/* RFC 4787 REQ-13, RFC 1191: too large with DF is answered, without it is cut when sent. The host's copy of an ICMP packet
- * was put together again by its stack, whatever its DF says. */
+/* RFC 4787 REQ-13, RFC 1191: too large with DF is answered; without DF it is cut when sent. The host's stack has
+ * reassembled its copy of an ICMP packet, whatever its DF says. */
 static __attribute__((noinline)) enum nat_reason check_large(const struct nat *n, struct work *w, uint16_t mtu)
 {
 	if (segment_len(w) <= mtu)
@@ -107,14 +108,15 @@ static __attribute__((noinline)) enum nat_reason check_ttl(const struct nat *n, 
 	return NAT_PASS;
 }
 
-/* ---- what the packet does to the session ---- */
+/* ---- the packet's effect on the session ---- */
 
 static bool opened_by(const struct session *s, enum nat_dir dir)
 {
 	return ((s->kind & SESSION_KIND_FROM_OUTSIDE) != 0) == (dir == DIR_IN);
 }
 
-/* Perhaps: the table knows. An RST answers nothing (RFC 7857 7.1), nor does what may be forged; what comes after it may. */
+/* Perhaps: the table knows. An RST answers nothing (RFC 7857 7.1), nor does a packet that may be forged; a later one
+ * may. */
 static bool may_answer(const struct session *s, const struct work *w, enum session_state before)
 {
 	bool was_open = before > SESSION_SYN_BOTH && before != SESSION_RESET;
@@ -143,7 +145,7 @@ static enum nat_reason track_tcp(struct nat *n, struct session *s, struct work *
 	return NAT_PASS;
 }
 
-/* A reply goes only where a query came from, and the other way round (RFC 5508 REQ-1). */
+/* A reply must go where a query came from, and the reverse (RFC 5508 REQ-1). */
 static inline enum nat_reason check_icmp_kind(const struct work *w, bool by_opener)
 {
 	if ((w->v.kind == PKT_ICMP_QUERY) == by_opener)
@@ -172,8 +174,8 @@ static __attribute__((noinline)) void answer_datagram(struct nat *n, struct sess
 }
 
 /*
- * Outbound packets refresh (RFC 4787 REQ-6); inbound ones refresh only sessions that the inside opened, so that no outside host
- * keeps a mapping alive by itself (RFC 7857 7).
+ * Outbound packets refresh (RFC 4787 REQ-6). Inbound ones refresh only sessions opened from inside, so that no outside
+ * host keeps a mapping alive by itself (RFC 7857 7).
  */
 static inline enum nat_reason track_datagram(struct nat *n, struct session *s, const struct work *w)
 {
@@ -195,7 +197,7 @@ static inline enum nat_reason track(struct nat *n, struct session *s, struct wor
 	return w->v.kind == PKT_TCP ? track_tcp(n, s, w) : track_datagram(n, s, w);
 }
 
-/* A super-packet counts as the segments that it stands for. */
+/* A super-packet counts as its segments. */
 static uint32_t segments_in(const struct work *w)
 {
 	uint32_t header;
@@ -216,7 +218,7 @@ static inline void account(struct session *s, const struct work *w)
 
 /* ---- rewriting ---- */
 
-/* The smaller MTU of those that are known. */
+/* The smaller of the known MTUs. */
 static uint16_t smaller_mtu(uint16_t a, uint16_t b)
 {
 	return a == 0 || (b != 0 && b < a) ? b : a;
@@ -241,7 +243,7 @@ static __attribute__((noinline)) void clamp_mss(struct nat *n, struct work *w)
 
 	if (n->policy->mss_clamp == MSS_CLAMP_OFF)
 		return;
-	if (w->hairpin && w->dir == DIR_OUT) /* the second half knows the way, or that it goes to the host as it came */
+	if (w->hairpin && w->dir == DIR_OUT) /* the second half knows the way, or that it goes to the host unchanged */
 		return;
 	mss = clamp_to(n, w->mtu);
 	if (mss != 0 && rewrite_clamp_mss(&w->v, mss, w->p->csum_partial))
@@ -261,12 +263,12 @@ static void rewrite_pass(struct nat *n, struct work *w, const struct session *s)
 		rewrite_ip_id(v, nat_new_id(n, v, segments_in(w)));
 }
 
-/* What needs no session to be judged. */
+/* Checks that need no session. */
 static inline enum nat_reason check_before(const struct nat *n, struct work *w)
 {
 	enum nat_reason why = NAT_PASS;
 
-	/* The kernel, or a tc program in its place, took its step of TTL before the TUN; the program leaves 0 of 1. */
+	/* The kernel, or a tc program in its place, decremented the TTL before the TUN; the program leaves 0 of 1. */
 	if (w->p->source == NAT_FROM_ICMP || w->v.ttl == 0)
 		why = check_ttl(n, w);
 	if (why == NAT_PASS && w->dir == DIR_OUT)
@@ -284,7 +286,7 @@ enum nat_reason nat_check_inbound_size(struct nat *n, struct work *w, uint32_t t
 	return check_size(n, w, n->min_inside_mtu == 0 ? 0 : rules_inside_mtu(n->rules, to));
 }
 
-/* For those who watch refusals: the packet's tuple, with what it has of an outside endpoint. */
+/* For readers of refusals: the packet's tuple, with its outside endpoint if it has one. */
 static void record_refusal(struct nat *n, const struct work *w, enum nat_reason why)
 {
 	struct event *e;
@@ -310,7 +312,7 @@ static void record_refusal(struct nat *n, const struct work *w, enum nat_reason 
 	}
 }
 
-/* Makes the session that policy allows. NULL: w->reason says why, or w->to_host is set. */
+/* Opens a session if policy allows it. NULL: w->reason says why, or w->to_host is set. */
 static __attribute__((noinline)) struct session *open_new(struct nat *n, struct work *w)
 {
 	enum nat_reason why = nat_check_addresses(n, w);

@@ -28,7 +28,7 @@ static bool is_free(void *ctx, uint16_t port)
 		!n->port_in_use(n->port_ctx, CLASS_UDP, s->address, port));
 }
 
-/* By arithmetic every port is some host's. */
+/* By arithmetic every port belongs to some host. */
 static enum nat_reason take_port(struct nat *n, uint32_t outside, struct session_spec *spec)
 {
 	struct host *h = table_host(n->table, NAT_PROBE_ADDRESS, true);
@@ -82,7 +82,7 @@ static struct session *open_new(struct nat *n, const struct nat_probe *p, enum n
 	return s;
 }
 
-/* What stands between natd and the internet is of interest: no address that the packet would not leave to. */
+/* The NATs between natd and the internet are of interest: addresses to which the packet would not leave are refused. */
 static bool is_outside(const struct nat *n, uint32_t address)
 {
 	return !rules_is_inside(n->rules, address) && nat_external_slot(n, address) == TABLE_NONE &&

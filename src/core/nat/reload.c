@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Another policy under living sessions: compile it, let it decide from now on, end what it forbids (judge.c). What it still
- * allows goes on untouched, and nothing is evicted for lower limits. No session is judged where nothing has changed
- * that sessions are judged by.
+ * Changes the policy under existing sessions: compiles it, puts it in force, and ends sessions that it forbids
+ * (judge.c). Allowed sessions continue unchanged, and lower limits evict none. If no relevant setting changed, the
+ * check is skipped.
  */
 #include <string.h>
 
@@ -10,7 +10,7 @@
 
 enum { RESETS_AT_ONCE = 4096 };
 
-/* Addresses that the new policy no longer has give their slots back. */
+/* Addresses that the new policy no longer has release their slots. */
 static void retire_addresses(struct nat *n, const struct rules *old)
 {
 	bool is_any = false;
@@ -60,11 +60,11 @@ struct rules *nat_adopt(struct nat *n, struct rules *r, uint64_t now_ms)
 		n->judging.report.kept = table_session_count(n->table);
 		nat_judge_end(n);
 	}
-	if (n->mirror != NULL) /* a forwarder asks no rules, nor timeouts */
+	if (n->mirror != NULL) /* a forwarder knows neither rules nor timeouts */
 		mirror_withdraw_all(n);
-	n->sweeping.visited = 0; /* by other timeouts more may be over */
+	n->sweeping.visited = 0; /* with other timeouts more may have expired */
 	retire_addresses(n, old);
-	nat_claim_slots(n); /* what the retired ones had no room for */
+	nat_claim_slots(n); /* those for which the retired ones left no room */
 	return old;
 }
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * RSTs for hosts whose TCP sessions ended by no doing of theirs: for inside hosts whose outside address is gone, and for the
- * clients of a backend that is down. Nothing that they send can be answered any more, so they learn it at once instead of
- * waiting for their timers.
+ * RSTs for hosts whose TCP sessions natd ended: for inside hosts whose outside address is gone, and for the clients of
+ * a backend that is down. Their packets cannot be answered any more, so they learn it at once instead of waiting for
+ * their timers.
  *
- * Theory of operation. nat_reconfigure() and nat_backend_set() find such sessions and end them; what an RST needs of each is
- * kept in a list, which grows then and at no other time, and nat_step() sends it slice by slice. An RST comes from the remote end, at the number that
- * the inside host expects next: its highest acknowledgement (RFC 5961 3.2). A host that has only sent its SYN takes an RST that
- * acknowledges it (RFC 9293 3.10.7.3).
+ * Theory of operation. nat_reconfigure() and nat_backend_set() find such sessions and end them. The data for each RST
+ * is kept in a list, which only they extend, and nat_step() sends the RSTs slice by slice. An RST comes from the remote
+ * end, at the number that the inside host expects next: its highest acknowledgement (RFC 5961 3.2). A host that has
+ * only sent its SYN accepts an RST that acknowledges it (RFC 9293 3.10.7.3).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@ enum {
 	RESETS_STEP = 256,    /* sent in one step */
 };
 
-/* False: no memory. */
+/* False: out of memory. */
 static bool grow(struct resets *r, uint32_t room)
 {
 	struct reset_later *grown = room <= 2 * RESETS_MAX ? calloc(room, sizeof(*grown)) : NULL;

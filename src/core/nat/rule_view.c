@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The filter's rules as others see them, with what each has decided.
+ * The filter's rules for other code, with counts of their decisions.
  *
- * Theory of operation. Packets of known sessions are not counted by rule. A rule's traffic is that of the openings that it
- * refused, counted as they came, of the ended sessions that name it in their origin, and of the living ones. The last
- * are summed by a survey, one pass over the table in slices that all listings of a moment share: a listing begins a survey if
- * none is under way, and reads the sums when one is complete. A reload ends a survey, since rules change their numbers.
+ * Theory of operation. Packets of known sessions are not counted by rule. A rule's traffic is that of the openings that
+ * it refused, counted at once, of the ended sessions that name it in their origin, and of the open ones. The last are
+ * summed by a survey, one pass over the table in slices that all listings of the time share: a listing begins a survey
+ * if none is running, and reads the sums when one is complete. A reload ends a survey, since rules change their
+ * numbers.
  */
 #include "rule_view.h"
 
@@ -25,7 +26,7 @@ static void add(struct carried *t, uint64_t packets, uint64_t bytes)
 	t->bytes += bytes;
 }
 
-/* Adds to the rule that let a session in. A rule that is gone has no line. */
+/* Adds to the rule that let a session in. A rule that is gone has no entry. */
 static void add_by_name(struct nat *n, const char *rule, uint64_t packets, uint64_t bytes)
 {
 	int32_t i = rule[0] != '\0' ? admission_by_name(&n->admission, rule) : FILTER_NONE;

@@ -2,10 +2,10 @@
 /*
  * The tap, see tap.h.
  *
- * Theory of operation. With a tap, each packet is announced before it is processed and after, and whatever is emitted
- * goes through tap_emit(), which tells the tap and hands on to the caller's function. In between n->tapped.work is the
- * packet's work, whose session and verdict say what became of it; what it was is remembered in n->tapped, since its
- * bytes are rewritten.
+ * Theory of operation. With a tap, each packet is announced before and after it is processed, and every emitted packet
+ * goes through tap_emit(), which reports it to the tap and then calls the caller's function. In between n->tapped.work
+ * is the packet's work, with the session and the verdict; its original data are stored in n->tapped, since its bytes
+ * are rewritten.
  */
 #include "tap.h"
 
@@ -47,7 +47,7 @@ static void fill_fate(const struct nat *n, struct nat_fate *f)
 		fill_session(n, f, t->work->session);
 }
 
-/* A cut packet's pieces lie within it; answers and fragments that were held back do not. */
+/* A cut packet's pieces lie within it; answers and fragments that were held do not. */
 static bool is_form(const struct tapped *t, const struct nat_packet *p)
 {
 	return t->work != NULL && p->data >= t->work->p->data && p->data < t->work->p->data + t->len;
@@ -72,7 +72,7 @@ void nat_tap_emissions(struct nat *n)
 	n->emit_ctx = n;
 }
 
-/* A packet that could not be parsed may have addresses all the same. */
+/* A packet that could not be parsed may still have addresses. */
 static bool came_from_outside(const struct nat *n, const struct work *w)
 {
 	if (w->reason == NAT_PASS || w->p->len < 20)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Sessions as others see them. */
+/* Sessions for other code. */
 #include "view.h"
 
 #include <string.h>
@@ -20,14 +20,15 @@ static uint32_t since(uint32_t then_s, uint32_t now_s)
 	return s > 0 ? (uint32_t)s : 0;
 }
 
-/* To a name that is all zeros. */
+/* `to` must be all zeros. */
 static void copy_name(char to[ORIGIN_NAME], const char *from)
 {
 	for (unsigned i = 0; i < ORIGIN_NAME - 1 && from[i] != '\0'; i++)
 		to[i] = from[i];
 }
 
-/* All but what the table alone knows of a living one. `external`: false: its outside address has no slot any more. */
+/* Everything but the facts of an open session that only the table knows. `external` false: its outside address has
+ * no slot any more. */
 static void fill(const struct nat *n, const struct session *s, bool external, uint32_t origin, struct session_view *v)
 {
 	const struct session_origin *o = table_origin_get(n->table, origin);
@@ -65,7 +66,7 @@ static bool view(struct nat *n, struct session *s, uint64_t now_ms, struct sessi
 	if (s != NULL && n->mirror != NULL)
 		mirror_take_over(n, s);
 	if (s == NULL || table_session_expired(n->table, s, now_s))
-		return false; /* gone for packets, though the sweep has not removed it yet */
+		return false; /* packets do not find it any more, though the sweep has not removed it */
 	fill(n, s, true, table_session_origin(n->table, s), v);
 	v->flags = flags_of(s, table_session_assured(n->table, s));
 	if (n->mirror != NULL && mirror_shows(n, s))

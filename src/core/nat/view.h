@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A session as others see it: for listings, events and whatever keeps or sends one elsewhere. A copy of fixed layout in
- * native byte order, that names nothing of this process: addresses instead of slots, ages instead of times, names of the
- * configuration instead of numbers. So it means the same in another natd that knows the version.
+ * A session for other code: for listings, events and copies elsewhere. A copy with a fixed layout in native byte order
+ * that refers to nothing in this process: addresses instead of slots, ages instead of times, names of the configuration
+ * instead of numbers. So it means the same in another natd that knows the version.
  */
 #ifndef NATD_CORE_VIEW_H
 #define NATD_CORE_VIEW_H
@@ -26,11 +26,11 @@ struct session_view {
 	uint8_t scale;	   /* TCP: as in struct session, likewise below */
 	uint8_t window[2]; /* by enum nat_dir, likewise below */
 	uint64_t id;
-	uint32_t int_addr, ext_addr, rem_addr; /* host byte order, as are the ports */
+	uint32_t int_addr, ext_addr, rem_addr; /* host byte order, like the ports */
 	uint16_t int_port, ext_port, rem_port;
 	uint16_t spare;
 	uint32_t age_s, idle_s;
-	uint32_t timeout_s; /* left; of an event that is no opening or change: 0 */
+	uint32_t timeout_s; /* left; of events other than openings or changes: 0 */
 	uint64_t bytes[2];
 	uint64_t packets[2];
 	uint32_t end[2], ack[2];
@@ -38,12 +38,12 @@ struct session_view {
 };
 _Static_assert(sizeof(struct session_view) == 216, "another layout is another version");
 
-/* The next session that lives: start with *cursor 0. False: at the end *cursor is 0 again, otherwise call again. Looks at
- * `budget` empty records at most. */
+/* The next open session: start with *cursor 0. False: call again, unless *cursor is 0: then it is the end. Skips at
+ * most `budget` empty records. */
 bool nat_view_next(struct nat *n, uint32_t *cursor, uint32_t budget, uint64_t now_ms, struct session_view *v);
-/* The living session with that id. */
+/* The open session with that id. */
 bool nat_view_by_id(struct nat *n, uint64_t id, uint64_t now_ms, struct session_view *v);
-/* What an event about a session says of it. */
+/* The session in an event about it. */
 void nat_view_event(struct nat *n, const struct event *ev, struct session_view *v);
 /* Ends the session with that id, if there is one, for that reason. */
 bool nat_session_end(struct nat *n, uint64_t id, enum session_end why, uint64_t now_ms);
