@@ -157,7 +157,7 @@ struct packet {
 	__u32 at;     /* of the IP header in the packet */
 	__u32 header; /* its length */
 	__u32 source, destination;
-	__u16 length;
+	__u16 length, id;
 	__u8 protocol, ttl, tos;
 	bool is_fragment;
 };
@@ -173,6 +173,7 @@ static __always_inline bool read_ip(struct __sk_buff *skb, __u32 at, struct pack
 	p->source = bpf_ntohl(ip.saddr);
 	p->destination = bpf_ntohl(ip.daddr);
 	p->length = bpf_ntohs(ip.tot_len);
+	p->id = bpf_ntohs(ip.id);
 	p->protocol = ip.protocol;
 	p->ttl = ip.ttl;
 	p->tos = ip.tos;

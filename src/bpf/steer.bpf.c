@@ -14,6 +14,9 @@
  * program they refuse or steer as before. So a program that is gone never lets a packet out untranslated. Steering needs no
  * heartbeat: after natd has died, packets wait in the TUN device as they do with rules.
  *
+ * What natd hands back to the host goes on at the interface by which it came (steer_came), as if natd had never had it: so a
+ * firewall that tells interfaces apart holds for fragments too.
+ *
  * natd expects packets whose TTL the kernel has decreased, and writes super-packets with one step more, since the kernel
  * forwards what it writes. Each program takes these steps where it replaces the kernel. An expired packet reaches natd with a
  * TTL of 0.
@@ -28,6 +31,13 @@
 /* RFC 7600. It is the TUN device's address, and natd takes what comes from it for the kernel's own errors: as the kernel
  * refuses its own address as a source from elsewhere, so do the programs. */
 #define DUMMY_ADDRESS 0xc0000008u
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, STEER_CAME_MAX);
+	__type(key, struct steer_came);
+	__type(value, __u32); /* index of the interface */
+} steer_came SEC(".maps");
 
 /* <linux/icmp.h> needs the C library's headers for 32 bits. */
 enum { ECHO_REPLY = 0, UNREACHABLE = 3, SOURCE_QUENCH = 4, REDIRECT = 5, TIME_EXCEEDED = 11, PARAMETER_PROBLEM = 12 };
@@ -46,6 +56,46 @@ static __always_inline int refuse(enum steer_counter c)
 {
 	count(c);
 	return TC_ACT_SHOT;
+}
+
+/* ---- what may come back ---- */
+
+static __always_inline bool has_class(const struct packet *p)
+{
+	return p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP || p->protocol == IPPROTO_ICMP;
+}
+
+/* The protocols without ports have one entry for a pair of addresses. */
+static __always_inline struct steer_came came_key(const struct packet *p)
+{
+	return (struct steer_came){.source = p->source,
+				   .destination = p->destination,
+				   .id = has_class(p) ? p->id : 0,
+				   .protocol = p->protocol};
+}
+
+/* A packet to a shared address of which natd alone can tell whether it is the host's. */
+static __always_inline bool may_come_back(const struct packet *p)
+{
+	return p->is_fragment || !has_class(p);
+}
+
+static __always_inline void remember(struct __sk_buff *skb, const struct packet *p)
+{
+	struct steer_came key = came_key(p);
+	__u32 index = skb->ifindex;
+
+	bpf_map_update_elem(&steer_came, &key, &index, BPF_ANY);
+}
+
+/* Has natd handed it back? Then it is the host's, at this interface. */
+static __always_inline bool is_back(struct __sk_buff *skb)
+{
+	if (skb->mark != STEER_MARK_BACK)
+		return false;
+	skb->mark = 0;
+	bpf_skb_change_type(skb, PACKET_HOST); /* its Ethernet header has no address */
+	return true;
 }
 
 /* ---- whose is it? ---- */
@@ -127,11 +177,15 @@ static __always_inline bool is_natds(struct __sk_buff *skb, const struct steer_v
 
 	if (r->row == STEER_POOL)
 		return true;
-	/* Perhaps the host's, which natd hands back then. With a TTL of 1 that would be one step too many. */
+	/* With a TTL of 1 handing it back would be one step too many. */
+	if (may_come_back(p)) { /* later fragments have no port */
+		if (p->ttl <= 1 || !(has_class(p) || (v->flags & STEER_OTHER_PROTOCOLS)))
+			return false;
+		remember(skb, p);
+		return true;
+	}
 	if (!class_of(p->protocol, &c))
-		return (v->flags & STEER_OTHER_PROTOCOLS) && p->ttl > 1;
-	if (p->is_fragment) /* later ones have no port */
-		return p->ttl > 1;
+		return false;
 	if (c == STEER_ICMP)
 		return owns_icmp(skb, v, r, p);
 	if (bpf_skb_load_bytes(skb, p->at + p->header, ports, sizeof(ports)) < 0)
@@ -151,7 +205,7 @@ static __always_inline int from_outside(struct __sk_buff *skb, __u32 at)
 	struct packet p;
 	int verdict;
 
-	if (!v || v->tun == 0 || !is_plain(skb) || !read_ip(skb, at, &p))
+	if (is_back(skb) || !v || v->tun == 0 || !is_plain(skb) || !read_ip(skb, at, &p))
 		return TC_ACT_UNSPEC;
 	if (p.source == DUMMY_ADDRESS)
 		return refuse(STEER_COUNT_FORGED);
@@ -172,7 +226,7 @@ static __always_inline int from_inside(struct __sk_buff *skb, __u32 at)
 	struct packet p;
 	int verdict;
 
-	if (!v || v->tun == 0 || !is_plain(skb) || !read_ip(skb, at, &p))
+	if (is_back(skb) || !v || v->tun == 0 || !is_plain(skb) || !read_ip(skb, at, &p))
 		return TC_ACT_UNSPEC;
 	if (p.source == DUMMY_ADDRESS)
 		return refuse(STEER_COUNT_FORGED);
@@ -277,17 +331,45 @@ static __always_inline int give_back(struct __sk_buff *skb, const struct packet 
 	return refuse(why);
 }
 
+/* To the host, at the interface by which it had come. natd has it from nowhere else, so what is not known there is dropped: at the
+ * TUN device it would pass the host's firewall by. */
+static __always_inline int to_host(struct __sk_buff *skb, const struct steer_view *v, const struct packet *p)
+{
+	struct ethhdr eth = {.h_proto = bpf_htons(ETH_P_IP)};
+	struct steer_came key = came_key(p);
+	const struct steer_device *d;
+	const __u32 *index;
+
+	if (!may_come_back(p))
+		return TC_ACT_UNSPEC;
+	index = bpf_map_lookup_elem(&steer_came, &key);
+	d = index ? find_device(v, *index) : NULL;
+	if (!d)
+		return refuse(STEER_COUNT_STRAY);
+	if (!d->is_l3 &&
+	    (bpf_skb_change_head(skb, ETH_HLEN, 0) < 0 || bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0) < 0))
+		return TC_ACT_SHOT;
+	count(STEER_COUNT_BACK);
+	skb->mark = STEER_MARK_BACK;
+	return bpf_redirect(d->index, BPF_F_INGRESS);
+}
+
 SEC("tc")
 int steer_tun(struct __sk_buff *skb)
 {
 	const struct steer_view *v = view_of(get_config());
 	struct bpf_fib_lookup fib = {.family = FAMILY_IPV4, .ifindex = skb->ifindex};
 	const struct steer_device *d;
+	const struct steer_range *r;
 	struct packet p;
 	long found;
 
-	if (!v || skb->protocol != bpf_htons(ETH_P_IP) || !read_ip(skb, L3, &p) || p.ttl < 2 ||
-	    find_range(v, p.destination)) /* handed back to the host */
+	if (!v || skb->protocol != bpf_htons(ETH_P_IP) || !read_ip(skb, L3, &p))
+		return TC_ACT_UNSPEC;
+	r = find_range(v, p.destination);
+	if (r && r->row != STEER_POOL)
+		return to_host(skb, v, &p);
+	if (r || p.ttl < 2)
 		return TC_ACT_UNSPEC;
 	fib.l4_protocol = p.protocol;
 	fib.tot_len = length_to_fit(skb, &p);

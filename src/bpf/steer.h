@@ -78,6 +78,24 @@ struct steer_refusals {
 	struct steer_refused entry[STEER_REFUSED];
 };
 
+/*
+ * Packets to a shared address that natd gets and may hand back, since only it can tell whose they are: fragments, and protocols
+ * without ports. The programs remember by which interface each came, so that the host's firewall and its reverse path filter see
+ * that interface and not the TUN device.
+ */
+enum {
+	STEER_CAME_MAX = 4096,
+	STEER_MARK_BACK =
+		0x6e616264, /* of a packet on its way to that interface, where the programs take it off again */
+};
+
+struct steer_came {
+	__u32 source, destination;
+	__u16 id;
+	__u8 protocol;
+	__u8 zero;
+};
+
 struct steer_config {
 	__u32 current; /* 0 or 1 */
 	__u32 reserved;
@@ -109,6 +127,9 @@ enum steer_counter {
 	STEER_COUNT_LARGE,  /* larger than the way out */
 	STEER_COUNT_WAY,    /* no route, another interface, no link address known */
 	STEER_COUNT_LOST,   /* dropped: no memory to rewrite it */
+	/* What natd hands back to the host */
+	STEER_COUNT_BACK,   /* by the interface by which it had come */
+	STEER_COUNT_STRAY,  /* dropped: that interface is not known any more */
 	STEER_COUNTERS = 16 /* two cache lines a processor */
 };
 

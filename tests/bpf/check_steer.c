@@ -26,6 +26,7 @@ enum {
 	SHARED = 0xcb007101, /* 203.0.113.1 */
 	POOL = 0xcb007120,
 	PEER = 0xc6336402, /* 198.51.100.2 */
+	PEER_8 = 0x08000002,
 	HOST = 0x0a080002, /* 10.8.0.2 */
 	DUMMY = 0xc0000008,
 	MAPPED = 40000,
@@ -182,6 +183,20 @@ static enum verdict run(const struct bpf_program *program, struct packet *p)
 	return (enum verdict)opts.retval;
 }
 
+/* The mark is gone afterwards, or as it was. */
+static enum verdict run_marked(const struct bpf_program *program, struct packet *p, uint32_t mark)
+{
+	struct __sk_buff context;
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = p->bytes, .data_size_in = p->len, .ctx_in = &context,
+		    .ctx_size_in = sizeof(context), .ctx_out = &context, .ctx_size_out = sizeof(context));
+
+	memset(&context, 0, sizeof(context));
+	context.mark = mark;
+	ck_assert_int_eq(bpf_prog_test_run_opts(bpf_program__fd(program), &opts), 0);
+	ck_assert_uint_eq(context.mark, mark == STEER_MARK_BACK ? 0 : mark);
+	return (enum verdict)opts.retval;
+}
+
 static enum verdict outside(struct packet p)
 {
 	return run(programs->progs.steer_outside, &p);
@@ -271,6 +286,74 @@ START_TEST(test_fragments_are_natds_which_hands_back_the_hosts)
 	put16(ip_of(&p) + 6, 0x4000); /* DF alone */
 	seal(&p);
 	ck_assert_int_eq(outside(p), TO_HOST);
+}
+END_TEST
+
+static const uint32_t no_device = 0, loopback = 1;
+
+/* What natd hands back: without an Ethernet header, from the TUN device. The kernel takes the type of a packet from where its
+ * Ethernet header would be, which is the source's beginning: 8.0. */
+static enum verdict hand_back(const struct packet *p)
+{
+	struct packet raw = {.len = p->len - ETH_HLEN};
+
+	memcpy(raw.bytes, p->bytes + ETH_HLEN, raw.len);
+	return run(programs->progs.steer_tun, &raw);
+}
+
+static struct packet fragment(uint32_t source, uint16_t id)
+{
+	struct packet p = make(source, SHARED, IPPROTO_UDP, OTHER);
+
+	put16(ip_of(&p) + 4, id);
+	put16(ip_of(&p) + 6, 100);
+	seal(&p);
+	return p;
+}
+
+static void know_device(uint32_t index)
+{
+	struct steer_view v = usual_view();
+
+	v.flags = STEER_OTHER_PROTOCOLS;
+	v.n_devices = 1;
+	v.device[0] = (struct steer_device){.index = index, .is_l3 = 0};
+	set_view(&v);
+}
+
+/* Fault 16: the host's firewall sees the interface by which they came. */
+START_TEST(test_what_is_handed_back_goes_on_where_it_came_in)
+{
+	struct packet p = fragment(PEER_8, 5), other = make(PEER_8, SHARED, 253, 0);
+
+	know_device(loopback);
+	ck_assert_int_eq(hand_back(&p), DROPPED); /* it never came in */
+	ck_assert_int_eq(outside(p), TO_NATD);
+	ck_assert_int_eq(hand_back(&p), TO_NATD); /* redirected */
+	ip_of(&p)[8] = 1;
+	seal(&p);
+	ck_assert_int_eq(hand_back(&p), TO_NATD);
+	p = fragment(PEER_8, 6);
+	ck_assert_int_eq(hand_back(&p), DROPPED);
+	ck_assert_int_eq(outside(other), TO_NATD);
+	put16(ip_of(&other) + 4, 77); /* of protocols without ports every packet */
+	seal(&other);
+	ck_assert_int_eq(hand_back(&other), TO_NATD);
+	know_device(no_device);
+	ck_assert_int_eq(hand_back(&other), DROPPED);
+	p = make(PEER_8, SHARED, IPPROTO_UDP, OTHER);
+	ck_assert_int_eq(hand_back(&p), TO_HOST);
+}
+END_TEST
+
+/* The same mark takes it past the programs there, and is gone behind them. */
+START_TEST(test_what_was_handed_back_is_the_hosts)
+{
+	struct packet p = fragment(PEER_8, 5);
+
+	ck_assert_int_eq(run_marked(programs->progs.steer_outside, &p, STEER_MARK_BACK), TO_HOST);
+	ck_assert_int_eq(run_marked(programs->progs.steer_inside, &p, STEER_MARK_BACK), TO_HOST);
+	ck_assert_int_eq(run_marked(programs->progs.steer_outside, &p, STEER_MARK_BACK + 1), TO_NATD);
 }
 END_TEST
 
@@ -409,6 +492,8 @@ static Suite *suite(void)
 	tcase_add_test(c, test_an_echo_request_is_the_hosts);
 	tcase_add_test(c, test_an_icmp_error_is_of_the_port_that_it_quotes);
 	tcase_add_test(c, test_fragments_are_natds_which_hands_back_the_hosts);
+	tcase_add_test(c, test_what_is_handed_back_goes_on_where_it_came_in);
+	tcase_add_test(c, test_what_was_handed_back_is_the_hosts);
 	tcase_add_test(c, test_protocols_without_ports_are_natds_if_it_translates_them);
 	tcase_add_test(c, test_a_step_of_ttl_is_taken);
 	tcase_add_test(c, test_ports_are_found_behind_options);

@@ -8,7 +8,7 @@ import socket
 import time
 
 import pytest
-from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
 
 import conftest
 from netlab import Lab
@@ -156,6 +156,43 @@ def test_b12_a_socket_of_the_host_works_at_once_within_natds_ports(lab, steered,
         with lab.gateway.udp(Lab.OUTSIDE, port) as own:
             own.sendto(b"mine", (SERVER, 7))
             assert own.recv(100).endswith(b"mine")
+
+
+def pieces(source, port, size=3000):
+    """A datagram in fragments, the last one first."""
+    return list(reversed(fragment(IP(src=source, dst=Lab.OUTSIDE, id=77) / UDP(sport=9, dport=port) / bytes(size), fragsize=1000)))
+
+
+def test_b16_the_hosts_fragments_come_in_by_the_interface_that_brought_them(lab, steered):
+    """Whichever fragment is the first: a firewall that tells interfaces apart keeps them out, or lets them in."""
+    natd = steered()
+    with lab.gateway.udp(port=5353) as service, lab.server.udp() as outside, lab.client.udp() as inside:
+        def send(to_port):
+            for sender, source in ((lab.server, SERVER), (lab.client, Lab.CLIENTS[0])):
+                for piece in pieces(source, to_port):
+                    sender.send_ip(piece)
+            for sock in (outside, inside):
+                sock.setsockopt(socket.IPPROTO_IP, 10, 0)  # IP_MTU_DISCOVER
+                sock.sendto(bytes(4000), (Lab.OUTSIDE, to_port))
+
+        lab.gateway.run("nft", "-f", "-", input="""table ip wall { chain i { type filter hook input priority 0
+            iifname lan0 udp dport 5353 counter drop
+            iifname out0 udp dport 5353 counter drop
+            }
+            }""")
+        try:
+            send(5353)
+            with lab.gateway.udp(port=5354) as fence:
+                send(5354)  # what was sent before has been dealt with
+                assert sorted(len(fence.recv(65536)) for _ in range(4)) == [3000, 3000, 4000, 4000]
+            assert lab.gateway.run("nft", "list", "ruleset").stdout.count("counter packets 2 ") == 2
+            service.settimeout(0)
+            with pytest.raises(BlockingIOError):
+                service.recv(65536)
+        finally:
+            lab.gateway.run("nft", "flush", "ruleset")
+    counters = natd.counters()
+    assert counters["steer_back"] == 2 * 2 * (4 + 3) and counters["steer_stray"] == 0
 
 
 def test_b14_rules_do_not_grow_with_forwards(lab, steered):

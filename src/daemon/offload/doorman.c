@@ -38,7 +38,7 @@ enum {
 _Static_assert((int)STEER_TCP == (int)CLASS_TCP && (int)STEER_UDP == (int)CLASS_UDP &&
 		       (int)STEER_ICMP == (int)CLASS_ICMP,
 	       "the programs number classes as the core does");
-_Static_assert((int)DOORMAN_LOST == (int)STEER_COUNT_LOST, "counters are numbered as in the maps");
+_Static_assert((int)DOORMAN_STRAY == (int)STEER_COUNT_STRAY, "counters are numbered as in the maps");
 
 /* One program on one interface. Its place in the list is its name in the service manager's store, and so it stays. */
 struct hook {

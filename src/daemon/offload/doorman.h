@@ -88,7 +88,9 @@ bool doorman_take_change(struct doorman *d, uint32_t i);
 	X(DOORMAN_FORM,      "fast_form",       "left to natd by the fast path: TTL, IP id, lengths or checksum")        \
 	X(DOORMAN_LARGE,     "fast_large",      "left to natd by the fast path: larger than the way out")                \
 	X(DOORMAN_WAY,       "fast_way",        "left to natd by the fast path: no route or next hop known")             \
-	X(DOORMAN_LOST,      "fast_lost",       "dropped by the fast path: no memory to rewrite them")
+	X(DOORMAN_LOST,      "fast_lost",       "dropped by the fast path: no memory to rewrite them")                   \
+	X(DOORMAN_BACK,      "steer_back",      "handed back to the host at the interface by which they had come")       \
+	X(DOORMAN_STRAY,     "steer_stray",     "dropped: to be handed back, but their interface is not known any more")
 /* clang-format on */
 
 /* In the order of enum steer_counter. */
