@@ -44,7 +44,22 @@ def test_configuration_that_does_harm(lab, start_natd, more, severity, what, men
 
 
 def test_ports_shared_with_the_hosts_own_connections(lab, natd):
+    """natd keeps the two apart, and says what it gave up for that."""
     lab.gateway.sysctl("ipv4/ip_local_port_range", "16000 30000")
+    natd.wait_log("interfaces or addresses changed")
+    assert_found(natd, "warn", r"nearly all ports of the host's own connections .16000-30000.: natd leaves 640 of them",
+                 "choose outside.ports apart")
+    assert lab.gateway.sysctl("ipv4/ip_local_reserved_ports") == "16384-29360"
+    seen = len(natd.log)
+    lab.gateway.sysctl("ipv4/ip_local_port_range", "15000 30000")
+    natd.wait_log("interfaces or addresses changed", since=seen)
+    assert lab.gateway.sysctl("ipv4/ip_local_reserved_ports") == "16384-30000"
+    assert not any("own connections" in w for w in findings(natd, "warn"))
+
+
+def test_ports_shared_with_the_hosts_own_connections_without_managed_routing(lab, start_natd):
+    lab.gateway.sysctl("ipv4/ip_local_port_range", "16000 30000")
+    natd = start_natd({"more": 'routing = "none";'})
     assert_found(natd, "warn", "ports 16384-32767 overlap those of the host's own connections",
                  r"ip_local_reserved_ports=16384-32767")
     lab.gateway.sysctl("ipv4/ip_local_reserved_ports", "16384-32767")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """What the kernel steers to natd and what it leaves to the host: the rules of routing_plan.h, with real packets."""
 import contextlib
+import signal
 import socket
 
 import pytest
@@ -77,6 +78,22 @@ def test_fault_12_a_socket_opened_later_works_at_once(lab, natd):
     with lab.gateway.udp(port=20002) as host, lab.server.udp() as sock:
         sock.sendto(b"now", (Lab.OUTSIDE, 20002))
         assert host.recv(10) == b"now"
+
+
+def test_fault_13_the_kernel_chooses_no_port_of_natd(lab, start_natd):
+    """For the host's own connections. What others keep from it stays, after a crash too."""
+    lab.gateway.sysctl("ipv4/ip_local_port_range", "20000 24000")
+    lab.gateway.sysctl("ipv4/ip_local_reserved_ports", "80,20000-20010")
+    natd = start_natd({"outside": 'ports = "20000-22500";',
+                       "more": 'forwards = ( { protocol = "udp"; port = "22600-22699"; to = "10.8.0.2"; } );'})
+    assert lab.gateway.sysctl("ipv4/ip_local_reserved_ports") == "80,20000-22500,22600-22699"
+    with contextlib.ExitStack() as stack:
+        ports = {stack.enter_context(lab.gateway.udp()).getsockname()[1] for _ in range(300)}
+    assert not [port for port in ports if port <= 22500 or 22600 <= port <= 22699]
+    natd.stop(signal.SIGKILL)
+    natd.start()
+    natd.stop()
+    assert lab.gateway.sysctl("ipv4/ip_local_reserved_ports") == "80,20000-20010"
 
 
 @pytest.mark.parametrize("connected", [False, True])

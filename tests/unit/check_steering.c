@@ -270,6 +270,100 @@ START_TEST(test_verdict_on_one_packet)
 }
 END_TEST
 
+/* ---- what natd and the host's own connections leave each other ---- */
+
+static uint32_t spare(struct nat_range *ports, uint32_t n, uint16_t first, uint16_t last)
+{
+	return steering_spare(ports, n, &(struct nat_range){first, last});
+}
+
+START_TEST(test_natd_gives_up_what_the_host_needs)
+{
+	struct nat_range apart[3] = {{16384, 32767}, {61000, 65534}}, all[3] = {{40000, 40999}};
+	struct nat_range many[5] = {{1000, 1999}, {3000, 3999}, {5000, 9000}}, wide[2] = {{1, 65534}};
+
+	ck_assert_uint_eq(spare(apart, 2, 32768, 60999), 2);
+	ck_assert(apart[0].last == 32767 && apart[1].first == 61000);
+	ck_assert_uint_eq(spare(all, 1, 40000, 40999), 1); /* a quarter */
+	ck_assert(all[0].first == 40000 && all[0].last == 40749);
+	ck_assert_uint_eq(spare(all, 1, 40000, 40999), 1);
+	ck_assert(all[0].last == 40749);
+	ck_assert_uint_eq(spare(many, 3, 3000, 5099),
+			  3); /* 1,000 between them are free, which is more than a quarter */
+	ck_assert(many[2].first == 5000);
+	ck_assert_uint_eq(spare(many, 3, 3500, 5399), 3); /* as are 1,000 here */
+	ck_assert_uint_eq(spare(many, 3, 3000, 4009), 3); /* 10 of 1,010 are free, and 252 are a quarter */
+	ck_assert(many[1].first == 3000 && many[1].last == 3757 && many[2].first == 5000);
+	ck_assert_uint_eq(spare(many, 3, 3000, 3757), 3);
+	ck_assert(many[1].last == 3757 - 189);
+	ck_assert_uint_eq(spare(wide, 1, 32768, 60999), 2); /* on both sides of the host's */
+	ck_assert(wide[0].last == 60999 - 1024 && wide[1].first == 61000 && wide[1].last == 65534);
+}
+END_TEST
+
+static bool reserves(const struct steering_ports *p, uint16_t first, uint16_t last)
+{
+	for (uint32_t port = first; port <= last; port++) {
+		if (!steering_port_is_set(p, (uint16_t)port))
+			return false;
+	}
+	return true;
+}
+
+START_TEST(test_the_kernel_chooses_no_port_of_natd)
+{
+	const struct nat_forward more[] = {
+		{.name = "a", .protocols = 1 << CLASS_UDP, .ports = {50000, 50999}},
+		{.name = "b", .protocols = 1 << CLASS_TCP, .address = POOL, .ports = {52000, 52999}},
+		{.name = "c", .protocols = 1 << CLASS_TCP, .ports = {33000, 60500}},
+	};
+	struct steering_ports p;
+	struct nat_range runs[4];
+
+	input.ephemeral = (struct nat_range){32000, 60999};
+	policy.forwards = more;
+	policy.n_forwards = 2;
+	steering_destroy(s);
+	s = steering_create(&input);
+	steering_reserved(s, &p);
+	ck_assert_uint_eq(steering_ports_runs(&p, runs, 4), 2);
+	ck_assert(runs[0].first == 32000 && runs[0].last == 32767); /* within those of the host */
+	ck_assert(runs[1].first == 50000 && runs[1].last == 50999);
+	policy.n_forwards = 3; /* which would leave the host too few */
+	steering_destroy(s);
+	s = steering_create(&input);
+	steering_reserved(s, &p);
+	ck_assert(reserves(&p, 32000, 32767) && reserves(&p, 50000, 50999));
+	ck_assert(!steering_port_is_set(&p, 33000));
+	input.ephemeral = (struct nat_range){17000, 32000}; /* natd has all of them */
+	steering_destroy(s);
+	s = steering_create(&input);
+	steering_reserved(s, &p);
+	ck_assert_uint_eq(steering_ports_runs(&p, NULL, 0), 0);
+}
+END_TEST
+
+START_TEST(test_many_forwards_are_reserved_in_few_runs)
+{
+	struct nat_forward *odd = calloc(4000, sizeof(*odd));
+	struct steering_ports p;
+
+	ck_assert_ptr_nonnull(odd);
+	for (uint32_t i = 0; i < 4000; i++)
+		odd[i] = (struct nat_forward){.protocols = 1 << CLASS_UDP,
+					      .ports = {(uint16_t)(40001 + 2 * i), (uint16_t)(40001 + 2 * i)}};
+	policy.forwards = odd;
+	policy.n_forwards = 4000;
+	input.ephemeral = (struct nat_range){33000, 60999};
+	steering_destroy(s);
+	s = steering_create(&input);
+	steering_reserved(s, &p);
+	ck_assert_uint_eq(steering_ports_runs(&p, NULL, 0), 1);
+	ck_assert(reserves(&p, 40001, 47999) && !steering_port_is_set(&p, 40000) && !steering_port_is_set(&p, 48000));
+	free(odd);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
 	Suite *suite = suite_create("steering");
@@ -284,6 +378,9 @@ static Suite *make_suite(void)
 	tcase_add_test(t, test_prefixes_without_interfaces_fit_anywhere);
 	tcase_add_test(t, test_shared_addresses_are_counted);
 	tcase_add_loop_test(t, test_verdict_on_one_packet, 0, (int)(sizeof(cases) / sizeof(cases[0])));
+	tcase_add_test(t, test_natd_gives_up_what_the_host_needs);
+	tcase_add_test(t, test_the_kernel_chooses_no_port_of_natd);
+	tcase_add_test(t, test_many_forwards_are_reserved_in_few_runs);
 	suite_add_tcase(suite, t);
 	return suite;
 }

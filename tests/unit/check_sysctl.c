@@ -68,6 +68,20 @@ START_TEST(test_what_is_stored_comes_back)
 }
 END_TEST
 
+START_TEST(test_reserved_ports_come_back)
+{
+	state.reserved.bits[1] = 0xf0;
+	state.reserved.bits[1023] = UINT64_C(1) << 63;
+	ck_assert_int_eq(sysctl_state_store(path, &state), 0);
+	ck_assert(sysctl_state_load(path, &loaded));
+	ck_assert_mem_eq(&loaded.reserved, &state.reserved, sizeof(state.reserved));
+	memset(&state.reserved, 0x55, sizeof(state.reserved)); /* more than there can be */
+	ck_assert_int_eq(sysctl_state_store(path, &state), 0);
+	ck_assert(sysctl_state_load(path, &loaded));
+	memset(&state.reserved, 0, sizeof(state.reserved));
+}
+END_TEST
+
 START_TEST(test_a_full_state_fits)
 {
 	uint32_t i;
@@ -217,6 +231,7 @@ static Suite *make_suite(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_what_is_stored_comes_back);
+	tcase_add_test(t, test_reserved_ports_come_back);
 	tcase_add_test(t, test_a_full_state_fits);
 	tcase_add_test(t, test_any_changed_byte_is_noticed);
 	tcase_add_test(t, test_a_cut_file_is_noticed);

@@ -317,23 +317,67 @@ static void check_clock(struct visit *v)
 
 /* ---- ports ---- */
 
-static bool overlap(const struct nat_range *a, const struct nat_range *b)
+/* What two ranges have in common; false: nothing. */
+static bool overlap(const struct nat_range *a, const struct nat_range *b, struct nat_range *out)
 {
-	return a->first <= b->last && b->first <= a->last;
+	out->first = a->first > b->first ? a->first : b->first;
+	out->last = a->last < b->last ? a->last : b->last;
+	return out->first <= out->last;
+}
+
+static uint32_t count_ports(const struct nat_range *r, uint32_t n)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		count += (uint32_t)r[i].last - r[i].first + 1;
+	return count;
+}
+
+/* Has natd given up ports of the configuration, since the host would have had too few for its own connections? */
+static bool check_given_up(struct visit *v, const struct nat_range *host)
+{
+	uint32_t n, given, used = count_ports(v->setup->policy.shared_ports, v->setup->policy.n_shared_ports);
+	const struct nat_range *r = config_port_ranges(v->config, true, &n);
+	char theirs[TEXT_RANGE_SIZE];
+
+	given = count_ports(r, n);
+	if (given <= used)
+		return false;
+	finding_remedy(v->sink, "choose outside.ports apart from net.ipv4.ip_local_port_range, or move that");
+	finding_add(v->sink, FINDING_WARNING, "host-ports",
+		    "outside.ports take nearly all ports of the host's own connections (%s): natd leaves %" PRIu32
+		    " of them to the host",
+		    text_of_ports(theirs, *host), given - used);
+	return true;
+}
+
+/* Does the kernel choose none of these ports for the host's own connections, or will it not when natd runs? */
+static bool is_kept(struct visit *v, const struct nat_range *r)
+{
+	struct steering_ports kept;
+	uint32_t port = r->first;
+
+	if (v->c || v->config->routing != ROUTING_MANAGED)
+		return hostports_is_reserved(r);
+	steering_reserved(v->setup->steering, &kept);
+	while (port <= r->last && steering_port_is_set(&kept, (uint16_t)port))
+		port++;
+	return port > r->last || hostports_is_reserved(r);
 }
 
 static void check_ephemeral(struct visit *v)
 {
 	const struct nat_policy *p = &v->setup->policy;
-	struct nat_range host;
+	struct nat_range host, both;
 	char own[TEXT_RANGE_SIZE], theirs[TEXT_RANGE_SIZE];
 
-	if (!setup_is_shared(v->setup) || !hostports_ephemeral(&host))
+	if (!setup_is_shared(v->setup) || !hostports_ephemeral(&host) || check_given_up(v, &host))
 		return;
 	for (uint32_t i = 0; i < p->n_shared_ports; i++) {
 		const struct nat_range *r = &p->shared_ports[i];
 
-		if (!overlap(r, &host) || hostports_is_reserved(r))
+		if (!overlap(r, &host, &both) || is_kept(v, &both))
 			continue;
 		finding_remedy(v->sink, "sysctl -w net.ipv4.ip_local_reserved_ports=%s, or choose other outside.ports",
 			       text_of_ports(own, *r));
@@ -376,9 +420,14 @@ static void check_forward_ports(struct visit *v)
 				  .n_forwards = p->n_forwards,
 				  .shared = steering_shared(v->setup->steering, 0),
 				  .ports = &v->setup->ports};
+	struct steering_ports kept;
 
 	if (!setup_is_shared(v->setup))
 		return;
+	if (!v->c && v->config->routing == ROUTING_MANAGED) {
+		steering_reserved(v->setup->steering, &kept);
+		c.kept = &kept;
+	}
 	if (!hostports_ephemeral(&c.ephemeral))
 		c.ephemeral = (struct nat_range){0, 0};
 	forward_check(&c, v->sink);

@@ -4,11 +4,17 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+enum {
+	RUNS_MAX = 512,
+	WRITE_MAX = 4000, /* the kernel takes a page in one piece */
+};
 
 /* ---- listing ---- */
 
@@ -86,26 +92,61 @@ bool hostports_ephemeral(struct nat_range *out)
 	return good;
 }
 
-bool hostports_is_reserved(const struct nat_range *r)
-{
-	FILE *f = fopen("/proc/sys/net/ipv4/ip_local_reserved_ports", "re");
-	unsigned first, last, next = r->first; /* first port not yet found to be reserved */
-	int n;
+static const char reserved_file[] = "/proc/sys/net/ipv4/ip_local_reserved_ports";
 
+/* "80,1000-2000" */
+bool hostports_reserved(struct steering_ports *out)
+{
+	FILE *f = fopen(reserved_file, "re");
+	unsigned first, last;
+
+	memset(out, 0, sizeof(*out));
 	if (!f)
 		return false;
-	while (next <= r->last && fscanf(f, "%5u", &first) == 1) { /* ascending: "80,1000-2000" */
+	while (fscanf(f, "%5u", &first) == 1) {
 		last = first;
-		n = fscanf(f, "-%5u", &last);
-		if (n >= 0)
-			n = fscanf(f, ",");
-		if (first > next)
-			break;
-		if (last >= next)
-			next = last + 1;
-		if (n < 0)
+		(void)!fscanf(f, "-%5u", &last);
+		for (unsigned port = first; port <= last && port <= UINT16_MAX; port++)
+			out->bits[port / 64] |= UINT64_C(1) << port % 64;
+		if (fgetc(f) != ',')
 			break;
 	}
 	fclose(f);
-	return next > r->last;
+	return true;
+}
+
+bool hostports_reserve(const struct steering_ports *ports)
+{
+	static const char separator[] = ",";
+	struct nat_range runs[RUNS_MAX];
+	uint32_t n = steering_ports_runs(ports, runs, RUNS_MAX);
+	char text[WRITE_MAX];
+	size_t len = 0;
+	bool good;
+	int fd;
+
+	for (uint32_t i = 0; i < n && i < RUNS_MAX && len < sizeof(text); i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%u-%u", i ? separator : "", runs[i].first,
+					runs[i].last);
+	if (n > RUNS_MAX || len >= sizeof(text) - 1)
+		return false;
+	text[len++] = '\n';
+	fd = open(reserved_file, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	good = write(fd, text, len) == (ssize_t)len;
+	close(fd);
+	return good;
+}
+
+bool hostports_is_reserved(const struct nat_range *r)
+{
+	struct steering_ports set;
+	uint32_t port = r->first;
+
+	if (!hostports_reserved(&set))
+		return false;
+	while (port <= r->last && steering_port_is_set(&set, (uint16_t)port))
+		port++;
+	return port > r->last;
 }

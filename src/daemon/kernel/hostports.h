@@ -37,6 +37,9 @@ bool hostports_in_use(void *ctx, enum nat_class c, uint32_t address, uint16_t po
 
 /* net.ipv4.ip_local_port_range: the ports of the host's own outgoing connections. False: it cannot be read. */
 bool hostports_ephemeral(struct nat_range *out);
+/* net.ipv4.ip_local_reserved_ports, which the kernel does not choose for them. False: cannot be read, or written. */
+bool hostports_reserved(struct steering_ports *out);
+bool hostports_reserve(const struct steering_ports *ports);
 /* Does net.ipv4.ip_local_reserved_ports keep the host's outgoing connections away from the whole range? */
 bool hostports_is_reserved(const struct nat_range *r);
 

@@ -9,6 +9,7 @@
  *   namespace <inode of the network namespace>
  *   local-rule <moved: 0 or 1> <protocol>
  *   slot <this natd's place among those of the host>
+ *   reserved <first> <last>            (ports that natd added to net.ipv4.ip_local_reserved_ports)
  *   sysctl <name> <original> <set>
  *   closing <name> <original> <set>    (the same, for forwarding of inside interfaces)
  *   end <FNV-1a of everything above>
@@ -31,7 +32,8 @@
 
 enum {
 	VALUE_SIZE = 24,
-	FILE_MAX = 65536, /* bytes: SYSCTL_SAVED_MAX lines fit */
+	FILE_MAX = 131072, /* bytes: SYSCTL_SAVED_MAX lines and RUNS_MAX fit */
+	RUNS_MAX = 1024,   /* of reserved ports */
 	LINE_SIZE = 128,
 	BOOT_ID_SIZE = 40,
 };
@@ -177,6 +179,19 @@ static int make_heading(char *out, size_t size)
 	return n > 0 && (size_t)n < size ? 0 : -ENAMETOOLONG;
 }
 
+static bool take_reserved(const char *line, struct steering_ports *out)
+{
+	unsigned first, last;
+	int end = 0;
+
+	if (sscanf(line, "reserved %5u %5u%n", &first, &last, &end) != 2 || line[end] != '\0' || first > last ||
+	    last > UINT16_MAX)
+		return false;
+	for (unsigned port = first; port <= last; port++)
+		out->bits[port / 64] |= UINT64_C(1) << port % 64;
+	return true;
+}
+
 /* Parses one line below the heading. False: malformed. */
 static bool take_line(const char *line, struct sysctl_state *s)
 {
@@ -190,6 +205,8 @@ static bool take_line(const char *line, struct sysctl_state *s)
 	}
 	if (sscanf(line, "slot %" SCNu32 "%n", &s->slot, &end) == 1)
 		return line[end] == '\0';
+	if (strncmp(line, "reserved ", strlen("reserved ")) == 0)
+		return take_reserved(line, &s->reserved);
 	if (s->n_saved == SYSCTL_SAVED_MAX)
 		return false;
 	v->closes = strncmp(line, "closing ", strlen("closing ")) == 0;
@@ -274,6 +291,17 @@ bool sysctl_state_load(const char *path, struct sysctl_state *s)
 	return good;
 }
 
+static size_t format_reserved(const struct steering_ports *ports, char *out, size_t size)
+{
+	struct nat_range runs[RUNS_MAX];
+	uint32_t n = steering_ports_runs(ports, runs, RUNS_MAX);
+	size_t len = 0;
+
+	for (uint32_t i = 0; i < n && i < RUNS_MAX; i++)
+		len += (size_t)snprintf(out + len, size - len, "reserved %u %u\n", runs[i].first, runs[i].last);
+	return len;
+}
+
 /* Returns 0 and *out, which the caller frees, or a negative errno. */
 static int format_state(const struct sysctl_state *s, char **out, size_t *len)
 {
@@ -287,6 +315,7 @@ static int format_state(const struct sysctl_state *s, char **out, size_t *len)
 		return r < 0 ? r : -ENOMEM;
 	n = (size_t)snprintf(text, FILE_MAX, "%slocal-rule %d %d\nslot %" PRIu32 "\n", heading, s->local_rule_moved,
 			     s->local_rule_protocol, s->slot);
+	n += format_reserved(&s->reserved, text + n, FILE_MAX - n);
 	for (i = 0; i < s->n_saved; i++)
 		n += (size_t)snprintf(text + n, FILE_MAX - n, "%s %s %" PRId32 " %" PRId32 "\n",
 				      s->saved[i].closes ? "closing" : "sysctl", s->saved[i].name, s->saved[i].original,

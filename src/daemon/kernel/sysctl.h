@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/steering/steering.h"
+
 enum {
 	SYSCTL_NAME_SIZE = 80, /* "net/ipv4/conf/IFNAME/accept_local", with the NUL */
 	SYSCTL_SAVED_MAX = 512,
@@ -29,9 +31,10 @@ struct sysctl_saved {
 };
 
 struct sysctl_state {
-	bool local_rule_moved;	     /* natd removed the `local` rule at preference 0 */
-	uint8_t local_rule_protocol; /* its creator, normally RTPROT_KERNEL */
-	uint32_t slot;		     /* the slot of this natd among those of the host */
+	bool local_rule_moved;		/* natd removed the `local` rule at preference 0 */
+	uint8_t local_rule_protocol;	/* its creator, normally RTPROT_KERNEL */
+	uint32_t slot;			/* the slot of this natd among those of the host */
+	struct steering_ports reserved; /* which natd added to net.ipv4.ip_local_reserved_ports */
 	uint32_t n_saved;
 	struct sysctl_saved saved[SYSCTL_SAVED_MAX];
 };

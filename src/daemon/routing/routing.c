@@ -470,6 +470,7 @@ static int apply_plan(struct routing *r)
 int routing_apply(struct routing *r, const struct natd_config *c, const struct host_facts *facts,
 		  const struct steering *steering)
 {
+	struct steering_ports reserved;
 	uint32_t changes;
 	int rc;
 
@@ -489,7 +490,13 @@ int routing_apply(struct routing *r, const struct natd_config *c, const struct h
 	rc = tun_address(r);
 	if (rc == 0)
 		rc = make_plan(r, facts, steering);
-	return rc < 0 ? rc : apply_plan(r);
+	if (rc == 0)
+		rc = apply_plan(r);
+	if (rc == 0) {
+		steering_reserved(steering, &reserved);
+		rc = routing_reserve(r, &reserved);
+	}
+	return rc;
 }
 
 int routing_restore(struct routing *r, enum routing_stop how)
@@ -511,6 +518,8 @@ int routing_restore(struct routing *r, enum routing_stop how)
 		err = remove_stale(r, how);
 		rc = rc ? rc : err;
 	}
+	err = routing_unreserve(r);
+	rc = rc ? rc : err;
 	r->state.local_rule_moved = false;
 	if (rc == 0 && r->state.n_saved > 0) /* some stay closed */
 		rc = routing_state_store(r);

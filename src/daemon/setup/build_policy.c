@@ -460,6 +460,27 @@ static bool allocate(struct builder *b)
 	return false;
 }
 
+/* What natd may use of a shared address, without what the host needs for its own connections. Blocks are cut from the ports of the
+ * configuration, and stay so. */
+static void set_shared_ports(struct builder *b, struct nat_policy *out)
+{
+	const struct nat_range *given = config_port_ranges(b->c, true, &out->n_shared_ports);
+	const struct nat_range *host = &b->facts->ephemeral;
+
+	out->shared_ports = given;
+	if (!b->c->outside.share_interface_address || b->c->routing != ROUTING_MANAGED || host->last == 0 ||
+	    b->c->translation.allocation != ALLOCATION_PORT)
+		return;
+	b->s.shared_ports = calloc((size_t)out->n_shared_ports + 1, sizeof(*given));
+	if (!b->s.shared_ports) {
+		BUILD_ERROR(b, 0, "out of memory");
+		return;
+	}
+	memcpy(b->s.shared_ports, given, out->n_shared_ports * sizeof(*given));
+	out->n_shared_ports = steering_spare(b->s.shared_ports, out->n_shared_ports, host);
+	out->shared_ports = b->s.shared_ports;
+}
+
 static void set_lists(const struct builder *b, struct nat_policy *out)
 {
 	out->inside = b->s.inside;
@@ -470,7 +491,6 @@ static void set_lists(const struct builder *b, struct nat_policy *out)
 	out->n_broadcast = b->n_broadcast;
 	out->addresses = b->s.addresses;
 	out->n_addresses = b->n_addresses;
-	out->shared_ports = config_port_ranges(b->c, true, &out->n_shared_ports);
 	out->pool_ports = config_port_ranges(b->c, false, &out->n_pool_ports);
 	out->forwards = b->c->forwards;
 	out->n_forwards = b->c->n_forwards;
@@ -526,9 +546,11 @@ bool policy_build(const struct natd_config *c, const struct host_facts *facts, s
 
 	for (size_t i = 0; has_memory && i < sizeof(steps) / sizeof(steps[0]); i++)
 		steps[i](&b);
+	memset(out, 0, sizeof(*out));
+	if (has_memory)
+		set_shared_ports(&b, out);
 	policy_storage_fini(s);
 	*s = b.s;
-	memset(out, 0, sizeof(*out));
 	set_scalars(&b, out);
 	set_lists(&b, out);
 	policy_set_refused(c, false, out);
@@ -541,6 +563,7 @@ void policy_storage_fini(struct policy_storage *s)
 	free(s->inside);
 	free(s->broadcast);
 	free(s->addresses);
+	free(s->shared_ports);
 	filter_build_fini(s);
 	memset(s, 0, sizeof(*s));
 }

@@ -40,6 +40,7 @@ struct host_facts {
 		 * there are no inside.prefixes */
 		*prefix_out;
 	uint32_t n_prefix_out;
+	struct nat_range ephemeral; /* net.ipv4.ip_local_port_range: the host's own connections; 0-0: not known */
 };
 
 /* The arrays to which a policy made by policy_build() points. Initialize with zero. */
@@ -47,7 +48,8 @@ struct policy_storage {
 	struct nat_prefix *inside;
 	struct nat_prefix *broadcast;
 	struct nat_address_range *addresses;
-	struct filter_config *filter; /* NULL: no rules */
+	struct nat_range *shared_ports; /* NULL: those of the configuration */
+	struct filter_config *filter;	/* NULL: no rules */
 	struct filter_list *filter_lists;
 	struct filter_rule *filter_rules;
 	struct filter_span **filter_spans; /* of each of inside.interfaces */

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/kernel/hostports.h"
+
 enum { READ_ATTEMPTS = 8 }; /* for dumps that are disturbed by other programs' changes */
 
 struct collector {
@@ -121,6 +123,8 @@ int facts_read(struct netlink *nl, const struct natd_config *c, struct host_fact
 	}
 	if (rc == 0)
 		rc = read_prefix_ways(nl, &c->inside, out);
+	if (!hostports_ephemeral(&out->ephemeral))
+		out->ephemeral = (struct nat_range){0, 0};
 	if (rc < 0)
 		facts_fini(out);
 	return rc;

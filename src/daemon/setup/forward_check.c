@@ -62,6 +62,19 @@ static void check_services(const struct forward_check *c, struct finding_sink *s
 	say_more(sink, "forward-takes-service", n);
 }
 
+/* Does the kernel choose none of those that the forward takes, or will it not when natd runs? */
+static bool is_kept(const struct forward_check *c, const struct nat_range *ports)
+{
+	const struct nat_range *host = &c->ephemeral;
+	const struct nat_range both = {ports->first > host->first ? ports->first : host->first,
+				       ports->last < host->last ? ports->last : host->last};
+	uint32_t port = both.first;
+
+	while (c->kept && port <= both.last && steering_port_is_set(c->kept, (uint16_t)port))
+		port++;
+	return (c->kept && port > both.last) || hostports_is_reserved(&both);
+}
+
 static void check_ephemeral(const struct forward_check *c, struct finding_sink *sink)
 {
 	char own[TEXT_RANGE_SIZE], host[TEXT_RANGE_SIZE];
@@ -78,15 +91,15 @@ static void check_ephemeral(const struct forward_check *c, struct finding_sink *
 			n++;
 			continue;
 		}
-		if (hostports_is_reserved(&f->ports))
+		if (is_kept(c, &f->ports))
 			continue;
 		n++;
 		finding_remedy(sink,
 			       "sysctl -w net.ipv4.ip_local_reserved_ports=%s, or move net.ipv4.ip_local_port_range",
 			       text_of_ports(own, f->ports));
 		finding_add(sink, FINDING_WARNING, "forward-takes-ephemeral",
-			    "forward \"%s\" takes ports %s of those from which this host's own connections start (%s): "
-			    "some of these get no answer",
+			    "forward \"%s\" takes ports %s of those from which this host's own connections start (%s), "
+			    "which get no answer where too few others are left",
 			    f->name, text_of_ports(own, f->ports), text_of_ports(host, c->ephemeral));
 	}
 	say_more(sink, "forward-takes-ephemeral", n);

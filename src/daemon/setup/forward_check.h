@@ -16,6 +16,7 @@ struct forward_check {
 	uint32_t shared; /* the address shared with the host; 0: unknown, and forwards of any address count */
 	const struct hostports *ports;
 	struct nat_range ephemeral;
+	const struct steering_ports *kept; /* which natd will keep the kernel from choosing; NULL: none */
 };
 
 /* Reports "forward-takes-service" and "forward-takes-ephemeral", a few of each at most. */

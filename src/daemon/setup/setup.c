@@ -100,7 +100,8 @@ static bool make_steering(struct setup *s, struct netlink *nl)
 		find_prefix_ways(s, prefix_out);
 		for (uint32_t i = 0; i < s->policy.n_exempt; i++)
 			exempt[i] = leaves_outside(nl, &s->facts, &s->policy.exempt[i]);
-		if (!hostports_ephemeral(&in.ephemeral))
+		in.ephemeral = s->facts.ephemeral;
+		if (in.ephemeral.last == 0)
 			in.ephemeral = (struct nat_range){EPHEMERAL_FIRST, EPHEMERAL_LAST};
 		made = steering_create(&in);
 	}
@@ -198,7 +199,8 @@ static bool interface_equal(const struct host_interface *a, const struct host_in
 bool setup_facts_equal(const struct host_facts *a, const struct host_facts *b)
 {
 	if (!interface_equal(&a->outside, &b->outside) || a->n_inside != b->n_inside ||
-	    a->n_prefix_out != b->n_prefix_out)
+	    a->n_prefix_out != b->n_prefix_out || a->ephemeral.first != b->ephemeral.first ||
+	    a->ephemeral.last != b->ephemeral.last)
 		return false;
 	if (a->n_prefix_out > 0 && memcmp(a->prefix_out, b->prefix_out, a->n_prefix_out * sizeof(int)) != 0)
 		return false;
