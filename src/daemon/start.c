@@ -388,6 +388,7 @@ static enum natd_exit start_observer(struct natd *n)
 			  "cannot start the thread that checks the host: firewalls and the routes of forwards are not "
 			  "watched");
 	observer_set(n->observer, n->setup, routing_mark(n->routing));
+	atomic_store(&n->path.transit.cuts_inside, n->observer != NULL); /* until the firewall is known */
 	return NATD_EXIT_OK;
 }
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import socket
 import subprocess
 import time
 
@@ -236,20 +237,45 @@ def test_a_forward_without_a_route(lab, start_natd):
 
 
 def test_fault_13_a_forward_over_the_hosts_own_ports(lab, start_natd):
+    """As many as these cannot be kept from the host's own connections."""
     forwards = ('forwards = ( { name = "web"; protocol = "tcp"; port = 80; to = "10.8.0.2"; }, '
-                '{ name = "many"; protocol = "udp"; port = "40000-50000"; to = "10.8.0.2"; } );')
+                '{ name = "many"; protocol = "udp"; port = "32768-60500"; to = "10.8.0.2"; } );')
     with lab.gateway.tcp_listener(port=80):
         natd = start_natd({"more": forwards})
         assert 'forward "web" takes port 80/tcp' in warnings(natd)["forward-takes-service"]
-        assert 'forward "many" takes ports 40000-50000' in warnings(natd)["forward-takes-ephemeral"]
+        assert 'forward "many" takes ports 32768-60500' in warnings(natd)["forward-takes-ephemeral"]
         natd.wait_log('finding forward-takes-service: forward "web"')
         assert {"forward-takes-service", "forward-takes-ephemeral"} <= set(offline(lab, natd))
         tested = lab.gateway.run(NATD, "-t", "-c", natd.config_path)
         assert 'warning: forward "web" takes port 80/tcp' in tested.stderr
-        assert 'warning: forward "many" takes ports 40000-50000' in tested.stderr
-        lab.gateway.sysctl("ipv4/ip_local_reserved_ports", "40000-50000")
+        assert 'warning: forward "many" takes ports 32768-60500' in tested.stderr
+        lab.gateway.sysctl("ipv4/ip_local_reserved_ports", "32768-60500")
         wait_finding(natd, "forward-takes-ephemeral", there=False)
     wait_finding(natd, "forward-takes-service", there=False)
+
+
+def test_fault_16_a_firewall_that_tells_interfaces_apart_is_found(stage):
+    """Where rules steer. The printed lines keep the host's fragments out."""
+    lab, natd = stage
+
+    def passes(service):
+        with lab.server.udp() as sock:
+            sock.setsockopt(socket.IPPROTO_IP, 10, 0)  # IP_MTU_DISCOVER
+            sock.sendto(bytes(4000), (Lab.OUTSIDE, 5353))
+        with contextlib.suppress(TimeoutError):
+            return len(service.recv(65536)) == 4000
+        return False
+
+    with ruleset(lab, "table inet wall {\nchain i {\ntype filter hook input priority 0\n"
+                 "iifname { lan0, out0 } udp dport 5353 drop\n}\n}\n"), \
+            lab.gateway.udp(port=5353) as service:
+        service.settimeout(0.5)
+        found = wait_finding(natd, "firewall-interfaces")
+        assert "chain i of table inet wall" in found["what"] and "by natd0" in found["what"]
+        assert passes(service)
+        lab.gateway.run("sh", "-c", found["mend"].split("or: ")[1])
+        wait_finding(natd, "firewall-interfaces", there=False)
+        assert not passes(service)
 
 
 def test_fault_18_advice_for_routing_none_does_not_leak(lab, start_natd):

@@ -4,6 +4,7 @@ is told to its sender, in its own addresses, and counted by cause."""
 import contextlib
 import socket
 import struct
+import threading
 
 import pytest
 
@@ -297,6 +298,31 @@ def test_dead_inside_host_is_told_outside_by_natd_address(lab, start_natd, offlo
         assert error.src == Lab.OUTSIDE
         assert addresses(quote(error)) == (SERVER, Lab.OUTSIDE, sock.getsockname()[1], 80)
         no_inside_address_in(seen)
+
+
+def test_a_reject_of_large_packets_on_their_way_inside_shows_no_inside_address(lab, start_natd):
+    """Where rules steer, the kernel forwards super-packets, and would tell their sender whom they were for. natd sends segments
+    then, past that chain, so that the transfer comes whole, too."""
+    natd = start_natd({"more": 'fast_path = { steering = "rules"; };'})
+    lab.gateway.run("nft", "-f", "-", input="table ip t {\nchain c {\ntype filter hook forward priority 0\n"
+                    "iifname natd0 oifname lan0 reject with icmp host-prohibited\n}\n}\n")
+    try:
+        until(lambda: "firewall-cuts" in natd.ctl("-j", "doctor", check=False).stdout, timeout=8)
+        with lab.server.tcp_listener(port=8000) as listener, lab.client.socket() as sock, lab.router.capture("up0") as seen:
+            sock.connect((SERVER, 8000))
+            accepted, _ = listener.accept()
+            with accepted:
+                sender = threading.Thread(target=accepted.sendall, args=(some_bytes(300000),))
+                sender.start()
+                received = b""
+                while len(received) < 300000:
+                    received += sock.recv(1 << 16)
+                sender.join()
+            assert received == some_bytes(300000)
+            no_inside_address_in(seen)
+            assert not [p for p in seen.so_far() if ICMP in p]
+    finally:
+        lab.gateway.run("nft", "flush", "ruleset")
 
 
 def test_dead_outside_neighbour_is_told_inside(lab, start_natd):

@@ -177,6 +177,96 @@ START_TEST(test_too_many_tests_cannot_be_judged)
 }
 END_TEST
 
+static void reject(const char *chain, const struct firewall_test *a)
+{
+	rule(chain, FIREWALL_DROP, NULL, a, NULL);
+	firewall.rules[firewall.n_rules - 1].rejects = true;
+}
+
+static bool may_reject(const char *iif, const char *oif)
+{
+	const struct firewall_packet p = {.iif = iif, .oif = oif, .ct_state = FIREWALL_CT_NEW, .protocol = IPPROTO_TCP};
+
+	return firewall_may_reject(&firewall, &base, &p);
+}
+
+START_TEST(test_what_may_be_rejected)
+{
+	const struct firewall_test tun = interface(FIREWALL_IIF, "natd0", true),
+				   lan = interface(FIREWALL_OIF, "lan0", true);
+
+	ck_assert(!may_reject("natd0", "lan0")); /* the policy drops in silence */
+	reject("user", &unknown);
+	ck_assert(!may_reject("natd0", "lan0")); /* no rule leads there */
+	rule("FORWARD", FIREWALL_JUMP, "user", &lan, NULL);
+	ck_assert(may_reject("natd0", "lan0"));
+	ck_assert(!may_reject("natd0", "lan1"));
+	firewall.n_rules = 0;
+	rule("FORWARD", FIREWALL_ACCEPT, NULL, &tun, NULL);
+	reject("FORWARD", NULL);
+	ck_assert(!may_reject("natd0", "lan0"));
+	ck_assert(may_reject("lan0", "natd0"));
+}
+END_TEST
+
+START_TEST(test_what_is_over_in_an_inner_chain)
+{
+	const struct firewall_test tun = interface(FIREWALL_IIF, "natd0", true);
+
+	rule("FORWARD", FIREWALL_JUMP, "user", NULL, NULL);
+	rule("user", FIREWALL_ACCEPT, NULL, &tun, NULL);
+	reject("FORWARD", NULL);
+	ck_assert(!may_reject("natd0", "lan0"));
+	ck_assert(may_reject("wg0", "lan0"));
+	firewall.n_rules = 0;
+	rule("FORWARD", FIREWALL_JUMP, "user", &unknown, NULL);
+	rule("user", FIREWALL_ACCEPT, NULL, &tun, NULL);
+	reject("FORWARD", NULL);
+	ck_assert(may_reject("natd0", "lan0"));
+	firewall.n_rules = 0;
+	rule("FORWARD", FIREWALL_OTHER, NULL, NULL, NULL); /* a map of verdicts */
+	ck_assert(!may_reject("natd0", "lan0"));
+	reject("somewhere", NULL);
+	ck_assert(may_reject("natd0", "lan0"));
+	firewall.n_rules = 0;
+	rule("FORWARD", FIREWALL_JUMP, "a", NULL, NULL);
+	rule("a", FIREWALL_JUMP, "FORWARD", NULL, NULL); /* a circle */
+	ck_assert(may_reject("natd0", "lan0"));
+}
+END_TEST
+
+START_TEST(test_rules_that_tell_interfaces_apart)
+{
+	const struct firewall_test out = interface(FIREWALL_IIF, "out0", true),
+				   tun = interface(FIREWALL_IIF, "natd0", true);
+	struct firewall_test other = interface(FIREWALL_IIF, "natd0", true);
+
+	rule("FORWARD", FIREWALL_ACCEPT, NULL, &out, NULL); /* natd's device gets less */
+	rule("FORWARD", FIREWALL_DROP, NULL, &unknown, NULL);
+	ck_assert(!firewall_favours(&firewall, &base, "natd0", "out0"));
+	rule("FORWARD", FIREWALL_DROP, NULL, &out, &unknown);
+	ck_assert(firewall_favours(&firewall, &base, "natd0", "out0"));
+	ck_assert(!firewall_favours(&firewall, &base, "natd0", "lan0"));
+	firewall.n_rules = 0;
+	rule("zone", FIREWALL_ACCEPT, NULL, &tun, NULL);
+	ck_assert(firewall_favours(&firewall, &base, "natd0", "out0"));
+	firewall.n_rules = 0;
+	rule("FORWARD", FIREWALL_DROP, NULL, &tun, NULL);
+	ck_assert(!firewall_favours(&firewall, &base, "natd0", "out0"));
+	firewall.n_rules = 0;
+	rule("FORWARD", FIREWALL_ACCEPT, NULL, &unknown, NULL);
+	firewall.rules[0].by_interface = true; /* in a set that is not read */
+	ck_assert(!firewall_favours(&firewall, &base, "natd0", "out0"));
+	rule("FORWARD", FIREWALL_DROP, NULL, &unknown, NULL);
+	firewall.rules[1].by_interface = true;
+	ck_assert(firewall_favours(&firewall, &base, "natd0", "out0"));
+	firewall.n_rules = 0;
+	other.is_negated = true;
+	rule("FORWARD", FIREWALL_DROP, NULL, &other, NULL);
+	ck_assert(firewall_favours(&firewall, &base, "natd0", "out0"));
+}
+END_TEST
+
 START_TEST(test_second_translation_unless_spared)
 {
 	struct firewall_rule masquerade = {
@@ -231,6 +321,9 @@ static Suite *make_suite(void)
 	tcase_add_test(t, test_chains_are_entered_and_left);
 	tcase_add_test(t, test_circles_of_chains_end);
 	tcase_add_test(t, test_too_many_tests_cannot_be_judged);
+	tcase_add_test(t, test_what_may_be_rejected);
+	tcase_add_test(t, test_what_is_over_in_an_inner_chain);
+	tcase_add_test(t, test_rules_that_tell_interfaces_apart);
 	tcase_add_test(t, test_second_translation_unless_spared);
 	suite_add_tcase(s, t);
 	return s;

@@ -72,6 +72,16 @@ static void advise_input(struct visit *v, const struct firewall_chain *c)
 			       firewall_family(c->family), c->table, c->name);
 }
 
+static void advise(struct visit *v, const struct firewall *f, const struct firewall_chain *c, enum firewall_hook hook)
+{
+	if (hook == FIREWALL_FORWARD)
+		advise_forward(v, f, c);
+	else if (hook == FIREWALL_OUTPUT)
+		advise_output(v, c);
+	else
+		advise_input(v, c);
+}
+
 static bool ask(struct visit *v, const struct firewall *f, const struct firewall_chain *c, const struct question *q)
 {
 	static const char *const ids[] = {[FIREWALL_INPUT] = "firewall-input",
@@ -81,26 +91,60 @@ static bool ask(struct visit *v, const struct firewall *f, const struct firewall
 
 	if (!r.drops)
 		return false;
-	if (q->hook == FIREWALL_FORWARD)
-		advise_forward(v, f, c);
-	else if (q->hook == FIREWALL_OUTPUT)
-		advise_output(v, c);
-	else
-		advise_input(v, c);
+	advise(v, f, c, q->hook);
 	finding_add(v->sink, FINDING_ERROR, ids[q->hook], "chain %s of table %s %s drops %s (by %s)", c->name,
 		    firewall_family(c->family), c->table, q->what, r.by_policy ? "its policy" : "a rule");
 	return true;
 }
 
-/* Super-packets to inside hosts, which the kernel forwards: an error about one would show its sender the inside
- * address. */
+/* Super-packets to inside hosts: would the kernel forward each of them? */
+static bool may_refuse_back(const struct firewall *f, const struct firewall_chain *c, const char *tun,
+			    const char *inside)
+{
+	static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
+	struct firewall_packet p = {tun, inside, 0, 0, 0};
+
+	for (size_t i = 0; i < sizeof(protocols); i++) {
+		p.protocol = protocols[i];
+		/* What natd sends singly is not forwarded, so tracking need not know the connection. */
+		p.ct_state = FIREWALL_CT_NEW;
+		if (firewall_may_reject(f, c, &p))
+			return true;
+		p.ct_state = FIREWALL_CT_ESTABLISHED;
+		if (firewall_may_reject(f, c, &p) || firewall_ask(f, c, &p).drops)
+			return true;
+	}
+	return false;
+}
+
+bool doctor_firewall_refuses_inside(const struct setup *s, const struct firewall *f)
+{
+	for (uint32_t i = 0; i < f->n_chains && !s->is_exact; i++) {
+		const struct firewall_chain *c = &f->chains[i];
+
+		if (c->hook != FIREWALL_FORWARD)
+			continue;
+		for (uint32_t k = 0; k < s->facts.n_inside; k++) {
+			if (may_refuse_back(f, c, s->config->tun.name, s->facts.inside[k].name))
+				return true;
+		}
+		if (s->facts.n_inside == 0 && may_refuse_back(f, c, s->config->tun.name, ""))
+			return true;
+	}
+	return false;
+}
+
 static bool ask_back(struct visit *v, const struct firewall *f, const struct firewall_chain *c, const char *inside)
 {
-	const struct question q = {FIREWALL_FORWARD,
-				   {v->config->tun.name, inside, 0, FIREWALL_CT_ESTABLISHED, IPPROTO_TCP},
-				   "large packets that natd sends inside"};
-
-	return ask(v, f, c, &q);
+	if (!may_refuse_back(f, c, v->config->tun.name, inside))
+		return false;
+	advise(v, f, c, FIREWALL_FORWARD);
+	finding_add(
+		v->sink, FINDING_OK, "firewall-cuts",
+		"chain %s of table %s %s may refuse large packets that natd sends inside: natd sends them as segments, "
+		"past that chain, which takes more processor time",
+		c->name, firewall_family(c->family), c->table);
+	return true;
 }
 
 /*
@@ -129,7 +173,10 @@ static void ask_chain(struct visit *v, const struct firewall *f, const struct fi
 					   "what inside hosts send"};
 
 		found = ask(v, f, c, &q);
-		found = found || ask_back(v, f, c, facts->inside[i].name);
+	}
+	for (uint32_t i = 0; c->hook == FIREWALL_FORWARD && !v->setup->is_exact && i < facts->n_inside; i++) {
+		if (ask_back(v, f, c, facts->inside[i].name))
+			break;
 	}
 	if (v->setup->is_exact && c->hook != FIREWALL_OUTPUT) /* with tc programs the others bypass the chain */
 		return;
@@ -154,9 +201,58 @@ static void check_nat(struct visit *v, const struct firewall *f)
 		    firewall_family(r->family), r->table);
 }
 
+/* Does a chain drop whatever new comes to the host from natd's device? */
+static bool is_guarded(const struct visit *v, const struct firewall *f)
+{
+	static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
+	struct firewall_packet p = {v->config->tun.name, "", 0, FIREWALL_CT_NEW, 0};
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < sizeof(protocols); i++) {
+		bool drops = false;
+
+		p.protocol = protocols[i];
+		for (uint32_t k = 0; k < f->n_chains && !drops; k++)
+			drops = f->chains[k].hook == FIREWALL_INPUT && firewall_ask(f, &f->chains[k], &p).drops;
+		n += drops;
+	}
+	return n == sizeof(protocols);
+}
+
+/* Fault 16: rules cannot steer the later fragments of a datagram, so natd has them all, and hands the host's back by its device. */
+static void check_interfaces(struct visit *v, const struct firewall *f)
+{
+	const struct host_facts *facts = &v->setup->facts;
+	const char *tun = v->config->tun.name;
+
+	if (v->setup->is_exact || !setup_is_shared(v->setup) || is_guarded(v, f))
+		return;
+	for (uint32_t i = 0; i < f->n_chains; i++) {
+		const struct firewall_chain *c = &f->chains[i];
+		bool found = c->hook == FIREWALL_INPUT && firewall_favours(f, c, tun, facts->outside.name);
+
+		for (uint32_t k = 0; k < facts->n_inside && c->hook == FIREWALL_INPUT && !found; k++)
+			found = firewall_favours(f, c, tun, facts->inside[k].name);
+		if (!found)
+			continue;
+		finding_remedy(v->sink,
+			       "match addresses there in place of interfaces, or: nft 'add table ip natd_guard; add "
+			       "chain ip natd_guard in { type filter hook input priority -1; }; add rule ip natd_guard "
+			       "in iifname %s ct state new drop'",
+			       tun);
+		finding_add(
+			v->sink, FINDING_WARNING, "firewall-interfaces",
+			"chain %s of table %s %s tells interfaces apart: the host's fragments reach it by %s, whatever "
+			"interface brought them",
+			c->name, firewall_family(c->family), c->table, tun);
+		return;
+	}
+}
+
 void doctor_firewall(struct visit *v, const struct firewall *f)
 {
 	for (uint32_t i = 0; i < f->n_chains; i++)
 		ask_chain(v, f, &f->chains[i]);
 	check_nat(v, f);
+	check_interfaces(v, f);
 }

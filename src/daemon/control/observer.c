@@ -15,7 +15,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -32,7 +34,8 @@ struct observer {
 	pthread_t thread;
 	int wake_fd;
 	atomic_bool stop, is_kicked;
-	bool has_filter; /* may read firewalls */
+	atomic_bool refuses_inside; /* the firewall, large packets */
+	bool has_filter;	    /* may read firewalls */
 
 	pthread_mutex_t lock; /* protects the fields below */
 	const struct setup *setup;
@@ -43,6 +46,7 @@ struct observer {
 
 	/* Used only by the thread. */
 	struct firewall firewall;
+	bool firewall_refuses;		 /* large packets to inside hosts, perhaps */
 	int64_t ruleset;		 /* the generation of `firewall`; -1: none */
 	uint32_t firewall_of, routes_of; /* the setup generation for which the lists were made */
 	uint64_t routes_ms;
@@ -93,6 +97,20 @@ static bool read_firewall(struct observer *o)
 	return true;
 }
 
+/* The older iptables, whose rules cannot be read. */
+static bool has_old_filter(void)
+{
+	FILE *file = fopen("/proc/net/ip_tables_names", "re");
+	bool found = false;
+	char line[64];
+
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = strcmp(line, "filter\n") == 0;
+	if (file)
+		fclose(file);
+	return found;
+}
+
 /* True: the list is new. */
 static bool look_at_firewall(struct observer *o)
 {
@@ -110,6 +128,8 @@ static bool look_at_firewall(struct observer *o)
 	findings_clear(&o->firewall_list);
 	findings_sink(&o->firewall_list, &sink);
 	doctor_firewall(&v, &o->firewall);
+	o->firewall_refuses =
+		(o->has_filter && o->ruleset < 0) || doctor_firewall_refuses_inside(o->setup, &o->firewall);
 	pthread_mutex_unlock(&o->lock);
 	o->firewall_of = generation;
 	return true;
@@ -187,6 +207,7 @@ static void *observe(void *arg)
 	while (!atomic_load(&o->stop)) {
 		bool is_new = look_at_firewall(o);
 
+		atomic_store(&o->refuses_inside, o->firewall_refuses || has_old_filter());
 		is_new |= look_at_routes(o);
 		if (is_new)
 			publish(o);
@@ -233,6 +254,8 @@ int observer_start(struct observer **out, const struct privs *privs)
 		return -ENOMEM;
 	o->privs = privs;
 	o->ruleset = -1;
+	o->firewall_refuses = true;
+	atomic_store(&o->refuses_inside, true);
 	pthread_mutex_init(&o->lock, NULL);
 	o->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = o->wake_fd < 0 ? -errno : netlink_open(&o->nl, NETLINK_ROUTES);
@@ -276,6 +299,11 @@ void observer_kick(struct observer *o)
 		return;
 	atomic_store(&o->is_kicked, true);
 	wake(o);
+}
+
+bool observer_refuses_inside(const struct observer *o)
+{
+	return o && atomic_load(&o->refuses_inside);
 }
 
 bool observer_take(struct observer *o, struct findings *into)

@@ -22,6 +22,9 @@ void observer_stop(struct observer *o); /* NULL is allowed */
 void observer_set(struct observer *o, const struct setup *s, uint32_t mark);
 /* Routes may have changed: checks again soon. */
 void observer_kick(struct observer *o);
+/* May the host's firewall refuse super-packets that natd writes to its device for inside hosts? Also while it was not read yet, or
+ * cannot be. NULL: false. */
+bool observer_refuses_inside(const struct observer *o);
 /* Exchanges `*into` for a newer list, if there is one. */
 bool observer_take(struct observer *o, struct findings *into);
 

@@ -190,6 +190,96 @@ struct firewall_result firewall_ask(const struct firewall *f, const struct firew
 					.by_policy = v == FIREWALL_CONTINUE};
 }
 
+static bool has_reject(const struct firewall *f, const struct firewall_chain *like)
+{
+	for (uint32_t i = 0; i < f->n_rules; i++) {
+		const struct firewall_rule *r = &f->rules[i];
+
+		if (r->rejects && is_in(r, like, r->chain))
+			return true;
+	}
+	return false;
+}
+
+/* Can it reach a rule that rejects? `*is_over`: it cannot reach what comes behind this chain. */
+static bool may_reach_reject(struct walk *w, const struct firewall_chain *base, const char *chain, unsigned depth,
+			     bool *is_over)
+{
+	if (depth > DEPTH_MAX)
+		return true;
+	for (uint32_t i = 0; i < w->f->n_rules && w->left > 0; i++) {
+		const struct firewall_rule *r = &w->f->rules[i];
+		enum firewall_answer holds;
+
+		w->left--;
+		if (!is_in(r, base, chain))
+			continue;
+		holds = judge_rule(r, w->packet);
+		if (holds == FIREWALL_NO)
+			continue;
+		if (r->rejects || (r->verdict == FIREWALL_OTHER && has_reject(w->f, base)))
+			return true;
+		if ((r->verdict == FIREWALL_JUMP || r->verdict == FIREWALL_GOTO) &&
+		    may_reach_reject(w, base, r->target, depth + 1, is_over))
+			return true;
+		if (holds != FIREWALL_YES)
+			*is_over = false;
+		else if (r->verdict == FIREWALL_ACCEPT || r->verdict == FIREWALL_DROP)
+			*is_over = true;
+		if (*is_over ||
+		    (holds == FIREWALL_YES && (r->verdict == FIREWALL_RETURN || r->verdict == FIREWALL_GOTO)))
+			return false;
+	}
+	return w->left == 0;
+}
+
+bool firewall_may_reject(const struct firewall *f, const struct firewall_chain *base, const struct firewall_packet *p)
+{
+	struct walk w = {.f = f, .packet = p, .left = WALK_MOST};
+	bool is_over = false;
+
+	return may_reach_reject(&w, base, base->name, 0, &is_over);
+}
+
+static bool is_base(const struct firewall *f, const struct firewall_rule *r)
+{
+	for (uint32_t i = 0; i < f->n_chains; i++) {
+		if (f->chains[i].hook != FIREWALL_NO_HOOK && is_in(r, &f->chains[i], f->chains[i].name))
+			return true;
+	}
+	return false;
+}
+
+bool firewall_favours(const struct firewall *f, const struct firewall_chain *base, const char *device,
+		      const char *other)
+{
+	const struct firewall_packet by_device = {.iif = device, .oif = ""}, by_other = {.iif = other, .oif = ""};
+
+	for (uint32_t i = 0; i < f->n_rules; i++) {
+		const struct firewall_rule *r = &f->rules[i];
+		bool passes = r->verdict == FIREWALL_ACCEPT, ends = r->verdict == FIREWALL_DROP;
+		bool is_judged = false;
+
+		if (r->verdict == FIREWALL_CONTINUE || !is_in(r, base, r->chain) ||
+		    (strcmp(r->chain, base->name) != 0 && is_base(f, r)))
+			continue;
+		for (uint8_t t = 0; t < r->n_tests; t++) {
+			enum firewall_answer a, b;
+
+			if (r->tests[t].field != FIREWALL_IIF)
+				continue;
+			is_judged = true;
+			a = judge_test(&r->tests[t], &by_device);
+			b = judge_test(&r->tests[t], &by_other);
+			if (a != b && (a == FIREWALL_YES ? !ends : !passes))
+				return true;
+		}
+		if (r->by_interface && !is_judged && !passes) /* a set of interfaces */
+			return true;
+	}
+	return false;
+}
+
 bool firewall_has_chain(const struct firewall *f, const struct firewall_chain *like, const char *name)
 {
 	for (uint32_t i = 0; i < f->n_chains; i++) {

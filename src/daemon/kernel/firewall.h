@@ -70,7 +70,9 @@ struct firewall_rule {
 	char table[FIREWALL_NAME_SIZE], chain[FIREWALL_NAME_SIZE];
 	uint8_t verdict; /* enum firewall_verdict */
 	char target[FIREWALL_NAME_SIZE];
-	bool translates; /* masquerade, snat, dnat, redirect */
+	bool translates;   /* masquerade, snat, dnat, redirect */
+	bool by_interface; /* looks at the interface by which the packet came, in whatever way */
+	bool rejects;	   /* drops, and the kernel sends an error about it */
 	uint8_t n_tests;
 	struct firewall_test tests[FIREWALL_TESTS]; /* all must hold */
 };
@@ -113,6 +115,14 @@ struct firewall_result {
 
 struct firewall_result firewall_ask(const struct firewall *f, const struct firewall_chain *base,
 				    const struct firewall_packet *p);
+
+/* May the chain reject such a packet, depending on what is not known of it? */
+bool firewall_may_reject(const struct firewall *f, const struct firewall_chain *base, const struct firewall_packet *p);
+
+/* Is there a rule of the chain, or of one that it may jump to, which lets by `device` what it may keep out by `other`, or keeps it
+ * out by `other` alone? Both are names of interfaces by which packets come in. */
+bool firewall_favours(const struct firewall *f, const struct firewall_chain *base, const char *device,
+		      const char *other);
 
 /* Does the table of that base chain have such a chain? */
 bool firewall_has_chain(const struct firewall *f, const struct firewall_chain *like, const char *name);

@@ -71,6 +71,10 @@ static void take_meta(struct reader *r, const struct nlbus_attributes *as)
 	switch (nlbus_be32(as, NFTA_META_KEY, NFT_META_LEN)) {
 	case NFT_META_IIFNAME:
 		field = FIREWALL_IIF;
+		r->rule.by_interface = true;
+		break;
+	case NFT_META_IIF:
+		r->rule.by_interface = true;
 		break;
 	case NFT_META_OIFNAME:
 		field = FIREWALL_OIF;
@@ -246,7 +250,8 @@ static void take_xt_target(struct reader *r, const struct nlbus_attributes *as)
 	char name[NAME_OF_MATCH];
 
 	get_name(as, NFTA_TARGET_NAME, name, sizeof(name));
-	if (strcmp(name, "REJECT") == 0)
+	r->rule.rejects = strcmp(name, "REJECT") == 0;
+	if (r->rule.rejects)
 		r->rule.verdict = FIREWALL_DROP;
 	else if (strncmp(name, "NFQUEUE", 7) == 0)
 		r->rule.verdict = FIREWALL_OTHER;
@@ -264,6 +269,7 @@ static void take_reject(struct reader *r, const struct nlbus_attributes *as)
 {
 	(void)as;
 	r->rule.verdict = FIREWALL_DROP;
+	r->rule.rejects = true;
 }
 
 static void take_queue(struct reader *r, const struct nlbus_attributes *as)

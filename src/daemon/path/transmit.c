@@ -18,6 +18,11 @@
  * only those whose way is open, large enough and resolved; others are cut into segments, which go through the socket.
  * If the tc program behind the TUN still refuses one, because its way has just changed, it is handled once more
  * (send_again()).
+ *
+ * Where rules steer, the host's firewall sees a super-packet when the kernel forwards it. What it rejects on its way
+ * outside is answered to the host's own address, and natd reads that. On its way inside the kernel's error would go to
+ * the sender outside, and show it the inside address. So with such a firewall super-packets to inside hosts go as
+ * segments (cuts_inside).
  */
 #include "transmit.h"
 
@@ -57,6 +62,7 @@ struct transmit {
 	uint64_t random; /* xorshift: only for the rate limit */
 	uint64_t key;	 /* keeps senders from choosing whose bucket they share */
 	struct icmp_limit limit;
+	bool cuts_inside; /* see struct transit; not where a tc program takes what is written to the TUN */
 	bool is_again; /* the current packet was refused behind the TUN: it is sent singly, or answered with an error */
 	uint32_t n_errors;
 	struct nat_packet error[TRANSMIT_ERRORS];
@@ -130,6 +136,12 @@ static void refuse(struct transmit *t, const struct nat_packet *p, enum io_count
 
 static int forward_by_kernel(struct transmit *t, const struct nat_packet *p);
 
+/* Would the kernel be silent about it, or its error be translated? */
+static bool may_forward(const struct transmit *t, const struct nat_packet *p)
+{
+	return p->to != NAT_TO_INSIDE || !t->cuts_inside;
+}
+
 /* The raw socket refused it, and has counted it. */
 static void on_refused(void *ctx, const struct nat_packet *p, int err)
 {
@@ -149,7 +161,7 @@ static void on_refused(void *ctx, const struct nat_packet *p, int err)
 		report(t, p, ICMP_UNREACH_ADMIN, 0);
 		break;
 	case EMSGSIZE: /* the interface's MTU has just shrunk; with DF the next packet is refused by its size */
-		if (!(p->data[6] & DONT_FRAGMENT))
+		if (!(p->data[6] & DONT_FRAGMENT) && may_forward(t, p))
 			(void)forward_by_kernel(t, p);
 		break;
 	default: /* buffer full, forbidden by a firewall, a blackhole: routers are silent, too */
@@ -265,9 +277,9 @@ static enum merge_result send_joined(void *ctx, const struct nat_packet *p, cons
 
 /* ---- one packet ---- */
 
-static bool may_merge(const struct transmit *t, const struct way *way)
+static bool may_merge(const struct transmit *t, const struct nat_packet *p, const struct way *way)
 {
-	return t->tun && (t->tun->features & TUN_USO) && way->state == WAY_OPEN &&
+	return t->tun && may_forward(t, p) && (t->tun->features & TUN_USO) && way->state == WAY_OPEN &&
 	       (way->next_hop == 0 || way->neighbour == NEIGHBOUR_RESOLVED);
 }
 
@@ -322,7 +334,7 @@ static void send_on(struct transmit *t, const struct nat_packet *p, enum way_adm
 {
 	if (p->gso_size == 0) {
 		rawsock_queue(t->raw, p, owned);
-	} else if (admission == ADMIT) {
+	} else if (admission == ADMIT && may_forward(t, p)) {
 		rawsock_flush(t->raw);
 		if (forward_by_kernel(t, p) == REFUSED_BEHIND_TUN && !t->is_again)
 			send_again(t, p);
@@ -423,7 +435,7 @@ static void send_open(struct transmit *t, const struct nat_packet *p, struct way
 	admission = ways_admit(t->ways, way, p);
 	if (admission == ADMIT_NOT) /* the kernel reports 3/1 about the waiting ones */
 		t->io->value[IO_SEND_UNRESOLVED]++;
-	else if (owned || t->is_again || !may_merge(t, way) || !merge_add(t->merge, p))
+	else if (owned || t->is_again || !may_merge(t, p, way) || !merge_add(t->merge, p))
 		send_on(t, p, admission, owned);
 }
 
@@ -475,6 +487,8 @@ void transmit_begin(struct transmit *t, uint64_t now_ms)
 {
 	t->now_ms = now_ms;
 	ways_begin(t->ways, now_ms);
+	t->cuts_inside = atomic_load_explicit(&t->transit->cuts_inside, memory_order_relaxed) &&
+			 !atomic_load_explicit(&t->transit->refusals, memory_order_relaxed);
 	rawsock_set_outside(t->raw, atomic_load_explicit(&t->transit->outside, memory_order_relaxed));
 }
 

@@ -65,6 +65,8 @@ struct transit {
 	atomic_int outside;		  /* interface index; 0: missing */
 	atomic_uint icmp_source;	  /* the gateway's own inside address; 0: none */
 	atomic_bool is_one_armed;	  /* the outside interface is an inside one as well */
+	atomic_bool
+		cuts_inside; /* the host's firewall may refuse super-packets to inside hosts: segments take the socket */
 	_Atomic(struct steer_refusals *) refusals; /* of the tc programs (bpf/steer.h); NULL: they do not steer */
 };
 
