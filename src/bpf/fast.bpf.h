@@ -192,6 +192,18 @@ static __always_inline bool comes_from_inside(struct __sk_buff *skb, const struc
 	return true;
 }
 
+/* The kernel's look-up knows no MTU of a route that is not locked; natd tells those. */
+static __always_inline bool is_too_large(const struct steer_config *config, const struct steer_view *v,
+					 const struct flow *f, __u32 dir, __u16 length)
+{
+	__u8 kind = *(const volatile __u8 *)&f->kind;
+	__u32 number = bound(flow_mtu_number(kind, dir), STEER_MTUS);
+	__u16 route = *(const volatile __u16 *)&config->fast.mtu[dir & 1][number];
+	__u16 way = dir == FLOW_OUTBOUND ? v->mtu_out : v->mtu_in;
+
+	return (way != 0 && length > way) || (number != 0 && route != 0 && length > route);
+}
+
 static __always_inline const struct steer_device *find_way(struct __sk_buff *skb, const struct steer_view *v,
 							   const struct packet *p, __u32 dir,
 							   struct bpf_fib_lookup *fib)
@@ -203,11 +215,6 @@ static __always_inline const struct steer_device *find_way(struct __sk_buff *skb
 	fib->ifindex = v->tun;
 	fib->l4_protocol = p->protocol;
 	fib->tos = p->tos;
-	fib->tot_len = length_to_fit(skb, p);
-	if (dir == FLOW_OUTBOUND ? v->mtu_out && fib->tot_len > v->mtu_out : v->mtu_in && fib->tot_len > v->mtu_in) {
-		count(STEER_COUNT_LARGE);
-		return NULL;
-	}
 	found = bpf_fib_lookup(skb, fib, sizeof(*fib), 0);
 	d = found == BPF_FIB_LKUP_RET_SUCCESS || found == BPF_FIB_LKUP_RET_NO_NEIGH ? find_device(v, fib->ifindex)
 										    : NULL;
@@ -278,8 +285,9 @@ static __always_inline __u32 segments_of(const struct __sk_buff *skb, const stru
 	return data == 0 ? 1 : (data + skb->gso_size - 1) / skb->gso_size;
 }
 
-static __always_inline int carry_flow(struct __sk_buff *skb, const struct steer_view *v, const struct packet *p,
-				      struct headers *h, struct flow *f, __u32 dir, __u32 now_s)
+static __always_inline int carry_flow(struct __sk_buff *skb, const struct steer_config *config,
+				      const struct steer_view *v, const struct packet *p, struct headers *h,
+				      struct flow *f, __u32 dir, __u32 now_s)
 {
 	bool is_out = dir == FLOW_OUTBOUND;
 	__be32 address = bpf_htonl(is_out ? f->ext_addr : f->int_addr);
@@ -298,6 +306,11 @@ static __always_inline int carry_flow(struct __sk_buff *skb, const struct steer_
 		return NOT_CARRIED;
 	if (is_out && !comes_from_inside(skb, v, p, f))
 		return NOT_CARRIED;
+	if (is_too_large(config, v, f, dir, segment)) {
+		count(STEER_COUNT_LARGE);
+		return NOT_CARRIED;
+	}
+	fib.tot_len = segment;
 	d = find_way(skb, v, p, dir, &fib);
 	if (!d)
 		return NOT_CARRIED;
@@ -333,7 +346,7 @@ static __always_inline int carry(struct __sk_buff *skb, const struct steer_confi
 	f = find_flow(fast, &k);
 	if (!f)
 		return NOT_CARRIED;
-	return carry_flow(skb, v, p, &h, f, dir, (now_ns + fast->ahead_ns) / SECOND_NS);
+	return carry_flow(skb, config, v, p, &h, f, dir, (now_ns + fast->ahead_ns) / SECOND_NS);
 }
 
 #endif

@@ -53,12 +53,13 @@ struct steer_view {
 };
 
 /* The fast path (fast.bpf.h). natd writes the beat each second: without it the programs leave everything to natd. */
-enum { STEER_BEAT_MOST_S = 10 };
+enum { STEER_BEAT_MOST_S = 10, STEER_MTUS = 8 };
 
 struct steer_fast {
-	__u64 beat_ns;	 /* CLOCK_MONOTONIC; 0: off */
-	__u64 ahead_ns;	 /* natd's clock (CLOCK_BOOTTIME) is ahead of that */
-	__u64 secret[2]; /* of the index */
+	__u64 beat_ns;		  /* CLOCK_MONOTONIC; 0: off */
+	__u64 ahead_ns;		  /* natd's clock (CLOCK_BOOTTIME) is ahead of that */
+	__u64 secret[2];	  /* of the index */
+	__u16 mtu[2][STEER_MTUS]; /* of routes, by direction; a flow has the number of its own (flow_mtu_number()) */
 };
 
 /*

@@ -414,6 +414,7 @@ void natd_look(struct natd *n)
 
 	if (!path_has_tun(&n->path))
 		return;
+	steer_begin_look(n);
 	natd_aside(n, look_at_host, &l);
 	if (n->is_stopping || !l.is_read)
 		return;

@@ -183,6 +183,12 @@ void steer_repair_programs(struct natd *n)
 	(void)apply_programs(n, n->setup, true);
 }
 
+void steer_begin_look(struct natd *n)
+{
+	if (offload_is_on(&n->offload))
+		measure_begin(&n->offload.measure, n->nat);
+}
+
 void steer_look(struct natd *n, struct steer_look *l)
 {
 	bool had_filter = n->offload.filter.name[0] != '\0';
@@ -193,11 +199,13 @@ void steer_look(struct natd *n, struct steer_look *l)
 	privs_raise(&n->sandbox.privs);
 	l->has_to_end = offload_has_to_end(&n->offload, n->netlink, l->why);
 	privs_lower(&n->sandbox.privs);
+	measure_ask(&n->offload.measure, n->netlink);
 	l->has_new_filter = !had_filter && n->offload.filter.name[0] != '\0';
 }
 
 void steer_follow(struct natd *n, const struct steer_look *l)
 {
+	measure_end(&n->offload.measure, n->nat);
 	if (!l->has_to_end && l->has_new_filter)
 		warn_of_chain(&n->offload);
 	if (!l->has_to_end)

@@ -59,6 +59,7 @@ static void on_netlink(void *ctx, int fd, unsigned ready)
 			  "a second anyway");
 	if (r != 0) {
 		path_host_changed(&n->path);
+		offload_ways_changed(&n->offload);
 		observer_kick(n->observer);
 	}
 	if (r != 0 && !loop_timer_armed(n->watch.refresh))

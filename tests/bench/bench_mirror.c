@@ -90,6 +90,7 @@ static void start(struct bench *b)
 	b->nat = nat_create(&b->memory, &b->policy, seed, b->now_ms, &report);
 	b->shared = (struct flow_memory){.flows = zeroed(FLOW_SLOTS * sizeof(struct flow)),
 					 .buckets = zeroed(FLOW_BUCKETS * sizeof(struct flow_bucket)),
+					 .mtus = zeroed(2 * sizeof(uint16_t[FLOW_MTUS])),
 					 .secret = {seed[0], seed[1]}};
 	b->port = zeroed(b->sessions * sizeof(*b->port));
 	if (b->nat == NULL || !nat_mirror_begin(b->nat, &b->shared, 1 << CLASS_UDP)) {
@@ -142,7 +143,7 @@ static double send_all(struct bench *b, bool is_first)
 		if (is_first)
 			nat_batch(b->nat, b->now_ms, b->packets, n, ignore, b);
 		began = cpu_seconds();
-		nat_mirror_drained(b->nat);
+		nat_mirror_show(b->nat, true, NULL, NULL);
 		shown += cpu_seconds() - began;
 	}
 	return shown;

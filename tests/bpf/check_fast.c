@@ -126,10 +126,12 @@ static void setup(void)
 		.buckets = map_memory(programs->maps.fast_index, FLOW_BUCKETS * sizeof(struct flow_bucket)),
 		.secret = {0x1122334455667788, 0x99aabbccddeeff00},
 	};
+	ask_mtu = NULL;
 	memset(shared.flows, 0, FLOW_SLOTS * sizeof(struct flow));
 	memset(shared.buckets, 0, FLOW_BUCKETS * sizeof(struct flow_bucket));
 	config = map_memory(programs->maps.steer_config, sizeof(*config));
 	fill_config();
+	shared.mtus = config->fast.mtu;
 	plain = make_lab();
 	lab = make_lab();
 	ck_assert(nat_mirror_begin(lab->nat, &shared, ALL));
@@ -196,6 +198,7 @@ static bool run_program(uint8_t *p, size_t len, uint64_t now_ms)
 START_TEST(test_the_programs_change_no_result)
 {
 	drains = false;
+	ask_mtu = pick_mtu;
 	for (int i = 0; i <= _i; i++)
 		unit_seed_ = unit_random();
 	play_random(STEPS);
@@ -259,6 +262,28 @@ START_TEST(test_what_is_larger_than_its_way_is_natds)
 }
 END_TEST
 
+static bool give_mtu(void *ctx, const struct mirror_ends *e, uint16_t mtu[2])
+{
+	(void)ctx;
+	(void)e;
+	mtu[DIR_OUT] = 900;
+	mtu[DIR_IN] = 800;
+	return true;
+}
+
+START_TEST(test_what_is_larger_than_the_mtu_of_its_route_is_natds)
+{
+	struct talk t;
+
+	ask_mtu = give_mtu;
+	t = make_busy();
+	ck_assert(say_tcp(&t, true, TCP_ACK, 860));
+	ck_assert(!say_tcp(&t, true, TCP_ACK, 861));
+	ck_assert(say_tcp(&t, false, TCP_ACK, 760));
+	ck_assert(!say_tcp(&t, false, TCP_ACK, 761));
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
 	Suite *s = suite_create("fast");
@@ -269,6 +294,7 @@ static Suite *make_suite(void)
 	tcase_add_test(c, test_without_a_beat_nothing_is_carried);
 	tcase_add_test(c, test_other_interfaces_are_natds);
 	tcase_add_test(c, test_what_is_larger_than_its_way_is_natds);
+	tcase_add_test(c, test_what_is_larger_than_the_mtu_of_its_route_is_natds);
 	tcase_add_loop_test(c, test_the_programs_change_no_result, 0, SEEDS);
 	suite_add_tcase(s, c);
 	return s;

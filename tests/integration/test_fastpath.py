@@ -25,6 +25,7 @@ AUTO = 'fast_path = { mode = "auto"; steering = "bpf"; };'
 WITH_LOADER = {"NATD_BPF_LOADER": conftest.LOADER}
 WITHOUT_LOADER = {"NATD_BPF_LOADER": "/nonexistent/natd-bpf-load"}
 SERVER = Lab.SERVERS[0]
+IP_MTU_DISCOVER, IP_PMTUDISC_PROBE = 10, 3  # always with DF, and whatever this host has learnt
 
 pytestmark = pytest.mark.skipif(not conftest.CAN_LOAD, reason="tc programs cannot be loaded here")
 
@@ -255,6 +256,61 @@ def test_a_smaller_mtu_of_the_route_is_answered(fast, talk, lab):
     while left > 0:
         left -= len(connection.server.recv(left))
     assert natd.counters()["fast_large"] > 0
+
+
+def needs_fragmentation(packet, mtu, protocol):
+    return (ICMP in packet and packet[ICMP].type == 3 and packet[ICMP].code == 4 and packet[ICMP].nexthopmtu == mtu
+            and packet[ICMP].payload.proto == protocol)
+
+
+def test_an_unlocked_mtu_of_the_route_is_answered(fast, talk, lab):
+    """One that the kernel's look-up for programs does not know."""
+    natd = fast()
+    connection = talk(natd)
+    connection.ping(size=3000)
+    lab.gateway.run("ip", "route", "add", f"{SERVER}/32", "via", Lab.ROUTER, "mtu", "1000")
+    with lab.client.capture() as seen:
+        def is_refused():
+            """natd finds out within a second."""
+            connection.ping(size=3000)
+            return any(needs_fragmentation(p, 1000, socket.IPPROTO_TCP) for p in seen.so_far())
+        until(is_refused)
+    assert natd.counters()["fast_large"] > 0 and "OFFLOAD" in session(natd)["flags"]
+    talk(natd, port=7001).ping(5, size=3000)
+
+
+@pytest.mark.skipif(not os.environ.get("NATD_CHECK_ALL"), reason="takes several seconds")
+def test_an_unlocked_mtu_counts_for_datagrams_until_it_goes(fast, lab, udp_echo):
+    natd = fast()
+    udp_echo()
+    with lab.client.udp() as sock, lab.client.capture() as seen, lab.server.capture() as server:
+        sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)
+        sock.connect((SERVER, 7))
+
+        def send(size):
+            with contextlib.suppress(OSError):  # that of an error which came before
+                sock.send(b"x" * size)
+
+        def is_carried():
+            send(10)
+            return sock.recv(100) and "OFFLOAD" in session(natd, "udp")["flags"]
+
+        def is_refused():
+            send(1200)
+            return any(needs_fragmentation(p, 1000, socket.IPPROTO_UDP) for p in seen.so_far())
+
+        def is_carried_again():
+            before = natd.counters()["fast_packets"]
+            server.so_far()
+            server.seen.clear()
+            send(1200)
+            return any(p.len == 1228 for p in server.so_far()) and natd.counters()["fast_packets"] > before
+        until(is_carried)
+        lab.gateway.run("ip", "route", "add", f"{SERVER}/32", "via", Lab.ROUTER, "mtu", "1000")
+        until(is_refused)
+        assert natd.counters()["fast_large"] > 0 and "OFFLOAD" in session(natd, "udp")["flags"]
+        lab.gateway.run("ip", "route", "del", f"{SERVER}/32")
+        until(is_carried_again)
 
 
 def test_a_neighbour_that_is_gone_is_found_by_natd(fast, talk, lab):

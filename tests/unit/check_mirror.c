@@ -6,17 +6,19 @@
 #include <check.h>
 #include <string.h>
 
+#include "core/nat/mirror_private.h"
 #include "core/packet/rewrite.h"
 #include "core/nat/tap.h"
 #include "mirrorplay.h"
 
 static struct flow *flows;
 static struct flow_bucket *buckets;
+static uint16_t mtus[2][FLOW_MTUS];
 static const uint64_t secret[2] = {0x1122334455667788, 0x99aabbccddeeff00};
 
 static struct flow_memory memory(void)
 {
-	struct flow_memory m = {.flows = flows, .buckets = buckets, .secret = {secret[0], secret[1]}};
+	struct flow_memory m = {.flows = flows, .buckets = buckets, .secret = {secret[0], secret[1]}, .mtus = mtus};
 
 	return m;
 }
@@ -27,6 +29,8 @@ static void setup(void)
 
 	flows = calloc(FLOW_SLOTS, sizeof(*flows));
 	buckets = calloc(FLOW_BUCKETS, sizeof(*buckets));
+	memset(mtus, 0, sizeof(mtus));
+	ask_mtu = NULL;
 	plain = make_lab();
 	lab = make_lab();
 	m = memory();
@@ -87,6 +91,14 @@ static bool is_carried(struct flow *f, const struct pkt_view *v, uint8_t dir)
 	return v->proto_class == CLASS_UDP || v->icmp_type == (by_opener ? 8 : 0);
 }
 
+static bool is_too_large(const struct flow *f, const struct pkt_view *v, uint8_t dir)
+{
+	uint32_t number = flow_mtu_number(f->kind, dir);
+
+	ck_assert(number == 0 || mtus[dir][number] != 0);
+	return number != 0 && v->len > mtus[dir][number];
+}
+
 /* Like bpf/fast.bpf.h. False: it is natd's. */
 static bool play_forwarder(uint8_t *p, size_t len, uint64_t now_ms)
 {
@@ -104,7 +116,8 @@ static bool play_forwarder(uint8_t *p, size_t len, uint64_t now_ms)
 	k.local_port = k.dir == DIR_OUT ? v.sport : v.dport;
 	k.remote_port = v.proto_class == CLASS_ICMP ? 0 : k.dir == DIR_OUT ? v.dport : v.sport;
 	f = find_flow(&k);
-	if (f == NULL || (k.dir == DIR_OUT && !v.dont_fragment) || !is_carried(f, &v, k.dir))
+	if (f == NULL || (k.dir == DIR_OUT && !v.dont_fragment) || is_too_large(f, &v, k.dir) ||
+	    !is_carried(f, &v, k.dir))
 		return false;
 	if (k.dir == DIR_OUT)
 		rewrite_source(&v, f->ext_addr, f->ext_port, false);
@@ -117,6 +130,7 @@ static bool play_forwarder(uint8_t *p, size_t len, uint64_t now_ms)
 START_TEST(test_a_forwarder_changes_no_result)
 {
 	drains = false;
+	ask_mtu = pick_mtu;
 	for (int i = 0; i <= _i; i++) /* each has a seed of its own */
 		unit_seed_ = unit_random();
 	play_random(STEPS);
@@ -169,6 +183,20 @@ START_TEST(test_a_session_is_shown_with_its_eighth_packet)
 }
 END_TEST
 
+static size_t ack_of(const struct talk *t, uint8_t *p)
+{
+	return build_packet(p, &(const struct build){.proto = 6,
+						     .src = LAB_A,
+						     .dst = LAB_S1,
+						     .sport = 5000,
+						     .dport = SERVER_PORT,
+						     .seq = t->in.next,
+						     .ack = t->out.next,
+						     .flags = TCP_ACK,
+						     .window = 60000,
+						     .df = true});
+}
+
 START_TEST(test_a_session_is_shown_when_no_packet_waits)
 {
 	struct talk t;
@@ -177,12 +205,17 @@ START_TEST(test_a_session_is_shown_when_no_packet_waits)
 	t = make_tcp();
 	for (int i = 0; i < 5; i++)
 		say_tcp(&t, true, TCP_ACK, 10);
-	nat_mirror_drained(lab->nat);
+	nat_mirror_show(lab->nat, true, NULL, NULL);
 	ck_assert_uint_eq(shown(), 1);
 	end_one();
 	advance_both(3000);
-	t = make_busy();
+	t = make_tcp();
+	for (int i = 0; i < 5; i++)
+		lab_send(lab, lab->in, ack_of(&t, lab->in));
+	nat_mirror_show(lab->nat, false, NULL, NULL);
+	ck_assert_uint_eq(shown(), 0);
 	advance_both(1000); /* or after a second */
+	nat_mirror_show(lab->nat, false, NULL, NULL);
 	ck_assert_uint_eq(shown(), 1);
 }
 END_TEST
@@ -421,6 +454,110 @@ START_TEST(test_a_full_bucket_leaves_sessions_to_natd)
 }
 END_TEST
 
+/* ---- MTUs of routes ---- */
+
+static uint16_t asked_mtu[2];
+static bool is_mtu_known;
+
+static bool give_mtu(void *ctx, const struct mirror_ends *e, uint16_t mtu[2])
+{
+	(void)ctx;
+	ck_assert(e->internal == LAB_A && e->remote == LAB_S1 && e->external == LAB_EXT);
+	memcpy(mtu, asked_mtu, sizeof(asked_mtu));
+	return is_mtu_known;
+}
+
+static void ask_for(uint16_t out, uint16_t in)
+{
+	ask_mtu = give_mtu;
+	is_mtu_known = true;
+	asked_mtu[DIR_OUT] = out;
+	asked_mtu[DIR_IN] = in;
+}
+
+/* The session that is shown. */
+static uint64_t shown_id(void)
+{
+	struct mirror_ends ends[2];
+	uint32_t at = 1;
+
+	ck_assert_uint_eq(nat_mirror_list(lab->nat, &at, ends, 2), 1);
+	ck_assert_uint_eq(at, 0);
+	return ends[0].id;
+}
+
+START_TEST(test_what_is_larger_than_the_mtu_of_its_route_is_natds)
+{
+	const uint16_t other[2] = {0, 600}, none[2] = {0, 0};
+	struct talk t;
+
+	ask_for(500, 0);
+	t = make_busy();
+	ck_assert(say_tcp(&t, true, TCP_ACK, 460));
+	ck_assert(!say_tcp(&t, true, TCP_ACK, 461));
+	ck_assert(say_tcp(&t, false, TCP_ACK, 1400));
+	nat_mirror_set_mtu(lab->nat, shown_id(), other);
+	ck_assert(say_tcp(&t, true, TCP_ACK, 1400));
+	ck_assert(say_tcp(&t, false, TCP_ACK, 560));
+	ck_assert(!say_tcp(&t, false, TCP_ACK, 561));
+	nat_mirror_set_mtu(lab->nat, shown_id(), none);
+	ck_assert(say_tcp(&t, true, TCP_ACK, 1400) && say_tcp(&t, false, TCP_ACK, 1400));
+}
+END_TEST
+
+START_TEST(test_a_session_whose_mtu_is_not_known_is_not_shown_yet)
+{
+	struct talk t;
+
+	ask_for(0, 0);
+	is_mtu_known = false;
+	t = make_busy();
+	ck_assert_uint_eq(shown(), 0);
+	is_mtu_known = true;
+	for (int i = 0; i < 8; i++)
+		say_tcp(&t, i % 2, TCP_ACK, 10);
+	ck_assert_uint_eq(shown(), 1);
+}
+END_TEST
+
+START_TEST(test_mtus_that_no_flow_has_make_room)
+{
+	struct nat_mirror_counts c;
+
+	for (uint16_t i = 0; i < 50; i++) {
+		const uint16_t again[2] = {(uint16_t)(1300 + i), (uint16_t)(700 + i)};
+
+		ask_for((uint16_t)(1000 + i), (uint16_t)(500 + i));
+		make_busy();
+		nat_mirror_set_mtu(lab->nat, shown_id(), again);
+		end_one();
+	}
+	nat_mirror_counts(lab->nat, &c);
+	ck_assert(c.shown == 50 && c.full == 0);
+}
+END_TEST
+
+START_TEST(test_more_mtus_than_the_lists_hold_leave_sessions_to_natd)
+{
+	struct nat_mirror_counts c;
+
+	for (uint16_t i = 1; i < FLOW_MTUS_IN; i++) {
+		mtus[DIR_IN][i] = i;
+		lab->nat->mirror->mtu_users[DIR_IN][i] = 1;
+	}
+	ask_for(500, 500);
+	make_busy();
+	nat_mirror_counts(lab->nat, &c);
+	ck_assert(c.flows == 0 && c.full == 1);
+	end_one();
+	ask_for(500, FLOW_MTUS_IN - 1);
+	make_busy();
+	ck_assert_uint_eq(shown(), 1);
+	nat_mirror_set_mtu(lab->nat, shown_id(), (const uint16_t[2]){0, 500});
+	ck_assert_uint_eq(shown(), 0);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
 	Suite *s = suite_create("mirror");
@@ -441,6 +578,10 @@ static Suite *make_suite(void)
 	tcase_add_test(c, test_a_capture_sees_every_packet_and_then_they_are_carried_again);
 	tcase_add_test(c, test_sessions_of_other_classes_are_not_shown);
 	tcase_add_test(c, test_a_full_bucket_leaves_sessions_to_natd);
+	tcase_add_test(c, test_what_is_larger_than_the_mtu_of_its_route_is_natds);
+	tcase_add_test(c, test_a_session_whose_mtu_is_not_known_is_not_shown_yet);
+	tcase_add_test(c, test_mtus_that_no_flow_has_make_room);
+	tcase_add_test(c, test_more_mtus_than_the_lists_hold_leave_sessions_to_natd);
 	tcase_add_loop_test(c, test_a_forwarder_changes_no_result, 0, 8);
 	suite_add_tcase(s, c);
 	return s;

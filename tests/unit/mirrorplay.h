@@ -28,6 +28,7 @@ enum {
 static struct lab *plain, *lab; /* without, and with */
 static uint64_t carried;
 static bool drains; /* natd never has packets that wait */
+static nat_mirror_mtu_fn *ask_mtu;
 
 static struct lab *make_lab(void)
 {
@@ -47,6 +48,31 @@ static struct lab *make_lab(void)
 
 /* One packet as it reaches natd, rewritten in place if the forwarder carries it. False: it is natd's. */
 static bool (*forward)(uint8_t *p, size_t len, uint64_t now_ms);
+
+/* What natd finds out about the routes of a session: more MTUs than the lists hold, now and then. */
+static bool pick_mtu(void *ctx, const struct mirror_ends *e, uint16_t mtu[2])
+{
+	static const uint16_t mtus[] = {0, 0, 0, 0, 0, 68, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1400};
+
+	(void)ctx;
+	ck_assert(e->id != 0 && e->external == LAB_EXT);
+	for (int dir = DIR_OUT; dir <= DIR_IN; dir++)
+		mtu[dir] = mtus[unit_below(sizeof(mtus) / sizeof(mtus[0]))];
+	return unit_below(20) > 0;
+}
+
+/* As after a change of routes. */
+static void measure_all(void)
+{
+	struct mirror_ends ends;
+	uint32_t at = 1;
+	uint16_t mtu[2];
+
+	while (at != 0 && nat_mirror_list(lab->nat, &at, &ends, 1) == 1) {
+		if (pick_mtu(NULL, &ends, mtu))
+			nat_mirror_set_mtu(lab->nat, ends.id, mtu);
+	}
+}
 
 /* ---- both side by side ---- */
 
@@ -113,8 +139,7 @@ static bool send_both(const uint8_t *p, size_t len)
 		return true;
 	}
 	lab_send(lab, p, len);
-	if (drains || unit_below(3) > 0)
-		nat_mirror_drained(lab->nat);
+	nat_mirror_show(lab->nat, drains || unit_below(3) > 0, ask_mtu, NULL);
 	ck_assert_uint_eq(plain->n_out, lab->n_out);
 	for (uint32_t i = 0; i < lab->n_out; i++) {
 		ck_assert_uint_eq(plain->out[i].to, lab->out[i].to);
@@ -314,8 +339,10 @@ static void happen(void)
 		advance_both(unit_below(4) == 0 ? 1 + unit_below(9000) : 1 + unit_below(700));
 	} else if (what < 993) {
 		advance_both(1 + unit_below(400000));
-	} else if (what < 997) {
+	} else if (what < 996) {
 		end_one();
+	} else if (what < 997 && ask_mtu) {
+		measure_all();
 	} else {
 		reload_both();
 	}

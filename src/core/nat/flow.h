@@ -6,8 +6,8 @@
  *
  * Addresses and ports are in host byte order. Arrays [2] go by enum nat_dir: 0 outbound, 1 inbound.
  *
- * Who writes what. natd writes everything before it publishes a flow in the index, and afterwards only `state`, the TCP numbers
- * and the way. The forwarder adds to `carried`, which natd takes out by exchanging it for 0; it raises the TCP numbers,
+ * Who writes what. natd writes everything before it publishes a flow in the index, and afterwards only `state`, the TCP numbers,
+ * the way, and in `kind` the numbers of its MTUs. The forwarder adds to `carried`, which natd takes out by exchanging it for 0; it raises the TCP numbers,
  * as natd does, and both only ever raise them (flow_raise()); it sets `seen` and `from`, and `state` to FLOW_STOPPED. Each of
  * these is one aligned word.
  *
@@ -35,9 +35,16 @@ enum flow_state {
 	FLOW_STOPPED, /* the forwarder has seen a SYN, FIN or RST: the rest is natd's */
 };
 
+/* `kind`. An MTU of a route that the forwarder does not find out by itself is an entry of a list (struct flow_memory), which is
+ * known here by its number; 0: there is none. */
 enum {
 	FLOW_CLASS = 3, /* enum nat_class */
 	FLOW_FROM_OUTSIDE = 4,
+	FLOW_MTU_OUT_SHIFT = 3, /* three bits */
+	FLOW_MTU_IN_SHIFT = 6,	/* two bits */
+	FLOW_MTUS_OUT = 8,
+	FLOW_MTUS_IN = 4,
+	FLOW_MTUS = 8, /* a power of two: length of either list */
 };
 
 struct flow {
@@ -96,6 +103,12 @@ static inline bool flow_matches(const struct flow *f, const struct flow_key *k)
 		return false;
 	return k->dir == 0 ? f->int_addr == k->local && f->int_port == k->local_port
 			   : f->ext_addr == k->local && f->ext_port == k->local_port;
+}
+
+/* The number of its MTU in that direction. */
+static inline uint32_t flow_mtu_number(uint8_t kind, uint32_t dir)
+{
+	return dir == 0 ? kind >> FLOW_MTU_OUT_SHIFT & (FLOW_MTUS_OUT - 1) : kind >> FLOW_MTU_IN_SHIFT;
 }
 
 /* The forwarder carries no more of it. natd may have taken it out meanwhile: then it stays out. */

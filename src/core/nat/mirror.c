@@ -86,26 +86,24 @@ static void fill(const struct nat *n, const struct session *s, struct flow *f)
 	};
 }
 
-static void show(struct nat *n, const struct session *s, uint32_t session)
+static bool show(struct nat *n, const struct session *s, uint32_t session, const uint16_t mtu[2])
 {
 	struct mirror *m = n->mirror;
 	uint32_t slot = mirror_slot_take(m);
+	struct flow *f = &m->shared.flows[slot];
 
-	if (slot == 0) {
-		m->counts.full++;
-		return;
-	}
-	fill(n, s, &m->shared.flows[slot]);
-	if (!mirror_publish(m, slot)) {
+	if (slot == 0)
+		return false;
+	fill(n, s, f);
+	if (!mirror_kind_with(m, f->kind, mtu, &f->kind) || !mirror_publish(m, slot)) {
 		mirror_unpublish(m, slot);
 		mirror_slot_free(m, slot);
-		m->counts.full++;
-		return;
+		return false;
 	}
 	m->owner[slot] = session + 1;
 	m->slot_of[session] = (uint16_t)slot;
-	m->counts.flows++;
-	m->counts.shown++;
+	mirror_slot_begin_life(m, slot);
+	return true;
 }
 
 /* May its resting slot show it unchanged? Not if it had the numbers of another connection: they only rise. */
@@ -117,24 +115,27 @@ static bool is_same_connection(const struct session *s, const struct flow *f)
 }
 
 /* In the slot that it had, which has its addresses. */
-static void show_again(struct nat *n, struct session *s, uint32_t slot)
+static bool show_again(struct nat *n, struct session *s, uint32_t slot, const uint16_t mtu[2])
 {
 	struct mirror *m = n->mirror;
 	struct flow *f = &m->shared.flows[slot];
+	uint8_t kind;
 
 	mirror_pull(n, s, f);
 	mirror_push(s, f);
 	if (!is_same_connection(s, f))
-		return;
+		return true;
+	if (!mirror_kind_with(m, f->kind, mtu, &kind))
+		return false;
+	__atomic_store_n(&f->kind, kind, __ATOMIC_RELAXED);
 	__atomic_store_n(&f->from, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&f->seen, s->seen_s, __ATOMIC_RELAXED);
 	if (!mirror_publish(m, slot)) {
 		mirror_unpublish(m, slot);
-		m->counts.full++;
-		return;
+		return false;
 	}
-	m->counts.flows++;
-	m->counts.shown++;
+	mirror_slot_begin_life(m, slot);
+	return true;
 }
 
 /* If there is no room, a later packet tries again. */
@@ -148,23 +149,34 @@ static void wait_to_show(struct nat *n, const struct session *s)
 		m->waiting.id[m->waiting.n++] = table_session_id(n->table, s);
 }
 
-void nat_mirror_drained(struct nat *n)
+/* False: there is no room for it. */
+static bool show_one(struct nat *n, struct session *s, nat_mirror_mtu_fn *ask, void *ctx)
+{
+	struct mirror *m = n->mirror;
+	uint32_t session = table_session_index(n->table, s), slot = m->slot_of[session];
+	const struct mirror_ends ends = mirror_ends_of(n, s);
+	uint16_t mtu[2] = {0, 0};
+
+	if (slot != 0 && mirror_slot_is_live(m, slot))
+		return true;
+	if (ask != NULL && !ask(ctx, &ends, mtu))
+		return true;
+	return slot == 0 ? show(n, s, session, mtu) : show_again(n, s, slot, mtu);
+}
+
+void nat_mirror_show(struct nat *n, bool is_drained, nat_mirror_mtu_fn *ask, void *ctx)
 {
 	struct mirror *m = n->mirror;
 
-	for (uint32_t i = 0; m != NULL && i < m->waiting.n; i++) {
+	if (m == NULL || (!is_drained && n->now_s == m->waiting.since_s))
+		return;
+	for (uint32_t i = 0; i < m->waiting.n; i++) {
 		struct session *s = table_session_by_id(n->table, m->waiting.id[i]);
-		uint32_t session = s == NULL ? 0 : table_session_index(n->table, s);
 
-		if (s == NULL || !is_fit(n, s))
-			continue;
-		if (m->slot_of[session] == 0)
-			show(n, s, session);
-		else if (!mirror_slot_is_live(m, m->slot_of[session]))
-			show_again(n, s, m->slot_of[session]);
+		if (s != NULL && is_fit(n, s) && !show_one(n, s, ask, ctx))
+			m->counts.full++;
 	}
-	if (m != NULL)
-		m->waiting.n = 0;
+	m->waiting.n = 0;
 }
 
 /* ---- packets in natd ---- */
@@ -275,10 +287,6 @@ static bool step_pass(struct nat *n)
 
 bool mirror_step(struct nat *n)
 {
-	struct mirror *m = n->mirror;
-
-	if (m->waiting.n > 0 && n->now_s != m->waiting.since_s)
-		nat_mirror_drained(n); /* its packets never end */
 	if (mirror_slots_end_rests(n))
 		return true;
 	return step_pass(n);

@@ -18,7 +18,18 @@ struct flow_memory {
 	struct flow *flows;	     /* FLOW_SLOTS, zero */
 	struct flow_bucket *buckets; /* FLOW_BUCKETS, zero */
 	uint64_t secret[2];	     /* random; shared with the forwarder */
+	uint16_t (*mtus)[FLOW_MTUS]; /* [2], zero: lists of MTUs by enum nat_dir. A larger packet of a flow is natd's */
 };
+
+/* The ends of a session, on which its ways depend. */
+struct mirror_ends {
+	uint64_t id;
+	uint32_t internal, external, remote;
+};
+
+/* Into mtu[], by enum nat_dir: the MTU of the route of its packets that the forwarder does not find out by itself; 0: there is
+ * none. False: not known now, and the session is not shown yet. */
+typedef bool nat_mirror_mtu_fn(void *ctx, const struct mirror_ends *e, uint16_t mtu[2]);
 
 /* Shows sessions of these classes (1 << enum nat_class: TCP, UDP, ICMP) from now on. `m` is borrowed. False: out of
  * memory. */
@@ -28,15 +39,21 @@ bool nat_mirror_begin(struct nat *n, const struct flow_memory *m, uint32_t class
 void nat_mirror_end(struct nat *n, bool goes_on);
 bool nat_mirror_is_on(const struct nat *n);
 
-/* Every packet that natd had received has been sent on: sessions waiting to be shown are shown now, so that none of
- * their packets is overtaken by those that the forwarder carries. They wait for this for at most a second. */
-void nat_mirror_drained(struct nat *n);
+/* Shows the sessions that wait to be shown, if every packet that natd had received has been sent on (`is_drained`), so that none
+ * of their packets is overtaken by those that the forwarder carries. They wait for this for at most a second. `ask` is called for
+ * each; NULL: the forwarder knows every MTU. */
+void nat_mirror_show(struct nat *n, bool is_drained, nat_mirror_mtu_fn *ask, void *ctx);
 
 /* Takes over the data in flows of another natd, for sessions that are in the table. No forwarder carries them any
  * more. */
 void nat_mirror_adopt(struct nat *n, struct flow *flows);
 /* Takes over the data of all flows now: 4 ns each. */
 void nat_mirror_pull(struct nat *n);
+/* Routes may have other MTUs: the sessions that are shown, from slot *from on (1 at first), at most `most` of them in `out`;
+ * returns their number. *from is where to continue then; 0: these were the last. */
+uint32_t nat_mirror_list(struct nat *n, uint32_t *from, struct mirror_ends *out, uint32_t most);
+/* Sets the MTUs of one of them, as nat_mirror_mtu_fn gives them; nothing if it is no longer shown. */
+void nat_mirror_set_mtu(struct nat *n, uint64_t id, const uint16_t mtu[2]);
 /* Routes or interfaces have changed: the forwarder looks up again where inside packets may come from. */
 void nat_mirror_forget_ways(struct nat *n);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The mirror's memory, and the functions that mirror.c and mirror_slot.c share. See mirror.c for the theory of
+ * The mirror's memory, and the functions that mirror.c, mirror_slot.c and mirror_mtu.c share. See mirror.c for the theory of
  * operation.
  */
 #ifndef NATD_CORE_MIRROR_PRIVATE_H
@@ -38,6 +38,7 @@ struct mirror {
 		uint32_t n;
 		uint32_t since_s; /* of the first */
 	} waiting;
+	uint32_t mtu_users[2][FLOW_MTUS]; /* flows that are shown with this number */
 	struct {
 		uint64_t begun_ms;
 		uint32_t at;	   /* slot; 0: no pass is running */
@@ -61,10 +62,19 @@ void mirror_slot_free(struct mirror *m, uint32_t slot);
 void mirror_slot_disown(struct mirror *m, uint32_t slot); /* its session has ended */
 bool mirror_slot_is_live(const struct mirror *m, uint32_t slot);
 struct session *mirror_slot_owner(struct nat *n, uint32_t slot); /* NULL: none */
+void mirror_slot_begin_life(struct mirror *m, uint32_t slot);	 /* it has been published */
 /* From live to resting; the second one is for a slot that is no longer in the index. */
 void mirror_slot_take_out(struct nat *n, uint32_t slot);
 void mirror_slot_begin_rest(struct mirror *m, uint32_t slot);
 /* Frees slots that have rested long enough. True: there is more to do. */
 bool mirror_slots_end_rests(struct nat *n);
+
+/* ---- mirror_mtu.c ---- */
+
+/* The `kind` of a flow with these MTUs in the place of its own. False: the lists have no room. */
+bool mirror_kind_with(struct mirror *m, uint8_t kind, const uint16_t mtu[2], uint8_t *out);
+/* A flow of that kind has become live (1), or is live no more (-1). */
+void mirror_count_mtus(struct mirror *m, uint8_t kind, int by);
+struct mirror_ends mirror_ends_of(const struct nat *n, const struct session *s);
 
 #endif

@@ -187,10 +187,18 @@ static void queue_rest(struct mirror *m, uint32_t slot)
 	m->rest.recent++;
 }
 
+void mirror_slot_begin_life(struct mirror *m, uint32_t slot)
+{
+	m->counts.flows++;
+	m->counts.shown++;
+	mirror_count_mtus(m, m->shared.flows[slot].kind, 1);
+}
+
 /* It is not live any more. */
 void mirror_slot_begin_rest(struct mirror *m, uint32_t slot)
 {
 	m->counts.flows--;
+	mirror_count_mtus(m, m->shared.flows[slot].kind, -1);
 	if (m->owner[slot] & OWNER_QUEUED) {
 		m->owner[slot] |= OWNER_AGAIN;
 		return;

@@ -30,6 +30,8 @@ enum {
 	RECEIVE_SIZE = 32768, /* the kernel fills dumps up to this size */
 	EVENTS_SIZE = 16384,
 	EVENTS_BUFFER = 1 << 20, /* of the socket */
+	ROUTE_EVENTS_BUFFER = 8192,
+	ROUTE_EVENTS_MOST = 64, /* in one reading */
 };
 
 struct netlink {
@@ -374,26 +376,49 @@ int nlbus_change(struct netlink *nl, struct nlmsghdr *nlh)
 
 /* ---- events ---- */
 
-int netlink_events_open(void)
+static int open_events(uint32_t groups, int buffer)
 {
-	/* A host with a full routing table changes it all the time: natd's own routes are checked every second
-	 * instead of on each change. */
-	struct sockaddr_nl address = {.nl_family = AF_NETLINK,
-				      .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_RULE |
-						   1u << (RTNLGRP_IPV4_NETCONF - 1)};
+	struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = groups};
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-	int size = EVENTS_BUFFER;
 	int err;
 
 	if (fd < 0)
 		return -errno;
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
 		err = -errno;
 		close(fd);
 		return err;
 	}
 	return fd;
+}
+
+/* A host with a full routing table changes it all the time: natd's own routes are looked at every second instead of on each
+ * change. */
+int netlink_events_open(void)
+{
+	return open_events(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_RULE | 1u << (RTNLGRP_IPV4_NETCONF - 1),
+			   EVENTS_BUFFER);
+}
+
+int netlink_route_events_open(void)
+{
+	return open_events(RTMGRP_IPV4_ROUTE, ROUTE_EVENTS_BUFFER);
+}
+
+bool netlink_route_events_read(int fd)
+{
+	uint8_t byte;
+	bool is_changed = false;
+
+	/* An error is one of a buffer that overran. */
+	for (int i = 0; i < ROUTE_EVENTS_MOST; i++) {
+		if (recv(fd, &byte, sizeof(byte), 0) >= 0 || errno == ENOBUFS)
+			is_changed = true;
+		else if (errno != EINTR)
+			break;
+	}
+	return is_changed;
 }
 
 static int event_bit(uint16_t type)

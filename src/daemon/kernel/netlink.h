@@ -123,14 +123,19 @@ struct netlink_way {
 	int out;      /* interface index; 0: none */
 	uint32_t via; /* gateway; 0: on-link */
 	uint32_t source;
-	uint32_t mtu; /* of the route; 0: the interface's */
-	uint8_t type; /* RTN_ */
+	uint32_t mtu;	    /* of the route; 0: the interface's */
+	bool is_mtu_locked; /* bpf_fib_lookup() knows it, too */
+	uint8_t type;	    /* RTN_ */
 };
 /* The way of a packet that the host itself sends to `address`. -ENETUNREACH, -EHOSTUNREACH, -EACCES (prohibit),
  * -EINVAL (blackhole): none. */
 int netlink_way_to(struct netlink *nl, uint32_t address, struct netlink_way *out);
 /* The same with a source address; -EINVAL or -ENETUNREACH also if it is not the host's. 0: none. */
 int netlink_way_from(struct netlink *nl, uint32_t source, uint32_t address, struct netlink_way *out);
+
+/* The way of a packet in transit. `source` may be the host's own address (then rules by source count) or another's; 0: the way of the
+ * destination alone. */
+int netlink_way_in_transit(struct netlink *nl, uint32_t source, uint32_t address, struct netlink_way *out);
 
 /* The way of a packet that arrives on an interface. As above; -EHOSTUNREACH also if that interface does not forward. */
 struct netlink_flow {
@@ -179,5 +184,11 @@ enum {
 int netlink_events_open(void);
 /* Reads all pending events: returns NETLINK_EVENT_ bits, 0 if none is of interest, or a negative errno. */
 int netlink_events_read(int fd);
+
+/* The same for IPv4 routes, of which a host with a full routing table changes some all the time: a socket that keeps the first few
+ * events only. */
+int netlink_route_events_open(void);
+/* Has any route changed since the last call? Reads no more than the socket keeps. */
+bool netlink_route_events_read(int fd);
 
 #endif

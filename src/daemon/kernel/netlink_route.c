@@ -275,6 +275,7 @@ static void take_way(void *ctx, const struct nlmsghdr *nlh)
 	w->via = nlbus_be32(&as, RTA_GATEWAY, 0);
 	w->source = nlbus_be32(&as, RTA_PREFSRC, 0);
 	w->mtu = nlbus_u32(&metrics, RTAX_MTU, 0);
+	w->is_mtu_locked = (nlbus_u32(&metrics, RTAX_LOCK, 0) & 1u << RTAX_MTU) != 0;
 	cache = as.data[RTA_CACHEINFO];
 	answer->is_learned = cache && as.len[RTA_CACHEINFO] >= sizeof(*cache) && cache->rta_expires != 0;
 }
@@ -302,12 +303,24 @@ int netlink_way_from(struct netlink *nl, uint32_t source, uint32_t address, stru
 	struct way_answer answer, route;
 	int rc = ask_way(nl, source, address, 0, &answer);
 
-	if (rc == 0 && answer.is_learned)
-		answer.way.mtu = ask_way(nl, source, address, RTM_F_FIB_MATCH, &route) == 0 ? route.way.mtu : 0;
+	if (rc == 0 && answer.is_learned) {
+		bool is_known = ask_way(nl, source, address, RTM_F_FIB_MATCH, &route) == 0;
+
+		answer.way.mtu = is_known ? route.way.mtu : 0;
+		answer.way.is_mtu_locked = is_known && route.way.is_mtu_locked;
+	}
 	*out = answer.way;
 	return rc < 0 ? nlbus_fail(nl, rc, "the way to %u.%u.%u.%u", address >> 24, address >> 16 & 255,
 				   address >> 8 & 255, address & 255)
 		      : 0;
+}
+
+/* The kernel refuses a source that is not the host's own (EINVAL or ENETUNREACH, by version): then the way without it. */
+int netlink_way_in_transit(struct netlink *nl, uint32_t source, uint32_t address, struct netlink_way *out)
+{
+	int r = source != 0 ? netlink_way_from(nl, source, address, out) : -EINVAL;
+
+	return r == -EINVAL || r == -ENETUNREACH ? netlink_way_from(nl, 0, address, out) : r;
 }
 
 int netlink_way_of(struct netlink *nl, const struct netlink_flow *flow, struct netlink_way *out)

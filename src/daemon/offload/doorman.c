@@ -38,6 +38,7 @@ enum {
 _Static_assert((int)STEER_TCP == (int)CLASS_TCP && (int)STEER_UDP == (int)CLASS_UDP &&
 		       (int)STEER_ICMP == (int)CLASS_ICMP,
 	       "the programs number classes as the core does");
+_Static_assert((int)STEER_MTUS == (int)FLOW_MTUS, "the core writes the lists that the programs read");
 _Static_assert((int)DOORMAN_STRAY == (int)STEER_COUNT_STRAY, "counters are numbered as in the maps");
 
 /* One program on one interface. Its place in the list is its name in the service manager's store, and so it stays. */
@@ -81,6 +82,7 @@ static int map_flows(struct doorman *d)
 		return 0;
 	d->flows.flows = map_one(d, LOAD_FLOWS, FLOWS_SIZE, PROT_READ | PROT_WRITE);
 	d->flows.buckets = map_one(d, LOAD_INDEX, INDEX_SIZE, PROT_READ | PROT_WRITE);
+	d->flows.mtus = d->config->fast.mtu;
 	return d->flows.flows && d->flows.buckets ? 0 : -ENOMEM;
 }
 

@@ -16,6 +16,13 @@ static void on_port(void *ctx, enum nat_class c, uint32_t address, uint16_t port
 	doorman_port(ctx, c, address, port, used);
 }
 
+static void drop_doorman(struct offload *o)
+{
+	measure_close(&o->measure);
+	doorman_destroy(o->doorman);
+	o->doorman = NULL;
+}
+
 void offload_give_up(struct offload *o, const char *why)
 {
 	snprintf(o->why_rules, sizeof(o->why_rules), "%s", why);
@@ -26,8 +33,7 @@ void offload_give_up(struct offload *o, const char *why)
 		table_watch_ports(nat_table(o->nat), NULL, NULL);
 	}
 	doorman_detach(o->doorman);
-	doorman_destroy(o->doorman);
-	o->doorman = NULL;
+	drop_doorman(o);
 }
 
 static bool is_filtered(struct offload *o, struct netlink *nl, char why[OFFLOAD_WHY_SIZE])
@@ -53,6 +59,15 @@ static bool is_ruled_out(struct offload *o, const struct natd_config *c, struct 
 	return true;
 }
 
+static void open_measure(struct offload *o)
+{
+	int r = measure_open(&o->measure);
+
+	if (r < 0)
+		log_write(LEVEL_WARNING, SUB_NETLINK, -r,
+			  "cannot hear of changes of routes: carried sessions keep the MTU that their routes have now");
+}
+
 bool offload_load(struct offload *o, const struct natd_config *c, struct netlink *nl)
 {
 	char why[OFFLOAD_WHY_SIZE];
@@ -62,8 +77,10 @@ bool offload_load(struct offload *o, const struct natd_config *c, struct netlink
 	o->is_required = (c->fast_path.steering == CONFIG_STEERING_BPF && c->routing != ROUTING_NONE) ||
 			 o->mode == CONFIG_FAST_PATH_REQUIRED;
 	if (!is_ruled_out(o, c, nl, why) &&
-	    doorman_create(&o->doorman, o->mode != CONFIG_FAST_PATH_OFF, why, sizeof(why)) == 0)
+	    doorman_create(&o->doorman, o->mode != CONFIG_FAST_PATH_OFF, why, sizeof(why)) == 0) {
+		open_measure(o);
 		return true;
+	}
 	offload_give_up(o, why);
 	return !o->is_required;
 }
@@ -150,6 +167,11 @@ void offload_beat(struct offload *o)
 		fastpath_beat(o->doorman, o->nat);
 }
 
+void offload_ways_changed(struct offload *o)
+{
+	measure_again(&o->measure);
+}
+
 const char *offload_why_slow(const struct offload *o)
 {
 	if (o->mode == CONFIG_FAST_PATH_OFF)
@@ -169,6 +191,5 @@ void offload_close(struct offload *o, bool goes_on)
 	}
 	if (!goes_on)
 		doorman_detach(o->doorman);
-	doorman_destroy(o->doorman);
-	o->doorman = NULL;
+	drop_doorman(o);
 }

@@ -16,6 +16,7 @@
 #include "doorman.h"
 #include "fastpath.h"
 #include "filter.h"
+#include "measure.h"
 
 enum { OFFLOAD_WHY_SIZE = 640 };
 
@@ -27,6 +28,7 @@ struct offload {
 	enum config_fast_path mode;
 	char why_rules[OFFLOAD_WHY_SIZE]; /* why not the programs; "": they steer, or nothing has been decided */
 	struct filter filter;		  /* what the host filters, and the programs pass by */
+	struct measure measure;		  /* of a doorman */
 };
 
 /* Decides, and loads the programs where they are to steer: while natd still has every right. False: fast_path.steering
@@ -56,6 +58,8 @@ void offload_give_up(struct offload *o, const char *why);
 
 /* Each second. */
 void offload_beat(struct offload *o);
+/* Rules, addresses or links have changed: other routes may lead to what is carried. */
+void offload_ways_changed(struct offload *o);
 /* Are sessions carried by the programs? NULL: yes; else why not. */
 const char *offload_why_slow(const struct offload *o);
 

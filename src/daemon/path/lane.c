@@ -42,6 +42,7 @@ enum {
 struct lane {
 	struct nat *nat;
 	struct transmit *transmit;
+	struct ways *ways;
 	pthread_mutex_t *lock;
 	const struct tun *tun;
 	struct io_counters *io;
@@ -175,15 +176,25 @@ int lane_burst(struct lane *l, lane_read_fn *read, void *ctx, uint64_t now_ms)
 	return r == -EBADMSG ? 1 : r;
 }
 
+/* What the tc programs do not know of the ways of a session that they are to carry. */
+static bool ask_mtu(void *ctx, const struct mirror_ends *e, uint16_t mtu[2])
+{
+	struct lane *l = ctx;
+
+	return ways_hidden_mtu(l->ways, NAT_TO_OUTSIDE, e->external, e->remote, &mtu[DIR_OUT]) &&
+	       ways_hidden_mtu(l->ways, NAT_TO_INSIDE, 0, e->internal, &mtu[DIR_IN]);
+}
+
 static int drain(struct lane *l, uint64_t now_ms)
 {
 	int r = 1;
 
 	for (int i = 0; i < LANE_BURSTS && r > 0; i++)
 		r = lane_burst(l, read_tun, l, now_ms);
-	if (r == 0 && nat_mirror_is_on(l->nat)) {
+	if (nat_mirror_is_on(l->nat)) {
+		ways_begin(l->ways, now_ms);
 		lock(l);
-		nat_mirror_drained(l->nat);
+		nat_mirror_show(l->nat, r == 0, ask_mtu, l);
 		unlock(l);
 	}
 	return r;
@@ -274,6 +285,7 @@ struct lane *lane_create(const struct lane_params *p)
 		return NULL;
 	}
 	l->nat = p->nat;
+	l->ways = p->ways;
 	l->io = p->io;
 	l->lock = p->lock;
 	l->inbox = p->inbox;

@@ -171,47 +171,44 @@ static enum way_state state_of_error(int err)
 	}
 }
 
-static enum way_state judge(const struct ways *w, const struct nat_packet *p, int out)
+/* What decides about a way. */
+struct course {
+	enum nat_to to;
+	uint32_t source; /* outbound; else 0 */
+	uint32_t destination;
+};
+
+static enum way_state judge(const struct ways *w, enum nat_to to, int out)
 {
 	int outside = atomic_load_explicit(&w->transit->outside, memory_order_relaxed);
 
-	if (p->to == NAT_TO_OUTSIDE)
+	if (to == NAT_TO_OUTSIDE)
 		return out == outside ? WAY_OPEN : WAY_ELSEWHERE;
 	if (out == outside && !atomic_load_explicit(&w->transit->is_one_armed, memory_order_relaxed))
 		return WAY_ELSEWHERE;
 	return WAY_OPEN;
 }
 
-/* The kernel refuses a source that is not the host's own (EINVAL or ENETUNREACH, by version): then the look-up is
- * repeated without it. */
-static int ask_route(struct ways *w, const struct nat_packet *p, uint32_t address, struct netlink_way *found)
-{
-	int r = -EINVAL;
-
-	if (p->to == NAT_TO_OUTSIDE)
-		r = netlink_way_from(w->netlink, load32(p->data + 12), address, found);
-	return r == -EINVAL || r == -ENETUNREACH ? netlink_way_from(w->netlink, 0, address, found) : r;
-}
-
-static void look_up(struct ways *w, const struct nat_packet *p, uint32_t address, struct way *way)
+static void look_up(struct ways *w, const struct course *c, struct way *way)
 {
 	struct netlink_way found;
 	bool no_outside =
-		p->to == NAT_TO_OUTSIDE && atomic_load_explicit(&w->transit->outside, memory_order_relaxed) == 0;
-	int r = no_outside ? -ENETUNREACH : ask_route(w, p, address, &found);
+		c->to == NAT_TO_OUTSIDE && atomic_load_explicit(&w->transit->outside, memory_order_relaxed) == 0;
+	int r = no_outside ? -ENETUNREACH : netlink_way_in_transit(w->netlink, c->source, c->destination, &found);
 	const struct way before = *way;
 
-	*way = (struct way){.address = address, .looked_ms = w->now_ms, .generation = w->generation};
+	*way = (struct way){.address = c->destination, .looked_ms = w->now_ms, .generation = w->generation};
 	if (r < 0) {
 		way->state = (uint8_t)state_of_error(-r);
 		return;
 	}
 	way->out = found.out;
 	way->mtu = found.mtu > UINT16_MAX ? 0 : (uint16_t)found.mtu;
-	way->state = (uint8_t)judge(w, p, found.out);
+	way->is_mtu_locked = found.is_mtu_locked;
+	way->state = (uint8_t)judge(w, c->to, found.out);
 	if (way->state == WAY_OPEN && has_neighbours(w, found.out))
-		way->next_hop = found.via ? found.via : address;
-	if (before.address == address && before.out == way->out && before.next_hop == way->next_hop) {
+		way->next_hop = found.via ? found.via : c->destination;
+	if (before.address == c->destination && before.out == way->out && before.next_hop == way->next_hop) {
 		way->asked_ms = before.asked_ms;
 		way->second_ms = before.second_ms;
 		way->sent = before.sent;
@@ -224,20 +221,37 @@ static bool is_fresh(const struct ways *w, const struct way *way, uint32_t addre
 	return way->address == address && way->generation == w->generation && w->now_ms - way->looked_ms < WAYS_KEEP_MS;
 }
 
-struct way *ways_find(struct ways *w, const struct nat_packet *p)
+static struct way *find_way(struct ways *w, const struct course *c)
 {
-	uint32_t address = load32(p->data + 16);
-	struct way *way = place_of(w, address);
+	struct way *way = place_of(w, c->destination);
 
-	assert(p->to == NAT_TO_OUTSIDE || p->to == NAT_TO_INSIDE);
-	if (is_fresh(w, way, address))
+	assert(c->to == NAT_TO_OUTSIDE || c->to == NAT_TO_INSIDE);
+	if (is_fresh(w, way, c->destination))
 		return way;
 	if (may_ask(w)) {
-		look_up(w, p, address, way);
+		look_up(w, c, way);
 		return way;
 	}
-	w->unknown = (struct way){.address = address};
+	w->unknown = (struct way){.address = c->destination};
 	return &w->unknown;
+}
+
+struct way *ways_find(struct ways *w, const struct nat_packet *p)
+{
+	const struct course c = {.to = (enum nat_to)p->to,
+				 .source = p->to == NAT_TO_OUTSIDE ? load32(p->data + 12) : 0,
+				 .destination = load32(p->data + 16)};
+
+	return find_way(w, &c);
+}
+
+bool ways_hidden_mtu(struct ways *w, enum nat_to to, uint32_t source, uint32_t destination, uint16_t *mtu)
+{
+	const struct course c = {.to = to, .source = source, .destination = destination};
+	const struct way *way = find_way(w, &c);
+
+	*mtu = way->is_mtu_locked ? 0 : way->mtu;
+	return way->state != WAY_UNKNOWN;
 }
 
 uint16_t ways_mtu(const struct ways *w, uint32_t address)
@@ -322,7 +336,7 @@ static bool spend_question(struct ways *w, struct way *way, const struct nat_pac
 		return false;
 	if (key != 0)
 		*place = key;
-	way->sent = is_large || key != 0 ? WAYS_UNRESOLVED : (uint8_t)(way->sent + 1) & 63;
+	way->sent = is_large || key != 0 ? WAYS_UNRESOLVED : (uint8_t)(way->sent + 1) & 31;
 	return true;
 }
 

@@ -43,8 +43,9 @@ struct way {
 	int32_t out;
 	uint16_t mtu;	       /* of the route; 0: the interface's */
 	uint8_t state;	       /* enum way_state */
-	uint8_t sent : 6;      /* while the next hop is not known */
+	uint8_t sent : 5;      /* while the next hop is not known */
 	uint8_t neighbour : 2; /* enum way_neighbour, of the last answer */
+	uint8_t is_mtu_locked : 1;
 };
 
 struct steer_refusals;
@@ -83,6 +84,10 @@ void ways_begin(struct ways *w, uint64_t now_ms);
 struct way *ways_find(struct ways *w, const struct nat_packet *p);
 /* The MTU of a route in the cache; 0: unknown, or the interface's. */
 uint16_t ways_mtu(const struct ways *w, uint32_t address);
+
+/* Into *mtu: the MTU of the route that the kernel's look-up for programs does not know, since it is not locked; 0: there is none.
+ * `source`: outbound only. False: not known now. */
+bool ways_hidden_mtu(struct ways *w, enum nat_to to, uint32_t source, uint32_t destination, uint16_t *mtu);
 
 /* Has the tc program refused this super-packet, which has just been written to the TUN device? Then the cached way
  * is outdated, and the next packet looks it up again; so do the ways of other packets refused meanwhile. */
