@@ -25,6 +25,23 @@ AC_DEFUN([NATD_LINK_FLAG], [
   AS_VAR_POPDEF([cachevar])
 ])
 
+# NATD_LTO(COMPILE, LINK, DO_NOT_LINK): flags for objects that can be linked either way, for a link with optimisation, and for
+# one without; nothing when the compiler cannot do that.
+AC_DEFUN([NATD_LTO], [
+  AC_MSG_CHECKING([whether $CC optimises at link time])
+  natd_saved_CFLAGS=$CFLAGS natd_saved_LDFLAGS=$LDFLAGS
+  CFLAGS="$CFLAGS -flto=auto -ffat-lto-objects"
+  AC_LINK_IFELSE([AC_LANG_PROGRAM()], [
+    LDFLAGS="$LDFLAGS -fno-lto"
+    AC_LINK_IFELSE([AC_LANG_PROGRAM()], [natd_lto=yes], [natd_lto=no])], [natd_lto=no])
+  CFLAGS=$natd_saved_CFLAGS LDFLAGS=$natd_saved_LDFLAGS
+  AC_MSG_RESULT([$natd_lto])
+  AS_IF([test $natd_lto = yes], [
+    $1="-flto=auto -ffat-lto-objects"
+    $2="-flto=auto"
+    $3="-fno-lto"])
+])
+
 # NATD_OPTIONAL(VARIABLE, MODULE, PURPOSE): --with/--without MODULE; yes, no, or as found (default).
 # Defines HAVE_<VARIABLE> and the conditional of that name; $with_<module> is yes or no afterwards.
 AC_DEFUN([NATD_OPTIONAL], [
