@@ -26,19 +26,21 @@ AC_DEFUN([NATD_LINK_FLAG], [
 ])
 
 # NATD_LTO(COMPILE, LINK, DO_NOT_LINK): flags for objects that can be linked either way, for a link with optimisation, and for
-# one without; nothing when the compiler cannot do that.
+# one without; nothing when the compiler cannot do that. The limit of inlining is that of -O3: calls cost more than anything
+# else where a packet passes many short functions.
 AC_DEFUN([NATD_LTO], [
   AC_MSG_CHECKING([whether $CC optimises at link time])
   natd_saved_CFLAGS=$CFLAGS natd_saved_LDFLAGS=$LDFLAGS
-  CFLAGS="$CFLAGS -flto=auto -ffat-lto-objects"
+  natd_lto_flags="-flto=auto -finline-limit=200"
+  CFLAGS="$CFLAGS $natd_lto_flags -ffat-lto-objects"
   AC_LINK_IFELSE([AC_LANG_PROGRAM()], [
     LDFLAGS="$LDFLAGS -fno-lto"
     AC_LINK_IFELSE([AC_LANG_PROGRAM()], [natd_lto=yes], [natd_lto=no])], [natd_lto=no])
   CFLAGS=$natd_saved_CFLAGS LDFLAGS=$natd_saved_LDFLAGS
   AC_MSG_RESULT([$natd_lto])
   AS_IF([test $natd_lto = yes], [
-    $1="-flto=auto -ffat-lto-objects"
-    $2="-flto=auto"
+    $1="$natd_lto_flags -ffat-lto-objects"
+    $2="$natd_lto_flags"
     $3="-fno-lto"])
 ])
 

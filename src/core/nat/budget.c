@@ -55,6 +55,12 @@ static uint32_t active_hosts(const struct nat *n, const struct host *h)
 	return table_host_count(n->table) + (h == NULL);
 }
 
+/* It holds less than what is left: whatever the reserve, it may have more. So the reserve is computed for few openings. */
+static bool is_modest(const struct claim *c)
+{
+	return c->held < c->left && c->unanswered < c->left;
+}
+
 static enum nat_reason check_share(const struct claim *c, uint32_t reserve)
 {
 	if (reserve == 0)
@@ -75,13 +81,10 @@ static bool brings_host(const struct nat *n, const struct host *h, const struct 
 static enum nat_reason check_table_share(const struct nat *n, const struct host *h, enum nat_dir opening,
 					 const struct session_spec *pending)
 {
-	uint32_t total = n->policy->limits.sessions, hosts = active_hosts(n, h) + brings_host(n, h, pending);
-	uint32_t reserve = nat_reserve(n, total, hosts);
-	struct claim c = {
-		.total = total,
-		.left = total - table_session_count(n->table) - (pending != NULL),
-		.is_rivalled = opening == DIR_IN || hosts > 1,
-	};
+	uint32_t total = n->policy->limits.sessions, left = total - table_session_count(n->table) - (pending != NULL);
+	bool is_flooded = opening == DIR_IN && table_incoming_count(n->table) >= left;
+	struct claim c = {.total = total, .left = left};
+	uint32_t hosts, reserve;
 	enum nat_reason why;
 
 	if (h != NULL && opening == DIR_IN) {
@@ -91,10 +94,13 @@ static enum nat_reason check_table_share(const struct nat *n, const struct host 
 		c.held = h->sessions - h->incoming;
 		c.unanswered = h->unanswered - h->unanswered_in;
 	}
+	if (is_modest(&c) && !is_flooded)
+		return NAT_PASS;
+	hosts = active_hosts(n, h) + brings_host(n, h, pending);
+	reserve = nat_reserve(n, total, hosts);
+	c.is_rivalled = opening == DIR_IN || hosts > 1;
 	why = check_share(&c, reserve);
-	if (why == NAT_PASS && opening == DIR_IN && c.left <= reserve / 2 && table_incoming_count(n->table) >= c.left)
-		why = DROP_HOST_SHARE;
-	return why;
+	return why == NAT_PASS && is_flooded && left <= reserve / 2 ? DROP_HOST_SHARE : why;
 }
 
 /* The tokens in the bucket now. It holds one second's worth, and is full after a second without openings. */
@@ -115,11 +121,11 @@ static uint32_t tokens(const struct nat *n, const struct host *h, enum nat_dir o
 void nat_rate_take(const struct nat *n, struct host *h, enum nat_dir opening)
 {
 	uint32_t limit = rules_host_limits(n->rules, h->address)->new_sessions;
-	uint32_t now = (uint32_t)n->now_ms | 1, elapsed = now - h->rate[opening].ms;
-	uint32_t have = tokens(n, h, opening, limit);
+	uint32_t now = (uint32_t)n->now_ms | 1, elapsed = now - h->rate[opening].ms, have;
 
 	if (limit == 0)
 		return;
+	have = tokens(n, h, opening, limit);
 	/* The time stays until it has brought a token: fractions add up. */
 	if (h->rate[opening].ms == 0 || elapsed >= 1000 || (uint64_t)elapsed * limit >= 1000)
 		h->rate[opening].ms = now;
@@ -156,8 +162,8 @@ enum nat_reason nat_check_ports(const struct nat *n, const struct host *h, const
 				uint32_t *left)
 {
 	enum nat_class proto_class = (enum nat_class)rq->proto_class;
-	uint32_t used = table_address_ports_used(n->table, rq->ext, proto_class), hosts = active_hosts(n, h);
-	struct claim c = {.total = range_total(rq->ranges, rq->n_ranges), .is_rivalled = hosts > 1};
+	uint32_t used = table_address_ports_used(n->table, rq->ext, proto_class), hosts;
+	struct claim c = {.total = range_total(rq->ranges, rq->n_ranges)};
 
 	if (rq->may_recycle) /* quarantined ones are available */
 		used -= table_address_ports_resting(n->table, rq->ext, proto_class);
@@ -168,6 +174,10 @@ enum nat_reason nat_check_ports(const struct nat *n, const struct host *h, const
 		c.held = h->ports;
 		c.unanswered = unanswered < h->ports ? unanswered : h->ports; /* several may share a port */
 	}
+	if (is_modest(&c))
+		return NAT_PASS;
+	hosts = active_hosts(n, h);
+	c.is_rivalled = hosts > 1;
 	return check_share(&c, nat_reserve(n, c.total, hosts));
 }
 

@@ -85,6 +85,8 @@ static struct filter_packet asked(const struct work *w, const struct decision *d
 
 static bool decide_rule(const struct nat *n, const struct work *w, struct decision *d)
 {
+	if (n->admission.filter == NULL)
+		return true;
 	d->asked = asked(w, d);
 	d->rule = admission_find(&n->admission, &d->asked, n->id_key, n->now_ms);
 	return decision_goes_on(d, STAGE_RULE, admission_verdict(&n->admission, d->rule));

@@ -31,15 +31,25 @@ static bool is_of_pool(const struct nat *n, uint32_t address)
 	return rules_static_inside(n->rules, address) == 0 && !rules_address_is_virtual(n->rules, address);
 }
 
+/* nat_open_prefetch() has written the request for ports of this address. */
+static bool is_prepared(const struct work *w, uint16_t ext)
+{
+	return w->has_request && w->request.ext == ext;
+}
+
 int32_t nat_paired_address(const struct nat *n, const struct work *w, const struct host *h)
 {
 	uint32_t address;
+	uint16_t ext;
 
 	if (w->share_ordinal >= 0)
 		return w->share_ordinal;
 	if (!is_paired(n) || h == NULL || (h->sessions == 0 && h->blocks == 0))
 		return -1;
-	address = table_address(n->table, table_host_paired(n->table, h));
+	ext = table_host_paired(n->table, h);
+	if (is_prepared(w, ext))
+		return (int32_t)w->ordinal;
+	address = table_address(n->table, ext);
 	return is_of_pool(n, address) ? rules_address_find(n->rules, address) : -1;
 }
 
@@ -61,9 +71,9 @@ static bool may_recycle(const struct nat *n, enum nat_class c)
 	return c == CLASS_TCP || n->policy->filtering != FILTERING_ENDPOINT_INDEPENDENT;
 }
 
-struct port_request nat_port_request(const struct nat *n, const struct work *w, const struct host *h, uint16_t ext)
+static void make_request(const struct nat *n, const struct work *w, uint16_t ext, struct port_request *rq)
 {
-	struct port_request rq = {
+	*rq = (struct port_request){
 		.ext = ext,
 		.proto_class = w->v.proto_class,
 		.same_class = 1,
@@ -71,16 +81,23 @@ struct port_request nat_port_request(const struct nat *n, const struct work *w, 
 		.like = w->v.sport,
 		.prefer = n->policy->port_selection == PORTS_PRESERVE ? w->v.sport : 0,
 		.may_recycle = may_recycle(n, (enum nat_class)w->v.proto_class),
-		.host = h,
 		.share = w->share,
 		.blocks_max = rules_host_limits(n->rules, w->v.src)->blocks,
 	};
+	if (n->policy->allocation == ALLOCATION_PORT) /* else they are the host's blocks */
+		rq->ranges = rules_port_ranges(n->rules, table_address(n->table, ext), &rq->n_ranges);
+}
 
-	if (n->policy->allocation == ALLOCATION_PORT)
-		rq.ranges = rules_port_ranges(n->rules, table_address(n->table, ext), &rq.n_ranges);
-	else /* they are the host's blocks */
-		rq.blocks_kept = nat_kept_blocks(n, h, ext);
-	return rq;
+void nat_port_request(const struct nat *n, const struct work *w, const struct host *h, uint16_t ext,
+		      struct port_request *rq)
+{
+	if (is_prepared(w, ext))
+		*rq = w->request;
+	else
+		make_request(n, w, ext, rq);
+	rq->host = h;
+	if (n->policy->allocation != ALLOCATION_PORT)
+		rq->blocks_kept = nat_kept_blocks(n, h, ext);
 }
 
 /* Is there a session of a forward with the remote endpoint of the one to be opened? */
@@ -109,27 +126,47 @@ bool nat_block_is_shut(void *port_set, const struct nat_range *block)
 	return rules_ports_are_forwarded(s->n->rules, s->proto_class, s->address, block);
 }
 
+/* So many that one of them is free of forwards for certain. */
+static bool has_plenty(const struct nat *n, uint32_t left)
+{
+	return left > n->forwarded_ports && !n->shares_ports;
+}
+
 static bool is_not_forwarded(void *ctx, uint16_t port)
 {
 	return nat_port_is_free_of_forwards(ctx, port);
 }
 
-/* The share first, since it knows how many ports are left: only if these are few the rest matters. */
-static enum nat_reason check_port(const struct nat *n, const struct work *w, const struct host *h, uint16_t ext)
+/* With blocks there is no share to check here: a block's ports are only its host's, and the table distributes the blocks.
+ * The share comes first, since it knows how many ports are left: only if these are few the rest matters. */
+static __attribute__((noinline)) enum nat_reason check_any_port(const struct nat *n, const struct work *w,
+								const struct host *h, uint16_t ext)
 {
 	struct port_set set = {n, w, (enum nat_class)w->v.proto_class, table_address(n->table, ext)};
-	struct port_request rq = nat_port_request(n, w, h, ext);
+	struct port_request rq;
 	bool is_single = n->policy->allocation == ALLOCATION_PORT;
 	uint32_t left = 0;
-	/* a block's ports are only its host's, and the table distributes the blocks */
-	enum nat_reason why = is_single ? nat_check_ports(n, h, &rq, &left) : NAT_PASS;
+	enum nat_reason why;
 
-	if (why != NAT_PASS || (is_single && left > n->forwarded_ports && !n->shares_ports))
+	nat_port_request(n, w, h, ext, &rq);
+	why = is_single ? nat_check_ports(n, h, &rq, &left) : NAT_PASS;
+	if (why != NAT_PASS || (is_single && has_plenty(n, left)))
 		return why;
 	rq.usable = is_not_forwarded;
 	rq.is_shut = n->forwarded_ports > 0 ? nat_block_is_shut : NULL;
 	rq.ctx = &set;
 	return table_port_could(n->table, &rq, n->now_s);
+}
+
+/* Mostly the request is prepared and ports are plenty: then it is not copied. */
+static enum nat_reason check_port(const struct nat *n, const struct work *w, const struct host *h, uint16_t ext)
+{
+	uint32_t left;
+
+	if (n->policy->allocation == ALLOCATION_PORT && is_prepared(w, ext) &&
+	    nat_check_ports(n, h, &w->request, &left) == NAT_PASS && has_plenty(n, left))
+		return NAT_PASS;
+	return check_any_port(n, w, h, ext);
 }
 
 bool nat_is_left_to_host(const struct nat *n, uint8_t proto, uint32_t address)

@@ -140,6 +140,7 @@ static inline bool prepare(struct nat *n, struct work *w, struct nat_packet *p)
 	w->dir = DIR_OUT;
 	w->has_key = false;
 	w->random = 0;
+	w->has_request = false;
 	w->reply.type = 0;
 	w->pending = NULL;
 	w->hairpin = false;

@@ -117,6 +117,9 @@ struct work {
 	struct reply reply;		    /* if it is dropped */
 	const struct session_spec *pending; /* explain.c: the session that its outbound pass would open; else NULL */
 	uint64_t random;		    /* drawn ahead for the choice of address and port; 0: not yet */
+	bool has_request;		    /* `request` was prepared by nat_open_prefetch() */
+	struct port_request request;	    /* without host and callbacks */
+	uint32_t ordinal;		    /* of its outside address */
 	/* outbound, with deterministic ports: results of the arithmetic, see nat_find_share() */
 	int32_t share_ordinal; /* of the outside address; -1: none */
 	uint32_t share;	       /* block */
@@ -233,7 +236,8 @@ int32_t nat_paired_address(const struct nat *n, const struct work *w,
 uint32_t nat_first_address(const struct nat *n, uint32_t host,
 			   uint64_t random); /* ordinal, where a host that has none begins */
 /* Without the callbacks that check whether a port is usable. */
-struct port_request nat_port_request(const struct nat *n, const struct work *w, const struct host *h, uint16_t ext);
+void nat_port_request(const struct nat *n, const struct work *w, const struct host *h, uint16_t ext,
+		      struct port_request *rq);
 /* May a mapping use this port, as far as forwards are concerned? */
 bool nat_port_is_free_of_forwards(const struct port_set *s, uint16_t port);
 /* Is each port of it a forward's? For struct port_request, whose context is a struct port_set. */

@@ -32,7 +32,6 @@ static uint64_t draw(struct nat *n, struct work *w)
 void nat_open_prefetch(struct nat *n, struct work *w)
 {
 	const struct host *h;
-	struct port_request rq;
 	int32_t ordinal, slot;
 
 	if (w->dir != DIR_OUT || w->v.proto_class == CLASS_OTHER || nat_check_opener(n, w) != NAT_PASS ||
@@ -47,17 +46,20 @@ void nat_open_prefetch(struct nat *n, struct work *w)
 	slot = n->slots[ordinal];
 	if (slot == TABLE_NONE)
 		return;
-	rq = nat_port_request(n, w, h, (uint16_t)slot);
-	table_port_prefetch(n->table, &rq, w->random);
+	nat_port_request(n, w, h, (uint16_t)slot, &w->request);
+	w->ordinal = (uint32_t)ordinal;
+	w->has_request = true;
+	table_port_prefetch(n->table, &w->request, w->random);
 }
 
-static enum nat_reason take_port(struct nat *n, struct work *w, struct decision *d)
+static enum nat_reason take_port(struct nat *n, struct work *w, const struct host *h, struct decision *d)
 {
 	struct port_set set = {n, w, (enum nat_class)w->v.proto_class, table_address(n->table, d->spec.ext)};
-	struct port_request rq = nat_port_request(n, w, table_host_find(n->table, w->v.src), d->spec.ext);
+	struct port_request rq;
 	bool recycled = false;
 	enum nat_reason why;
 
+	nat_port_request(n, w, h, d->spec.ext, &rq);
 	rq.usable = port_may_be_taken;
 	rq.is_shut = n->forwarded_ports > 0 ? nat_block_is_shut : NULL;
 	rq.ctx = &set;
@@ -67,11 +69,11 @@ static enum nat_reason take_port(struct nat *n, struct work *w, struct decision 
 }
 
 /* The port guard may refuse every port of an address: then the decision moves to the next address. */
-static enum nat_reason take_endpoint(struct nat *n, struct work *w, struct decision *d)
+static enum nat_reason take_endpoint(struct nat *n, struct work *w, const struct host *h, struct decision *d)
 {
 	enum nat_reason why = NAT_PASS;
 
-	while (d->basis == BASIS_DRAW && (why = take_port(n, w, d)) != NAT_PASS) {
+	while (d->basis == BASIS_DRAW && (why = take_port(n, w, h, d)) != NAT_PASS) {
 		nat_decide_again(n, w, why, d);
 		if (d->action == DECIDED_DROP)
 			return (enum nat_reason)d->reason;
@@ -84,17 +86,14 @@ static void charge_rule(struct nat *n, const struct work *w, const struct decisi
 	admission_charge(&n->admission, d->rule, &d->asked, w->v.sport, w->v.len, n->id_key, n->now_ms);
 }
 
-/* Held until the session has it: for table_origin_release(). 0 if neither a rule nor a choice of backends decided:
- * its forward, or its static pair, is found by its endpoint. */
-static uint32_t origin_of(struct nat *n, const struct decision *d)
+/* Apart from origin_of(): most openings need no names, and zeroing so many bytes costs more than the rest of it. */
+static __attribute__((noinline)) uint32_t intern_origin(struct nat *n, const struct decision *d)
 {
 	struct session_origin o = {0};
 
 	_Static_assert(sizeof(o.rule) == sizeof(((struct filter_rule *)0)->name), "names of rules fit");
 	_Static_assert(sizeof(o.forward) == sizeof(((struct nat_forward *)0)->name), "names of forwards fit");
 	_Static_assert(sizeof(o.pair) == sizeof(((struct nat_address_range *)0)->pair), "names of pairs fit");
-	if (d->rule == FILTER_NONE && d->backend < 0)
-		return 0;
 	if (d->rule != FILTER_NONE)
 		memcpy(o.rule, filter_rule(n->admission.filter, (uint32_t)d->rule)->name, sizeof(o.rule));
 	if (d->forward >= 0)
@@ -106,6 +105,13 @@ static uint32_t origin_of(struct nat *n, const struct decision *d)
 		o.backend_port = n->policy->forwards[d->forward].backends[d->backend].port;
 	}
 	return table_origin_intern(n->table, &o);
+}
+
+/* Held until the session has it: for table_origin_release(). 0 if neither a rule nor a choice of backends decided:
+ * its forward, or its static pair, is found by its endpoint. */
+static uint32_t origin_of(struct nat *n, const struct decision *d)
+{
+	return d->rule == FILTER_NONE && d->backend < 0 ? 0 : intern_origin(n, d);
 }
 
 static void remember_backend(struct nat *n, const struct work *w, const struct decision *d)
@@ -123,7 +129,7 @@ static struct session *open_session(struct nat *n, struct work *w, struct decisi
 	struct host *h = table_host(n->table, d->spec.int_addr, true);
 	struct session *s;
 
-	*why = h == NULL ? DROP_TABLE : take_endpoint(n, w, d);
+	*why = h == NULL ? DROP_TABLE : take_endpoint(n, w, h, d);
 	if (*why != NAT_PASS)
 		return NULL;
 	d->spec.origin = origin_of(n, d);
@@ -137,7 +143,7 @@ static struct session *open_session(struct nat *n, struct work *w, struct decisi
 	}
 	charge_rule(n, w, d);
 	remember_backend(n, w, d);
-	nat_rate_take(n, table_host(n->table, d->spec.int_addr, false), (enum nat_dir)w->dir);
+	nat_rate_take(n, h, (enum nat_dir)w->dir);
 	if (w->v.proto_class == CLASS_ICMP)
 		s->end[DIR_IN] = w->v.icmp_type; /* otherwise unused; a reload needs it to check the opening again */
 	if (w->v.kind == PKT_TCP) {
@@ -183,7 +189,7 @@ struct session *nat_open(struct nat *n, struct work *w, enum nat_reason *why)
 	struct decision d;
 	struct session *s;
 
-	if (w->dir == DIR_OUT)
+	if (w->dir == DIR_OUT && !w->has_request)
 		nat_find_share(n, w);
 	if (w->dir == DIR_OUT && n->judging.runs)
 		nat_judge_mapping(n, w);

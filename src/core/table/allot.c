@@ -102,23 +102,14 @@ static enum nat_reason grow(struct table *t, const struct allot_kind *kind, cons
 	return DROP_NO_PORT;
 }
 
-enum nat_reason table_port_allot(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s,
-				 uint16_t *port, bool *recycled)
+/* A port of the host's blocks. */
+static enum nat_reason choose_within(struct table *t, const struct allot_kind *kind, const struct port_request *rq,
+				     uint64_t random, uint32_t now_s, uint16_t *port, bool *recycled)
 {
 	struct nat_range ranges[ALLOT_RANGES];
 	struct port_request own = *rq;
-	const struct allot_kind *kind;
 	enum nat_reason why = DROP_NO_PORT;
 
-	*recycled = false;
-	*port = 0;
-	if (!port_prepare(t, rq, now_s))
-		return DROP_NO_PORT;
-	kind = kind_of(t);
-	if (kind == NULL) {
-		*port = port_choose(t, rq, random, now_s, recycled);
-		return *port != 0 ? NAT_PASS : DROP_NO_PORT;
-	}
 	own.ranges = ranges;
 	own.n_ranges = kind->ranges(t, rq, ranges);
 	own.may_recycle = false;
@@ -131,6 +122,22 @@ enum nat_reason table_port_allot(struct table *t, const struct port_request *rq,
 		*port = port_choose(t, &own, random, now_s, recycled);
 	}
 	return *port != 0 ? NAT_PASS : why;
+}
+
+enum nat_reason table_port_allot(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s,
+				 uint16_t *port, bool *recycled)
+{
+	const struct allot_kind *kind;
+
+	*recycled = false;
+	*port = 0;
+	if (!port_prepare(t, rq, now_s))
+		return DROP_NO_PORT;
+	kind = kind_of(t);
+	if (kind != NULL)
+		return choose_within(t, kind, rq, random, now_s, port, recycled);
+	*port = port_choose(t, rq, random, now_s, recycled);
+	return *port != 0 ? NAT_PASS : DROP_NO_PORT;
 }
 
 enum nat_reason table_port_could(const struct table *t, const struct port_request *rq, uint32_t now_s)
@@ -158,17 +165,25 @@ enum nat_reason table_port_could(const struct table *t, const struct port_reques
 	return why != NAT_PASS && own.n_ranges > 0 && table_port_any(t, &own, now_s) ? NAT_PASS : why;
 }
 
-void table_port_prefetch(const struct table *t, const struct port_request *rq, uint64_t random)
+static void prefetch_within(const struct table *t, const struct allot_kind *kind, const struct port_request *rq,
+			    uint64_t random)
 {
-	const struct allot_kind *kind = kind_of(t);
 	struct nat_range ranges[ALLOT_RANGES];
 	struct port_request own = *rq;
 
+	own.ranges = ranges;
+	own.n_ranges = kind->ranges(t, rq, ranges);
+	port_prefetch(t, &own, random);
+}
+
+void table_port_prefetch(const struct table *t, const struct port_request *rq, uint64_t random)
+{
+	const struct allot_kind *kind = kind_of(t);
+
 	if (rq->proto_class >= TABLE_CLASSES || !address_is_used(t, rq->ext))
 		return;
-	if (kind != NULL) {
-		own.ranges = ranges;
-		own.n_ranges = kind->ranges(t, rq, ranges);
-	}
-	port_prefetch(t, &own, random);
+	if (kind != NULL)
+		prefetch_within(t, kind, rq, random);
+	else
+		port_prefetch(t, rq, random);
 }
