@@ -25,7 +25,7 @@ build()
 	[ "$2" != check_nat_model ] || objects="$objects $(echo tests/unit/model*.o)"
 	# shellcheck disable=SC2086
 	${CC:-cc} -std=gnu11 -O1 -w -include ./config.h -I"$root/src" -I"$root/src/core/nat" -c -o "$work/$1.o" "$work/$1.c" &&
-		${CC:-cc} -o "$work/$2" $objects "$work/$1.o" $unit $core $common $libs
+		${CC:-cc} -fno-lto -o "$work/$2" $objects "$work/$1.o" $unit $core $common $libs
 }
 
 # plant FILE PROGRAM SCENARIO SED: the fault that SED makes of src/core/nat/FILE.c is found by PROGRAM.
