@@ -544,6 +544,13 @@ static const struct {
 	 "f:3: warning: control.mode is \"0662\": every user of this host may then ask natd for its sessions\n"},
 	{BASE "limits = { sessions = 100; sessions_per_host = 101; };",
 	 "f:3: warning: limits.sessions_per_host is 101, more than limits.sessions (100): it has no effect\n"},
+	/* classes that hold no inside host */
+	{"inside = { prefixes = [ \"10.8.0.0/24\", \"10.8.2.0/24\" ]; };\noutside = { interface = \"eth0\"; };\n"
+	 "classes = ( { name = \"gold\"; prefixes = [ \"10.8.0.0/28\", \"10.8.1.0/24\" ]; },\n"
+	 "{ prefixes = [ \"10.8.3.0/24\" ]; }, { prefixes = \"10.8.0.0/16\"; } );",
+	 "f:3: warning: class \"gold\": 10.8.1.0/24 holds no inside host: correct it, or add it to inside.prefixes\n"
+	 "f:4: warning: class: 10.8.3.0/24 holds no inside host: correct it, or add it to inside.prefixes\n"},
+	{BASE "classes = ( { prefixes = [ \"10.8.3.0/24\" ]; } );", ""},
 	{"inside = { interfaces = \"wg0\"; };\noutside = { interface = \"eth0\"; ports = \"20000-40000\"; };",
 	 "f:2: warning: outside.ports: 20000-40000 takes ports from which the host itself connects (32768-60999, see "
 	 "net.ipv4.ip_local_port_range) on the address shared with it: leave those out\n"},

@@ -191,6 +191,7 @@ void config_free(struct natd_config *c)
 	for (uint32_t i = 0; i < c->n_classes; i++)
 		free((void *)(uintptr_t)c->classes[i].prefixes);
 	free(c->classes);
+	free(c->class_lines);
 	free(c->statics);
 	free(c->forwards);
 	free(c->checks);

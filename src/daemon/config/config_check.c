@@ -552,6 +552,7 @@ void config_check(struct config_loader *l)
 		finish_lists,
 		config_check_allocation,
 		config_check_static,
+		config_check_classes,
 		config_check_tlog,
 		config_read_sets,
 		config_read_filter,

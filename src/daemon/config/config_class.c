@@ -76,6 +76,7 @@ static void read_class(struct config_loader *l, const struct value *v)
 	}
 	if (!draft.failed) {
 		c->classes[c->n_classes] = draft.c;
+		c->class_lines[c->n_classes] = v->line;
 		c->classes[c->n_classes++].prefixes = draft.prefixes;
 		draft.prefixes = NULL;
 	}
@@ -94,6 +95,40 @@ void config_set_classes(struct config_loader *l, const struct config_key *k, con
 		return;
 	}
 	c->classes = loader_alloc(l, v->n_children, sizeof(*c->classes));
-	for (uint32_t i = 0; c->classes && i < v->n_children; i++)
+	c->class_lines = loader_alloc(l, v->n_children, sizeof(*c->class_lines));
+	for (uint32_t i = 0; c->classes && c->class_lines && i < v->n_children; i++)
 		read_class(l, &v->children[i]);
+}
+
+/* ---- checks ---- */
+
+static bool has_inside_host(const struct natd_config *c, const struct nat_prefix *p)
+{
+	for (uint32_t i = 0; i < c->inside.n_prefixes; i++) {
+		const struct nat_prefix *inside = &c->inside.prefixes[i];
+
+		if (p->address <= text_prefix_last(inside) && inside->address <= text_prefix_last(p))
+			return true;
+	}
+	return false;
+}
+
+/* Of the prefixes of the interfaces the file says nothing. */
+void config_check_classes(struct config_loader *l)
+{
+	const struct natd_config *c = l->c;
+	char text[TEXT_RANGE_SIZE];
+
+	for (uint32_t i = 0; c->inside.n_prefixes > 0 && i < c->n_classes; i++) {
+		const struct nat_host_class *x = &c->classes[i];
+
+		for (uint32_t k = 0; k < x->n_prefixes; k++) {
+			if (!has_inside_host(c, &x->prefixes[k]))
+				loader_warning(l, c->class_lines[i],
+					       "class%s%s%s: %s holds no inside host: correct it, or add it to "
+					       "inside.prefixes",
+					       x->name[0] != '\0' ? " \"" : "", x->name, x->name[0] != '\0' ? "\"" : "",
+					       text_of_prefix(text, &x->prefixes[k]));
+		}
+	}
 }

@@ -178,6 +178,8 @@ bool config_scan_foreign(struct config_loader *l, const char *text);
 void config_check(struct config_loader *l);
 /* Those about static pairs. */
 void config_check_static(struct config_loader *l);
+/* Those about classes. */
+void config_check_classes(struct config_loader *l);
 /* Those about allocation; the lists must be sorted. */
 void config_check_allocation(struct config_loader *l);
 /* Those about forwards that hide each other. */
