@@ -443,21 +443,47 @@ static bool any_resting(const struct table *t, const struct port_request *rq, ui
 	return false;
 }
 
+/* Ports of that block from `at` on that are within `high` and of which none is free; 0: one may be. */
+static uint32_t full_step(const struct port_map *m, uint32_t at, uint32_t high)
+{
+	bool is_whole = at % PORT_BLOCK == 0 && at + PORT_BLOCK - 1 <= high;
+
+	return is_whole && free_in_block(m, UINT64_MAX, at / PORT_BLOCK) == 0 ? PORT_BLOCK : 0;
+}
+
+/* A free port that is usable, or more of them than a choice would ask about. *asked: how many were asked about. */
+static bool any_free(const struct port_map *m, const struct port_request *rq, const struct nat_range *r,
+		     uint32_t *asked)
+{
+	uint32_t next;
+
+	for (uint32_t at = r->first > 0 ? r->first : 1; at <= r->last; at = next) {
+		uint32_t full = full_step(m, at, r->last);
+
+		next = full > 0 ? at + full : (at | 63) + 1;
+		for (uint64_t bits = full > 0 ? 0 : free_bits(m, UINT64_MAX, at, r->last); bits != 0;
+		     bits &= bits - 1) {
+			if ((*asked)++ == TABLE_PORT_ASKS ||
+			    is_usable(rq, (uint16_t)(at / 64 * 64 + (uint32_t)__builtin_ctzll(bits))))
+				return true;
+		}
+	}
+	return false;
+}
+
 bool table_port_any(const struct table *t, const struct port_request *rq, uint32_t now_s)
 {
-	const struct demand d = {.rq = rq, .low = 1, .high = UINT16_MAX, .parity = UINT64_MAX};
 	const struct port_map *m;
-	uint32_t n;
+	uint32_t asked = 0;
 
 	if (rq->proto_class >= TABLE_CLASSES || !address_is_used(t, rq->ext))
 		return false;
 	m = port_map(t, rq->proto_class, rq->ext);
-	n = count_free(m, &d);
-	for (uint32_t k = 0; k < n && k < TABLE_PORT_ASKS; k++) {
-		if (is_usable(rq, free_by_rank(m, &d, k)))
+	for (uint32_t i = 0; i < rq->n_ranges; i++) {
+		if (any_free(m, rq, &rq->ranges[i], &asked))
 			return true;
 	}
-	return n > TABLE_PORT_ASKS || any_resting(t, rq, now_s);
+	return any_resting(t, rq, now_s);
 }
 
 /* A hint for the port with which this choice will probably begin. */
