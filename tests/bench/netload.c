@@ -10,6 +10,8 @@
  *	netload connect DST PORT COUNT SECONDS          opens connections to COUNT ports, 64 at a time, and resets them
  *	netload flows DST PORT COUNT FIRST RATE         one datagram from each of COUNT source endpoints, beginning at address FIRST,
  *	                                                RATE a second (0: as fast as queues on the way allow)
+ *	netload homes DST PORT HOSTS FIRST TURN TURNS RATE   the same with made-up sources, in turn: HOSTS addresses from FIRST on, of
+ *	                                                each the ports 2000 + TURN and as many more as TURNS says
  *
  * One line of JSON on stdout. Used in namespaces only.
  */
@@ -341,6 +343,64 @@ static int flows(char **a)
 	return 0;
 }
 
+/* An IPv4 header whose checksum and number the kernel makes, a UDP one without checksum, and a byte. */
+struct datagram {
+	uint8_t version_length, tos;
+	uint16_t length, number, fragment;
+	uint8_t ttl, protocol;
+	uint16_t checksum;
+	uint32_t from, to;
+	uint16_t sport, dport, udp_length, udp_checksum;
+	uint8_t payload;
+} __attribute__((packed));
+
+static void make_datagram(struct datagram *d, const struct sockaddr_in *to, uint32_t from, int sport)
+{
+	*d = (struct datagram){.version_length = 0x45,
+			       .length = htons(sizeof(*d)),
+			       .ttl = 64,
+			       .protocol = IPPROTO_UDP,
+			       .from = htonl(from),
+			       .to = to->sin_addr.s_addr,
+			       .sport = htons((uint16_t)sport),
+			       .dport = to->sin_port,
+			       .udp_length = htons(9)};
+}
+
+static int homes(char **a)
+{
+	struct sockaddr_in to = address(a[0], atoi(a[1])), first = address(a[3], 0), raw_to = to;
+	int hosts = atoi(a[2]), turn = atoi(a[4]), count = hosts * atoi(a[5]), made = 0;
+	int fd = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+	double rate = atof(a[6]), start = now();
+	struct datagram d[BURST];
+	struct iovec iov[BURST];
+	struct mmsghdr m[BURST];
+
+	if (fd < 0)
+		die("raw socket");
+	raw_to.sin_port = 0;
+	memset(m, 0, sizeof(m));
+	for (int i = 0; i < BURST; i++) {
+		iov[i] = (struct iovec){.iov_base = &d[i], .iov_len = sizeof(d[i])};
+		m[i].msg_hdr = (struct msghdr){
+			.msg_name = &raw_to, .msg_namelen = sizeof(raw_to), .msg_iov = &iov[i], .msg_iovlen = 1};
+	}
+	for (int i = 0; i < count; i += BURST) {
+		int n = count - i < BURST ? count - i : BURST, sent;
+
+		for (int k = 0; k < n; k++)
+			make_datagram(&d[k], &to, ntohl(first.sin_addr.s_addr) + (uint32_t)((i + k) % hosts),
+				      2000 + turn + (i + k) / hosts);
+		sent = sendmmsg(fd, m, (unsigned)n, 0);
+		made += sent > 0 ? sent : 0;
+		pace(start, i + n, rate);
+	}
+	printf("{\"made\": %d, \"seconds\": %.3f}\n", made, now() - start);
+	close(fd);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -349,7 +409,7 @@ int main(int argc, char **argv)
 		int (*run)(char **);
 	} commands[] = {
 		{"udp-send", 5, udp_send}, {"udp-count", 2, udp_count}, {"echo", 1, echo},   {"rr", 4, round_trips},
-		{"accept", 2, accept_all}, {"connect", 4, connect_all}, {"flows", 5, flows},
+		{"accept", 2, accept_all}, {"connect", 4, connect_all}, {"flows", 5, flows}, {"homes", 7, homes},
 	};
 	struct rlimit files = {.rlim_cur = 65536, .rlim_max = 65536};
 
@@ -357,7 +417,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (argc == commands[i].args + 2 && strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argv + 2);
-	fprintf(stderr,
-		"usage: netload udp-send|udp-count|echo|rr|accept|connect|flows ARGS: see the head of netload.c\n");
+	fprintf(stderr, "usage: netload udp-send|udp-count|echo|rr|accept|connect|flows|homes ARGS: see the head of "
+			"netload.c\n");
 	return 2;
 }

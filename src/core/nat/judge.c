@@ -159,25 +159,51 @@ void nat_judge_end(struct nat *n)
 	table_set_mapping(n->table, n->policy->mapping); /* lists mappings that had to wait for others to end */
 }
 
+/* The next sessions, BLOCK at most. *is_last: there are no more, or not within the budget. */
+static uint32_t next_sessions(struct nat *n, struct session *next[BLOCK], uint32_t budget, uint32_t *visits,
+			      bool *is_last)
+{
+	uint32_t k = 0;
+
+	do {
+		next[k] = table_next(n->table, &n->judging.cursor, budget);
+		*is_last = next[k] == NULL;
+		++*visits;
+	} while (!*is_last && ++k < BLOCK && *visits < budget);
+	return k;
+}
+
+static void end_all(struct nat *n, struct session *const over[], const enum session_end why[], uint32_t n_over)
+{
+	for (uint32_t at = 0; at < n_over; at += BLOCK) {
+		uint32_t some = n_over - at < BLOCK ? n_over - at : BLOCK;
+
+		table_close_prefetch(n->table, &over[at], some);
+		for (uint32_t i = at; i < at + some; i++)
+			end(n, over[i], why[i]);
+	}
+}
+
 /* Continues with at most `budget` visits; returns their cost. */
 static uint32_t judge_some(struct nat *n, uint32_t budget)
 {
-	struct session *over[BLOCK], *s = NULL;
-	enum session_end why[BLOCK];
-	uint32_t n_over = 0, visits = 0;
+	struct session *next[BLOCK], *over[2 * BLOCK];
+	enum session_end why[2 * BLOCK];
+	uint32_t n_over = 0, visits = 0, n_next;
+	bool is_last;
 
 	do {
-		s = table_next(n->table, &n->judging.cursor, budget);
-		visits++;
-		if (s != NULL && keep_allowed(n, s, &why[n_over]))
-			n->judging.report.kept++;
-		else if (s != NULL)
-			over[n_over++] = s;
-	} while (s != NULL && n_over < BLOCK && visits < budget);
-	table_close_prefetch(n->table, over, n_over);
-	for (uint32_t i = 0; i < n_over; i++)
-		end(n, over[i], why[i]);
-	if (s == NULL && n->judging.cursor == 0)
+		n_next = next_sessions(n, next, budget, &visits, &is_last);
+		table_fits_prefetch(n->table, next, n_next);
+		for (uint32_t i = 0; i < n_next; i++) {
+			if (keep_allowed(n, next[i], &why[n_over]))
+				n->judging.report.kept++;
+			else
+				over[n_over++] = next[i];
+		}
+	} while (!is_last && n_over < BLOCK && visits < budget);
+	end_all(n, over, why, n_over);
+	if (is_last && n->judging.cursor == 0)
 		nat_judge_end(n);
 	return visits + n_over * ENDING_COST;
 }

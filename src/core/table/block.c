@@ -35,6 +35,11 @@ static bool is_free(const struct block *b)
 	return b->host == 0 && b->used == 0;
 }
 
+bool block_is_unowned(const struct table *t, const struct block *b)
+{
+	return b->host == 0 && b->used > 0 && !block_is_fixed(t, b);
+}
+
 static uint32_t index_of(const struct table *t, const struct block *b)
 {
 	return (uint32_t)(b - t->blocks);
@@ -71,6 +76,7 @@ void block_link(struct table *t, struct host *h, struct block *b)
 	uint32_t i = index_of(t, b), *at = place_in_list(t, h, i);
 
 	assert(b->host == 0 && !block_is_fixed(t, b));
+	t->unowned_blocks -= b->used > 0;
 	b->next = *at;
 	*at = i + 1;
 	b->host = h->address;
@@ -184,6 +190,7 @@ void block_release(struct table *t, struct block *b)
 	if (block_is_fixed(t, b))
 		return;
 	t->uses[b->ext].free_blocks++;
+	t->unowned_blocks -= b->host == 0;
 	if (b->host == 0)
 		return;
 	t->counters[COUNT_BLOCK_FREED]++;
@@ -201,6 +208,7 @@ void block_count_used(struct table *t, uint16_t ext, uint16_t port)
 	if (b->used++ == 0 && b->host == 0) { /* a fixed one, or a mapping that was restored from the records */
 		b->since_s = t->now_s;
 		t->uses[ext].free_blocks -= !block_is_fixed(t, b);
+		t->unowned_blocks += !block_is_fixed(t, b);
 	}
 }
 
@@ -241,24 +249,27 @@ static void forget_blocks(struct table *t)
 		record_event(t, b, EVENT_BLOCK_FREED);
 	}
 	memset(t->blocks, 0, t->blocks_top * sizeof(*t->blocks));
-	t->blocks_top = 0;
+	t->blocks_top = t->unowned_blocks = 0;
 	for (uint32_t i = 0; i < t->address_slots.top; i++)
 		t->uses[i].n_blocks = t->uses[i].free_blocks = 0;
 	for (uint32_t i = slots_next(&t->host_slots, 0, top); i < top; i = slots_next(&t->host_slots, i + 1, top))
 		t->hosts[i].blocks = t->hosts[i].first_block = 0;
 }
 
+/* The used ports from `at` to the end of its word, or to `last`. */
+static uint64_t used_bits(const struct port_map *m, uint32_t at, uint32_t last)
+{
+	uint64_t bits = m->used[at / UNIT] & UINT64_MAX << at % UNIT;
+
+	return last / UNIT == at / UNIT ? bits & UINT64_MAX >> (UNIT - 1 - last % UNIT) : bits;
+}
+
 static uint32_t used_in(const struct port_map *m, const struct nat_range *r)
 {
 	uint32_t n = 0;
 
-	for (uint32_t at = r->first; at <= r->last; at = (at | (UNIT - 1)) + 1) {
-		uint64_t bits = m->used[at / UNIT] & UINT64_MAX << at % UNIT;
-
-		if (r->last / UNIT == at / UNIT)
-			bits &= UINT64_MAX >> (UNIT - 1 - r->last % UNIT);
-		n += (uint32_t)__builtin_popcountll(bits);
-	}
+	for (uint32_t at = r->first; at <= r->last; at = (at | (UNIT - 1)) + 1)
+		n += (uint32_t)__builtin_popcountll(used_bits(m, at, r->last));
 	return n;
 }
 
@@ -272,6 +283,7 @@ static void count_used(struct table *t, struct block *b)
 	}
 	b->since_s = t->now_s;
 	t->uses[b->ext].free_blocks += !block_is_fixed(t, b) && b->used == 0;
+	t->unowned_blocks += block_is_unowned(t, b);
 }
 
 /* If there is no room for the blocks of an address, it has none and supplies no ports. */
@@ -300,50 +312,73 @@ static uint32_t most_blocks(const struct allocation *a)
 	return a->kind == ALLOCATION_BLOCK ? a->blocks.per_host : a->blocks.overflow;
 }
 
-/* The block of the session, if it has no owner and may become its host's. After a change of the cut (`is_limited`)
- * limits apply, and a host has blocks on one address only. *h: the host. */
-static struct block *claimable(const struct table *t, const struct session *s, bool is_limited, struct host **h)
+/* After a change of the cut limits apply, and a host has blocks on one address only. */
+static bool may_own(const struct table *t, const struct block *b, const struct host *h)
+{
+	return h != NULL && h->ext == b->ext && h->blocks < most_blocks(t->allocation);
+}
+
+/* The block of the session, if it has no owner and may become its host's. *h: the host. */
+static struct block *claimable(const struct table *t, const struct session *s, struct host **h)
 {
 	struct block *b = session_is_pooled(s) ? block_of(t, s->ext, s->ext_port) : NULL;
 
-	if (b == NULL || b->host != 0 || b->used == 0 || block_is_fixed(t, b))
+	if (b == NULL || !block_is_unowned(t, b))
 		return NULL;
 	*h = host_find(t, s->int_addr);
-	if (*h == NULL || (is_limited && ((*h)->ext != s->ext || (*h)->blocks >= most_blocks(t->allocation))))
-		return NULL;
-	return b;
+	return may_own(t, b, *h) ? b : NULL;
 }
 
-/* The block that the session has claimed; NULL: none. */
-static struct block *claim(struct table *t, const struct session *s, bool is_limited)
+/* Gives the host a block in which it had sessions before the change of the cut. */
+static void take_over(struct table *t, struct host *h, struct block *b)
 {
-	struct host *h;
-	struct block *b = claimable(t, s, is_limited, &h);
-
-	if (b == NULL)
-		return NULL;
 	block_link(t, h, b);
-	if (!is_limited)
-		return b;
 	t->counters[COUNT_BLOCK_NEW]++;
 	record_event(t, b, EVENT_BLOCK_NEW);
-	return b;
 }
 
-/* Without overflow each deterministic block has an owner by arithmetic. */
-static bool may_be_claimed(const struct allocation *a)
+/* The first mapping on these ports of one class. INDEX_NONE: the used ones are all in quarantine. */
+static uint32_t mapping_on(const struct table *t, unsigned proto_class, uint16_t ext, const struct nat_range *r)
 {
-	return a->fixed < a->cut[CUT_POOL].blocks || a->cut[CUT_SHARED].blocks > 0;
+	const struct port_map *m = port_map(t, proto_class, ext);
+	uint32_t ref = INDEX_NONE;
+
+	for (uint32_t at = r->first; at <= r->last && ref == INDEX_NONE; at = (at | (UNIT - 1)) + 1) {
+		uint64_t bits = used_bits(m, at, r->last) & ~m->resting[at / UNIT];
+
+		for (; bits != 0 && ref == INDEX_NONE; bits &= bits - 1)
+			ref = mapping_owner(t, proto_class, ext,
+					    (uint16_t)(at / UNIT * UNIT + (uint32_t)__builtin_ctzll(bits)));
+	}
+	return ref;
 }
 
-static void claim_by_sessions(struct table *t, bool is_limited)
+/* The inside host of a mapping on the block's ports; 0: none. */
+static uint32_t mapped_host(const struct table *t, const struct block *b)
 {
-	uint32_t top = t->session_slots.top;
+	const struct nat_range ports = block_ports(t, b);
+	uint32_t ref = INDEX_NONE;
 
-	if (!may_be_claimed(t->allocation))
-		return;
-	for (uint32_t i = slots_next(&t->session_slots, 0, top); i < top; i = slots_next(&t->session_slots, i + 1, top))
-		claim(t, &t->sessions[i], is_limited);
+	for (unsigned c = 0; c < TABLE_CLASSES && ref == INDEX_NONE; c++) {
+		if (t->uses[b->ext].touched >> c & 1)
+			ref = mapping_on(t, c, b->ext, &ports);
+	}
+	return ref == INDEX_NONE ? 0 : mapping_inside(t, ref);
+}
+
+/* After a restart: gives blocks in use to the hosts that have mappings there. `is_limited`: the cut has changed. */
+static void claim_by_mappings(struct table *t, bool is_limited)
+{
+	for (uint32_t i = 0; i < t->blocks_top && t->unowned_blocks > 0; i++) {
+		struct block *b = &t->blocks[i];
+		uint32_t address = block_is_unowned(t, b) ? mapped_host(t, b) : 0;
+		struct host *h = address != 0 ? host_find(t, address) : NULL;
+
+		if (h != NULL && !is_limited)
+			block_link(t, h, b);
+		else if (may_own(t, b, h))
+			take_over(t, h, b);
+	}
 }
 
 static bool has_used_ports(const struct address_use *u)
@@ -411,7 +446,7 @@ void table_set_allocation(struct table *t, const struct allocation *a,
 	     i = slots_next(&t->address_slots, i + 1, top))
 		lay_out(t, (uint16_t)i, cut_of(ctx, t->addresses[i].address));
 	if (t->blocks_top > 0 && is_first)
-		claim_by_sessions(t, t->block_records == 0);
+		claim_by_mappings(t, t->block_records == 0);
 	if (a->kind != ALLOCATION_PORT) /* even without any block: a leftover record would name a later owner's */
 		block_records_restore(t);
 	relist(t);
@@ -419,21 +454,41 @@ void table_set_allocation(struct table *t, const struct allocation *a,
 
 bool table_port_fits(const struct table *t, const struct session *s)
 {
+	const struct address_use *u = &t->uses[s->ext];
 	const struct block *b;
 	struct host *h;
+	int32_t number;
 
 	if (t->blocks_top == 0 || !session_is_pooled(s))
 		return true;
-	b = block_of(t, s->ext, s->ext_port);
-	return b != NULL && (owner(t, b) == s->int_addr || claimable(t, s, true, &h) != NULL);
+	number = u->n_blocks == 0 ? -1 : cut_number(&t->allocation->cut[u->cut], s->ext_port);
+	if (number < 0)
+		return false;
+	if ((uint32_t)number < t->allocation->fixed)
+		return allocation_owner(t->allocation, t->addresses[s->ext].address, (uint32_t)number) == s->int_addr;
+	b = &t->blocks[u->first_block + (uint32_t)number];
+	return b->host == s->int_addr || claimable(t, s, &h) != NULL;
+}
+
+void table_fits_prefetch(const struct table *t, struct session *const s[], uint32_t n)
+{
+	for (uint32_t i = 0; i < n && t->blocks_top > 0; i++) {
+		const struct block *b = session_is_pooled(s[i]) ? block_of(t, s[i]->ext, s[i]->ext_port) : NULL;
+
+		if (b != NULL)
+			prefetch(b);
+	}
 }
 
 void table_port_claim(struct table *t, const struct session *s)
 {
-	struct block *b = t->blocks_top > 0 ? claim(t, s, true) : NULL;
+	struct host *h;
+	struct block *b = t->unowned_blocks > 0 ? claimable(t, s, &h) : NULL;
 
-	if (b != NULL)
-		block_record_write(t, b);
+	if (b == NULL)
+		return;
+	take_over(t, h, b);
+	block_record_write(t, b);
 }
 
 /* ---- for other code ---- */

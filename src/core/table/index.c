@@ -27,11 +27,27 @@
 
 #include <string.h>
 
-uint32_t index_buckets(uint32_t entries)
+enum {
+	ROOM = 8, /* where all come at once: one entry in so many more, so that few have to go to their second bucket */
+	LATE = 4, /* a round is late once this part of it is over */
+};
+
+static uint32_t needed(uint32_t entries)
 {
 	uint32_t n = (uint32_t)((uint64_t)entries * 2 / INDEX_FILL) + 1;
 
 	return n < INDEX_MIN_BUCKETS ? INDEX_MIN_BUCKETS : n;
+}
+
+/* The end of the round of splits that `n` buckets are in, n > 1. */
+static uint32_t end_of_round(uint32_t n)
+{
+	return 1u << (32 - __builtin_clz(n - 1));
+}
+
+uint32_t index_buckets(uint32_t entries)
+{
+	return end_of_round(needed(entries));
 }
 
 static void set_size(struct index *ix, uint32_t n)
@@ -56,10 +72,12 @@ void index_init(struct index *ix, struct index_bucket *buckets, uint32_t max_buc
 
 void index_reserve(struct index *ix, uint32_t entries)
 {
-	uint32_t n = index_buckets(entries);
+	uint32_t n = needed(entries < UINT32_MAX / 2 ? entries + entries / ROOM : entries), whole = end_of_round(n);
 
 	if (ix->count > 0)
 		return;
+	if (n - whole / 2 > whole / 2 / LATE) /* late in a round: its last buckets would overflow, so it ends at once */
+		n = whole;
 	set_size(ix, n < ix->max ? n : ix->max);
 	ix->is_building = true;
 }

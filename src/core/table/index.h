@@ -58,13 +58,13 @@ struct index { /* read only for other code */
 	bool is_building; /* reserved, and nothing removed since: a miss in a first bucket with room is final */
 };
 
-/* The most buckets that `entries` entries need. */
+/* The most buckets that an index of `entries` entries has, also when they are added at once. */
 uint32_t index_buckets(uint32_t entries);
 /* `buckets`: max_buckets zeroed ones, borrowed, touched as entries are added. */
 void index_init(struct index *ix, struct index_bucket *buckets, uint32_t max_buckets, unsigned ref_bits,
 		const struct index_source *source);
-/* Makes an empty index as large as `entries` will need: no splits while they are added, and misses read one bucket
- * until index_fit() or the first index_remove(). */
+/* Makes an empty index as large as `entries` added at once will need: no splits while they are added, and misses read
+ * one bucket until index_fit() or the first index_remove(). */
 void index_reserve(struct index *ix, uint32_t entries);
 /* Ends the bulk load; shrinks an index that was made too large. O(n). */
 void index_fit(struct index *ix);

@@ -103,6 +103,11 @@ static inline uint32_t owner_hashed(const struct table *t, unsigned proto_class,
 							    : walk_external(t, proto_class, ext, port, hash);
 }
 
+uint32_t mapping_inside(const struct table *t, uint32_t ref)
+{
+	return ref & GROUP_REF ? t->groups[ref - GROUP_REF].int_addr : t->sessions[ref].int_addr;
+}
+
 uint32_t mapping_owner(const struct table *t, unsigned proto_class, uint16_t ext, uint16_t port)
 {
 	return owner_hashed(t, proto_class, ext, port, mapping_key_external(t, proto_class, ext, port));
@@ -262,26 +267,32 @@ static bool is_peer(const struct table *t, uint32_t ref, const struct session *k
 	       session_class(s) == session_class(key);
 }
 
-uint32_t mapping_peer(const struct table *t, const struct session *s)
+static uint32_t find_peer(const struct table *t, const struct session *s, uint64_t hash)
 {
 	struct index_cursor c;
 	uint32_t ref;
 
-	for (ref = index_begin(&c, &t->index[IX_PEER], hash_peer(t, s)); ref != INDEX_NONE; ref = index_next(&c)) {
+	for (ref = index_begin(&c, &t->index[IX_PEER], hash); ref != INDEX_NONE; ref = index_next(&c)) {
 		if (is_peer(t, ref, s))
 			break;
 	}
 	return ref;
 }
 
-/* `is_new`: known to be the mapping's first session with that remote address. */
-static bool peer_add(struct table *t, uint32_t i, bool is_new)
+uint32_t mapping_peer(const struct table *t, const struct session *s)
+{
+	return find_peer(t, s, hash_peer(t, s));
+}
+
+/* `hash`: hash_peer() of the session. `is_new`: known to be the mapping's first session with that
+ * remote address. */
+static bool peer_add(struct table *t, uint32_t i, uint64_t hash, bool is_new)
 {
 	const struct session *s = &t->sessions[i];
-	uint32_t ref = is_new ? INDEX_NONE : mapping_peer(t, s), slot;
+	uint32_t ref = is_new ? INDEX_NONE : find_peer(t, s, hash), slot;
 
 	if (ref == INDEX_NONE)
-		return index_insert(&t->index[IX_PEER], hash_peer(t, s), i);
+		return index_insert(&t->index[IX_PEER], hash, i);
 	if (ref & GROUP_REF) {
 		t->peers[ref - GROUP_REF].sessions++;
 		return true;
@@ -294,7 +305,7 @@ static bool peer_add(struct table *t, uint32_t i, bool is_new)
 				       .ext = s->ext,
 				       .sessions = 2,
 				       .proto_class = session_class(s) & 3};
-	index_replace(&t->index[IX_PEER], hash_peer(t, s), ref, slot | GROUP_REF);
+	index_replace(&t->index[IX_PEER], hash, ref, slot | GROUP_REF);
 	return true;
 }
 
@@ -315,21 +326,19 @@ static void peer_remove(struct table *t, uint32_t i)
 
 /* ---- joining and leaving ---- */
 
-/* The first session of a mapping, whose port was taken before (or is free). */
-static enum mapping_joined begin(struct table *t, uint32_t i, const struct session_hashes *h)
+/* Inserts the mapping of a first session, whose port was allocated before (or is free). `ref` is that session, or its
+ * group. False: no room. */
+static bool enter(struct table *t, uint32_t ref, uint32_t i, const struct session_hashes *h)
 {
 	const struct session *s = &t->sessions[i];
-	const struct port_map *m = port_map(t, session_class(s), s->ext);
 
-	if (port_is_resting(m, s->ext_port))
-		return JOIN_FAILED;
-	if (!index_insert(&t->index[IX_EXTERNAL], h->external, i))
-		return JOIN_FAILED;
-	if (!list(t, i, s, h->internal)) {
-		index_remove(&t->index[IX_EXTERNAL], h->external, i);
-		return JOIN_FAILED;
+	if (!index_insert(&t->index[IX_EXTERNAL], h->external, ref))
+		return false;
+	if (!list(t, ref, s, h->internal)) {
+		index_remove(&t->index[IX_EXTERNAL], h->external, ref);
+		return false;
 	}
-	if (port_is_used(m, s->ext_port))
+	if (port_is_used(port_map(t, session_class(s), s->ext), s->ext_port))
 		t->pending--;
 	else
 		port_occupy(t, session_class(s), s->ext, s->ext_port);
@@ -337,7 +346,16 @@ static enum mapping_joined begin(struct table *t, uint32_t i, const struct sessi
 	t->counters[COUNT_MAPPING_NEW]++;
 	if (event_is_wanted(&t->events, EVENT_MAPPING_NEW))
 		session_record(t, i, EVENT_MAPPING_NEW, 0);
-	return JOIN_NEW;
+	return true;
+}
+
+static enum mapping_joined begin(struct table *t, uint32_t i, const struct session_hashes *h)
+{
+	const struct session *s = &t->sessions[i];
+
+	if (port_is_resting(port_map(t, session_class(s), s->ext), s->ext_port))
+		return JOIN_FAILED;
+	return enter(t, i, i, h) ? JOIN_NEW : JOIN_FAILED;
 }
 
 bool mapping_is_keepalive(const struct table *t, uint32_t i)
@@ -359,7 +377,7 @@ static bool enter_group(struct table *t, uint32_t solo)
 {
 	bool is_listed = index_contains(&t->index[IX_INTERNAL], mapping_hash_internal(t, solo), solo);
 
-	if (!peer_add(t, solo, true))
+	if (!peer_add(t, solo, hash_peer(t, &t->sessions[solo]), true))
 		return false;
 	if (is_listed ? session_enter_whole(t, solo)
 		      : index_insert(&t->index[IX_IN], hash_in(t, &t->sessions[solo]), solo))
@@ -368,10 +386,24 @@ static bool enter_group(struct table *t, uint32_t solo)
 	return false;
 }
 
+static struct group group_of(const struct table *t, uint32_t i)
+{
+	const struct session *s = &t->sessions[i];
+
+	return (struct group){.int_addr = s->int_addr,
+			      .rem_addr = s->rem_addr,
+			      .int_port = s->int_port,
+			      .rem_port = s->rem_port,
+			      .ext_port = s->ext_port,
+			      .ext = s->ext,
+			      .sessions = 1,
+			      .proto_class = session_class(s) & 3,
+			      .keepalives = mapping_is_keepalive(t, i)};
+}
+
 /* Turns a solo mapping into a group. Returns its reference, or INDEX_NONE. */
 static uint32_t promote(struct table *t, uint32_t solo)
 {
-	const struct session *s = &t->sessions[solo];
 	uint32_t slot = slots_take(&t->group_slots);
 
 	if (slot == SLOTS_NONE)
@@ -380,44 +412,79 @@ static uint32_t promote(struct table *t, uint32_t solo)
 		slots_give(&t->group_slots, slot);
 		return INDEX_NONE;
 	}
-	t->groups[slot] = (struct group){.int_addr = s->int_addr,
-					 .rem_addr = s->rem_addr,
-					 .int_port = s->int_port,
-					 .rem_port = s->rem_port,
-					 .ext_port = s->ext_port,
-					 .ext = s->ext,
-					 .sessions = 1,
-					 .proto_class = session_class(s) & 3,
-					 .keepalives = mapping_is_keepalive(t, solo)};
+	t->groups[slot] = group_of(t, solo);
 	index_replace(&t->index[IX_EXTERNAL], mapping_hash_external(t, solo), solo, slot | GROUP_REF);
 	index_replace(&t->index[IX_INTERNAL], mapping_hash_internal(t, solo), solo, slot | GROUP_REF);
 	return slot | GROUP_REF;
+}
+
+/* At attach: the first session of a mapping that is known to have more of them makes a group. */
+static enum mapping_joined begin_group(struct table *t, uint32_t i, const struct session_hashes *h)
+{
+	uint32_t slot = slots_take(&t->group_slots);
+
+	if (slot == SLOTS_NONE)
+		return JOIN_FAILED;
+	t->groups[slot] = group_of(t, i);
+	if (session_enter_hashed(t, i, h->out, h->in)) {
+		if (peer_add(t, i, h->peer, true)) {
+			if (enter(t, slot | GROUP_REF, i, h))
+				return JOIN_NEW;
+			peer_remove(t, i);
+		}
+		session_leave_whole(t, i);
+	}
+	slots_give(&t->group_slots, slot);
+	return JOIN_FAILED;
+}
+
+/* `is_new_peer`: see peer_add(). */
+static enum mapping_joined join_group(struct table *t, uint32_t i, struct group *g, const struct session_hashes *h,
+				      bool is_new_peer)
+{
+	if (!session_enter_hashed(t, i, h->out, h->in))
+		return JOIN_FAILED;
+	if (!peer_add(t, i, h->peer, is_new_peer)) {
+		session_leave_whole(t, i);
+		return JOIN_FAILED;
+	}
+	g->sessions++;
+	g->keepalives += mapping_is_keepalive(t, i);
+	return JOIN_SHARED;
+}
+
+static bool is_inside_endpoint(const struct table *t, uint32_t ref, const struct session *s)
+{
+	const struct group *g = &t->groups[ref & ~(uint32_t)GROUP_REF];
+	const struct session *first = &t->sessions[ref];
+
+	if (ref & GROUP_REF)
+		return g->int_addr == s->int_addr && g->int_port == s->int_port;
+	return first->int_addr == s->int_addr && first->int_port == s->int_port;
 }
 
 enum mapping_joined mapping_join(struct table *t, uint32_t i, const struct session_hashes *h)
 {
 	const struct session *s = &t->sessions[i];
 	uint32_t ref = owner_hashed(t, session_class(s), s->ext, s->ext_port, h->external);
-	struct session owner;
-	bool is_new;
+	struct session_hashes all;
+	bool is_new_peer = false;
 
 	if (ref == INDEX_NONE)
-		return begin(t, i, h);
-	owner = as_session(t, ref);
-	if (owner.int_addr != s->int_addr || owner.int_port != s->int_port)
+		return h->is_shared ? begin_group(t, i, h) : begin(t, i, h);
+	if (!is_inside_endpoint(t, ref, s))
 		return JOIN_FAILED;
-	is_new = (ref & GROUP_REF) == 0 && owner.rem_addr != s->rem_addr;
-	if ((ref & GROUP_REF) == 0)
+	if ((ref & GROUP_REF) == 0) {
+		is_new_peer = t->sessions[ref].rem_addr != s->rem_addr;
 		ref = promote(t, ref);
-	if (ref == INDEX_NONE || !session_enter_whole(t, i))
-		return JOIN_FAILED;
-	if (!peer_add(t, i, is_new)) {
-		session_leave_whole(t, i);
-		return JOIN_FAILED;
 	}
-	t->groups[ref - GROUP_REF].sessions++;
-	t->groups[ref - GROUP_REF].keepalives += mapping_is_keepalive(t, i);
-	return JOIN_SHARED;
+	if (ref == INDEX_NONE)
+		return JOIN_FAILED;
+	if (!h->is_shared) {
+		session_hash_shared(t, s, &all);
+		h = &all;
+	}
+	return join_group(t, i, &t->groups[ref - GROUP_REF], h, is_new_peer);
 }
 
 bool mapping_leave(struct table *t, uint32_t i, uint32_t now_s)

@@ -8,8 +8,7 @@
 
 enum {
 	SWEEP_BLOCK = 16,
-	HOSTS_CACHED = 16384, /* below that many, they are in the processor's cache anyway */
-	CLOSING_COST = 4,     /* visits */
+	CLOSING_COST = 4, /* visits */
 	ID_INDEX_BITS = 25,
 	ID_GENERATION_BITS = 15,
 	ID_CREATED_MASK = 0x1fff
@@ -38,6 +37,16 @@ void session_hash(const struct table *t, const struct session *s, struct session
 {
 	h->internal = mapping_key_internal(t, s);
 	h->external = mapping_key_external(t, session_class(s), s->ext, s->ext_port);
+	h->is_shared = false;
+}
+
+void session_hash_shared(const struct table *t, const struct session *s, struct session_hashes *h)
+{
+	session_hash(t, s, h);
+	h->is_shared = true;
+	h->out = hash_out(t, s);
+	h->in = hash_in(t, s);
+	h->peer = hash_peer(t, s);
 }
 
 /* Entries by full key, and perhaps the peer count. */
@@ -65,8 +74,7 @@ void session_prefetch(const struct table *t, const struct session *s, const stru
 	}
 }
 
-uint32_t session_prefetch_more(const struct table *t, const struct session *s, const struct session_hashes *h,
-			       bool is_shared)
+uint32_t session_prefetch_more(const struct table *t, const struct session *s, const struct session_hashes *h)
 {
 	uint32_t owner;
 
@@ -76,27 +84,28 @@ uint32_t session_prefetch_more(const struct table *t, const struct session *s, c
 		return INDEX_NONE;
 	index_prefetch_more(&t->index[IX_INTERNAL], h->internal);
 	owner = index_prefetch_more(&t->index[IX_EXTERNAL], h->external);
-	if (is_shared || (owner != INDEX_NONE && owner != session_index(t, s)))
-		session_prefetch_whole(t, s); /* one of a group, or about to be one */
-	return owner != session_index(t, s) ? owner : INDEX_NONE;
+	if (owner == session_index(t, s))
+		return INDEX_NONE;
+	if (owner != INDEX_NONE && !h->is_shared)
+		session_prefetch_whole(t, s); /* one of a group */
+	return owner;
 }
 
-void session_prefetch_owner(const struct table *t, uint32_t owner)
+bool session_enter_hashed(struct table *t, uint32_t i, uint64_t out, uint64_t in)
 {
-	if (owner != INDEX_NONE && (owner & GROUP_REF) == 0)
-		session_prefetch_whole(t, &t->sessions[owner]);
+	if (!index_insert(&t->index[IX_OUT], out, i))
+		return false;
+	if (index_insert(&t->index[IX_IN], in, i))
+		return true;
+	index_remove(&t->index[IX_OUT], out, i);
+	return false;
 }
 
 bool session_enter_whole(struct table *t, uint32_t i)
 {
 	const struct session *s = &t->sessions[i];
 
-	if (!index_insert(&t->index[IX_OUT], hash_out(t, s), i))
-		return false;
-	if (index_insert(&t->index[IX_IN], hash_in(t, s), i))
-		return true;
-	index_remove(&t->index[IX_OUT], hash_out(t, s), i);
-	return false;
+	return session_enter_hashed(t, i, hash_out(t, s), hash_in(t, s));
 }
 
 void session_leave_whole(struct table *t, uint32_t i)
@@ -241,7 +250,7 @@ void table_close_prefetch(const struct table *t, struct session *const s[], uint
 		session_prefetch(t, s[k], &h[k]);
 	}
 	for (uint32_t k = 0; k < n; k++)
-		session_prefetch_more(t, s[k], &h[k], false);
+		session_prefetch_more(t, s[k], &h[k]);
 }
 
 /* A block at a time: finds the expired sessions and prefetches what closing them will read, then closes them. */

@@ -428,6 +428,8 @@ void table_cut_address(struct table *t, uint16_t slot, enum allocation_cut cut);
 /* Could the host have got this session's port by allocation? After a change of the cut, also if it may claim the
  * port's block. */
 bool table_port_fits(const struct table *t, const struct session *s);
+/* Prefetches what table_port_fits() reads for each of these sessions. */
+void table_fits_prefetch(const struct table *t, struct session *const s[], uint32_t n);
 /* If its block has no owner, as after a change of the cut, the host gets it, within the limits. */
 void table_port_claim(struct table *t, const struct session *s);
 

@@ -378,8 +378,12 @@ static const char *check_rest_lists(const struct table *t)
 								 : "resting ports out of the lists of their addresses";
 }
 
+struct block_sums {
+	uint32_t free, linked, unowned;
+};
+
 /* The used ports of each block, its owner, and that its host leads to it. */
-static const char *check_block(const struct table *t, const struct block *b, uint32_t *free_blocks, uint32_t *linked)
+static const char *check_block(const struct table *t, const struct block *b, struct block_sums *sums)
 {
 	struct nat_range ports = block_ports(t, b);
 	uint32_t used = 0;
@@ -393,8 +397,9 @@ static const char *check_block(const struct table *t, const struct block *b, uin
 		return "used ports of a block miscounted";
 	if (block_is_fixed(t, b))
 		return b->host == 0 ? NULL : "fixed block that was given";
-	*free_blocks += b->used == 0 && b->host == 0;
-	*linked += b->host != 0;
+	sums->free += b->used == 0 && b->host == 0;
+	sums->linked += b->host != 0;
+	sums->unowned += block_is_unowned(t, b);
 	if (b->host != 0 && b->used == 0)
 		return "block that should have come back";
 	if (b->record != 0 && (b->host == 0 || !block_record_is(t->quarantined[b->record - 1])))
@@ -424,28 +429,31 @@ static const char *check_host_blocks(const struct table *t, uint32_t *linked)
 
 static const char *check_blocks(const struct table *t)
 {
-	uint32_t linked = 0, top = t->address_slots.top, records = 0;
+	uint32_t top = t->address_slots.top, records = 0;
+	struct block_sums sums = {0, 0, 0};
 	const char *wrong = NULL;
 
 	for (uint32_t i = slots_next(&t->address_slots, 0, top); i < top;
 	     i = slots_next(&t->address_slots, i + 1, top)) {
 		const struct address_use *u = &t->uses[i];
-		uint32_t free_blocks = 0;
 
+		sums.free = 0;
 		for (uint32_t k = 0; k < u->n_blocks && wrong == NULL; k++)
-			wrong = check_block(t, &t->blocks[u->first_block + k], &free_blocks, &linked);
+			wrong = check_block(t, &t->blocks[u->first_block + k], &sums);
 		if (wrong != NULL)
 			return wrong;
-		if (free_blocks != u->free_blocks)
+		if (sums.free != u->free_blocks)
 			return "free blocks of an address miscounted";
 	}
+	if (sums.unowned != t->unowned_blocks)
+		return "blocks without an owner miscounted";
 	for (uint32_t i = slots_next(&t->quarantine_slots, 0, t->quarantine_slots.top); i < t->quarantine_slots.top;
 	     i = slots_next(&t->quarantine_slots, i + 1, t->quarantine_slots.top))
 		records += block_record_is(t->quarantined[i]);
 	if (records != t->block_records)
 		return "records of blocks miscounted";
-	wrong = check_host_blocks(t, &linked);
-	if (wrong == NULL && linked != 0)
+	wrong = check_host_blocks(t, &sums.linked);
+	if (wrong == NULL && sums.linked != 0)
 		wrong = "block that its host does not lead to";
 	return wrong;
 }

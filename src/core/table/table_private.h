@@ -3,7 +3,8 @@
  * Shared by the files of the connection table. No other file includes this.
  *
  *   table.c         layout of the two regions; settings, usage, trimming
- *   table_attach.c  the records' header; from records back to a table
+ *   table_attach.c  the records' header, and how a table begins
+ *   table_restore.c from records back to a table
  *   table_convert.c records of earlier layouts
  *   record.h        checks whether a record is whole
  *   table_check.c   the self-check
@@ -49,6 +50,7 @@
 
 #define TABLE_MAGIC 0x656c62617464616eull /* "nadtable" as a little-endian machine stores it */
 
+enum { HOSTS_CACHED = 16384 /* below that many hosts, their records are in the processor's cache anyway */ };
 enum { TABLE_PAGE = 4096, TABLE_CLASSES = CLASS_OTHER /* those with ports */ };
 
 struct table_header {
@@ -193,9 +195,10 @@ struct table {
 	struct port_map *ports;		     /* [max_addresses][TABLE_CLASSES] */
 	const struct allocation *allocation; /* NULL before the first table_set_allocation() */
 	struct block *blocks;
-	uint32_t blocks_top;	/* blocks that are laid out; 0: ports are allocated one by one */
-	uint32_t block_records; /* entries of the quarantine array that are records of blocks */
-	uint32_t cut_record;	/* slot of the cut record, +1 */
+	uint32_t blocks_top;	 /* blocks that are laid out; 0: ports are allocated one by one */
+	uint32_t unowned_blocks; /* in use by an unknown host, see block_is_unowned() */
+	uint32_t block_records;	 /* entries of the quarantine array that are records of blocks */
+	uint32_t cut_record;	 /* slot of the cut record, +1 */
 	struct slots session_slots, group_slots, peer_slots, host_slots, address_slots, quarantine_slots;
 
 	uint32_t mappings;
@@ -237,7 +240,7 @@ uint32_t table_rests_of_layout_2(uint32_t max_sessions);
 void table_set_mode(struct table *t, enum nat_mapping_mode mapping);
 void table_settle(struct table *t); /* lets every top come down a bounded step */
 
-/* ---- table_attach.c, table_convert.c ---- */
+/* ---- table_attach.c, table_convert.c, table_restore.c ---- */
 
 /* The header of an empty table of these sizes. */
 struct table_header table_header_new(const struct table *t, const uint64_t secret[4]);
@@ -247,6 +250,8 @@ void table_header_write(struct table_header *to, const struct table_header *h);
 /* Converts the records of a table of these sizes in an earlier layout to TABLE_LAYOUT, in place. False: they are not
  * such records, and were not touched. */
 bool table_convert(struct table *t);
+/* Enters the sessions that the records hold, and what rests. */
+void table_restore(struct table *t, uint32_t now_s, uint32_t shift_s, struct table_attach_report *report);
 
 /* ---- hashes ---- */
 
@@ -327,26 +332,26 @@ static inline uint32_t session_index(const struct table *t, const struct session
 /* The hashes of one session's keys, computed once. */
 struct session_hashes {
 	uint64_t internal, external;
+	bool is_shared;		/* at attach: its mapping is known to have more sessions; then also: */
+	uint64_t out, in, peer; /* its whole key from either side, and its peer's */
 };
 
 void session_hash(const struct table *t, const struct session *s, struct session_hashes *h);
+void session_hash_shared(const struct table *t, const struct session *s, struct session_hashes *h);
 /* Inserts a written record into every index and count. False, with nothing changed: one of them has no room. */
 bool session_link(struct table *t, uint32_t i, const struct session_hashes *h);
 /* Removes it from them. */
 void session_unlink(struct table *t, uint32_t i, uint32_t now_s);
 /* Prefetches the buckets that opening or closing this session will read. */
 void session_prefetch(const struct table *t, const struct session *s, const struct session_hashes *h);
-/* The next step, when many are opened or closed at once: prefetches what those buckets lead to. `is_shared`: other
- * sessions are known to share its mapping. */
-uint32_t session_prefetch_more(const struct table *t, const struct session *s, const struct session_hashes *h,
-			       bool is_shared);
-/* The last step: `owner` is the previous step's result, perhaps the mapping's only session so far, which will become
- * one of a group. */
-void session_prefetch_owner(const struct table *t, uint32_t owner);
+/* The next step, when many are opened or closed at once: prefetches what those buckets lead to. Returns the mapping
+ * that is probably there, or INDEX_NONE. */
+uint32_t session_prefetch_more(const struct table *t, const struct session *s, const struct session_hashes *h);
 /* The buckets of its full key, and of its peer. */
 void session_prefetch_whole(const struct table *t, const struct session *s);
 /* Inserts into, and removes from, the indexes of full keys: for sessions to which no endpoint leads. False: no room. */
 bool session_enter_whole(struct table *t, uint32_t i);
+bool session_enter_hashed(struct table *t, uint32_t i, uint64_t out, uint64_t in);
 void session_leave_whole(struct table *t, uint32_t i);
 
 static inline bool session_is_unanswered(const struct table *t, uint32_t i)
@@ -391,6 +396,7 @@ bool mapping_relist_session(struct table *t, uint32_t i);
 void mapping_relist_groups(struct table *t);
 /* Reference of the mapping that owns an external endpoint, expired or not; INDEX_NONE. */
 uint32_t mapping_owner(const struct table *t, unsigned proto_class, uint16_t ext, uint16_t port);
+uint32_t mapping_inside(const struct table *t, uint32_t ref); /* address of its inside host */
 /* Reference in the internal index under the key of mapping `ref`; INDEX_NONE. */
 uint32_t mapping_listed(const struct table *t, uint32_t ref);
 /* Reference of this session's peer entry; INDEX_NONE. */
@@ -419,6 +425,7 @@ static inline struct block *block_of(const struct table *t, uint16_t ext, uint16
 }
 
 struct nat_range block_ports(const struct table *t, const struct block *b);
+bool block_is_unowned(const struct table *t, const struct block *b); /* in use by an unknown host */
 /* One port more or less in use. The last one releases the block. */
 void block_count_used(struct table *t, uint16_t ext, uint16_t port);
 void block_count_free(struct table *t, uint16_t ext, uint16_t port);
