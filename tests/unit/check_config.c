@@ -843,6 +843,25 @@ START_TEST(test_manual_page_names_every_key_with_its_default)
 }
 END_TEST
 
+static const char *const for_the_fuzzer[] = {"tests/fuzz/config.dict", "tests/fuzz/corpus/config/every-key"};
+
+START_TEST(test_fuzzer_has_every_key)
+{
+	FILE *f = open_source(for_the_fuzzer[_i]);
+	size_t n;
+	const struct config_key *keys = config_keys(&n);
+	char word[64];
+
+	memset(seen, 0, sizeof(seen));
+	while (fscanf(f, "%*[^a-z_]") != EOF && fscanf(f, "%63[a-z_]", word) == 1) {
+		for (size_t i = 0; i < n; i++)
+			seen[i] |= strcmp(keys[i].name, word) == 0;
+	}
+	fclose(f);
+	check_all_seen(for_the_fuzzer[_i]);
+}
+END_TEST
+
 /* ---- values ---- */
 
 START_TEST(test_allocation_in_one_line)
@@ -1495,6 +1514,7 @@ static Suite *suite_config(void)
 	tcase_add_loop_test(t, test_shipped_file_loads_without_a_word, 0, LEN(shipped));
 	tcase_add_test(t, test_example_names_every_key_at_its_default);
 	tcase_add_test(t, test_manual_page_names_every_key_with_its_default);
+	tcase_add_loop_test(t, test_fuzzer_has_every_key, 0, LEN(for_the_fuzzer));
 	tcase_add_loop_test(t, test_allocation_in_one_line, 0, 4);
 	tcase_add_test(t, test_classes);
 	tcase_add_test(t, test_defaults);
