@@ -12,7 +12,8 @@
  *
  * The kernel's rules for inside interfaces stay in force below these programs: bpf_fib_lookup() obeys them, and without the
  * program they refuse or steer as before. So a program that is gone never lets a packet out untranslated. Steering needs no
- * heartbeat: after natd has died, packets wait in the TUN device as they do with rules.
+ * heartbeat: after natd has died, packets wait in the TUN device as they do with rules, if that is kept. Without the device the
+ * programs leave packets to the host: a filter at clsact outlives natd.
  *
  * What natd hands back to the host goes on at the interface by which it came (steer_came), as if natd had never had it: so a
  * firewall that tells interfaces apart holds for fragments too.
@@ -197,6 +198,14 @@ static __always_inline bool is_natds(struct __sk_buff *skb, const struct steer_v
 
 /* ---- in ---- */
 
+/* Is natd's device there? A redirect to one that has gone would drop the packet. */
+static __always_inline bool has_natd(struct __sk_buff *skb, const struct steer_view *v)
+{
+	__u32 mtu = 0;
+
+	return v->tun != 0 && (!(v->flags & STEER_OUTLIVES) || bpf_check_mtu(skb, v->tun, &mtu, 0, 0) >= 0);
+}
+
 static __always_inline int from_outside(struct __sk_buff *skb, __u32 at)
 {
 	const struct steer_config *config = get_config();
@@ -205,7 +214,7 @@ static __always_inline int from_outside(struct __sk_buff *skb, __u32 at)
 	struct packet p;
 	int verdict;
 
-	if (is_back(skb) || !v || v->tun == 0 || !is_plain(skb) || !read_ip(skb, at, &p))
+	if (is_back(skb) || !v || !is_plain(skb) || !has_natd(skb, v) || !read_ip(skb, at, &p))
 		return TC_ACT_UNSPEC;
 	if (p.source == DUMMY_ADDRESS)
 		return refuse(STEER_COUNT_FORGED);
@@ -226,7 +235,7 @@ static __always_inline int from_inside(struct __sk_buff *skb, __u32 at)
 	struct packet p;
 	int verdict;
 
-	if (is_back(skb) || !v || v->tun == 0 || !is_plain(skb) || !read_ip(skb, at, &p))
+	if (is_back(skb) || !v || !is_plain(skb) || !has_natd(skb, v) || !read_ip(skb, at, &p))
 		return TC_ACT_UNSPEC;
 	if (p.source == DUMMY_ADDRESS)
 		return refuse(STEER_COUNT_FORGED);

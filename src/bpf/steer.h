@@ -25,6 +25,7 @@ enum steer_class { STEER_TCP, STEER_UDP, STEER_ICMP, STEER_CLASSES };
 
 enum steer_flag {
 	STEER_OTHER_PROTOCOLS = 1, /* protocols without ports are natd's, which hands back what is the host's */
+	STEER_OUTLIVES = 2,	   /* the programs stay attached when natd's device has gone: then all is the host's */
 };
 
 struct steer_range {

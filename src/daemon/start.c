@@ -358,6 +358,7 @@ static enum natd_exit start_routing(struct natd *n)
 		return NATD_EXIT_SYSTEM;
 	}
 	steer_adopt(n);
+	steer_clean(n);
 	steer_adopt_flows(n);
 	return NATD_EXIT_OK;
 }

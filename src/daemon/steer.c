@@ -44,6 +44,17 @@ void steer_adopt_flows(struct natd *n)
 	handover_refuse(h, HANDOVER_FLOWS);
 }
 
+void steer_clean(struct natd *n)
+{
+	unsigned removed;
+
+	privs_raise(&n->sandbox.privs);
+	removed = offload_clean(&n->offload, n->netlink, n->config->tun.name);
+	privs_lower(&n->sandbox.privs);
+	if (removed > 0)
+		log_notice(SUB_ROUTING, "removed %u tc programs that a natd left when it crashed", removed);
+}
+
 /* Packets that the tun program refuses are handled by the path again. */
 static void show_refusals(struct natd *n)
 {
@@ -104,7 +115,7 @@ bool steer_load(struct natd *n)
 	if (!ok)
 		report_refusal(&n->offload);
 	else if (offload_is_on(&n->offload))
-		log_info(SUB_ROUTING, "steering by tc programs");
+		log_info(SUB_ROUTING, "steering by tc programs (%s)", offload_way(&n->offload));
 	if (offload_is_on(&n->offload) && n->offload.filter.name[0] != '\0')
 		warn_of_chain(&n->offload);
 	if (ok && !offload_is_on(&n->offload))
@@ -133,29 +144,38 @@ static bool turn_to_rules(struct natd *n, struct setup *s)
 }
 
 struct attach_job {
-	struct offload *offload;
+	struct natd *natd;
 	const struct steering *steering;
 	int result;
 	char why[OFFLOAD_WHY_SIZE];
 };
 
+/* In the thread that runs it, whose rights are its own. */
 static void attach(void *ctx)
 {
 	struct attach_job *j = ctx;
 
-	j->result = offload_attach(j->offload, j->steering, j->why);
+	privs_raise(&j->natd->sandbox.privs);
+	j->result = offload_attach(&j->natd->offload, j->steering, j->why);
+	privs_lower(&j->natd->sandbox.privs);
 }
 
 /* Packets are served while the kernel is queried. */
 static bool show_and_attach(struct natd *n, struct setup *s, bool is_same)
 {
-	struct attach_job j = {.offload = &n->offload, .steering = s->steering};
-	bool ok = offload_show(&n->offload, s->steering, n->nat, s->config->tun.name, is_same);
+	struct attach_job j = {.natd = n, .steering = s->steering};
+	bool ok;
 
+	privs_raise(&n->sandbox.privs);
+	ok = offload_show(&n->offload, s->steering, n->nat, s->config->tun.name, is_same);
+	privs_lower(&n->sandbox.privs);
 	if (!offload_is_on(&n->offload))
 		return ok;
 	natd_aside(n, attach, &j);
-	return offload_begin(&n->offload, j.result, j.why);
+	privs_raise(&n->sandbox.privs);
+	ok = offload_begin(&n->offload, j.result, j.why);
+	privs_lower(&n->sandbox.privs);
+	return ok;
 }
 
 static bool apply_programs(struct natd *n, struct setup *s, bool is_same)
@@ -210,7 +230,9 @@ void steer_follow(struct natd *n, const struct steer_look *l)
 		warn_of_chain(&n->offload);
 	if (!l->has_to_end)
 		return;
+	privs_raise(&n->sandbox.privs);
 	offload_give_up(&n->offload, l->why);
+	privs_lower(&n->sandbox.privs);
 	keep_links(n);
 	show_refusals(n);
 	(void)turn_to_rules(n, n->setup);
@@ -218,7 +240,9 @@ void steer_follow(struct natd *n, const struct steer_look *l)
 
 void steer_stop(struct natd *n)
 {
+	privs_raise(&n->sandbox.privs);
 	offload_close(&n->offload, n->persist.handover.goes_on);
+	privs_lower(&n->sandbox.privs);
 	for (uint32_t i = 0; i < DOORMAN_LINKS_MAX; i++)
 		handover_use(&n->persist.handover, HANDOVER_LINK + i, -1);
 	handover_use(&n->persist.handover, HANDOVER_FLOWS, -1);

@@ -15,6 +15,8 @@ struct setup;
 bool steer_load(struct natd *n);
 /* Takes over programs that the previous natd left attached; if rules steer, after the rules are in force. */
 void steer_adopt(struct natd *n);
+/* At the end of the start: removes the tc programs that stay attached after a crash and are not used. */
+void steer_clean(struct natd *n);
 /* Completes a built policy with the effects of steering, before the core gets it. */
 void steer_set_policy(const struct natd *n, struct setup *s);
 /* Gives the tc programs natd's addresses and ports, after nat_create() or nat_reconfigure(). If they cannot steer,

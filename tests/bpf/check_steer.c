@@ -437,6 +437,23 @@ START_TEST(test_without_a_device_everything_is_left_to_the_host)
 }
 END_TEST
 
+/* As a filter at clsact, which stays when natd has died. Interface 1 is the loopback interface. */
+START_TEST(test_programs_that_outlive_the_device_leave_everything_to_the_host)
+{
+	struct steer_view v = usual_view();
+
+	v.flags = STEER_OUTLIVES;
+	set_view(&v);
+	ck_assert_int_eq(outside(make(PEER, SHARED, IPPROTO_UDP, MAPPED)), TO_HOST);
+	ck_assert_int_eq(outside(make(PEER, POOL, IPPROTO_UDP, MAPPED)), TO_HOST);
+	ck_assert_int_eq(inside(make(HOST, SHARED, IPPROTO_UDP, MAPPED)), TO_HOST);
+	v.tun = 1;
+	set_view(&v);
+	ck_assert_int_eq(outside(make(PEER, SHARED, IPPROTO_UDP, MAPPED)), TO_NATD);
+	ck_assert_int_eq(inside(make(HOST, SHARED, IPPROTO_UDP, MAPPED)), TO_NATD);
+}
+END_TEST
+
 START_TEST(test_other_frames_are_the_hosts)
 {
 	struct packet p = make(PEER, SHARED, IPPROTO_UDP, MAPPED);
@@ -501,6 +518,7 @@ static Suite *suite(void)
 	tcase_add_test(c, test_inside_hosts_reach_outside_ports);
 	tcase_add_test(c, test_what_no_rule_routes_to_natd_is_left_to_the_rules);
 	tcase_add_test(c, test_without_a_device_everything_is_left_to_the_host);
+	tcase_add_test(c, test_programs_that_outlive_the_device_leave_everything_to_the_host);
 	tcase_add_test(c, test_other_frames_are_the_hosts);
 	tcase_add_test(c, test_any_byte);
 	suite_add_tcase(s, c);

@@ -63,11 +63,11 @@ static void check_steering(struct visit *v)
 	if (!offload_is_on(o)) {
 		finding_add(v->sink, FINDING_OK, "steering", "packets are steered by rules: %s", o->why_rules);
 	} else if (o->filter.name[0] == '\0') {
-		finding_add(v->sink, FINDING_OK, "steering", "packets are steered by tc programs");
+		finding_add(v->sink, FINDING_OK, "steering", "packets are steered by tc programs (%s)", offload_way(o));
 	} else {
 		finding_remedy(v->sink, "set fast_path.steering to \"rules\" if that chain is to see them");
-		finding_add(v->sink, FINDING_WARNING, "steering", "packets are steered by tc programs, past %s",
-			    o->filter.name);
+		finding_add(v->sink, FINDING_WARNING, "steering", "packets are steered by tc programs (%s), past %s",
+			    offload_way(o), o->filter.name);
 	}
 }
 

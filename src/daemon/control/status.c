@@ -155,6 +155,8 @@ static void say_steering(const struct offload *o, struct ctl_sink *sink)
 	else
 		snprintf(text, sizeof(text), "rules: %s", o->why_rules);
 	ctl_say_text(sink, "steering", text);
+	if (offload_is_on(o))
+		ctl_say_text(sink, "attachment", offload_way(o));
 }
 
 static void say_fast_path(const struct control *c, struct ctl_sink *sink)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The netlink handle: exchanges with the kernel, and events from it. Only this file uses libmnl; the requests are in
- * netlink_link.c, netlink_route.c and netlink_diag.c.
+ * netlink_link.c, netlink_route.c, netlink_tc.c and netlink_diag.c.
  *
  * Theory of operation: one exchange at a time. A request is built in the handle's send buffer, and every answer up to
  * the closing message (an acknowledgement, or the end of a dump) is read before the call returns, so the sockets are

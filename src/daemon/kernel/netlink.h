@@ -26,7 +26,7 @@ enum {
 struct netlink;
 
 enum {
-	NETLINK_ROUTES = 1,  /* links, addresses, routes, rules, neighbours */
+	NETLINK_ROUTES = 1,  /* links, addresses, routes, rules, neighbours, tc */
 	NETLINK_SOCKETS = 2, /* netlink_sockets(), which fails if the kernel has no inet_diag */
 };
 
@@ -154,6 +154,38 @@ typedef bool netlink_proxy_fn(void *ctx, int index, uint32_t address);
 int netlink_proxies(struct netlink *nl, netlink_proxy_fn *fn, void *ctx);
 int netlink_proxy_add(struct netlink *nl, int index, uint32_t address);	   /* returns 0 also if it exists */
 int netlink_proxy_delete(struct netlink *nl, int index, uint32_t address); /* returns 0 also if it does not exist */
+
+/* ---- tc: programs as filters of IPv4 packets at the ingress of a link's clsact ---- */
+
+#define NETLINK_TC_NAME "natd-" /* begins the names of natd's filters */
+enum {
+	NETLINK_TC_NAME_SIZE = 32,
+	NETLINK_TC_PREFERENCE = 214, /* theirs, and of no other program as far as is known */
+};
+
+struct netlink_tc {
+	int index;	 /* of the link */
+	uint32_t handle; /* not 0; tells the natds of a host from each other */
+	char name[NETLINK_TC_NAME_SIZE];
+};
+
+/* Attaches a loaded program, or puts it in the place of the one with this handle, between two packets. -EINVAL: the link has no
+ * clsact; -ENOENT: the kernel has no such filters. */
+int netlink_tc_add(struct netlink *nl, const struct netlink_tc *f, int program);
+int netlink_tc_delete(struct netlink *nl, int index, uint32_t handle); /* 0 also when it is not there */
+/* -ENOENT: not there, or not natd's. */
+int netlink_tc_get(struct netlink *nl, int index, uint32_t handle, struct netlink_tc *out);
+/* Called for each of natd's filters at a link; as in netlink_addresses(). */
+typedef bool netlink_tc_fn(void *ctx, const struct netlink_tc *f);
+int netlink_tc_filters(struct netlink *nl, int index, netlink_tc_fn *fn, void *ctx);
+
+/* -EEXIST: it has one, or the older `ingress', which does as well; -ENOENT: the kernel knows none. */
+int netlink_clsact_add(struct netlink *nl, int index);
+/* Removes clsact if no filter of any program is left in it. */
+int netlink_clsact_delete_empty(struct netlink *nl, int index);
+/* The links that have one. */
+typedef bool netlink_clsact_fn(void *ctx, int index);
+int netlink_clsacts(struct netlink *nl, netlink_clsact_fn *fn, void *ctx);
 
 /* ---- sockets of the host ---- */
 

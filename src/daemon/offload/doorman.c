@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The doorman: its maps, and where its programs are attached.
+ * The doorman: its maps. hooks.c attaches its programs.
  *
  * Theory of operation. The maps hold a view (addresses, inside prefixes, interfaces; two copies, of which one is in force) and a
  * row of port bits for each shared address and class. A row is the union of the table's own port bits and the ports of
@@ -9,9 +9,6 @@
  * A view that gives rows to other addresses is shown in three steps: nothing is steered on the old rows (a view
  * without ranges), the rows are filled, the new view comes into force. In between, for some microseconds, packets
  * go to the host; this happens when outside addresses change, and not otherwise.
- *
- * A link outlives this process where the service manager has it, and goes on steering by the maps as they were. The next natd
- * fills maps of its own, then puts its programs in the place of the old ones (LINK_UPDATE): between two packets.
  */
 #define _GNU_SOURCE 1 /* mmap() flags */
 #include "doorman.h"
@@ -25,8 +22,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "bpf.h"
 #include "bpf/steer.h"
+#include "hooks.h"
 #include "loader.h"
 
 enum {
@@ -41,16 +38,6 @@ _Static_assert((int)STEER_TCP == (int)CLASS_TCP && (int)STEER_UDP == (int)CLASS_
 _Static_assert((int)STEER_MTUS == (int)FLOW_MTUS, "the core writes the lists that the programs read");
 _Static_assert((int)DOORMAN_STRAY == (int)STEER_COUNT_STRAY, "counters are numbered as in the maps");
 
-/* One program on one interface. Its place in the list is its name in the service manager's store, and so it stays. */
-struct hook {
-	int interface; /* 0: it has gone */
-	enum bpf_hook side;
-	int program; /* index into fds; -1: an adopted link whose program is to be replaced */
-	int link;    /* -1: the place is free */
-	bool is_wanted;
-	bool is_changed; /* since doorman_take_change() */
-};
-
 struct doorman {
 	int fds[LOAD_FDS]; /* of the maps, which are mapped, -1, but for the flows: they outlive natd. -1 without a fast path */
 	struct steer_config *config;
@@ -58,7 +45,7 @@ struct doorman {
 	const struct steer_counters *counts;
 	struct flow_memory flows;
 	uint64_t *forwards; /* like `ports`, of forwards alone */
-	struct hook hook[DOORMAN_LINKS_MAX];
+	struct hooks hooks;
 	uint32_t n_rows;
 	uint32_t row[STEER_ROWS_MAX]; /* addresses */
 };
@@ -103,7 +90,7 @@ static bool draw_secret(struct doorman *d)
 	return true;
 }
 
-int doorman_create(struct doorman **out, bool has_flows, char *why, size_t size)
+int doorman_create(struct doorman **out, struct netlink *nl, bool has_flows, char *why, size_t size)
 {
 	struct doorman *d = calloc(1, sizeof(*d));
 	int r = d ? loader_run(d->fds, has_flows, why, size) : -ENOMEM;
@@ -115,8 +102,7 @@ int doorman_create(struct doorman **out, bool has_flows, char *why, size_t size)
 		free(d);
 		return r;
 	}
-	for (uint32_t i = 0; i < DOORMAN_LINKS_MAX; i++)
-		d->hook[i].link = -1;
+	hooks_init(&d->hooks, nl, d->fds[LOAD_TUN]);
 	d->forwards = calloc(STEER_WORDS, sizeof(uint64_t));
 	r = map_all(d);
 	if (r < 0 || !d->forwards || !draw_secret(d)) {
@@ -132,10 +118,7 @@ void doorman_destroy(struct doorman *d)
 {
 	if (!d)
 		return;
-	for (uint32_t i = 0; i < DOORMAN_LINKS_MAX; i++) {
-		if (d->hook[i].link >= 0)
-			close(d->hook[i].link);
-	}
+	hooks_close(&d->hooks);
 	/* d->config stays mapped: threads of the packet path may be reading the refusals in it. */
 	if (d->ports)
 		munmap(d->ports, STEER_WORDS * sizeof(uint64_t));
@@ -298,7 +281,8 @@ static bool is_one_armed(const struct steering *s)
 static void make_view(struct steer_view *v, const struct steering *s, const struct doorman_host *host)
 {
 	v->tun = (__u32)host->tun;
-	v->flags = host->translates_others ? (__u32)STEER_OTHER_PROTOCOLS : 0;
+	if (host->translates_others)
+		v->flags |= STEER_OTHER_PROTOCOLS;
 	for (uint32_t i = 0; i < s->n_prefixes; i++) {
 		const struct nat_prefix *p = &s->prefixes[i];
 
@@ -328,6 +312,8 @@ void doorman_show(struct doorman *d, const struct steering *s, const struct door
 
 	memset(&v, 0, sizeof(v));
 	make_view(&v, s, host);
+	if (d->hooks.way == HOOKS_CLSACT)
+		v.flags |= STEER_OUTLIVES;
 	memset(rows, 0, sizeof(rows));
 	make_ranges(&v, s, rows, &n_rows);
 	if (host->is_same_table && memcmp(&v, &d->config->view[d->config->current], sizeof(v)) == 0)
@@ -348,137 +334,65 @@ void doorman_show(struct doorman *d, const struct steering *s, const struct door
 
 /* ---- where the programs are attached ---- */
 
-static struct hook *find_hook(struct doorman *d, int interface, enum bpf_hook side)
-{
-	for (uint32_t i = 0; i < DOORMAN_LINKS_MAX; i++) {
-		struct hook *h = &d->hook[i];
-
-		if (h->link >= 0 && h->interface == interface && h->side == side)
-			return h;
-	}
-	return NULL;
-}
-
-static struct hook *find_place(struct doorman *d)
-{
-	for (uint32_t i = 0; i < DOORMAN_LINKS_MAX; i++) {
-		if (d->hook[i].link < 0)
-			return &d->hook[i];
-	}
-	return NULL;
-}
-
-/* Removes the program, even if another process holds its link. */
-static void detach(struct hook *h)
-{
-	(void)bpf_link_remove(h->link);
-	close(h->link);
-	h->link = -1;
-	h->is_changed = true;
-}
-
-/* This program has to be there: attaches it, or puts it in the place of the previous natd's. */
 static int want(struct doorman *d, int interface, enum load_fd program)
 {
-	struct hook *h = interface > 0 ? find_hook(d, interface, BPF_HOOK_INGRESS) : NULL;
-	int link;
+	static const char *const roles[LOAD_FDS] = {
+		[LOAD_OUTSIDE] = "outside", [LOAD_OUTSIDE_L3] = "outside",
+		[LOAD_INSIDE] = "inside",   [LOAD_INSIDE_L3] = "inside",
+		[LOAD_TUN] = "tun",
+	};
+	struct hooks_program p = {.fd = d->fds[program], .number = (int)program, .role = roles[program]};
 
-	if (interface <= 0) /* it comes later */
-		return 0;
-	if (h && (h->program == (int)program || bpf_link_replace(h->link, d->fds[program]) == 0)) {
-		h->is_wanted = true;
-		h->program = (int)program;
-		return 0;
-	}
-	if (h)
-		detach(h);
-	h = find_place(d);
-	if (!h)
-		return -ENOSPC;
-	link = bpf_link_attach(d->fds[program], interface, BPF_HOOK_INGRESS);
-	if (link < 0)
-		return link == -ENODEV ? 0 : link;
-	*h = (struct hook){.interface = interface,
-			   .side = BPF_HOOK_INGRESS,
-			   .program = (int)program,
-			   .link = link,
-			   .is_wanted = true,
-			   .is_changed = true};
-	return 0;
-}
-
-static void drop_unwanted(struct doorman *d)
-{
-	for (uint32_t i = 0; i < DOORMAN_LINKS_MAX; i++) {
-		if (d->hook[i].link >= 0 && !d->hook[i].is_wanted)
-			detach(&d->hook[i]);
-	}
-}
-
-/* An interface that was deleted and made again has another index, or leaves a link without one. */
-static void forget_dead(struct doorman *d)
-{
-	for (uint32_t i = 0; i < DOORMAN_LINKS_MAX; i++) {
-		struct hook *h = &d->hook[i];
-		struct bpf_link_state state;
-
-		h->is_wanted = false;
-		if (h->link >= 0 && (bpf_link_look(h->link, &state) < 0 || state.interface == 0))
-			h->interface = 0;
-	}
+	return hooks_want(&d->hooks, interface, &p);
 }
 
 int doorman_attach(struct doorman *d, const struct steering *s, int tun, char *why, size_t size)
 {
 	int r;
 
-	forget_dead(d);
+	hooks_begin(&d->hooks, tun);
 	r = want(d, tun, LOAD_TUN);
 	if (r == 0)
 		r = want(d, s->outside.index, s->outside.is_l3 ? LOAD_OUTSIDE_L3 : LOAD_OUTSIDE);
 	for (uint32_t i = 0; i < s->n_inside && r == 0; i++)
 		r = want(d, s->inside[i].index, s->inside[i].is_l3 ? LOAD_INSIDE_L3 : LOAD_INSIDE);
+	if (r == -ECANCELED) /* natd is about to stop (netlink_cancel()) */
+		return 0;
 	if (r == 0)
-		drop_unwanted(d);
+		hooks_end(&d->hooks);
 	else
-		snprintf(why, size, "cannot attach the tc programs: %s%s", strerror(-r),
-			 r == -EINVAL ? " (tcx links are needed: Linux 6.6)" : "");
+		hooks_explain(&d->hooks, r, why, size);
 	return r;
 }
 
 void doorman_detach(struct doorman *d)
 {
-	for (uint32_t i = 0; i < DOORMAN_LINKS_MAX; i++)
-		d->hook[i].is_wanted = false;
-	drop_unwanted(d);
+	hooks_remove(&d->hooks);
 }
 
 bool doorman_adopt(struct doorman *d, uint32_t i, int link)
 {
-	struct bpf_link_state state;
-
-	assert(i < DOORMAN_LINKS_MAX && d->hook[i].link < 0);
-	if (bpf_link_look(link, &state) < 0 || state.interface == 0 || find_hook(d, state.interface, state.hook)) {
-		(void)bpf_link_remove(link);
-		close(link);
-		return false;
-	}
-	d->hook[i] = (struct hook){.interface = state.interface, .side = state.hook, .program = -1, .link = link};
-	return true;
+	return hooks_adopt(&d->hooks, i, link);
 }
 
 int doorman_link(const struct doorman *d, uint32_t i)
 {
-	assert(i < DOORMAN_LINKS_MAX);
-	return d->hook[i].link;
+	return hooks_link(&d->hooks, i);
 }
 
 bool doorman_take_change(struct doorman *d, uint32_t i)
 {
-	bool is_changed = d->hook[i].is_changed;
+	return hooks_take_change(&d->hooks, i);
+}
 
-	d->hook[i].is_changed = false;
-	return is_changed;
+const char *doorman_way(const struct doorman *d)
+{
+	return hooks_way_name(&d->hooks);
+}
+
+uint32_t doorman_filters(const struct doorman *d, int interfaces[DOORMAN_LINKS_MAX])
+{
+	return hooks_filters(&d->hooks, interfaces);
 }
 
 /* ---- flows ---- */

@@ -19,15 +19,17 @@
 #include "core/nat/mirror.h"
 #include "core/table/table.h"
 #include "daemon/steering/steering.h"
+#include "hooks.h"
 
 struct doorman;
 
-enum { DOORMAN_LINKS_MAX = 24 };
+enum { DOORMAN_LINKS_MAX = HOOKS_MAX };
 
 /* Loads programs and maps (needs the rights of loader.h); those of flows if it `has_flows`. 0, and *out for doorman_destroy(); or
- * a negative errno and one line in `why`. Nothing is attached yet. */
-int doorman_create(struct doorman **out, bool has_flows, char *why, size_t size);
-/* Closes everything. Programs stay attached only while someone else has their links. NULL: nothing. */
+ * a negative errno and one line in `why`. Nothing is attached yet. `nl` (borrowed) attaches where there is no tcx; then the calls
+ * that attach and detach need CAP_NET_ADMIN in effect. */
+int doorman_create(struct doorman **out, struct netlink *nl, bool has_flows, char *why, size_t size);
+/* Closes everything. Programs stay attached at clsact, and where someone else has their links. NULL: nothing. */
 void doorman_destroy(struct doorman *d);
 
 /* Can the maps hold this table? False: one line in `why`. */
@@ -46,7 +48,7 @@ struct doorman_host {
 void doorman_show(struct doorman *d, const struct steering *s, const struct doorman_host *host);
 /* After doorman_show(): attaches the programs to the interfaces and to natd's device `tun` as they are now. Waits for the kernel's
  * lock of interfaces, which other programs may hold for seconds. Touches nothing that packets or doorman_port() read. 0, or a
- * negative errno and one line in `why`: then what is attached stays as it was. */
+ * negative errno and one line in `why`: then what is attached stays as it was. 0 also after netlink_cancel(). */
 int doorman_attach(struct doorman *d, const struct steering *s, int tun, char *why, size_t size);
 /* What the programs share with the core's mirror; borrowed. Of a doorman that has flows. */
 struct flow_memory doorman_flows(const struct doorman *d);
@@ -58,6 +60,10 @@ void doorman_beat(struct doorman *d, uint64_t now_ns, uint64_t ahead_ns);
 struct steer_refusals *doorman_refusals(struct doorman *d);
 /* Removes every program, even if another process holds its link. */
 void doorman_detach(struct doorman *d);
+/* How they are attached: "tcx", "clsact". */
+const char *doorman_way(const struct doorman *d);
+/* The interfaces with a filter at clsact: how many. */
+uint32_t doorman_filters(const struct doorman *d, int interfaces[DOORMAN_LINKS_MAX]);
 
 /* A port of an outside address has been taken into use by the table, or is free. */
 void doorman_port(struct doorman *d, enum nat_class c, uint32_t address, uint16_t port, bool used);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "bpf.h"
+#include "clsact.h"
 #include "core/table/table.h"
 #include "daemon/base/log.h"
 
@@ -77,7 +78,7 @@ bool offload_load(struct offload *o, const struct natd_config *c, struct netlink
 	o->is_required = (c->fast_path.steering == CONFIG_STEERING_BPF && c->routing != ROUTING_NONE) ||
 			 o->mode == CONFIG_FAST_PATH_REQUIRED;
 	if (!is_ruled_out(o, c, nl, why) &&
-	    doorman_create(&o->doorman, o->mode != CONFIG_FAST_PATH_OFF, why, sizeof(why)) == 0) {
+	    doorman_create(&o->doorman, nl, o->mode != CONFIG_FAST_PATH_OFF, why, sizeof(why)) == 0) {
 		open_measure(o);
 		return true;
 	}
@@ -156,9 +157,22 @@ bool offload_begin(struct offload *o, int attached, char why[OFFLOAD_WHY_SIZE])
 	return !o->is_required;
 }
 
+unsigned offload_clean(const struct offload *o, struct netlink *nl, const char *tun)
+{
+	int kept[DOORMAN_LINKS_MAX];
+	uint32_t n = o->doorman ? doorman_filters(o->doorman, kept) : 0;
+
+	return clsact_clean(nl, (int)if_nametoindex(tun), kept, n);
+}
+
 bool offload_is_on(const struct offload *o)
 {
 	return o->doorman != NULL;
+}
+
+const char *offload_way(const struct offload *o)
+{
+	return o->doorman ? doorman_way(o->doorman) : NULL;
 }
 
 void offload_beat(struct offload *o)

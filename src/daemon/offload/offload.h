@@ -2,6 +2,9 @@
 /*
  * Which way packets are steered to natd: by tc programs (the doorman) or by the kernel's rules; and why. fast_path.steering
  * decides, and what this host, kernel and build allow.
+ *
+ * What attaches or removes programs (offload_show(), offload_attach(), offload_begin(), offload_give_up(), offload_clean(),
+ * offload_close()) needs CAP_NET_ADMIN in effect, in the calling thread.
  */
 #ifndef NATD_DAEMON_OFFLOAD_H
 #define NATD_DAEMON_OFFLOAD_H
@@ -51,8 +54,13 @@ bool offload_has_to_end(struct offload *o, struct netlink *nl, char why[OFFLOAD_
 bool offload_show(struct offload *o, const struct steering *s, struct nat *nat, const char *tun, bool is_same);
 int offload_attach(struct offload *o, const struct steering *s, char why[OFFLOAD_WHY_SIZE]);
 bool offload_begin(struct offload *o, int attached, char why[OFFLOAD_WHY_SIZE]);
+/* At the start, when packets are steered: removes from clsact what natds left that have crashed, and of this one's device `tun`
+ * what it does not use itself. How many programs. */
+unsigned offload_clean(const struct offload *o, struct netlink *nl, const char *tun);
 /* Do the programs steer? Then the kernel's rules for shared addresses are not used. */
 bool offload_is_on(const struct offload *o);
+/* How they are attached: "tcx", "clsact"; NULL: they are not. */
+const char *offload_way(const struct offload *o);
 /* The rules steer from now on, for the reason in why_rules. */
 void offload_give_up(struct offload *o, const char *why);
 
