@@ -77,7 +77,7 @@ int main(int argc, char **argv)
 	int fds[LOAD_FDS];
 
 	libbpf_set_print(note_complaint);
-	alarm(10);
+	alarm(60);
 	s = steer__open();
 	if (!s || (!has_flows && !leave_out_flows(s)))
 		return send_error("cannot read the programs", errno);

@@ -30,7 +30,7 @@ int loader_run(int fds[LOAD_FDS], bool has_flows, char *why, size_t size)
 #define PKGLIBEXECDIR "/usr/libexec/natd"
 #endif
 
-enum { PATIENCE_MS = 10000 };
+enum { PATIENCE_MS = 60000 };
 
 /* Tests run what they have built. */
 static const char *loader_path(void)
