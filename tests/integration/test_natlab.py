@@ -154,7 +154,7 @@ def test_a_file_as_nat(natlab, tmp_path):
     assert done.returncode == 2 and f"{bad}:3:" in done.stderr
     good.write_text(good.read_text(encoding="ascii") + 'control = { socket = "/run/elsewhere.sock"; };\n')
     done = natlab("--nat", f"file={good}", "--", "true", check=False)
-    assert done.returncode == 2 and "leave control.socket out" in done.stderr
+    assert done.returncode == 2 and "remove control.socket" in done.stderr
 
 
 def test_a_natd_that_does_not_start_is_3_and_its_words_are_shown(natlab):
