@@ -167,6 +167,7 @@ static bool apply(struct natd *n, struct setup *s, struct rules **rules, const s
 		return false;
 	}
 	*rules = old;
+	n->path.refuses_own = s->config->routing == ROUTING_MANAGED;
 	path_follow_interfaces(&n->path, &s->facts, &s->policy);
 	(void)steer_apply_programs(n, s); /* if it fails rules steer, as the log says */
 	judge(n, report);

@@ -151,6 +151,7 @@ static enum natd_exit start_devices(struct natd *n)
 			  "cannot open a raw socket to read ICMP (natd needs CAP_NET_RAW in this network namespace)");
 		return NATD_EXIT_SYSTEM;
 	}
+	n->path.refuses_own = n->setup->config->routing == ROUTING_MANAGED;
 	path_follow_interfaces(&n->path, &n->setup->facts, &n->setup->policy);
 	return NATD_EXIT_OK;
 }

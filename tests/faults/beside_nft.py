@@ -301,8 +301,10 @@ def ip_ids(place):
             for client in (CLIENT, CLIENT2):
                 place.lab.clients[(CLIENT, CLIENT2).index(client)].send_ip(
                     IP(src=client, dst=SERVER, id=1000 + number, flags=0) / UDP(sport=5000, dport=9) / b"x")
-        time.sleep(0.5)
-        ids = [p.id for p in seen.so_far() if UDP in p and p.dport == 9]
+        end = time.monotonic() + 3
+        while len(ids) < 60 and time.monotonic() < end:
+            time.sleep(0.05)
+            ids = [p.id for p in seen.so_far() if UDP in p and p.dport == 9]
     return len(ids) == 60 and len(set(ids)) == 60
 
 
@@ -671,11 +673,11 @@ def judge(kind, run):
 
 
 NOTES = """
-What natd fails: B13 happens where `ip_local_port_range` overlaps `outside.ports`, of which `natctl doctor` warns (`host-ports`, with
-the command that reserves them): a socket that the kernel gives a port of a living mapping gets no answers, where the kernel's own NAT
-would have moved it. B16: later fragments have no ports, so natd gets them all, and hands the host's own back by its device; the firewall then
-sees `natd0` (docs/steering.md). What nft fails is in the hosts' or the administrator's hands there: ids and sources are as they were
-sent, and without its rules the kernel forwards untranslated.
+What natd fails: B16 with rules. Later fragments have no ports, so rules steer them all to natd, which hands the host's own back by its device,
+and the firewall sees `natd0`. `natctl doctor`, status and log name such a firewall with the line that helps (`firewall-interfaces`,
+docs/steering.md). tc programs let them in at the interface that brought them. B15b passes with rules because natd refuses that protocol
+outbound. What nft fails is in the hosts' or the administrator's hands there: ids and sources are as they were sent, its rules know no
+alternative names, and without its rules the kernel forwards untranslated.
 """
 
 

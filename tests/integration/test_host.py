@@ -91,6 +91,29 @@ def test_fault_22_what_is_revoked_is_repaired(lab, start_natd, udp_echo, what):
     natd.wait_log("put back")
 
 
+def test_fault_22_every_setting_is_put_back(lab, start_natd):
+    """Those that packets get by without for a while, all at once."""
+    lab.gateway.sysctl("ipv4/ip_local_port_range", "30000 40000")
+    start_natd({"addresses": '[ "interface", "203.0.113.40" ]', "more": 'fast_path = { steering = "rules"; };'})
+    wrong = {"fwmark_reflect": 0, "tcp_early_demux": 1, "udp_early_demux": 1, "conf/natd0/rp_filter": 1, "conf/natd0/accept_local": 0,
+             "conf/out0/accept_redirects": 1, "conf/lan0/accept_redirects": 1, "neigh/out0/proxy_delay": 80, "ip_local_reserved_ports": ""}
+
+    def settings():
+        return {name: lab.gateway.sysctl(f"ipv4/{name}") for name in wrong}
+
+    def routing():
+        return [lab.gateway.run("ip", *words.split()).stdout for words in
+                ("rule", "route show table 18602", "route show table 18603", "neigh show proxy", "addr show dev natd0")]
+
+    before = settings(), routing()
+    for name, value in wrong.items():
+        lab.gateway.sysctl(f"ipv4/{name}", value)
+    for words in ("rule del fwmark 0x6e610001", "route flush table 18602", "route flush table 18603", "neigh del proxy 203.0.113.40 dev out0",
+                  "addr flush dev natd0"):
+        lab.gateway.run("ip", *words.split())
+    until(lambda: (settings(), routing()) == before)
+
+
 def test_repairs_end(lab, natd):
     """A host that nobody touches is left alone."""
     with lab.gateway.start("ip", "-4", "-o", "monitor", "rule", "route", stdout=-1, text=True) as monitor:

@@ -111,7 +111,7 @@ def test_the_sender_is_told_by_the_raw_socket(stage, kind, side):
         no_inside_address_in(outside)
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if "route" in k or "3/1 by a fire" in k or "3/13 by a fire" in k])
+@pytest.mark.parametrize("kind", [k for k in KINDS if "route" in k or "firewall" in k])
 def test_the_sender_is_told_by_the_tun(stage, kind):
     """In the middle of a transfer in super-packets, which the kernel forwards. tc programs pass a firewall's forward chain by."""
     lab, natd, number = stage
@@ -160,6 +160,9 @@ def test_no_redirect_where_a_packet_leaves_by_the_interface_by_which_it_came(sta
             assert data == b"question" and sender[0] == Lab.OUTSIDE
             server.sendto(b"answer", sender)
             assert sock.recv(100) == b"answer"
+        sock.setsockopt(17, 103, 1000)  # SOL_UDP, UDP_SEGMENT: by the TUN
+        sock.sendto(some_bytes(5000), (Lab.OUTSIDE, FIRST_PORT + i))
+        assert b"".join(server.recv(2000) for _ in range(5)) == some_bytes(5000)
         for capture in (seen, seen_there):
             # about datagrams: a connection of the cases before may still get errors
             assert not [packet for packet in capture.so_far()

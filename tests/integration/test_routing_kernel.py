@@ -115,8 +115,37 @@ def test_fault_11_a_local_user_cannot_take_a_live_port(lab, natd, udp_echo, conn
         thief.close()
 
 
+def test_fault_16_a_local_user_cannot_send_by_natds_device(lab, natd):
+    """Past an output rule of the firewall for the outside interface."""
+    with lab.server.capture() as seen, lab.gateway.udp(Lab.GATEWAY_INSIDE) as user:
+        user.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"natd0")
+        with natd.counted(tun_read_own=1):
+            user.sendto(b"past the firewall", (SERVER, 9))
+        lab.client.send_ip(IP(src=CLIENT, dst=SERVER) / UDP(sport=4000, dport=9) / b"behind")
+        seen.wait(lambda p: Raw in p and p[Raw].load == b"behind")
+        assert not [p for p in seen.so_far() if Raw in p and p[Raw].load == b"past the firewall"]
+
+
 def count_rules(lab):
     return sum("proto 21" in line for line in lab.gateway.run("ip", "rule").stdout.splitlines()) + 1
+
+
+def test_the_number_of_rules_has_a_bound(lab, start_natd):
+    """8, and 4 for each inside interface with each prefix, and for each shared address."""
+    lab.gateway.run("ip", "link", "add", "guest0", "type", "bridge")
+    lab.gateway.run("ip", "addr", "add", "10.9.0.1/24", "dev", "guest0")
+    lab.gateway.run("ip", "link", "set", "guest0", "up")
+    text = 'outside = {{ interface = "out0"; addresses = {0}; }}; inside = {{ interfaces = {1}; {2} }}; control = {{ socket = "{{socket}}"; }}; ' \
+        'fast_path = {{ steering = "rules"; }};'
+    one, two = '[ "lan0" ]', '[ "lan0", "guest0" ]'
+    cases = [('[ "interface" ]', one, "", 8 + 4 + 4), ('[ "interface" ]', two, "", 8 + 4 * 4 + 4),
+             ('[ "203.0.113.40" ]', one, "", 8 + 4), ('[ "interface", "203.0.113.40" ]', two, "", 8 + 4 * 4 + 4),
+             ('[ "interface" ]', one, 'prefixes = [ "10.8.0.0/25", "10.8.0.128/25", "10.77.0.0/16" ];', 8 + 4 * 3 + 4)]
+    natd = start_natd(text.format(*cases[0][:3]))
+    for *config, most in cases:
+        natd.write_config(text.format(*config))
+        natd.ctl("reload")
+        assert count_rules(lab) <= most, (config, lab.gateway.run("ip", "rule").stdout)
 
 
 def forwards_on(ports):

@@ -14,6 +14,7 @@
 	X(IO_TUN_READ_SUPER,     "tun_read_super",     "super-packets (GSO) among them")                          \
 	X(IO_TUN_READ_BAD,       "tun_read_bad",       "packets from the TUN device with an impossible virtio header") \
 	X(IO_TUN_READ_ERROR,     "tun_read_error",     "failed reads from the TUN device")                        \
+	X(IO_TUN_READ_OWN,       "tun_read_own",       "packets of this host's own programs to the outside: dropped") \
 	X(IO_TUN_WRITE,          "tun_write",          "packets written to the TUN device")                       \
 	X(IO_TUN_WRITE_FULL,     "tun_write_full",     "not written: the TUN device takes no more just now")      \
 	X(IO_TUN_WRITE_DOWN,     "tun_write_down",     "not written: the TUN device is down or gone")             \

@@ -52,6 +52,8 @@ struct lane {
 	uint64_t gap_ns;   /* smoothed */
 	uint64_t empty_ns; /* when packets last ran out */
 	uint32_t n_noted;
+	const struct transit *transit;
+	bool has_local;	     /* the burst may hold packets of the host's own programs */
 	bool has_own_errors; /* the burst holds ICMP errors of the kernel about natd's packets */
 	struct nat_packet packets[LANE_BURST];
 	const struct nat_packet *noted[LANE_BURST]; /* emitted, not yet sent */
@@ -67,6 +69,23 @@ static void unlock(struct lane *l)
 {
 	if (l->lock)
 		pthread_mutex_unlock(l->lock);
+}
+
+/* Has it the gateway's own inside address as its source, and came by the TUN device? No rule leads such packets there, but a program
+ * can bind its socket to the device (SO_BINDTODEVICE), past the host's firewall. */
+static bool is_local(const struct lane *l, const struct nat_packet *p)
+{
+	uint32_t source, own;
+
+	if (p->len < 20 || p->source != NAT_FROM_TUN)
+		return false;
+	source = load32(p->data + 12);
+	for (uint32_t i = 0; i < TRANSIT_OWN; i++) {
+		own = atomic_load_explicit(&l->transit->own[i], memory_order_relaxed);
+		if (own == 0 || own == source)
+			return own == source && own != 0;
+	}
+	return false;
 }
 
 /* ---- out ---- */
@@ -95,6 +114,30 @@ static void emit(void *ctx, const struct nat_packet *p, bool owned)
 	transmit_packet(l->transmit, p, true);
 }
 
+static bool is_outside(const struct nat_policy *policy, uint32_t address)
+{
+	for (uint32_t i = 0; i < policy->n_addresses; i++) {
+		if (address >= policy->addresses[i].first && address <= policy->addresses[i].last)
+			return true;
+	}
+	return false;
+}
+
+/* Takes the packets of the host's own programs out of the burst, except those to natd's addresses. Returns how many are left. */
+static uint32_t drop_local(struct lane *l, struct nat_packet *p, uint32_t n)
+{
+	const struct nat_policy *policy = nat_policy_get(l->nat);
+	uint32_t left = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (is_local(l, &p[i]) && !is_outside(policy, load32(p[i].data + 16)))
+			l->io->value[IO_TUN_READ_OWN]++;
+		else
+			p[left++] = p[i];
+	}
+	return left;
+}
+
 static void translate_batch(struct lane *l, struct nat_packet *p, uint32_t n, uint64_t now_ms)
 {
 	lock(l);
@@ -102,7 +145,10 @@ static void translate_batch(struct lane *l, struct nat_packet *p, uint32_t n, ui
 		if (transmit_is_own_error(&p[i]))
 			transmit_readdress(nat_policy_get(l->nat), &p[i]);
 	}
-	nat_batch(l->nat, now_ms, p, n, emit, l);
+	if (l->has_local)
+		n = drop_local(l, p, n);
+	if (n > 0)
+		nat_batch(l->nat, now_ms, p, n, emit, l);
 	unlock(l);
 	send_noted(l);
 }
@@ -123,7 +169,7 @@ static void translate(struct lane *l, uint32_t n, uint64_t now_ms)
 		return;
 	transmit_begin(l->transmit, now_ms);
 	translate_batch(l, l->packets, n, now_ms);
-	l->has_own_errors = false;
+	l->has_own_errors = l->has_local = false;
 	report_errors(l, now_ms);
 }
 
@@ -169,6 +215,7 @@ int lane_burst(struct lane *l, lane_read_fn *read, void *ctx, uint64_t now_ms)
 		if (r <= 0)
 			break;
 		note_own_error(l, p);
+		l->has_local |= is_local(l, p);
 		used += (LEAD + (size_t)p->len + ALIGN - 1) & ~(size_t)(ALIGN - 1);
 		n++;
 	}
@@ -286,6 +333,7 @@ struct lane *lane_create(const struct lane_params *p)
 	}
 	l->nat = p->nat;
 	l->ways = p->ways;
+	l->transit = p->transit;
 	l->io = p->io;
 	l->lock = p->lock;
 	l->inbox = p->inbox;

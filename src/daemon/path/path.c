@@ -164,6 +164,19 @@ static void know_link(struct transit *t, uint32_t place, const struct host_inter
 				      memory_order_relaxed);
 }
 
+static void know_own(struct path *p, const struct host_facts *f)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < f->n_inside && p->refuses_own; i++) {
+		for (uint32_t a = 0; a < f->inside[i].n_addresses && n < TRANSIT_OWN; a++)
+			atomic_store_explicit(&p->transit.own[n++], f->inside[i].addresses[a].address,
+					      memory_order_relaxed);
+	}
+	while (n < TRANSIT_OWN)
+		atomic_store_explicit(&p->transit.own[n++], 0, memory_order_relaxed);
+}
+
 static void follow_transit(struct transit *t, const struct host_facts *f, const struct nat_policy *policy)
 {
 	bool is_one_armed = false;
@@ -185,6 +198,7 @@ void path_follow_interfaces(struct path *p, const struct host_facts *facts, cons
 	int r;
 
 	follow_transit(&p->transit, facts, policy);
+	know_own(p, facts);
 	forget_ways(p);
 	if (n == p->n_icmp_from && memcmp(from, p->icmp_from, n * sizeof(from[0])) == 0)
 		return;

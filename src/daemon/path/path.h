@@ -30,6 +30,7 @@ struct path {
 	struct transit transit;
 	struct inbox inbox;
 	uint32_t mark;				 /* of the raw sockets */
+	bool refuses_own;			 /* packets of the host's own programs, by an inside address */
 	unsigned icmp_from[ICMPSOCK_INTERFACES]; /* see path_follow_interfaces() */
 	uint32_t n_icmp_from;
 };

@@ -50,7 +50,7 @@ struct way {
 
 struct steer_refusals;
 
-enum { TRANSIT_LINKS = 16 };
+enum { TRANSIT_LINKS = 16, TRANSIT_OWN = 16 };
 
 /* A link in one word. */
 static inline unsigned transit_link(int index, bool has_neighbours)
@@ -65,6 +65,7 @@ struct transit {
 	atomic_uint known[TRANSIT_LINKS]; /* links that are checked anyway: transit_link() */
 	atomic_int outside;		  /* interface index; 0: missing */
 	atomic_uint icmp_source;	  /* the gateway's own inside address; 0: none */
+	atomic_uint own[TRANSIT_OWN];	  /* the gateway's own inside addresses; 0: no more */
 	atomic_bool is_one_armed;	  /* the outside interface is an inside one as well */
 	atomic_bool
 		cuts_inside; /* the host's firewall may refuse super-packets to inside hosts: segments take the socket */
