@@ -11,7 +11,7 @@
 
 enum { LINK_TYPE_TCX = 11 }; /* BPF_LINK_TYPE_TCX: newer than some kernel headers */
 
-/* What the kernel says about a tcx link: the beginning of its struct bpf_link_info, and room for what it says besides. */
+/* The kernel's data about a tcx link: the beginning of its struct bpf_link_info, and room for the rest. */
 struct link_info {
 	__u32 type, id, program, padding;
 	__u32 interface, hook; /* a tcx link's */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The few commands of bpf() that natd itself uses, on descriptors that the loader passed: attaching programs to interfaces
- * (tcx, Linux 6.6) and taking them away. None of them needs a capability; making maps and loading programs does.
- * Every call returns a negative errno when it fails.
+ * The few commands of bpf() that natd itself uses, on descriptors from the loader: attaching programs to interfaces
+ * (tcx, Linux 6.6) and removing them. None of them needs a capability, unlike making maps and loading programs. Every
+ * call returns a negative errno when it fails.
  */
 #ifndef NATD_DAEMON_OFFLOAD_BPF_H
 #define NATD_DAEMON_OFFLOAD_BPF_H
@@ -13,7 +13,7 @@ enum bpf_hook { BPF_HOOK_INGRESS = 46, BPF_HOOK_EGRESS = 47 }; /* BPF_TCX_INGRES
 
 /* The descriptor of a new link. -EINVAL: the kernel has no tcx; -ENODEV: no such interface. */
 int bpf_link_attach(int program, int interface, enum bpf_hook hook);
-/* Puts another program in the place of the link's, between two packets. -ENOLINK: its interface has gone. */
+/* Replaces the link's program, between two packets. -ENOLINK: its interface is gone. */
 int bpf_link_replace(int link, int program);
 /* Removes the program, even if another process holds the link's descriptor. */
 int bpf_link_remove(int link);

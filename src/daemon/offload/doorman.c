@@ -81,7 +81,7 @@ static int map_all(struct doorman *d)
 	return d->config && d->ports && d->counts ? map_flows(d) : -ENOMEM;
 }
 
-/* Of the index of flows: so that no one can choose what falls into one bucket. */
+/* The secret of the index of flows, so that no sender can choose flows of one bucket. */
 static bool draw_secret(struct doorman *d)
 {
 	if (getrandom(d->flows.secret, sizeof(d->flows.secret), 0) != (ssize_t)sizeof(d->flows.secret))
@@ -268,7 +268,7 @@ static void add_device(struct steer_view *v, const struct steering_interface *i)
 		v->device[v->n_devices++] = (struct steer_device){.index = (__u32)i->index, .is_l3 = i->is_l3};
 }
 
-/* One interface for both sides: which side a packet belongs to is natd's to tell. */
+/* One interface for both sides: only natd can decide from which side a packet comes. */
 static bool is_one_armed(const struct steering *s)
 {
 	for (uint32_t i = 0; i < s->n_inside; i++) {

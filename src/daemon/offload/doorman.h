@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The doorman: steering by tc programs (bpf/steer.bpf.c) in place of the kernel's rules for shared addresses. It knows
- * which ports are natd's at this moment: those that have a mapping, a quarantine or a forward. Every other port is
- * the host's.
+ * The doorman: steering by tc programs (bpf/steer.bpf.c) in place of the kernel's rules for shared addresses. It keeps
+ * a list of natd's ports: those that have a mapping, a quarantine or a forward now. Every other port is the host's.
  *
- * The maps are memory that this process shares with the programs. Changes of ports take effect at once; doorman_port() may be
- * called by any thread that holds the translation, doorman_attach() by one for which the loop's thread waits, the others by
- * the loop's thread alone.
+ * The programs and this process share the memory of the maps. Changes of ports take effect at once. Any thread that
+ * holds the translation may call doorman_port(); a thread for which the loop's thread waits may call doorman_attach();
+ * the loop's thread alone calls the others.
  */
 #ifndef NATD_DAEMON_DOORMAN_H
 #define NATD_DAEMON_DOORMAN_H
@@ -25,56 +24,57 @@ struct doorman;
 
 enum { DOORMAN_LINKS_MAX = HOOKS_MAX };
 
-/* Loads programs and maps (needs the rights of loader.h); those of flows if it `has_flows`. 0, and *out for doorman_destroy(); or
- * a negative errno and one line in `why`. Nothing is attached yet. `nl` (borrowed) attaches where there is no tcx; then the calls
- * that attach and detach need CAP_NET_ADMIN in effect. */
+/* Loads programs and maps (needs the rights of loader.h); with `has_flows`, also those of flows. 0, and *out for
+ * doorman_destroy(); or a negative errno and one line in `why`. Attaches nothing yet. `nl` (borrowed) attaches where
+ * there is no tcx; then the calls that attach and detach need CAP_NET_ADMIN in effect. */
 int doorman_create(struct doorman **out, struct netlink *nl, bool has_flows, char *why, size_t size);
-/* Closes everything. Programs stay attached at clsact, and where someone else has their links. NULL: nothing. */
+/* Closes everything. Programs stay attached at clsact, and where another process holds their links. NULL: nothing. */
 void doorman_destroy(struct doorman *d);
 
 /* Can the maps hold this table? False: one line in `why`. */
 bool doorman_fits(const struct steering *s, char *why, size_t size);
 
-/* What the view needs beside the steering table. */
+/* The part of the view that is not in the steering table. */
 struct doorman_host {
 	const struct table *table;
 	int tun;		  /* index of natd's device */
 	bool translates_others;	  /* protocols without ports */
-	bool is_same_table;	  /* the steering table is that of the last call, and so are its contents */
-	uint16_t mtu_out, mtu_in; /* largest packets that the fast path may carry; 0: what their ways allow */
+	bool is_same_table;	  /* `s` is the table of the last call, unchanged */
+	uint16_t mtu_out, mtu_in; /* largest packets that the fast path may carry; 0: limited by their ways alone */
 };
 
-/* Shows the programs what is natd's now; no system call. `s` has to fit. */
+/* Shows the programs natd's present addresses and ports; no system call. `s` has to fit. */
 void doorman_show(struct doorman *d, const struct steering *s, const struct doorman_host *host);
-/* After doorman_show(): attaches the programs to the interfaces and to natd's device `tun` as they are now. Waits for the kernel's
- * lock of interfaces, which other programs may hold for seconds. Touches nothing that packets or doorman_port() read. 0, or a
- * negative errno and one line in `why`: then what is attached stays as it was. 0 also after netlink_cancel(). */
+/* After doorman_show(): attaches the programs to the interfaces and to natd's device `tun` as they are now. Waits
+ * for the kernel's lock of interfaces, which other programs may hold for seconds. Touches nothing that packets or
+ * doorman_port() read. 0, or a negative errno and one line in `why`: then the attached programs stay as before. 0
+ * also after netlink_cancel(). */
 int doorman_attach(struct doorman *d, const struct steering *s, int tun, char *why, size_t size);
-/* What the programs share with the core's mirror; borrowed. Of a doorman that has flows. */
+/* The memory that the programs share with the core's mirror; borrowed. Only for a doorman with flows. */
 struct flow_memory doorman_flows(const struct doorman *d);
 int doorman_flows_fd(const struct doorman *d); /* its first map, for the service manager; borrowed; -1: none */
-/* Lets the programs carry flows until STEER_BEAT_MOST_S after `now_ns` (CLOCK_MONOTONIC; 0: none from now on). `ahead_ns`: of
- * natd's clock. */
+/* Lets the programs carry flows until STEER_BEAT_MOST_S after `now_ns` (CLOCK_MONOTONIC; 0: none from now on).
+ * `ahead_ns`: natd's clock minus CLOCK_MONOTONIC. */
 void doorman_beat(struct doorman *d, uint64_t now_ns, uint64_t ahead_ns);
 /* Super-packets that the tun program has refused (bpf/steer.h); this memory stays until the process ends. */
 struct steer_refusals *doorman_refusals(struct doorman *d);
 /* Removes every program, even if another process holds its link. */
 void doorman_detach(struct doorman *d);
-/* How they are attached: "tcx", "clsact". */
+/* The way in which they are attached: "tcx", "clsact". */
 const char *doorman_way(const struct doorman *d);
-/* The interfaces with a filter at clsact: how many. */
+/* Stores the interfaces with a filter at clsact. Returns their number. */
 uint32_t doorman_filters(const struct doorman *d, int interfaces[DOORMAN_LINKS_MAX]);
 
-/* A port of an outside address has been taken into use by the table, or is free. */
+/* The table uses this port of an outside address now, or has freed it. */
 void doorman_port(struct doorman *d, enum nat_class c, uint32_t address, uint16_t port, bool used);
 
-/* Takes over the i-th link of the previous natd, before doorman_attach(), which puts the new program in its place. False: it is
- * of no use, and closed. */
+/* Takes over the i-th link of the previous natd, before doorman_attach(), which replaces its program. False: it is
+ * useless, and closed. */
 bool doorman_adopt(struct doorman *d, uint32_t i, int link);
 /* The links in use, for the service manager: descriptor of the i-th, i < DOORMAN_LINKS_MAX; -1: none. Borrowed. A link keeps its
  * number. */
 int doorman_link(const struct doorman *d, uint32_t i);
-/* Has the i-th link come or gone since this was asked last? */
+/* Was the i-th link added or removed since the last call? */
 bool doorman_take_change(struct doorman *d, uint32_t i);
 
 /* ---- counters ---- */

@@ -14,12 +14,12 @@
 #include "daemon/config/config.h"
 #include "doorman.h"
 
-/* Shows sessions to the programs from now on; or again, after routes or interfaces have changed. False: no memory. */
+/* Shows sessions to the programs from now on, or again after routes or interfaces have changed. False: no memory. */
 bool fastpath_begin(struct doorman *d, struct nat *nat, enum config_fast_path mode);
-/* Each second: without it the programs carry nothing after STEER_BEAT_MOST_S. */
+/* Each second; otherwise the programs carry nothing after STEER_BEAT_MOST_S. */
 void fastpath_beat(struct doorman *d, const struct nat *nat);
-/* No session is carried any more; or, if it `goes_on`, for as long as the last beat lasts, and the next natd takes over what that
- * was (fastpath_adopt()). */
+/* The programs carry no session any more. With `goes_on` they do until the last beat ends, and the next natd takes
+ * over their flows (fastpath_adopt()). */
 void fastpath_end(struct doorman *d, struct nat *nat, bool goes_on);
 
 /* The flows of the previous natd, whose programs are not attached any more. Closes `fd`. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The host's filters, as far as tc programs would pass them by. */
+/* The host's filters that packets of the tc programs would not pass. */
 #include "filter.h"
 
 #include <stdio.h>
@@ -27,7 +27,7 @@ static void find_chain(struct filter *f, const struct firewall *ruleset)
 	}
 }
 
-/* A kernel without nftables filters nothing by it. A ruleset that cannot be read is as it was. */
+/* Without nftables in the kernel there are no such filters. If the ruleset cannot be read, the last result stays. */
 static void read_ruleset(struct filter *f, struct netlink *nl)
 {
 	struct firewall ruleset = {0};

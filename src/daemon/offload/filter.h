@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Does the host filter what it forwards or receives? The tc programs pass such filters by. */
+/* Does the host filter packets that it forwards or receives? Packets of the tc programs do not pass such filters. */
 #ifndef NATD_DAEMON_OFFLOAD_FILTER_H
 #define NATD_DAEMON_OFFLOAD_FILTER_H
 
@@ -17,9 +17,9 @@ struct filter {
 	char name[FILTER_NAME_SIZE];
 };
 
-/* Looks for the first chain with rules, or that drops by policy, at the forward or input hook of IPv4 (nftables, iptables-nft), or
- * the filter table of the older iptables: its name for a reader is in f->name then. False: there is none (""). Reads the ruleset
- * only after a change of it. Needs CAP_NET_ADMIN, and netlink_open_filter(). */
+/* Looks for the first chain with rules, or with a policy that drops, at the forward or input hook of IPv4 (nftables,
+ * iptables-nft), or the filter table of the older iptables. Stores its name for readers in f->name. False: there is
+ * none (""). Reads the ruleset only after it has changed. Needs CAP_NET_ADMIN, and netlink_open_filter(). */
 bool filter_find(struct filter *f, struct netlink *nl);
 
 #endif

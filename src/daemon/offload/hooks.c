@@ -13,7 +13,7 @@
 
 #include "clsact.h"
 
-/* Where there is no such interface a kernel with tcx says so, and another one does not know the kind of link. */
+/* Without such an interface, a kernel with tcx returns another error than one without this kind of link. */
 static enum hooks_way find_way(int program)
 {
 	const char *wanted = secure_getenv("NATD_BPF_ATTACH");
@@ -105,7 +105,7 @@ static int attach(struct hooks *hs, struct hook *h, int interface, const struct 
 
 /* ---- all of them ---- */
 
-/* At clsact another device of natd's has filters of its own. */
+/* At clsact another device of natd's has its own filters. */
 static struct hook *find_hook(struct hooks *hs, int interface, enum bpf_hook side)
 {
 	for (uint32_t i = 0; i < HOOKS_MAX; i++) {
@@ -127,7 +127,7 @@ static struct hook *find_place(struct hooks *hs)
 	return NULL;
 }
 
-/* An interface that was deleted and made again has another index, or leaves a link without one. */
+/* An interface that was deleted and made again has another index, or its link has none. */
 void hooks_begin(struct hooks *hs, int tun)
 {
 	hs->tun = tun;

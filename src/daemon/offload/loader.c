@@ -32,7 +32,7 @@ int loader_run(int fds[LOAD_FDS], bool has_flows, char *why, size_t size)
 
 enum { PATIENCE_MS = 60000 };
 
-/* Tests run what they have built. */
+/* Tests run the loader that they have built. */
 static const char *loader_path(void)
 {
 	const char *path = secure_getenv("NATD_BPF_LOADER");

@@ -10,8 +10,8 @@
 
 /*
  * Needs the right to load programs (CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN), which the loader inherits. 0, with every
- * descriptor in `fds`, the caller's, those of flows -1 unless it `has_flows`; or a negative errno, none of them, and one line in `why`. Waits at most
- * a minute, which a slow machine may need.
+ * descriptor in `fds`, the caller's; those of flows are -1 without `has_flows`. Or a negative errno, no descriptor, and
+ * one line in `why`. Waits at most a minute, which a slow machine may need.
  */
 int loader_run(int fds[LOAD_FDS], bool has_flows, char *why, size_t size);
 

@@ -2,13 +2,13 @@
 /*
  * The MTUs of the routes of carried sessions.
  *
- * Theory of operation. A change of a route says little about whose way has changed: tables, rules and longer prefixes decide that.
- * So each change makes natd ask the kernel again about all sessions that are carried, MEASURE_MOST a second, in a thread beside the
- * packets. Changes that come meanwhile are not read, and the socket keeps only a few of them: a host that changes routes all the time
- * makes natd ask all the time, at that pace, and no more.
+ * Theory of operation. A change of a route does not show whose way has changed: tables, rules and longer prefixes
+ * decide that. So after each change natd looks up the routes of all carried sessions, MEASURE_MOST a second, in a
+ * thread beside the packets. It does not read changes that come meanwhile, and the socket keeps only a few of them. If
+ * a host changes routes all the time, natd looks them up all the time, at that pace, and no faster.
  *
- * Two passes follow a change. A session that is shown while the first runs was measured by a look-up that may be as old as
- * WAYS_KEEP_MS (path/ways.h), from before the change; the second pass begins a second later at least.
+ * Two passes follow a change. A session that is shown during the first one has an MTU from a look-up that may be as old
+ * as WAYS_KEEP_MS (path/ways.h), from before the change; the second pass begins at least a second later.
  */
 #include "measure.h"
 
@@ -76,7 +76,7 @@ void measure_begin(struct measure *m, struct nat *nat)
 		forget(m);
 }
 
-/* False: the kernel was not asked, or the answer is not about the route. */
+/* False: there was no look-up, or the answer is not about the route. */
 static bool ask(struct netlink *nl, struct answers *known, uint32_t source, uint32_t destination, uint16_t *mtu)
 {
 	uint32_t at = ((source ^ destination) * 2654435761u) >> CACHED_SHIFT;

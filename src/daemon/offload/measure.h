@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The MTUs of the routes of carried sessions, after routes have changed. The tc programs ask the kernel about each packet, but its
- * answer knows no MTU of a route that is not locked (`ip route ... mtu 1400`); such an MTU stands in the flow (core/nat/flow.h).
+ * The MTUs of the routes of carried sessions, after routes have changed. The tc programs look up the route of each
+ * packet, but the answer has no MTU of a route unless that is locked (`ip route ... mtu lock 1400`). So the flow has
+ * the MTU (core/nat/flow.h).
  *
  * The loop's thread calls all but measure_ask(), for which it waits.
  */

@@ -48,7 +48,7 @@ static bool is_filtered(struct offload *o, struct netlink *nl, char why[OFFLOAD_
 	return true;
 }
 
-/* What speaks against the programs before anything is loaded. False: nothing does. */
+/* A reason against the programs before anything is loaded. False: there is none. */
 static bool is_ruled_out(struct offload *o, const struct natd_config *c, struct netlink *nl, char why[OFFLOAD_WHY_SIZE])
 {
 	if (c->routing == ROUTING_NONE)
