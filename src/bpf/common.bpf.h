@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What all tc programs share: the maps, what they say, a packet's header. */
+/* The common part of all tc programs: the maps, searches in them, a packet's header. */
 #ifndef NATD_BPF_COMMON_BPF_H
 #define NATD_BPF_COMMON_BPF_H
 
@@ -43,7 +43,7 @@ struct {
 	__type(value, struct steer_counters);
 } steer_counts SEC(".maps");
 
-/* ---- what the maps say ---- */
+/* ---- reading the maps ---- */
 
 static __always_inline void count(enum steer_counter c)
 {
@@ -66,8 +66,8 @@ static __always_inline const struct steer_view *view_of(const struct steer_confi
 	return config ? &config->view[*(const volatile __u32 *)&config->current & 1] : NULL;
 }
 
-/* A search in a list of the view, as a function for bpf_loop(): the verifier reads its body once, where it would
- * go through every round of a loop. */
+/* A search in a list of the view, as a function for bpf_loop(): the verifier reads its body once, not once for each
+ * round as with a loop. */
 struct search {
 	const struct steer_view *view;
 	__u32 key;
@@ -181,7 +181,7 @@ static __always_inline bool read_ip(struct __sk_buff *skb, __u32 at, struct pack
 	return true;
 }
 
-/* Is it one that the host would take: IPv4, without a VLAN's tag, sent to this host? */
+/* Would the host take it: is it IPv4, without a VLAN's tag, sent to this host? */
 static __always_inline bool is_plain(const struct __sk_buff *skb)
 {
 	return skb->protocol == bpf_htons(ETH_P_IP) && !skb->vlan_present && skb->pkt_type == PACKET_HOST;
@@ -212,7 +212,7 @@ static __always_inline bool is_routed_to_natd(struct __sk_buff *skb, const struc
 	return (found == BPF_FIB_LKUP_RET_SUCCESS || found == BPF_FIB_LKUP_RET_NO_NEIGH) && fib.ifindex == v->tun;
 }
 
-/* The length by which it has to fit: that of one segment. */
+/* The length that must fit the MTU: that of one segment. */
 static __always_inline __u16 length_to_fit(struct __sk_buff *skb, const struct packet *p)
 {
 	__u8 offset = 0;

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The fast path: packets of flows that natd has shown (core/nat/flow.h) are translated here and sent to their next hop.
+ * The fast path: translates packets of flows that natd has shown (core/nat/flow.h), and sends them to their next hop.
  *
- * Theory of operation. A packet is carried when every question about it has a plain answer: it belongs to a live flow, natd
- * would pass it and change nothing in the session but counters, time and TCP numbers, it may go a hop further, and route, size
- * and next hop are known. All of this is found out before the first byte is written; otherwise the packet goes on as if there
- * were no fast path. What has been written and cannot be sent is dropped, and counted.
+ * Theory of operation. A packet is carried if all of this holds: it belongs to a live flow; natd would pass it and
+ * change nothing in the session but counters, time and TCP numbers; its TTL allows another hop; and route, size and
+ * next hop are known. The program checks all of it before it writes the first byte; otherwise the packet goes on as
+ * without a fast path. If a packet cannot be sent after that, it is dropped and counted.
  *
- * SYN, FIN and RST stop their flow: what comes after them follows them to natd, in order. The TCP numbers move before the packet
- * leaves, so that natd finds them moved when the packet's consequences reach it.
+ * SYN, FIN and RST stop their flow: they and later packets go to natd, in order. The TCP numbers move before the packet
+ * leaves, so they have moved when natd sees the packet's consequences.
  *
- * The source of a packet outbound has to be one from which the kernel's rules lead to natd, by the interface on which it came.
- * That is asked once a flow and interface, and again when natd says that routes have changed.
+ * For a packet outbound, the kernel's rules must lead from its source and its interface to natd. The program looks this
+ * up once for each flow and interface, and again after natd has announced a change of routes.
  *
- * Without natd's heartbeat nothing is carried: then sessions may have ended of which a stale flow knows nothing.
+ * Without natd's heartbeat the program carries nothing: sessions may have ended while their flows remain.
  */
 #ifndef NATD_BPF_FAST_BPF_H
 #define NATD_BPF_FAST_BPF_H
@@ -42,7 +42,8 @@ struct {
 	__type(value, struct flow_bucket);
 } fast_index SEC(".maps");
 
-/* False: there are no maps of flows (load.h). Known before the programs are loaded, so the verifier leaves out what needs them. */
+/* False: there are no maps of flows (load.h). Set before the programs are loaded, so the verifier removes the code
+ * that needs them. */
 const volatile bool has_flows = true;
 
 /* The first bytes of a packet without IP options. */

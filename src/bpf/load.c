@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * natd-bpf-load: loads natd's tc programs and their maps into the kernel, and passes the descriptors to natd. It alone
- * links libbpf, and lives for a moment: natd itself keeps no right to load programs. See load.h for what it sends.
+ * natd-bpf-load: loads natd's tc programs and their maps into the kernel, and passes the descriptors to natd. Only this
+ * program links libbpf, and it runs for a moment: natd itself keeps no right to load programs. load.h has its messages.
  */
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -17,7 +17,7 @@
 #include "steer.h"
 #include <steer.skel.h>
 
-/* The first complaint of libbpf, in one line. */
+/* The first message of libbpf, in one line. */
 static char complaint[LOAD_TEXT_MAX / 2];
 
 static int note_complaint(enum libbpf_print_level level, const char *format, va_list ap)
@@ -31,7 +31,7 @@ static int note_complaint(enum libbpf_print_level level, const char *format, va_
 	return 0;
 }
 
-/* The descriptors are in `fds`, or there are none and `text` says why. */
+/* Sends the descriptors in `fds`; or, if there are none, the reason in `text`. */
 static int send_message(const char *text, const int *fds, size_t n)
 {
 	union {
@@ -62,7 +62,7 @@ static int send_error(const char *what, int err)
 	return EXIT_FAILURE;
 }
 
-/* The verifier takes the fast path out of the programs then, and with it all that names the maps of flows. */
+/* The verifier then removes the fast path from the programs, and all code that uses the maps of flows. */
 static bool leave_out_flows(struct steer *s)
 {
 	s->rodata->has_flows = false;

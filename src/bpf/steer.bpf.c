@@ -1,36 +1,36 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Steering by tc: which packets are natd's is decided here, before the kernel's routing, its early demultiplexing and its
+ * Steering by tc: these programs find natd's packets, before the kernel's routing, its early demultiplexing and its
  * sockets see them.
  *
- * Theory of operation. The programs move packets. They translate those of flows that natd has shown them (fast.bpf.h), and no
- * other.
+ * Theory of operation. The programs move packets. They translate only those of flows that natd has shown them
+ * (fast.bpf.h).
  *
- *   outside (ingress)   a packet to an outside address of natd: natd's go to the TUN device, the host keeps the rest
- *   inside (ingress)    the same; and what the kernel's rules send to the TUN device goes there at once
+ *   outside (ingress)   of packets to an outside address, natd's go to the TUN device; the host keeps the rest
+ *   inside (ingress)    the same; and packets that the kernel's rules send to the TUN device go there at once
  *   tun (ingress)       the super-packets that natd has translated go to their next hop, as a router would send them
  *
- * The kernel's rules for inside interfaces stay in force below these programs: bpf_fib_lookup() obeys them, and without the
- * program they refuse or steer as before. So a program that is gone never lets a packet out untranslated. Steering needs no
- * heartbeat: after natd has died, packets wait in the TUN device as they do with rules, if that is kept. Without the device the
- * programs leave packets to the host: a filter at clsact outlives natd.
+ * The kernel's rules for inside interfaces stay in force below these programs: bpf_fib_lookup() obeys them, and without
+ * the program they refuse or steer as before. So no packet leaves untranslated when a program is missing. Steering
+ * needs no heartbeat: after natd has died, packets wait in the TUN device as they do with rules, if that is kept.
+ * Without the device the programs leave packets to the host: a filter at clsact remains after natd.
  *
- * What natd hands back to the host goes on at the interface by which it came (steer_came), as if natd had never had it: so a
- * firewall that tells interfaces apart holds for fragments too.
+ * A packet that natd hands back to the host goes on at the interface by which it came (steer_came), as if natd had
+ * never had it. So a firewall that distinguishes interfaces also applies to fragments.
  *
- * natd expects packets whose TTL the kernel has decreased, and writes super-packets with one step more, since the kernel
- * forwards what it writes. Each program takes these steps where it replaces the kernel. An expired packet reaches natd with a
- * TTL of 0.
+ * natd expects packets whose TTL the kernel has decreased, and writes super-packets with a TTL that is higher by 1,
+ * since the kernel forwards them. Each program changes the TTL in the same way where it replaces the kernel. An expired
+ * packet reaches natd with a TTL of 0.
  *
- * The kernel never answers a super-packet with an ICMP error of its own, which would show an inside address: natd has found
- * the way before, and a packet whose way has closed since then ends here. natd reads so when it has written the packet
- * (steer_refusals), looks for its way again, and answers it.
+ * The kernel never answers a super-packet with an ICMP error of its own, which would show an inside address: natd has
+ * looked up the way before. If the way has closed since then, the packet ends here. After its write natd reads that
+ * (steer_refusals), looks up the way again, and answers the packet.
  */
 #include "common.bpf.h"
 #include "fast.bpf.h"
 
-/* RFC 7600. It is the TUN device's address, and natd takes what comes from it for the kernel's own errors: as the kernel
- * refuses its own address as a source from elsewhere, so do the programs. */
+/* RFC 7600. It is the TUN device's address, and natd takes packets from it for the kernel's own errors. The kernel
+ * refuses its own address as a source from elsewhere, and so do the programs. */
 #define DUMMY_ADDRESS 0xc0000008u
 
 struct {
@@ -59,7 +59,7 @@ static __always_inline int refuse(enum steer_counter c)
 	return TC_ACT_SHOT;
 }
 
-/* ---- what may come back ---- */
+/* ---- packets that may come back ---- */
 
 static __always_inline bool has_class(const struct packet *p)
 {
@@ -75,7 +75,7 @@ static __always_inline struct steer_came came_key(const struct packet *p)
 				   .protocol = p->protocol};
 }
 
-/* A packet to a shared address of which natd alone can tell whether it is the host's. */
+/* A packet to a shared address whose owner only natd can find. */
 static __always_inline bool may_come_back(const struct packet *p)
 {
 	return p->is_fragment || !has_class(p);
@@ -99,7 +99,7 @@ static __always_inline bool is_back(struct __sk_buff *skb)
 	return true;
 }
 
-/* ---- whose is it? ---- */
+/* ---- the owner of a packet ---- */
 
 static __always_inline bool is_icmp_error(__u8 type)
 {
@@ -123,7 +123,7 @@ static __always_inline bool class_of(__u8 protocol, enum steer_class *c)
 	return false;
 }
 
-/* An ICMP error, which quotes a packet that was sent from its destination: does natd own the port from which that one came? */
+/* An ICMP error quotes a packet that was sent from the error's destination: does natd own the port of that packet? */
 static __always_inline bool owns_quoted(struct __sk_buff *skb, const struct steer_view *v, const struct steer_range *r,
 					const struct packet *p)
 {
@@ -191,7 +191,8 @@ static __always_inline bool is_natds(struct __sk_buff *skb, const struct steer_v
 		return owns_icmp(skb, v, r, p);
 	if (bpf_skb_load_bytes(skb, p->at + p->header, ports, sizeof(ports)) < 0)
 		return false;
-	/* Of the ports that natd may choose, those of no one are natd's too: outside.unsolicited decides about them. */
+	/* Ports that natd may choose, and that have no owner, are natd's too: outside.unsolicited decides about
+	 * them. */
 	return is_owned(r, p->destination, c, bpf_ntohs(ports[1])) ||
 	       (has_port(STEER_CHOICE, bpf_ntohs(ports[1])) && !has_socket(skb, p, c, ports[0], ports[1]));
 }
@@ -301,7 +302,7 @@ static __always_inline int to_next_hop(struct __sk_buff *skb, const struct steer
 	return bpf_redirect(fib->ifindex, 0);
 }
 
-/* The kernel looks for the neighbour, and sends no error where there is none. */
+/* The kernel looks up the neighbour, and sends no error if there is none. */
 static __always_inline int to_unknown_neighbour(struct __sk_buff *skb, const struct packet *p,
 						const struct bpf_fib_lookup *fib)
 {
@@ -313,7 +314,7 @@ static __always_inline int to_unknown_neighbour(struct __sk_buff *skb, const str
 	return bpf_redirect_neigh(fib->ifindex, &neighbour, sizeof(neighbour), 0);
 }
 
-/* Does its way take what is larger than the way's MTU, in fragments? */
+/* May packets larger than its way's MTU go there in fragments? */
 static __always_inline bool may_be_cut(struct __sk_buff *skb, const struct packet *p)
 {
 	__u8 flags;
@@ -322,7 +323,7 @@ static __always_inline bool may_be_cut(struct __sk_buff *skb, const struct packe
 	       !(flags & DONT_FRAGMENT);
 }
 
-/* It ends here, and natd deals with it again. */
+/* Drops the packet here, and lets natd handle it again. */
 static __always_inline int give_back(struct __sk_buff *skb, const struct packet *p, enum steer_counter why)
 {
 	__u32 zero = 0;
@@ -340,8 +341,8 @@ static __always_inline int give_back(struct __sk_buff *skb, const struct packet 
 	return refuse(why);
 }
 
-/* To the host, at the interface by which it had come. natd has it from nowhere else, so what is not known there is dropped: at the
- * TUN device it would pass the host's firewall by. */
+/* To the host, at the interface by which it came. If that interface is not known any more, the packet is dropped: at
+ * the TUN device it would not pass the host's firewall. */
 static __always_inline int to_host(struct __sk_buff *skb, const struct steer_view *v, const struct packet *p)
 {
 	struct ethhdr eth = {.h_proto = bpf_htons(ETH_P_IP)};

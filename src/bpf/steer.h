@@ -53,7 +53,7 @@ struct steer_view {
 	struct steer_device device[STEER_DEVICES_MAX];
 };
 
-/* The fast path (fast.bpf.h). natd writes the beat each second: without it the programs leave everything to natd. */
+/* The fast path (fast.bpf.h). natd writes the beat each second; without it the programs leave all packets to natd. */
 enum { STEER_BEAT_MOST_S = 10, STEER_MTUS = 8 };
 
 struct steer_fast {
@@ -64,9 +64,9 @@ struct steer_fast {
 };
 
 /*
- * The super-packets of natd's that the tun program has refused last: their way had changed since natd looked it up, so natd
- * looks again, and sends them or answers them. Each is known by its addresses and the eight bytes behind its IP header. A program
- * takes a place, fills it, and counts it as `filled`; natd clears the destination of an entry that it has dealt with.
+ * The last super-packets that the tun program has refused: their way had changed since natd looked it up, so natd looks
+ * again, and sends or answers them. Their addresses and the eight bytes behind the IP header identify them. A program
+ * takes a place, fills it, and counts it as `filled`; natd clears the destination when it has handled the entry.
  */
 enum { STEER_REFUSED = 64 }; /* a power of two */
 
@@ -81,9 +81,9 @@ struct steer_refusals {
 };
 
 /*
- * Packets to a shared address that natd gets and may hand back, since only it can tell whose they are: fragments, and protocols
- * without ports. The programs remember by which interface each came, so that the host's firewall and its reverse path filter see
- * that interface and not the TUN device.
+ * Packets to a shared address that natd gets and may hand back, since only natd can find their owner: fragments, and
+ * protocols without ports. The programs remember the interface of each, so that the host's firewall and its reverse
+ * path filter see that interface and not the TUN device.
  */
 enum {
 	STEER_CAME_MAX = 4096,
@@ -106,8 +106,9 @@ struct steer_config {
 	struct steer_refusals refusals;
 };
 
-/* Word (row * STEER_CLASSES + class) * STEER_PORT_WORDS + port / 64 of the map of ports, bit port % 64: it is natd's. Behind the
- * rows: the ports of TCP and UDP from which natd chooses, which are natd's where the host has no socket. */
+/* Word (row * STEER_CLASSES + class) * STEER_PORT_WORDS + port / 64 of the map of ports, bit port % 64: it is
+ * natd's. Behind the rows: the ports of TCP and UDP from which natd chooses; they are natd's if the host has no
+ * socket there. */
 enum {
 	STEER_CHOICE = STEER_ROWS_MAX * STEER_CLASSES * STEER_PORT_WORDS,
 	STEER_WORDS = STEER_CHOICE + STEER_PORT_WORDS
