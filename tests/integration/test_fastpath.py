@@ -430,14 +430,14 @@ def test_devices_without_ethernet_headers(start_natd, talk, lab, tunnel, outside
 
 
 def test_interfaces_come_and_go_and_change(fast, lab):
-    """Two inside interfaces; one is renamed and comes back, the outside one gets another MTU and is down for a while. What can be
-    carried is carried again, and nothing is lost that natd alone would not lose."""
+    """Two inside interfaces, and two queues of the TUN device; one interface is renamed and comes back, the outside one gets another MTU
+    and is down for a while. What can be carried is carried again, and nothing is lost that natd alone would not lose."""
     lab.gateway.run("ip", "link", "set", "lan0p1", "nomaster")
     lab.gateway.run("ip", "addr", "add", "10.8.1.1/24", "dev", "lan0p1")
     lab.clients[1].run("ip", "addr", "flush", "dev", "eth0")
     lab.clients[1].run("ip", "addr", "add", "10.8.1.2/24", "dev", "eth0")
     lab.clients[1].run("ip", "route", "add", "default", "via", "10.8.1.1")
-    natd = fast(config="""outside = { interface = "out0"; }; control = { socket = "{socket}"; };
+    natd = fast(config="""outside = { interface = "out0"; }; control = { socket = "{socket}"; }; tun = { queues = 2; };
         inside = { interfaces = [ "lan0", "lan0p1" ]; prefixes = [ "10.8.0.0/24", "10.8.1.0/24" ]; };""" + REQUIRED)
     talks = [Talk(lab, port=7000 + i, client=client) for i, client in enumerate(lab.clients)]
 

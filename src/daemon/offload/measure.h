@@ -14,7 +14,7 @@
 #include "core/nat/mirror.h"
 #include "daemon/kernel/netlink.h"
 
-enum { MEASURE_MOST = 4096 /* sessions a second */ };
+enum { MEASURE_MOST = 2048 /* sessions a second */ };
 
 struct measured {
 	struct mirror_ends ends;
