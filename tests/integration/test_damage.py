@@ -161,7 +161,7 @@ def test_former_layout_is_converted(lab, keep_natd, udp_echo, layout):
         make_former(Region(natd.manager.kept("table")), layout)
         natd.start()
         assert natd.text().count(f"the table of the previous natd had layout {layout}: converted") == 1
-        natd.wait_log("restored 2 sessions, dropped 0 damaged ones, ended 0 .* 1 ports rest")
+        natd.wait_log("restored 2 sessions, dropped 0 damaged ones, ended 0 .* 1 ports in quarantine")
         natd.wait_log("the restored table agrees with itself")
         assert (identities(natd), translations(natd)) == (before, known)
         assert (exchange(sock), exchange(other)) == seen

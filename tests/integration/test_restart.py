@@ -303,7 +303,7 @@ def test_quarantine_survives(lab, keep_natd, udp_echo):
         natd.ctl("delete", "--sport", first.getsockname()[1])
         natd.crash()
         natd.start()
-        natd.wait_log("restored 0 sessions, .* 1 ports rest")
+        natd.wait_log("restored 0 sessions, .* 1 ports in quarantine")
         assert {exchange(second)[1], freed} == {40000, 40001}
         third.sendto(b"x", (SERVER, 7))
         until(lambda: len(natd.json("list")) == 2 or natd.counters()["ports_recycled"] > 0)
