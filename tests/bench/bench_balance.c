@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench.h"
 #include "core/policy/balance.h"
 
 enum { CHOICES = 2000000, MOST = NAT_BACKENDS_MAX };
@@ -20,14 +20,6 @@ static struct balance_target targets[MOST];
 static struct balance_lanes lanes[MOST / BALANCE_LANES];
 static uint8_t closed[MOST];
 static uint32_t sessions[MOST];
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static int32_t choose(const char *way, uint32_t n, uint32_t k)
 {
@@ -42,14 +34,14 @@ static int32_t choose(const char *way, uint32_t n, uint32_t k)
 
 static void measure(const char *way, uint32_t n)
 {
-	double begin = now();
+	double begin = cpu_seconds();
 	uint64_t sum = 0;
 
 	balance_lanes_make(lanes, targets, n);
 	for (uint32_t k = 0; k < CHOICES; k++)
 		sum += (uint64_t)choose(way, n, k * 2654435761u);
 	printf("%-6s %3" PRIu32 " backends: %6.1f ns a choice (%d choices, mean place %.2f)\n", way, n,
-	       (now() - begin) * 1e9 / CHOICES, CHOICES, (double)sum / CHOICES);
+	       (cpu_seconds() - begin) * 1e9 / CHOICES, CHOICES, (double)sum / CHOICES);
 }
 
 int main(int argc, char **argv)

@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "build.h"
 #include "core/nat/nat.h"
 #include "core/nat/view.h"
@@ -38,14 +38,6 @@ struct bench {
 	uint8_t bytes[BATCH][PACKET];
 	struct nat_packet packets[BATCH];
 };
-
-static double cpu_seconds(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts); /* others may be at work on this machine */
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
 
 static void *map(size_t len, int fd)
 {
@@ -123,7 +115,7 @@ static void start(struct bench *b, uint32_t sessions)
 	b->policy.n_addresses = 1;
 	b->policy.pool_ports = &b->ports;
 	b->policy.n_pool_ports = 1;
-	b->policy.timeouts = (struct nat_timeouts){300, 60, 300, 240, 7440, 240, 6, 5, 120};
+	b->policy.timeouts = (struct nat_timeouts)BENCH_TIMEOUTS;
 	b->policy.limits = (struct nat_limits){.sessions = sessions + 4096, .fragments = 64};
 	b->memory.max_sessions = sessions + 4096;
 	b->memory.max_addresses = b->addresses;

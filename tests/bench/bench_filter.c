@@ -8,8 +8,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "bench.h"
 #include "core/policy/filter.h"
 
 enum { RULES = 10000, SET = 100000, PACKETS = 1000000 };
@@ -26,14 +26,6 @@ static uint32_t below(uint32_t n)
 	seed ^= seed << 25;
 	seed ^= seed >> 27;
 	return (uint32_t)((seed * 2685821657736338717ull >> 32) * n >> 32);
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 static struct filter_span prefix(unsigned shortest)
@@ -85,26 +77,26 @@ static struct filter_packet packet(void)
 
 static void measure(const char *title, const struct filter_config *c)
 {
-	double began = now(), made, packets_made;
+	double began = cpu_seconds(), made, packets_made;
 	struct filter *f = filter_create(c);
 	uint64_t found = 0, sum = 0;
 
 	if (f == NULL)
 		exit(1);
-	made = now();
+	made = cpu_seconds();
 	for (int i = 0; i < PACKETS; i++) {
 		struct filter_packet p = packet();
 
 		sum += p.from ^ p.to ^ p.port ^ p.protocol ^ p.direction;
 	}
-	packets_made = now();
+	packets_made = cpu_seconds();
 	for (int i = 0; i < PACKETS; i++) {
 		struct filter_packet p = packet();
 
 		found += filter_match(f, &p, 0) != FILTER_NONE;
 	}
 	printf("%-44s %6.0f ns, %5.1f %% matched, %8.2f MB, compiled in %.3f s%s\n", title,
-	       (now() - packets_made - (packets_made - made)) / PACKETS * 1e9, 100.0 * (double)found / PACKETS,
+	       (cpu_seconds() - packets_made - (packets_made - made)) / PACKETS * 1e9, 100.0 * (double)found / PACKETS,
 	       (double)filter_bytes(f) / 1e6, made - began, sum == 0 ? " " : "");
 	filter_destroy(f);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What a packet of a flood costs the core, for counting instructions: there is no clock in it.
+ * The cost of a packet of a flood in the core, for counting instructions: there is no clock in it.
  *
  *	valgrind --tool=callgrind --toggle-collect=nat_batch tests/bench/bench_flood FLOOD [PACKETS]
  *
@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench.h"
 #ifdef BENCH_BEFORE
 #include "core/nat.h"
 #else
@@ -212,15 +213,7 @@ static void create(struct bench *b)
 		.n_shared_ports = 1,
 		.outside_mtu = 1500,
 		.icmp_source = INSIDE + 1,
-		.timeouts = {.udp = 300,
-			     .icmp = 60,
-			     .other = 300,
-			     .tcp_opening = 240,
-			     .tcp_established = 7440,
-			     .tcp_closing = 240,
-			     .unsolicited_syn = 6,
-			     .fragment = 5,
-			     .port_reuse = 120},
+		.timeouts = BENCH_TIMEOUTS,
 		.limits = {.sessions = SESSIONS, .fragments = FRAGMENTS},
 	};
 	struct nat_memory m = {.max_sessions = SESSIONS, .max_addresses = 4, .max_fragments = FRAGMENTS};

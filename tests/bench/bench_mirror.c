@@ -10,8 +10,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "bench.h"
 #include "build.h"
 #include "core/nat/mirror.h"
 #include "core/nat/nat.h"
@@ -33,14 +33,6 @@ struct bench {
 	uint8_t bytes[BATCH][PACKET];
 	struct nat_packet packets[BATCH];
 };
-
-static double cpu_seconds(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts); /* others may be at work on this machine */
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
 
 static void *zeroed(size_t len)
 {
@@ -77,7 +69,7 @@ static void start(struct bench *b)
 	b->policy.n_addresses = 1;
 	b->policy.pool_ports = &b->ports;
 	b->policy.n_pool_ports = 1;
-	b->policy.timeouts = (struct nat_timeouts){300, 60, 300, 240, 7440, 240, 6, 5, 120};
+	b->policy.timeouts = (struct nat_timeouts)BENCH_TIMEOUTS;
 	b->policy.limits = (struct nat_limits){.sessions = b->sessions + 4096, .fragments = 64};
 	b->memory.max_sessions = b->sessions + 4096;
 	b->memory.max_addresses = 16;

@@ -26,7 +26,8 @@
 #include <x86intrin.h>
 #endif
 
-#include "../../src/core/nat/nat.h"
+#include "bench.h"
+#include "core/nat/nat.h"
 
 enum {
 	BATCH = 64,
@@ -211,15 +212,7 @@ static void create(struct bench *b)
 		.shared_ports = &ports,
 		.n_shared_ports = 1,
 		.outside_mtu = 1500,
-		.timeouts = {.udp = 300,
-			     .icmp = 60,
-			     .other = 300,
-			     .tcp_opening = 240,
-			     .tcp_established = 7440,
-			     .tcp_closing = 240,
-			     .unsolicited_syn = 6,
-			     .fragment = 5,
-			     .port_reuse = 120},
+		.timeouts = BENCH_TIMEOUTS,
 		.limits = {.sessions = TABLE_MAX_SESSIONS, .fragments = 4096},
 	};
 	uint64_t seed[4] = {1, 2, 3, 4};
