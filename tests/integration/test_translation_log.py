@@ -4,18 +4,17 @@ import gzip
 import json
 import os
 import re
-import select
 import shutil
 import signal
 import socket
 import struct
 import subprocess
-import threading
 import time
 
 import pytest
 
 import netlab
+from besidekit import Beside, wait_until as wait
 from conftest import LEFT_OUT, NATCTL, Natd
 
 NATD_LOG = os.environ.get("NATD_LOG", os.path.join(os.path.dirname(os.environ.get("NATD", "./natd")), "natd-log"))
@@ -24,53 +23,14 @@ CLIENT, SERVER, OUTSIDE = "10.8.0.2", "198.51.100.10", "203.0.113.1"
 pytestmark = pytest.mark.skipif(not os.access(NATD_LOG, os.X_OK), reason="natd-log is not built")
 
 
-def wait(what, timeout=20):
-    """Until what() is true; its last value."""
-    end = time.monotonic() + timeout
-    while True:
-        value = what()
-        if value or time.monotonic() > end:
-            assert value, f"did not come true in {timeout} s"
-            return value
-        select.select([], [], [], 0.02)
-
-
-class Log:
+class Log(Beside):
     """natd-log, ready."""
 
     def __init__(self, natd, directory, *options, config=None, ready=True):
-        self.log = []
-        command = natd.namespace.command(NATD_LOG, "-f", "-c", config or natd.config_path, "-s", natd.socket,
-                                         "--state", f"{directory}/cursor", *options)
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        self._changed = threading.Condition()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        super().__init__("natd-log", natd.namespace.command(
+            NATD_LOG, "-f", "-c", config or natd.config_path, "-s", natd.socket, "--state", f"{directory}/cursor", *options))
         if ready:
             self.wait_log("^natd-log: ready")
-
-    def _read(self):
-        for line in self.process.stderr:
-            with self._changed:
-                self.log.append(line.rstrip())
-                self._changed.notify_all()
-        with self._changed:
-            self.log.append("END")
-            self._changed.notify_all()
-
-    def wait_log(self, pattern, timeout=20):
-        end = time.monotonic() + timeout
-        with self._changed:
-            while not any(re.search(pattern, line) for line in self.log):
-                left = end - time.monotonic()
-                assert left > 0 and "END" not in self.log, f"natd-log never said {pattern!r}: {self.log}"
-                self._changed.wait(left)
-
-    def stop(self, number=signal.SIGTERM):
-        status = netlab.stop(self.process, number)
-        self._reader.join(5)
-        assert not any("Sanitizer" in line or "runtime error" in line for line in self.log), self.log
-        return status
 
 
 @pytest.fixture(scope="module")

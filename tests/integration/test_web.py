@@ -10,6 +10,7 @@ import time
 import pytest
 
 import netlab
+from besidekit import wait_until
 from conftest import NATCTL, Natd
 from webkit import NATD_WEB, PORT, Answer, Web, read_all
 
@@ -99,7 +100,7 @@ def test_history_has_the_newest_endings_last(lab, natd, web):
     for port in (5001, 5002, 5003):
         with lab.client.udp(port=port) as inside:
             inside.sendto(b"x", ("198.51.100.10", 9))
-        web.wait(lambda port=port: natd.ctl("delete", "--sport", port, check=False).returncode == 0)
+        wait_until(lambda port=port: natd.ctl("delete", "--sport", port, check=False).returncode == 0)
     ended = web.json("/api/history")
     assert [e["inside"]["port"] for e in ended][-3:] == [5001, 5002, 5003]
     assert {e["reason"] for e in ended} == {"deleted"}
@@ -109,7 +110,7 @@ def test_history_has_the_newest_endings_last(lab, natd, web):
 
 
 def test_rates_are_sampled_and_asked_for_from_a_number_on(web):
-    web.wait(lambda: web.json("/api/rates")["last"] >= 2)
+    wait_until(lambda: web.json("/api/rates")["last"] >= 2)
     rates = web.json("/api/rates")
     assert rates["up"] and rates["columns"][0] == "time" and len(rates["samples"]) == rates["last"]
     assert all(len(s) == len(rates["columns"]) for s in rates["samples"])
@@ -238,12 +239,12 @@ def test_clients_that_say_nothing_give_way(web):
     assert web.metrics()["natd_web_clients"] <= 64
     for sock in idle:
         sock.close()
-    web.wait(lambda: web.metrics()["natd_web_clients"] <= 2)
+    wait_until(lambda: web.metrics()["natd_web_clients"] <= 2)
 
 
 def test_clients_that_vanish_half_way_leave_nothing(web):
     descriptors = f"/proc/{web.process.pid}/fd"
-    web.wait(lambda: web.metrics()["natd_web_clients"] <= 2)
+    wait_until(lambda: web.metrics()["natd_web_clients"] <= 2)
     before = len(os.listdir(descriptors))
     for i in range(100):
         sock = web.connect()
@@ -252,7 +253,7 @@ def test_clients_that_vanish_half_way_leave_nothing(web):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         sock.close()
     assert web.get("/").status == 200
-    web.wait(lambda: len(os.listdir(descriptors)) <= before + 1)
+    wait_until(lambda: len(os.listdir(descriptors)) <= before + 1)
 
 
 def test_a_request_that_trickles_in_is_ended(web):

@@ -2,14 +2,8 @@
 """natd-web in a namespace of the lab, and requests to it that the tests shape byte by byte."""
 import json
 import os
-import re
-import select
-import signal
-import subprocess
-import threading
-import time
 
-import netlab
+from besidekit import Beside
 
 NATD_WEB = os.environ.get("NATD_WEB", os.path.join(os.path.dirname(os.environ.get("NATD", "./natd")), "natd-web"))
 PORT = 9642
@@ -31,35 +25,14 @@ class Answer:
         return self.body.decode()
 
 
-class Web:
+class Web(Beside):
     """natd-web, ready."""
 
     def __init__(self, namespace, natd, options=(), prefix=()):
         self.namespace = namespace
-        self.log = []
-        command = namespace.command(*prefix, NATD_WEB, "-f", "-c", natd.config_path, "-s", natd.socket, *options)
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._changed = threading.Condition()
-        self._reader.start()
+        super().__init__("natd-web", namespace.command(*prefix, NATD_WEB, "-f", "-c", natd.config_path, "-s", natd.socket,
+                                                       *options))
         self.wait_log("^natd-web: ready")
-
-    def _read(self):
-        for line in self.process.stderr:
-            with self._changed:
-                self.log.append(line.rstrip())
-                self._changed.notify_all()
-        with self._changed:
-            self.log.append("END")
-            self._changed.notify_all()
-
-    def wait_log(self, pattern, timeout=20, since=0):
-        end = time.monotonic() + timeout
-        with self._changed:
-            while not any(re.search(pattern, line) for line in self.log[since:]):
-                left = end - time.monotonic()
-                assert left > 0 and "END" not in self.log, f"natd-web never said {pattern!r}: {self.log}"
-                self._changed.wait(left)
 
     def connect(self, port=PORT):
         sock = self.namespace.socket()
@@ -91,21 +64,6 @@ class Web:
         text = self.get("/metrics").text()
         return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
                 for line in text.splitlines() if line and not line.startswith("#")}
-
-    def wait(self, what, timeout=20):
-        """Until what() is true; the last value."""
-        end = time.monotonic() + timeout
-        while True:
-            value = what()
-            if value or time.monotonic() > end:
-                assert value, f"did not come true in {timeout} s"
-                return value
-            select.select([], [], [], 0.05)
-
-    def stop(self, number=signal.SIGTERM):
-        status = netlab.stop(self.process, number)
-        self._reader.join(5)
-        return status
 
 
 def read_all(sock):
