@@ -120,14 +120,14 @@ nft masquerade in the same namespaces (empty: shown in-process only).
 BEYOND_HEAD = """
 # Beyond the RFCs, on the wire
 
-| id | what is asked | natd | nft |
+| id | requirement | natd | nft |
 |---|---|---|---|
 """
 
 BEYOND = [
     ("L1", "no packet leaves with a private source, whatever is wrong with it"),
     ("L2", "the mapping stays the same when two hosts use one source port"),
-    ("L3", "exhaustion of ports is told to the sender, and ends nothing"),
+    ("L3", "the sender gets an error when ports are exhausted, and no session ends"),
     ("L4", "an unsolicited SYN is met with silence"),
     ("L5", "hairpinning"),
     ("L6", "filtering is not by address and port"),

@@ -66,7 +66,7 @@ static void open_measure(struct offload *o)
 
 	if (r < 0)
 		log_write(LEVEL_WARNING, SUB_NETLINK, -r,
-			  "cannot hear of changes of routes: carried sessions keep the MTU that their routes have now");
+			  "cannot receive changes of routes: carried sessions keep the MTU that their routes have now");
 }
 
 bool offload_load(struct offload *o, const struct natd_config *c, struct netlink *nl)
