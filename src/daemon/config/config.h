@@ -183,7 +183,7 @@ struct natd_config {
 	struct config_check *checks;
 	uint32_t n_forwards;
 	struct nat_host_class *classes; /* file order; `prefixes` arrays owned too */
-	uint32_t *class_lines;		 /* n_classes of them */
+	uint32_t *class_lines;		/* n_classes of them */
 	uint32_t n_classes;
 	struct config_static *statics;
 	uint32_t n_statics;
