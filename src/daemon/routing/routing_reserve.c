@@ -22,6 +22,7 @@ static int store_own(struct routing *r, const struct steering_ports *own)
 
 int routing_reserve(struct routing *r, const struct steering_ports *wanted)
 {
+	const struct steering_ports was = r->state.reserved;
 	struct steering_ports now, next, own, before;
 	int rc;
 
@@ -39,7 +40,7 @@ int routing_reserve(struct routing *r, const struct steering_ports *wanted)
 		if (rc < 0)
 			return rc;
 		if (!hostports_reserve(&next))
-			return 0;
+			return store_own(r, &was);
 		r->changes++;
 	}
 	return store_own(r, &own);

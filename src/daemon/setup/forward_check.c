@@ -63,23 +63,26 @@ static void check_services(const struct forward_check *c, struct finding_sink *s
 }
 
 /* Does the kernel choose none of those that the forward takes, or will it not when natd runs? */
-static bool is_kept(const struct forward_check *c, const struct nat_range *ports)
+static bool is_kept(const struct forward_check *c, const struct steering_ports *reserved, const struct nat_range *ports)
 {
-	const struct nat_range *host = &c->ephemeral;
-	const struct nat_range both = {ports->first > host->first ? ports->first : host->first,
-				       ports->last < host->last ? ports->last : host->last};
-	uint32_t port = both.first;
+	uint32_t first = ports->first > c->ephemeral.first ? ports->first : c->ephemeral.first;
+	uint32_t last = ports->last < c->ephemeral.last ? ports->last : c->ephemeral.last;
+	bool is_reserved = true, will_be = c->kept != NULL;
 
-	while (c->kept && port <= both.last && steering_port_is_set(c->kept, (uint16_t)port))
-		port++;
-	return (c->kept && port > both.last) || hostports_is_reserved(&both);
+	for (uint32_t port = first; port <= last && (is_reserved || will_be); port++) {
+		is_reserved = is_reserved && steering_port_is_set(reserved, (uint16_t)port);
+		will_be = will_be && steering_port_is_set(c->kept, (uint16_t)port);
+	}
+	return is_reserved || will_be;
 }
 
 static void check_ephemeral(const struct forward_check *c, struct finding_sink *sink)
 {
 	char own[TEXT_RANGE_SIZE], host[TEXT_RANGE_SIZE];
+	struct steering_ports reserved;
 	uint32_t n = 0;
 
+	(void)hostports_reserved(&reserved); /* empty if it cannot be read */
 	for (uint32_t i = 0; i < c->n_forwards; i++) {
 		const struct nat_forward *f = &c->forwards[i];
 
@@ -87,13 +90,8 @@ static void check_ephemeral(const struct forward_check *c, struct finding_sink *
 		if (!is_of_host(c, f) || f->ports.first == f->ports.last || f->ports.first > c->ephemeral.last ||
 		    f->ports.last < c->ephemeral.first)
 			continue;
-		if (n >= SHOWN) { /* without reading the file for each of thousands */
-			n++;
+		if (is_kept(c, &reserved, &f->ports) || n++ >= SHOWN)
 			continue;
-		}
-		if (is_kept(c, &f->ports))
-			continue;
-		n++;
 		finding_remedy(sink,
 			       "sysctl -w net.ipv4.ip_local_reserved_ports=%s, or move net.ipv4.ip_local_port_range",
 			       text_of_ports(own, f->ports));
