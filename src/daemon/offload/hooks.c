@@ -145,7 +145,7 @@ int hooks_want(struct hooks *hs, int interface, const struct hooks_program *p)
 	struct hook *h = interface > 0 ? find_hook(hs, interface, BPF_HOOK_INGRESS) : NULL;
 	int r;
 
-	if (interface <= 0 || hs->tun <= 0) /* it comes later */
+	if (interface <= 0 || (hs->way == HOOKS_CLSACT && hs->tun <= 0)) /* it comes later */
 		return 0;
 	if (h && (h->program == p->number || replace(hs, h, p) == 0)) {
 		h->is_wanted = true;
