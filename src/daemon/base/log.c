@@ -307,6 +307,18 @@ static bool put_syslog(const struct message *m)
 	return put_datagram(line, n);
 }
 
+static const char *errno_name(int err)
+{
+#ifdef __GLIBC__
+	const char *name = strerrorname_np(err);
+
+	if (name)
+		return name;
+#endif
+	(void)err; /* musl has no names */
+	return "unknown";
+}
+
 static bool put_journal(const struct message *m)
 {
 	char data[LINE_MAX_BYTES];
@@ -318,7 +330,7 @@ static bool put_journal(const struct message *m)
 		n += snprintf(data + n, sizeof(data) - (size_t)n, "MESSAGE_ID=%s\n", id_texts[m->id]);
 	if (m->err)
 		n += snprintf(data + n, sizeof(data) - (size_t)n, "ERRNO=%d\nNATD_CAUSE=%s\n", m->err,
-			      strerrorname_np(m->err) ? strerrorname_np(m->err) : "unknown");
+			      errno_name(m->err));
 	return put_datagram(data, n);
 }
 

@@ -2,11 +2,12 @@
 /* The raw socket that receives copies of the host's ICMP. */
 #include "icmpsock.h"
 
+#include <netinet/in.h> /* before linux/icmp.h, for musl */
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/icmp.h>
-#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
