@@ -7,7 +7,7 @@ rpm_system()
 (
 	more()
 	{
-		natd_libraries "$1" && chroot "$1" apt-get -q -y --no-install-recommends install rpm libbpf1 libconfig9 libevent-core-2.1-7 \
+		natd_libraries "$1" && chroot "$1" apt-get -q -y --no-install-recommends install rpm libbpf1 libconfig9 libglib2.0-0 libevent-core-2.1-7 \
 			libevent-extra-2.1-7 libjansson4 libmnl0 libncurses6 libseccomp2 libpcap0.8 libsmartcols1 libfixbuf9
 	}
 	system systemd,systemd-sysv,dbus,iproute2,kmod,procps
