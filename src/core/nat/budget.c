@@ -185,6 +185,8 @@ uint32_t nat_kept_blocks(const struct nat *n, const struct host *h, uint16_t ext
 {
 	uint32_t free, total = table_address_blocks(n->table, ext, &free);
 
+	if (free > total / 2) /* the reserve is half of them at most */
+		return 0;
 	return nat_reserve(n, total, active_hosts(n, h));
 }
 

@@ -96,7 +96,7 @@ void nat_port_request(const struct nat *n, const struct work *w, const struct ho
 	else
 		make_request(n, w, ext, rq);
 	rq->host = h;
-	if (n->policy->allocation != ALLOCATION_PORT)
+	if (n->policy->allocation != ALLOCATION_PORT && rq->blocks_max > 0)
 		rq->blocks_kept = nat_kept_blocks(n, h, ext);
 }
 
@@ -152,7 +152,7 @@ static __attribute__((noinline)) enum nat_reason check_any_port(const struct nat
 	why = is_single ? nat_check_ports(n, h, &rq, &left) : NAT_PASS;
 	if (why != NAT_PASS || (is_single && has_plenty(n, left)))
 		return why;
-	rq.usable = is_not_forwarded;
+	rq.usable = n->forwarded_ports > 0 || n->shares_ports ? is_not_forwarded : NULL;
 	rq.is_shut = n->forwarded_ports > 0 ? nat_block_is_shut : NULL;
 	rq.ctx = &set;
 	return table_port_could(n->table, &rq, n->now_s);

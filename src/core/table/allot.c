@@ -34,6 +34,15 @@ uint32_t allot_given(const struct table *t, const struct port_request *rq, struc
 	return n;
 }
 
+bool allot_given_has_room(const struct table *t, const struct port_request *rq)
+{
+	uint32_t at = rq->host != NULL ? rq->host->first_block : 0;
+
+	while (at != 0 && (t->blocks[at - 1].ext != rq->ext || !allot_has_room(t, &t->blocks[at - 1])))
+		at = t->blocks[at - 1].next;
+	return at != 0;
+}
+
 uint32_t allot_held(const struct table *t, const struct host *h)
 {
 	uint32_t n = 0;
@@ -140,19 +149,15 @@ enum nat_reason table_port_allot(struct table *t, const struct port_request *rq,
 	return *port != 0 ? NAT_PASS : DROP_NO_PORT;
 }
 
-enum nat_reason table_port_could(const struct table *t, const struct port_request *rq, uint32_t now_s)
+static enum nat_reason could_within(const struct table *t, const struct allot_kind *kind, const struct port_request *rq,
+				    uint32_t now_s)
 {
 	static const struct host none = {0};
-	const struct allot_kind *kind = kind_of(t);
 	const struct host *h = rq->host;
 	struct nat_range ranges[ALLOT_RANGES];
 	struct port_request own = *rq;
 	enum nat_reason why;
 
-	if (rq->proto_class >= TABLE_CLASSES || !address_is_used(t, rq->ext))
-		return DROP_NO_PORT;
-	if (kind == NULL)
-		return table_port_any(t, rq, now_s) ? NAT_PASS : DROP_NO_PORT;
 	own.ranges = ranges;
 	own.n_ranges = kind->ranges(t, rq, ranges);
 	own.may_recycle = false;
@@ -163,6 +168,19 @@ enum nat_reason table_port_could(const struct table *t, const struct port_reques
 		why = block_any(t, rq) ? NAT_PASS : DROP_NO_PORT;
 	own.may_recycle = rq->may_recycle;
 	return why != NAT_PASS && own.n_ranges > 0 && table_port_any(t, &own, now_s) ? NAT_PASS : why;
+}
+
+enum nat_reason table_port_could(const struct table *t, const struct port_request *rq, uint32_t now_s)
+{
+	const struct allot_kind *kind = kind_of(t);
+
+	if (rq->proto_class >= TABLE_CLASSES || !address_is_used(t, rq->ext))
+		return DROP_NO_PORT;
+	if (kind == NULL)
+		return table_port_any(t, rq, now_s) ? NAT_PASS : DROP_NO_PORT;
+	if (rq->usable == NULL && kind->has_room(t, rq))
+		return NAT_PASS;
+	return could_within(t, kind, rq, now_s);
 }
 
 static void prefetch_within(const struct table *t, const struct allot_kind *kind, const struct port_request *rq,

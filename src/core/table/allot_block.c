@@ -12,4 +12,4 @@ static enum nat_reason may_grow(const struct table *t, const struct port_request
 	return allot_held(t, h) >= rq->blocks_max ? DROP_HOST_BLOCKS : allot_fair(t, rq, h);
 }
 
-const struct allot_kind allot_block = {ranges, may_grow};
+const struct allot_kind allot_block = {ranges, allot_given_has_room, may_grow};

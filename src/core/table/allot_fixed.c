@@ -9,7 +9,14 @@ static uint32_t ranges(const struct table *t, const struct port_request *rq, str
 
 	if (rq->share < u->n_blocks)
 		out[n++] = cut_block(&t->allocation->cut[u->cut], rq->share);
-	return allot_given(t, rq, out, n);
+	return rq->host != NULL && rq->host->first_block != 0 ? allot_given(t, rq, out, n) : n;
+}
+
+static bool has_room(const struct table *t, const struct port_request *rq)
+{
+	const struct address_use *u = &t->uses[rq->ext];
+
+	return rq->share < u->n_blocks && allot_has_room(t, &t->blocks[u->first_block + rq->share]);
 }
 
 static enum nat_reason may_grow(const struct table *t, const struct port_request *rq, const struct host *h)
@@ -17,4 +24,4 @@ static enum nat_reason may_grow(const struct table *t, const struct port_request
 	return allot_held(t, h) >= rq->blocks_max ? DROP_HOST_BLOCKS : allot_fair(t, rq, h);
 }
 
-const struct allot_kind allot_fixed = {ranges, may_grow};
+const struct allot_kind allot_fixed = {ranges, has_room, may_grow};
