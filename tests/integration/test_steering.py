@@ -130,7 +130,7 @@ def test_a_forward_chain_is_passed_by(lab, steered, udp_echo):
     try:
         natd = steered()
         exchange(lab)
-        natd.wait_log("the host filters packets .nftables chain hold of table guard.: the tc programs pass that by")
+        natd.wait_log("the host filters packets .nftables chain hold of table guard.: the tc programs bypass that")
         assert "past nftables chain hold of table guard" in natd.ctl("doctor", check=False).stdout
     finally:
         lab.gateway.run("nft", "flush", "ruleset")
