@@ -67,7 +67,8 @@ def open_all(lab, natd, options):
     """As many as come: datagrams that a queue on the way has lost are sent again, a port of every home at a time."""
     cpu, start, before = cpu_ms(natd.pid()), time.monotonic(), memory_kib(natd)
     for turn in range(options.ports):
-        lab.client.run(NETLOAD, "homes", lab.SERVERS[0], "9", str(options.hosts), FIRST, str(turn), "1", str(options.rate), timeout=300)
+        lab.client.run(NETLOAD, "homes", lab.SERVERS[0], "9", str(options.hosts), FIRST, str(turn), "1", str(options.rate),
+                       timeout=300)
     n, used = sessions(natd), cpu_ms(natd.pid()) - cpu
     row("openings", time.monotonic() - start, used, f"{n} sessions, {used * 1000 / n:.2f} us of processor time each, "
         f"{(memory_kib(natd) - before) * 1024 / n:.0f} bytes each")
