@@ -5,8 +5,8 @@
  *	bench_carrier [KIND [SESSIONS [HOSTS ADDRESSES SIZE PER_HOST REMOTES]]]
  *
  * KIND is port, block or deterministic. Opens the sessions through the whole core, in batches, each host the same number;
- * asks who has an endpoint; restarts over the same records; lists all; reloads without one of the addresses, in slices as the
- * daemon does. Prints what it did and what CPU time the slow steps took, of the slices the longest. To count instructions: `perf stat -e instructions:u`, or valgrind --tool=callgrind, once with the sessions and once
+ * asks who has an endpoint; restarts over the same records; lists all; reloads without one of the addresses, and with filter
+ * rules, in slices as the daemon does. Prints what it did and what CPU time the slow steps took, of the slices the longest. To count instructions: `perf stat -e instructions:u`, or valgrind --tool=callgrind, once with the sessions and once
  * with none.
  */
 #define _GNU_SOURCE 1 /* memfd_create() */
@@ -224,6 +224,39 @@ static void reload_smaller(struct bench *b)
 	       longest * 1e3);
 }
 
+/* 10,000 filter rules that forbid the sessions towards one of the 32 remote hosts, and a few others' ports. */
+static void reload_filtered(struct bench *b)
+{
+	enum { RULES = 10000 };
+	static struct filter_rule rules[RULES];
+	static struct filter_span remotes[RULES];
+	static struct filter_list lists[RULES];
+	const struct filter_config filter = {lists, RULES, rules, RULES};
+	struct nat_reconfigure_report report;
+	double began, longest;
+
+	for (uint32_t i = 0; i < RULES; i++) {
+		uint32_t address = i == RULES / 2 ? BUILD_IP(198, 51, 100, 5) : BUILD_IP(192, 0, 2, 0) + i * 7919;
+
+		remotes[i] = (struct filter_span){address, address};
+		lists[i] = (struct filter_list){&remotes[i], 1};
+		rules[i] = (struct filter_rule){.action = FILTER_DROP,
+						.directions = FILTER_OUT,
+						.from = FILTER_ANY,
+						.to = (uint16_t)i,
+						.via = FILTER_ANY,
+						.forward = FILTER_NONE};
+	}
+	b->policy.filter = &filter;
+	nat_compiled_free(nat_adopt(b->nat, nat_compile(&b->policy), b->now_ms));
+	b->policy.filter = NULL;
+	began = cpu_seconds();
+	longest = judge_in_slices(b, &report);
+	printf("reload with 10,000 filter rules: %.3f s of CPU time, %" PRIu32 " sessions ended, %" PRIu32
+	       " kept, %.2f ms for the longest slice\n",
+	       cpu_seconds() - began, report.ended, report.kept, longest * 1e3);
+}
+
 static void list(const struct bench *b)
 {
 	double began = cpu_seconds();
@@ -296,6 +329,7 @@ static void run(enum nat_allocation kind, int argc, char **argv)
 		restart(b);
 		list(b);
 		reload_smaller(b);
+		reload_filtered(b);
 	}
 	nat_destroy(b->nat);
 	munmap(b->memory.table.records, b->memory.table.records_len);
