@@ -21,6 +21,7 @@
 #include "build.h"
 #include "core/nat/nat.h"
 #include "core/nat/view.h"
+#include "core/policy/filter.h"
 
 enum { BATCH = 64, PACKET = 64, QUESTIONS = 100000 };
 
