@@ -121,7 +121,7 @@ def test_open_descriptors_are_few_and_known(natd):
     assert [target for target in held.values() if not known.match(target) and target not in inherited] == []
     steering = [target for target in held.values() if "bpf" in target]
     assert len(steering) <= (16 if STEERING == "bpf" else 0), held
-    assert len(held) - len(steering) <= 25, held
+    assert len(held) - len(steering) <= (26 if STEERING == "bpf" else 25), held  # changes of routes
 
 
 # ---- a broken rule ----
