@@ -393,7 +393,10 @@ static void begin(const struct scenario *c)
 	lab->policy.limits.fragments = 64;
 	lab->bad_checksums_expected = true;
 	lab->purity_every = 50;
-	random_policy();
+	/* Without an address nothing passes until the first reload, which may come late. */
+	do {
+		random_policy();
+	} while (lab->policy.n_addresses == 0);
 	lab_start(lab);
 	model = calloc(1, sizeof(*model));
 	ck_assert_ptr_nonnull(model);
