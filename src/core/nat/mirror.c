@@ -32,6 +32,7 @@ enum {
 	PACKETS_LEAST = 8,    /* a power of two */
 	PASS_MS = 900,
 	LAG_S = 3,
+	WAIT_MOST_MS = 1000, /* for a session to be shown, while packets never end */
 };
 
 /* ---- selecting sessions ---- */
@@ -144,7 +145,7 @@ static void wait_to_show(struct nat *n, const struct session *s)
 	struct mirror *m = n->mirror;
 
 	if (m->waiting.n == 0)
-		m->waiting.since_s = n->now_s;
+		m->waiting.since_ms = n->now_ms;
 	if (m->waiting.n < WAITING_MOST)
 		m->waiting.id[m->waiting.n++] = table_session_id(n->table, s);
 }
@@ -168,7 +169,7 @@ void nat_mirror_show(struct nat *n, bool is_drained, nat_mirror_mtu_fn *ask, voi
 {
 	struct mirror *m = n->mirror;
 
-	if (m == NULL || (!is_drained && n->now_s == m->waiting.since_s))
+	if (m == NULL || (!is_drained && n->now_ms - m->waiting.since_ms < WAIT_MOST_MS))
 		return;
 	for (uint32_t i = 0; i < m->waiting.n; i++) {
 		struct session *s = table_session_by_id(n->table, m->waiting.id[i]);

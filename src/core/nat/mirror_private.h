@@ -36,7 +36,7 @@ struct mirror {
 	struct {
 		uint64_t id[WAITING_MOST]; /* sessions to be shown when natd holds no packet */
 		uint32_t n;
-		uint32_t since_s; /* of the first */
+		uint64_t since_ms; /* of the first */
 	} waiting;
 	uint32_t mtu_users[2][FLOW_MTUS]; /* flows that are shown with this number */
 	struct {
