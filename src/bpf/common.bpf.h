@@ -153,7 +153,10 @@ static __always_inline bool is_owned(const struct steer_range *r, __u32 address,
 
 /* ---- a packet ---- */
 
+enum { FLOW_OUTBOUND = 0, FLOW_INBOUND = 1 };
+
 struct packet {
+	__u32 dir;    /* FLOW_*; read_ip() leaves it */
 	__u32 at;     /* of the IP header in the packet */
 	__u32 header; /* its length */
 	__u32 source, destination;

@@ -21,7 +21,6 @@
 #include "common.bpf.h"
 #include "core/nat/flow.h"
 
-enum { FLOW_OUTBOUND = 0, FLOW_INBOUND = 1 };
 enum { NOT_CARRIED = 100 }; /* no verdict of tc */
 enum { SECOND_NS = 1000000000, IP_HEADER = 20, ICMP_ECHO = 8, ICMP_ECHO_REPLY = 0 };
 enum { FLAG_FIN = 1, FLAG_SYN = 2, FLAG_RST = 4, FLAG_ACK = 16 };
@@ -77,12 +76,12 @@ static __always_inline __u16 sum_of(const struct iphdr *ip)
 
 /* ---- which flow? ---- */
 
-static __always_inline bool make_key(const struct packet *p, const struct headers *h, __u32 dir, struct flow_key *k)
+static __always_inline bool make_key(const struct packet *p, const struct headers *h, struct flow_key *k)
 {
-	bool is_out = dir == FLOW_OUTBOUND;
+	bool is_out = p->dir == FLOW_OUTBOUND;
 	__u16 source = bpf_ntohs(h->l4.half[0]), destination = bpf_ntohs(h->l4.half[1]);
 
-	*k = (struct flow_key){.dir = dir};
+	*k = (struct flow_key){.dir = p->dir};
 	k->local = is_out ? p->source : p->destination;
 	k->remote = is_out ? p->destination : p->source;
 	k->local_port = is_out ? source : destination;
@@ -133,15 +132,14 @@ static __always_inline bool leave(enum steer_counter why)
 }
 
 /* Right in its lengths, header checksum and TTL; and natd need not give it an IP id. */
-static __always_inline bool has_plain_form(struct __sk_buff *skb, const struct packet *p, const struct headers *h,
-					   __u32 dir)
+static __always_inline bool has_plain_form(struct __sk_buff *skb, const struct packet *p, const struct headers *h)
 {
 	__u16 fragment = bpf_ntohs(h->ip.frag_off);
 	__u32 end = p->at + p->length;
 
 	if (p->ttl < 2 || sum_of(&h->ip) != 0xffff)
 		return false;
-	if (fragment != 0x4000 && (fragment != 0 || dir == FLOW_OUTBOUND))
+	if (fragment != 0x4000 && (fragment != 0 || p->dir == FLOW_OUTBOUND))
 		return false;
 	return skb->len == end || (skb->len > end && skb->gso_size == 0); /* short frames are padded */
 }
@@ -165,10 +163,9 @@ static __always_inline bool is_plain_tcp(struct flow *f, const struct packet *p,
 	return flow_segment_fits(f, g) || leave(STEER_COUNT_WINDOW);
 }
 
-static __always_inline bool is_plain_datagram(const struct flow *f, const struct packet *p, const struct headers *h,
-					      __u32 dir)
+static __always_inline bool is_plain_datagram(const struct flow *f, const struct packet *p, const struct headers *h)
 {
-	bool by_opener = ((f->kind & FLOW_FROM_OUTSIDE) != 0) == (dir == FLOW_INBOUND);
+	bool by_opener = ((f->kind & FLOW_FROM_OUTSIDE) != 0) == (p->dir == FLOW_INBOUND);
 	__u16 length = bpf_ntohs(h->l4.half[2]);
 
 	if (p->length < IP_HEADER + 8)
@@ -206,8 +203,7 @@ static __always_inline bool is_too_large(const struct steer_config *config, cons
 }
 
 static __always_inline const struct steer_device *find_way(struct __sk_buff *skb, const struct steer_view *v,
-							   const struct packet *p, __u32 dir,
-							   struct bpf_fib_lookup *fib)
+							   const struct packet *p, struct bpf_fib_lookup *fib)
 {
 	const struct steer_device *d;
 	long found;
@@ -219,7 +215,7 @@ static __always_inline const struct steer_device *find_way(struct __sk_buff *skb
 	found = bpf_fib_lookup(skb, fib, sizeof(*fib), 0);
 	d = found == BPF_FIB_LKUP_RET_SUCCESS || found == BPF_FIB_LKUP_RET_NO_NEIGH ? find_device(v, fib->ifindex)
 										    : NULL;
-	if (!d || (dir == FLOW_OUTBOUND) != (fib->ifindex == v->outside) ||
+	if (!d || (p->dir == FLOW_OUTBOUND) != (fib->ifindex == v->outside) ||
 	    (found == BPF_FIB_LKUP_RET_NO_NEIGH && !d->is_l3)) {
 		count(found == BPF_FIB_LKUP_RET_FRAG_NEEDED ? STEER_COUNT_LARGE : STEER_COUNT_WAY);
 		return NULL;
@@ -230,30 +226,30 @@ static __always_inline const struct steer_device *find_way(struct __sk_buff *skb
 /* ---- away ---- */
 
 static __always_inline bool rewrite_l4(struct __sk_buff *skb, const struct packet *p, const struct headers *h,
-				       __be32 before, __be32 address, __be16 port, __u32 dir)
+				       __be32 before, __be32 address, __be16 port)
 {
 	__u32 l4 = p->at + IP_HEADER;
 	__u64 keep_zero = p->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	__u32 sum = l4 + (p->protocol == IPPROTO_TCP ? 16 : 6);
-	__u32 place = dir == FLOW_OUTBOUND ? 0 : 2;
+	__u32 place = p->dir == FLOW_OUTBOUND ? 0 : 2;
 
 	if (p->protocol == IPPROTO_ICMP)
 		return bpf_l4_csum_replace(skb, l4 + 2, h->l4.half[2], port, 2) == 0 &&
 		       bpf_skb_store_bytes(skb, l4 + 4, &port, 2, 0) == 0;
 	return bpf_l4_csum_replace(skb, sum, before, address, BPF_F_PSEUDO_HDR | keep_zero | 4) == 0 &&
-	       bpf_l4_csum_replace(skb, sum, dir == FLOW_OUTBOUND ? h->l4.half[0] : h->l4.half[1], port,
+	       bpf_l4_csum_replace(skb, sum, p->dir == FLOW_OUTBOUND ? h->l4.half[0] : h->l4.half[1], port,
 				   keep_zero | 2) == 0 &&
 	       bpf_skb_store_bytes(skb, l4 + place, &port, 2, 0) == 0;
 }
 
 static __always_inline bool rewrite(struct __sk_buff *skb, const struct packet *p, struct headers *h, __be32 address,
-				    __be16 port, __u32 dir)
+				    __be16 port)
 {
-	__be32 before = dir == FLOW_OUTBOUND ? h->ip.saddr : h->ip.daddr;
+	__be32 before = p->dir == FLOW_OUTBOUND ? h->ip.saddr : h->ip.daddr;
 
-	if (!rewrite_l4(skb, p, h, before, address, port, dir))
+	if (!rewrite_l4(skb, p, h, before, address, port))
 		return false;
-	if (dir == FLOW_OUTBOUND)
+	if (p->dir == FLOW_OUTBOUND)
 		h->ip.saddr = address;
 	else
 		h->ip.daddr = address;
@@ -288,39 +284,39 @@ static __always_inline __u32 segments_of(const struct __sk_buff *skb, const stru
 
 static __always_inline int carry_flow(struct __sk_buff *skb, const struct steer_config *config,
 				      const struct steer_view *v, const struct packet *p, struct headers *h,
-				      struct flow *f, __u32 dir, __u32 now_s)
+				      struct flow *f, __u32 now_s)
 {
-	bool is_out = dir == FLOW_OUTBOUND;
+	bool is_out = p->dir == FLOW_OUTBOUND;
 	__be32 address = bpf_htonl(is_out ? f->ext_addr : f->int_addr);
 	__be16 port = bpf_htons(is_out ? f->ext_port : f->int_port);
 	struct bpf_fib_lookup fib = {.ipv4_src = is_out ? address : h->ip.saddr,
 				     .ipv4_dst = is_out ? h->ip.daddr : address};
-	struct flow_segment g = {.dir = dir};
+	struct flow_segment g = {.dir = p->dir};
 	const struct steer_device *d;
 	__u16 segment = length_to_fit(skb, p);
 
-	if (!has_plain_form(skb, p, h, dir)) {
+	if (!has_plain_form(skb, p, h)) {
 		count(STEER_COUNT_FORM);
 		return NOT_CARRIED;
 	}
-	if (p->protocol == IPPROTO_TCP ? !is_plain_tcp(f, p, h, &g) : !is_plain_datagram(f, p, h, dir))
+	if (p->protocol == IPPROTO_TCP ? !is_plain_tcp(f, p, h, &g) : !is_plain_datagram(f, p, h))
 		return NOT_CARRIED;
 	if (is_out && !comes_from_inside(skb, v, p, f))
 		return NOT_CARRIED;
-	if (is_too_large(config, v, f, dir, segment)) {
+	if (is_too_large(config, v, f, p->dir, segment)) {
 		count(STEER_COUNT_LARGE);
 		return NOT_CARRIED;
 	}
 	fib.tot_len = segment;
-	d = find_way(skb, v, p, dir, &fib);
+	d = find_way(skb, v, p, &fib);
 	if (!d)
 		return NOT_CARRIED;
 	if (skb->len > p->at + p->length && bpf_skb_change_tail(skb, p->at + p->length, 0) < 0)
 		return NOT_CARRIED;
 	if (p->protocol == IPPROTO_TCP)
 		flow_advance(f, &g);
-	flow_count(f, dir, segments_of(skb, p, segment), p->length, now_s);
-	if (!rewrite(skb, p, h, address, port, dir) || (!d->is_l3 && !set_link_header(skb, p, &fib))) {
+	flow_count(f, p->dir, segments_of(skb, p, segment), p->length, now_s);
+	if (!rewrite(skb, p, h, address, port) || (!d->is_l3 && !set_link_header(skb, p, &fib))) {
 		count(STEER_COUNT_LOST);
 		return TC_ACT_SHOT;
 	}
@@ -329,7 +325,7 @@ static __always_inline int carry_flow(struct __sk_buff *skb, const struct steer_
 
 /* A verdict; or NOT_CARRIED, and the packet is unchanged. */
 static __always_inline int carry(struct __sk_buff *skb, const struct steer_config *config, const struct steer_view *v,
-				 const struct packet *p, __u32 dir)
+				 const struct packet *p)
 {
 	const struct steer_fast *fast = &config->fast;
 	__u64 beat_ns = *(const volatile __u64 *)&fast->beat_ns, now_ns;
@@ -342,12 +338,12 @@ static __always_inline int carry(struct __sk_buff *skb, const struct steer_confi
 	now_ns = bpf_ktime_get_coarse_ns();
 	if ((__s64)(now_ns - beat_ns) > (__s64)STEER_BEAT_MOST_S * SECOND_NS)
 		return NOT_CARRIED;
-	if (!read_headers(skb, p, &h) || !make_key(p, &h, dir, &k))
+	if (!read_headers(skb, p, &h) || !make_key(p, &h, &k))
 		return NOT_CARRIED;
 	f = find_flow(fast, &k);
 	if (!f)
 		return NOT_CARRIED;
-	return carry_flow(skb, config, v, p, &h, f, dir, (now_ns + fast->ahead_ns) / SECOND_NS);
+	return carry_flow(skb, config, v, p, &h, f, (now_ns + fast->ahead_ns) / SECOND_NS);
 }
 
 #endif

@@ -212,14 +212,14 @@ static __always_inline int from_outside(struct __sk_buff *skb, __u32 at)
 	const struct steer_config *config = get_config();
 	const struct steer_view *v = view_of(config);
 	const struct steer_range *r;
-	struct packet p;
+	struct packet p = {.dir = FLOW_INBOUND};
 	int verdict;
 
 	if (is_back(skb) || !v || !is_plain(skb) || !has_natd(skb, v) || !read_ip(skb, at, &p))
 		return TC_ACT_UNSPEC;
 	if (p.source == DUMMY_ADDRESS)
 		return refuse(STEER_COUNT_FORGED);
-	verdict = carry(skb, config, v, &p, FLOW_INBOUND);
+	verdict = carry(skb, config, v, &p);
 	if (verdict != NOT_CARRIED)
 		return verdict;
 	r = find_range(v, p.destination);
@@ -233,14 +233,14 @@ static __always_inline int from_inside(struct __sk_buff *skb, __u32 at)
 	const struct steer_config *config = get_config();
 	const struct steer_view *v = view_of(config);
 	const struct steer_range *r;
-	struct packet p;
+	struct packet p = {.dir = FLOW_OUTBOUND};
 	int verdict;
 
 	if (is_back(skb) || !v || !is_plain(skb) || !has_natd(skb, v) || !read_ip(skb, at, &p))
 		return TC_ACT_UNSPEC;
 	if (p.source == DUMMY_ADDRESS)
 		return refuse(STEER_COUNT_FORGED);
-	verdict = carry(skb, config, v, &p, FLOW_OUTBOUND);
+	verdict = carry(skb, config, v, &p);
 	if (verdict != NOT_CARRIED)
 		return verdict;
 	if (!is_inside(v, p.source))
