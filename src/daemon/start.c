@@ -383,14 +383,13 @@ static enum natd_exit start_observer(struct natd *n)
 	int r;
 
 	privs_raise(&n->sandbox.privs);
-	r = observer_start(&n->observer, &n->sandbox.privs);
+	r = observer_start(&n->observer, &n->sandbox.privs, &n->path.transit.cuts_inside);
 	privs_lower(&n->sandbox.privs);
 	if (r < 0)
 		log_write(LEVEL_WARNING, SUB_CONTROL, -r,
 			  "cannot start the thread that checks the host: firewalls and the routes of forwards are not "
 			  "watched");
 	observer_set(n->observer, n->setup, routing_mark(n->routing));
-	atomic_store(&n->path.transit.cuts_inside, n->observer != NULL); /* until the firewall is known */
 	return NATD_EXIT_OK;
 }
 

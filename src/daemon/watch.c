@@ -80,7 +80,6 @@ static void on_look(void *ctx)
 	natd_look(n);
 	dynamic_look(n);
 	observer_take(n->observer, &n->control.observed);
-	atomic_store(&n->path.transit.cuts_inside, observer_refuses_inside(n->observer));
 	status_note_drops(&n->control);
 	rules_log(n->nat, &n->control.rule_log_lost);
 	doctor_report_changes(&n->control);

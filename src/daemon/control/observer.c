@@ -34,8 +34,8 @@ struct observer {
 	pthread_t thread;
 	int wake_fd;
 	atomic_bool stop, is_kicked;
-	atomic_bool refuses_inside; /* the firewall, large packets */
-	bool has_filter;	    /* may read firewalls */
+	bool has_filter;	     /* may read firewalls */
+	atomic_bool *refuses_inside; /* borrowed: see observer_start() */
 
 	pthread_mutex_t lock; /* protects the fields below */
 	const struct setup *setup;
@@ -207,7 +207,7 @@ static void *observe(void *arg)
 	while (!atomic_load(&o->stop)) {
 		bool is_new = look_at_firewall(o);
 
-		atomic_store(&o->refuses_inside, o->firewall_refuses || has_old_filter());
+		atomic_store(o->refuses_inside, o->firewall_refuses || has_old_filter());
 		is_new |= look_at_routes(o);
 		if (is_new)
 			publish(o);
@@ -244,7 +244,7 @@ static void destroy(struct observer *o)
 	free(o);
 }
 
-int observer_start(struct observer **out, const struct privs *privs)
+int observer_start(struct observer **out, const struct privs *privs, atomic_bool *refuses_inside)
 {
 	struct observer *o = calloc(1, sizeof(*o));
 	int r;
@@ -255,7 +255,8 @@ int observer_start(struct observer **out, const struct privs *privs)
 	o->privs = privs;
 	o->ruleset = -1;
 	o->firewall_refuses = true;
-	atomic_store(&o->refuses_inside, true);
+	o->refuses_inside = refuses_inside;
+	atomic_store(refuses_inside, true);
 	pthread_mutex_init(&o->lock, NULL);
 	o->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = o->wake_fd < 0 ? -errno : netlink_open(&o->nl, NETLINK_ROUTES);
@@ -264,6 +265,7 @@ int observer_start(struct observer **out, const struct privs *privs)
 		r = start_thread(o);
 	}
 	if (r < 0) {
+		atomic_store(refuses_inside, false);
 		destroy(o);
 		return r;
 	}
@@ -299,11 +301,6 @@ void observer_kick(struct observer *o)
 		return;
 	atomic_store(&o->is_kicked, true);
 	wake(o);
-}
-
-bool observer_refuses_inside(const struct observer *o)
-{
-	return o && atomic_load(&o->refuses_inside);
 }
 
 bool observer_take(struct observer *o, struct findings *into)
