@@ -5,8 +5,9 @@
  *	bench_carrier [KIND [SESSIONS [HOSTS ADDRESSES SIZE PER_HOST REMOTES]]]
  *
  * KIND is port, block or deterministic. Opens the sessions through the whole core, in batches, each host the same number;
- * asks who has an endpoint; restarts over the same records; lists all; reloads without one of the addresses, and with filter
- * rules, in slices as the daemon does. Prints what it did and what CPU time the slow steps took, of the slices the longest. To count instructions: `perf stat -e instructions:u`, or valgrind --tool=callgrind, once with the sessions and once
+ * looks up the holders of endpoints; restarts over the same records; lists all; reloads without one of the addresses, and with filter
+ * rules, in slices as the daemon does. Prints its results, the CPU time of the slow steps, and that of the longest slice.
+ * To count instructions: `perf stat -e instructions:u`, or valgrind --tool=callgrind, once with the sessions and once
  * with none.
  */
 #define _GNU_SOURCE 1 /* memfd_create() */
@@ -17,9 +18,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "bench.h"
+#include "bench_core.h"
 #include "build.h"
-#include "core/nat/nat.h"
 #include "core/nat/view.h"
 #include "core/policy/filter.h"
 
@@ -29,9 +29,7 @@ struct bench {
 	struct nat *nat;
 	struct nat_memory memory;
 	struct nat_policy policy;
-	struct nat_prefix inside;
-	struct nat_address_range pool;
-	struct nat_range ports;
+	struct bench_site site;
 	uint64_t now_ms;
 	uint64_t emitted;
 	uint32_t hosts, addresses, remotes;
@@ -40,28 +38,11 @@ struct bench {
 	struct nat_packet packets[BATCH];
 };
 
-static void *map(size_t len, int fd)
-{
-	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
-	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, fd, 0);
-
-	if (p == MAP_FAILED) {
-		perror("bench_carrier");
-		exit(1);
-	}
-	return p;
-}
-
-static void *zeroed(size_t len)
-{
-	return map(len, -1);
-}
-
 /* As natd has it: in large pages once the table is large. NATD_BENCH_PAGES=small: not. */
 static void *make_scratch(const struct bench *b)
 {
 	const char *pages = getenv("NATD_BENCH_PAGES");
-	void *p = zeroed(b->memory.table.scratch_len);
+	void *p = bench_map(b->memory.table.scratch_len, -1);
 
 	if (b->memory.max_sessions >= 1 << 20 && (pages == NULL || strcmp(pages, "small") != 0))
 		madvise(p, b->memory.table.scratch_len, MADV_HUGEPAGE);
@@ -90,42 +71,32 @@ static void count(void *ctx, const struct nat_packet *p, bool owned)
 
 static void attach(struct bench *b)
 {
-	static const uint64_t seed[4] = {0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9, 0x94d049bb133111eb,
-					 0x2545f4914f6cdd1d};
 	struct table_attach_report report;
 
-	b->nat = nat_create(&b->memory, &b->policy, seed, b->now_ms, &report);
-	if (b->nat == NULL) {
-		fprintf(stderr, "bench_carrier: no table\n");
-		exit(1);
-	}
+	b->nat = bench_create(&b->memory, &b->policy, b->now_ms, &report);
 	if (report.result == TABLE_RESTORED)
 		printf("restored %" PRIu32 ", dropped %" PRIu32 "\n", report.restored, report.dropped);
 }
 
 static void start(struct bench *b, uint32_t sessions)
 {
-	b->inside = (struct nat_prefix){.address = BUILD_IP(100, 64, 0, 0), .length = 18};
-	b->pool = (struct nat_address_range){.first = BUILD_IP(203, 0, 113, 0),
-					     .last = BUILD_IP(203, 0, 113, 0) + b->addresses - 1};
-	b->ports = (struct nat_range){1024, 65535};
+	const struct nat_policy chosen = b->policy;
+
+	b->site.inside = (struct nat_prefix){.address = BUILD_IP(100, 64, 0, 0), .length = 18};
+	b->site.outside = (struct nat_address_range){.first = BUILD_IP(203, 0, 113, 0),
+						     .last = BUILD_IP(203, 0, 113, 0) + b->addresses - 1};
+	b->policy = bench_policy(&b->site, sessions + 4096, 64);
 	b->policy.filtering = FILTERING_ADDRESS_DEPENDENT;
-	b->policy.inside = &b->inside;
-	b->policy.n_inside = 1;
-	b->policy.addresses = &b->pool;
-	b->policy.n_addresses = 1;
-	b->policy.pool_ports = &b->ports;
-	b->policy.n_pool_ports = 1;
-	b->policy.timeouts = (struct nat_timeouts)BENCH_TIMEOUTS;
-	b->policy.limits = (struct nat_limits){.sessions = sessions + 4096, .fragments = 64};
+	b->policy.allocation = chosen.allocation;
+	b->policy.blocks = chosen.blocks;
 	b->memory.max_sessions = sessions + 4096;
 	b->memory.max_addresses = b->addresses;
 	b->memory.max_fragments = 64;
 	nat_memory_need(&b->memory);
 	b->records_fd = make_records(b->memory.table.records_len);
-	b->memory.table.records = map(b->memory.table.records_len, b->records_fd);
+	b->memory.table.records = bench_map(b->memory.table.records_len, b->records_fd);
 	b->memory.table.scratch = make_scratch(b);
-	b->memory.fragments = zeroed(b->memory.fragments_len);
+	b->memory.fragments = bench_map(b->memory.fragments_len, -1);
 	b->now_ms = 1000000;
 	attach(b);
 }
@@ -139,7 +110,7 @@ static void open_all(struct bench *b, uint32_t sessions)
 		for (uint32_t k = 0; k < n; k++) {
 			uint32_t host = (i + k) % b->hosts, nth = (i + k) / b->hosts;
 			const struct build packet = {.proto = 17,
-						     .src = b->inside.address + 1 + host,
+						     .src = b->site.inside.address + 1 + host,
 						     .dst = BUILD_IP(198, 51, 100, 1) + nth % 32,
 						     .sport = (uint16_t)(2000 + nth / b->remotes),
 						     .dport = 443};
@@ -158,7 +129,7 @@ static void ask_who(const struct bench *b)
 	uint32_t found = 0;
 
 	for (uint32_t i = 0; i < QUESTIONS; i++) {
-		int32_t slot = table_address_slot(t, b->pool.first + i % b->addresses);
+		int32_t slot = table_address_slot(t, b->site.outside.first + i % b->addresses);
 		uint16_t port = (uint16_t)(1024 + i * 40503u % 64512);
 		struct mapping m;
 		struct block_view v;
@@ -178,7 +149,7 @@ static void restart(struct bench *b)
 	nat_destroy(b->nat);
 	munmap(b->memory.table.scratch, b->memory.table.scratch_len);
 	munmap(b->memory.table.records, b->memory.table.records_len);
-	b->memory.table.records = map(b->memory.table.records_len, b->records_fd);
+	b->memory.table.records = bench_map(b->memory.table.records_len, b->records_fd);
 	b->memory.table.scratch = make_scratch(b);
 	attach(b);
 	printf("restore: %.2f s of CPU time\n", cpu_seconds() - began);
@@ -208,12 +179,12 @@ static void reload_smaller(struct bench *b)
 	struct nat_reconfigure_report report;
 	uint32_t lost = 0, cursor = 0;
 	double began, switched, longest;
-	int32_t last = table_address_slot(nat_table(b->nat), b->pool.last);
+	int32_t last = table_address_slot(nat_table(b->nat), b->site.outside.last);
 	const struct session *s;
 
 	while ((s = table_next(nat_table(b->nat), &cursor, UINT32_MAX)) != NULL)
 		lost += s->ext == last;
-	b->pool.last--;
+	b->site.outside.last--;
 	began = cpu_seconds();
 	nat_compiled_free(nat_adopt(b->nat, nat_compile(&b->policy), b->now_ms));
 	switched = cpu_seconds() - began;
@@ -274,7 +245,7 @@ static void list(const struct bench *b)
 static void report_spread(const struct bench *b)
 {
 	const struct table *t = nat_table(b->nat);
-	uint32_t *blocks = zeroed(65536 * sizeof(*blocks)), cursor = 0, least = UINT32_MAX, most = 0;
+	uint32_t *blocks = bench_map(65536 * sizeof(*blocks), -1), cursor = 0, least = UINT32_MAX, most = 0;
 	struct block_view v;
 
 	do {
@@ -310,7 +281,7 @@ static uint32_t argument(int argc, char **argv, int i, uint32_t standard)
 static void run(enum nat_allocation kind, int argc, char **argv)
 {
 	static const char *const kinds[] = {"port", "block", "deterministic"};
-	struct bench *b = zeroed(sizeof(*b));
+	struct bench *b = bench_map(sizeof(*b), -1);
 	uint32_t sessions = argument(argc, argv, 2, 4000000);
 
 	b->policy.allocation = kind;

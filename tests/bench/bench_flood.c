@@ -12,12 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
-#ifdef BENCH_BEFORE
-#include "core/nat.h"
-#else
-#include "core/nat/nat.h"
-#endif
+#include "bench_core.h"
 
 enum {
 	BATCH = 64,
@@ -37,6 +32,7 @@ enum {
 
 struct bench {
 	struct nat *nat;
+	struct bench_site site;
 	uint64_t now_ms, random;
 	uint32_t sent;
 	uint16_t mapped; /* the outside port of the victim's mapping */
@@ -45,56 +41,34 @@ struct bench {
 
 static uint32_t draw(struct bench *b)
 {
-	b->random ^= b->random << 13;
-	b->random ^= b->random >> 7;
-	b->random ^= b->random << 17;
-	return (uint32_t)(b->random >> 16);
-}
-
-static void put(uint8_t *p, unsigned bytes, uint32_t v)
-{
-	while (bytes-- > 0) {
-		p[bytes] = (uint8_t)v;
-		v >>= 8;
-	}
-}
-
-static uint16_t sum_of(const uint8_t *p, size_t len)
-{
-	uint32_t sum = 0;
-
-	for (size_t i = 0; i < len; i += 2)
-		sum += (uint32_t)p[i] << 8 | p[i + 1];
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
+	return (uint32_t)(bench_random(&b->random) >> 16);
 }
 
 static void head(uint8_t *p, uint8_t proto, uint32_t src, uint32_t dst, uint32_t id, uint16_t fragment)
 {
 	memset(p, 0, LEN);
 	p[0] = 0x45;
-	put(p + 2, 2, LEN);
-	put(p + 4, 2, id);
-	put(p + 6, 2, fragment);
+	bench_put(p + 2, 2, LEN);
+	bench_put(p + 4, 2, id);
+	bench_put(p + 6, 2, fragment);
 	p[8] = 64;
 	p[9] = proto;
-	put(p + 12, 4, src);
-	put(p + 16, 4, dst);
-	put(p + 10, 2, sum_of(p, 20));
+	bench_put(p + 12, 4, src);
+	bench_put(p + 16, 4, dst);
+	bench_put(p + 10, 2, bench_sum(p, 20));
 }
 
 static void transport(uint8_t *p, uint16_t sport, uint16_t dport, uint8_t flags)
 {
-	put(p + 20, 2, sport);
-	put(p + 22, 2, dport);
+	bench_put(p + 20, 2, sport);
+	bench_put(p + 22, 2, dport);
 	if (p[9] == UDP) {
-		put(p + 24, 2, LEN - 20);
+		bench_put(p + 24, 2, LEN - 20);
 		return;
 	}
 	p[32] = 0xf0; /* all the rest are options: zero ends them */
 	p[33] = flags;
-	put(p + 34, 2, 65535);
+	bench_put(p + 34, 2, 65535);
 }
 
 /* ---- floods: each makes packet number b->sent ---- */
@@ -151,9 +125,9 @@ static void forged_errors(struct bench *b, uint8_t *p)
 	head(p, ICMP, draw(b) | 0x40000000, EXT, b->sent, 0x4000);
 	p[20] = 3;
 	p[21] = 4;
-	put(p + 26, 2, 600);
+	bench_put(p + 26, 2, 600);
 	memcpy(p + 28, quoted, LEN - 28);
-	put(p + 22, 2, sum_of(p + 20, LEN - 20));
+	bench_put(p + 22, 2, bench_sum(p + 20, LEN - 20));
 }
 
 static const struct {
@@ -184,55 +158,24 @@ static void on_emit(void *ctx, const struct nat_packet *p, bool owned)
 		b->mapped = (uint16_t)(p->data[20] << 8 | p->data[21]);
 }
 
-static void *memory(size_t len)
-{
-	void *p = aligned_alloc(4096, (len + 4095) & ~(size_t)4095);
-
-	if (!p)
-		exit(1);
-	memset(p, 0, len);
-	return p;
-}
-
 static void create(struct bench *b)
 {
-	static const struct nat_prefix inside = {.address = INSIDE, .length = 24};
-	static const struct nat_address_range addresses = {.first = EXT, .last = EXT};
-	static const struct nat_range ports = {1024, 65535};
-	const struct nat_policy policy = {
-		.filtering = FILTERING_ADDRESS_DEPENDENT,
-		.unsolicited = UNSOLICITED_REJECT,
-		.pooling = POOLING_PAIRED,
-		.inside = &inside,
-		.n_inside = 1,
-		.addresses = &addresses,
-		.n_addresses = 1,
-		.pool_ports = &ports,
-		.n_pool_ports = 1,
-		.shared_ports = &ports,
-		.n_shared_ports = 1,
-		.outside_mtu = 1500,
-		.icmp_source = INSIDE + 1,
-		.timeouts = BENCH_TIMEOUTS,
-		.limits = {.sessions = SESSIONS, .fragments = FRAGMENTS},
-	};
-	struct nat_memory m = {.max_sessions = SESSIONS, .max_addresses = 4, .max_fragments = FRAGMENTS};
-	const uint64_t seed[4] = {1, 2, 3, 4};
+	struct nat_memory m = {0};
+	struct nat_policy policy;
 	struct table_attach_report report;
 
+	b->site.inside = (struct nat_prefix){.address = INSIDE, .length = 24};
+	b->site.outside = (struct nat_address_range){.first = EXT, .last = EXT};
+	policy = bench_policy(&b->site, SESSIONS, FRAGMENTS);
+	policy.filtering = FILTERING_ADDRESS_DEPENDENT;
+	policy.unsolicited = UNSOLICITED_REJECT;
+	policy.pooling = POOLING_PAIRED;
+	policy.icmp_source = INSIDE + 1;
 #ifndef BENCH_BEFORE
 	m.table.max_events = 1024;
 #endif
-	nat_memory_need(&m);
-	m.table.records = memory(m.table.records_len);
-	m.table.scratch = memory(m.table.scratch_len);
-#ifndef BENCH_BEFORE
-	m.table.events = memory(m.table.events_len);
-#endif
-	m.fragments = memory(m.fragments_len);
-	b->nat = nat_create(&m, &policy, seed, b->now_ms, &report);
-	if (!b->nat)
-		exit(1);
+	bench_memory(&m, SESSIONS, 4, FRAGMENTS, bench_touched);
+	b->nat = bench_create(&m, &policy, b->now_ms, &report);
 }
 
 /* A packet each 10 µs; time passes as the daemon lets it. */
@@ -269,7 +212,7 @@ void flood(struct bench *b, void (*make)(struct bench *b, uint8_t *p), uint32_t 
 
 int main(int argc, char **argv)
 {
-	struct bench b = {.now_ms = 1000000, .random = 88172645463325252u};
+	struct bench b = {.now_ms = 1000000, .random = BENCH_RANDOM};
 	unsigned which = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : FLOODS;
 	uint32_t n = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : PACKETS;
 

@@ -11,10 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "bench.h"
+#include "bench_core.h"
 #include "build.h"
 #include "core/nat/mirror.h"
-#include "core/nat/nat.h"
 #include "core/packet/packet.h"
 
 enum { BATCH = 64, PACKET = 64, PACKETS_EACH = 8, ROUNDS = 20, STEP = 512 };
@@ -23,9 +22,7 @@ struct bench {
 	struct nat *nat;
 	struct nat_memory memory;
 	struct nat_policy policy;
-	struct nat_prefix inside;
-	struct nat_address_range pool;
-	struct nat_range ports;
+	struct bench_site site;
 	struct flow_memory shared;
 	uint64_t now_ms;
 	uint32_t sessions;
@@ -33,19 +30,6 @@ struct bench {
 	uint8_t bytes[BATCH][PACKET];
 	struct nat_packet packets[BATCH];
 };
-
-static void *zeroed(size_t len)
-{
-	void *p = aligned_alloc(64, (len + 63) & ~(size_t)63);
-
-	if (p == NULL) {
-		fprintf(stderr, "bench_mirror: out of memory\n");
-		exit(1);
-	}
-	for (size_t i = 0; i < len; i++)
-		((uint8_t *)p)[i] = 0;
-	return p;
-}
 
 static void ignore(void *ctx, const struct nat_packet *p, bool owned)
 {
@@ -56,37 +40,22 @@ static void ignore(void *ctx, const struct nat_packet *p, bool owned)
 
 static void start(struct bench *b)
 {
-	static const uint64_t seed[4] = {0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9, 0x94d049bb133111eb,
-					 0x2545f4914f6cdd1d};
 	struct table_attach_report report;
 
-	b->inside = (struct nat_prefix){.address = BUILD_IP(10, 0, 0, 0), .length = 8};
-	b->pool = (struct nat_address_range){.first = BUILD_IP(203, 0, 113, 0), .last = BUILD_IP(203, 0, 113, 15)};
-	b->ports = (struct nat_range){1024, 65535};
-	b->policy.inside = &b->inside;
-	b->policy.n_inside = 1;
-	b->policy.addresses = &b->pool;
-	b->policy.n_addresses = 1;
-	b->policy.pool_ports = &b->ports;
-	b->policy.n_pool_ports = 1;
-	b->policy.timeouts = (struct nat_timeouts)BENCH_TIMEOUTS;
-	b->policy.limits = (struct nat_limits){.sessions = b->sessions + 4096, .fragments = 64};
-	b->memory.max_sessions = b->sessions + 4096;
-	b->memory.max_addresses = 16;
-	b->memory.max_fragments = 64;
-	nat_memory_need(&b->memory);
-	b->memory.table.records = zeroed(b->memory.table.records_len);
-	b->memory.table.scratch = zeroed(b->memory.table.scratch_len);
-	b->memory.fragments = zeroed(b->memory.fragments_len);
+	b->site.inside = (struct nat_prefix){.address = BUILD_IP(10, 0, 0, 0), .length = 8};
+	b->site.outside =
+		(struct nat_address_range){.first = BUILD_IP(203, 0, 113, 0), .last = BUILD_IP(203, 0, 113, 15)};
+	b->policy = bench_policy(&b->site, b->sessions + 4096, 64);
+	bench_memory(&b->memory, b->sessions + 4096, 16, 64, bench_touched);
 	b->now_ms = 1000000;
-	b->nat = nat_create(&b->memory, &b->policy, seed, b->now_ms, &report);
-	b->shared = (struct flow_memory){.flows = zeroed(FLOW_SLOTS * sizeof(struct flow)),
-					 .buckets = zeroed(FLOW_BUCKETS * sizeof(struct flow_bucket)),
-					 .mtus = zeroed(2 * sizeof(uint16_t[FLOW_MTUS])),
-					 .secret = {seed[0], seed[1]}};
-	b->port = zeroed(b->sessions * sizeof(*b->port));
-	if (b->nat == NULL || !nat_mirror_begin(b->nat, &b->shared, 1 << CLASS_UDP)) {
-		fprintf(stderr, "bench_mirror: no table\n");
+	b->nat = bench_create(&b->memory, &b->policy, b->now_ms, &report);
+	b->shared = (struct flow_memory){.flows = bench_touched(FLOW_SLOTS * sizeof(struct flow)),
+					 .buckets = bench_touched(FLOW_BUCKETS * sizeof(struct flow_bucket)),
+					 .mtus = bench_touched(2 * sizeof(uint16_t[FLOW_MTUS])),
+					 .secret = {5, 6}};
+	b->port = bench_touched(b->sessions * sizeof(*b->port));
+	if (!nat_mirror_begin(b->nat, &b->shared, 1 << CLASS_UDP)) {
+		fprintf(stderr, "bench_mirror: no mirror\n");
 		exit(1);
 	}
 }

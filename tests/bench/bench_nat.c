@@ -22,12 +22,8 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
-#ifdef __x86_64__
-#include <x86intrin.h>
-#endif
 
-#include "bench.h"
-#include "core/nat/nat.h"
+#include "bench_core.h"
 
 enum {
 	BATCH = 64,
@@ -49,6 +45,7 @@ struct external {
 struct bench {
 	struct nat *nat;
 	struct nat_memory memory;
+	struct bench_site site;
 	struct external *externals;
 	uint8_t bytes[BATCH][128];
 	struct nat_packet packets[BATCH];
@@ -60,85 +57,22 @@ struct bench {
 	uint64_t emitted;
 };
 
-static uint64_t cycles(void)
-{
-#ifdef __x86_64__
-	return __rdtsc();
-#else
-	return 0;
-#endif
-}
-
-static uint64_t nanoseconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static uint64_t next_random(struct bench *b)
-{
-	b->random ^= b->random << 13;
-	b->random ^= b->random >> 7;
-	b->random ^= b->random << 17;
-	return b->random;
-}
-
-static uint64_t resident(void)
-{
-	unsigned long size = 0, pages = 0;
-	FILE *f = fopen("/proc/self/statm", "r");
-
-	if (f == NULL || fscanf(f, "%lu %lu", &size, &pages) != 2)
-		pages = 0;
-	if (f != NULL)
-		fclose(f);
-	return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-static void *reserve(size_t len)
-{
-	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (p == MAP_FAILED) {
-		perror("mmap");
-		exit(1);
-	}
-	madvise(p, len, getenv("BENCH_HUGE") ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-	return p;
-}
-
-static void put(uint8_t *p, unsigned bytes, uint32_t v)
-{
-	while (bytes-- > 0) {
-		p[bytes] = (uint8_t)v;
-		v >>= 8;
-	}
-}
-
 /* A UDP packet with right IP checksum and a plausible UDP one (by difference it stays what it is). */
 static void make_packet(uint8_t *p, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport)
 {
-	uint32_t sum = 0;
-
 	memset(p, 0, 28);
 	p[0] = 0x45;
-	put(p + 2, 2, PACKET);
+	bench_put(p + 2, 2, PACKET);
 	p[6] = 0x40;
 	p[8] = 64;
 	p[9] = 17;
-	put(p + 12, 4, src);
-	put(p + 16, 4, dst);
-	put(p + 20, 2, sport);
-	put(p + 22, 2, dport);
-	put(p + 24, 2, PACKET - 20);
-	put(p + 26, 2, 0x1234);
-	for (int i = 0; i < 20; i += 2)
-		sum += (uint32_t)p[i] << 8 | p[i + 1];
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	put(p + 10, 2, ~sum & 0xffff);
+	bench_put(p + 12, 4, src);
+	bench_put(p + 16, 4, dst);
+	bench_put(p + 20, 2, sport);
+	bench_put(p + 22, 2, dport);
+	bench_put(p + 24, 2, PACKET - 20);
+	bench_put(p + 26, 2, 0x1234);
+	bench_put(p + 10, 2, bench_sum(p, 20));
 }
 
 /* Session i: 1000 ports of one host, then the next host; one server each, and `ratio` of them to a port. */
@@ -186,7 +120,9 @@ static struct nat_forward *make_forwards(uint32_t *n)
 
 	*n = wanted ? (uint32_t)strtoul(wanted, NULL, 10) : 0;
 	f = calloc((size_t)*n + 1, sizeof(*f));
-	for (uint32_t i = 0; f != NULL && i < *n; i++) {
+	if (f == NULL)
+		exit(1);
+	for (uint32_t i = 0; i < *n; i++) {
 		f[i] = (struct nat_forward){.protocols = 1 << CLASS_TCP | 1 << CLASS_UDP, .to = INSIDE + 1 + i};
 		f[i].ports = (struct nat_range){(uint16_t)(2001 + 2 * i), (uint16_t)(2001 + 2 * i)};
 		f[i].to_port = f[i].ports.first;
@@ -197,42 +133,20 @@ static struct nat_forward *make_forwards(uint32_t *n)
 
 static void create(struct bench *b)
 {
-	static const struct nat_prefix inside = {.address = INSIDE, .length = 8};
-	static const struct nat_address_range addresses = {.first = EXT, .last = EXT + ADDRESSES - 1};
-	static const struct nat_range ports = {1024, 65535};
-	struct nat_policy p = {
-		.filtering = FILTERING_ENDPOINT_INDEPENDENT,
-		.pooling = POOLING_ARBITRARY,
-		.inside = &inside,
-		.n_inside = 1,
-		.addresses = &addresses,
-		.n_addresses = 1,
-		.pool_ports = &ports,
-		.n_pool_ports = 1,
-		.shared_ports = &ports,
-		.n_shared_ports = 1,
-		.outside_mtu = 1500,
-		.timeouts = BENCH_TIMEOUTS,
-		.limits = {.sessions = TABLE_MAX_SESSIONS, .fragments = 4096},
-	};
-	uint64_t seed[4] = {1, 2, 3, 4};
+	struct nat_policy p;
 	struct table_attach_report report;
-	struct nat_forward *forwards = make_forwards(&p.n_forwards);
+	struct nat_forward *forwards;
 
+	b->site.inside = (struct nat_prefix){.address = INSIDE, .length = 8};
+	b->site.outside = (struct nat_address_range){.first = EXT, .last = EXT + ADDRESSES - 1};
+	p = bench_policy(&b->site, TABLE_MAX_SESSIONS, 4096);
+	p.filtering = FILTERING_ENDPOINT_INDEPENDENT;
+	p.pooling = POOLING_ARBITRARY;
+	forwards = make_forwards(&p.n_forwards);
 	p.forwards = forwards;
-	b->memory.max_sessions = TABLE_MAX_SESSIONS;
-	b->memory.max_addresses = ADDRESSES;
-	b->memory.max_fragments = 4096;
-	nat_memory_need(&b->memory);
-	b->memory.table.records = reserve(b->memory.table.records_len);
-	b->memory.table.scratch = reserve(b->memory.table.scratch_len);
-	b->memory.fragments = reserve(b->memory.fragments_len);
-	b->nat = nat_create(&b->memory, &p, seed, b->now_ms, &report);
+	bench_memory(&b->memory, TABLE_MAX_SESSIONS, ADDRESSES, 4096, bench_reserve);
+	b->nat = bench_create(&b->memory, &p, b->now_ms, &report);
 	free(forwards);
-	if (b->nat == NULL || forwards == NULL) {
-		fprintf(stderr, "bench_nat: cannot create\n");
-		exit(1);
-	}
 }
 
 struct rate {
@@ -252,14 +166,6 @@ struct opening {
 static double opens_a_second(struct rate r)
 {
 	return r.ns > 0 ? r.opened * 1e9 / (double)r.ns : 0;
-}
-
-static long preemptions(void)
-{
-	struct rusage u;
-
-	getrusage(RUSAGE_THREAD, &u);
-	return u.ru_nivcsw;
 }
 
 static void on_open(void *ctx, const struct nat_packet *p, bool owned)
@@ -347,7 +253,7 @@ static struct opening nothing(uint64_t ns, uint64_t pages)
 {
 	struct opening o = {.preemptions = preemptions()};
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	uint8_t *fresh = reserve((pages + 1) * page);
+	uint8_t *fresh = bench_reserve((pages + 1) * page);
 	uint64_t start = nanoseconds(), now = start, before, touched = 0;
 
 	while (now - start < ns) {
@@ -378,7 +284,7 @@ static void grow_to(struct bench *b, uint32_t n, struct opening *o)
 static void make_batch(struct bench *b)
 {
 	for (int k = 0; k < BATCH; k++) {
-		uint32_t i = (uint32_t)((next_random(b) >> 32) * b->made >> 32);
+		uint32_t i = (uint32_t)((bench_random(&b->random) >> 32) * b->made >> 32);
 
 		if (k & 1)
 			inbound(b, b->bytes[k], i);
@@ -474,7 +380,7 @@ static double series(uint32_t max, uint32_t ratio)
 	memset(&b, 0, sizeof(b));
 	b.ratio = ratio;
 	b.now_ms = 1000000;
-	b.random = 88172645463325252ull;
+	b.random = BENCH_RANDOM;
 	b.externals = calloc(max, sizeof(*b.externals));
 	if (b.externals == NULL)
 		exit(1);

@@ -17,23 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "core/table/table.h"
-
-#if defined(__x86_64__)
-#include <x86intrin.h>
-static uint64_t cycles(void)
-{
-	return __rdtsc();
-}
-#else
-static uint64_t cycles(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-#endif
 
 enum { BATCH = 64, PORTS = 64000, LOOKUPS = 4000000, HOST_SESSIONS = 50, FIRST_ADDRESS = 0xc6120000 };
 
@@ -57,30 +42,14 @@ static uint64_t next_random(struct bench *b)
 	return b->random * 2685821657736338717ull;
 }
 
-/* Of this process alone: the machine may be shared. */
 static double cpu_ns(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+	return cpu_seconds() * 1e9;
 }
 
 static double now_ns(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
-}
-
-/* Times this thread was taken off its processor: what is measured across one says nothing. */
-static long preemptions(void)
-{
-	struct rusage u;
-
-	getrusage(RUSAGE_THREAD, &u);
-	return u.ru_nivcsw;
+	return (double)nanoseconds();
 }
 
 struct worst {
@@ -128,30 +97,6 @@ static double median(double *v, uint32_t n)
 	return n > 0 ? v[n / 2] : 0;
 }
 
-static size_t resident(void)
-{
-	FILE *f = fopen("/proc/self/statm", "r");
-	unsigned long pages = 0;
-
-	if (f == NULL || fscanf(f, "%*u %lu", &pages) != 1)
-		pages = 0;
-	if (f != NULL)
-		fclose(f);
-	return pages * (size_t)sysconf(_SC_PAGESIZE);
-}
-
-static void *reserve(size_t len)
-{
-	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (p == MAP_FAILED) {
-		perror("mmap");
-		exit(1);
-	}
-	madvise(p, len, getenv("BENCH_HUGE") ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-	return p;
-}
-
 static void give_back(void *ctx, void *start, size_t len)
 {
 	(void)ctx;
@@ -174,17 +119,17 @@ static void attach(struct bench *b, uint32_t now_s)
 static void setup(struct bench *b)
 {
 	memset(&b->params, 0, sizeof(b->params));
-	b->random = 88172645463325252ull;
+	b->random = BENCH_RANDOM;
 	b->addresses = b->sessions / b->ratio / PORTS + 1;
 	b->params.max_sessions = b->is_full ? b->sessions + b->sessions / 99 : TABLE_MAX_SESSIONS;
 	b->params.max_addresses = b->addresses;
 	b->params.port_reuse_s = 120;
-	b->params.timeouts = (struct nat_timeouts){300, 60, 600, 240, 7440, 240, 6, 5, 120};
+	b->params.timeouts = (struct nat_timeouts)BENCH_TIMEOUTS;
 	for (int i = 0; i < 4; i++)
 		b->params.secret[i] = next_random(b);
 	table_memory_need(b->params.max_sessions, b->params.max_addresses, &b->m);
-	b->m.records = reserve(b->m.records_len);
-	b->m.scratch = reserve(b->m.scratch_len);
+	b->m.records = bench_reserve(b->m.records_len);
+	b->m.scratch = bench_reserve(b->m.scratch_len);
 	b->resident_before = resident();
 	attach(b, 1000);
 }

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "bpf/steer.h"
+#include "unit.h"
 #include <steer.skel.h>
 
 enum {
@@ -537,9 +538,6 @@ static int be_silent(enum libbpf_print_level level, const char *format, va_list 
 
 int main(void)
 {
-	SRunner *runner;
-	int failed;
-
 	libbpf_set_print(be_silent);
 	if (unshare(CLONE_NEWNET) < 0) {
 		printf("skipped: no right to make a network namespace\n");
@@ -550,10 +548,5 @@ int main(void)
 		printf("skipped: the tc programs cannot be loaded here\n");
 		return SKIP;
 	}
-	runner = srunner_create(suite());
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	steer__destroy(programs);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return unit_main(suite);
 }
