@@ -22,7 +22,10 @@ struct dynamic_forward {
 	char text[CTL_FORWARD_TEXT + 1];
 };
 
-enum { LINE_SIZE = CTL_FORWARD_TEXT + CTL_NAME_MAX + 32 };
+enum {
+	LINE_SIZE = CTL_FORWARD_TEXT + CTL_NAME_MAX + 32,
+	TEXTS = 3, /* in one file at most */
+};
 
 static uint64_t now_s(void)
 {
@@ -53,22 +56,21 @@ char *dynamic_text(const struct dynamic *d)
 
 /* ---- files ---- */
 
-/* Writes both texts with a NUL between them; `second` may be NULL: none. */
-static int write_both(int fd, const char *first, const char *second)
+/* Writes the texts with a NUL between each two; NULL ends them early. */
+static int write_texts(int fd, const char *const texts[TEXTS])
 {
-	size_t len = strlen(first) + (second != NULL);
+	for (unsigned i = 0; i < TEXTS && texts[i] != NULL; i++) {
+		size_t len = strlen(texts[i]);
 
-	errno = ENOSPC;
-	if (write(fd, first, len) != (ssize_t)len)
-		return -errno;
-	len = second != NULL ? strlen(second) : 0;
-	if (len > 0 && write(fd, second, len) != (ssize_t)len)
-		return -errno;
+		errno = ENOSPC; /* of a short write */
+		if ((i > 0 && write(fd, "", 1) != 1) || (len > 0 && write(fd, texts[i], len) != (ssize_t)len))
+			return -errno;
+	}
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
 /* Replaces the file. Returns 0 or a negative errno. */
-static int write_whole(const char *path, const char *text, const char *second)
+static int write_whole(const char *path, const char *const texts[TEXTS])
 {
 	char temporary[RUNDIR_PATH_MAX + 4];
 	int fd, r;
@@ -78,7 +80,7 @@ static int write_whole(const char *path, const char *text, const char *second)
 	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
-	r = write_both(fd, text, second);
+	r = write_texts(fd, texts);
 	close(fd);
 	if (r == 0 && rename(temporary, path) < 0)
 		r = -errno;
@@ -97,7 +99,7 @@ static void save(const struct dynamic *d)
 		len += (size_t)snprintf(text + len, size - len, "%" PRIu64 " %s %s\n", d->list[i].end_s,
 					d->list[i].name, d->list[i].text);
 	if (r == 0)
-		r = write_whole(d->path, text, NULL);
+		r = write_whole(d->path, (const char *const[TEXTS]){text});
 	if (r < 0)
 		log_write(LEVEL_WARNING, SUB_CONFIG, -r,
 			  "%s cannot be written: forwards made at run time will be lost at a restart", d->path);
@@ -162,6 +164,7 @@ static void free_before(struct dynamic_before *b)
 {
 	free(b->text);
 	free(b->sets);
+	free(b->refused);
 	*b = (struct dynamic_before){0};
 }
 
@@ -175,6 +178,7 @@ static struct dynamic_before read_before(const struct dynamic *d)
 		return b;
 	b.text = read_text(f);
 	b.sets = read_text(f);
+	b.refused = read_text(f);
 	fclose(f);
 	return b;
 }
@@ -182,7 +186,7 @@ static struct dynamic_before read_before(const struct dynamic *d)
 /* Copies the configuration in force; `text` NULL: out of memory. */
 static struct dynamic_before copy_present(const struct natd *n)
 {
-	struct dynamic_before b = {strdup(n->config->text), config_sets_text(n->config)};
+	struct dynamic_before b = {.text = strdup(n->config->text), .sets = config_sets_text(n->config)};
 
 	if (b.text == NULL || b.sets == NULL)
 		free_before(&b);
@@ -209,6 +213,45 @@ static bool load_instead(struct natd *n, const struct dynamic_before *b, const c
 	return true;
 }
 
+/* Saves the configuration to go back to; `refused` NULL: it is still to be confirmed. */
+static int keep_before(const struct dynamic *d, const struct dynamic_before *b, const char *refused)
+{
+	return write_whole(d->confirm_path,
+			   (const char *const[TEXTS]){b->text, b->sets != NULL ? b->sets : "", refused});
+}
+
+/* From now on the file has the text that was not confirmed: a start goes back as long as natd.conf is still that. */
+static void note_return(struct dynamic *d, const struct dynamic_before *b, const char *refused)
+{
+	int r = keep_before(d, b, refused);
+
+	if (r < 0)
+		log_write(LEVEL_WARNING, SUB_CONFIG, -r,
+			  "%s cannot be written: a restart may use the configuration that was not confirmed",
+			  d->confirm_path);
+	d->has_returned = true;
+}
+
+/* Goes back to the configuration that an earlier natd left, unless natd.conf has changed since it went back. */
+static void begin_before(struct natd *n)
+{
+	struct dynamic *d = &n->dynamic;
+	struct dynamic_before before = read_before(d);
+	char *present = strdup(n->config->text);
+
+	if (before.refused != NULL && strcmp(before.refused, n->config->text) != 0) {
+		(void)unlink(d->confirm_path);
+	} else if (before.text != NULL && load_instead(n, &before, NULL)) {
+		log_warning(SUB_CONFIG,
+			    "%s was not confirmed: the previous configuration is in force; reload to try again",
+			    n->options.config_path);
+		if (present != NULL)
+			note_return(d, &before, present);
+	}
+	free(present);
+	free_before(&before);
+}
+
 void dynamic_begin(struct natd *n)
 {
 	struct dynamic *d = &n->dynamic;
@@ -219,15 +262,8 @@ void dynamic_begin(struct natd *n)
 	rundir_beside(socket, "forwards", d->path);
 	rundir_beside(socket, "confirm", d->confirm_path);
 	restore(d);
-	before = read_before(d);
+	begin_before(n);
 	forwards = dynamic_text(d);
-	if (before.text != NULL && load_instead(n, &before, NULL))
-		log_warning(SUB_CONFIG,
-			    "%s was not confirmed before natd ended: going back to the previous configuration; reload "
-			    "to try "
-			    "again",
-			    n->options.config_path);
-	free_before(&before);
 	before = copy_present(n);
 	if (d->n > 0 && forwards != NULL && (before.text == NULL || !load_instead(n, &before, forwards)))
 		log_error(SUB_CONFIG, "the forwards made at run time contradict the configuration and are ignored: "
@@ -351,35 +387,45 @@ bool dynamic_order(struct natd *n, const struct ctl_forward_order *o, reload_say
 static void forget_before(struct dynamic *d)
 {
 	free_before(&d->before);
+	d->has_returned = false;
 	(void)unlink(d->confirm_path);
+}
+
+void dynamic_reloaded(struct dynamic *d)
+{
+	if (d->has_returned)
+		forget_before(d);
+}
+
+/* The first reload of several that wait to be confirmed: all go back to the configuration before it. */
+static bool reload_first(struct natd *n, reload_say_fn *say, void *ctx, struct nat_reconfigure_report *report)
+{
+	struct dynamic *d = &n->dynamic;
+	struct dynamic_before before = copy_present(n);
+	bool had_returned = d->has_returned;
+	int r = before.text == NULL ? -ENOMEM : keep_before(d, &before, NULL);
+
+	d->has_returned = false;
+	if (r < 0)
+		say(ctx, "the configuration in force cannot be saved beside the control socket: nothing was changed");
+	if (r == 0 && natd_reload(n, say, ctx, report)) {
+		d->before = before;
+		return true;
+	}
+	free_before(&before);
+	d->has_returned = had_returned;
+	if (!had_returned)
+		(void)unlink(d->confirm_path);
+	return false;
 }
 
 bool dynamic_reload(struct natd *n, uint32_t seconds, reload_say_fn *say, void *ctx,
 		    struct nat_reconfigure_report *report)
 {
 	struct dynamic *d = &n->dynamic;
-	bool is_first = d->before.text == NULL;
-	struct dynamic_before before = {0};
-	int r = 0;
 
-	if (is_first) {
-		before = copy_present(n);
-		r = before.text == NULL ? -ENOMEM : write_whole(d->confirm_path, before.text, before.sets);
-	}
-
-	if (r < 0) {
-		say(ctx, "the configuration in force cannot be saved beside the control socket: nothing was changed");
-		free_before(&before);
+	if (!(d->before.text == NULL ? reload_first : natd_reload)(n, say, ctx, report))
 		return false;
-	}
-	if (!natd_reload(n, say, ctx, report)) {
-		if (is_first)
-			(void)unlink(d->confirm_path);
-		free_before(&before);
-		return false;
-	}
-	if (is_first)
-		d->before = before;
 	d->deadline_ms = loop_now_ms(n->loop) + 1000ull * seconds;
 	log_notice(SUB_CONFIG, "the previous configuration returns in %u s unless the new one is confirmed",
 		   (unsigned)seconds);
@@ -389,7 +435,10 @@ bool dynamic_reload(struct natd *n, uint32_t seconds, reload_say_fn *say, void *
 bool dynamic_confirm(struct natd *n, reload_say_fn *say, void *ctx)
 {
 	if (n->dynamic.before.text == NULL) {
-		say(ctx, "there is no configuration to confirm");
+		say(ctx,
+		    n->dynamic.has_returned
+			    ? "the new configuration was not confirmed in time and is not in force: reload it again"
+			    : "there is no configuration to confirm");
 		return false;
 	}
 	forget_before(&n->dynamic);
@@ -403,20 +452,24 @@ static void go_back(struct natd *n)
 {
 	struct dynamic *d = &n->dynamic;
 	struct nat_reconfigure_report report;
-	char *forwards = dynamic_text(d);
+	char *forwards = dynamic_text(d), *refused = strdup(n->config->text);
 	const struct config_source src = {.name = n->options.config_path,
 					  .text = d->before.text,
 					  .forwards = d->n > 0 ? forwards : NULL,
 					  .sets = d->before.sets};
 
-	if (forwards != NULL && natd_apply_source(n, &src, reload_log_line, NULL, &report))
+	if (forwards != NULL && refused != NULL && natd_apply_source(n, &src, reload_log_line, NULL, &report)) {
 		log_warning(SUB_CONFIG, "%s was not confirmed in time: the previous configuration is in force again",
 			    n->options.config_path);
-	else
+		note_return(d, &d->before, refused);
+		free_before(&d->before);
+	} else {
 		log_error(SUB_CONFIG, "%s was not confirmed in time, and the previous configuration cannot be applied",
 			  n->options.config_path);
+		forget_before(d);
+	}
 	free(forwards);
-	forget_before(d);
+	free(refused);
 }
 
 void dynamic_look(struct natd *n)

@@ -9,8 +9,10 @@
  *
  * reload --confirm: before the new file takes effect, the text in force and the contents of its sets are saved in
  * another such file. Confirming removes it. If the time runs out first, or if natd starts and finds it, they take
- * effect instead of the configuration file and the sets' files. The file survives a crash (RuntimeDirectoryPreserve),
- * and unlike the service manager's descriptor store it works without a service manager.
+ * effect instead of the configuration file and the sets' files. The text that was not confirmed is then added to the
+ * file: natd.conf still has it, so a later start goes back as well, until natd.conf changes or a reload succeeds. The
+ * file survives a crash (RuntimeDirectoryPreserve), and unlike the service manager's descriptor store it works without
+ * a service manager.
  */
 #ifndef NATD_DAEMON_DYNAMIC_H
 #define NATD_DAEMON_DYNAMIC_H
@@ -26,9 +28,10 @@
 struct natd;
 struct dynamic_forward;
 
-/* A previous configuration; both are freed with free(), or NULL. */
+/* A previous configuration; each is freed with free(), or NULL. */
 struct dynamic_before {
 	char *text, *sets;
+	char *refused; /* natd.conf's text that was not confirmed in time */
 };
 
 struct dynamic {
@@ -38,6 +41,7 @@ struct dynamic {
 	char confirm_path[RUNDIR_PATH_MAX]; /* the file of the configuration to go back to */
 	struct dynamic_before before;	    /* its content; text NULL: nothing is to be confirmed */
 	uint64_t deadline_ms;
+	bool has_returned; /* natd.conf is not in force, because it was not confirmed */
 };
 
 /* Called first: merges what an earlier natd left into n->config. */
@@ -55,5 +59,7 @@ bool dynamic_order(struct natd *n, const struct ctl_forward_order *o, reload_say
 bool dynamic_reload(struct natd *n, uint32_t seconds, reload_say_fn *say, void *ctx,
 		    struct nat_reconfigure_report *report);
 bool dynamic_confirm(struct natd *n, reload_say_fn *say, void *ctx);
+/* natd.conf was read again and is in force. */
+void dynamic_reloaded(struct dynamic *d);
 
 #endif

@@ -318,6 +318,8 @@ bool natd_reload(struct natd *n, reload_say_fn *say_line, void *ctx, struct nat_
 
 	if (forwards == NULL)
 		say_line(ctx, "no memory to read the configuration: nothing was changed");
+	if (ok)
+		dynamic_reloaded(&n->dynamic);
 	free(forwards);
 	return ok;
 }

@@ -99,6 +99,36 @@ def test_a_confirmed_reload_stays(start_natd):
     assert "oops" in natd.ctl("rules").stdout
 
 
+def test_a_restart_after_the_return_does_not_bring_the_unconfirmed_file_back(start_natd):
+    natd = start_natd(FILE)
+    change(natd)
+    natd.ctl("reload", "--confirm", "1")
+    wait_for(lambda: "file" in forwards(natd))
+    natd.wait_log("the previous configuration is in force again")
+    assert "is not in force: reload it again" in natd.ctl("confirm", check=False).stderr
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        natd.stop(number)
+        natd.start()
+        assert "file" in forwards(natd)
+    natd.write_config({"more": 'filter = ( { action = "drop"; name = "mended"; } );'})
+    natd.stop()
+    natd.start()  # with a file that was changed since
+    assert "mended" in natd.ctl("rules").stdout
+
+
+def test_a_reload_after_the_return_is_what_a_restart_uses(start_natd):
+    natd = start_natd(FILE)
+    change(natd)
+    natd.ctl("reload", "--confirm", "300")
+    natd.stop(signal.SIGKILL)
+    natd.start()
+    natd.ctl("reload")
+    assert natd.ctl("confirm", check=False).returncode == 1
+    natd.stop(signal.SIGKILL)
+    natd.start()
+    assert "oops" in natd.ctl("rules").stdout
+
+
 def test_a_crash_before_the_confirmation_goes_back_too(start_natd):
     natd = start_natd(FILE)
     change(natd)
@@ -106,7 +136,7 @@ def test_a_crash_before_the_confirmation_goes_back_too(start_natd):
     assert "oops" in natd.ctl("rules").stdout
     natd.stop(signal.SIGKILL)
     natd.start()
-    natd.wait_log("was not confirmed before natd ended")
+    natd.wait_log("was not confirmed: the previous configuration is in force")
     assert "file" in forwards(natd)
     natd.ctl("reload")
     assert "oops" in natd.ctl("rules").stdout
