@@ -20,6 +20,7 @@ struct making {
 	struct ctl_forward_order order;
 	size_t len; /* of order.text */
 	bool is_full;
+	bool is_wrong;	 /* a value was, and that was printed */
 	bool wants_list; /* a key about backends was given: `to` must be a list, even of one */
 };
 
@@ -55,13 +56,19 @@ static void put_string(struct making *m, const char *key, const char *value)
 /* HOST[:PORT], or HOST[:PORT]*WEIGHT */
 static void put_host(struct making *m, const char *host, int len)
 {
-	const char *star = memchr(host, '*', (size_t)len);
+	const char *star = memchr(host, '*', (size_t)len), *weight;
 
-	if (star == NULL)
+	if (star == NULL) {
 		put(m, "\"%.*s\"", len, host);
-	else
-		put(m, "{ host = \"%.*s\"; weight = %.*s; }", (int)(star - host), host, len - (int)(star - host) - 1,
-		    star + 1);
+		return;
+	}
+	weight = star + 1;
+	len -= (int)(weight - host);
+	if (len == 0 || strspn(weight, "0123456789") < (size_t)len) {
+		natctl_complain("forward: `%.*s' is not a weight: write HOST*WEIGHT, as in 10.8.0.11*2", len, weight);
+		m->is_wrong = true;
+	}
+	put(m, "{ host = \"%.*s\"; weight = %.*s; }", (int)(star - host), host, len, weight);
 }
 
 static void put_list(struct making *m, const char *key, const char *value)
@@ -142,6 +149,19 @@ static const char *split(char *argument)
 	return equals + 1;
 }
 
+/* Is the last of these keys among those before it? That was printed. */
+static bool is_repeated(char **keys, int last)
+{
+	for (int i = 0; i < last; i++) {
+		if (strcmp(keys[i], keys[last]) == 0) {
+			natctl_complain("forward: %s is given twice: several values are one list, as in %s=A,B",
+					keys[last], keys[last]);
+			return true;
+		}
+	}
+	return false;
+}
+
 static bool set_lifetime(struct making *m, const char *value)
 {
 	char *rest;
@@ -177,7 +197,7 @@ static bool make(struct making *m, int argc, char **argv)
 		const struct form *f;
 
 		values[i] = split(argv[i]);
-		if (values[i] == NULL)
+		if (values[i] == NULL || is_repeated(argv, i))
 			return false;
 		f = form_of(argv[i]);
 		m->wants_list |= f != NULL && f->is_about_backends;
@@ -201,7 +221,7 @@ static bool make(struct making *m, int argc, char **argv)
 		natctl_complain("forward add needs name=NAME, which removes it again");
 	else if (m->is_full)
 		natctl_complain("forward: the keys are too long: %d bytes at most", CTL_FORWARD_TEXT);
-	return m->order.name[0] != '\0' && !m->is_full;
+	return m->order.name[0] != '\0' && !m->is_full && !m->is_wrong;
 }
 
 static bool parse(struct making *m, int argc, char **argv)

@@ -58,7 +58,8 @@ def test_what_the_file_would_refuse_is_refused_and_changes_nothing(start_natd):
         given = [key for key in good if key.split("=")[0] not in [w.split("=")[0] for w in wrong]]
         done = natd.ctl("forward", "add", *given, *wrong, check=False)
         assert done.returncode == 1 and why in done.stderr, (wrong, done.stderr)
-    for wrong in (("add", "port=80"), ("add", "name=a", "to"), ("add", 'name=a"'), ("delete", "a"), ("remove",)):
+    for wrong in (("add", "port=80"), ("add", "name=a", "to"), ("add", 'name=a"'), ("delete", "a"), ("remove",),
+                  ("add", *good[:3], f"to={HOST}*much"), ("add", *good, "port=81")):
         assert natd.ctl("forward", *wrong, check=False).returncode == 2
     assert set(forwards(natd)) == {"file"}
 
