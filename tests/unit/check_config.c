@@ -396,7 +396,7 @@ static const struct {
 	 "f:6: rule.from: \"10.8.0.1/24\" has host bits set: the prefix of that length is 10.8.0.0/24\n"
 	 "f:6: rule.to is empty, so the rule could never match: leave the key out for every address\n"},
 	{"", "", "filter = ( { action = \"drop\"; forward = \"web\"; interface = \"eth9\"; limit = \"5\"; } );",
-	 "f:6: rule.forward: \"web\" is the name of no forward\n"
+	 "f:6: rule.forward: \"web\" is the name of no forward of this file\n"
 	 "f:6: rule.interface: \"eth9\" is not one of inside.interfaces: a rule's interface is the one of the inside "
 	 "host\n"
 	 "f:6: rule.limit: \"5\" is not a limit: write \"50/s\" or \"50/s burst 100\", with numbers from 1 to "
@@ -1197,6 +1197,125 @@ START_TEST(test_a_rule_that_never_decides_is_warned_of)
 }
 END_TEST
 
+/* Each rule but the last ones looks like protection, and matches nothing. */
+START_TEST(test_a_rule_that_can_match_nothing_is_warned_of)
+{
+	struct natd_config *c = load_good(
+		"outside = { interface = \"eth0\"; }; inside = { prefixes = [ \"10.8.0.0/24\" ]; "
+		"exempt = [ \"10.96.0.0/16\" ]; };"
+		"forwards = ( { name = \"web\"; protocol = \"tcp\"; port = 80; to = \"10.8.0.2:8080\"; "
+		"from = [ \"198.51.100.0/24\" ]; }, { name = \"dns\"; protocol = \"udp\"; side = \"inside\"; "
+		"address = \"10.96.0.10\"; port = 53; to = [ \"10.8.0.3\" ]; } );"
+		"sets = ( { name = \"none\"; prefixes = [ ]; } );\n"
+		"filter = ( { action = \"drop\"; direction = \"in\"; forward = \"web\"; protocol = \"tcp\"; port = 80; "
+		"},\n"
+		"{ action = \"drop\"; forward = \"web\"; protocol = \"udp\"; },\n"
+		"{ action = \"drop\"; forward = \"web\"; to = \"10.8.0.3\"; },\n"
+		"{ action = \"drop\"; forward = \"web\"; from = \"192.0.2.1\"; },\n"
+		"{ action = \"drop\"; direction = \"out\"; from = \"198.51.100.10\"; },\n"
+		"{ action = \"drop\"; direction = \"in\"; to = \"198.51.100.10\"; },\n"
+		"{ action = \"drop\"; direction = \"in\"; from = \"10.8.0.0/25\"; },\n"
+		"{ action = \"drop\"; direction = \"out\"; to = \"10.8.0.7\"; },\n"
+		"{ action = \"drop\"; direction = \"out\"; to = \"10.96.1.0/24\"; },\n"
+		"{ action = \"drop\"; protocol = \"icmp\"; icmp_type = [ \"echo-reply\", \"redirect\" ]; },\n"
+		"{ action = \"drop\"; to = \"@none\"; },\n"
+		"{ action = \"drop\"; direction = \"out\"; to = \"10.96.0.10\"; },\n"
+		"{ action = \"drop\"; forward = \"web\"; protocol = \"tcp\"; port = 8080; from = \"198.51.100.7\"; },\n"
+		"{ action = \"drop\"; protocol = \"icmp\"; icmp_type = ( \"echo-reply\", 13 ); },\n"
+		"{ action = \"drop\"; from = \"192.0.2.7\"; to = \"10.8.0.9\"; } );");
+	static const char *const why[] = {"the forward leads to another one",
+					  "another protocol",
+					  "the forward leads to another one",
+					  "admits nothing",
+					  "none of inside.prefixes",
+					  "none of inside.prefixes",
+					  "is no inside host",
+					  "from one inside address to another",
+					  "inside.exempt",
+					  "only echo-request",
+					  "holds no address"};
+	const char *at = problems();
+	char start[64];
+
+	for (unsigned i = 0; i < sizeof(why) / sizeof(*why); i++) {
+		snprintf(start, sizeof(start), "f:%u: warning: rule \"rule-%u\" can never match: ", i + 2, i + 1);
+		at = strstr(at, start);
+		ck_assert_msg(at != NULL && strcspn(at, "\n") > strlen(start) && strstr(at, why[i]) != NULL &&
+				      strstr(at, why[i]) < at + strcspn(at, "\n"),
+			      "%s %s\n%s", start, why[i], problems());
+	}
+	ck_assert_msg(strstr(at + strcspn(at, "\n"), "warning") == NULL, "%s", problems());
+	config_free(c);
+}
+END_TEST
+
+/* natd.conf could not be read at the next start, when that forward is not there. */
+START_TEST(test_a_rule_cannot_name_a_forward_made_at_run_time)
+{
+	const struct config_source src = {
+		.name = "f",
+		.text = BASE "filter = ( { action = \"drop\"; forward = \"made\"; } );",
+		.forwards = "{ name = \"made\"; protocol = \"tcp\"; port = 80; to = \"10.8.0.2\"; }"};
+
+	config_report_fini(&report);
+	ck_assert_ptr_null(config_load_source(&src, &report));
+	ck_assert_ptr_nonnull(strstr(problems(), "\"made\" is the name of no forward of this file"));
+}
+END_TEST
+
+/* A configuration with a set that is not simply a file; `make` creates it as bad.txt. */
+static const char *problems_of_set(void (*make)(const char *path))
+{
+	char directory[] = "/tmp/natd-set-XXXXXX", conf[64], set[64];
+	FILE *f;
+
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	snprintf(conf, sizeof(conf), "%s/natd.conf", directory);
+	snprintf(set, sizeof(set), "%s/bad.txt", directory);
+	f = fopen(conf, "w");
+	ck_assert_ptr_nonnull(f);
+	fprintf(f, "%s", BASE "sets = ( { name = \"bad\"; file = \"bad.txt\"; } );\n");
+	ck_assert_int_eq(fclose(f), 0);
+	make(set);
+	config_report_fini(&report);
+	config_free(config_load(conf, &report));
+	unlink(conf);
+	unlink(set);
+	rmdir(directory);
+	return problems();
+}
+
+static void make_pipe(const char *path)
+{
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+}
+
+static void make_endless(const char *path)
+{
+	ck_assert_int_eq(symlink("/dev/zero", path), 0);
+}
+
+static void make_link_outside(const char *path)
+{
+	ck_assert_int_eq(symlink("/proc/version", path), 0);
+}
+
+static void make_link_beside(const char *path)
+{
+	ck_assert_int_eq(symlink("natd.conf", path), 0);
+}
+
+/* A pipe without a writer stopped natd for ever, and /dev/zero took all memory. */
+START_TEST(test_a_set_is_a_regular_file_below_the_directory)
+{
+	ck_assert_ptr_nonnull(strstr(problems_of_set(make_pipe), "bad.txt is not a regular file"));
+	ck_assert_ptr_nonnull(strstr(problems_of_set(make_endless), "bad.txt is not a regular file"));
+	ck_assert_ptr_nonnull(
+		strstr(problems_of_set(make_link_outside), "is a link to /proc/version, out of the directory"));
+	ck_assert_ptr_nonnull(strstr(problems_of_set(make_link_beside), "bad.txt:1: \""));
+}
+END_TEST
+
 /* A configuration with a set in a file, below a directory of its own. */
 static struct natd_config *load_with_set(const char *set_text)
 {
@@ -1523,6 +1642,9 @@ static Suite *suite_config(void)
 	tcase_add_test(t, test_backends_weights_and_choice_are_read);
 	tcase_add_test(t, test_rules_and_sets_are_read_whatever_their_order);
 	tcase_add_test(t, test_a_rule_that_never_decides_is_warned_of);
+	tcase_add_test(t, test_a_rule_that_can_match_nothing_is_warned_of);
+	tcase_add_test(t, test_a_rule_cannot_name_a_forward_made_at_run_time);
+	tcase_add_test(t, test_a_set_is_a_regular_file_below_the_directory);
 	tcase_add_test(t, test_a_set_is_read_from_a_file);
 	tcase_add_test(t, test_a_bad_line_of_a_set_is_named);
 	tcase_add_test(t, test_words_of_reserve);

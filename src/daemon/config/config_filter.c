@@ -255,11 +255,13 @@ void config_set_rule_forward(struct config_loader *l, const struct config_key *k
 	if (!expect(l, k, v, VALUE_STRING))
 		return;
 	for (uint32_t i = 0; i < l->c->n_forwards; i++) {
-		if (strcmp(l->c->forwards[i].name, v->string) == 0)
+		const struct nat_forward *f = &l->c->forwards[i];
+
+		if (strcmp(f->name, v->string) == 0 && !f->is_dynamic)
 			l->rule->r.forward = (int32_t)i;
 	}
-	if (l->rule->r.forward == FILTER_NONE)
-		refuse(l, k, v, "is the name of no forward");
+	if (l->rule->r.forward == FILTER_NONE) /* a forward made at run time is gone at the next start, or earlier */
+		refuse(l, k, v, "is the name of no forward of this file");
 }
 
 void config_set_rule_interface(struct config_loader *l, const struct config_key *k, const struct value *v)
@@ -490,4 +492,5 @@ void config_read_filter(struct config_loader *l)
 	name_rules(l);
 	check_names(l);
 	warn_of_hidden(l);
+	config_warn_of_unmatched(l);
 }

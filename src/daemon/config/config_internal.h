@@ -13,6 +13,7 @@
  *   config_checks.c   health checks of backends
  *   config_set.c      sets of prefixes, in the file or in files of their own
  *   config_filter.c   filter rules
+ *   config_unmatched.c  rules that can match nothing
  *   config_check.c    contradictions within the file
  *   config_class.c    classes of inside hosts
  *   config_static.c   static pairs
@@ -193,6 +194,7 @@ void config_add_forwards(struct config_loader *l, const struct value *v);
 /* Reads the sets, then the rules that name them. */
 void config_read_sets(struct config_loader *l);
 void config_read_filter(struct config_loader *l);
+void config_warn_of_unmatched(struct config_loader *l);
 /* The number of the set with that name; -1: there is none. */
 int config_find_set(const struct config_filter *f, const char *name);
 

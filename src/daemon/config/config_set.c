@@ -3,12 +3,17 @@
  * Sets of prefixes, which rules name as "@NAME": given in natd.conf, or one prefix a line in a file of their own. The
  * file must be in the directory of natd.conf or below it, since a running natd cannot read other files.
  */
+#define _GNU_SOURCE 1 /* O_PATH */
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "config_internal.h"
 #include "config_text.h"
@@ -171,20 +176,81 @@ static void read_file(struct config_loader *l, const char *path, FILE *f)
 	free(line);
 }
 
+/* Where the descriptor leads, without links; "" if /proc does not say. Unlike realpath() it needs no system call that a
+ * running natd may not make. */
+static void path_of(int fd, char out[PATH_MAX])
+{
+	char link[32];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, out, PATH_MAX - 1);
+	out[n > 0 ? n : 0] = '\0';
+}
+
+/* Links may lead out of the directory: natd would find that out at its first reload only. */
+static bool is_below(struct config_loader *l, const struct value *v, int fd)
+{
+	char directory[PATH_MAX], file[PATH_MAX];
+	size_t base = directory_length(l->file), n;
+	int at;
+
+	snprintf(directory, sizeof(directory), "%.*s", base > 0 ? (int)base : 1, base > 0 ? l->file : ".");
+	at = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (at < 0)
+		return true;
+	path_of(at, directory);
+	close(at);
+	path_of(fd, file);
+	n = strlen(directory);
+	if (n <= 1 || file[0] == '\0' || (strncmp(file, directory, n) == 0 && file[n] == '/'))
+		return true;
+	loader_error(
+		l, v->line,
+		"set.file: \"%s\" is a link to %s, out of the directory of %s, and a running natd can read nothing "
+		"else: copy the file there",
+		l->set->file, file, l->file);
+	return false;
+}
+
+/* Is it a file that can be read to its end? A pipe has none. */
+static bool is_readable(struct config_loader *l, const struct value *v, const char *path, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		loader_error(l, v->line, "set.file: %s is not a regular file", path);
+		return false;
+	}
+	if (st.st_size > CONFIG_SET_FILE_MAX) {
+		config_report_add(l->report, CONFIG_ERROR, path, 0, "is too large: a set's file has at most %d bytes",
+				  CONFIG_SET_FILE_MAX);
+		return false;
+	}
+	return is_below(l, v, fd);
+}
+
 static void read_set_file(struct config_loader *l, const struct value *v)
 {
 	char *path = set_path(l, v);
-	FILE *f = path ? fopen(path, "re") : NULL;
+	/* opening a pipe would wait for its writer */
+	int fd = path ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+	FILE *f = NULL;
 
+	if (path && fd < 0)
+		loader_error(l, v->line, "set.file: %s cannot be read: %s%s", path, strerror(errno),
+			     errno == EACCES ? " (a running natd can read nothing out of its directory: is it a link?)"
+					     : "");
+	else if (path && is_readable(l, v, path, fd) && (f = fdopen(fd, "r")) == NULL)
+		loader_error(l, v->line, "out of memory");
 	if (f)
 		read_file(l, path, f);
-	else if (path)
-		config_report_add(l->report, CONFIG_ERROR, l->file, v->line, "set.file: %s cannot be read: %s", path,
-				  strerror(errno));
-	if (f)
-		fclose(f);
 	else
 		l->set->failed = true;
+	if (f)
+		fclose(f);
+	else if (fd >= 0)
+		close(fd);
 	free(path);
 }
 
