@@ -149,6 +149,8 @@ int lab_run(const struct lab_options *o)
 	place_share();
 	if (o->pcap && (pcap = open(o->pcap, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) < 0)
 		die(LAB_CANNOT, "%s: %s", o->pcap, strerror(errno));
+	/* Some callers ignore SIGCHLD: this process and the first one would then never hear of an end. */
+	signal(SIGCHLD, SIG_DFL);
 	watched_signals(&set);
 	sigprocmask(SIG_BLOCK, &set, &before);
 	if (pipe2(go, O_CLOEXEC) != 0)

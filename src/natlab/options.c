@@ -188,6 +188,7 @@ bool options_take(struct lab_options *o, int argc, char **argv, int *code)
 	*o = (struct lab_options){.hosts = 1};
 	if (argc > 1 && strcmp(argv[1], "shell") == 0) {
 		o->shell = true;
+		argv[1] = argv[0]; /* getopt's messages begin with it */
 		argc--;
 		argv++;
 	}

@@ -103,6 +103,17 @@ def test_wrong_usage_is_2(natlab, arguments, says):
     assert done.returncode == 2 and says in done.stderr
 
 
+def test_wrong_options_of_a_shell_are_natlabs(natlab):
+    done = natlab("shell", "--bogus", check=False)
+    assert done.returncode == 2 and pathlib.Path(done.stderr.split(":")[0]).name == "natlab"
+
+
+def test_a_caller_that_ignores_sigchld(environment):
+    done = subprocess.run(["env", "--ignore-signal=CHLD", NATLAB, "--nat", "full-cone", "--", "sh", "-c", "exit 7"], timeout=60,
+                          env=environment, check=False)
+    assert done.returncode == 7
+
+
 def test_what_works_inside_only_is_refused_outside(natlab):
     done = natlab("in", "nat1-host1", "true", check=False)
     assert done.returncode == 3 and "inside a laboratory" in done.stderr
