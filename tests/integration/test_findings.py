@@ -218,7 +218,9 @@ def test_fault_53_a_conntrack_table_that_is_nearly_full_is_found(stage, tmp_path
 def test_fault_28_drops_that_somebody_should_know_of(stage):
     lab, natd = stage
     lab.client.send_ip(IP(src="10.99.0.7", dst=SERVER) / UDP(sport=7, dport=9) / b"strange")
+    lab.client.send_ip(IP(src=CLIENT, dst=SERVER, proto=253) / b"an answer would be the host's")
     wait_finding(natd, "inside-source")
+    wait_finding(natd, "protocol-refused")
     natd.write_config({"outside": 'ports = "20000-20001";', "more": RULES})
     natd.ctl("reload")
     for port in range(40000, 40004):

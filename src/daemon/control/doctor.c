@@ -212,10 +212,16 @@ static void check_drops(struct visit *v)
 		 "raise limits.sessions, or set limits.sessions_per_host"},
 		{DROP_NO_ADDRESS, "no-address", "packets are dropped because natd has no outside address",
 		 "give the outside interface its address, or list others in outside.addresses"},
+		{DROP_OTHER_PROTOCOL, "protocol-refused",
+		 "inside hosts use protocols whose answers rules do not bring to natd on a shared address",
+		 "fast_path.steering = \"bpf\", or an address of natd's own in outside.addresses"},
 	};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
 		if (!status_has_recent(v->c, kinds[i].reason))
+			continue;
+		/* Refused because the administrator said so is no finding. */
+		if (kinds[i].reason == DROP_OTHER_PROTOCOL && v->setup->policy.other_protocols != OTHER_TRANSLATE)
 			continue;
 		finding_remedy(v->sink, "%s", kinds[i].remedy);
 		finding_add(v->sink, FINDING_WARNING, kinds[i].id, "%s", kinds[i].text);
