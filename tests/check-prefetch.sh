@@ -31,7 +31,7 @@ while [ $# -gt 0 ]; do
 		echo "prefetch: no code of $2() in $1 (link-time optimisation?)" >&2
 		skipped=yes
 	elif ! echo "$code" | grep -qE "[[:space:]]($asking)"; then
-		echo "prefetch: $2() in $1 asks for nothing: see src/core/base/prefetch.h" >&2
+		echo "prefetch: $2() in $1 prefetches nothing: see src/core/base/prefetch.h" >&2
 		status=1
 	fi
 	shift 2

@@ -267,7 +267,7 @@ class Soak:
             thread.join(40)
 
     def slope(self):
-        """KiB a minute over the second half, by least squares; each restart begins anew, which the half averages out."""
+        """KiB a minute over the second half, by least squares; each restart begins again, which the half averages out."""
         half = self.samples[len(self.samples) // 2:]
         if len(half) < 2:
             return 0.0

@@ -386,7 +386,7 @@ def _hold_clients(path, seconds):
 
 
 def slow_readers(lab, natd, how):
-    """Listings that nobody reads, of a table of some ten thousand sessions."""
+    """Listings without a reader, of a table of some ten thousand sessions."""
     filler = argparse.Namespace(rate=how.rate, seconds=min(2, how.seconds))
     udp_inside(lab, natd, filler)
     readers = [subprocess.Popen([NATCTL, "-s", natd.socket, "-j", "list"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

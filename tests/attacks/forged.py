@@ -108,7 +108,7 @@ def resets_in_window(gw):
 
 
 def exact_reset(gw):
-    """The exact number, which the host itself would believe: is the mapping lost to the data that goes on (RFC 7857 2.2)?"""
+    """The exact number, which the host itself would accept: is the mapping lost to the data that goes on (RFC 7857 2.2)?"""
     connection = gw.tcp(gw.hosts())
     gw.from_outside(connection.answer(0, "R"))
     left = [seconds for proto, seconds, _ in gw.sessions(connection.host) if proto == "tcp"]

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The filter alone: nanoseconds (processor time) and table bytes of one judgement, by the number of rules that differ in
- * every field, and with a set of 100,000 prefixes; and seconds to compile. What it takes to make the packets is left out.
+ * The filter alone: nanoseconds (processor time) and table bytes of one judgement, by the number of rules that differ
+ * in every field, and with a set of 100,000 prefixes; and seconds to compile. The time to make the packets is left out.
  *
  *	bench_filter [set]		the set alone
  */

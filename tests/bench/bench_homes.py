@@ -115,7 +115,7 @@ def measure(kind, options):
         try:
             print(f"== {kind}: {options.hosts} homes, {options.ports} ports each\n{'':34} {'clock ms':>9} {'CPU ms':>9}")
             lab.gateway.run("ip", "route", "add", PREFIX, "via", lab.CLIENTS[0])
-            lab.server.run("ip", "route", "add", "blackhole", "203.0.113.64/26")  # nobody answers
+            lab.server.run("ip", "route", "add", "blackhole", "203.0.113.64/26")  # no answers
             natd.start()
             open_all(lab, natd, options)
             before = ask(natd)

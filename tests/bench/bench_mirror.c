@@ -4,8 +4,9 @@
  *
  *	bench_mirror [SESSIONS]
  *
- * Opens UDP sessions, answers them, and has each shown; then carries a packet of each, as a forwarder would, and lets natd go on
- * with its steps. Prints CPU time: of showing one, of the longest step of natd's, of taking over all, of withdrawing all.
+ * Opens UDP sessions, answers them, and has each shown; then carries a packet of each, as a forwarder would, and lets
+ * natd go on with its steps. Prints CPU time: of showing one, of the longest step of natd's, of taking over all, of
+ * withdrawing all.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -110,7 +111,7 @@ static double send_all(struct bench *b, bool is_first)
 	return shown;
 }
 
-/* What the forwarder leaves. */
+/* The forwarder's counts of a packet of each. */
 static void carry_all(struct bench *b)
 {
 	for (uint32_t slot = 1; slot < FLOW_SLOTS; slot++)
@@ -127,7 +128,7 @@ static double take_over_all(struct bench *b)
 	return cpu_seconds() - began;
 }
 
-/* A second goes by. Seconds of natd's longest step meanwhile. */
+/* A second passes. Returns the seconds of natd's longest step in it. */
 static double step_second(struct bench *b)
 {
 	struct nat_stepped done;

@@ -233,7 +233,8 @@ static void note_worst(struct opening *o, uint64_t took)
 	o->preemptions = n;
 }
 
-/* One packet a batch, which tells the worst. The thread's clock is asked once for all: it costs as much as an opening. */
+/* One packet a batch, which tells the worst. The thread's clock is read once for all: a reading costs as much as an
+ * opening. */
 static void open_singly(struct bench *b, uint32_t n, struct opening *o)
 {
 	uint64_t start, before;
@@ -248,7 +249,7 @@ static void open_singly(struct bench *b, uint32_t n, struct opening *o)
 	count_opened(b, n, &o->singly, thread_ns() - start);
 }
 
-/* The same, of a loop that does nothing but touch as many new pages: what the machine takes from a thread that long. */
+/* The same for a loop that only touches as many new pages: the time that the machine takes from a thread. */
 static struct opening nothing(uint64_t ns, uint64_t pages)
 {
 	struct opening o = {.preemptions = preemptions()};
@@ -294,7 +295,7 @@ static void make_batch(struct bench *b)
 	}
 }
 
-/* Every session gets its answer, so that what is measured afterwards is not the first packets of its life. */
+/* Every session gets its answer, so that the first packets of its life are not measured. */
 static void answer_all(struct bench *b)
 {
 	for (uint32_t at = 0; at < b->made; at += BATCH) {
@@ -315,8 +316,8 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Prints a row; its cycles a packet, given those of the row `before` (0: none). Medians, because a shared machine disturbs some
- * of the batches and not the others. */
+/* Prints a row; its cycles a packet, given those of the row `before` (0: none). Medians, because a shared machine
+ * disturbs some of the batches and not the others. */
 static double measure(struct bench *b, uint64_t idle, const struct opening *o, double before)
 {
 	static uint64_t took[PACKETS / BATCH];

@@ -13,7 +13,7 @@ and --list say that for every way.
 Each way has a trio of namespaces of its own (client, gateway, server, veth between them, all with the kernel's settings, nothing
 pinned); they are measured in turn, each round beginning with another, so that A and B see the same machine. Printed: medians,
 spread (min-max), the ratio of medians to nft in the same run and to the same way with few sessions, and the CPU
-seconds of the whole machine per gigabyte or per million packets. How many sessions each table held is counted, not believed.
+seconds of the whole machine per gigabyte or per million packets. The sessions of each table are counted, not assumed.
 The limit of the kernel's table is raised for the length of the run where that is allowed. Needs root, iperf3, nft, conntrack; NATD,
 NATCTL and NETLOAD name the binaries.
 """
@@ -475,7 +475,7 @@ def make_way(name, folder, number, args):
 
 
 class RoomForSessions:
-    """The kernel's table takes as many as are asked for, in the block; only the first network namespace may say so."""
+    """In the block the kernel's table takes as many as requested; only the first network namespace may set that."""
 
     def __init__(self, ways):
         self.wanted = 2 * max([w.fill for w in ways if isinstance(w, Nft)], default=0)

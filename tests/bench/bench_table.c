@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the connection table costs: resident bytes a session, cycles a look-up (batched, with the
+ * Costs of the connection table: resident bytes a session, cycles a look-up (batched, with the
  * prefetch steps that the packet path uses), openings a second with choice of the port, the worst
  * single opening while growing, sweeping, restart. Usage: bench_table [sessions [sessions-per-
  * mapping]]; default 1k to 1M at 1:1, then a million under hard conditions: 16 a mapping, all in one mapping, tuples as

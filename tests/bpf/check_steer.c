@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The tc programs on packets made here (BPF_PROG_TEST_RUN), in a network namespace of its own. Skipped without the right to
- * load programs.
+ * The tc programs on packets made here (BPF_PROG_TEST_RUN), in a network namespace of its own. Skipped without the
+ * right to load programs.
  */
 #define _GNU_SOURCE 1 /* unshare() */
 #include <arpa/inet.h>
@@ -31,7 +31,7 @@ enum {
 	HOST = 0x0a080002, /* 10.8.0.2 */
 	DUMMY = 0xc0000008,
 	MAPPED = 40000,
-	CHOICE = 40001, /* natd may choose it; nobody has it */
+	CHOICE = 40001, /* natd may choose it; no session has it */
 	OTHER = 22,
 	TUN = 7,
 	PACKET_MAX = 256,
@@ -129,7 +129,8 @@ static void put_ip(uint8_t *ip, uint32_t header, uint32_t len, uint32_t source, 
 	put16(ip + 10, sum_of(ip, header));
 }
 
-/* To `port` of `destination`; for ICMP an echo reply with that id. The Ethernet header is for the loopback interface. */
+/* To `port` of `destination`; for ICMP an echo reply with that id. The Ethernet header is for the loopback
+ * interface. */
 static struct packet make(uint32_t source, uint32_t destination, uint8_t protocol, uint16_t port)
 {
 	struct packet p = {.len = ETH_HLEN + 40};
@@ -292,8 +293,8 @@ END_TEST
 
 static const uint32_t no_device = 0, loopback = 1;
 
-/* What natd hands back: without an Ethernet header, from the TUN device. The kernel takes the type of a packet from where its
- * Ethernet header would be, which is the source's beginning: 8.0. */
+/* What natd hands back: without an Ethernet header, from the TUN device. The kernel takes the type of a packet from
+ * where its Ethernet header would be, which is the source's beginning: 8.0. */
 static enum verdict hand_back(const struct packet *p)
 {
 	struct packet raw = {.len = p->len - ETH_HLEN};
@@ -424,7 +425,7 @@ START_TEST(test_what_no_rule_routes_to_natd_is_left_to_the_rules)
 }
 END_TEST
 
-/* ---- what is no packet for it ---- */
+/* ---- packets that are not for natd ---- */
 
 START_TEST(test_without_a_device_everything_is_left_to_the_host)
 {
@@ -475,7 +476,8 @@ START_TEST(test_other_frames_are_the_hosts)
 }
 END_TEST
 
-/* Each byte of a packet takes each value: a verdict always, and the sum of the header stays right for what natd gets. */
+/* Each byte of a packet takes each value: a verdict always, and the sum of the header stays right for what natd
+ * gets. */
 START_TEST(test_any_byte)
 {
 	const struct packet good = make_error(3, SHARED, IPPROTO_TCP, MAPPED);

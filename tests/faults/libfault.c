@@ -107,7 +107,7 @@ struct control {
 	char spared[64];     /* the calls of this library do not fail */
 	uint64_t stalled;    /* which calls wait, bit by enum function, until it is 0 again */
 	uint64_t waiting;    /* calls that have begun to wait */
-	uint64_t lock_calls; /* by the first thread, of what waits for the kernel's lock of interfaces */
+	uint64_t lock_calls; /* by the first thread, calls that wait for the kernel's lock of interfaces */
 };
 _Static_assert(F_COUNT <= 64, "a bit for each function");
 
@@ -164,7 +164,8 @@ static bool decide(enum function f)
 	return true;
 }
 
-/* Another program may hold the kernel's lock of interfaces (RTNL) for seconds: whoever asks for more than a route waits. */
+/* Another program may hold the kernel's lock of interfaces (RTNL) for seconds: every request for more than a route
+ * waits. */
 static void note_lock(void)
 {
 	if (gettid() == natd)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Fuzz target: filter programs of natctl capture, as a client may send them. Input: two bytes, the number of
- * instructions; the instructions, as in the control protocol; the rest is the packet. What is let through ends, and reads
- * nothing but the packet, which stands in memory of exactly its length.
+ * instructions; the instructions, as in the control protocol; the rest is the packet. An accepted program ends, and
+ * reads only the packet, which is in memory of exactly its length.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Fuzz target: what natd, or whoever sits at its socket, may answer to natctl. Every record goes through all
+ * Fuzz target: any answer of natd, or of another program at its socket, to natctl. Every record goes through all
  * three forms of output; nothing but printable ASCII and newlines may come out.
  *
  * Input: one byte (how many bytes arrive at once), then the answer.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Fuzz target: what a client may send to the control socket, over the whole core with some sessions.
+ * Fuzz target: any bytes of a client of the control socket, over the whole core with some sessions.
  *
  * Input: four bytes of choices (rights; bytes fed at once; records a slice; bytes taken at once), then
  * what the client sends. Whatever it is: the client's invariants hold after each step, the output is whole
@@ -147,7 +147,7 @@ static void send_packet(void *ctx, uint8_t *packet, uint32_t len)
 static size_t reply_len;
 static uint8_t reply[CTL_REPLY_MAX];
 
-/* Takes output, and whole frames out of what was taken. */
+/* Takes output, and splits it into whole frames. */
 static void drain(struct ctl_client *c, size_t most)
 {
 	size_t len;

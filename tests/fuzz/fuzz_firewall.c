@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Fuzz target: the reader of nftables' rules. Input: netlink messages of a dump, as the kernel sends them, lengths and all. Reading
- * them ends, reads nothing but the input, and makes a model that can be asked about packets.
+ * Fuzz target: the reader of nftables' rules. Input: netlink messages of a dump, as the kernel sends them, lengths and
+ * all. Reading ends, stays within the input, and makes a model for questions about packets.
  */
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>

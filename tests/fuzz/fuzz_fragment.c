@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Sequences of fragments and steps of time, read from the input; after each one every invariant, and the balance:
- * what was held is held still, has come out, or has died.
+ * each held fragment is still held, was emitted, or expired.
  *
  * Five bytes a step: operation and flags, source and id, offset, length, time.
  */

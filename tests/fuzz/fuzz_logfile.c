@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The reader of the translation log: any text. Whatever it finds is well formed, and found again. */
+/* The reader of the translation log: any text. Its results are well formed, and found again. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -55,7 +55,7 @@ static struct choices read_choices(const uint8_t *data)
 	return c;
 }
 
-/* What the bytes add up to, modulo 65535: 0 over data with a right checksum in it. */
+/* The sum of the bytes, modulo 65535: 0 over data with a right checksum in it. */
 static unsigned residue(uint32_t sum, const uint8_t *p, size_t len)
 {
 	uint64_t total = sum;

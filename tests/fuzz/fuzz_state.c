@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Any bytes as a state file, and whatever comes of it as a table: it is refused, or the table agrees with itself,
- * and goes on doing so while it is swept empty. The first byte says what is put right beforehand, so that the
+ * Any bytes as a state file: it is refused, or the table is consistent, and stays so while it is swept empty. The
+ * first byte says which parts are repaired beforehand, so that the
  * fuzzer gets past the sum and to the records: MEND_SUM, MEND_TIME. Records of the former layout get past their checks
  * too, since those are worked out when they are converted.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Any virtio header before any packet: what is taken from it must hold together, and nothing is read beyond the end. */
+/* Any virtio header before any packet: the accepted values must be consistent, and nothing is read beyond the end. */
 #include <stdlib.h>
 #include <string.h>
 

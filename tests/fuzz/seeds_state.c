@@ -50,7 +50,7 @@ static struct session *add(struct table *t, unsigned i, struct session_spec spec
 	return s;
 }
 
-/* The file, behind the byte that says how it is to be mended. */
+/* The file, after the byte that says which parts to repair. */
 static void write_seed(const char *name, size_t cut)
 {
 	char path[4000], raw[sizeof(path) + 8];

@@ -136,7 +136,7 @@ class Natd:
             config_file.write(text)
 
     def launch(self):
-        """Starts natd, for the second time too, without waiting for anything. Its log begins anew."""
+        """Starts natd, for the second time too, without waiting for anything. Its log begins again."""
         if self._reader is not None:
             self._reader.join(5)
         self.log = []
@@ -311,7 +311,7 @@ def manager(tmp_path):
 
 @pytest.fixture
 def bus(tmp_path):
-    """bus(job): the environment of a natd that asks there."""
+    """bus(job): the environment of a natd that uses that bus."""
     from manager import Bus
 
     made = []

@@ -174,7 +174,7 @@ def _variant(signature, body, alignment):
 
 class Bus:
     """So much of a system bus that sd-bus can ask systemd for a unit's job. `job`: "restart", "stop", ...; None: there
-    is none; "silent": nobody answers."""
+    is none; "silent": no answer."""
 
     def __init__(self, path, job):
         self.job = job

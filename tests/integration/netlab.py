@@ -181,7 +181,7 @@ def _sysctls(top):
 
 
 class Capture:
-    """What a device sees, from the moment this is made. The kernel keeps the packets until they are asked for."""
+    """What a device sees, from the moment this is made. The kernel keeps the packets until they are read."""
 
     def __init__(self, namespace, device):
         with namespace.entered():
@@ -206,7 +206,7 @@ class Capture:
         return data
 
     def wait(self, predicate=lambda packet: True, timeout=5):
-        """The first packet (scapy's IP) of those not yet asked for that fits; AssertionError when none comes."""
+        """The first packet (scapy's IP) of those not yet read that fits; AssertionError when none comes."""
         from scapy.layers.inet import IP
         end = time.monotonic() + timeout
         while True:

@@ -80,8 +80,8 @@ def arrays(records):
     at["session"] = at["address"] + _pages(addresses * ADDRESS)
     at["cold"] = at["session"] + _pages(sessions * SESSION)
     at["rest"] = at["cold"] + _pages(sessions * COLD)
-    rests, origins = struct.unpack("=II", records.read(32, 8))
-    at["origin"] = at["rest"] + _pages(rests * REST)
+    quarantined, origins = struct.unpack("=II", records.read(32, 8))
+    at["origin"] = at["rest"] + _pages(quarantined * REST)
     at["origin_id"] = at["origin"] + _pages(origins * ORIGIN)
     return at
 

@@ -249,7 +249,7 @@ def test_lost_packets_are_counted(lab, natd):
         lines += 1
         if lines == 100:
             break
-    # The last datagram comes behind the loss, so that this was told before it.
+    # The last datagram comes after the loss, so natctl has reported that before it.
     with lab.server.udp(port=5314) as far, lab.client.udp(port=5314) as near:
         far.settimeout(5)
         near.sendto(b"last", (SERVER, 5314))

@@ -29,7 +29,7 @@ def udp_from(namespace, count=1, to=(SERVER, 9), first_port=0):
 
 
 def wait_count(natd, want, *criteria):
-    """Packets pass through natd a moment after they were sent: asks until it has them all."""
+    """Packets pass through natd a moment after they were sent: repeats until natd has counted all."""
     for _ in range(200):
         count = int(natd.ctl("count", *criteria).stdout)
         if count >= want:

@@ -48,7 +48,7 @@ def translations(natd):
 
 @contextlib.contextmanager
 def sessions(lab, natd):
-    """refill(): two sessions are there, and a port rests."""
+    """refill(): two sessions are there, and a port in quarantine."""
     with lab.client.udp() as first, lab.client.udp() as second:
         def refill():
             for sock in (first, second):

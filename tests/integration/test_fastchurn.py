@@ -3,7 +3,7 @@
 SIGKILL right after.
 
 Each packet has a number. What is sent after the command has returned must not arrive, neither from inside nor from outside. And what
-arrives of a session is what natd counts, packet by packet, whoever carried it.
+arrives of a session is what natd counts, packet by packet, by natd or the programs.
 
 NATD_CHURN_ROUNDS says how often all of this happens; with more than one, UDP and SIGKILLs are among it (`make fast-script`).
 """

@@ -115,7 +115,7 @@ def test_fault_22_every_setting_is_put_back(lab, start_natd):
 
 
 def test_repairs_end(lab, natd):
-    """A host that nobody touches is left alone."""
+    """natd changes nothing on a host that stays as it is."""
     with lab.gateway.start("ip", "-4", "-o", "monitor", "rule", "route", stdout=-1, text=True) as monitor:
         time.sleep(2.5)  # two looks
         monitor.terminate()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
 """Every ICMP error that the kernel can make about a packet that natd sends, on both outputs (the raw socket and the TUN), from both
-sides and with both ways of steering: the sender gets it in its own addresses, and no one else gets anything."""
+sides and with both ways of steering: the sender gets it in its own addresses, and no other host gets a packet."""
 import contextlib
 import functools
 import itertools

@@ -76,7 +76,7 @@ def private_dev(tmp_path):
 
 @pytest.fixture(params=["syslog", "journal"])
 def log(request, private_dev):
-    """A log socket that nobody listens at yet; .target and .prefix are for natd."""
+    """A log socket without a listener yet; .target and .prefix are for natd."""
     if request.param == "journal":
         os.makedirs("/run/systemd/journal", exist_ok=True)
     made = LogSocket(private_dev[0] / "log" if request.param == "syslog" else "/run/systemd/journal/socket")
@@ -87,7 +87,7 @@ def log(request, private_dev):
 
 @pytest.fixture
 def launch(lab, start_natd, manager):
-    """launch(natd, *command, stderr): natd's process; natd is for what natctl asks, and its configuration."""
+    """launch(natd, *command, stderr): natd's process; natd is for natctl's requests, and its configuration."""
 
     def run(natd, *command, stderr, wait=True):
         process = lab.gateway.start(*command, "-c", natd.config_path, stderr=stderr,
@@ -159,7 +159,7 @@ def test_log_that_goes_and_comes_back(lab, start_natd, launch, log, udp_echo, un
         reloads(natd, 1)
         lines = log.wait(DIVERTED)
         assert "configuration reloaded" in lines[0] and re.search(DIVERTED, lines[-1]).group(1) == "3"
-        log.listen()  # started anew between two lines: nothing is missing
+        log.listen()  # restarted between two lines: nothing is missing
         reloads(natd, 1)
         assert len(log.wait("configuration reloaded")) == 1
         assert udp_exchange(sock) == seen
@@ -193,7 +193,7 @@ def test_reason_of_a_start_that_fails_is_not_lost(lab, start_natd, launch, log, 
 
 
 def test_problems_found_by_the_start_reach_the_log_too(start_natd, launch, log):
-    """Not only whoever started natd."""
+    """Not only the user who started natd."""
     log.listen()
     natd = start_natd(configured(log), ready=False)
     with open(natd.config_path, encoding="utf-8") as config:
@@ -237,14 +237,14 @@ def test_problems_reach_the_journal_once(start_natd, launch, private_dev, is_jou
 # ---- stderr ----
 
 def filled_pipe():
-    """(reading end, writing end) of a pipe that nobody reads."""
+    """(reading end, writing end) of a pipe without a reader."""
     reader, writer = os.pipe()
     _fill(writer)
     return reader, writer
 
 
 def nearly_filled_terminal():
-    """(master, terminal) that nobody reads: it was full, and has room again for a little (some KB)."""
+    """(master, terminal) without a reader: it was full, and has room again for a little (some KB)."""
     reader, writer = pty.openpty()
     _fill(writer)
     while not select.select([], [writer], [], 0.02)[1]:

@@ -68,7 +68,7 @@ def _nice(pid):
 
 
 def _may_run_before_others():
-    """The kernel asks for CAP_SYS_NICE over the whole machine, not over a user namespace."""
+    """The kernel requires CAP_SYS_NICE over the whole machine, not over a user namespace."""
     return subprocess.run(["nice", "-n", "-1", "true"], capture_output=True, text=True, check=False).stderr == ""
 
 
@@ -100,7 +100,7 @@ def test_a_build_without_a_filter_says_so(start_natd):
 
 
 def test_not_dumpable(natd):
-    """Nobody without CAP_SYS_PTRACE may look into it, or trace it, though of the same user."""
+    """Without CAP_SYS_PTRACE no process may look into it, or trace it, even of the same user."""
     if _is_sanitized():
         pytest.skip("the leak check of AddressSanitizer traces its own process")
     like_natd = ("setpriv", "--bounding-set=-all,+net_admin", "--inh-caps=-all")

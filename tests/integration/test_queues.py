@@ -84,7 +84,7 @@ def test_workers_do_the_whole_job(lab, start_natd, http_server, tmp_path, queues
 
 @needs("libpcap")
 def test_capture_and_public_address_with_several_queues(lab, start_natd):
-    """Each worker's packets are captured, in order within a flow, and a STUN answer finds its way back whoever reads it."""
+    """Each worker's packets are captured, in order within a flow, and a STUN answer finds its way back from any worker."""
     natd = start_natd({"more": "tun = { queues = 2; };"})
     flows = range(5320, 5328)
     capture = Capture(natd, "-c", 4 * len(flows), "udp portrange 5320-5327 or udp")

@@ -185,7 +185,7 @@ def numbered_burst(client, count):
 
 @needs_faults
 def test_kernel_that_takes_no_joined_datagrams(lab, faulty):
-    """It is told once, and every datagram goes by itself: none is lost by that, each comes in its order."""
+    """natd logs it once, and sends every datagram by itself: none is lost, and they arrive in order."""
     natd, on_order = faulty()
     client, server = udp_pair(lab)
     with client, server:

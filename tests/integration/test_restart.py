@@ -45,7 +45,7 @@ def identities(natd):
 # ---- conversations that must not notice ----
 
 class Download:
-    """A TCP stream from the server that lasts until it is told to end, hashed at both ends."""
+    """A TCP stream from the server that lasts until the test ends it, hashed at both ends."""
 
     def __init__(self, lab, per_second=8 << 20):
         self.sent, self.received = hashlib.sha256(), hashlib.sha256()
@@ -361,7 +361,7 @@ def send_to_each(socks, sink, per_flow, meanwhile):
 
 
 def test_packets_wait_in_each_queue(lab, keep_natd, manager):
-    """Several queues: all of them are kept, with what came to them while nobody read."""
+    """Several queues: all of them are kept, with the packets that came while none was read."""
     natd = keep_natd({"more": "tun = { queues = 4; };"})
     assert manager.names() == queue_names(4)
     with flows(lab, 48) as (socks, sink):
@@ -448,7 +448,7 @@ def test_another_device_takes_the_place_of_the_former(lab, keep_natd, bus, udp_e
     assert lab.gateway.network_state() == before
 
 
-def test_device_made_anew_while_running_is_the_one_that_is_kept(lab, keep_natd, udp_echo):
+def test_device_recreated_while_running_is_the_one_that_is_kept(lab, keep_natd, udp_echo):
     udp_echo()
     natd = keep_natd()
     with lab.client.udp() as sock:
@@ -459,7 +459,7 @@ def test_device_made_anew_while_running_is_the_one_that_is_kept(lab, keep_natd, 
         natd.manager.wait("FDSTORE", at)
         natd.crash()
         natd.start()
-        assert "making that anew" not in natd.text()
+        assert "recreating it" not in natd.text()
         assert exchange(sock) == seen
 
 
@@ -719,7 +719,7 @@ def test_restart_sends_first_what_the_manager_did_not_take(lab, keep_natd, manag
         assert exchange(sock) == seen
 
 
-def test_device_made_anew_while_the_manager_stands_still(lab, keep_natd, manager, udp_echo):
+def test_device_recreated_while_the_manager_stands_still(lab, keep_natd, manager, udp_echo):
     """The dead one leaves the store later, and the new one comes."""
     udp_echo()
     natd = keep_natd()
@@ -735,7 +735,7 @@ def test_device_made_anew_while_the_manager_stands_still(lab, keep_natd, manager
         assert manager.names() == queue_names(1)
         natd.crash()
         natd.start()
-        assert "making that anew" not in natd.text()
+        assert "recreating it" not in natd.text()
         assert identities(natd) == before
         assert exchange(sock) == seen
 

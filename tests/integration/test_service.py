@@ -371,7 +371,7 @@ def test_lost_address_drops_and_regained_one_translates(lab, natd):
     ping(lab)
 
 
-def test_outside_interface_made_anew_is_followed(lab, natd):
+def test_outside_interface_recreated_is_followed(lab, natd):
     ping(lab)
     lab.gateway.run("ip", "link", "del", "out0")
     natd.wait_log("interfaces or addresses changed")
@@ -384,7 +384,7 @@ def test_outside_interface_made_anew_is_followed(lab, natd):
     ping(lab)
 
 
-def test_deleted_tun_is_made_anew(lab, natd):
+def test_deleted_tun_is_recreated(lab, natd):
     ping(lab)
     lab.gateway.run("ip", "link", "del", "natd0")
     natd.wait_log("natd0: the device is gone")

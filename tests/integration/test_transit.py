@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
 """Packets in transit: natd sends them as a router does, whatever the kernel would do for a local program. What cannot be sent
-is told to its sender, in its own addresses, and counted by cause."""
+is reported to its sender, in its own addresses, and counted by cause."""
 import contextlib
 import socket
 import struct
@@ -44,7 +44,7 @@ def no_inside_address_in(capture):
         assert b"\x0a\x08\x00" not in bytes(packet), packet.summary()
 
 
-# ---- fault 4: what has no way is told to its sender ----
+# ---- fault 4: the sender of a packet without a way gets an error ----
 
 WAYS = [(None, 0, "send_net_unreach"), ("unreachable", 1, "send_host_unreach"), ("prohibit", 13, "send_denied")]
 
@@ -169,7 +169,7 @@ def test_forged_path_mtu_of_the_host_does_not_count(lab, start_natd, offload):
         assert server.recv(65536) == data
 
 
-# ---- fault 5: nobody fills the buffer of all ----
+# ---- fault 5: no host fills the buffer of all ----
 
 def test_hosts_that_do_not_answer_hold_up_nobody(lab, start_natd):
     """Packets to unused addresses of the outside link wait for ARP, and are charged to the socket meanwhile."""

@@ -551,7 +551,7 @@ def test_who_answers_from_the_log(start, place, form):
     assert code == 1 and "not known: the log ends at 20" in err
     code, _, err = who(f"{OUTSIDE}:{port ^ 1}", "--at", at, "--log", f"{place}/log")
     assert code == 1 and "nobody has" in err
-    # Without the beginning of the log nobody is never said; two files together have it.
+    # Without the beginning of the log natctl never says "nobody"; two files together have it.
     with open(f"{place}/log", encoding="ascii") as file:
         all_lines = file.readlines()
     (place / "old").write_text("".join(all_lines[:2]))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
 """Files through a gateway, as TCP streams and as QUIC sends them: bursts of datagrams in one call (UDP_SEGMENT), received
-several at once (UDP_GRO). Whoever sends tells the other end's SHA-256 from its own."""
+several at once (UDP_GRO). The sender compares the other end's SHA-256 with its own."""
 import contextlib
 import errno
 import hashlib

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""A gateway between two wires, and nobody at their ends but the test.
+"""A gateway between two wires, with only the test at their ends.
 
     fake hosts 10.8.0.0/24 ---- lan0 [gateway] out0 ---- fake router 203.0.113.254, fake servers behind it
 

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154,SC2034,SC2317
 # SPDX-License-Identifier: ISC
 # A fifth boot for tests/packages/run: the RPMs, installed by Debian's rpm for want of another system. Their dependencies are
-# named as Fedora has them, so rpm is told not to look at these; everything else is as it would be there.
+# named as Fedora has them, so rpm gets an option to ignore these; everything else is as it would be there.
 
 rpm_system()
 (

@@ -4,13 +4,13 @@
  *
  *	soak_core [PACKETS [YEARS]]        default 300000, and the same pace: 1000000000 are a year
  *
- * A few thousand conversations (UDP, TCP from SYN to the last ACK, echo) are visited at random, so that most go on and some
- * have run out; others are begun in their place. Between them: fragments in either order, ICMP errors, hairpinning, strangers
- * who try ports, reloads with another filtering, restarts over the same records.
+ * A few thousand conversations (UDP, TCP from SYN to the last ACK, echo) are visited at random, so that most go on and
+ * some have run out; others are begun in their place. Between them: fragments in either order, ICMP errors,
+ * hairpinning, strangers who try ports, reloads with another filtering, restarts over the same records.
  *
  * What natd does is compared with what little anybody needs to know: what comes out has right checksums and came from
- * where its conversation sits as long as that lives; what is sent back reaches who began it; nobody else's port is given out;
- * a stranger reaches nobody unless the filter says so; each packet is emitted or counted under one reason.
+ * where its conversation sits as long as that lives; what is sent back reaches who began it; nobody else's port is
+ * given out; a stranger reaches nobody unless the filter says so; each packet is emitted or counted under one reason.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,7 +33,7 @@ enum {
 	STRANGERS = 0x64400000, /* 100.64.0.0 */
 	SESSIONS = 32768,
 	FRAGMENTS = 64,
-	UNSURE_S = 3, /* a second more or less is nobody's business */
+	UNSURE_S = 3, /* no check is finer than a second */
 };
 static const double year_s = 31536000;
 static const uint64_t packets_a_year = 1000000000;
@@ -48,7 +48,7 @@ struct flow {
 	uint64_t last_ms;
 };
 
-/* What must become of a packet of a batch. */
+/* The expected fate of a packet of a batch. */
 struct expectation {
 	uint32_t flow;
 	struct ends ends; /* src 0: the conversation's outside endpoint, as known or to be learned */
@@ -146,7 +146,7 @@ static void make_flows(struct soak *s)
 	}
 }
 
-/* ---- what comes out ---- */
+/* ---- emitted packets ---- */
 
 static void learn(struct soak *s, uint32_t i, uint32_t address, uint16_t port)
 {
@@ -219,7 +219,7 @@ static void batch(struct soak *s)
 	s->n = 0;
 }
 
-/* ---- what goes in ---- */
+/* ---- packets to the core ---- */
 
 static struct expectation *put(struct soak *s, const struct soak_packet *p, uint8_t to, uint32_t flow)
 {
@@ -329,7 +329,8 @@ static void send_error(struct soak *s)
 	s->errors++;
 }
 
-/* A conversation's client speaks to another's, by way of the outside endpoint of that one, which the filter may forbid. */
+/* A conversation's client speaks to another's, by way of the outside endpoint of that one, which the filter may
+ * forbid. */
 static void hairpin(struct soak *s)
 {
 	uint32_t i = draw(s) % FLOWS, j = draw(s) % FLOWS;
@@ -350,7 +351,7 @@ static void hairpin(struct soak *s)
 	s->hairpins += e->seen;
 }
 
-/* Somebody whom nobody asked. Where the filter lets him in he reaches the owner of the endpoint, if it is still there. */
+/* An unsolicited packet. If the filter passes it, it reaches the owner of the endpoint, if that still exists. */
 static void knock(struct soak *s)
 {
 	uint32_t slot = draw(s) % ADDRESSES;
@@ -361,7 +362,7 @@ static void knock(struct soak *s)
 	bool is_known = is_open && f->ext_port == port && f->ext_addr == EXT + slot;
 	struct expectation *e;
 
-	if (is_open && !is_known) /* a former conversation's: it may be open yet */
+	if (is_open && !is_known) /* an earlier conversation's: it may still be open */
 		return;
 	e = put(s,
 		&(struct soak_packet){.proto_class = CLASS_UDP, .ends = {stranger, EXT + slot, 9, port}, .payload = 8},

@@ -20,7 +20,7 @@ enum { BUILD_MAX = 65535 };
 
 #define BUILD_IP(a, b, c, d) ((uint32_t)(a) << 24 | (uint32_t)(b) << 16 | (uint32_t)(c) << 8 | (uint32_t)(d))
 
-/* Host byte order throughout. What is not named is zero, or as its comment says. */
+/* Host byte order throughout. Fields not named are zero, or as their comments say. */
 struct build {
 	uint32_t src;
 	uint32_t dst;

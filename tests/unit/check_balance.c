@@ -116,7 +116,7 @@ START_TEST(test_shares_follow_weights_whatever_the_way)
 }
 END_TEST
 
-/* Whatever goes or comes, and in whatever order they stand: a source moves only from the one that went, or to the one that came. */
+/* Backends come and go, in any order: a source moves only from one that went, or to one that came. */
 START_TEST(test_a_backend_that_goes_moves_only_its_own_share)
 {
 	uint32_t n = 2 + unit_below(MOST - 1), gone = unit_below(n);
@@ -148,7 +148,7 @@ START_TEST(test_the_order_of_backends_does_not_matter)
 }
 END_TEST
 
-/* What is chosen of many is what wins against each other one alone. */
+/* The choice among many wins against each other one alone. */
 START_TEST(test_the_choice_is_the_winner_of_a_tournament)
 {
 	uint32_t n = 2 + unit_below(MOST - 1);

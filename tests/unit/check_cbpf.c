@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Classic BPF: what is let through and what is not, each instruction, and the same answers as libpcap's bpf_filter() over
+ * Classic BPF: accepted and refused programs, each instruction, and the same results as libpcap's bpf_filter() over
  * random valid programs and packets.
  */
 #include <check.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Work in a child: what comes back from it, and what its end means. */
+/* Work in a child: its results, and the meaning of its end. */
 #include <check.h>
 #include <errno.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What programs beside natd ask it with: queries and lasting subscriptions, against a natd of the test's own. */
+/* Requests of programs beside natd: queries and lasting subscriptions, against a stand-in for natd. */
 #define _GNU_SOURCE 1
 #include <check.h>
 #include <errno.h>
@@ -213,7 +213,7 @@ START_TEST(test_cancelled_query_says_nothing)
 	struct bench *b = bench_new();
 	const struct query_call call = {.type = CTL_STATS, .on_record = on_record, .on_end = on_end, .ctx = b};
 
-	event_del(b->accept); /* nobody is left to answer */
+	event_del(b->accept); /* no server is left to answer */
 	query_cancel(query_start(b->base, b->path, &call));
 	query_cancel(NULL);
 	event_base_loop(b->base, EVLOOP_NONBLOCK);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* natd.conf: what is accepted, what it becomes, and the exact words about what is wrong. */
+/* natd.conf: accepted texts and their values, and the exact words of each error. */
 #include <check.h>
 #include <ctype.h>
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include "unit.h"
 
 #define LEN(a) (sizeof(a) / sizeof((a)[0]))
-/* Two lines that make a configuration whole; what follows begins on line 3. */
+/* Two lines that complete a configuration; a test's own begin on line 3. */
 #define BASE "outside = { interface = \"eth0\"; };\ninside = { interfaces = [ \"wg0\" ]; };\n"
 
 /* libconfig 1.5 forgets a string that stands where none may: not natd's leak. */
@@ -59,7 +59,7 @@ static struct natd_config *load_good(const char *text)
 	return c;
 }
 
-/* ---- what is wrong, and the words for it ---- */
+/* ---- errors, and their words ---- */
 
 static const struct {
 	const char *text;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Words to values: what is taken, what is refused and why, and that what is written can be read again. */
+/* Words to values: accepted words, refused ones with the reason, and that written values can be read again. */
 #include <check.h>
 #include <string.h>
 

@@ -112,7 +112,7 @@ static void talk_free(struct talk *t)
 	free(t);
 }
 
-/* Takes at most `n` bytes of what waits. */
+/* Takes at most `n` of the waiting bytes. */
 static void drain(struct talk *t, size_t n)
 {
 	size_t len;
@@ -312,7 +312,7 @@ static struct ctl_entry only_entry(struct talk *t, enum ctl_type type)
 	return e;
 }
 
-/* What decides that a session was answered is not what listings show; and its successor in the same place counts for itself. */
+/* Listings do not decide whether a session was answered; and its successor in the same record counts for itself. */
 START_TEST(test_fault_42_counters_from_zero)
 {
 	struct talk *t = talk_greeted(true);
@@ -380,7 +380,7 @@ START_TEST(test_what_has_timed_out_is_not_shown)
 	struct ctl_filter all = {0};
 
 	make_sessions(t, 5);
-	t->now_ms += 301000; /* and nobody has swept */
+	t->now_ms += 301000; /* and the sweep has not run */
 	ask(t, CTL_COUNT, &all);
 	ck_assert_uint_eq(expect_end(t).count, 0);
 	talk_free(t);

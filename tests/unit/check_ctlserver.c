@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The control server with real sockets and the real loop: the socket's file, who is let in and how many,
- * what becomes of those who send rubbish or go away. (What bytes mean: check_ctlclient.c.)
+ * The control server with real sockets and the real loop: the socket's file, the admitted clients and their number,
+ * clients that send rubbish or disconnect. (For the meaning of bytes see check_ctlclient.c.)
  */
 #define _GNU_SOURCE 1
 #include <check.h>
@@ -552,7 +552,8 @@ START_TEST(test_another_user_may_read_and_not_change)
 }
 END_TEST
 
-/* The first client waits meanwhile. (Valgrind, which keeps the limit itself, has accepted and closed it: hence the second.) */
+/* The first client waits meanwhile. (Valgrind, which keeps the limit itself, has accepted and closed it: hence the
+ * second.) */
 START_TEST(test_without_descriptors_nothing_spins)
 {
 	struct bench *b = bench_listening();
@@ -572,7 +573,7 @@ START_TEST(test_without_descriptors_nothing_spins)
 	turn(b);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
 	ck_assert_int_eq(connect(fd[1], (struct sockaddr *)&sun, sizeof(sun)), 0);
-	turn(b); /* it rests, although there would be descriptors again */
+	turn(b); /* it pauses, although descriptors are free again */
 	ck_assert_uint_eq(ctl_server_client_count(b->server), 0);
 	for (int i = 0; i < 3 && ctl_server_client_count(b->server) == 0; i++)
 		loop_turn(b->loop, true); /* until its timer */

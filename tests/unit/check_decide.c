@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Deciding changes nothing: nat_decide() and nat_decide_again() leave the table, the NAT, the policy and its compiled rules' answers
- * byte for byte as they were, say the same when asked again, and say what then happens. Random packets on tables so small that
- * pools, quotas and the table are full, entries expire, hairpins meet themselves, and policies change in between.
+ * Deciding changes nothing: nat_decide() and nat_decide_again() leave the table, the NAT, the policy and its compiled
+ * rules' answers byte for byte as they were, say the same when asked again, and say what then happens. Random packets
+ * on tables so small that pools, quotas and the table are full, entries expire, hairpins meet themselves, and policies
+ * change in between.
  *
  * NATD_TEST_STEPS=N for each scenario (default 3000), NATD_TEST_SEED=N repeats a run.
  */
@@ -121,7 +122,7 @@ static void decide(const uint8_t *packet, size_t len)
 
 	memset(&w, 0, sizeof(w));
 	memcpy(bytes, packet, len);
-	nat_batch(lab->nat, lab->now_ms, NULL, 0, NULL, NULL); /* the time is told */
+	nat_batch(lab->nat, lab->now_ms, NULL, 0, NULL, NULL); /* sets the time */
 	if (!comes_to_a_decision(lab->nat, &w, &p))
 		return;
 	take(&before, &w, bytes, len);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Rings of events: what is read, by any number of readers at any pace, against the numbers of what was appended. */
+/* Rings of events: records read, by any number of readers at any pace, against the numbers of those appended. */
 #include <check.h>
 #include <string.h>
 

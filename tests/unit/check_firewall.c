@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The walk through a firewall's chains: what drops a packet for sure, what may let it pass, and what is nothing of the kind. */
+/* The walk through a firewall's chains: chains that surely drop a packet, those that may pass it, and unrelated
+ * ones. */
 #include <check.h>
 #include <linux/netfilter.h>
 #include <string.h>
@@ -97,7 +98,7 @@ START_TEST(test_new_connections_are_not_established)
 }
 END_TEST
 
-/* ufw lets ICMP pass that it forwards, and drops the rest. */
+/* ufw passes forwarded ICMP, and drops the rest. */
 START_TEST(test_a_rule_of_another_protocol_does_not_match)
 {
 	const struct firewall_test icmp = {.field = FIREWALL_PROTOCOL, .value = IPPROTO_ICMP};
@@ -123,7 +124,7 @@ START_TEST(test_no_other_rule_translates_what_is_natds)
 }
 END_TEST
 
-/* What depends on addresses may pass; what drops by them is no proof. */
+/* Rules that depend on addresses may pass a packet; if they drop it, that proves nothing. */
 START_TEST(test_what_cannot_be_judged_is_no_finding)
 {
 	const struct firewall_test docker = interface(FIREWALL_OIF, "docker0", true);

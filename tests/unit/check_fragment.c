@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Virtual reassembly: what follows, what waits, what is dropped, and for how long.
+ * Virtual reassembly: fragments that follow, wait or are dropped, and for how long.
  */
 #include "fragbench.h"
 
-/* ---- what follows ---- */
+/* ---- later fragments follow the first ---- */
 
 START_TEST(test_4787_14_fragments_in_order_follow)
 {
@@ -260,7 +260,8 @@ START_TEST(test_exact_duplicates_are_dropped_and_change_nothing)
 }
 END_TEST
 
-/* What comes, in order, before and after the fragment of another content: of the datagram nothing passes after it. */
+/* The fragments, in order, before and after one with other content: after that one no fragment of the datagram
+ * passes. */
 static const struct {
 	const char *name;
 	unsigned before[4]; /* offsets; 1: none */

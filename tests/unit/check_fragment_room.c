@@ -23,7 +23,7 @@ START_TEST(test_nothing_can_be_held_without_a_limit)
 }
 END_TEST
 
-/* One source takes a quarter of what is free, which ends at a fifth; the others find room. */
+/* One source may hold a quarter of the free room, so at most a fifth of all; the others find room. */
 START_TEST(test_one_source_holds_its_share_only)
 {
 	struct bench b;

@@ -44,7 +44,8 @@ START_TEST(test_status_of_an_http_answer)
 }
 END_TEST
 
-/* Whatever a backend sends, byte by byte: an answer is found in HEALTH_STATUS_LEN bytes, and stays what it is. */
+/* Any bytes of a backend, one by one: the answer is found in HEALTH_STATUS_LEN bytes, and does not change
+ * afterwards. */
 START_TEST(test_any_bytes_come_to_one_answer)
 {
 	static const char good[] = "HTTP/1.1 404 Not found";

@@ -145,7 +145,7 @@ START_TEST(test_error_about_a_super_packet_and_about_padding)
 
 	parse(BUILD(p, .proto = 6, .src = A, .dst = S, .flags = TCP_ACK, .payload_len = 65000));
 	ck_assert_uint_eq(icmp_build(out, &v, &(struct icmp_error){E, 3, 4, 1500}), ICMP_ERROR_MAX);
-	/* what lies behind the packet is not quoted */
+	/* bytes after the packet are not quoted */
 	ck_assert_int_eq(packet_parse(p, 100 + BUILD(p, .proto = 17, .src = A, .dst = S), false, &v), NAT_PASS);
 	ck_assert_uint_eq(icmp_build(out, &v, &(struct icmp_error){E, 3, 4, 1500}), 56);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The index against an array: what is in it is found, what is not is not, at every size on the way up and down. */
+/* The index against an array: it finds exactly the entries that it has, at every size on the way up and down. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>

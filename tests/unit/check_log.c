@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The log: what reaches stderr, and what must not happen on the way. Check forks each test, so the log's state is fresh. */
+/* The log: what reaches stderr, and what must not happen on the way. Check forks each test, so the log's state is
+ * fresh. */
 #define _GNU_SOURCE 1 /* F_SETPIPE_SZ */
 #include <check.h>
 #include <errno.h>
@@ -93,7 +94,7 @@ START_TEST(test_control_characters_never_reach_the_terminal)
 }
 END_TEST
 
-/* Whatever the bytes and however little the room: terminated, printable, within it. */
+/* Any bytes and any size of the buffer: the text is terminated, printable, and fits. */
 START_TEST(test_escape_stays_within_its_room)
 {
 	char in[41], out[41];

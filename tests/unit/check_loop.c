@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The event loop: fairness, removal from within callbacks, one clock reading a turn. No test waits longer than a timer of 2 ms. */
+/* The event loop: fairness, removal from within callbacks, one clock reading a turn. No test waits longer than a timer
+ * of 2 ms. */
 #include <check.h>
 #include <errno.h>
 #include <signal.h>
@@ -306,7 +307,7 @@ static void count_signal(void *ctx, int signo)
 	((int *)ctx)[signo == SIGUSR2]++;
 }
 
-/* What waits for something itself sees the urgent ones alone; each is called once. */
+/* A callback that waits gets only the urgent ones; each is called once. */
 START_TEST(test_urgent_signal_is_called_within_a_callback)
 {
 	int seen[2] = {0, 0};

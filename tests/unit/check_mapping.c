@@ -281,7 +281,7 @@ START_TEST(test_sessions_of_a_group_are_found_when_the_mapping_mode_has_changed)
 }
 END_TEST
 
-/* What is entered by its endpoints only must be entered by its whole key when they lead to another. */
+/* A session indexed by its endpoints alone must be indexed by its full key when they lead to another one. */
 START_TEST(test_session_is_found_after_its_mapping_gave_way_and_when_it_is_shared)
 {
 	struct lab l;

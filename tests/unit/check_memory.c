@@ -180,7 +180,7 @@ START_TEST(test_state_comes_back_as_it_was_and_once)
 }
 END_TEST
 
-/* Flips one bit of the file, or cuts it off: whatever it was, nothing of it is believed. */
+/* Flips one bit of the file, or cuts it off: natd refuses the whole file. */
 static void damage(off_t size)
 {
 	off_t at = (off_t)(unit_random() % (uint64_t)size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Joining datagrams: cutting what was joined as the kernel does gives back exactly the datagrams that went in, in order
- * within each flow; what must not be joined is not.
+ * Joining datagrams: cut as the kernel does it, the joined ones give exactly the original datagrams, in order within
+ * each flow; some must not be joined.
  */
 #include <check.h>
 #include <string.h>
@@ -267,7 +267,7 @@ START_TEST(test_what_cannot_be_joined_goes_its_own_way_in_order)
 	merge_flush(merge);
 	ck_assert_uint_eq(n_super, other.proto == 17 ? 2 : 1);
 	ck_assert_uint_eq(n_out, 9);
-	if (other.proto == 17) /* what came before it in its flow left before it */
+	if (other.proto == 17) /* earlier ones of its flow left before it */
 		ck_assert(memcmp(out[4] + 20, original[4] + 20, packets[4].len - 20) == 0);
 }
 END_TEST

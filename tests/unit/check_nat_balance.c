@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Balanced forwards through the core: the choice of a session, affinity, counts, backends that go and come back, reload and
- * restart, and virtual addresses for inside hosts.
+ * Balanced forwards through the core: the choice of a session, affinity, counts, backends that go and come back, reload
+ * and restart, and virtual addresses for inside hosts.
  */
 #include <check.h>
 #include <string.h>
@@ -118,7 +118,7 @@ START_TEST(test_one_source_one_backend_and_all_get_some)
 }
 END_TEST
 
-/* The answers go back by the session, whatever is chosen meanwhile. */
+/* Answers go back by the session, whichever backend new connections get. */
 START_TEST(test_a_session_keeps_its_backend)
 {
 	uint32_t to;
@@ -229,8 +229,8 @@ END_TEST
 
 /* ---- a backend goes down ---- */
 
-/* kube-proxy's years-old complaint: a UDP flow whose server died kept its conntrack entry, and its packets went nowhere for as
- * long as the client went on sending. */
+/* kube-proxy's years-old complaint: a UDP flow whose server died kept its conntrack entry, and its packets went nowhere
+ * for as long as the client went on sending. */
 START_TEST(test_kube_proxy_stale_udp_entry_follows_to_a_live_backend)
 {
 	uint32_t to, next;

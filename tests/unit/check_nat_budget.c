@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Budgets of inside hosts (budget.c): what the outside opens uses up nothing of theirs, a reserve is always kept, what has
- * expired does not count, and filtering holds on the way through the outside address too.
+ * Budgets of inside hosts (budget.c): sessions opened from outside do not use up theirs, a reserve is always kept,
+ * expired sessions do not count, and filtering also holds on the way through the outside address.
  */
 #include <check.h>
 #include <string.h>
@@ -332,7 +332,8 @@ START_TEST(test_fault_36_4787_8_9_filtering_holds_over_the_hairpin)
 		ck_assert_uint_eq(lab_one(lab, NAT_TO_INSIDE)->v.sport, b);
 	else
 		lab_dropped(lab, DROP_FILTERED);
-	/* A has the right to expect nothing else than the answer of an outside host: B asked first, so A's own packet passes. */
+	/* A has the right to expect nothing else than the answer of an outside host: B asked first, so A's own packet
+	 * passes. */
 	LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_EXT, .sport = 5000, .dport = b, .payload_len = 8);
 	ck_assert_uint_eq(lab_one(lab, NAT_TO_INSIDE)->v.dst, LAB_B);
 	LAB_SEND(lab, .proto = 17, .src = LAB_B, .dst = LAB_EXT, .sport = 6000, .dport = a, .payload_len = 8);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Ports, table and hosts at their limits (RFC 6888 REQ-4, 5, 11, 13; RFC 4787 REQ-11): everything usable is used, exactly
- * once; the rest is refused, told and counted, exactly; nothing that lives gives way; and what a client can observe of
- * mapping and filtering is the same at every fill.
+ * Ports, table and hosts at their limits (RFC 6888 REQ-4, 5, 11, 13; RFC 4787 REQ-11): everything usable is used,
+ * exactly once; the rest is refused, answered and counted, exactly; no open session gives way; and mapping and
+ * filtering behave the same at every fill.
  *
  * Names tell where a scenario comes from: vpp (dynamic_ports_exhausted, dynamic_edge_ports, session_limit_per_vrf,
  * outside_address_distribution, det44 session_limit_per_user), pf (nat.sh exhaust), libalias (natout stress), cgnat
@@ -170,7 +170,8 @@ END_TEST
 
 /* ---- pools ---- */
 
-/* RFC 6888 REQ-3: ranges and single addresses, apart; VPP outside_address_distribution: hosts spread over all of them. */
+/* RFC 6888 REQ-3: ranges and single addresses, apart; VPP outside_address_distribution: hosts spread over all of
+ * them. */
 START_TEST(test_vpp_outside_address_distribution_6888_3)
 {
 	static const struct nat_address_range pool[] = {
@@ -312,7 +313,8 @@ END_TEST
 
 /* ---- limits ---- */
 
-/* VPP session_limit_per_vrf: exactly so many; det44 session_limit_per_user: the error quotes the packet as its host sent it. */
+/* VPP session_limit_per_vrf: exactly so many; det44 session_limit_per_user: the error quotes the packet as its host
+ * sent it. */
 START_TEST(test_vpp_session_limit_is_exact_6888_4)
 {
 	lab->policy.limits.sessions_per_host = 1000;
@@ -434,8 +436,8 @@ static void open_and_answer(uint32_t src, uint16_t sport, uint32_t dst)
 	lab_one(lab, NAT_TO_INSIDE);
 }
 
-/* One host, whose every flow is answered, takes what it can of 4000; the others get the rest, the last one goes to the last
- * who comes. */
+/* One host, whose flows are all answered, takes as many of 4000 as it can; the others get the rest, and the last
+ * host gets the last one. */
 static void take_all(void)
 {
 	open_and_answer(LAB_B, 1, LAB_S1);
@@ -464,7 +466,7 @@ START_TEST(test_6888_4_5_reserve_of_the_ports_is_for_the_others)
 	take_all();
 	send_out(17, LAB_C + 220, 1, LAB_S1);
 	lab_dropped_with_icmp(lab, DROP_NO_PORT, 3, 1);
-	open_and_answer(LAB_A, 1, LAB_S2); /* what it has is as good as ever */
+	open_and_answer(LAB_A, 1, LAB_S2); /* its existing sessions work as before */
 	ck_assert_ptr_null(nat_check(lab->nat));
 }
 END_TEST
@@ -482,7 +484,7 @@ START_TEST(test_6888_4_5_reserve_of_the_table_is_for_the_others)
 }
 END_TEST
 
-/* Ports that only rest are not held by anybody: who comes next gets the one that rested longest. */
+/* Ports in quarantine belong to no host: the next host gets the one that has been there longest. */
 START_TEST(test_6888_8_resting_ports_are_nobodys_share)
 {
 	lab->pool_ports[0] = (struct nat_range){1024, 1024 + 2000 - 1};
@@ -504,7 +506,8 @@ START_TEST(test_6888_8_resting_ports_are_nobodys_share)
 }
 END_TEST
 
-/* A full table: what was mapped stays as it was, from either side; what is new is refused, and never treated otherwise. */
+/* A full table: existing mappings work as before, from either side; new flows are refused, and never treated
+ * differently. */
 START_TEST(test_4787_11_same_class_at_the_table_limit)
 {
 	lab->policy.limits.sessions = 12;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Filter rules through the core: who may open, what a refusal looks like, limits, counters, and what a reload ends. */
+/* Filter rules through the core: permitted openings, the form of a refusal, limits, counters, and sessions that a
+ * reload ends. */
 #include <check.h>
 #include <string.h>
 

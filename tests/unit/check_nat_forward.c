@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Forwards (static mappings) through the core: which one takes a packet, ranges, what a reload does to them, to what is
- * mapped dynamically, and the other way round.
+ * Forwards (static mappings) through the core: which one takes a packet, ranges, the effect of a reload on them and
+ * on dynamic mappings, and the reverse.
  *
- * Names tell where a scenario comes from: libalias (3_natin.c: portforward, portoverlap, redirectany), vpp (static_dynamic,
- * dynamic_to_static, hairpinning, hairpinning_avoid_inf_loop).
+ * Names tell where a scenario comes from: libalias (3_natin.c: portforward, portoverlap, redirectany), vpp
+ * (static_dynamic, dynamic_to_static, hairpinning, hairpinning_avoid_inf_loop).
  */
 #include <check.h>
 #include <string.h>
@@ -147,8 +147,8 @@ START_TEST(test_forward_on_a_shared_address)
 }
 END_TEST
 
-/* One remote port to one inside port by way of two outside addresses: the answers could not be told apart, so the second
- * is refused, and the first goes on. */
+/* One remote port to one inside port by way of two outside addresses: the answers could not be told apart, so the
+ * second is refused, and the first goes on. */
 START_TEST(test_forward_same_remote_endpoint_twice_is_refused)
 {
 	lab->addresses[0].last = LAB_EXT2;
@@ -198,7 +198,7 @@ START_TEST(test_vpp_hairpinning_udp_4787_9_9a)
 }
 END_TEST
 
-/* A server that asks for itself by its outside address. */
+/* A server that connects to itself by its outside address. */
 START_TEST(test_vpp_hairpinning_to_the_forwards_own_host)
 {
 	add("web", TCP, 80, 80);
@@ -239,7 +239,8 @@ END_TEST
 
 /* ---- reload ---- */
 
-/* VPP static_dynamic: a forward takes a port that a dynamic mapping has. The mapping ends; its host gets another port. */
+/* VPP static_dynamic: a forward takes a port that a dynamic mapping has. The mapping ends; its host gets another
+ * port. */
 START_TEST(test_vpp_static_dynamic_forward_over_a_live_mapping)
 {
 	lab_start(lab);
@@ -258,8 +259,9 @@ START_TEST(test_vpp_static_dynamic_forward_over_a_live_mapping)
 }
 END_TEST
 
-/* VPP dynamic_to_static: a forward to an endpoint that has a dynamic mapping. While that lives it stays the endpoint's mapping
- * (RFC 4787 REQ-1); what comes in by the forward is answered from its port; afterwards the forward's port is the endpoint's. */
+/* VPP dynamic_to_static: a forward to an endpoint that has a dynamic mapping. While that exists it stays the
+ * endpoint's mapping (RFC 4787 REQ-1); answers to packets by the forward leave from its port; afterwards the
+ * forward's port is the endpoint's. */
 START_TEST(test_vpp_dynamic_to_static_4787_1)
 {
 	struct nat_forward *f;
@@ -360,7 +362,7 @@ START_TEST(test_no_session_from_an_exempt_address)
 }
 END_TEST
 
-/* ---- limits hold for what comes in, too; nobody outside is told ---- */
+/* ---- limits hold for inbound packets, too; the outside gets no answer ---- */
 
 START_TEST(test_6888_4_5_limits_bind_forwards)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What the model test and the fuzzer have found in the core: a test each, so that it stays mended. */
+/* Faults that the model test and the fuzzer have found in the core: a test for each. */
 #include <check.h>
 #include <string.h>
 
@@ -18,7 +18,7 @@ static void teardown(void)
 	lab_free(lab);
 }
 
-/* The remote side of a hairpinned session is natd's own address; nobody outside may speak as that. */
+/* The remote side of a hairpinned session is natd's own address; no outside host may use it as a source. */
 START_TEST(test_c2_16_land_packet_of_a_hairpinned_session)
 {
 	uint16_t a, b;
@@ -172,7 +172,7 @@ START_TEST(test_c2_30_remote_that_a_reload_puts_inside)
 }
 END_TEST
 
-/* What a bucket held under a higher rate is not spent under a lower one. */
+/* Tokens from a higher rate are not spent under a lower one. */
 START_TEST(test_6888_4_rate_lowered_by_a_reload)
 {
 	lab->policy.limits.new_sessions_per_host = 10;

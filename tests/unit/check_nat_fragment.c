@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Fragments through the whole core (RFC 4787 REQ-14, RFC 6864): what goes in as a datagram in pieces comes out as the same
- * datagram in pieces, put together here by plain copying and judged by its transport checksum.
+ * Fragments through the whole core (RFC 4787 REQ-14, RFC 6864): a datagram in pieces leaves as the same datagram in
+ * pieces, put together here by plain copying and checked by its transport checksum.
  *
  * Names tell where a scenario comes from: vpp (frag_in_order, frag_out_of_order, reass_hairpinning), pf
  * (fragmentation_compat.sh, OpenBSD's pf_fragment), nft_nat (the kernel's selftest).
@@ -69,7 +69,7 @@ static void cut(struct pieces *p, const struct build *b, size_t piece)
 	}
 }
 
-/* What came out, put together. */
+/* The emitted pieces, put together. */
 struct glued {
 	uint8_t whole[BUILD_MAX + 1];
 	size_t got;   /* payload bytes */
@@ -289,7 +289,8 @@ END_TEST
 
 /* ---- IP ids ---- */
 
-/* What may be cut on its way has an id of natd's own: no two of the last thirty thousand to one destination are equal. */
+/* A packet that may be cut on its way has an id of natd's own: no two of the last thirty thousand to one destination
+ * are equal. */
 START_TEST(test_6864_5_3_1_ids_of_non_atomic_datagrams_are_unique)
 {
 	static uint8_t seen[65536];
@@ -308,7 +309,7 @@ START_TEST(test_6864_5_3_1_ids_of_non_atomic_datagrams_are_unique)
 }
 END_TEST
 
-/* ... and each destination begins elsewhere, so that nobody counts from his own packets what others send. */
+/* ... and each destination begins elsewhere, so that no host can count others' packets by its own. */
 START_TEST(test_7857_10_ids_of_one_destination_tell_nothing_about_another)
 {
 	unsigned near = 0;
@@ -625,8 +626,8 @@ static void flood(uint32_t from, uint16_t id)
 	lab_send(lab, p, build_fragment(p, whole, 64, 80));
 }
 
-/* Twenty thousand halves of datagrams: memory bounded, whole packets untouched, fragments in order bounded in loss (here:
- * none), fair between sources. */
+/* Twenty thousand halves of datagrams: memory bounded, whole packets untouched, fragments in order bounded in loss
+ * (here: none), fair between sources. */
 START_TEST(test_4787_14a_flood_of_halves)
 {
 	struct build b = datagram(17, LAB_S1, LAB_EXT);

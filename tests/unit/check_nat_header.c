@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Length and option arithmetic through the whole core, in the three contexts of packet.h: whole packet, first fragment, quote
- * in an ICMP error (RELIABILITY C2-12, 13: FreeBSD SA-20:12, EN-22:06). And packets broken at random, for the invariants that
- * the lab checks at each send.
+ * Length and option arithmetic through the whole core, in the three contexts of packet.h: whole packet, first fragment,
+ * quote in an ICMP error (RELIABILITY C2-12, 13: FreeBSD SA-20:12, EN-22:06). And packets broken at random, for the
+ * invariants that the lab checks at each send.
  *
  * Names tell where a scenario comes from: pf_opts (OpenBSD's regress), en_22_06, sa_20_12 (FreeBSD's advisories).
  */
@@ -209,7 +209,7 @@ START_TEST(test_sa_20_12_quote_of_any_length)
 }
 END_TEST
 
-/* TCP data offset: below its own header, beyond the segment. In a quote nobody judges it. */
+/* TCP data offset: below its own header, beyond the segment. In a quote it is not checked. */
 START_TEST(test_tcp_data_offset)
 {
 	uint8_t p[400], seen[200], offset = (uint8_t)_i;
@@ -238,7 +238,8 @@ END_TEST
 
 /* ---- TCP options ---- */
 
-/* MSS at every offset, odd ones too (where the kernel's own clamping writes a wrong checksum): checksums are the lab's. */
+/* MSS at every offset, odd ones too (where the kernel's own clamping writes a wrong checksum): checksums are the
+ * lab's. */
 START_TEST(test_mss_at_any_offset)
 {
 	uint8_t options[40];
@@ -281,7 +282,8 @@ END_TEST
 
 /* ---- checksums ---- */
 
-/* A UDP checksum that comes out as 0 is sent as all ones (RFC 768): tried for every value that a payload can give it. */
+/* A UDP checksum that comes out as 0 is sent as all ones (RFC 768): tried for every value that a payload can give
+ * it. */
 START_TEST(test_3022_4_1_udp_checksum_never_becomes_zero)
 {
 	unsigned ones = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * ICMP errors through the whole core (RFC 5508, RFC 4787 REQ-12, RFC 7857 2.2), and those that natd
- * owes itself: about each kind of packet, from the end host and from a router on the way, in both directions and hairpinned.
+ * ICMP errors through the whole core (RFC 5508, RFC 4787 REQ-12, RFC 7857 2.2), and those that natd owes itself: about
+ * each kind of packet, from the end host and from a router on the way, in both directions and hairpinned.
  */
 #include <check.h>
 #include <string.h>
@@ -103,7 +103,7 @@ static void expect_quote(const struct lab_out *o, uint32_t src, uint16_t sport, 
 START_TEST(test_5508_4_4787_12a_12b_5382_9_inbound_error_is_translated)
 {
 	enum about a = (enum about)(_i / 2);
-	uint32_t from = _i % 2 ? LAB_R : LAB_S1; /* 4787-12a: whoever sent it */
+	uint32_t from = _i % 2 ? LAB_R : LAB_S1; /* 4787-12a: from any sender */
 	uint8_t seen[200];
 
 	lab_start(lab);
@@ -220,7 +220,8 @@ START_TEST(test_5508_7_7857_12_hairpinned_error)
 }
 END_TEST
 
-/* RFC 5508 10: a flood of errors that all name a session. So many a second pass; the session lives, others are not bound. */
+/* RFC 5508 10: a flood of errors that all name a session. So many a second pass; the session lives, others are not
+ * bound. */
 START_TEST(test_5508_10_flood_of_errors_about_one_session)
 {
 	uint8_t seen[200], other[200];
@@ -277,7 +278,8 @@ START_TEST(test_5508_5_error_from_inside_without_session_never_leaks)
 }
 END_TEST
 
-/* Fault 37: A says that B's port is closed. A router between natd and B may say what a router can say (RFC 5508 REQ-5). */
+/* Fault 37: A says that B's port is closed. A router between natd and B may say what a router can say (RFC 5508
+ * REQ-5). */
 START_TEST(test_1122_3_2_2_1_fault_37_only_a_host_speaks_for_its_ports)
 {
 	static const uint8_t codes[] = {2, 3, 1, 0, 5, 13};
@@ -371,8 +373,8 @@ START_TEST(test_redan_forged_too_big_with_wrong_sequence)
 }
 END_TEST
 
-/* The ACK is lost inside, so the client still retransmits what natd saw acknowledged: a path MTU found on the way of the
- * retransmission must reach it. Also the other way round, from a router inside. */
+/* The ACK is lost inside, so the client still retransmits what natd saw acknowledged: a path MTU found on the way of
+ * the retransmission must reach it. Also the other way round, from a router inside. */
 START_TEST(test_5508_4_5508_5_error_about_an_acknowledged_segment_passes)
 {
 	uint8_t seen[1500];

@@ -670,7 +670,8 @@ START_TEST(test_reload_keeps_what_is_allowed_and_ends_the_rest)
 }
 END_TEST
 
-/* What an earlier natd let in under other rules is judged, though natd has begun with the rules of today; and only once. */
+/* Sessions that an earlier natd opened under other rules are checked, though natd has begun with the present rules; and
+ * only once. */
 START_TEST(test_restart_with_other_rules_judges_what_it_finds)
 {
 	struct nat_reconfigure_report r;

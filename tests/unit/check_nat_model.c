@@ -26,7 +26,7 @@ static uint64_t n_trace;
 static uint64_t seed_of_run;
 static const char *scenario;
 
-/* ---- what is told when it fails ---- */
+/* ---- the report of a failure ----  */
 
 __attribute__((format(printf, 1, 2))) static void note(const char *format, ...)
 {

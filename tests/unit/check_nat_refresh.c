@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What keeps a mapping alive, and what does not (RFC 4787 REQ-6, RFC 7857 7 and 7.1, RFC 5508 REQ-6): nobody outside does on his
- * own, nor what the inside host says only to get rid of him.
+ * Packets that keep a mapping alive, and packets that do not (RFC 4787 REQ-6, RFC 7857 7 and 7.1, RFC 5508 REQ-6):
+ * not those of an outside host alone, nor the inside host's refusals of them.
  */
 #include <check.h>
 #include <string.h>
@@ -219,7 +219,8 @@ static void finish(int how)
 		    0);
 }
 
-/* Whatever an outside host sends by itself: SYNs, ACKs, data that counts on, RSTs, FINs; and all of it by turns. */
+/* Unsolicited segments of an outside host: SYNs, ACKs, data with rising numbers, RSTs, FINs; and all of them in
+ * turn. */
 static void knock(int with, uint32_t i)
 {
 	switch (with < 5 ? with : (int)(i % 5)) {
@@ -258,7 +259,8 @@ START_TEST(test_7857_7_fault_38_finished_session_is_not_pinned_from_outside)
 }
 END_TEST
 
-/* ... and what it answers itself goes on as ever: a half-closed download of an hour, a new connection after TIME_WAIT. */
+/* ... and connections with answers of the inside host go on: a half-closed download of an hour, a new connection after
+ * TIME_WAIT. */
 START_TEST(test_5382_2_half_closed_download_lives_by_its_acks)
 {
 	lab_start(lab);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What must never happen: leaks, spoofs, martians, loops, malformed packets, repaired checksums; and exhaustion, which ends
- * nothing that lives. The matrix of what Linux's masquerade lets out untranslated is test_l1_*.
+ * Forbidden results: leaks, spoofs, martians, loops, malformed packets, repaired checksums; and exhaustion that ends
+ * open sessions. test_l1_* is the matrix of packets that Linux's masquerade sends untranslated.
  */
 #include <check.h>
 #include <string.h>

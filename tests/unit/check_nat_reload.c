@@ -235,7 +235,7 @@ static void one_packet(void)
 	}
 }
 
-/* Whatever comes between two slices: in the end each session is one that the policy allows. */
+/* Whatever packets come between two slices: in the end the policy allows each session. */
 START_TEST(test_nothing_forbidden_is_left_whatever_comes_between_slices)
 {
 	struct nat_reconfigure_report r;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Whole TCP conversations through the core (RFC 5382, 5961, 7857 2), as lists of moves: who sends what, which state it
- * leads to, how long nothing happens. Each list is played four times: opened from inside, and from outside by way of a
+ * Whole TCP conversations through the core (RFC 5382, 5961, 7857 2), as lists of moves: sender and segment, the next
+ * state, the pause after it. Each list is played four times: opened from inside, and from outside by way of a
  * forward; with small numbers, and with numbers that wrap. After each move the timeout must be that of the state, by a
  * table of its own.
  *
- * Names tell where a scenario comes from: vpp (test_nat44_ed.py), packetdrill (the kernel's selftests), pf_state (OpenBSD's
- * regress), pf (FreeBSD's), jool (its graybox group "so"), redan (NDSS 2025).
+ * Names tell where a scenario comes from: vpp (test_nat44_ed.py), packetdrill (the kernel's selftests), pf_state
+ * (OpenBSD's regress), pf (FreeBSD's), jool (its graybox group "so"), redan (NDSS 2025).
  */
 #include <check.h>
 #include <string.h>
@@ -262,7 +262,8 @@ SCENARIO(test_5382_2_whole_conversation, HANDSHAKE, O(PA, 1, 1, 100, ESTABLISHED
 SCENARIO(test_5382_2_syn_retransmitted, O(S, 0, 0, 0, SYN_OUT), WAIT(1, SYN_OUT), O(S, 0, 0, 0, SYN_OUT),
 	 WAIT(3, SYN_OUT), O(S, 0, 0, 0, SYN_OUT), P(SA, 0, 1, 0, SYNACK_IN), O(A, 1, 1, 0, ESTABLISHED))
 
-/* VPP tcp_session_open_retransmit1: the ACK is lost, the SYN-ACK comes again; the session must still reach the long timer. */
+/* VPP tcp_session_open_retransmit1: the ACK is lost, the SYN-ACK comes again; the session must still reach the long
+ * timer. */
 SCENARIO(test_vpp_tcp_session_open_retransmit1_5382_2, O(S, 0, 0, 0, SYN_OUT), P(SA, 0, 1, 0, SYNACK_IN),
 	 P(SA, 0, 1, 0, SYNACK_IN), O(A, 1, 1, 0, ESTABLISHED), P(SA, 0, 1, 0, ESTABLISHED), O(A, 1, 1, 0, ESTABLISHED),
 	 WAIT(241, ESTABLISHED), P(PA, 1, 1, 100, ESTABLISHED), O(PA, 1, 101, 100, ESTABLISHED))
@@ -373,7 +374,8 @@ SCENARIO(test_vpp_session_rst_established_timeout_7857_2_2, HANDSHAKE, WAIT(7000
 SCENARIO(test_5961_3_refused_connection, O(S, 0, 0, 0, SYN_OUT), P_DROP(RA, 0, 7, 0, SYN_OUT, TCP_RST),
 	 P_DROP(R, 1, 0, 0, SYN_OUT, TCP_RST), P(RA, 0, 1, 0, RESET), WAIT(240, RESET), WAIT(1, FREE))
 
-/* ReDAN, FreeBSD pf tcp.sh: guessed RSTs. Outside the window: dropped; inside: passed on, and nothing believed. */
+/* ReDAN, FreeBSD pf tcp.sh: guessed RSTs. Outside the window: dropped; inside: passed on, without effect on the
+ * state. */
 SCENARIO(test_redan_pf_tcp_forged_rst_5961_3, HANDSHAKE, O(PA, 1, 1, 100, ESTABLISHED), P(A, 1, 101, 0, ESTABLISHED),
 	 P_DROP(R, 100000, 0, 0, ESTABLISHED, TCP_RST), P_DROP(R, -100000, 0, 0, ESTABLISHED, TCP_RST),
 	 P_DROP(RA, 0x80000000, 101, 0, ESTABLISHED, TCP_RST), P(R, 500, 0, 0, ESTABLISHED), WAIT(7440, ESTABLISHED),
@@ -503,7 +505,7 @@ START_TEST(test_jool_so_answer_between_6_and_8_1_seconds_5382_4)
 }
 END_TEST
 
-/* The inside host opens within six seconds: the outside SYN comes again and is let in; nobody hears of the first. */
+/* The inside host opens within six seconds: the outside SYN comes again and passes; the first gets no answer. */
 START_TEST(test_jool_so_simultaneous_open_from_outside_5382_2a_4)
 {
 	lab->policy.unsolicited = UNSOLICITED_REJECT;
@@ -528,8 +530,8 @@ START_TEST(test_jool_so_simultaneous_open_from_outside_5382_2a_4)
 }
 END_TEST
 
-/* Fault 40: with the ring full, and wrapped round, each held SYN is still found: no second answer, none for a SYN that the inside
- * host has answered by its own. */
+/* Fault 40: with the ring full, and wrapped round, each held SYN is still found: no second answer, none for a SYN that
+ * the inside host has answered by its own. */
 START_TEST(test_5382_4_fault_40_each_of_very_many_held_syns_is_found)
 {
 	enum { SYNS = 3000, HELD = 1024, OPENED_EVERY = 50 };
@@ -561,8 +563,8 @@ START_TEST(test_5382_4_fault_40_each_of_very_many_held_syns_is_found)
 }
 END_TEST
 
-/* conntrack_tcp_unreplied: a forward loaded while the outside host still tries takes the next try, and the answer that was
- * due about the first is not sent any more. */
+/* conntrack_tcp_unreplied: a forward loaded while the outside host still tries takes the next try, and the answer that
+ * was due about the first is not sent any more. */
 START_TEST(test_conntrack_tcp_unreplied_forward_takes_the_next_try_5382_4)
 {
 	lab->policy.unsolicited = UNSOLICITED_REJECT;
@@ -582,7 +584,8 @@ START_TEST(test_conntrack_tcp_unreplied_forward_takes_the_next_try_5382_4)
 }
 END_TEST
 
-/* The answer to a SYN that never was sent for, and to one that was: always the same, whatever came before (RFC 5382 5). */
+/* The answer to a SYN that never was sent for, and to one that was: always the same, whatever came before (RFC 5382
+ * 5). */
 START_TEST(test_5382_4_stray_segments_are_treated_alike_always)
 {
 	static const uint8_t flags[] = {TCP_ACK, TCP_FIN | TCP_ACK, TCP_RST, TCP_SYN | TCP_ACK};

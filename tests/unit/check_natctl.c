@@ -454,7 +454,7 @@ START_TEST(test_good_filters)
 }
 END_TEST
 
-/* What each of the options of fault 42 chooses among the golden entries. */
+/* The golden entries that each option of fault 42 selects. */
 START_TEST(test_fault_42_what_conntracks_options_choose)
 {
 	static const struct {

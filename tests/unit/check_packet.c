@@ -345,7 +345,7 @@ START_TEST(test_first_fragment_may_promise_more_than_it_has)
 	ck_assert(v.frag == FRAG_FIRST && v.kind == PKT_UDP && v.sport == 1 && v.l4_len == 1480);
 	store16(p + 24, 7);
 	ck_reason(parse(p, len), DROP_L4_HEADER);
-	/* TCP: no payload is claimed, since nobody knows */
+	/* TCP: no payload is claimed, since its length is unknown */
 	BUILD(q, .proto = 6, .src = A, .dst = S, .flags = TCP_ACK, .payload_len = 4000);
 	len = build_fragment(p, q, 0, 1480);
 	ck_reason(parse(p, len), NAT_PASS);

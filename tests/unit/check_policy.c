@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* From configuration and facts to policy: what is derived, what is refused, what is only a warning. */
+/* From configuration and facts to policy: derived values, refusals and warnings. */
 #include <check.h>
 #include <string.h>
 

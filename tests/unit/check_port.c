@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Choice of outside ports: every one of a range once, evenly, at any fill; preferences; rest after use. */
+/* Choice of outside ports: every one of a range once, evenly, at any fill; preferences; quarantine after use. */
 #include <check.h>
 
 #include "tablelab.h"
@@ -269,7 +269,7 @@ START_TEST(test_nonsense_requests_get_nothing)
 }
 END_TEST
 
-/* ---- rest ---- */
+/* ---- quarantine ---- */
 
 /* A mapping on `port`, opened and closed now. */
 static void use_port(struct lab *l, uint16_t port)

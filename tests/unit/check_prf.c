@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* SipHash-2-4 against its authors' vector, and what the random numbers of the core rest on. */
+/* SipHash-2-4 against its authors' vector, and the properties that the core's random numbers need. */
 #include <check.h>
 
 #include "core/base/prf.h"

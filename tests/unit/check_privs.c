@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The drop of privileges. Check runs each test in a process of its own, so it can be done for real: with uid 0 the
- * whole of it, as an ordinary user what is left.
+ * The drop of privileges. Check runs each test in a process of its own, so it can be done for real: with uid 0 all
+ * of it, as an ordinary user only a part.
  */
 #include <check.h>
 #include <errno.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Real packets of real programs (tests/replay/README.md), through the core from both sides: once the side that sends first is inside,
- * once it is outside and reaches its peers by default hosts. What is inside and outside is decided packet by packet: a
- * host that was not seen before is on the other side than its peer.
+ * Real packets of real programs (tests/replay/README.md), through the core from both sides: once the side that sends
+ * first is inside, once it is outside and reaches its peers by default hosts. Inside and outside are decided packet by
+ * packet: a new host is on the other side than its peer.
  *
- * Each packet gets the addresses of the bench, and what comes from outside the address and port that natd showed there. What
- * comes out must be that packet, byte for byte, but for what natd has to translate. For each capture what was sent is what was
- * delivered and what the counters name; how much was delivered is written down in tests/replay/corpus.tsv.
+ * Each packet gets the addresses of the bench, and what comes from outside the address and port that natd showed there.
+ * What comes out must be that packet, byte for byte, but for what natd has to translate. For each capture what was sent
+ * is what was delivered and what the counters name; how much was delivered is written down in tests/replay/corpus.tsv.
  */
 #include <check.h>
 #include <stdio.h>
@@ -37,7 +37,7 @@ struct captured_host {
 	bool is_inside;
 };
 
-/* What natd showed outside of an inside endpoint; without ports they are 0. */
+/* The outside endpoint of an inside one; without ports they are 0. */
 struct flow {
 	uint8_t proto;
 	uint32_t inside, remote;
@@ -310,7 +310,7 @@ static void readdress(struct run *r, struct shape *s, const struct captured_host
 		set_port(s, 2, f->shown, NULL);
 }
 
-/* What natd may change: the addresses, the port of the inside side, checksums, an MSS that it clamps. */
+/* natd may change the addresses, the port of the inside side, checksums, and an MSS that it clamps. */
 static void compare(const struct run *r, struct shape *was, struct shape *is, const struct captured_host *from,
 		    const struct captured_host *to)
 {
@@ -320,7 +320,7 @@ static void compare(const struct run *r, struct shape *was, struct shape *is, co
 	ck_assert_uint_eq(is->len, was->len);
 	ck_assert_uint_eq(get32(is->ip + 12), out ? (uint32_t)LAB_EXT : from->given);
 	if (!out && r->way == OUTSIDE_FIRST && get32(is->ip + 16) == FIRST_INSIDE)
-		ck_assert(to->is_inside); /* the default host gets what is for others, too */
+		ck_assert(to->is_inside); /* the default host also gets packets for others */
 	else
 		ck_assert_uint_eq(get32(is->ip + 16), to->given);
 	ck_assert_uint_eq(is->ip[9], was->ip[9]);

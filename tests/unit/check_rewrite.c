@@ -48,7 +48,7 @@ static struct rewrite random_rewrite(void)
 	return (struct rewrite){random_address(), random_address(), random_port(), random_port(), false};
 }
 
-/* What an obvious NAT would have made of the bytes in `packet`. */
+/* The bytes in `packet` as a naive NAT would translate them. */
 static void rewrite_slowly(uint8_t *packet, const struct rewrite *rw)
 {
 	uint8_t *l4 = packet + (packet[0] & 15) * 4;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What the RFCs want to be configurable, and by default: from the text of natd.conf to what the core does, by virtual time.
+ * Settings and defaults that the RFCs require: from the text of natd.conf to the behaviour of the core, in virtual
+ * time.
  */
 #include <check.h>
 #include <string.h>

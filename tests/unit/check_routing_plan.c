@@ -110,7 +110,8 @@ static bool rule_matches(const struct netlink_rule *r, const struct probe *p)
 	return prefix_has(&r->from, p->src) && prefix_has(&r->to, p->dst);
 }
 
-/* What a table says: NOWHERE, REFUSED, or the table; any of natd's own that leads to the TUN is NATD. Objects [0, n). */
+/* The result of a table: NOWHERE, REFUSED, or the table; any of natd's own that leads to the TUN is NATD. Objects [0,
+ * n). */
 static int ask_table(uint32_t number, uint32_t dst, uint32_t n)
 {
 	int result = NOWHERE;
@@ -133,7 +134,7 @@ static int ask_table(uint32_t number, uint32_t dst, uint32_t n)
 	return result;
 }
 
-/* What the kernel does with the packet: the table that decides, or REFUSED. `removed` are taken out of the n. */
+/* The kernel's decision about the packet: the table that decides, or REFUSED. `removed` are taken out of the n. */
 static int look_up(const struct probe *p, uint32_t n, const bool *removed)
 {
 	bool local_moved = false;

@@ -41,7 +41,7 @@ static struct table *attach(uint32_t now_s, struct table_attach_report *report)
 	return table_attach(&m.nat.table, &p, now_s, report);
 }
 
-/* One session that was seen at `seen_s`, one port that rests since then. */
+/* One session that was seen at `seen_s`, one port in quarantine since then. */
 static void fill(uint32_t seen_s)
 {
 	struct session_spec spec = {.int_addr = 0x0a080002,
@@ -82,7 +82,7 @@ static void blank(void)
 	m.nat.table.clock_shift_s = 0;
 }
 
-/* What state_read() says to these bytes; the records are blank before. */
+/* The result of state_read() for these bytes; the records are blank before. */
 static const char *judge(const uint8_t *data, size_t len)
 {
 	const char *why;
@@ -179,7 +179,7 @@ static const struct wrong {
 	{offsetof(struct state_header, saved_ms), UINT64_C(1) << 62, 8, "from the future"},
 };
 
-/* With the right sum: whoever writes such a file means it. */
+/* With the right sum, as only a deliberate writer makes it. */
 START_TEST(test_wrong_values_are_named)
 {
 	const struct wrong *w = &wrongs[_i];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* STUN: the examples of RFC 5769, what is made, and what an answer must not be. */
+/* STUN: the examples of RFC 5769, requests that are made, and answers that must be refused. */
 #include <check.h>
 #include <string.h>
 
@@ -180,7 +180,7 @@ START_TEST(test_request_is_one)
 	ck_assert(stun_is_request(p, STUN_HEADER));
 	ck_assert_uint_eq(stun_request(p, id, STUN_CHANGE_ADDRESS | STUN_CHANGE_PORT), 28);
 	ck_assert(stun_is_request(p, 28) && p[27] == 6 && p[21] == 3);
-	stun_read(&a, p, 28, id); /* what comes back as it was sent is no answer */
+	stun_read(&a, p, 28, id); /* the request itself, sent back, is no answer */
 	ck_assert_int_eq(a.kind, STUN_NOT);
 	ck_assert(!stun_is_request(p, 27) && !stun_is_request(p, 24) && !stun_is_request(p, 0));
 	p[1] = 3; /* another method */

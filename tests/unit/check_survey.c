@@ -132,7 +132,7 @@ START_TEST(test_host_in_the_place_of_another_has_its_own_sum)
 }
 END_TEST
 
-/* What host `h` has moved, by plain sums. */
+/* The traffic of host `h`, by plain sums. */
 struct model {
 	uint64_t open[HOSTS], ended[HOSTS];
 	struct session *sessions[HOSTS][32];

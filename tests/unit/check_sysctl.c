@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The file that remembers settings: what is stored comes back, and what is not to be believed does not. */
+/* The file that remembers settings: stored values come back, damaged or foreign files are refused. */
 #include <fcntl.h>
 #include <check.h>
 #include <stdlib.h>

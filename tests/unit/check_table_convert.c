@@ -152,7 +152,7 @@ END_TEST
 
 enum { LARGE = 200000, FIRST_PORT = 1024 };
 
-/* In a large table the origins take the second half of the rests; the records are as long as they were. */
+/* In a large table the origins take the second half of the quarantine's space; the records are as long as before. */
 START_TEST(test_large_table_of_layout_2_keeps_its_length_and_its_sessions)
 {
 	const uint32_t kept[] = {0, 1, 99, 131000};

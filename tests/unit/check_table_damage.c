@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Records that something else than natd has changed. Whatever it is, the start is clean or complete but for what is
- * damaged, and never wrong: a session that is there was there before, with the same translation.
+ * Records that something other than natd has changed. The start is empty, or complete but for the damaged part, and
+ * never wrong: each session existed before, with the same translation.
  */
 #include <check.h>
 
@@ -115,7 +115,7 @@ START_TEST(test_damaged_header_is_an_empty_table)
 }
 END_TEST
 
-/* What the change of a word of a session's record, or of what is seldom read of it, must come to. */
+/* The expected result of a changed word of a session's record, or of its cold part. */
 enum outcome { LOST, MAY_BE_LOST, KEPT };
 
 static enum outcome expected(size_t at_session, size_t at_cold)
@@ -255,7 +255,7 @@ START_TEST(test_each_word_goes_into_the_check_as_a_bijection)
 }
 END_TEST
 
-/* Whatever the kind became: another one of the sixteen has another check, and none has that of a closed record. */
+/* For any new kind: each of the sixteen has a different check, and none has that of a closed record. */
 START_TEST(test_no_kind_has_the_check_of_another_or_of_a_closed_record)
 {
 	struct session s = random_record();
@@ -350,7 +350,7 @@ START_TEST(test_flipped_bytes_never_give_an_inconsistent_table)
 		uint32_t flips = 1 + unit_below(_i ? 200 : 3);
 
 		lab_populate(&l, SIZE / 2);
-		for (uint32_t i = 0; i < flips; i++) { /* where something is: addresses, sessions, rests */
+		for (uint32_t i = 0; i < flips; i++) { /* in the parts in use: addresses, sessions, quarantine */
 			size_t at = TABLE_PAGE + unit_below((uint32_t)l.memory.records_len - TABLE_PAGE);
 
 			records[at] =

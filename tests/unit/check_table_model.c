@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Random sequences of everything a table is asked to do, against a naive one: an array of sessions, searched from end to end.
+ * Random sequences of all operations of a table, against a naive one: an array of sessions, searched from end to end.
  * Time passes, memory is given back and wiped, the process restarts, now and then as another version,
  * addresses come and go. table_check() after every few steps.
  */
@@ -43,7 +43,7 @@ struct model {
 	enum nat_mapping_mode mode;
 	struct model_session s[SIZE];
 	uint32_t n;
-	/* 0: free; else when its rest began, or UINT32_MAX while mapped */
+	/* 0: free; else when its quarantine began, or UINT32_MAX while mapped */
 	uint32_t port[ADDRESSES][CLASS_COUNT][65536];
 };
 
@@ -134,7 +134,7 @@ static struct session_spec random_spec(const struct model *m)
 
 /* ---- opening ---- */
 
-/* What the model says of opening `spec`: removes what is over and in the way. False: refused. */
+/* The model's opening of `spec`: removes expired sessions that are in the way. False: refused. */
 static bool model_open(struct model *m, const struct session_spec *spec)
 {
 	for (uint32_t i = 0; i < m->n; i++)
@@ -362,7 +362,7 @@ static void op_time(struct model *m)
 	if (unit_below(3) == 0)
 		sweep(m, unit_below(m->scale->size));
 	model_rest(m);
-	/* a budget for every rest at least: the model ends all that are over at once */
+	/* a budget for every port in quarantine: the model frees all that are over at once */
 	sweep(m, unit_below(4) ? 4 * m->scale->size : PORTS);
 }
 
@@ -467,7 +467,7 @@ static void step(struct model *m)
 		table_set_mapping(m->l.t, m->mode);
 }
 
-/* What the tide brings more of. */
+/* The kind of operation that is more frequent now. */
 static void step_of_tide(struct model *m, int op)
 {
 	bool is_flood = op / m->scale->tide % 2 == 0;

@@ -105,7 +105,7 @@ START_TEST(test_sessions_closed_after_the_probe_are_not_found)
 }
 END_TEST
 
-/* What a probe missed is believed only while nothing was entered: the key of a session that came meanwhile. */
+/* A probe's miss is final only while nothing was inserted: here the key of a session that came in between. */
 START_TEST(test_session_opened_after_the_probe_is_found)
 {
 	struct session_spec spec = lab_spec(3, 1000, 1, 2000);
@@ -129,7 +129,7 @@ START_TEST(test_session_opened_after_the_probe_is_found)
 }
 END_TEST
 
-/* The host number `i`, a port of its own: nobody else's mapping, and no forward that could be meant. */
+/* Host number `i` with a port of its own: no other host's mapping, and no forward applies. */
 static struct session_spec endpoint(uint32_t i)
 {
 	return lab_spec(i / 8, (uint16_t)(1000 + i % 8), i, (uint16_t)(2000 + i));
@@ -156,8 +156,8 @@ static struct session_key key_out(const struct session_spec *spec)
 	};
 }
 
-/* A full table where endpoints lead to all sessions, so that what is missed is believed at once: until sessions come, of mappings
- * of their own or of others'. */
+/* A full table where endpoints lead to all sessions, so that a miss is final at once: until sessions come, of
+ * mappings of their own or of others'. */
 START_TEST(test_what_many_missed_is_found_when_it_came_meanwhile)
 {
 	enum { OLD = 1200, NEW = 200 };

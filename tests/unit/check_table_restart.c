@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What comes back from records: everything after a restart, nothing half-made after a kill at any
- * instruction.
+ * Restoring from records: everything after a restart, no incomplete session after a kill at any instruction.
  */
 #include <check.h>
 #include <signal.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The TCP tracker on conversations: every valid sequence that RFC 5382 REQ-2 asks for, and the ways in
- * which segments come twice, late, crossing or not at all. Every table is played in both directions and
+ * The TCP tracker on conversations: every valid sequence that RFC 5382 REQ-2 requires, with segments that are
+ * doubled, late, crossing or lost. Every table is played in both directions and
  * at many places of the circle of sequence numbers. Forgeries are in check_tcp_forged.c.
  */
 #include <check.h>
@@ -100,7 +100,8 @@ SCENARIO(test_5382_2_zero_window_from_the_start, OUT(S, 0, 0, 0, R, SYN_OUT),
 	 IN_W(0, NO_OPTION, SA, 0, 1, 0, RA, SYNACK_IN), OUT(A, 1, 1, 0, R, ESTABLISHED),
 	 OUT(A, 1, 1, 1, R, ESTABLISHED), IN(A, 1, 2, 0, R, ESTABLISHED), OUT(PA, 2, 1, 1000, R, ESTABLISHED))
 
-/* The window is full to the byte; the probe, or a FIN, passes natd, or is lost before it: the next ACK starts behind it. */
+/* The window is full to the byte; the probe, or a FIN, passes natd, or is lost before it: the next ACK starts behind
+ * it. */
 SCENARIO(test_9293_ack_behind_the_probe_of_a_full_window, OUT_W(8, NO_OPTION, S, 0, 0, 0, R, SYN_OUT),
 	 IN_W(8, NO_OPTION, SA, 0, 1, 0, RA, SYNACK_IN), OUT_W(8, NO_OPTION, A, 1, 1, 0, R, ESTABLISHED),
 	 OUT_W(8, NO_OPTION, PA, 1, 1, 8, R, ESTABLISHED), OUT_W(8, NO_OPTION, PA, 9, 1, 1, R, ESTABLISHED),
@@ -140,7 +141,7 @@ SCENARIO(test_outside_the_window_is_passed_but_not_trusted, HANDSHAKE, OUT(PA, 1
 	 OUT(A, (uint32_t)-66001, 1, 0, L, ESTABLISHED), OUT(PA, -66001, 1, 200, R, ESTABLISHED),
 	 OUT(PA, 1001, 1, 1, R, ESTABLISHED), IN(A, 1, 1002, 0, R, ESTABLISHED))
 
-/* Nobody can have sent what lies beyond the window, but for the byte of a probe. */
+/* A true sender sends nothing beyond the window, except the byte of a probe. */
 SCENARIO(test_segment_counts_up_to_the_right_edge, HANDSHAKE, OUT(PA, 1, 1, 5000, R, ESTABLISHED),
 	 IN(A, 1, 5001, 0, L, ESTABLISHED), IN(A, 1, 1127, 0, L, ESTABLISHED), IN(A, 1, 1002, 0, R, ESTABLISHED))
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The TCP tracker on segments that are not what they seem: RST, FIN, SYN and ACK from nowhere (who
- * may guess them ends other people's connections: ReDAN, NDSS 2025), what peers' suites test of it, and what RFC 5961 and 7857 2.2
- * want. A forged segment never shortens a session's life and never moves what is believed.
+ * The TCP tracker on segments that are not what they seem: RST, FIN, SYN and ACK from nowhere (who may guess them ends
+ * other people's connections: ReDAN, NDSS 2025), what peers' suites test of it, and what RFC 5961 and 7857 2.2 want. A
+ * forged segment never shortens a session's life and never moves the tracked numbers.
  */
 #include <check.h>
 
@@ -56,7 +56,8 @@ START_TEST(test_redan_guessed_rst_leaves_the_session_established)
 }
 END_TEST
 
-/* RFC 7857 2.2: the session lingers, data that the other end takes brings it back; an ACK alone may have crossed the RST. */
+/* RFC 7857 2.2: the session lingers, data that the other end takes brings it back; an ACK alone may have crossed the
+ * RST. */
 SCENARIO(test_7857_2_2_data_after_an_rst_revives, HANDSHAKE, OUT(RS, 1, 0, 0, R, RESET), IN(A, 1, 1, 0, T, RESET),
 	 IN(PA, 1, 1, 100, R, RESET), OUT(A, 1, 1, 0, T, RESET), OUT(A, 1, 101, 0, RV, ESTABLISHED))
 
@@ -69,7 +70,7 @@ SCENARIO(test_7857_2_2_ack_that_crossed_the_rst, HANDSHAKE, IN(PA, 1, 1, 100, R,
 	 IN(RS, 101, 0, 0, R, RESET), OUT(A, 1, 101, 0, T, RESET), IN(PA, 1, 1, 100, R, RESET),
 	 OUT(A, 1, 101, 0, T, RESET))
 
-/* Fault 38: whoever speaks alone after an RST, be it data, keeps nothing. */
+/* Fault 38: after an RST, segments of one side alone, even data, do not keep the session. */
 SCENARIO(test_7857_7_data_after_an_rst_that_gets_no_answer, HANDSHAKE, OUT(RS, 1, 1, 0, R, RESET),
 	 IN(PA, 1, 1, 100, R, RESET), IN(PA, 101, 1, 100, R, RESET), IN(PA, 1, 1, 100, R, RESET),
 	 OUT(RS, 1, 0, 0, T, RESET), IN(PA, 201, 1, 10, R, RESET))
@@ -135,7 +136,7 @@ SCENARIO(test_packetdrill_synack_reuse, OUT(S, 0, 0, 0, R, SYN_OUT), IN(SA, 0, 1
 	 OUT(S, 777000, 0, 0, R, SYNACK_IN), IN(SA, 88000, 777001, 0, R, SYNACK_IN),
 	 OUT(A, 777001, 88001, 0, R, ESTABLISHED))
 
-/* A SYN that was not answered counts for nothing, and what was believed before holds. */
+/* An unanswered SYN has no effect, and the earlier numbers hold. */
 SCENARIO(test_5961_4_forged_syn_moves_nothing, HANDSHAKE, OUT(PA, 1, 1, 100, R, ESTABLISHED),
 	 OUT(S, 900000, 0, 0, T, ESTABLISHED), IN(A, 1, 101, 0, R, ESTABLISHED),
 	 OUT(RS, 900001, 0, 0, DROP(TCP_RST), ESTABLISHED), IN(SA, 7, 900002, 0, L, ESTABLISHED),
@@ -226,7 +227,7 @@ SCENARIO(test_answered_is_told_once, OUT(S, 0, 0, 0, R, SYN_OUT), OUT(RS, 1, 0, 
 	 IN(SA, 0, 8001, 0, R, SYNACK_IN), OUT(RS, 8001, 0, 0, R, RESET), IN(S, 3000, 0, 0, R, SYN_IN),
 	 OUT(RSA, 0, 3001, 0, R, RESET), OUT(S, 9000, 0, 0, R, SYN_OUT), IN(S, 0, 0, 0, R, SYN_BOTH))
 
-/* What the record held before means nothing. */
+/* The record's earlier contents do not matter. */
 START_TEST(test_open_starts_afresh)
 {
 	struct step syn = OUT(S, 0, 0, 0, R, SYN_OUT);
@@ -317,7 +318,7 @@ static struct step any_segment(void)
 	return s;
 }
 
-/* Blind senders: whatever they send, the true ends are believed afterwards as before. A guess hits both
+/* Blind senders: after their segments, those of the true ends are accepted as before. A guess hits both
  * windows with a chance of about 2^-30. */
 START_TEST(test_blind_segments_change_nothing)
 {

@@ -108,7 +108,7 @@ START_TEST(test_unknown_numbers_are_learned_from_data)
 	static const struct step steps[] = {
 		OUT(A, 1, 1, 10, R, ESTABLISHED),
 		OUT(A, 11, 1, 10, R, ESTABLISHED),
-		IN(A, 1, 70000, 10, L, ESTABLISHED), /* what was never sent */
+		IN(A, 1, 70000, 10, L, ESTABLISHED), /* never sent */
 		IN(A, 1, 21, 10, R, ESTABLISHED),
 		OUT(A, 21, 11, 0, R, ESTABLISHED),
 		OUT(RS, 500000000, 0, 0, DROP(TCP_RST), ESTABLISHED),
@@ -124,7 +124,7 @@ START_TEST(test_unknown_numbers_are_learned_exactly)
 {
 	static const struct step steps[] = {
 		OUT_W(1, NO_OPTION, A, 1, 1, 10, R, ESTABLISHED),   /* a window of 1, or of 16384: not known */
-		OUT_W(2, NO_OPTION, A, 500, 1, 10, R, ESTABLISHED), /* of one side only: believed, and goes on */
+		OUT_W(2, NO_OPTION, A, 500, 1, 10, R, ESTABLISHED), /* of one side only: accepted, and the session goes on */
 		OUT_W(1, NO_OPTION, A, 20, 1, 10, R, ESTABLISHED),
 		IN_W(1, NO_OPTION, A, 1, 511, 10, L, ESTABLISHED),
 		IN_W(1, NO_OPTION, A, 1, 510, 10, R, ESTABLISHED),
@@ -207,7 +207,7 @@ static void receive(struct net *n, const struct step *s)
 	e->closed = e->fin_sent && e->una == e->to_send + 2 && e->peer_fin && e->rcv == e->peer_fin + 1;
 }
 
-/* What this side would send now: a handshake segment, new data, old data, FIN or ACK. */
+/* The next segment of this side: of the handshake, new data, old data, FIN or ACK. */
 static bool compose(struct net *n, enum nat_dir d, struct step *s)
 {
 	struct end *e = &n->end[d];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* natd-log's pure parts: records as text, the set of what is open, the cursor's file. */
+/* natd-log's pure parts: records as text, the set of open mappings, the cursor's file. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,7 +134,7 @@ START_TEST(test_record_of_an_event_has_a_destination_only_if_wanted)
 }
 END_TEST
 
-/* ---- what is open ---- */
+/* ---- the set of open mappings ---- */
 
 static struct record mapping(uint16_t port, bool has_ended)
 {
@@ -220,7 +220,7 @@ START_TEST(test_comparison_in_silence_and_one_that_is_given_up)
 	openset_compare_quietly(s);
 	ck_assert_uint_eq(openset_count(s), 1);
 	openset_note(s, &end);
-	ck_assert_uint_eq(end.since_us, 0); /* nobody knows */
+	ck_assert_uint_eq(end.since_us, 0); /* not known */
 	note(s, 2, false);
 	openset_compare_begin(s);
 	list(s, 3);

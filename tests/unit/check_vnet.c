@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The virtio header of a TUN packet: what is believed, what is not, and what is made. */
+/* The virtio header of a TUN packet: accepted and refused ones, and those that natd makes. */
 #include <check.h>
 #include <linux/virtio_net.h>
 #include <stdlib.h>
@@ -97,7 +97,7 @@ START_TEST(test_header_is_believed_as_far_as_the_packet_bears_it_out)
 }
 END_TEST
 
-/* A packet in IPIP whose inner TCP checksum is left to do: nobody behind us would do it. */
+/* A packet in IPIP whose inner TCP checksum is left to do: nothing after natd would compute it. */
 START_TEST(test_checksum_of_a_tunnelled_packet_is_filled_in)
 {
 	uint8_t inner[200], before[20];

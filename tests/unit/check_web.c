@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* natd-web's pure parts: the text of /metrics, parameters, and who may ask. */
+/* natd-web's pure parts: the text of /metrics, parameters, and the hosts that may connect. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>

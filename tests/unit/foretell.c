@@ -68,7 +68,7 @@ void foretell(struct lab *l, const uint8_t *p, size_t len, struct foretold *f)
 	if (!f->is_valid)
 		return;
 	memcpy(bytes, p, len);
-	nat_batch(l->nat, l->now_ms, NULL, 0, NULL, NULL); /* the time is told */
+	nat_batch(l->nat, l->now_ms, NULL, 0, NULL, NULL); /* sets the time */
 	if (is_watched)
 		before = take(l);
 	nat_explain(l->nat, l->now_ms, bytes, (uint32_t)len, &f->x);

@@ -50,7 +50,7 @@ static inline size_t former_pages(size_t len)
 	return (len + FORMER_PAGE - 1) & ~(size_t)(FORMER_PAGE - 1);
 }
 
-/* Blanks what layout 3 has behind the rests. */
+/* Blanks the part of layout 3 after the ports in quarantine. */
 static inline void former_forget_origins(const struct former_records *h, uint8_t *rests, uint32_t origins)
 {
 	uint8_t *records = rests + former_pages((size_t)h->max_quarantined * sizeof(uint64_t));

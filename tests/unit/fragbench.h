@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * A bench for fragments: memory, a virtual clock, made-up datagrams, and after every step fragment_check() and the
- * balance: what was held is still held, came out, or died.
+ * balance: each held fragment is still held, was emitted, or expired.
  */
 #ifndef NATD_TESTS_FRAGBENCH_H
 #define NATD_TESTS_FRAGBENCH_H

@@ -51,7 +51,7 @@ struct model_session *model_find_in(struct model *m, uint8_t proto_class, uint32
 	return NULL;
 }
 
-/* As many ports rest as the table has sessions; then the oldest may come back before their time. */
+/* As many ports are in quarantine as the table has sessions; then the oldest may leave it early. */
 static void limit_rests(struct model *m)
 {
 	uint32_t sure = 0, oldest = UINT32_MAX;
@@ -77,7 +77,7 @@ void model_rest(struct model *m, const struct model_mapping *g)
 	limit_rests(m);
 }
 
-/* Takes session i out; the last one of a mapping takes that along, and its port rests. */
+/* Removes session i; with the last one of a mapping that ends, and its port goes into quarantine. */
 static void forget(struct model *m, uint32_t i)
 {
 	int g = m->sessions[i].mapping;
@@ -93,7 +93,7 @@ static void forget(struct model *m, uint32_t i)
 	m->mappings[g].used = false;
 }
 
-/* What is known of the hosts' rates is no bound any more. */
+/* The known rates of the hosts are no bounds any more. */
 static void forget_rates(struct model *m)
 {
 	for (uint32_t i = 0; i < MODEL_HOSTS; i++) {
@@ -272,7 +272,7 @@ void model_restart(struct model *m)
 {
 	m->n_holds = 0;
 	m->n_resets = 0;
-	/* An address that is in no pool then is not cut: what rests there is no host's block. */
+	/* An address outside all pools is not cut: a port in quarantine there is in no host's block. */
 	for (uint32_t i = 0; i < m->n_rests; i++)
 		if (!model_is_external(&m->lab->policy, m->rests[i].ext))
 			m->rests[i].host = 0;

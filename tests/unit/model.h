@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * A naive NAT to judge the real one by: arrays and linear search, written from the RFCs and the
- * headers. It follows the real one packet by packet: works out what must happen, looks at what did,
+ * headers. It follows the real one packet by packet: works out the expected result, compares it with the real one,
  * and where there is a free choice (which port, which address, which IP id) checks that the
  * choice was allowed and adopts it.
  *
@@ -16,7 +16,7 @@
 
 enum { MODEL_SESSIONS = 4096, MODEL_MAPPINGS = 4096, MODEL_RESTS = 16384, MODEL_HOSTS = 32, MODEL_HOLDS = 1024 };
 
-/* What a TCP conversation looks like to somebody who sees both ends. */
+/* A TCP conversation, with the knowledge of both ends. */
 struct model_tcp {
 	bool genuine;	  /* only genuine segments so far: all below holds */
 	bool synced;	  /* handshake done */
@@ -53,7 +53,7 @@ struct model_mapping {
 	uint32_t in, ext, rem; /* remote of the session that made it */
 };
 
-/* A port that rests: not before `since_least` + port_reuse is it free. */
+/* A port in quarantine: free at `since_least` + port_reuse, not before. */
 struct model_rest {
 	uint8_t proto_class;
 	uint16_t port;

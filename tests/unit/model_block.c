@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Ports in blocks, shares by arithmetic, static pairs and classes in the naive NAT, by counting on fingers: no cut, no owner
- * and no limit is kept, all are worked out from mappings and quarantined ports. See model_walk.h.
+ * Ports in blocks, shares by arithmetic, static pairs and classes in the naive NAT, by counting on fingers: no cut, no
+ * owner and no limit is kept, all are worked out from mappings and quarantined ports. See model_walk.h.
  */
 #include "model_walk.h"
 
@@ -161,7 +161,7 @@ bool model_block_allows(const struct nat_policy *p, uint32_t in, uint32_t ext, u
 	return own == ext && holds(&share, port);
 }
 
-/* ---- who has a block ---- */
+/* ---- holders of blocks ---- */
 
 enum hold { HOLD_NOT, HOLD_PERHAPS, HOLD_SURE };
 

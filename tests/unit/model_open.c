@@ -20,7 +20,7 @@ static struct model_session *add_session(struct walk *w, const struct session *r
 		    d->rem_port == r->rem_port && (out || in)) {
 			int keep = d->mapping;
 
-			if (keep >= 0 && keep == mapping) /* or its port would rest */
+			if (keep >= 0 && keep == mapping) /* or its port would be in quarantine */
 				d->mapping = -1;
 			model_delete(m, d);
 			i--;
@@ -140,7 +140,7 @@ static int new_mapping(struct walk *w, uint32_t ext, uint16_t port)
 	return g;
 }
 
-/* What the real one chose for a session from inside that no mapping and no forward decides. */
+/* The real one's choice for a session from inside without a mapping or forward. */
 static int check_choice(struct walk *w, uint32_t ext, uint16_t port)
 {
 	bool has_any;
@@ -236,7 +236,8 @@ static bool may_open_out(struct walk *w, const struct decision *d, bool loose)
 	return walk_rate_allows(w, w->src, DIR_OUT) && ok;
 }
 
-/* A hairpinned packet opened a session on its way out, which ended at once: a forward refuses the sender on the way in. */
+/* A hairpinned packet opened a session on its way out, which ended at once: a forward refuses the sender on the way
+ * in. */
 static bool came_and_went(const struct walk *w)
 {
 	const struct lab *l = w->m->lab;
@@ -267,7 +268,7 @@ static void adopt_what_went(struct walk *w)
 		for (uint32_t a = w->policy->addresses[i].first; a <= w->policy->addresses[i].last; a++)
 			adopt_its_port(w, a);
 	for (uint32_t i = 0; i < w->m->n_rests && lab_delta(w->m->lab, COUNT_PORT_RECYCLED) > 0; i++) {
-		w->m->rests[i].sure = false; /* one of these rests again */
+		w->m->rests[i].sure = false; /* one of these is in quarantine again */
 		w->m->rests[i].since_s = now_s(w);
 	}
 }
@@ -306,7 +307,7 @@ struct model_session *walk_open_out(struct walk *w)
 	return add_session(w, r, DIR_OUT, d.mapping);
 }
 
-/* ---- from outside, and nothing asked for it ---- */
+/* ---- from outside, unsolicited ---- */
 
 static bool is_hold_of(const struct model_hold *h, const struct walk *w)
 {
@@ -399,7 +400,7 @@ static bool filter_allows(const struct walk *w, int g)
 	return false;
 }
 
-/* Whatever may stand in the way of a session that is perhaps let in. */
+/* All that may prevent a session that the filter perhaps passes. */
 static void allow_refusals(struct walk *w)
 {
 	w->may[DROP_TABLE] = w->may[DROP_SESSIONS_FULL] = w->may[DROP_HOST_SESSIONS] = true;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What came out of the real NAT, byte by byte. See model_walk.h. */
+/* The packets of the real NAT, byte by byte. See model_walk.h. */
 #include "model_walk.h"
 
 #include <string.h>
@@ -9,7 +9,7 @@ static bool is_drop(int r)
 	return r > NAT_PASS && r < COUNT_OUT_PACKETS;
 }
 
-/* ---- what came out ---- */
+/* ---- emitted packets ---- */
 
 static unsigned get16(const uint8_t *p)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What a policy says, read straight from its lists. See model.h. */
+/* The meaning of a policy, read straight from its lists. See model.h. */
 #include "model.h"
 
 static bool in_prefix(const struct nat_prefix *p, uint32_t a)
@@ -150,7 +150,7 @@ static bool never_a_host(uint32_t a)
 	return a < 0x01000000 || (a >= 0x7f000000 && a < 0x80000000) || a >= 0xe0000000;
 }
 
-/* RFC 1812 5.3.7; RELIABILITY C2: martians, LAND, and what is neither from inside nor for outside. */
+/* RFC 1812 5.3.7; RELIABILITY C2: martians, LAND, and packets neither from inside nor for outside. */
 bool model_address_wrong(const struct nat_policy *p, uint32_t src, uint32_t dst, bool elsewhere)
 {
 	if (never_a_host(src) || never_a_host(dst) || src == dst)

@@ -114,7 +114,7 @@ static void send_packet(const struct model_traffic *t, const struct model_packet
 	b.ack = ack;
 	b.no_checksum = chance(t, 10);
 	len = build_packet(t->lab->in, &b);
-	if (chance(t, 5)) /* what is wrong stays wrong by the same */
+	if (chance(t, 5)) /* a wrong one stays wrong by the same */
 		t->lab->in[len - 1] ^= (uint8_t)(1 + t->below(255));
 	if (chance(t, 5))
 		len += t->below(9); /* padding of a link */
@@ -466,7 +466,7 @@ void traffic_fragments(const struct model_traffic *t)
 		p.dst = any_external(t);
 		p.dport = any_external_port(t);
 	}
-	/* what is wrong with its addresses is asked of each fragment */
+	/* each fragment's addresses are checked */
 	if (model_address_wrong(&t->lab->policy, p.src, p.dst, !model_is_external(&t->lab->policy, p.dst)))
 		return;
 	b = to_build(t, &p);

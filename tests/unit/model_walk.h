@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What the files of the model's walk share; see model.h. */
+/* Shared by the files of the model's walk; see model.h. */
 #ifndef NATD_TESTS_MODEL_WALK_H
 #define NATD_TESTS_MODEL_WALK_H
 
@@ -66,7 +66,7 @@ struct nat_range walk_check_block(const struct walk *w, uint32_t in, uint32_t ex
 bool walk_has_free_block(const struct walk *w, uint32_t in, uint32_t ext);
 uint32_t walk_resting_address(const struct walk *w, uint32_t in, bool *is_sure);
 
-/* What has died may still count: the real one has been swept in this second, and sweeps no more. */
+/* Expired sessions may still count: the real table was swept in this second, and is not swept again in it. */
 static inline bool dead_may_count(const struct walk *w)
 {
 	return w->m->n_dead > 0 && w->m->swept_s == now_s(w);
@@ -79,7 +79,7 @@ struct model_session *walk_open_in(struct walk *w);
 bool walk_opens(struct walk *w);
 bool walk_hosts_port(const struct walk *w);
 
-/* ---- model_out.c: what came out ---- */
+/* ---- model_out.c: emitted packets ---- */
 
 enum nat_reason walk_reason_seen(const struct walk *w);
 void walk_check_own_error(const struct walk *w);

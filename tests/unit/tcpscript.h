@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * TCP conversations as tables, for check_tcp*.c. A scenario is a list of steps; each says who sends
- * what, and what the tracker must answer. Numbers are relative to the initial numbers of both sides (a SYN
+ * TCP conversations as tables, for check_tcp*.c. A scenario is a list of steps; each has a sender, a segment, and
+ * the expected answer of the tracker. Numbers are relative to the initial numbers of both sides (a SYN
  * has seq 0), so one table is played with many of them, and with the directions swapped.
  *
  *	SCENARIO(test_handshake,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What every unit test program shares: a seeded random source whose seed is printed and can be
+ * Shared by all unit test programs: a seeded random source whose seed is printed and can be
  * set (NATD_TEST_SEED=N), and the main function. Include once per program, after <check.h>.
  */
 #ifndef NATD_TESTS_UNIT_H
@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Check's own writes a line of code into a pipe for each assertion that holds, which takes most of the time of a test with
- * millions of them. All its assertions expand to this one. */
+/* Check's own writes a line of code into a pipe for each assertion that holds, which takes most of the time of a test
+ * with millions of them. All its assertions expand to this one. */
 #undef ck_assert_msg
 #define ck_assert_msg(expr, ...) \
 	((expr) ? (void)0 : _ck_assert_failed(__FILE__, __LINE__, "Assertion '" #expr "' failed", ##__VA_ARGS__))

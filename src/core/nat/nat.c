@@ -130,7 +130,7 @@ static inline void make_key(const struct nat *n, struct work *w, int32_t ordinal
 /* ---- one packet ---- */
 
 /* True: it has a key to look up. */
-static inline bool prepare(struct nat *n, struct work *w, struct nat_packet *p)
+static inline bool parse_and_key(struct nat *n, struct work *w, struct nat_packet *p)
 {
 	int32_t ordinal;
 
@@ -159,7 +159,7 @@ static inline bool prepare(struct nat *n, struct work *w, struct nat_packet *p)
 
 bool nat_prepare(struct nat *n, struct work *w, struct nat_packet *p)
 {
-	return prepare(n, w, p);
+	return parse_and_key(n, w, p);
 }
 
 bool nat_is_hosts_own(const struct work *w, enum nat_reason why)
@@ -287,13 +287,8 @@ static __attribute__((noinline)) enum nat_reason hairpin_passes(struct nat *n, s
 	return why;
 }
 
-static inline enum nat_reason all_passes(struct nat *n, struct work *w)
-{
-	return w->hairpin ? hairpin_passes(n, w) : nat_pass(n, w);
-}
-
-/* The only place from which an ICMP error about a translated packet is sent. */
-static inline void conclude(struct nat *n, struct work *w, enum nat_reason why)
+/* Emits what passed. Drops and answers what did not: ICMP errors about translated packets are sent from here alone. */
+static inline void emit_or_refuse(struct nat *n, struct work *w, enum nat_reason why)
 {
 	if (why == NAT_PASS) {
 		send(n, w, nat_destination(n, w));
@@ -316,23 +311,14 @@ static void translate_first_fragment(struct nat *n, struct work *w)
 
 	if (!nat_fragment_admit(n, w, &digest))
 		return;
-	why = all_passes(n, w);
+	why = w->hairpin ? hairpin_passes(n, w) : nat_pass(n, w);
 	nat_fragment_first(n, w, &came, digest, why == NAT_PASS ? nat_destination(n, w) : NAT_NOWHERE);
-	conclude(n, w, why);
+	emit_or_refuse(n, w, why);
 	nat_fragment_release(n, w, &came);
 }
 
-/* Inlined: a call costs twenty instructions a packet. */
-static inline __attribute__((always_inline)) void translate(struct nat *n, struct work *w)
-{
-	if (w->v.frag == FRAG_FIRST)
-		translate_first_fragment(n, w);
-	else
-		conclude(n, w, all_passes(n, w));
-}
-
 /* A packet without a key of its own is checked by its addresses at once. */
-static void process_keyless(struct nat *n, struct work *w)
+static void translate_keyless(struct nat *n, struct work *w)
 {
 	enum nat_reason why = nat_check_addresses(n, w);
 
@@ -346,14 +332,17 @@ static void process_keyless(struct nat *n, struct work *w)
 		nat_drop(n, w, DROP_ICMP_TYPE);
 }
 
-static inline __attribute__((always_inline)) void process(struct nat *n, struct work *w)
+/* Inlined: a call costs twenty instructions a packet. */
+static inline __attribute__((always_inline)) void translate(struct nat *n, struct work *w)
 {
 	if (w->reason != NAT_PASS)
 		nat_drop(n, w, (enum nat_reason)w->reason);
 	else if (!w->has_key)
-		process_keyless(n, w);
+		translate_keyless(n, w);
+	else if (w->v.frag == FRAG_FIRST)
+		translate_first_fragment(n, w);
 	else
-		translate(n, w);
+		emit_or_refuse(n, w, w->hairpin ? hairpin_passes(n, w) : nat_pass(n, w));
 }
 
 /* ---- the batch ---- */
@@ -367,18 +356,18 @@ static void prefetch_openings(struct nat *n, uint32_t count)
 	}
 }
 
-static void process_each(struct nat *n, uint32_t first, uint32_t count)
+static void translate_each(struct nat *n, uint32_t first, uint32_t count)
 {
 	for (uint32_t i = first; i < first + count; i++)
-		process(n, &n->work[i]);
+		translate(n, &n->work[i]);
 }
 
-static __attribute__((noinline)) void process_tapped(struct nat *n, uint32_t count)
+static __attribute__((noinline)) void translate_tapped(struct nat *n, uint32_t count)
 {
 	nat_tap_emissions(n);
 	for (uint32_t i = 0; i < count; i++) {
 		nat_tap_came(n, &n->work[i]);
-		process_each(n, i, 1);
+		translate_each(n, i, 1);
 		nat_tap_done(n);
 	}
 }
@@ -397,14 +386,14 @@ void nat_batch(struct nat *n, uint64_t now_ms, struct nat_packet *p, uint32_t co
 		mirror_catch_up(n);
 	for (uint32_t i = 0; i < count; i++) {
 		n->probes[keys] = &n->work[i].probe;
-		keys += prepare(n, &n->work[i], &p[i]);
+		keys += parse_and_key(n, &n->work[i], &p[i]);
 	}
 	if (table_probe(n->table, n->probes, keys) > 0 && keys > 1)
 		prefetch_openings(n, count);
 	if (n->tap == NULL)
-		process_each(n, 0, count);
+		translate_each(n, 0, count);
 	else
-		process_tapped(n, count);
+		translate_tapped(n, count);
 }
 
 /* ---- time ---- */
@@ -458,27 +447,6 @@ struct table *nat_table(struct nat *n)
 const struct nat_policy *nat_policy_get(const struct nat *n)
 {
 	return n->policy;
-}
-
-/* A forward is identified by what it does, so that sessions survive a reordering of the file. */
-const char *nat_forward_name(const struct nat *n, const struct session *s)
-{
-	uint32_t external = table_address(n->table, s->ext);
-	uint32_t to;
-	uint16_t to_port;
-	int32_t i;
-
-	if (!(s->kind & SESSION_KIND_FORWARD) || rules_static_inside(n->rules, external) != 0)
-		return NULL;
-	i = rules_forward_of(n->rules, session_class(s), external, s->ext_port, s->rem_addr, &to, &to_port);
-	if (i < 0)
-		i = rules_forward_outbound(n->rules, session_class(s), s->int_addr, s->int_port, &to, &to_port);
-	return i < 0 ? NULL : n->policy->forwards[i].name;
-}
-
-const char *nat_pair_name(const struct nat *n, const struct session *s)
-{
-	return s->kind & SESSION_KIND_FORWARD ? rules_static_name(n->rules, table_address(n->table, s->ext)) : NULL;
 }
 
 void nat_session_delete(struct nat *n, struct session *s, enum session_end why, uint64_t now_ms)

@@ -5,8 +5,8 @@
  * Theory of operation. A packet is a `struct work` on its way through these steps:
  *
  *   nat_batch     parse all (direction, key), look all keys up side by side, then one by one:
- *   process       later fragment, ICMP error, or
- *   translate     one pass outbound or inbound; a hairpinned packet takes both, in that order
+ *   translate     one pass outbound or inbound; a hairpinned packet takes both, in that order; later fragments and
+ *                 ICMP errors have files of their own
  *     nat_pass      find the session, else decide (decide.c) and open (open.c); track, rewrite
  *   nat_send      count, cut for the MTU, hand to the caller
  *
@@ -277,7 +277,7 @@ void nat_judge_mapping(struct nat *n, const struct work *w);
 
 /* tap.c */
 void nat_tap_emissions(struct nat *n);		  /* from here on the tap sees what n->emit gets */
-void nat_tap_came(struct nat *n, struct work *w); /* prepared, not yet processed */
+void nat_tap_came(struct nat *n, struct work *w); /* parsed, not yet translated */
 void nat_tap_done(struct nat *n);
 
 /* mirror.c; only if n->mirror is not NULL */

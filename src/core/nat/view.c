@@ -123,3 +123,26 @@ bool nat_session_end(struct nat *n, uint64_t id, enum session_end why, uint64_t 
 		nat_session_delete(n, s, why, now_ms);
 	return s != NULL;
 }
+
+/* ---- names of the configuration ---- */
+
+/* A forward is identified by what it does, so that sessions survive a reordering of the file. */
+const char *nat_forward_name(const struct nat *n, const struct session *s)
+{
+	uint32_t external = table_address(n->table, s->ext);
+	uint32_t to;
+	uint16_t to_port;
+	int32_t i;
+
+	if (!(s->kind & SESSION_KIND_FORWARD) || rules_static_inside(n->rules, external) != 0)
+		return NULL;
+	i = rules_forward_of(n->rules, session_class(s), external, s->ext_port, s->rem_addr, &to, &to_port);
+	if (i < 0)
+		i = rules_forward_outbound(n->rules, session_class(s), s->int_addr, s->int_port, &to, &to_port);
+	return i < 0 ? NULL : n->policy->forwards[i].name;
+}
+
+const char *nat_pair_name(const struct nat *n, const struct session *s)
+{
+	return s->kind & SESSION_KIND_FORWARD ? rules_static_name(n->rules, table_address(n->table, s->ext)) : NULL;
+}
