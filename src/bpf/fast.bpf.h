@@ -7,7 +7,8 @@
  * next hop are known. The program checks all of it before it writes the first byte; otherwise the packet goes on as
  * without a fast path. If a packet cannot be sent after that, it is dropped and counted.
  *
- * SYN, FIN and RST stop their flow: they and later packets go to natd, in order. The TCP numbers move before the packet
+ * A packet that is left to natd is not overtaken: what comes behind it follows it to natd until that has been sent (flow.h,
+ * "Order"). SYN, FIN and RST stop their flow: they and all later packets go to natd. The TCP numbers move before the packet
  * leaves, so they have moved when natd sees the packet's consequences.
  *
  * For a packet outbound, the kernel's rules must lead from its source and its interface to natd. The program looks this
@@ -117,7 +118,7 @@ static __always_inline struct flow *find_flow(const struct steer_fast *fast, con
 		if (slot == 0 || entry != flow_entry(hash, slot))
 			continue;
 		f = bpf_map_lookup_elem(&fast_flows, &slot);
-		if (f && *(volatile __u32 *)&f->state == FLOW_LIVE && flow_matches(f, k))
+		if (f && flow_state_of(f) == FLOW_LIVE && flow_matches(f, k))
 			return f;
 	}
 	return NULL;
@@ -301,6 +302,10 @@ static __always_inline int carry_flow(struct __sk_buff *skb, const struct steer_
 	}
 	if (p->protocol == IPPROTO_TCP ? !is_plain_tcp(f, p, h, &g) : !is_plain_datagram(f, p, h))
 		return NOT_CARRIED;
+	if (!flow_is_next(f, p->dir, g.seq)) {
+		count(STEER_COUNT_ORDER);
+		return NOT_CARRIED;
+	}
 	if (is_out && !comes_from_inside(skb, v, p, f))
 		return NOT_CARRIED;
 	if (is_too_large(config, v, f, p->dir, segment)) {
@@ -332,6 +337,7 @@ static __always_inline int carry(struct __sk_buff *skb, const struct steer_confi
 	struct flow_key k;
 	struct headers h;
 	struct flow *f;
+	int verdict;
 
 	if (!has_flows || beat_ns == 0 || v->outside == 0 || p->header != IP_HEADER || p->is_fragment)
 		return NOT_CARRIED;
@@ -343,7 +349,10 @@ static __always_inline int carry(struct __sk_buff *skb, const struct steer_confi
 	f = find_flow(fast, &k);
 	if (!f)
 		return NOT_CARRIED;
-	return carry_flow(skb, config, v, p, &h, f, (now_ns + fast->ahead_ns) / SECOND_NS);
+	verdict = carry_flow(skb, config, v, p, &h, f, (now_ns + fast->ahead_ns) / SECOND_NS);
+	if (verdict == NOT_CARRIED)
+		flow_leave(f, p->dir);
+	return verdict;
 }
 
 #endif

@@ -129,11 +129,12 @@ enum steer_counter {
 	STEER_COUNT_FORM,   /* a TTL that ends, an IP id to be given, lengths or checksums that do not fit */
 	STEER_COUNT_LARGE,  /* larger than the way out */
 	STEER_COUNT_WAY,    /* no route, another interface, no link address known */
+	STEER_COUNT_ORDER,  /* packets before them are still in natd */
 	STEER_COUNT_LOST,   /* dropped: no memory to rewrite it */
 	/* What natd hands back to the host */
 	STEER_COUNT_BACK,   /* by the interface by which it had come */
 	STEER_COUNT_STRAY,  /* dropped: that interface is not known any more */
-	STEER_COUNTERS = 16 /* two cache lines a processor */
+	STEER_COUNTERS = 24 /* three cache lines a processor */
 };
 
 struct steer_counters {

@@ -137,6 +137,7 @@ static void setup(void)
 	ck_assert(nat_mirror_begin(lab->nat, &shared, ALL));
 	carried = 0;
 	drains = true;
+	sending.n = 0;
 }
 
 static void teardown(void)

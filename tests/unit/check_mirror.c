@@ -1,131 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The mirror: a NAT with a forwarder beside it gives the same bytes, tables, counters and events as one without. The forwarder is
- * played here, by the rules of core/nat/flow.h that the tc programs follow too; those themselves: tests/bpf/check_fast.c.
+ * played (mirrorforward.h); the tc programs themselves: tests/bpf/check_fast.c. The order of packets: check_mirror_order.c.
  */
 #include <check.h>
 #include <string.h>
 
-#include "core/nat/mirror_private.h"
-#include "core/packet/rewrite.h"
 #include "core/nat/tap.h"
-#include "mirrorplay.h"
-
-static struct flow *flows;
-static struct flow_bucket *buckets;
-static uint16_t mtus[2][FLOW_MTUS];
-static const uint64_t secret[2] = {0x1122334455667788, 0x99aabbccddeeff00};
-
-static struct flow_memory memory(void)
-{
-	struct flow_memory m = {.flows = flows, .buckets = buckets, .secret = {secret[0], secret[1]}, .mtus = mtus};
-
-	return m;
-}
-
-static void setup(void)
-{
-	struct flow_memory m;
-
-	flows = calloc(FLOW_SLOTS, sizeof(*flows));
-	buckets = calloc(FLOW_BUCKETS, sizeof(*buckets));
-	memset(mtus, 0, sizeof(mtus));
-	ask_mtu = NULL;
-	plain = make_lab();
-	lab = make_lab();
-	m = memory();
-	ck_assert(nat_mirror_begin(lab->nat, &m, ALL));
-	carried = 0;
-	drains = true;
-}
-
-static void teardown(void)
-{
-	lab_free(plain);
-	lab_free(lab);
-	free(flows);
-	free(buckets);
-}
-
-/* ---- the forwarder ---- */
-
-static struct flow *find_flow(const struct flow_key *k)
-{
-	uint64_t hash = flow_hash(secret, k);
-	const struct flow_bucket *b = &buckets[flow_bucket_of(hash)];
-
-	for (unsigned i = 0; i < FLOW_WAYS; i++) {
-		uint32_t slot = b->entry[i] & (FLOW_SLOTS - 1);
-
-		if (b->entry[i] == flow_entry(hash, slot) && slot != 0 && flows[slot].state == FLOW_LIVE &&
-		    flow_matches(&flows[slot], k))
-			return &flows[slot];
-	}
-	return NULL;
-}
-
-static bool is_carried_tcp(struct flow *f, const struct pkt_view *v, uint8_t dir)
-{
-	const struct flow_segment g = {.seq = v->tcp_seq,
-				       .end = v->tcp_seq + v->tcp_data,
-				       .ack = v->tcp_ack,
-				       .window = v->tcp_window,
-				       .dir = dir};
-
-	if (v->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)) {
-		flow_stop(f);
-		return false;
-	}
-	if (!(v->tcp_flags & TCP_ACK) || !flow_segment_fits(f, &g))
-		return false;
-	flow_advance(f, &g);
-	return true;
-}
-
-static bool is_carried(struct flow *f, const struct pkt_view *v, uint8_t dir)
-{
-	bool by_opener = ((f->kind & FLOW_FROM_OUTSIDE) != 0) == (dir == DIR_IN);
-
-	if (v->proto_class == CLASS_TCP)
-		return is_carried_tcp(f, v, dir);
-	return v->proto_class == CLASS_UDP || v->icmp_type == (by_opener ? 8 : 0);
-}
-
-static bool is_too_large(const struct flow *f, const struct pkt_view *v, uint8_t dir)
-{
-	uint32_t number = flow_mtu_number(f->kind, dir);
-
-	ck_assert(number == 0 || mtus[dir][number] != 0);
-	return number != 0 && v->len > mtus[dir][number];
-}
-
-/* Like bpf/fast.bpf.h. False: it is natd's. */
-static bool play_forwarder(uint8_t *p, size_t len, uint64_t now_ms)
-{
-	struct pkt_view v;
-	struct flow_key k;
-	struct flow *f;
-
-	if (packet_parse(p, len, false, &v) != NAT_PASS || v.ihl != 20 || v.frag != FRAG_NONE ||
-	    v.kind > PKT_ICMP_REPLY)
-		return false;
-	k = (struct flow_key){.proto_class = v.proto_class,
-			      .dir = (v.src & 0xff000000) == 0x0a000000 ? DIR_OUT : DIR_IN};
-	k.local = k.dir == DIR_OUT ? v.src : v.dst;
-	k.remote = k.dir == DIR_OUT ? v.dst : v.src;
-	k.local_port = k.dir == DIR_OUT ? v.sport : v.dport;
-	k.remote_port = v.proto_class == CLASS_ICMP ? 0 : k.dir == DIR_OUT ? v.dport : v.sport;
-	f = find_flow(&k);
-	if (f == NULL || (k.dir == DIR_OUT && !v.dont_fragment) || is_too_large(f, &v, k.dir) ||
-	    !is_carried(f, &v, k.dir))
-		return false;
-	if (k.dir == DIR_OUT)
-		rewrite_source(&v, f->ext_addr, f->ext_port, false);
-	else
-		rewrite_destination(&v, f->int_addr, f->int_port, false);
-	flow_count(f, k.dir, 1, v.len, (uint32_t)(now_ms / 1000));
-	return true;
-}
+#include "mirrorforward.h"
 
 START_TEST(test_a_forwarder_changes_no_result)
 {
@@ -161,6 +43,11 @@ static struct talk make_busy(void)
 	return t;
 }
 
+static bool is_live(uint32_t slot)
+{
+	return flow_state_of(&flows[slot]) == FLOW_LIVE;
+}
+
 static uint32_t shown(void)
 {
 	struct nat_mirror_counts c;
@@ -180,43 +67,6 @@ START_TEST(test_a_session_is_shown_with_its_eighth_packet)
 	ck_assert_uint_eq(shown(), 1);
 	ck_assert(say_tcp(&t, true, TCP_ACK, 10));
 	ck_assert(say_tcp(&t, false, TCP_ACK, 10));
-}
-END_TEST
-
-static size_t ack_of(const struct talk *t, uint8_t *p)
-{
-	return build_packet(p, &(const struct build){.proto = 6,
-						     .src = LAB_A,
-						     .dst = LAB_S1,
-						     .sport = 5000,
-						     .dport = SERVER_PORT,
-						     .seq = t->in.next,
-						     .ack = t->out.next,
-						     .flags = TCP_ACK,
-						     .window = 60000,
-						     .df = true});
-}
-
-START_TEST(test_a_session_is_shown_when_no_packet_waits)
-{
-	struct talk t;
-
-	drains = false;
-	t = make_tcp();
-	for (int i = 0; i < 5; i++)
-		say_tcp(&t, true, TCP_ACK, 10);
-	nat_mirror_show(lab->nat, true, NULL, NULL);
-	ck_assert_uint_eq(shown(), 1);
-	end_one();
-	advance_both(3000);
-	t = make_tcp();
-	for (int i = 0; i < 5; i++)
-		lab_send(lab, lab->in, ack_of(&t, lab->in));
-	nat_mirror_show(lab->nat, false, NULL, NULL);
-	ck_assert_uint_eq(shown(), 0);
-	advance_both(1000); /* or after a second */
-	nat_mirror_show(lab->nat, false, NULL, NULL);
-	ck_assert_uint_eq(shown(), 1);
 }
 END_TEST
 
@@ -300,16 +150,16 @@ START_TEST(test_a_slot_rests_before_it_is_used_again)
 	make_busy();
 	end_one();
 	make_busy();
-	ck_assert(flows[1].state == FLOW_OUT && flows[2].state == FLOW_LIVE);
+	ck_assert(!is_live(1) && is_live(2));
 	end_one();
 	advance_both(1000);
 	make_busy();
-	ck_assert(flows[1].state == FLOW_OUT && flows[2].state == FLOW_OUT && flows[3].state == FLOW_LIVE);
+	ck_assert(!is_live(1) && !is_live(2) && is_live(3));
 	end_one();
 	advance_both(8000);
 	make_busy();
-	ck_assert(flows[1].state == FLOW_LIVE || flows[2].state == FLOW_LIVE || flows[3].state == FLOW_LIVE);
-	ck_assert(flows[4].state == FLOW_OUT);
+	ck_assert(is_live(1) || is_live(2) || is_live(3));
+	ck_assert(!is_live(4));
 }
 END_TEST
 
@@ -361,7 +211,7 @@ START_TEST(test_a_session_is_shown_again_in_its_slot_and_that_rests_again)
 		for (int packet = 0; packet < 8; packet++)
 			say_tcp(&t, packet % 2, TCP_ACK, 10);
 		ck_assert_uint_eq(shown(), 1);
-		ck_assert_uint_eq(flows[1].state, FLOW_LIVE);
+		ck_assert(is_live(1));
 		ck_assert(say_tcp(&t, true, TCP_ACK, 10));
 		advance_both(700);
 	}
@@ -369,7 +219,7 @@ START_TEST(test_a_session_is_shown_again_in_its_slot_and_that_rests_again)
 	end_one();
 	advance_both(1000);
 	make_busy();
-	ck_assert(flows[1].state == FLOW_OUT && flows[2].state == FLOW_LIVE);
+	ck_assert(!is_live(1) && is_live(2));
 	advance_both(5000);
 	end_one();
 	advance_both(8000);
@@ -566,7 +416,6 @@ static Suite *make_suite(void)
 	tcase_set_timeout(c, 300);
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, test_a_session_is_shown_with_its_eighth_packet);
-	tcase_add_test(c, test_a_session_is_shown_when_no_packet_waits);
 	tcase_add_test(c, test_fin_syn_and_rst_stop_it_for_what_comes_after);
 	tcase_add_test(c, test_what_the_forwarder_learns_late_is_known_before_its_answer);
 	tcase_add_test(c, test_an_ended_session_is_out_at_once);

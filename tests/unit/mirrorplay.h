@@ -27,7 +27,8 @@ enum {
 
 static struct lab *plain, *lab; /* without, and with */
 static uint64_t carried;
-static bool drains; /* natd never has packets that wait */
+static bool drains; /* natd's queue is found empty behind each packet */
+static struct mirror_sending sending;
 static nat_mirror_mtu_fn *ask_mtu;
 
 static struct lab *make_lab(void)
@@ -50,7 +51,7 @@ static struct lab *make_lab(void)
 static bool (*forward)(uint8_t *p, size_t len, uint64_t now_ms);
 
 /* What natd finds out about the routes of a session: more MTUs than the lists hold, now and then. */
-static bool pick_mtu(void *ctx, const struct mirror_ends *e, uint16_t mtu[2])
+static inline bool pick_mtu(void *ctx, const struct mirror_ends *e, uint16_t mtu[2])
 {
 	static const uint16_t mtus[] = {0, 0, 0, 0, 0, 68, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1400};
 
@@ -123,6 +124,14 @@ static void compare_all(uint64_t cursor[2])
 	ck_assert_msg(wrong == NULL, "%s", wrong);
 }
 
+/* What natd has passed has been sent, and its queue found empty after that. */
+static void report_sent(bool was_empty)
+{
+	nat_mirror_take_sending(lab->nat, &sending);
+	nat_mirror_read(&sending);
+	nat_mirror_sent(lab->nat, &sending, was_empty);
+}
+
 /* True if the forwarder has carried it. */
 static bool send_both(const uint8_t *p, size_t len)
 {
@@ -139,7 +148,8 @@ static bool send_both(const uint8_t *p, size_t len)
 		return true;
 	}
 	lab_send(lab, p, len);
-	nat_mirror_show(lab->nat, drains || unit_below(3) > 0, ask_mtu, NULL);
+	report_sent(drains || unit_below(3) > 0);
+	nat_mirror_show(lab->nat, true, ask_mtu, NULL);
 	ck_assert_uint_eq(plain->n_out, lab->n_out);
 	for (uint32_t i = 0; i < lab->n_out; i++) {
 		ck_assert_uint_eq(plain->out[i].to, lab->out[i].to);
@@ -348,7 +358,7 @@ static void happen(void)
 	}
 }
 
-static void play_random(int steps)
+static inline void play_random(int steps)
 {
 	uint64_t cursor[2] = {1, 1};
 

@@ -9,7 +9,7 @@
  * it is free. A session that ends leaves its slot at once; what the forwarder counts there afterwards goes only to the
  * totals.
  *
- * A session is shown at its 8th packet in natd; further attempts follow at each 8th. It is taken out when
+ * A session is shown at its 8th packet in natd, while later ones may be waiting: mirror_order.c. Further attempts follow at each 8th. It is taken out when
  *  - it ends, or a packet in natd moves it out of ESTABLISHED (follow());
  *  - the forwarder has seen a SYN, FIN or RST of it, whether natd got that or not;
  *  - it has been idle for IDLE_S, or half its timeout: so no session expires while it is shown, and
@@ -32,7 +32,6 @@ enum {
 	PACKETS_LEAST = 8,    /* a power of two */
 	PASS_MS = 900,
 	LAG_S = 3,
-	WAIT_MOST_MS = 1000, /* for a session to be shown, while packets never end */
 };
 
 /* ---- selecting sessions ---- */
@@ -87,7 +86,13 @@ static void fill(const struct nat *n, const struct session *s, struct flow *f)
 	};
 }
 
-static bool show(struct nat *n, const struct session *s, uint32_t session, const uint16_t mtu[2])
+/* How a session is shown. */
+struct showing {
+	bool all_sent;
+	uint16_t mtu[2];
+};
+
+static bool show(struct nat *n, const struct session *s, uint32_t session, const struct showing *how)
 {
 	struct mirror *m = n->mirror;
 	uint32_t slot = mirror_slot_take(m);
@@ -96,7 +101,8 @@ static bool show(struct nat *n, const struct session *s, uint32_t session, const
 	if (slot == 0)
 		return false;
 	fill(n, s, f);
-	if (!mirror_kind_with(m, f->kind, mtu, &f->kind) || !mirror_publish(m, slot)) {
+	mirror_begin_joining(s, f, how->all_sent);
+	if (!mirror_kind_with(m, f->kind, how->mtu, &f->kind) || !mirror_publish(m, slot)) {
 		mirror_unpublish(m, slot);
 		mirror_slot_free(m, slot);
 		return false;
@@ -116,7 +122,7 @@ static bool is_same_connection(const struct session *s, const struct flow *f)
 }
 
 /* In the slot that it had, which has its addresses. */
-static bool show_again(struct nat *n, struct session *s, uint32_t slot, const uint16_t mtu[2])
+static bool show_again(struct nat *n, struct session *s, uint32_t slot, const struct showing *how)
 {
 	struct mirror *m = n->mirror;
 	struct flow *f = &m->shared.flows[slot];
@@ -126,8 +132,9 @@ static bool show_again(struct nat *n, struct session *s, uint32_t slot, const ui
 	mirror_push(s, f);
 	if (!is_same_connection(s, f))
 		return true;
-	if (!mirror_kind_with(m, f->kind, mtu, &kind))
+	if (!mirror_kind_with(m, f->kind, how->mtu, &kind))
 		return false;
+	mirror_begin_joining(s, f, how->all_sent);
 	__atomic_store_n(&f->kind, kind, __ATOMIC_RELAXED);
 	__atomic_store_n(&f->from, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&f->seen, s->seen_s, __ATOMIC_RELAXED);
@@ -144,40 +151,37 @@ static void wait_to_show(struct nat *n, const struct session *s)
 {
 	struct mirror *m = n->mirror;
 
-	if (m->waiting.n == 0)
-		m->waiting.since_ms = n->now_ms;
 	if (m->waiting.n < WAITING_MOST)
 		m->waiting.id[m->waiting.n++] = table_session_id(n->table, s);
 }
 
 /* False: there is no room for it. */
-static bool show_one(struct nat *n, struct session *s, nat_mirror_mtu_fn *ask, void *ctx)
+static bool show_one(struct nat *n, struct session *s, bool all_sent, nat_mirror_mtu_fn *ask, void *ctx)
 {
 	struct mirror *m = n->mirror;
 	uint32_t session = table_session_index(n->table, s), slot = m->slot_of[session];
 	const struct mirror_ends ends = mirror_ends_of(n, s);
-	uint16_t mtu[2] = {0, 0};
+	struct showing how = {.all_sent = all_sent};
 
 	if (slot != 0 && mirror_slot_is_live(m, slot))
 		return true;
-	if (ask != NULL && !ask(ctx, &ends, mtu))
+	if (ask != NULL && !ask(ctx, &ends, how.mtu))
 		return true;
-	return slot == 0 ? show(n, s, session, mtu) : show_again(n, s, slot, mtu);
+	return slot == 0 ? show(n, s, session, &how) : show_again(n, s, slot, &how);
 }
 
-void nat_mirror_show(struct nat *n, bool is_drained, nat_mirror_mtu_fn *ask, void *ctx)
+void nat_mirror_show(struct nat *n, bool all_sent, nat_mirror_mtu_fn *ask, void *ctx)
 {
 	struct mirror *m = n->mirror;
 
-	if (m == NULL || (!is_drained && n->now_ms - m->waiting.since_ms < WAIT_MOST_MS))
-		return;
-	for (uint32_t i = 0; i < m->waiting.n; i++) {
+	for (uint32_t i = 0; m != NULL && i < m->waiting.n; i++) {
 		struct session *s = table_session_by_id(n->table, m->waiting.id[i]);
 
-		if (s != NULL && is_fit(n, s) && !show_one(n, s, ask, ctx))
+		if (s != NULL && is_fit(n, s) && !show_one(n, s, all_sent, ask, ctx))
 			m->counts.full++;
 	}
-	m->waiting.n = 0;
+	if (m != NULL)
+		m->waiting.n = 0;
 }
 
 /* ---- packets in natd ---- */
@@ -189,7 +193,7 @@ void mirror_take_over(struct nat *n, struct session *s)
 
 	if (slot == 0)
 		return;
-	if (m->shared.flows[slot].state == FLOW_STOPPED) {
+	if (flow_state_of(&m->shared.flows[slot]) == FLOW_STOPPED) {
 		m->counts.stopped++;
 		mirror_slot_take_out(n, slot);
 	}
@@ -203,10 +207,12 @@ void mirror_follow(struct nat *n, struct session *s, const struct work *w, uint3
 	uint32_t sum = s->packets[DIR_OUT] + s->packets[DIR_IN];
 
 	if (slot != 0 && mirror_slot_is_live(m, slot)) {
-		if (is_fit(n, s))
-			mirror_push(s, &m->shared.flows[slot]);
-		else
+		if (!is_fit(n, s)) {
 			mirror_slot_take_out(n, slot);
+			return;
+		}
+		mirror_push(s, &m->shared.flows[slot]);
+		mirror_note_sending(n, slot, w);
 	} else if (!w->hairpin && sum / PACKETS_LEAST != (sum - packets) / PACKETS_LEAST && is_fit(n, s)) {
 		wait_to_show(n, s);
 	}
@@ -254,12 +260,14 @@ static void visit(struct nat *n, uint32_t slot)
 	mirror_pull(n, s, f);
 	if (!mirror_slot_is_live(m, slot))
 		return;
-	if (f->state == FLOW_STOPPED) {
+	if (flow_state_of(f) == FLOW_STOPPED) {
 		m->counts.stopped++;
 		mirror_slot_take_out(n, slot);
 	} else if (is_idle(n, s)) {
 		m->counts.idle++;
 		mirror_slot_take_out(n, slot);
+	} else {
+		flow_age(f);
 	}
 }
 
@@ -427,6 +435,6 @@ void nat_mirror_adopt(struct nat *n, struct flow *flows)
 
 		if (f->seen == 0 || (f->kind & FLOW_CLASS) == CLASS_OTHER)
 			continue;
-		mirror_pull(n, f->state == FLOW_OUT ? NULL : session_of(n, f), f);
+		mirror_pull(n, flow_state_of(f) == FLOW_OUT ? NULL : session_of(n, f), f);
 	}
 }

@@ -39,10 +39,36 @@ bool nat_mirror_begin(struct nat *n, const struct flow_memory *m, uint32_t class
 void nat_mirror_end(struct nat *n, bool goes_on);
 bool nat_mirror_is_on(const struct nat *n);
 
-/* Shows the sessions that wait to be shown, if every packet that natd had received has been sent on (`is_drained`), so that none
- * of their packets is overtaken by those that the forwarder carries. They wait for this for at most a second. `ask` is called for
- * each; NULL: the forwarder knows every MTU. */
-void nat_mirror_show(struct nat *n, bool is_drained, nat_mirror_mtu_fn *ask, void *ctx);
+/* Shows the sessions that wait to be shown. `all_sent`: every packet that nat_batch() has passed has been sent. `ask` is called
+ * for each; NULL: the forwarder knows every MTU. */
+void nat_mirror_show(struct nat *n, bool all_sent, nat_mirror_mtu_fn *ask, void *ctx);
+
+/*
+ * Packets that natd passes while the forwarder waits for them to be sent (flow.h, "Order"). The caller of nat_batch() takes them
+ * behind each call, and reports them when it has sent them; with several threads each has a list of its own.
+ */
+enum { MIRROR_SENDING = 64 };
+
+struct mirror_sending {
+	uint32_t n;
+	struct {
+		uint32_t value; /* for flow_sent() */
+		uint16_t slot;
+		uint8_t dir;
+		bool is_counted; /* not TCP: waits for an empty queue too */
+		bool is_older;	 /* than the last nat_mirror_read() */
+	} at[MIRROR_SENDING];
+};
+
+/* Adds what the last nat_batch() or nat_step() has passed; what finds no room is forgotten, and the forwarder waits longer. */
+void nat_mirror_take_sending(struct nat *n, struct mirror_sending *to);
+/* All of them have been sent. `was_empty`: and the queue that they came from was found empty after the last nat_mirror_read().
+ * Reports those of TCP, or all that are older than that; what is left stays in the list. */
+void nat_mirror_sent(struct nat *n, struct mirror_sending *s, bool was_empty);
+/* The queue is about to be read. */
+void nat_mirror_read(struct mirror_sending *s);
+/* The forwarder has left packets to natd without looking at their flows, and goes on now. */
+void nat_mirror_join_all(struct nat *n);
 
 /* Takes over the data in flows of another natd, for sessions that are in the table. No forwarder carries them any
  * more. */

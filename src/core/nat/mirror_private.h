@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The mirror's memory, and the functions that mirror.c, mirror_slot.c and mirror_mtu.c share. See mirror.c for the theory of
+ * The mirror's memory, and the functions that mirror.c, mirror_slot.c, mirror_order.c and mirror_mtu.c share. See mirror.c for the theory of
  * operation.
  */
 #ifndef NATD_CORE_MIRROR_PRIVATE_H
@@ -34,10 +34,10 @@ struct mirror {
 	} rest;
 	struct nat_mirror_counts counts;
 	struct {
-		uint64_t id[WAITING_MOST]; /* sessions to be shown when natd holds no packet */
+		uint64_t id[WAITING_MOST]; /* sessions to be shown */
 		uint32_t n;
-		uint64_t since_ms; /* of the first */
 	} waiting;
+	struct mirror_sending sending;	  /* since the last nat_mirror_take_sending() */
 	uint32_t mtu_users[2][FLOW_MTUS]; /* flows that are shown with this number */
 	struct {
 		uint64_t begun_ms;
@@ -59,8 +59,8 @@ bool mirror_publish(struct mirror *m, uint32_t slot);
 void mirror_unpublish(struct mirror *m, uint32_t slot);
 uint32_t mirror_slot_take(struct mirror *m); /* 0: all are in use */
 void mirror_slot_free(struct mirror *m, uint32_t slot);
-void mirror_slot_disown(struct mirror *m, uint32_t slot); /* its session has ended */
-bool mirror_slot_is_live(const struct mirror *m, uint32_t slot);
+void mirror_slot_disown(struct mirror *m, uint32_t slot);	 /* its session has ended */
+bool mirror_slot_is_live(const struct mirror *m, uint32_t slot); /* or stopped: it is in the index */
 struct session *mirror_slot_owner(struct nat *n, uint32_t slot); /* NULL: none */
 void mirror_slot_begin_life(struct mirror *m, uint32_t slot);	 /* it has been published */
 /* From live to resting; the second one is for a slot that is no longer in the index. */
@@ -68,6 +68,13 @@ void mirror_slot_take_out(struct nat *n, uint32_t slot);
 void mirror_slot_begin_rest(struct mirror *m, uint32_t slot);
 /* Frees slots that have rested long enough. True: there is more to do. */
 bool mirror_slots_end_rests(struct nat *n);
+
+/* ---- mirror_order.c ---- */
+
+/* A live flow's packet has been passed; it will be sent. */
+void mirror_note_sending(struct nat *n, uint32_t slot, const struct work *w);
+/* What to write into `join` of a flow that is about to be published. */
+void mirror_begin_joining(const struct session *s, struct flow *f, bool all_sent);
 
 /* ---- mirror_mtu.c ---- */
 

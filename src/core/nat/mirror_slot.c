@@ -123,7 +123,7 @@ bool mirror_publish(struct mirror *m, uint32_t slot)
 		__atomic_store_n(place[dir], flow_entry(hash[dir], slot), __ATOMIC_RELEASE);
 		if (dir == DIR_OUT)
 			continue;
-		__atomic_store_n(&f->state, (uint32_t)FLOW_LIVE, __ATOMIC_RELEASE);
+		__atomic_store_n(&f->state, FLOW_LIVE | 3u * FLOW_JOINING, __ATOMIC_RELEASE);
 		return true;
 	}
 	return false;

@@ -413,6 +413,13 @@ void doorman_beat(struct doorman *d, uint64_t now_ns, uint64_t ahead_ns)
 	__atomic_store_n(&d->config->fast.beat_ns, now_ns, __ATOMIC_RELEASE);
 }
 
+bool doorman_beat_ended(const struct doorman *d, uint64_t now_ns)
+{
+	uint64_t last = d->config->fast.beat_ns;
+
+	return last != 0 && now_ns - last > (STEER_BEAT_MOST_S - 1) * UINT64_C(1000000000);
+}
+
 struct steer_refusals *doorman_refusals(struct doorman *d)
 {
 	return &d->config->refusals;

@@ -56,6 +56,8 @@ int doorman_flows_fd(const struct doorman *d); /* its first map, for the service
 /* Lets the programs carry flows until STEER_BEAT_MOST_S after `now_ns` (CLOCK_MONOTONIC; 0: none from now on).
  * `ahead_ns`: natd's clock minus CLOCK_MONOTONIC. */
 void doorman_beat(struct doorman *d, uint64_t now_ns, uint64_t ahead_ns);
+/* May the programs have stopped carrying flows for want of a beat? */
+bool doorman_beat_ended(const struct doorman *d, uint64_t now_ns);
 /* Super-packets that the tun program has refused (bpf/steer.h); this memory stays until the process ends. */
 struct steer_refusals *doorman_refusals(struct doorman *d);
 /* Removes every program, even if another process holds its link. */
@@ -94,6 +96,7 @@ bool doorman_take_change(struct doorman *d, uint32_t i);
 	X(DOORMAN_FORM,      "fast_form",       "left to natd by the fast path: TTL, IP id, lengths or checksum")        \
 	X(DOORMAN_LARGE,     "fast_large",      "left to natd by the fast path: larger than the way out")                \
 	X(DOORMAN_WAY,       "fast_way",        "left to natd by the fast path: no route or next hop known")             \
+	X(DOORMAN_ORDER,     "fast_order",      "left to natd by the fast path: packets before them are still in natd")  \
 	X(DOORMAN_LOST,      "fast_lost",       "dropped by the fast path: no memory to rewrite them")                   \
 	X(DOORMAN_BACK,      "steer_back",      "handed back to the host at the interface by which they had come")       \
 	X(DOORMAN_STRAY,     "steer_stray",     "dropped: to be handed back, but their interface is not known any more")

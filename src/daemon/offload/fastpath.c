@@ -39,12 +39,15 @@ bool fastpath_begin(struct doorman *d, struct nat *nat, enum config_fast_path mo
 	return true;
 }
 
-void fastpath_beat(struct doorman *d, const struct nat *nat)
+void fastpath_beat(struct doorman *d, struct nat *nat)
 {
 	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 
-	if (nat_mirror_is_on(nat))
-		doorman_beat(d, now, clock_ns(CLOCK_BOOTTIME) - now);
+	if (!nat_mirror_is_on(nat))
+		return;
+	if (doorman_beat_ended(d, now))
+		nat_mirror_join_all(nat); /* natd was stopped, and packets wait for it */
+	doorman_beat(d, now, clock_ns(CLOCK_BOOTTIME) - now);
 }
 
 void fastpath_end(struct doorman *d, struct nat *nat, bool goes_on)

@@ -17,7 +17,7 @@
 /* Shows sessions to the programs from now on, or again after routes or interfaces have changed. False: no memory. */
 bool fastpath_begin(struct doorman *d, struct nat *nat, enum config_fast_path mode);
 /* Each second; otherwise the programs carry nothing after STEER_BEAT_MOST_S. */
-void fastpath_beat(struct doorman *d, const struct nat *nat);
+void fastpath_beat(struct doorman *d, struct nat *nat);
 /* The programs carry no session any more. With `goes_on` they do until the last beat ends, and the next natd takes
  * over their flows (fastpath_adopt()). */
 void fastpath_end(struct doorman *d, struct nat *nat, bool goes_on);

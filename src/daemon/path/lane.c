@@ -11,6 +11,9 @@
  * noted, and sent after the lock is released. Only packets that natd made or held back (`owned`, rare) are sent at
  * once, after those noted before them.
  *
+ * The tc programs carry a session's packets when natd has sent those that it got before (core/nat/mirror.h). So a lane reports
+ * what it has sent of such sessions; for datagrams it looks once more whether its queue is empty.
+ *
  * Polling: a wake-up costs more than a packet. While packets come closer together than poll_ns, lane_serve() polls that
  * long for the next one instead of sleeping, and yields the processor between polls; after TURN_MOST_NS it returns to
  * its caller. The distance between packets is the smoothed gap between running out of packets and the next one, so a
@@ -55,6 +58,7 @@ struct lane {
 	const struct transit *transit;
 	bool has_local;	     /* the burst may hold packets of the host's own programs */
 	bool has_own_errors; /* the burst holds ICMP errors of the kernel about natd's packets */
+	struct mirror_sending sending;
 	struct nat_packet packets[LANE_BURST];
 	const struct nat_packet *noted[LANE_BURST]; /* emitted, not yet sent */
 };
@@ -138,6 +142,16 @@ static uint32_t drop_local(struct lane *l, struct nat_packet *p, uint32_t n)
 	return left;
 }
 
+/* `was_empty`: the queue was, after the last nat_mirror_read(). */
+static void report_sent(struct lane *l, bool was_empty)
+{
+	if (l->sending.n == 0)
+		return;
+	lock(l);
+	nat_mirror_sent(l->nat, &l->sending, was_empty);
+	unlock(l);
+}
+
 static void translate_batch(struct lane *l, struct nat_packet *p, uint32_t n, uint64_t now_ms)
 {
 	lock(l);
@@ -149,8 +163,10 @@ static void translate_batch(struct lane *l, struct nat_packet *p, uint32_t n, ui
 		n = drop_local(l, p, n);
 	if (n > 0)
 		nat_batch(l->nat, now_ms, p, n, emit, l);
+	nat_mirror_take_sending(l->nat, &l->sending);
 	unlock(l);
 	send_noted(l);
+	report_sent(l, false);
 }
 
 /* Errors that sending caused are translated like any others. They cause no further errors. */
@@ -236,12 +252,16 @@ static int drain(struct lane *l, uint64_t now_ms)
 {
 	int r = 1;
 
-	for (int i = 0; i < LANE_BURSTS && r > 0; i++)
+	for (int i = 0; i < LANE_BURSTS && (r > 0 || (r == 0 && l->sending.n > 0)); i++) {
+		nat_mirror_read(&l->sending);
 		r = lane_burst(l, read_tun, l, now_ms);
+		if (r == 0)
+			report_sent(l, true);
+	}
 	if (nat_mirror_is_on(l->nat)) {
 		ways_begin(l->ways, now_ms);
 		lock(l);
-		nat_mirror_show(l->nat, r == 0, ask_mtu, l);
+		nat_mirror_show(l->nat, l->lock == NULL, ask_mtu, l); /* other lanes may be sending */
 		unlock(l);
 	}
 	return r;
@@ -309,8 +329,10 @@ struct nat_stepped lane_step(struct lane *l, uint64_t now_ms, uint32_t budget)
 	transmit_begin(l->transmit, now_ms);
 	lock(l);
 	done = nat_step(l->nat, now_ms, budget, emit, l);
+	nat_mirror_take_sending(l->nat, &l->sending);
 	unlock(l);
 	send_noted(l);
+	report_sent(l, false);
 	report_errors(l, now_ms);
 	return done;
 }
