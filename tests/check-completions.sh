@@ -13,7 +13,12 @@ cat >"$work/natctl" <<STUB
 #!/bin/sh
 [ "\$1" != -s ] || shift 2
 case \$1 in
-forwards) echo "web       tcp 203.0.113.1:80"; echo "game      udp 203.0.113.1:27015" ;;
+forwards)
+	echo "web tcp outside=any:80 inside=2-backends from=any balance=hash affinity=300"
+	echo "game udp outside=any:27015 inside=10.8.0.9:27015 from=any"
+	echo "web backend=10.8.0.2:80 weight=1 state=up sessions=3"
+	echo "web backend=10.8.0.3:8080 weight=1 state=drained sessions=0"
+	;;
 mappings) echo "tcp 10.8.0.2:4000 203.0.113.1:60001" ;;
 *) exec "$real" "\$@" ;;
 esac
@@ -67,7 +72,11 @@ offers natctl help "" -- monitor
 offers natctl forward "" -- add remove
 offers natctl forward remove "" -- web game
 offers natctl backend "" -- web game
+offers natctl backend web "" -- 10.8.0.2:80 10.8.0.3:8080
+offers natctl backend web 10.8.0.3 : 80 -- 8080
 offers natctl backend web 10.8.0.2:80 "" -- drain resume
+offers natctl backend web 10.8.0.2 : 80 "" -- drain resume
+offers natctl explain tcp 10.8.0.2 : 4000 192.0.2.7 : 80 "" -- in out
 offers natctl explain tcp "" -- 10.8.0.2
 offers natctl hosts --sort "" -- rate sessions ports
 offers natctl -s /tmp/socket list --forward "" -- web game
@@ -164,6 +173,7 @@ if command -v zsh >/dev/null && command -v script >/dev/null; then
 	zsh_offers "natctl list --state " -- ESTABLISHED TIME_WAIT
 	zsh_offers "natctl forward remove " -- web game
 	zsh_offers "natctl backend " -- web game
+	zsh_offers "natctl backend web " -- 10.8.0.2:80 10.8.0.3:8080
 	zsh_offers "natctl help mon" -- monitor
 	zsh_offers "natd -" -- --doctor --state
 	[ ! -x "$work/natd-log" ] || zsh_offers "natd-log -" -- --config --state
@@ -184,6 +194,7 @@ if command -v fish >/dev/null; then
 	fish_offers natctl "natctl list -s " -- 10.8.0.2
 	fish_offers natctl "natctl -s $work/socket list --state " -- ESTABLISHED TIME_WAIT
 	fish_offers natctl "natctl -s $work/socket forward remove " -- web game
+	fish_offers natctl "natctl backend web " -- 10.8.0.2:80 10.8.0.3:8080
 	fish_offers natctl "natctl backend web 10.8.0.2:80 " -- drain resume
 	fish_offers natctl "natctl help " -- forward backend
 	fish_offers natd "natd -" -- --doctor --state

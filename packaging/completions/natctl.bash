@@ -6,16 +6,27 @@
 
 _natctl()
 {
-	local cur prev word i command='' ctl=natctl socket=()
+	local cur prev word i command='' ctl=natctl socket=() words=() last
 
 	COMPREPLY=()
-	cur=${COMP_WORDS[COMP_CWORD]}
-	prev=${COMP_WORDS[COMP_CWORD - 1]}
-	for ((i = 1; i < COMP_CWORD; i++)); do
+	# bash begins a new word at a colon, natctl does not: HOST:PORT is one.
+	for ((i = 0; i <= COMP_CWORD; i++)); do
 		word=${COMP_WORDS[i]}
+		last=$((${#words[@]} - 1))
+		if ((last > 0)) && [[ $word = :* || (${words[last]} = *: && $word) ]]; then
+			words[last]+=$word
+		else
+			words+=("$word")
+		fi
+	done
+	last=$((${#words[@]} - 1))
+	cur=${words[last]}
+	prev=${words[last - 1]}
+	for ((i = 1; i < last; i++)); do
+		word=${words[i]}
 		case $word in
 		-s | --socket)
-			socket=(-s "${COMP_WORDS[i + 1]}")
+			socket=(-s "${words[i + 1]}")
 			((i++))
 			;;
 		-o | --output) ((i++)) ;;
@@ -26,7 +37,7 @@ _natctl()
 		esac
 	done
 	# Which argument of the command this is, options counted too.
-	local argument=$((COMP_CWORD - i))
+	local argument=$((last - i))
 
 	_natctl_words()
 	{
@@ -38,7 +49,14 @@ _natctl()
 	}
 	_natctl_forwards()
 	{
-		$ctl "${socket[@]}" forwards 2>/dev/null | cut -d' ' -f1
+		$ctl "${socket[@]}" forwards 2>/dev/null | cut -d' ' -f1 | sort -u
+	}
+	# The backends of the forward $1, but for what bash has as words before the current one.
+	_natctl_backends()
+	{
+		_natctl_words "$($ctl "${socket[@]}" forwards 2>/dev/null |
+			awk -v name="$1" '$1 == name && sub(/^backend=/, "", $2) { print $2 }')"
+		[[ $cur != *:* ]] || COMPREPLY=("${COMPREPLY[@]#"${cur%:*}:"}")
 	}
 	# The inside addresses that natd has sessions of.
 	_natctl_hosts()
@@ -108,6 +126,10 @@ _natctl()
 		;;
 	forward:*:remove | backend:1:*)
 		_natctl_words "$(_natctl_forwards)"
+		return
+		;;
+	backend:2:*)
+		_natctl_backends "$prev"
 		return
 		;;
 	backend:3:*)

@@ -42,7 +42,12 @@ function __natctl_hosts
 end
 
 function __natctl_forwards
-    __natctl_ask forwards | cut -d' ' -f1
+    __natctl_ask forwards | cut -d' ' -f1 | sort -u
+end
+
+# Of the forward that the command names.
+function __natctl_backends
+    __natctl_ask forwards | awk -v name=(__natctl_command)[2] '$1 == name && sub(/^backend=/, "", $2) { print $2 }'
 end
 
 complete -c natctl -f
@@ -71,6 +76,7 @@ complete -c natctl -n '__natctl_at help 0' -a '(__natctl_commands)'
 complete -c natctl -n '__natctl_at forward 1' -a 'add remove'
 complete -c natctl -n '__natctl_at forward 2; and contains -- remove (commandline -opc)' -a '(__natctl_forwards)'
 complete -c natctl -n '__natctl_at backend 1' -a '(__natctl_forwards)'
+complete -c natctl -n '__natctl_at backend 2' -a '(__natctl_backends)'
 complete -c natctl -n '__natctl_at backend 3' -a 'drain resume'
 complete -c natctl -n '__natctl_at explain 1' -a 'tcp udp icmp'
 complete -c natctl -n '__natctl_at explain 2' -a '(__natctl_hosts)'

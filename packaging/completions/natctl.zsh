@@ -25,6 +25,14 @@ _natctl_forwards()
 	compadd -a found
 }
 
+# _natctl_backends FORWARD
+_natctl_backends()
+{
+	local -a found
+	found=(${(f)"$(natctl $socket forwards 2>/dev/null | awk -v name="$1" '$1 == name && sub(/^backend=/, "", $2) { print $2 }')"})
+	compadd -a found
+}
+
 _natctl()
 {
 	local command='' i
@@ -66,6 +74,7 @@ _natctl()
 	case $command:$argument:${words[CURRENT-1]} in
 	forward:1:*) compadd add remove; return ;;
 	forward:*:remove|backend:1:*) _natctl_forwards; return ;;
+	backend:2:*) _natctl_backends ${words[CURRENT-1]}; return ;;
 	backend:3:*) compadd drain resume; return ;;
 	explain:1:*) compadd tcp udp icmp; return ;;
 	explain:2:*) _natctl_hosts; return ;;
