@@ -16,6 +16,7 @@
 
 #include "build.h"
 #include "enter.h"
+#include "links.h"
 #include "nat.h"
 #include "place.h"
 #include "plan.h"
@@ -220,6 +221,7 @@ int inside_run(const struct lab_options *o, int pcap, const sigset_t *before)
 	if (pcap >= 0)
 		record_start(&in.recorder, &in.plan, pcap);
 	start_nats(&in);
+	links_await(&in.plan, READY_SECONDS);
 	await_nats(&in, watched);
 	if (o->verbose || o->shell)
 		show_topology(&in.plan);

@@ -14,7 +14,8 @@ struct drawing {
 	FILE *cables;
 	size_t cables_size;
 	unsigned n_ports; /* of the internet's bridge */
-	FILE *internet;	  /* the lines of nodes[0], to which each other node adds */
+	unsigned n_cables;
+	FILE *internet; /* the lines of nodes[0], to which each other node adds */
 	size_t internet_size;
 };
 
@@ -55,11 +56,14 @@ static struct node *add_node(struct drawing *d, enum node_role role, const char 
 	return n;
 }
 
-/* A cable from `a`'s device to `b`'s. */
+/* A cable from `a`'s device to `b`'s. Their indexes differ: the kernel takes a device whose peer has the same one for a
+ * device without a peer, and looks at its carrier up to a second later. */
 static void cable(struct drawing *d, const char *a, const char *a_device, const char *b, const char *b_device)
 {
-	fprintf(d->cables, "link add name %s netns %s/%s type veth peer name %s netns %s/%s\n", a_device, d->directory,
-		a, b_device, d->directory, b);
+	unsigned index = 1000 + 2 * d->n_cables++;
+
+	fprintf(d->cables, "link add name %s index %u netns %s/%s type veth peer name %s index %u netns %s/%s\n",
+		a_device, index, d->directory, a, b_device, index + 1, d->directory, b);
 }
 
 /* Plugs `device` of the node into the internet's bridge. */

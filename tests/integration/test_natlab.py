@@ -139,6 +139,13 @@ def test_topology_addresses_and_names(natlab, script):
     assert re.search(r"nat2-host2 +192\.168\.2\.3", done.stderr)
 
 
+def test_every_cable_carries_before_the_command_starts(natlab):
+    """Else the first packet is lost, and ARP's second try is a second later."""
+    done = natlab("--nat", "full-cone,cgnat", "--nat", "symmetric", "--hosts", "2", "--server", "--", "sh", "-c",
+                  "for node in internet nat1-cgnat nat1 nat2; do natlab in $node bridge -o link; done")
+    assert re.findall(r"state (\w+)", done.stdout) == ["forwarding"] * 8
+
+
 def test_a_shell(natlab, tmp_path):
     shell = tmp_path / "my-shell"
     shell.write_text("#!/bin/sh\nnatlab address nat1-host1\nexit 5\n")

@@ -65,8 +65,9 @@ START_TEST(test_plan_of_a_carriers_nat)
 	ck_assert_uint_eq(p.n_nodes, sizeof(names) / sizeof(names[0]));
 	for (size_t i = 0; i < p.n_nodes; i++)
 		ck_assert_str_eq(p.nodes[i].name, names[i]);
-	ck_assert_ptr_nonnull(
-		strstr(p.cables, "link add name out0 netns /d/nat1 type veth peer name p1 netns /d/nat1-cgnat\n"));
+	ck_assert_ptr_nonnull(strstr(
+		p.cables,
+		"link add name out0 index 1004 netns /d/nat1 type veth peer name p1 index 1005 netns /d/nat1-cgnat\n"));
 	ck_assert(p.nodes[3].wish->no_udp && p.nodes[3].role == NODE_NAT && p.nodes[2].role == NODE_CGNAT);
 	ck_assert_str_eq(p.nodes[5].address[0], "192.168.1.3");
 	plan_free(&p);
