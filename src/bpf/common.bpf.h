@@ -132,6 +132,11 @@ static __always_inline const struct steer_device *find_device(const struct steer
 {
 	struct search s = {.view = v, .key = index, .found = NOT_FOUND};
 
+	/* Most hosts have two, and a search costs more than these comparisons. */
+	if (v->n_devices > 0 && v->device[0].index == index)
+		return &v->device[0];
+	if (v->n_devices > 1 && v->device[1].index == index)
+		return &v->device[1];
 	bpf_loop(v->n_devices, look_at_device, &s, 0);
 	return s.found == NOT_FOUND ? NULL : &v->device[bound(s.found, STEER_DEVICES_MAX)];
 }

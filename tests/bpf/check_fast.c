@@ -285,6 +285,37 @@ START_TEST(test_what_is_larger_than_the_mtu_of_its_route_is_natds)
 }
 END_TEST
 
+static size_t make_segment(uint8_t *p, const struct talk *t, uint32_t seq, bool is_plain)
+{
+	return build_packet(p, &(const struct build){.proto = 6,
+						     .src = t->in.address,
+						     .dst = t->out.address,
+						     .sport = t->in.port,
+						     .dport = t->out.port,
+						     .seq = seq,
+						     .ack = t->out.next,
+						     .flags = TCP_ACK,
+						     .window = 60000,
+						     .payload_len = 10,
+						     .df = is_plain});
+}
+
+START_TEST(test_what_follows_waits_for_what_is_left_to_natd)
+{
+	const struct talk t = make_busy();
+	uint8_t odd[PACKET_MAX], next[PACKET_MAX];
+	size_t odd_len = make_segment(odd, &t, t.in.next, false), len = make_segment(next, &t, t.in.next + 10, true);
+
+	ck_assert(!run_program(odd, odd_len, lab->now_ms));
+	ck_assert(!run_program(next, len, lab->now_ms));
+	lab_send(lab, odd, odd_len);
+	ck_assert_uint_eq(lab->n_out, 1);
+	ck_assert(!run_program(next, len, lab->now_ms)); /* translated, and not sent yet */
+	report_sent(false);
+	ck_assert(run_program(next, len, lab->now_ms));
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
 	Suite *s = suite_create("fast");
@@ -294,6 +325,7 @@ static Suite *make_suite(void)
 	tcase_set_timeout(c, 300);
 	tcase_add_test(c, test_without_a_beat_nothing_is_carried);
 	tcase_add_test(c, test_other_interfaces_are_natds);
+	tcase_add_test(c, test_what_follows_waits_for_what_is_left_to_natd);
 	tcase_add_test(c, test_what_is_larger_than_its_way_is_natds);
 	tcase_add_test(c, test_what_is_larger_than_the_mtu_of_its_route_is_natds);
 	tcase_add_loop_test(c, test_the_programs_change_no_result, 0, SEEDS);
