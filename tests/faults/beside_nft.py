@@ -268,12 +268,15 @@ def rule_by_source(place):
 
 @case("A8", "an ICMP redirect from the router's address is not followed")
 def redirect(place):
+    attacker = "203.0.113.66"
+    place.lab.router.run("ip", "addr", "add", f"{attacker}/24", "dev", "up0")
     place.start()
-    place.lab.gateway.run("ping", "-c1", "-W2", SERVER)
-    quoted = IP(src=Lab.OUTSIDE, dst=SERVER, ttl=60) / ICMP(type=8, id=7, seq=1) / (b"x" * 8)
-    place.lab.router.send_ip(IP(src=Lab.ROUTER, dst=Lab.OUTSIDE) / ICMP(type=5, code=1, gw="203.0.113.66") / quoted)
-    place.lab.gateway.run("ping", "-c1", "-W2", SERVER)
-    return "203.0.113.66" not in place.lab.gateway.run("ip", "route", "get", SERVER).stdout
+    for address in (SERVER, attacker):
+        place.lab.gateway.run("ping", "-c1", "-W2", address)
+    quoted = IP(src=Lab.OUTSIDE, dst=SERVER, ttl=60) / ICMP(type=0, id=7, seq=1) / (b"x" * 8)
+    place.lab.router.send_ip(IP(src=Lab.ROUTER, dst=Lab.OUTSIDE) / ICMP(type=5, code=1, gw=attacker) / quoted)
+    place.lab.gateway.run("ping", "-c1", "-W2", Lab.ROUTER)
+    return attacker not in place.lab.gateway.run("ip", "route", "get", SERVER).stdout
 
 
 @case("A9", "datagrams of the gateway's own with a TTL of 255 reach a forward")
@@ -306,6 +309,29 @@ def ip_ids(place):
             time.sleep(0.05)
             ids = [p.id for p in seen.so_far() if UDP in p and p.dport == 9]
     return len(ids) == 60 and len(set(ids)) == 60
+
+
+@case("A11", "what an inside host sends to a group, to everyone and to the uplink's broadcast address stays inside")
+def broadcasts(place):
+    """In frames to the gateway's own link address: the kernel would not route others."""
+    place.start()
+    here, there = (json.loads(host.run("ip", "-j", "link", "show", device).stdout)[0]["address"]
+                   for host, device in ((place.lab.client, "eth0"), (place.lab.gateway, "lan0")))
+    with place.lab.router.capture("up0") as seen, place.lab.client.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.bind(("eth0", 0))
+        for to in ("224.0.0.251", "255.255.255.255", "203.0.113.255"):
+            sock.send(bytes(Ether(src=here, dst=there) / IP(src=CLIENT, dst=to) / UDP(sport=5000, dport=5353) / b"all of you"))
+        time.sleep(0.5)
+        return not [p for p in seen.so_far() if UDP in p and p.dport == 5353]
+
+
+@case("A12", "a packet whose sender names its way (a loose source route) goes nowhere")
+def source_route(place):
+    place.start()
+    with place.lab.router.capture("up0") as seen:
+        place.lab.client.send_ip(IP(src=CLIENT, dst=SERVER, options=IPOption(b"\x83\x07\x04\xc6\x33\x64\x14")) / UDP(sport=5000, dport=9) / b"x")
+        time.sleep(0.5)
+        return not [p for p in seen.so_far() if UDP in p and p.dport == 9]
 
 
 # ---- B: whose a port is ----
@@ -426,6 +452,38 @@ def firewall_fragments(place):
         with contextlib.suppress(OSError):
             return not service.recv(65536)
         return True
+
+
+@case("B17", "a program that begins to listen on a forward's port does not get the forward's connections")
+def thief_of_a_forward(place):
+    place.start()
+    with place.lab.gateway.tcp_listener(port=80) as taker, place.lab.client.tcp_listener(port=8080), place.lab.server.socket() as sock:
+        sock.settimeout(2)
+        sock.connect((Lab.OUTSIDE, 80))
+        taker.settimeout(0.3)
+        with contextlib.suppress(OSError):
+            taker.accept()[0].close()
+            return False
+        return True
+
+
+@case("B18", "a connection of the gateway's own from a port that an inside host's connection has outside ends neither")
+def same_port(place):
+    place.start()
+    lab = place.lab
+    with lab.server.tcp_listener(port=8000) as listener, lab.client.socket() as one, lab.gateway.socket() as two:
+        one.settimeout(2)
+        one.connect((SERVER, 8000))
+        first, peer = listener.accept()
+        two.settimeout(1)
+        with contextlib.suppress(OSError):
+            two.bind((Lab.OUTSIDE, peer[1]))
+            two.connect((SERVER, 8000))
+        with first, contextlib.suppress(OSError):
+            one.send(b"still there")
+            first.settimeout(2)
+            return first.recv(100) == b"still there"
+    return False
 
 
 # ---- C: the host around ----
@@ -658,6 +716,45 @@ def address_changes(place):
     return False
 
 
+@case("C31", "after the uplink's router has another address, packets go there in two seconds")
+def other_router(place):
+    lab = place.lab
+    place.start()
+    echo(lab)
+    lab.router.run("ip", "addr", "add", "203.0.113.253/24", "dev", "up0")
+    with lab.client.udp() as sock:
+        if exchanged(sock) is None:
+            return False
+        lab.gateway.run("ip", "route", "replace", "default", "via", "203.0.113.253")
+        lab.router.run("ip", "addr", "del", f"{Lab.ROUTER}/24", "dev", "up0")
+        lab.router.run("ip", "addr", "replace", "203.0.113.253/24", "dev", "up0")
+        lab.gateway.run("ip", "neigh", "flush", "dev", "out0")
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            if exchanged(sock, timeout=0.3):
+                return True
+    return False
+
+
+@case("C32", "an inside interface that goes down and comes up again loses no connection")
+def inside_flaps(place):
+    lab = place.lab
+    place.start()
+    with lab.server.tcp_listener(port=8000) as listener, lab.client.socket() as sock:
+        sock.settimeout(10)
+        sock.connect((SERVER, 8000))
+        accepted, _ = listener.accept()
+        with accepted:
+            for state in ("down", "up"):
+                lab.gateway.run("ip", "link", "set", "lan0", state)
+                time.sleep(0.3)
+            with contextlib.suppress(OSError):
+                accepted.settimeout(10)
+                sock.send(b"still there")
+                return accepted.recv(100) == b"still there"
+    return False
+
+
 # ---- the table ----
 
 def judge(kind, run):
@@ -712,7 +809,8 @@ if __name__ == "__main__":
     import conftest
     import netlab
     from netlab import Lab
-    from scapy.layers.inet import ICMP, IP, UDP
+    from scapy.layers.inet import ICMP, IP, UDP, IPOption
+    from scapy.layers.l2 import Ether
     CLIENT, CLIENT2 = Lab.CLIENTS
     SERVER = Lab.SERVERS[0]
     sys.exit(main())

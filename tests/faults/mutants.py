@@ -3,7 +3,7 @@
 """The tests of a living host's faults (A: packets in transit, B: ports, C: the host around) can fail: each protection is taken out of a
 copy of the source in turn, and the tests named for the fault must find it.
 
-    mutants.py [--out FILE] [--work DIRECTORY [--again]] [FAULT ...]        FAULT: A1, B11, ...; as root, a quarter of an hour
+    mutants.py [--out FILE] [--work DIRECTORY [--again]] [FAULT ...]        FAULT: A1, B11, or one cut of it: B11b, ...; as root, a quarter of an hour
 
 A copy of the source is built once. Before, all of the tests pass on it; then each protection is cut, natd is linked again, and its tests
 are run until one fails. --again: DIRECTORY is an earlier run's, whose copy is built and passed. Exit status 1: a cut that no test saw, or a test that fails without one.
@@ -26,6 +26,16 @@ class Mutant:
 
     def __init__(self, fault, text, edits, *tests):
         self.fault, self.text, self.edits, self.tests = fault, text, edits, tests
+
+    @property
+    def name(self):
+        """A4, A4b, A4c: the cuts of a fault."""
+        place = [m for m in MUTANTS if m.fault == self.fault].index(self)
+        return self.fault + ("" if place == 0 else chr(ord("a") + place))
+
+    @property
+    def is_bpf(self):
+        return any(file == BPF for file, _, _ in self.edits)
 
     @property
     def unit(self):
@@ -209,9 +219,9 @@ class Bench:
                     source.write(text)
         return put_back
 
-    def make(self, units):
+    def make(self, mutant, units):
         """Only what the tests of a cut run."""
-        return self.run("make", "-s", f"-j{os.cpu_count()}", *(units or PROGRAMS[:1] + PROGRAMS[2:3]))
+        return self.run("make", "-s", f"-j{os.cpu_count()}", *(units or ["natd-bpf-load" if mutant.is_bpf else "natd"]))
 
     def tests(self, units, integration):
         """None: all passed; else what failed first. A skipped test is no verdict."""
@@ -241,7 +251,7 @@ def main():
     parser.add_argument("--again", action="store_true")
     parser.add_argument("faults", nargs="*")
     chosen = parser.parse_args()
-    mutants = [m for m in MUTANTS if not chosen.faults or m.fault in chosen.faults]
+    mutants = [m for m in MUTANTS if not chosen.faults or m.fault in chosen.faults or m.name in chosen.faults]
     units = sorted({f"tests/unit/{program}" for m in mutants for program in m.unit})
     integration = list(dict.fromkeys(test for m in mutants for test in m.integration))
     work = chosen.work or tempfile.mkdtemp(prefix="natd-mutants-")
@@ -256,15 +266,17 @@ def main():
         for mutant in mutants:
             put_back = bench.edit(mutant)
             own = [f"tests/unit/{program}" for program in mutant.unit]
-            made = bench.make(own)
+            made = bench.make(mutant, own)
             if made.returncode != 0:
                 raise SystemExit(f"mutants: {mutant.fault}: does not build:\n{made.stderr[-2000:]}")
             seen = [bench.tests([], [test]) for test in mutant.integration] + [bench.tests([unit], []) for unit in own]
             put_back()
+            if mutant.is_bpf:
+                bench.make(mutant, [])
             good = all(seen) and not any("SKIPPED" in each for each in seen)
             alive += not good
             tests = ", ".join(f"`{test.split('::')[-1]}`" for test in mutant.tests)
-            lines.append(f"| {mutant.fault} | {mutant.text} | {tests} | {'fails' if good else 'NOT SEEN'} |")
+            lines.append(f"| {mutant.name} | {mutant.text} | {tests} | {'fails' if good else 'NOT SEEN'} |")
             print(lines[-1], *[f"    {each}" for each in seen], sep="\n", flush=True)
     finally:
         if not chosen.work:

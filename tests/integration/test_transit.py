@@ -337,13 +337,24 @@ def test_dead_outside_neighbour_is_told_inside(lab, start_natd):
 # ---- faults 8 and 9 ----
 
 def test_redirect_is_not_followed(lab, start_natd, second):
-    """One that quotes an echo, from the router's address, to a gateway that an attacker chose."""
+    """One that quotes an echo reply, from the router's address, to a neighbour that an attacker chose. A host follows it."""
+    attacker = "203.0.113.66"
+    lab.router.run("ip", "addr", "add", f"{attacker}/24", "dev", "up0")
+    quoted = IP(src=Lab.OUTSIDE, dst=SERVER, ttl=60) / ICMP(type=0, id=7, seq=1) / (b"x" * 8)
+
+    def way_after_redirect():
+        for address in (SERVER, attacker):
+            lab.gateway.run("ping", "-c1", "-W2", address)
+        lab.router.send_ip(IP(src=Lab.ROUTER, dst=Lab.OUTSIDE) / ICMP(type=5, code=1, gw=attacker) / quoted)
+        lab.gateway.run("ping", "-c1", "-W2", Lab.ROUTER)  # what came before has been dealt with
+        return lab.gateway.run("ip", "route", "get", SERVER).stdout
+
+    for name in ("all", "out0"):
+        lab.gateway.sysctl(f"ipv4/conf/{name}/accept_redirects", 1)
+    assert attacker in way_after_redirect()
+    lab.gateway.run("ip", "route", "flush", "cache")
     start_natd()
-    lab.gateway.run("ping", "-c1", "-W2", SERVER)
-    quoted = IP(src=Lab.OUTSIDE, dst=SERVER, ttl=60) / ICMP(type=8, id=7, seq=1) / (b"x" * 8)
-    lab.router.send_ip(IP(src=Lab.ROUTER, dst=Lab.OUTSIDE) / ICMP(type=5, code=1, gw="203.0.113.66") / quoted)
-    lab.gateway.run("ping", "-c1", "-W2", SERVER)
-    assert "203.0.113.66" not in lab.gateway.run("ip", "route", "get", SERVER).stdout
+    assert attacker not in way_after_redirect()
 
 
 def test_ttl_255_is_passed_through_the_tun(lab, start_natd):
