@@ -775,6 +775,8 @@ and the firewall sees `natd0`. `natctl doctor`, status and log name such a firew
 docs/steering.md). tc programs let them in at the interface that brought them. B15b passes with rules because natd refuses that protocol
 outbound. What nft fails is in the hosts' or the administrator's hands there: ids and sources are as they were sent, its rules know no
 alternative names, and without its rules the kernel forwards untranslated.
+
+[protections.md](protections.md) has what each protection costs, and shows that the tests can fail.
 """
 
 
