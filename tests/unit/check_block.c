@@ -902,6 +902,27 @@ START_TEST(test_share_and_owner_are_inverse)
 }
 END_TEST
 
+/* A multiplication takes the place of the division. */
+START_TEST(test_block_of_a_port_is_exact_for_each_size)
+{
+	const struct nat_range all = {1, 65535};
+	struct cut c;
+
+	for (uint32_t size = BLOCK_SIZE_LEAST; size <= UINT16_MAX; size++) {
+		ck_assert(cut_make(&c, &all, 1, size));
+		for (uint32_t i = 0; i < c.blocks; i++) {
+			struct nat_range r = cut_block(&c, i);
+
+			if (r.first != 1 + i * size || cut_number(&c, r.first) != (int32_t)i ||
+			    cut_number(&c, r.last) != (int32_t)i)
+				ck_abort_msg("block %u of size %u", i, size);
+		}
+		ck_assert_int_eq(cut_number(&c, 0), -1);
+		cut_fini(&c);
+	}
+}
+END_TEST
+
 START_TEST(test_cut_leaves_what_fills_no_block)
 {
 	struct nat_range ports[3] = {{16384, 32767}, {40000, 40100}, {61000, 65534}};
@@ -962,6 +983,7 @@ static Suite *suite(void)
 		test_address_in_the_place_of_another_moves_only_its_hosts,
 		test_hosts_for_which_there_is_room_move_no_share,
 		test_share_and_owner_are_inverse,
+		test_block_of_a_port_is_exact_for_each_size,
 		test_cut_leaves_what_fills_no_block,
 	};
 	Suite *s = suite_create("block");

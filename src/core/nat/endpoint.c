@@ -71,7 +71,7 @@ static bool may_recycle(const struct nat *n, enum nat_class c)
 	return c == CLASS_TCP || n->policy->filtering != FILTERING_ENDPOINT_INDEPENDENT;
 }
 
-static void make_request(const struct nat *n, const struct work *w, uint16_t ext, struct port_request *rq)
+void nat_port_prepare(const struct nat *n, const struct work *w, uint16_t ext, struct port_request *rq)
 {
 	*rq = (struct port_request){
 		.ext = ext,
@@ -94,7 +94,7 @@ void nat_port_request(const struct nat *n, const struct work *w, const struct ho
 	if (is_prepared(w, ext))
 		*rq = w->request;
 	else
-		make_request(n, w, ext, rq);
+		nat_port_prepare(n, w, ext, rq);
 	rq->host = h;
 	if (n->policy->allocation != ALLOCATION_PORT && rq->blocks_max > 0)
 		rq->blocks_kept = nat_kept_blocks(n, h, ext);
@@ -163,9 +163,14 @@ static enum nat_reason check_port(const struct nat *n, const struct work *w, con
 {
 	uint32_t left;
 
-	if (n->policy->allocation == ALLOCATION_PORT && is_prepared(w, ext) &&
-	    nat_check_ports(n, h, &w->request, &left) == NAT_PASS && has_plenty(n, left))
+	if (!is_prepared(w, ext))
+		return check_any_port(n, w, h, ext);
+	if (n->policy->allocation != ALLOCATION_PORT) {
+		if (n->forwarded_ports == 0 && !n->shares_ports && table_port_has_room(n->table, &w->request, h))
+			return NAT_PASS;
+	} else if (nat_check_ports(n, h, &w->request, &left) == NAT_PASS && has_plenty(n, left)) {
 		return NAT_PASS;
+	}
 	return check_any_port(n, w, h, ext);
 }
 

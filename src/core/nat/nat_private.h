@@ -118,7 +118,7 @@ struct work {
 	const struct session_spec *pending; /* explain.c: the session that its outbound pass would open; else NULL */
 	uint64_t random;		    /* drawn ahead for the choice of address and port; 0: not yet */
 	bool has_request;		    /* `request` was prepared by nat_open_prefetch() */
-	struct port_request request;	    /* without host and callbacks */
+	struct port_request request;	    /* without callbacks */
 	uint32_t ordinal;		    /* of its outside address */
 	/* outbound, with deterministic ports: results of the arithmetic, see nat_find_share() */
 	int32_t share_ordinal; /* of the outside address; -1: none */
@@ -235,7 +235,9 @@ int32_t nat_paired_address(const struct nat *n, const struct work *w,
 			   const struct host *h); /* ordinal; -1: none. h may be NULL */
 uint32_t nat_first_address(const struct nat *n, uint32_t host,
 			   uint64_t random); /* ordinal, where a host that has none begins */
-/* Without the callbacks that check whether a port is usable. */
+/* A request for ports of this address, without the host, its part of the reserve, and callbacks. */
+void nat_port_prepare(const struct nat *n, const struct work *w, uint16_t ext, struct port_request *rq);
+/* Without the callbacks. */
 void nat_port_request(const struct nat *n, const struct work *w, const struct host *h, uint16_t ext,
 		      struct port_request *rq);
 /* May a mapping use this port, as far as forwards are concerned? */

@@ -46,7 +46,8 @@ void nat_open_prefetch(struct nat *n, struct work *w)
 	slot = n->slots[ordinal];
 	if (slot == TABLE_NONE)
 		return;
-	nat_port_request(n, w, h, (uint16_t)slot, &w->request);
+	nat_port_prepare(n, w, (uint16_t)slot, &w->request);
+	w->request.host = h;
 	w->ordinal = (uint32_t)ordinal;
 	w->has_request = true;
 	table_port_prefetch(n->table, &w->request, w->random);

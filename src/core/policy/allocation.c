@@ -47,6 +47,8 @@ static const struct allocation_span *span_of(const struct allocation_span *s, ui
 {
 	uint32_t low = 0, high = n;
 
+	if (n == 1)
+		return address >= s->first && address <= s->last ? s : NULL;
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 

@@ -24,7 +24,9 @@ uint32_t cut_count(const struct nat_range *ranges, uint32_t n, uint32_t size)
 bool cut_make(struct cut *c, const struct nat_range *ranges, uint32_t n, uint32_t size)
 {
 	assert(size >= BLOCK_SIZE_LEAST && size <= UINT16_MAX);
-	*c = (struct cut){.size = size, .pieces = calloc((size_t)n + 1, sizeof(*c->pieces))};
+	*c = (struct cut){.size = size,
+			  .inverse = (uint32_t)((UINT64_C(1) << 32) / size + 1),
+			  .pieces = calloc((size_t)n + 1, sizeof(*c->pieces))};
 	if (c->pieces == NULL)
 		return false;
 	for (uint32_t i = 0; i < n; i++) {
@@ -60,8 +62,7 @@ bool cut_equals(const struct cut *a, const struct cut *b)
 	return true;
 }
 
-/* The last piece whose first port is not above `port`, or NULL. */
-static const struct cut_piece *piece_of_port(const struct cut *c, uint16_t port)
+const struct cut_piece *cut_piece_of_port(const struct cut *c, uint16_t port)
 {
 	uint32_t low = 0, high = c->n_pieces;
 
@@ -76,12 +77,10 @@ static const struct cut_piece *piece_of_port(const struct cut *c, uint16_t port)
 	return low > 0 ? &c->pieces[low - 1] : NULL;
 }
 
-struct nat_range cut_block(const struct cut *c, uint32_t number)
+const struct cut_piece *cut_piece_of_block(const struct cut *c, uint32_t number)
 {
 	uint32_t low = 0, high = c->n_pieces;
-	uint16_t first;
 
-	assert(number < c->blocks);
 	while (low + 1 < high) {
 		uint32_t middle = low + (high - low) / 2;
 
@@ -90,15 +89,5 @@ struct nat_range cut_block(const struct cut *c, uint32_t number)
 		else
 			high = middle;
 	}
-	first = (uint16_t)(c->pieces[low].first + (number - c->pieces[low].base) * c->size);
-	return (struct nat_range){first, (uint16_t)(first + c->size - 1)};
-}
-
-int32_t cut_number(const struct cut *c, uint16_t port)
-{
-	const struct cut_piece *p = piece_of_port(c, port);
-
-	if (p == NULL || port > p->last)
-		return -1;
-	return (int32_t)(p->base + (uint32_t)(port - p->first) / c->size);
+	return &c->pieces[low];
 }

@@ -34,9 +34,9 @@ uint32_t allot_given(const struct table *t, const struct port_request *rq, struc
 	return n;
 }
 
-bool allot_given_has_room(const struct table *t, const struct port_request *rq)
+bool allot_given_has_room(const struct table *t, const struct port_request *rq, const struct host *h)
 {
-	uint32_t at = rq->host != NULL ? rq->host->first_block : 0;
+	uint32_t at = h != NULL ? h->first_block : 0;
 
 	while (at != 0 && (t->blocks[at - 1].ext != rq->ext || !allot_has_room(t, &t->blocks[at - 1])))
 		at = t->blocks[at - 1].next;
@@ -112,28 +112,29 @@ static enum nat_reason grow(struct table *t, const struct allot_kind *kind, cons
 }
 
 /* A port of the host's blocks. */
-static enum nat_reason choose_within(struct table *t, const struct allot_kind *kind, const struct port_request *rq,
+static enum nat_reason choose_within(struct table *t, const struct allot_kind *kind, struct port_request *rq,
 				     uint64_t random, uint32_t now_s, uint16_t *port, bool *recycled)
 {
 	struct nat_range ranges[ALLOT_RANGES];
-	struct port_request own = *rq;
-	enum nat_reason why = DROP_NO_PORT;
+	bool may_recycle = rq->may_recycle;
+	enum nat_reason why;
 
-	own.ranges = ranges;
-	own.n_ranges = kind->ranges(t, rq, ranges);
-	own.may_recycle = false;
-	if (own.n_ranges > 0)
-		*port = port_choose(t, &own, random, now_s, recycled);
-	if (*port == 0)
-		why = grow(t, kind, rq, random, now_s, port);
-	if (*port == 0 && rq->may_recycle && own.n_ranges > 0) {
-		own.may_recycle = true;
-		*port = port_choose(t, &own, random, now_s, recycled);
+	rq->ranges = ranges;
+	rq->n_ranges = kind->ranges(t, rq, ranges);
+	rq->may_recycle = false;
+	if (rq->n_ranges > 0)
+		*port = port_choose(t, rq, random, now_s, recycled);
+	if (*port != 0)
+		return NAT_PASS;
+	why = grow(t, kind, rq, random, now_s, port);
+	if (*port == 0 && may_recycle && rq->n_ranges > 0) {
+		rq->may_recycle = true;
+		*port = port_choose(t, rq, random, now_s, recycled);
 	}
 	return *port != 0 ? NAT_PASS : why;
 }
 
-enum nat_reason table_port_allot(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s,
+enum nat_reason table_port_allot(struct table *t, struct port_request *rq, uint64_t random, uint32_t now_s,
 				 uint16_t *port, bool *recycled)
 {
 	const struct allot_kind *kind;
@@ -159,7 +160,7 @@ static enum nat_reason could_within(const struct table *t, const struct allot_ki
 	enum nat_reason why;
 
 	own.ranges = ranges;
-	own.n_ranges = kind->ranges(t, rq, ranges);
+	own.n_ranges = kind->ranges(t, &own, ranges);
 	own.may_recycle = false;
 	if (own.n_ranges > 0 && table_port_any(t, &own, now_s))
 		return NAT_PASS;
@@ -178,23 +179,31 @@ enum nat_reason table_port_could(const struct table *t, const struct port_reques
 		return DROP_NO_PORT;
 	if (kind == NULL)
 		return table_port_any(t, rq, now_s) ? NAT_PASS : DROP_NO_PORT;
-	if (rq->usable == NULL && kind->has_room(t, rq))
+	if (rq->usable == NULL && kind->has_room(t, rq, rq->host))
 		return NAT_PASS;
 	return could_within(t, kind, rq, now_s);
 }
 
-static void prefetch_within(const struct table *t, const struct allot_kind *kind, const struct port_request *rq,
+bool table_port_has_room(const struct table *t, const struct port_request *rq, const struct host *h)
+{
+	const struct allot_kind *kind = kind_of(t);
+
+	return kind != NULL && address_is_used(t, rq->ext) && kind->has_room(t, rq, h);
+}
+
+static void prefetch_within(const struct table *t, const struct allot_kind *kind, struct port_request *rq,
 			    uint64_t random)
 {
 	struct nat_range ranges[ALLOT_RANGES];
-	struct port_request own = *rq;
 
-	own.ranges = ranges;
-	own.n_ranges = kind->ranges(t, rq, ranges);
-	port_prefetch(t, &own, random);
+	rq->ranges = ranges;
+	rq->n_ranges = kind->ranges(t, rq, ranges);
+	port_prefetch(t, rq, random);
+	rq->ranges = NULL;
+	rq->n_ranges = 0;
 }
 
-void table_port_prefetch(const struct table *t, const struct port_request *rq, uint64_t random)
+void table_port_prefetch(const struct table *t, struct port_request *rq, uint64_t random)
 {
 	const struct allot_kind *kind = kind_of(t);
 

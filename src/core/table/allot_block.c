@@ -2,7 +2,7 @@
 /* Ports in blocks: a host has the blocks that it was given, up to a limit. */
 #include "allot_private.h"
 
-static uint32_t ranges(const struct table *t, const struct port_request *rq, struct nat_range out[ALLOT_RANGES])
+static uint32_t ranges(const struct table *t, struct port_request *rq, struct nat_range out[ALLOT_RANGES])
 {
 	return allot_given(t, rq, out, 0);
 }

@@ -363,9 +363,10 @@ void table_mapping_unlist(struct table *t, const struct mapping *m);
 
 struct port_request {
 	uint16_t ext;
-	/* used only by table_port_allot(), like the next two; NULL: the host has no record yet */
+	/* used only by table_port_allot(), like the next four; NULL: the host has no record yet */
 	const struct host *host;
 	uint32_t share;			/* number of the block that is the host's by arithmetic */
+	struct nat_range own;		/* its ports, once the table has looked them up; all zero before */
 	uint32_t blocks_max;		/* most blocks of the host */
 	uint32_t blocks_kept;		/* free blocks reserved for hosts that have fewer than are free */
 	uint8_t proto_class;		/* CLASS_TCP, CLASS_UDP, CLASS_ICMP (query ids) */
@@ -395,16 +396,19 @@ enum { TABLE_PORT_ASKS = 64 };
 uint16_t table_port_take(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s,
 			 bool *recycled);
 /* The same by the rules of table_set_allocation(): with blocks, a port of the host's own ones, or of one more block
- * (then `ranges` is ignored). Returns NAT_PASS and *port, or DROP_NO_PORT, DROP_HOST_BLOCKS, DROP_HOST_SHARE. Only
+ * (then `ranges` is ignored, and overwritten like may_recycle). Returns NAT_PASS and *port, or DROP_NO_PORT, DROP_HOST_BLOCKS, DROP_HOST_SHARE. Only
  * for a host with a record, see table_host(). */
-enum nat_reason table_port_allot(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s,
+enum nat_reason table_port_allot(struct table *t, struct port_request *rq, uint64_t random, uint32_t now_s,
 				 uint16_t *port, bool *recycled);
 /* Is there a port that table_port_take() could take? Also true if so many are refused that it might give up. */
 bool table_port_any(const struct table *t, const struct port_request *rq, uint32_t now_s);
 /* The result of table_port_allot(), as far as it can be known without the port guard. Changes nothing. */
 enum nat_reason table_port_could(const struct table *t, const struct port_request *rq, uint32_t now_s);
-/* A hint: prefetches what the same call of table_port_allot(), and the opening after it, will probably read. */
-void table_port_prefetch(const struct table *t, const struct port_request *rq, uint64_t random);
+/* Is there certainly a free port for the host, if `usable` refuses none? Blocks only; false: perhaps not. */
+bool table_port_has_room(const struct table *t, const struct port_request *rq, const struct host *h);
+/* A hint: prefetches what the same call of table_port_allot(), and the opening after it, will probably read. With blocks
+ * `ranges` is overwritten. */
+void table_port_prefetch(const struct table *t, struct port_request *rq, uint64_t random);
 /* Releases a port taken for a mapping that was not opened after all. No quarantine. */
 void table_port_release(struct table *t, enum nat_class c, uint16_t ext, uint16_t port);
 /* mapped or in quarantine */
