@@ -111,13 +111,13 @@ struct work {
 	bool hairpin;		 /* from inside to an outside address of natd */
 	bool to_host;		 /* the verdict is NAT_TO_HOST, untouched */
 	bool from_inside;	 /* direction of an answer about it */
+	bool has_request;	 /* `request` was prepared by nat_open_prefetch() */
 	struct pkt_view v;
 	struct table_probe probe;	    /* with the key of the next pass */
 	struct origin origin;		    /* of a hairpinned packet */
 	struct reply reply;		    /* if it is dropped */
 	const struct session_spec *pending; /* explain.c: the session that its outbound pass would open; else NULL */
 	uint64_t random;		    /* drawn ahead for the choice of address and port; 0: not yet */
-	bool has_request;		    /* `request` was prepared by nat_open_prefetch() */
 	struct port_request request;	    /* without callbacks */
 	uint32_t ordinal;		    /* of its outside address */
 	/* outbound, with deterministic ports: results of the arithmetic, see nat_find_share() */

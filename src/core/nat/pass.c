@@ -210,10 +210,12 @@ static uint32_t segments_in(const struct work *w)
 	return (w->v.len - header + w->p->gso_size - 1u) / w->p->gso_size;
 }
 
-static inline void account(struct session *s, const struct work *w)
+static inline void account(struct session *s, const struct work *w, uint32_t packets)
 {
-	s->packets[w->dir] += segments_in(w);
-	s->bytes[w->dir] += w->v.len;
+	uint32_t dir = w->dir;
+
+	s->packets[dir] += packets;
+	s->bytes[dir] += w->v.len;
 }
 
 /* ---- rewriting ---- */
@@ -329,7 +331,8 @@ enum nat_reason nat_pass(struct nat *n, struct work *w)
 {
 	enum nat_reason why = check_before(n, w);
 	struct session *s;
-	bool is_new = false;
+	uint32_t packets;
+	bool is_new = false, is_mirrored;
 
 	if (why != NAT_PASS)
 		return why;
@@ -343,16 +346,18 @@ enum nat_reason nat_pass(struct nat *n, struct work *w)
 	if (s == NULL)
 		return (enum nat_reason)w->reason;
 	w->session = s;
-	if (n->mirror != NULL && !is_new)
+	is_mirrored = n->mirror != NULL && !is_new;
+	if (is_mirrored)
 		mirror_take_over(n, s);
 	why = w->dir == DIR_IN ? check_size(n, w, inbound_mtu(n, s)) : NAT_PASS;
 	if (why == NAT_PASS && !is_new)
 		why = track(n, s, w);
 	if (why != NAT_PASS)
 		return why;
-	account(s, w);
-	if (n->mirror != NULL && !is_new)
-		mirror_follow(n, s, w, segments_in(w));
+	packets = segments_in(w);
+	account(s, w, packets);
+	if (is_mirrored)
+		mirror_follow(n, s, w, packets);
 	if (w->v.tcp_flags & TCP_SYN)
 		clamp_mss(n, w);
 	rewrite_pass(n, w, s);

@@ -268,6 +268,8 @@ static void parse_other(struct pkt_view *v)
 	v->sport = v->dport = v->proto;
 }
 
+enum { PLAIN_HEADER = 0x45 }; /* version 4, five words */
+
 /* `ihl` is constant where this is compiled for a header without options, which saves nearly every packet the
  * arithmetic. */
 static inline __attribute__((always_inline)) enum nat_reason parse(uint8_t *data, size_t len, unsigned ihl,
@@ -318,9 +320,9 @@ enum nat_reason packet_parse(uint8_t *data, size_t len, bool csum_partial, struc
 {
 	if (unlikely(len < IP_HEADER_MIN))
 		return DROP_SHORT;
-	if (unlikely(header_length(data) != IP_HEADER_MIN))
-		return parse_with_options(data, len, csum_partial, v);
-	return parse(data, len, IP_HEADER_MIN, csum_partial, v);
+	if (likely(data[0] == PLAIN_HEADER))
+		return parse(data, len, IP_HEADER_MIN, csum_partial, v);
+	return parse_with_options(data, len, csum_partial, v);
 }
 
 /*
