@@ -116,11 +116,14 @@ static inline bool is_ip_header(const uint8_t *p, unsigned ihl)
 	return likely(p[0] >> 4 == 4 && ihl >= IP_HEADER_MIN && load16(p + 2) >= ihl);
 }
 
-/* Fills the IP part of the view. `there`: bytes of the datagram that are present, at least the whole header. */
+static inline bool is_fragment(const uint8_t *p)
+{
+	return unlikely(load16(p + 6) & (IP_OFFSET | IP_MORE_FRAGMENTS));
+}
+
+/* Fills the IP part of the view of a whole datagram. `there`: bytes of it that are present, at least the whole header. */
 static inline void read_ip(uint8_t *p, size_t there, unsigned ihl, struct pkt_view *v)
 {
-	unsigned word = load16(p + 6);
-
 	*v = (struct pkt_view){
 		.ip = p,
 		.l4 = p + ihl,
@@ -132,13 +135,18 @@ static inline void read_ip(uint8_t *p, size_t there, unsigned ihl, struct pkt_vi
 		.ihl = (uint8_t)ihl,
 		.proto = p[9],
 		.ttl = p[8],
-		.dont_fragment = word & IP_DONT_FRAGMENT,
+		.dont_fragment = load16(p + 6) & IP_DONT_FRAGMENT,
 	};
-	if (unlikely(word & (IP_OFFSET | IP_MORE_FRAGMENTS))) {
-		v->frag_offset = (uint16_t)((word & IP_OFFSET) * 8);
-		v->more_fragments = word & IP_MORE_FRAGMENTS;
-		v->frag = word & IP_OFFSET ? FRAG_LATER : FRAG_FIRST;
-	}
+}
+
+/* The rest of a fragment's view. */
+static void read_fragment(const uint8_t *p, struct pkt_view *v)
+{
+	unsigned word = load16(p + 6);
+
+	v->frag_offset = (uint16_t)((word & IP_OFFSET) * 8);
+	v->more_fragments = word & IP_MORE_FRAGMENTS;
+	v->frag = word & IP_OFFSET ? FRAG_LATER : FRAG_FIRST;
 }
 
 static enum nat_class class_of(uint8_t proto)
@@ -290,7 +298,8 @@ static inline __attribute__((always_inline)) enum nat_reason parse(uint8_t *data
 		if (why != NAT_PASS)
 			return why;
 	}
-	if (unlikely(v->frag != FRAG_NONE)) {
+	if (is_fragment(data)) {
+		read_fragment(data, v);
 		why = check_fragment(v);
 		if (why != NAT_PASS)
 			return why;
@@ -393,6 +402,8 @@ enum nat_reason packet_parse_quote(const struct pkt_view *outer, struct pkt_view
 		return DROP_ICMP_QUOTE;
 	total = load16(p + 2);
 	read_ip(p, total < avail ? total : avail, header_length(p), quote);
+	if (is_fragment(p))
+		read_fragment(p, quote);
 	quote->is_quote = true;
 	if (!header_sum_ok(p, quote->ihl)) /* RFC 5508 REQ-3a */
 		return DROP_ICMP_QUOTE_CHECKSUM;
