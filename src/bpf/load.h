@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Between natd and natd-bpf-load, over a SOCK_SEQPACKET socket that is the loader's standard input. The loader sends one
- * message and ends: an empty text with the descriptors below in this order (SCM_RIGHTS), or the text of an error without any.
- * With LOAD_NO_FLOWS as its argument it makes no maps of flows, sends LOAD_FDS_STEERING descriptors, and the programs only steer.
+ * Between natd and natd-bpf-load, over a SOCK_SEQPACKET socket that is the loader's standard input. The loader sends
+ * one message and ends: an empty text with the descriptors below in this order (SCM_RIGHTS), or the text of an error
+ * without any. With LOAD_NO_FLOWS as its argument it makes no maps of flows, sends LOAD_FDS_STEERING descriptors, and
+ * the programs only steer.
  */
 #ifndef NATD_BPF_LOAD_H
 #define NATD_BPF_LOAD_H

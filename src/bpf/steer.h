@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The maps that natd shares with its tc programs (steer.bpf.c): natd writes them through memory that it maps, and reads the
- * counters there. Both sides include this file, so it has fixed-width types and no pointers.
+ * The maps that natd shares with its tc programs (steer.bpf.c): natd writes them through memory that it maps, and reads
+ * the counters there. Both sides include this file, so it has fixed-width types and no pointers.
  *
- * All values are in host byte order. A change of the whole view is written into the copy that is not in use, then `current`
- * names it: a program reads `current` once a packet and never sees half a change.
+ * All values are in host byte order. A change of the whole view is written into the copy that is not in use, then
+ * `current` names it: a program reads `current` once a packet and never sees half a change.
  */
 #ifndef NATD_BPF_STEER_H
 #define NATD_BPF_STEER_H

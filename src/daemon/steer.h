@@ -24,9 +24,9 @@ void steer_set_policy(const struct natd *n, struct setup *s);
 bool steer_apply_programs(struct natd *n, struct setup *s);
 /* Attaches programs that are missing; policy and steering table are unchanged. */
 void steer_repair_programs(struct natd *n);
-/* Each second: if the host has begun to filter packets, rules steer from then on; if routes have changed, carried sessions get
- * their MTUs. steer_look() may run in another thread, while the loop's thread waits for it; the loop's thread calls
- * steer_begin_look() before and steer_follow() after it. */
+/* Each second: if the host has begun to filter packets, rules steer from then on; if routes have changed, carried
+ * sessions get their MTUs. steer_look() may run in another thread, while the loop's thread waits for it; the loop's
+ * thread calls steer_begin_look() before and steer_follow() after it. */
 struct steer_look {
 	bool has_to_end, has_new_filter;
 	char why[OFFLOAD_WHY_SIZE];

@@ -65,7 +65,7 @@ void follow_put_extras(struct follow *f);
 /* Flushes the outlet, or notes that it accepts nothing. */
 void follow_hand_over(struct follow *f);
 void follow_on_flush(evutil_socket_t fd, short what, void *ctx);
-/* Asks the outlet whether everything handed over is safe; if so, advances f->settled. */
+/* If the outlet has stored everything handed over, advances f->settled. */
 void follow_settle(struct follow *f);
 
 /* ---- follow_compare.c ---- */

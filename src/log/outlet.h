@@ -16,7 +16,8 @@
 
 enum {
 	OUTLET_HIGH = 128 << 10,
-	/* Beyond OUTLET_HIGH: room for what natd had already sent, at most 16 KiB; a byte of it becomes fewer than 16. */
+	/* Beyond OUTLET_HIGH: room for what natd had already sent, at most 16 KiB; a byte of it becomes fewer than
+	 * 16. */
 	OUTLET_BUFFER = 512 << 10,
 	OUTLET_WHY = 256,
 };

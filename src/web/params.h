@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The query of a request: `limit`, `soft`, `endpoint`, `at`, `hosts`, `sort` and the filter, by natctl's names (orig-src, dport...). */
+/* The query of a request: `limit`, `soft`, `endpoint`, `at`, `hosts`, `sort` and the filter, by natctl's names
+ * (orig-src, dport...). */
 #ifndef NATD_WEB_PARAMS_H
 #define NATD_WEB_PARAMS_H
 

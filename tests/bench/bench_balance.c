@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The choice of a backend alone: nanoseconds of processor time by the number of backends and by the way to choose. Under
- * `valgrind --tool=callgrind` the instructions of one choice are those of a run, divided by the choices that it prints.
+ * The choice of a backend alone: nanoseconds of processor time by the number of backends and by the way to choose.
+ * Under `valgrind --tool=callgrind` the instructions of one choice are those of a run, divided by the choices that it
+ * prints.
  *
  *	bench_balance [BACKENDS [hash|least|random]]
  */

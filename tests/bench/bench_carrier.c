@@ -4,11 +4,11 @@
  *
  *	bench_carrier [KIND [SESSIONS [HOSTS ADDRESSES SIZE PER_HOST REMOTES]]]
  *
- * KIND is port, block or deterministic. Opens the sessions through the whole core, in batches, each host the same number;
- * looks up the holders of endpoints; restarts over the same records; lists all; reloads without one of the addresses, and with filter
- * rules, in slices as the daemon does. Prints its results, the CPU time of the slow steps, and that of the longest slice.
- * To count instructions: `perf stat -e instructions:u`, or valgrind --tool=callgrind, once with the sessions and once
- * with none.
+ * KIND is port, block or deterministic. Opens the sessions through the whole core, in batches, each host the same
+ * number; looks up the holders of endpoints; restarts over the same records; lists all; reloads without one of the
+ * addresses, and with filter rules, in slices as the daemon does. Prints its results, the CPU time of the slow steps,
+ * and that of the longest slice. To count instructions: `perf stat -e instructions:u`, or valgrind --tool=callgrind,
+ * once with the sessions and once with none.
  */
 #define _GNU_SOURCE 1 /* memfd_create() */
 #include <inttypes.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The core as a benchmark creates it: hosts of one prefix, outside addresses that follow each other, ports from 1024 on,
- * natd's default timeouts. With BENCH_BEFORE it compiles against the core of before events and budgets.
+ * The core as a benchmark creates it: hosts of one prefix, outside addresses that follow each other, ports from 1024
+ * on, natd's default timeouts. With BENCH_BEFORE it compiles against the core of before events and budgets.
  */
 #ifndef NATD_TESTS_BENCH_CORE_H
 #define NATD_TESTS_BENCH_CORE_H

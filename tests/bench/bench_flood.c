@@ -4,8 +4,8 @@
  *
  *	valgrind --tool=callgrind --toggle-collect=nat_batch tests/bench/bench_flood FLOOD [PACKETS]
  *
- * "Collected" divided by the packets is the price of one; `callgrind_annotate` shows where. FLOOD: a number of the list below.
- * With -DBENCH_BEFORE it compiles against the core of before events and budgets.
+ * "Collected" divided by the packets is the price of one; `callgrind_annotate` shows where. FLOOD: a number of the list
+ * below. With -DBENCH_BEFORE it compiles against the core of before events and budgets.
  */
 #include <stdint.h>
 #include <stdio.h>

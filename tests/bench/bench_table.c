@@ -225,7 +225,7 @@ static void find_batch(struct bench *b, const struct session_key *k, uint32_t *h
 	}
 	table_probe(b->t, probes, BATCH);
 	for (int i = 0; i < BATCH; i++) {
-		struct session *s = table_find_probed(b->t, &probe[i], 1001);
+		struct session *s = table_finish_lookup(b->t, &probe[i], 1001);
 
 		if (s == NULL)
 			continue;

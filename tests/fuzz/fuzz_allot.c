@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Fuzz target: the arithmetic of blocks and deterministic allocation. Input: prefixes, outside addresses, port ranges, block size. Where
- * the policy fits, each inside address has a block of its own that leads back to it, within the ranges; every other block and
- * every address outside the prefixes has no owner.
+ * Fuzz target: the arithmetic of blocks and deterministic allocation. Input: prefixes, outside addresses, port ranges,
+ * block size. Where the policy fits, each inside address has a block of its own that leads back to it, within the
+ * ranges; every other block and every address outside the prefixes has no owner.
  */
 #include <stdint.h>
 #include <stdlib.h>

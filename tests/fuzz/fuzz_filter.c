@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Fuzz target: the compiled filter beside a walk over the same rules. Input: lists, rules, then packets; whatever bytes there are make
- * a configuration that has passed the checks of natd.conf. The first match must be the same from every rule on, and a rule that
- * filter_hidden_by() calls hidden must never be the first to match.
+ * Fuzz target: the compiled filter beside a walk over the same rules. Input: lists, rules, then packets; whatever bytes
+ * there are make a configuration that has passed the checks of natd.conf. The first match must be the same from every
+ * rule on, and a rule that filter_hidden_by() calls hidden must never be the first to match.
  */
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Fuzz target: the whole NAT, stateful. The input is a program: 8 bytes choose the policy, then come steps, each an
- * operation byte and its operands: packets (structured: a few bytes choose hosts, ports, protocol, flags; raw bytes changed
- * in them; wholly from the input), fragments, time, reload, restart, delete. Sessions can be named, so that an input reaches deep
- * states in a few bytes. Tables are tiny.
+ * operation byte and its operands: packets (structured: a few bytes choose hosts, ports, protocol, flags; raw bytes
+ * changed in them; wholly from the input), fragments, time, reload, restart, delete. Sessions can be named, so that an
+ * input reaches deep states in a few bytes. Tables are tiny.
  *
  * After each step:
  *   - nat_check() (every fourth step); each session is found by both of its keys, and by no other record

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The query of a request to natd-web: the first byte says what the path takes, the second splits query and Accept header. */
+/* The query of a request to natd-web: the first byte says what the path takes, the second splits query and Accept
+ * header. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

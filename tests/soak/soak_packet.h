@@ -30,13 +30,14 @@ uint32_t soak_packet_write(uint8_t *p, const struct soak_packet *s);
 /* An ICMP error to the source of `quoted`, about all of it; its length. */
 uint32_t soak_packet_error(uint8_t *p, uint32_t router, const uint8_t *quoted);
 
-/* False: lengths or checksums are wrong, those of a quoted packet too. An error's dport is the port or id of the quoted sender,
- * provided that the quoted source is the error's destination. */
+/* False: lengths or checksums are wrong, those of a quoted packet too. An error's dport is the port or id of the quoted
+ * sender, provided that the quoted source is the error's destination. */
 bool soak_packet_read(const uint8_t *p, uint32_t len, struct ends *ends);
 
 /* Cuts the whole UDP datagram in two parts. */
 void soak_packet_cut(const uint8_t *whole, uint8_t *first, uint8_t *later, uint32_t *first_len, uint32_t *later_len);
-/* Puts a fragment at its place in `whole`; *len grows by what it brings, up to `room`. False: it is none that could be. */
+/* Puts a fragment at its place in `whole`; *len grows by what it brings, up to `room`. False: it is none that could
+ * be. */
 bool soak_packet_collect(uint8_t *whole, uint32_t *len, uint32_t room, const uint8_t *p, uint32_t p_len);
 
 #endif

@@ -183,7 +183,8 @@ START_TEST(test_default_host_gets_no_port_in_quarantine)
 }
 END_TEST
 
-/* The default host's sessions stand on ports without a mapping: no mapping to the same remote endpoint is drawn there. */
+/* The default host's sessions stand on ports without a mapping: no mapping to the same remote endpoint is drawn
+ * there. */
 START_TEST(test_ports_with_a_default_hosts_session_are_not_drawn_for_its_remote)
 {
 	add("rest", ALL, 0, REST);
@@ -201,7 +202,8 @@ START_TEST(test_ports_with_a_default_hosts_session_are_not_drawn_for_its_remote)
 }
 END_TEST
 
-/* Of an address shared with the host: ICMP, the host's ports and protocols, and ports on which it has sockets stay its own. */
+/* Of an address shared with the host: ICMP, the host's ports and protocols, and ports on which it has sockets stay its
+ * own. */
 static bool listens_at_20000(void *ctx, enum nat_class c, uint32_t address, uint16_t port)
 {
 	(void)ctx, (void)c, (void)address;
@@ -248,7 +250,8 @@ START_TEST(test_forwarded_pings_reach_their_host_and_leave_other_ids_alone)
 }
 END_TEST
 
-/* RFC 4787 REQ-9. Without ports, the two ends must have different addresses: with one, the packet went back to its sender. */
+/* RFC 4787 REQ-9. Without ports, the two ends must have different addresses: with one, the packet went back to its
+ * sender. */
 START_TEST(test_hairpin_without_ports_needs_two_addresses)
 {
 	add("vpn", 1 << CLASS_OTHER, GRE, VPN);

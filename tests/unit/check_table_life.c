@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Births and deaths: each session that begins or ends, for whatever cause, is counted and recorded once, under one reason. */
+/* Births and deaths: each session that begins or ends, for whatever cause, is counted and recorded once, under one
+ * reason. */
 #include <check.h>
 
 #include "tablelab.h"
@@ -61,7 +62,8 @@ static uint64_t open_one(const struct session_spec *spec)
 	return id;
 }
 
-/* Births, changes, a session reopened in its place, deaths, and what a restart finds: lab_check() compares with a scan. */
+/* Births, changes, a session reopened in its place, deaths, and what a restart finds: lab_check() compares with a
+ * scan. */
 START_TEST(test_sessions_are_counted_by_class_and_state)
 {
 	struct session_spec spec = lab_spec(1, 1000, 1, 40000);

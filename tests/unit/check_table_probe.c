@@ -67,7 +67,7 @@ static uint32_t compare(struct probing *b)
 
 	for (uint32_t i = 0; i < b->n; i++) {
 		const struct session_key *k = &b->probe[i].key;
-		struct session *s = table_find_probed(b->l.t, &b->probe[i], b->l.now_s);
+		struct session *s = table_finish_lookup(b->l.t, &b->probe[i], b->l.now_s);
 
 		ck_assert_ptr_eq(s, table_find(b->l.t, k, table_hash(b->l.t, k), b->l.now_s));
 		found += s != NULL;
@@ -121,9 +121,9 @@ START_TEST(test_session_opened_after_the_probe_is_found)
 	lab_open(&l, SESSIONS, 1);
 	probe.key = lab_key(&s, _i == 0 ? DIR_OUT : DIR_IN);
 	table_probe(l.t, &p, 1);
-	ck_assert_ptr_null(table_find_probed(l.t, &probe, l.now_s));
+	ck_assert_ptr_null(table_finish_lookup(l.t, &probe, l.now_s));
 	table_probe(l.t, &p, 1);
-	ck_assert_ptr_eq(lab_session(&l, &spec), table_find_probed(l.t, &probe, l.now_s));
+	ck_assert_ptr_eq(lab_session(&l, &spec), table_finish_lookup(l.t, &probe, l.now_s));
 	lab_check(&l);
 	lab_close(&l);
 }

@@ -124,7 +124,7 @@ START_TEST(test_unknown_numbers_are_learned_exactly)
 {
 	static const struct step steps[] = {
 		OUT_W(1, NO_OPTION, A, 1, 1, 10, R, ESTABLISHED),   /* a window of 1, or of 16384: not known */
-		OUT_W(2, NO_OPTION, A, 500, 1, 10, R, ESTABLISHED), /* of one side only: accepted, and the session goes on */
+		OUT_W(2, NO_OPTION, A, 500, 1, 10, R, ESTABLISHED), /* one side only: accepted */
 		OUT_W(1, NO_OPTION, A, 20, 1, 10, R, ESTABLISHED),
 		IN_W(1, NO_OPTION, A, 1, 511, 10, L, ESTABLISHED),
 		IN_W(1, NO_OPTION, A, 1, 510, 10, R, ESTABLISHED),

@@ -11,9 +11,8 @@
 struct model_traffic {
 	struct lab *lab;
 	struct model *model;
-	uint32_t (*below)(uint32_t n); /* a random number */
-	void (*note)(const char *format,
-		     ...) /* a line about an event, for the analysis of a failure */
+	uint32_t (*below)(uint32_t n);	      /* a random number */
+	void (*note)(const char *format, ...) /* a line about an event, for the analysis of a failure */
 		__attribute__((format(printf, 1, 2)));
 	void (*keep)(const uint8_t *packet, size_t len); /* ... and the packet that the last note was about */
 };

@@ -141,7 +141,7 @@ static inline struct session *lab_find(struct lab *l, const struct session_key *
 	struct table_probe probe = {.key = *k}, *p = &probe;
 
 	table_probe(l->t, &p, 1);
-	return table_find_probed(l->t, p, l->now_s);
+	return table_finish_lookup(l->t, p, l->now_s);
 }
 
 static inline uint16_t lab_take(struct lab *l, enum nat_class c, const struct nat_range *r, uint32_t n)

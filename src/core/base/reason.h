@@ -31,7 +31,7 @@
 	X(DROP_SPOOFED_EXTERNAL,  "drop_spoofed_external",  "carries one of natd's own outside addresses as source") \
 	/* no session, and none may be opened */                                                                    \
 	X(DROP_UNSOLICITED,       "drop_unsolicited",       "from outside to a port that nothing is mapped to")   \
-	X(DROP_UNSOLICITED_SYN,   "drop_unsolicited_syn",   "TCP SYN from outside that nothing asked for (RFC 5382 REQ-4)") \
+	X(DROP_UNSOLICITED_SYN,   "drop_unsolicited_syn",   "unsolicited TCP SYN from outside (RFC 5382 REQ-4)") \
 	X(DROP_FILTERED,          "drop_filtered",          "from outside to a mapping whose filtering refuses this sender") \
 	X(DROP_FORWARD_SOURCE,    "drop_forward_source",    "to a forward whose `from` does not list this sender") \
 	X(DROP_BACKENDS_DOWN,     "drop_backends_down",     "to a forward none of whose backends takes connections: see natctl forwards") \

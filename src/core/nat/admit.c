@@ -140,7 +140,7 @@ static void take_token(struct admission *a, int32_t rule, uint32_t source, const
 
 /* ---- decisions ---- */
 
-/* The time at which a packet asks to open a session, and the key of the buckets. */
+/* The time of an opening, and the key of the buckets. */
 struct opening {
 	const uint64_t *key;
 	uint32_t now_ms;

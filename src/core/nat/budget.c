@@ -55,7 +55,8 @@ static uint32_t active_hosts(const struct nat *n, const struct host *h)
 	return table_host_count(n->table) + (h == NULL);
 }
 
-/* It holds less than what is left: whatever the reserve, it may have more. So the reserve is computed for few openings. */
+/* It holds less than what is left: whatever the reserve, it may have more. So the reserve is computed for few
+ * openings. */
 static bool is_modest(const struct claim *c)
 {
 	return c->held < c->left && c->unanswered < c->left;

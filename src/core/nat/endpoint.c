@@ -137,8 +137,8 @@ static bool is_not_forwarded(void *ctx, uint16_t port)
 	return nat_port_is_free_of_forwards(ctx, port);
 }
 
-/* With blocks there is no share to check here: a block's ports are only its host's, and the table distributes the blocks.
- * The share comes first, since it knows how many ports are left: only if these are few the rest matters. */
+/* With blocks there is no share to check here: a block's ports are only its host's, and the table distributes the
+ * blocks. The share comes first, since it knows how many ports are left: only if these are few the rest matters. */
 static __attribute__((noinline)) enum nat_reason check_any_port(const struct nat *n, const struct work *w,
 								const struct host *h, uint16_t ext)
 {

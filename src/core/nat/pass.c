@@ -336,7 +336,7 @@ enum nat_reason nat_pass(struct nat *n, struct work *w)
 
 	if (why != NAT_PASS)
 		return why;
-	s = table_find_probed(n->table, &w->probe, n->now_s);
+	s = table_finish_lookup(n->table, &w->probe, n->now_s);
 	if (n->judging.runs && s != NULL)
 		s = nat_judge_met(n, s);
 	if (s == NULL) {

@@ -28,7 +28,8 @@ struct piece {
 
 /*
  * A piece in the result is one word: the bits of its first value that its directory entry leaves open, above the number
- * of its row. So a set of 100,000 prefixes takes a megabyte, and a look-up reads the directory and one or two lines more.
+ * of its row. So a set of 100,000 prefixes takes a megabyte, and a look-up reads the directory and one or two lines
+ * more.
  */
 struct filter_dimension {
 	uint32_t *pieces; /* n_pieces + 1: from 1 on by their first values, ascending; the first value of all is 0 */
@@ -122,8 +123,8 @@ static void map_clear(struct number_map *m)
 
 /* ---- rows and chunks ---- */
 
-/* An array of n elements of `size` bytes with room for one more: `old`, or a larger one in its place. NULL when memory is
- * short: `old` is as before. */
+/* An array of n elements of `size` bytes with room for one more: `old`, or a larger one in its place. NULL when memory
+ * is short: `old` is as before. */
 static void *make_room(void *old, uint32_t n, uint32_t *room, size_t size)
 {
 	uint32_t wanted = *room ? 2 * *room : 16;
@@ -192,8 +193,9 @@ static void fill_row(struct sweep *s)
 	}
 }
 
-/* The row of the groups that are active now; UINT32_MAX when memory is short. Two sets of groups with one hash of 64 bits
- * would share a row: with 400,000 pieces that happens once in 10^8 configurations, and no one profits who writes one. */
+/* The row of the groups that are active now; UINT32_MAX when memory is short. Two sets of groups with one hash of 64
+ * bits would share a row: with 400,000 pieces that happens once in 10^8 configurations, and the author of such a
+ * configuration gains nothing by it. */
 static uint32_t intern_row(struct sweep *s)
 {
 	struct filter_dimension *d = s->d;

@@ -366,7 +366,7 @@ static __attribute__((noinline)) struct session *find_other(struct table *t, con
 	return is_it(t, &p->key, p->other, now_s) ? p->other : table_find(t, &p->key, p->hash, now_s);
 }
 
-struct session *table_find_probed(struct table *t, const struct table_probe *p, uint32_t now_s)
+struct session *table_finish_lookup(struct table *t, const struct table_probe *p, uint32_t now_s)
 {
 	return is_it(t, &p->key, p->likely, now_s) ? p->likely : find_other(t, p, now_s);
 }

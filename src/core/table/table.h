@@ -196,7 +196,7 @@ const struct session *table_seek(const struct table *t, const struct session_key
 bool table_has_expired(const struct table *t, const struct session_key *k, uint32_t now_s);
 
 /* The same for many keys at once, so that their cache misses overlap: table_probe() for all, which reorders `p` and
- * returns how many will probably not be found (their `likely` is NULL), then table_find_probed() for each. Sessions
+ * returns how many will probably not be found (their `likely` is NULL), then table_finish_lookup() for each. Sessions
  * may come and go in between. */
 struct table_probe {
 	struct session_key key; /* set by the caller; the table sets the rest */
@@ -212,7 +212,7 @@ uint32_t table_probe(const struct table *t, struct table_probe *p[], uint32_t n)
 /* A hint, for an outbound probe that found nothing: prefetches what joining an existing mapping will read. False:
  * there seems to be none. */
 bool table_probe_joins(const struct table *t, const struct table_probe *p);
-struct session *table_find_probed(struct table *t, const struct table_probe *p, uint32_t now_s);
+struct session *table_finish_lookup(struct table *t, const struct table_probe *p, uint32_t now_s);
 
 /* ---- sessions ---- */
 

@@ -92,9 +92,9 @@ static const char *check_whole(const struct table *t, uint32_t i, bool out, bool
 	sums->whole[DIR_OUT] += out;
 	sums->whole[DIR_IN] += in;
 	if (index_contains(&t->index[IX_OUT], hash_out(t, s), i) != out)
-		return "outbound entry by whole key missing, or too much";
+		return "outbound entry by full key missing, or superfluous";
 	if (index_contains(&t->index[IX_IN], hash_in(t, s), i) != in)
-		return "inbound entry by whole key missing, or too much";
+		return "inbound entry by full key missing, or superfluous";
 	return NULL;
 }
 
@@ -194,7 +194,7 @@ static const char *check_sessions(const struct table *t, struct sums *sums)
 	if ((uint32_t)t->header->session_top < top)
 		return "sessions above the saved top";
 	if (t->index[IX_OUT].count != sums->whole[DIR_OUT] || t->index[IX_IN].count != sums->whole[DIR_IN])
-		return "entries by whole key that should not be";
+		return "superfluous entries by full key";
 	if (t->unmapped != sums->unmapped)
 		return "count of sessions without a mapping";
 	if (t->restored + t->opened - all_ended(t) != t->session_slots.count)
@@ -273,7 +273,7 @@ static const char *check_hosts(const struct table *t, struct sums *sums)
 	if (t->index[IX_HOST].count != t->host_slots.count)
 		return "count of hosts";
 	if (t->recent_host != NULL && !slots_used(&t->host_slots, (uint32_t)(t->recent_host - t->hosts)))
-		return "the host asked for last is none";
+		return "the host looked up last does not exist";
 	for (uint32_t i = slots_next(&t->host_slots, 0, top); i < top; i = slots_next(&t->host_slots, i + 1, top)) {
 		const struct host *h = &t->hosts[i];
 
@@ -473,7 +473,7 @@ static const char *check_rests(const struct table *t)
 			return "rest of a port that does not";
 	}
 	if ((uint32_t)t->header->quarantine_top < t->quarantine_slots.top)
-		return "rests above the saved top";
+		return "quarantined ports above the saved top";
 	if (n != t->quarantine_slots.count - t->block_records || prev != t->quarantine_last)
 		return "resting ports out of their list";
 	return check_rest_lists(t);

@@ -250,7 +250,7 @@ void table_header_write(struct table_header *to, const struct table_header *h);
 /* Converts the records of a table of these sizes in an earlier layout to TABLE_LAYOUT, in place. False: they are not
  * such records, and were not touched. */
 bool table_convert(struct table *t);
-/* Enters the sessions that the records hold, and what rests. */
+/* Inserts the sessions of the records, and the ports in quarantine. */
 void table_restore(struct table *t, uint32_t now_s, uint32_t shift_s, struct table_attach_report *report);
 
 /* ---- hashes ---- */
@@ -333,7 +333,7 @@ static inline uint32_t session_index(const struct table *t, const struct session
 struct session_hashes {
 	uint64_t internal, external;
 	bool is_shared;		/* at attach: its mapping is known to have more sessions; then also: */
-	uint64_t out, in, peer; /* its whole key from either side, and its peer's */
+	uint64_t out, in, peer; /* its full key from either side, and its peer's */
 };
 
 void session_hash(const struct table *t, const struct session *s, struct session_hashes *h);

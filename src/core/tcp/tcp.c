@@ -339,7 +339,7 @@ struct cell {
 #define LATE_RST   {act_late_rst, FREE}
 
 static const struct cell table[SESSION_STATE_COUNT][COL_COUNT] = {
-/*                      SYN                       SYN-ACK                    ACK or data                   FIN                          RST */
+/* SYN SYN-ACK ACK or data FIN RST */
 [FREE]             = {  NO,                       NO,                        NO,                           NO,                          NO  },
 [SYN_MINE]         = { {act_syn, SYN_MINE},       NO,                        LIBERAL,                      LIBERAL,                     ABORT },
 [SYN_THEIRS]       = { {act_syn, SYN_BOTH},      {act_synack, SYNACK_MINE},  LIBERAL,                      LIBERAL,                    {act_refuse, RESET} },

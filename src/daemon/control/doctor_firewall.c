@@ -219,7 +219,8 @@ static bool is_guarded(const struct visit *v, const struct firewall *f)
 	return n == sizeof(protocols);
 }
 
-/* Fault 16: rules cannot steer the later fragments of a datagram, so natd has them all, and hands the host's back by its device. */
+/* Fault 16: rules cannot steer the later fragments of a datagram, so natd has them all, and hands the host's back by
+ * its device. */
 static void check_interfaces(struct visit *v, const struct firewall *f)
 {
 	const struct host_facts *facts = &v->setup->facts;

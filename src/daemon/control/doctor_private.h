@@ -23,8 +23,8 @@ void doctor_host(struct visit *v, enum doctor_depth depth);
 void doctor_forward_route(struct visit *v, uint32_t i);
 /* Does the firewall drop packets that natd needs? */
 void doctor_firewall(struct visit *v, const struct firewall *f);
-/* May it refuse the super-packets that natd writes to its device for inside hosts? The kernel's error about one would show its sender
- * the inside address, so natd then sends segments by its socket. Only where rules steer. */
+/* May it refuse the super-packets that natd writes to its device for inside hosts? The kernel's error about one would
+ * show its sender the inside address, so natd then sends segments by its socket. Only where rules steer. */
 bool doctor_firewall_refuses_inside(const struct setup *s, const struct firewall *f);
 
 #endif

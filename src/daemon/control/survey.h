@@ -2,7 +2,7 @@
 /*
  * The traffic and the rates of each inside host, for natctl hosts and top and for exporters.
  *
- * Nothing is counted per host while packets pass. When a client asks, one pass over the table sums everything up
+ * Nothing is counted per host while packets pass. On a client's request, one pass over the table sums everything up
  * (theory: core/table/survey.c), a slice at a time, and all requests of that time share it. Its result is used for
  * SURVEY_FRESH_MS; rates are the difference to the previous pass, if that is not older than SURVEY_OLD_MS. Memory: 80
  * bytes a host, and none after SURVEY_OLD_MS without a request.

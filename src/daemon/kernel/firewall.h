@@ -119,8 +119,8 @@ struct firewall_result firewall_ask(const struct firewall *f, const struct firew
 /* May the chain reject such a packet, depending on what is not known of it? */
 bool firewall_may_reject(const struct firewall *f, const struct firewall_chain *base, const struct firewall_packet *p);
 
-/* Is there a rule of the chain, or of one that it may jump to, which lets by `device` what it may keep out by `other`, or keeps it
- * out by `other` alone? Both are names of interfaces by which packets come in. */
+/* Is there a rule of the chain, or of one that it may jump to, which lets by `device` what it may keep out by `other`,
+ * or keeps it out by `other` alone? Both are names of interfaces by which packets come in. */
 bool firewall_favours(const struct firewall *f, const struct firewall_chain *base, const char *device,
 		      const char *other);
 

@@ -393,8 +393,8 @@ static int open_events(uint32_t groups, int buffer)
 	return fd;
 }
 
-/* A host with a full routing table changes it all the time: natd's own routes are looked at every second instead of on each
- * change. */
+/* A host with a full routing table changes it all the time: natd's own routes are looked at every second instead of on
+ * each change. */
 int netlink_events_open(void)
 {
 	return open_events(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_RULE | 1u << (RTNLGRP_IPV4_NETCONF - 1),

@@ -133,8 +133,8 @@ int netlink_way_to(struct netlink *nl, uint32_t address, struct netlink_way *out
 /* The same with a source address; -EINVAL or -ENETUNREACH also if it is not the host's. 0: none. */
 int netlink_way_from(struct netlink *nl, uint32_t source, uint32_t address, struct netlink_way *out);
 
-/* The way of a packet in transit. `source` may be the host's own address (then rules by source count) or another's; 0: the way of the
- * destination alone. */
+/* The way of a packet in transit. `source` may be the host's own address (then rules by source count) or another's; 0:
+ * the way of the destination alone. */
 int netlink_way_in_transit(struct netlink *nl, uint32_t source, uint32_t address, struct netlink_way *out);
 
 /* The way of a packet that arrives on an interface. As above; -EHOSTUNREACH also if that interface does not forward. */
@@ -169,8 +169,8 @@ struct netlink_tc {
 	char name[NETLINK_TC_NAME_SIZE];
 };
 
-/* Attaches a loaded program, or puts it in the place of the one with this handle, between two packets. -EINVAL: the link has no
- * clsact; -ENOENT: the kernel has no such filters. */
+/* Attaches a loaded program, or puts it in the place of the one with this handle, between two packets. -EINVAL: the
+ * link has no clsact; -ENOENT: the kernel has no such filters. */
 int netlink_tc_add(struct netlink *nl, const struct netlink_tc *f, int program);
 int netlink_tc_delete(struct netlink *nl, int index, uint32_t handle); /* 0 also when it is not there */
 /* -ENOENT: not there, or not natd's. */
@@ -217,8 +217,8 @@ int netlink_events_open(void);
 /* Reads all pending events: returns NETLINK_EVENT_ bits, 0 if none is of interest, or a negative errno. */
 int netlink_events_read(int fd);
 
-/* The same for IPv4 routes, of which a host with a full routing table changes some all the time: a socket that keeps the first few
- * events only. */
+/* The same for IPv4 routes, of which a host with a full routing table changes some all the time: a socket that keeps
+ * the first few events only. */
 int netlink_route_events_open(void);
 /* Has any route changed since the last call? Reads no more than the socket keeps. */
 bool netlink_route_events_read(int fd);

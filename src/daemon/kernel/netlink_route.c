@@ -315,7 +315,8 @@ int netlink_way_from(struct netlink *nl, uint32_t source, uint32_t address, stru
 		      : 0;
 }
 
-/* The kernel refuses a source that is not the host's own (EINVAL or ENETUNREACH, by version): then the way without it. */
+/* The kernel refuses a source that is not the host's own (EINVAL or ENETUNREACH, by version): then the way without
+ * it. */
 int netlink_way_in_transit(struct netlink *nl, uint32_t source, uint32_t address, struct netlink_way *out)
 {
 	int r = source != 0 ? netlink_way_from(nl, source, address, out) : -EINVAL;

@@ -22,7 +22,8 @@ static bool note_maker(void *ctx, const struct netlink_tc *f)
 	return !*is_made;
 }
 
-/* Makes a clsact where there is none. Whether the filter is to remove it in the end: natd has made it now, or before. */
+/* Makes a clsact where there is none. Whether the filter is to remove it in the end: natd has made it now, or
+ * before. */
 static int prepare(struct netlink *nl, int interface, bool *is_made)
 {
 	int r = netlink_clsact_add(nl, interface);

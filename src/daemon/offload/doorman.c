@@ -2,9 +2,10 @@
 /*
  * The doorman: its maps. hooks.c attaches its programs.
  *
- * Theory of operation. The maps hold a view (addresses, inside prefixes, interfaces; two copies, of which one is in force) and a
- * row of port bits for each shared address and class. A row is the union of the table's own port bits and the ports of
- * forwards, which are kept beside it here: a port that the table frees stays natd's while a forward has it.
+ * Theory of operation. The maps hold a view (addresses, inside prefixes, interfaces; two copies, of which one is in
+ * force) and a row of port bits for each shared address and class. A row is the union of the table's own port bits and
+ * the ports of forwards, which are kept beside it here: a port that the table frees stays natd's while a forward has
+ * it.
  *
  * A view that gives rows to other addresses is shown in three steps: nothing is steered on the old rows (a view
  * without ranges), the rows are filled, the new view comes into force. In between, for some microseconds, packets

@@ -73,8 +73,8 @@ void doorman_port(struct doorman *d, enum nat_class c, uint32_t address, uint16_
 /* Takes over the i-th link of the previous natd, before doorman_attach(), which replaces its program. False: it is
  * useless, and closed. */
 bool doorman_adopt(struct doorman *d, uint32_t i, int link);
-/* The links in use, for the service manager: descriptor of the i-th, i < DOORMAN_LINKS_MAX; -1: none. Borrowed. A link keeps its
- * number. */
+/* The links in use, for the service manager: descriptor of the i-th, i < DOORMAN_LINKS_MAX; -1: none. Borrowed. A link
+ * keeps its number. */
 int doorman_link(const struct doorman *d, uint32_t i);
 /* Was the i-th link added or removed since the last call? */
 bool doorman_take_change(struct doorman *d, uint32_t i);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The fast path: sessions that the tc programs carry (bpf/fast.bpf.h, core/nat/mirror.h). It needs the doorman, whose programs
- * find the flows at its interfaces. All calls from the loop's thread.
+ * The fast path: sessions that the tc programs carry (bpf/fast.bpf.h, core/nat/mirror.h). It needs the doorman, whose
+ * programs find the flows at its interfaces. All calls from the loop's thread.
  */
 #ifndef NATD_DAEMON_OFFLOAD_FASTPATH_H
 #define NATD_DAEMON_OFFLOAD_FASTPATH_H

@@ -37,7 +37,8 @@ void measure_close(struct measure *m);
 /* Something else than a route has changed that leads packets elsewhere. */
 void measure_again(struct measure *m);
 
-/* Each second. Takes the next sessions that are to be asked about, if routes have changed: then the two others follow. */
+/* Each second. Takes the next sessions that are to be asked about, if routes have changed: then the two others
+ * follow. */
 void measure_begin(struct measure *m, struct nat *nat);
 /* Asks the kernel, once for each address. */
 void measure_ask(struct measure *m, struct netlink *nl);

@@ -75,8 +75,8 @@ static void unlock(struct lane *l)
 		pthread_mutex_unlock(l->lock);
 }
 
-/* Has it the gateway's own inside address as its source, and came by the TUN device? No rule leads such packets there, but a program
- * can bind its socket to the device (SO_BINDTODEVICE), past the host's firewall. */
+/* Has it the gateway's own inside address as its source, and came by the TUN device? No rule leads such packets there,
+ * but a program can bind its socket to the device (SO_BINDTODEVICE), past the host's firewall. */
 static bool is_local(const struct lane *l, const struct nat_packet *p)
 {
 	uint32_t source, own;
@@ -127,7 +127,8 @@ static bool is_outside(const struct nat_policy *policy, uint32_t address)
 	return false;
 }
 
-/* Takes the packets of the host's own programs out of the burst, except those to natd's addresses. Returns how many are left. */
+/* Takes the packets of the host's own programs out of the burst, except those to natd's addresses. Returns how many are
+ * left. */
 static uint32_t drop_local(struct lane *l, struct nat_packet *p, uint32_t n)
 {
 	const struct nat_policy *policy = nat_policy_get(l->nat);

@@ -86,8 +86,8 @@ struct way *ways_find(struct ways *w, const struct nat_packet *p);
 /* The MTU of a route in the cache; 0: unknown, or the interface's. */
 uint16_t ways_mtu(const struct ways *w, uint32_t address);
 
-/* Into *mtu: the MTU of the route that the kernel's look-up for programs does not know, since it is not locked; 0: there is none.
- * `source`: outbound only. False: not known now. */
+/* Into *mtu: the MTU of the route that the kernel's look-up for programs does not know, since it is not locked; 0:
+ * there is none. `source`: outbound only. False: not known now. */
 bool ways_hidden_mtu(struct ways *w, enum nat_to to, uint32_t source, uint32_t destination, uint16_t *mtu);
 
 /* Has the tc program refused this super-packet, which has just been written to the TUN device? Then the cached way

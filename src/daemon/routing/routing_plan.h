@@ -3,8 +3,9 @@
  * The kernel's objects that managed routing needs, as an ordered list: from the steering table and some facts about the
  * host, without a system call. routing.c puts them in place.
  *
- * Order is safety. The plan is put in place from the first object to the last and taken away from the last to the first,
- * so at no moment does inside traffic leave untranslated: what refuses comes first, forwarding is switched on last.
+ * Order is safety. The plan is put in place from the first object to the last and taken away from the last to the
+ * first, so at no moment does inside traffic leave untranslated: what refuses comes first, forwarding is switched on
+ * last.
  *
  *   rule                                          action
  *   fwmark M ipproto icmp                         answers      the kernel's own ICMP about packets that natd sent
@@ -35,11 +36,12 @@
  *   A shared address then falls back to the host, which stays reachable when natd has died.
  *
  * A rule without a protocol would also hold for the kernel's look-up before it answers ARP for a shared address, which
- * must say "local"; so other protocols than the five never reach natd there, and the core refuses them outbound. ICMP to a
- * shared address stays the host's; natd reads a copy of it.
+ * must say "local"; so other protocols than the five never reach natd there, and the core refuses them outbound. ICMP
+ * to a shared address stays the host's; natd reads a copy of it.
  *
- * The number of rules does not depend on forwards, sockets and mappings. Without a shared gap that fits (many forwards),
- * the host's packets go to natd, which hands them back through the TUN: the `local` rule is then the first that fits.
+ * The number of rules does not depend on forwards, sockets and mappings. Without a shared gap that fits (many
+ * forwards), the host's packets go to natd, which hands them back through the TUN: the `local` rule is then the first
+ * that fits.
  *
  * Where inside.prefixes are given and no interface, INSIDE is left out of the rules, and "iif TUN lookup local" stands
  * before those that steer.

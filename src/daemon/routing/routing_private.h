@@ -39,7 +39,8 @@ int routing_setting_apply(struct routing *r, const struct routing_object *o);
  * ROUTING_STOP_CLOSED: forwarding that is marked as closing stays off. */
 int routing_settings_restore(struct routing *r, enum routing_stop how);
 
-/* Keeps the kernel from choosing these ports for the host's own connections, and no longer those that an earlier call named. */
+/* Keeps the kernel from choosing these ports for the host's own connections, and no longer those that an earlier call
+ * named. */
 int routing_reserve(struct routing *r, const struct steering_ports *wanted);
 int routing_unreserve(struct routing *r);
 

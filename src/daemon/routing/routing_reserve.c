@@ -3,9 +3,9 @@
  * The part of managed routing that keeps the kernel from giving natd's ports to the host's own connections:
  * net.ipv4.ip_local_reserved_ports. It holds for ports that the kernel chooses, and not for those that a program names.
  *
- * Theory of operation. The setting is one list for all programs of the network namespace, so natd adds its ports to it and takes
- * away no others. The state file remembers which ports were added: before they are, and until they are gone again. Where the list
- * cannot be read or written nothing happens, and doctor says what is missing ("host-ports").
+ * Theory of operation. The setting is one list for all programs of the network namespace, so natd adds its ports to it
+ * and takes away no others. The state file remembers which ports were added: before they are, and until they are gone
+ * again. Where the list cannot be read or written nothing happens, and doctor says what is missing ("host-ports").
  */
 #include <string.h>
 

@@ -52,7 +52,7 @@ int privs_drop(struct privs *p, const char **what);
 int privs_renounce(const struct privs *p);
 
 /* Brackets around changes of routes, links and net sysctls (with CAP_NET_ADMIN over the network namespace the kernel
- * permits writing those, whoever owns the file: net_ctl_permissions()). They do not nest. Before stage 3 they do
+ * permits writing those for any owner of the file: net_ctl_permissions()). They do not nest. Before stage 3 they do
  * nothing. */
 void privs_raise(const struct privs *p);
 void privs_lower(const struct privs *p);

@@ -460,8 +460,8 @@ static bool allocate(struct builder *b)
 	return false;
 }
 
-/* What natd may use of a shared address, without what the host needs for its own connections. Blocks are cut from the ports of the
- * configuration, and stay so. */
+/* What natd may use of a shared address, without what the host needs for its own connections. Blocks are cut from the
+ * ports of the configuration, and stay so. */
 static void set_shared_ports(struct builder *b, struct nat_policy *out)
 {
 	const struct nat_range *given = config_port_ranges(b->c, true, &out->n_shared_ports);

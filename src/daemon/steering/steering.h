@@ -151,13 +151,13 @@ struct steering_gap {
 int steering_gaps(const struct steering *s, uint32_t address, struct steering_gap *out, uint32_t room);
 
 /*
- * The kernel chooses the ports of the host's own connections from `ephemeral`, and knows nothing of natd's. Where natd's ranges
- * (sorted, disjoint; room for one more) leave the host less than 1024 of them, or a quarter if that is less, natd gives up so many,
- * from the last range on. Returns the new number of ranges.
+ * The kernel chooses the ports of the host's own connections from `ephemeral`, and knows nothing of natd's. Where
+ * natd's ranges (sorted, disjoint; room for one more) leave the host less than 1024 of them, or a quarter if that is
+ * less, natd gives up so many, from the last range on. Returns the new number of ranges.
  */
 uint32_t steering_spare(struct nat_range *ports, uint32_t n, const struct nat_range *ephemeral);
-/* Those that the kernel must not choose, so that each of natd's shared addresses has one owner a port: the ports within `ephemeral`
- * from which natd chooses, and those of forwards, as long as enough are left to the host. */
+/* Those that the kernel must not choose, so that each of natd's shared addresses has one owner a port: the ports within
+ * `ephemeral` from which natd chooses, and those of forwards, as long as enough are left to the host. */
 void steering_reserved(const struct steering *s, struct steering_ports *out);
 /* The runs of ports that are set, the first `room` of them in *out. Their number, which may be larger. */
 uint32_t steering_ports_runs(const struct steering_ports *p, struct nat_range *out, uint32_t room);

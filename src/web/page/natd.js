@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-// The page of natd-web: asks /api every few seconds and draws. Text from natd enters as text nodes alone.
+// The page of natd-web: fetches /api every few seconds and draws. Text from natd enters as text nodes alone.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
@@ -28,7 +28,7 @@ function scaled(value, unit) {
 const short = (value, unit) => scaled(value, unit).join("\u202f");
 const bits = (n) => short(n, "bit/s");
 const bytes = (n) => short(n, "B");
-// Small numbers of packets in full: nobody says kilopackets.
+// Small numbers of packets in full: kilopackets are not a usual unit.
 const packets = (n) => n < 1e6 ? `${count(n)}\u202fpackets/s` : `${scaled(n, "").join("\u202f")}\u202fpackets/s`;
 const count = (n) => Math.round(n).toString().replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f");
 
