@@ -7,7 +7,7 @@
 A test belongs to a requirement when its name carries the id: test_4787_9_9a_hairpin... belongs to 4787-9 and
 4787-9a, test_7857_2_1_... to 7857-2.1. A requirement that natd meets by having no such thing
 ("natd has none") needs no test; any other row without one is printed as "untested" and, with --check,
-fails. WIRE.json is what tests/integration/wirekit.py leaves behind: requirement -> {"natd": ..., "nft": ...}.
+fails, as does a row that names a file or function that does not exist. WIRE.json is what tests/integration/wirekit.py leaves behind: requirement -> {"natd": ..., "nft": ...}.
 The last line printed is the table's totals.
 """
 import argparse
@@ -65,6 +65,21 @@ def rows():
                 yield (line.rstrip("\n").split("\t") + [""] * 5)[:5]
 
 
+def dangling():
+    """Lines of the table that name a file or a function of it that does not exist."""
+    for rid, _, _, code, _ in rows():
+        for path, functions in re.findall(r"(src/[\w/]+\.[ch])((?:,? \w+\(\))*)", code):
+            path = os.path.join(TOP, path)
+            if not os.path.exists(path):
+                yield f"{rid}: {path} does not exist"
+                continue
+            with open(path, encoding="utf-8") as f:
+                text = f.read()
+            for name in re.findall(r"\w+(?=\(\))", functions):
+                if not re.search(rf"\b{name}\(", text):
+                    yield f"{rid}: {path} has no {name}()"
+
+
 def verdict(rid, code, remark, known):
     if known.get(rid):
         return "met"
@@ -103,7 +118,10 @@ def main():
     if untested:
         print("untested:", " ".join(untested))
     print(f"compliance: {sum(totals.values())} requirements: {line}")
-    return 1 if a.check and untested else 0
+    wrong = list(dangling())
+    for text in wrong:
+        print(text)
+    return 1 if a.check and (untested or wrong) else 0
 
 
 HEAD = """# Requirements of the RFCs, one by one
