@@ -19,6 +19,12 @@ struct visit {
 
 /* The checks that cost a few system calls each. */
 void doctor_host(struct visit *v, enum doctor_depth depth);
+/* doctor_ports.c. Do natd's ports overlap those that the kernel chooses for the host's own connections? */
+void doctor_ephemeral(struct visit *v);
+/* Are the ports of forwards the host's? */
+void doctor_forward_ports(struct visit *v);
+/* Does the host have sockets on natd's ports? */
+void doctor_host_sockets(struct visit *v);
 /* Does the host have a route to the target of the i-th forward? */
 void doctor_forward_route(struct visit *v, uint32_t i);
 /* Does the firewall drop packets that natd needs? */
