@@ -3,12 +3,13 @@
 import pytest
 
 from netlab import Lab
+from test_dynamic import wait_for
 
 SERVER = Lab.SERVERS[0]
 RULES = """
 filter = (
   { name = "no-web"; action = "reject"; direction = "out"; protocol = "tcp"; port = 8081; log = true; },
-  { name = "no-dns"; action = "drop"; direction = "out"; protocol = "udp"; port = 53; to = [ "@bad" ]; },
+  { name = "no-dns"; action = "drop"; direction = "out"; protocol = "udp"; port = 53; to = [ "@bad" ]; log = true; },
   { name = "rest"; action = "accept"; direction = "out"; interface = "lan0"; }
 );
 sets = ( { name = "bad"; file = "bad.txt"; } );
@@ -34,6 +35,13 @@ def test_a_rejected_connection_is_refused_by_a_reset_and_logged(lab, filtered):
     rule = rules(filtered)["no-web"]
     assert (rule["refused"], rule["sessions"], rule["packets"]) == (1, 0, 1)
     filtered.wait_log(rf"rule no-web: reject out tcp {Lab.CLIENTS[0]}:\d+ to {SERVER}:8081")
+
+
+def test_every_decision_of_a_burst_is_logged(lab, filtered):
+    with lab.client.udp() as sock:
+        for _ in range(50):  # a second takes 64
+            sock.sendto(b"x", (SERVER, 53))
+    wait_for(lambda: sum("natd: rule no-dns: drop out udp" in str(line) for line in filtered.log) == 50)
 
 
 def test_a_rule_with_a_set_drops_and_the_rest_passes(lab, filtered, udp_echo):

@@ -114,6 +114,7 @@ struct message {
 	enum log_subsystem sub;
 	int err;
 	bool is_plain; /* printed on stderr without prefix */
+	bool is_unlimited;
 	const char *text;
 };
 
@@ -438,7 +439,7 @@ static void write_message(struct message *m, const char *format, va_list ap)
 	if (!log_wants(m->level))
 		return;
 	b = bucket_find(format);
-	if (m->level != LEVEL_DEBUG && !bucket_take(b))
+	if (m->level != LEVEL_DEBUG && !m->is_unlimited && !bucket_take(b))
 		return;
 	vsnprintf(raw, sizeof(raw), format, ap);
 	if (err)
@@ -475,6 +476,16 @@ void log_write(enum log_level level, enum log_subsystem sub, int err, const char
 void log_known(enum log_id id, enum log_level level, enum log_subsystem sub, int err, const char *format, ...)
 {
 	struct message m = {.id = id, .level = level, .sub = sub, .err = err};
+	va_list ap;
+
+	va_start(ap, format);
+	write_locked(&m, format, ap);
+	va_end(ap);
+}
+
+void log_unlimited(enum log_level level, enum log_subsystem sub, const char *format, ...)
+{
+	struct message m = {.level = level, .sub = sub, .is_unlimited = true};
 	va_list ap;
 
 	va_start(ap, format);

@@ -84,6 +84,10 @@ void log_write(enum log_level level, enum log_subsystem sub, int err, const char
 void log_known(enum log_id id, enum log_level level, enum log_subsystem sub, int err, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
 
+/* log_write() without its limit of the rate, for callers that have one of their own. */
+void log_unlimited(enum log_level level, enum log_subsystem sub, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
 #define log_error(sub, ...)   log_write(LEVEL_ERROR, (sub), 0, __VA_ARGS__)
 #define log_warning(sub, ...) log_write(LEVEL_WARNING, (sub), 0, __VA_ARGS__)
 #define log_notice(sub, ...)  log_write(LEVEL_NOTICE, (sub), 0, __VA_ARGS__)

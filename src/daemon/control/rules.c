@@ -52,6 +52,7 @@ void ctl_slice_rules(struct ctl_job *j, const struct ctl_turn *t)
 
 /* ---- the log ---- */
 
+/* The core limits the rate of these: FILTER_LOG_MAX between two calls of rules_log(). */
 static void log_decision(const struct filter_log *e, const char *rule, const char *action)
 {
 	char from[INET_ADDRSTRLEN], to[INET_ADDRSTRLEN], number[4];
@@ -62,12 +63,13 @@ static void log_decision(const struct filter_log *e, const char *rule, const cha
 	inet_ntop(AF_INET, &source, from, sizeof(from));
 	inet_ntop(AF_INET, &destination, to, sizeof(to));
 	if (e->packet.has_ports)
-		log_info(SUB_DATA, "rule %s: %s %s %s %s:%u to %s:%u", rule, action,
-			 e->packet.direction == FILTER_IN ? "in" : "out", protocol, from, e->sport, to, e->packet.port);
+		log_unlimited(LEVEL_INFO, SUB_DATA, "rule %s: %s %s %s %s:%u to %s:%u", rule, action,
+			      e->packet.direction == FILTER_IN ? "in" : "out", protocol, from, e->sport, to,
+			      e->packet.port);
 	else
-		log_info(SUB_DATA, "rule %s: %s %s %s %s to %s", rule, action,
-			 e->packet.direction == FILTER_IN ? "in" : "out", protocol != NULL ? protocol : number, from,
-			 to);
+		log_unlimited(LEVEL_INFO, SUB_DATA, "rule %s: %s %s %s %s to %s", rule, action,
+			      e->packet.direction == FILTER_IN ? "in" : "out", protocol != NULL ? protocol : number,
+			      from, to);
 }
 
 void rules_log(struct nat *n, uint64_t *lost)
