@@ -1197,6 +1197,19 @@ START_TEST(test_a_rule_that_never_decides_is_warned_of)
 }
 END_TEST
 
+/* A forward without an address is about natd's outside addresses, and a virtual one is none of them. */
+START_TEST(test_a_forward_of_every_address_leaves_virtual_ones)
+{
+	struct natd_config *c =
+		load_good(BASE "forwards = ( { name = \"web\"; protocol = \"tcp\"; port = 443; to = \"10.8.0.2\"; },"
+			       "{ name = \"api\"; protocol = \"tcp\"; side = \"inside\"; address = \"10.96.0.1\"; "
+			       "port = 443; to = [ \"10.8.0.3:6443\" ]; } );");
+
+	ck_assert_str_eq(problems(), "");
+	config_free(c);
+}
+END_TEST
+
 /* Each rule but the last ones looks like protection, and matches nothing. */
 START_TEST(test_a_rule_that_can_match_nothing_is_warned_of)
 {
@@ -1642,6 +1655,7 @@ static Suite *suite_config(void)
 	tcase_add_test(t, test_backends_weights_and_choice_are_read);
 	tcase_add_test(t, test_rules_and_sets_are_read_whatever_their_order);
 	tcase_add_test(t, test_a_rule_that_never_decides_is_warned_of);
+	tcase_add_test(t, test_a_forward_of_every_address_leaves_virtual_ones);
 	tcase_add_test(t, test_a_rule_that_can_match_nothing_is_warned_of);
 	tcase_add_test(t, test_a_rule_cannot_name_a_forward_made_at_run_time);
 	tcase_add_test(t, test_a_set_is_a_regular_file_below_the_directory);

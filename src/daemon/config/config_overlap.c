@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Forwards that can never match a packet, because earlier ones match all of theirs: the first in file order wins. An
- * earlier forward hides a port of a later one if both have the same protocol, its address is the same or every address,
- * and it allows every source that the later one allows. It is an error only if every port and protocol of a forward is
- * hidden. Anything less is a choice: a narrow forward before a general one, or one outside port that leads different
- * senders to different hosts.
+ * earlier forward hides a port of a later one if both have the same protocol, its address is the same or every outside
+ * address (a virtual one is none), and it allows every source that the later one allows. It is an error only if every
+ * port and protocol of a forward is hidden. Anything less is a choice: a narrow forward before a general one, or one
+ * outside port that leads different senders to different hosts.
  *
  * Every forward is cut into pieces, one for each class of protocols, sorted by protocol, address and port. The cover of
  * a piece grows from its first port over the earlier pieces of its own address and of address 0 (every one). Each piece
@@ -184,12 +184,12 @@ static bool extend_cover(struct pieces *s, struct cover *c, const struct piece *
 
 static struct cover cover_of(struct pieces *s, const struct piece *p)
 {
+	bool is_virtual = s->l->c->forwards[p->forward].side != SIDE_OUTSIDE, grows = true;
 	struct cover c = {.next = p->first};
-	bool grows = true;
 
 	while (grows && c.next <= p->last && s->work > 0) {
 		grows = extend_cover(s, &c, p, p->address);
-		if (p->address != 0 && c.next <= p->last)
+		if (p->address != 0 && !is_virtual && c.next <= p->last)
 			grows |= extend_cover(s, &c, p, 0);
 	}
 	return c;
