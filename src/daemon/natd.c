@@ -171,10 +171,14 @@ static void introduce(const struct natd *n)
 	log_info(SUB_MAIN,
 		 "natd " PACKAGE_VERSION ", configuration %s: up to %" PRIu32 " sessions, %" PRIu32 " forward%s",
 		 n->options.config_path, p->limits.sessions, p->n_forwards, p->n_forwards == 1 ? "" : "s");
-	for (uint32_t i = 0; i < p->n_addresses; i++)
-		log_info(SUB_MAIN, "outside: %s%s on %s",
-			 text_of_addresses(text, p->addresses[i].first, p->addresses[i].last),
-			 p->addresses[i].shared ? " (shared with the host)" : "", c->outside.interface);
+	for (uint32_t i = 0; i < p->n_addresses; i++) {
+		text_of_addresses(text, p->addresses[i].first, p->addresses[i].last);
+		if (p->addresses[i].is_virtual)
+			log_info(SUB_MAIN, "virtual: %s", text);
+		else
+			log_info(SUB_MAIN, "outside: %s%s on %s", text,
+				 p->addresses[i].shared ? " (shared with the host)" : "", c->outside.interface);
+	}
 	for (uint32_t i = 0; i < p->n_inside; i++)
 		log_info(SUB_MAIN, "inside: %s", text_of_prefix(text, &p->inside[i]));
 	for (uint32_t i = 0; i < p->n_forwards && i < FORWARDS_SHOWN; i++)
