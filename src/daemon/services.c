@@ -130,6 +130,7 @@ static void record(struct natd *n, const char *forward, const struct nat_backend
 	event_append(nat_events(n->nat), &e);
 }
 
+/* The caller calls save() after one or more changes. */
 static enum nat_backend_change services_close(struct natd *n, const struct service_checked *b, uint8_t why, bool on)
 {
 	const char *what = why == BACKEND_DOWN ? (on ? "down" : "up") : on ? "drained" : "resumed";
@@ -138,7 +139,6 @@ static enum nat_backend_change services_close(struct natd *n, const struct servi
 	if (r != NAT_BACKEND_CHANGED)
 		return r;
 	record(n, b->forward, &b->backend, what);
-	save(n);
 	dataplane_step_soon(n->path.dataplane);
 	return r;
 }
@@ -153,6 +153,12 @@ static void on_change(void *ctx, uint32_t index, bool is_up, enum health_outcome
 		log_known(LOG_ID_BACKEND, is_up ? LEVEL_NOTICE : LEVEL_WARNING, SUB_MAIN, 0,
 			  "forward \"%s\": backend %s is %s: %s", b->forward, host_text(host, &b->backend),
 			  is_up ? "up" : "down", health_outcome_text(outcome));
+}
+
+/* With thousands of backends that go down together, a file for each would stop natd for seconds. */
+static void on_turn(void *ctx)
+{
+	save(ctx);
 }
 
 /* Finds the forward's only backend at that address, if no port was given. */
@@ -194,6 +200,8 @@ const char *services_order(struct natd *n, const struct ctl_backend_order *o, bo
 	if (r == NAT_BACKEND_UNKNOWN)
 		return "that forward has no such backend: see natctl forwards";
 	*changed = r == NAT_BACKEND_CHANGED;
+	if (*changed)
+		save(n);
 	return NULL;
 }
 
@@ -208,7 +216,8 @@ static uint32_t count_checked(const struct natd_config *c)
 	return n;
 }
 
-static void add_checked(struct natd *n, uint32_t forward, struct health_target *targets)
+/* *changed: a backend that is no longer checked was down. */
+static void add_checked(struct natd *n, uint32_t forward, struct health_target *targets, bool *changed)
 {
 	const struct nat_forward *f = &n->config->forwards[forward];
 	struct services *s = &n->services;
@@ -219,7 +228,7 @@ static void add_checked(struct natd *n, uint32_t forward, struct health_target *
 
 		memcpy(b.forward, f->name, sizeof(b.forward));
 		if (n->config->checks[forward].type == CHECK_NONE) {
-			services_close(n, &b, BACKEND_DOWN, false);
+			*changed |= services_close(n, &b, BACKEND_DOWN, false) == NAT_BACKEND_CHANGED;
 			continue;
 		}
 		targets[s->n_checked] = (struct health_target){.address = v.backend.address,
@@ -234,6 +243,7 @@ void services_follow(struct natd *n)
 {
 	struct services *s = &n->services;
 	uint32_t room = count_checked(n->config);
+	bool changed = false;
 	struct health_target *targets = calloc((size_t)room + 1, sizeof(*targets));
 	struct service_checked *checked = calloc((size_t)room + 1, sizeof(*checked));
 
@@ -248,7 +258,9 @@ void services_follow(struct natd *n)
 	s->checked = checked;
 	s->n_checked = 0;
 	for (uint32_t i = 0; i < n->config->n_forwards; i++)
-		add_checked(n, i, targets);
+		add_checked(n, i, targets, &changed);
+	if (changed)
+		save(n);
 	if (!health_set(s->health, targets, s->n_checked))
 		log_warning(SUB_MAIN, "no process checks the backends: they keep their state; restart natd");
 	free(targets);
@@ -297,7 +309,7 @@ void services_begin(struct natd *n)
 
 	rundir_beside(n->setup->config->control.socket, "services", s->path);
 	restore(n);
-	if (s->health != NULL && !health_listen(s->health, n->loop, on_change, n))
+	if (s->health != NULL && !health_listen(s->health, n->loop, on_change, on_turn, n))
 		log_error(SUB_MAIN, "no memory to listen to the process that checks backends");
 	services_follow(n);
 }

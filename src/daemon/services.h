@@ -4,10 +4,10 @@
  * file that keeps both over a restart.
  *
  * Theory of operation. The core stores for each backend why it takes no connection (BACKEND_DOWN by its check,
- * BACKEND_DRAINED by natctl). Each change goes through services_close(), which updates core, log and events, and
- * rewrites the file. The file lies beside the control socket, with a line for each closed backend; the next natd reads
- * it once its forwards exist. Entries for backends that the configuration no longer has, or no longer checks, are
- * ignored.
+ * BACKEND_DRAINED by natctl). Each change goes through services_close(), which updates core and events; after changes
+ * that come together the file is rewritten once. The file lies beside the control socket, with a line for each closed
+ * backend; the next natd reads it once its forwards exist. Entries for backends that the configuration no longer has,
+ * or no longer checks, are ignored.
  */
 #ifndef NATD_DAEMON_SERVICES_H
 #define NATD_DAEMON_SERVICES_H

@@ -29,6 +29,7 @@ struct health {
 	int fd; /* -1: the process has ended */
 	struct loop_fd *watch;
 	health_change_fn *on_change;
+	health_turn_fn *on_turn;
 	void *ctx;
 	uint32_t generation;
 	struct health_target *targets; /* the list; `sent` of its orders (begin, n targets, end) have been sent */
@@ -189,6 +190,7 @@ static void on_ready(void *ctx, int fd, unsigned ready)
 	enum { A_TURN = 256 };
 	struct health *h = ctx;
 	struct health_change c;
+	bool has_changed = false, has_ended;
 	ssize_t n = 1;
 
 	for (unsigned i = 0; (ready & LOOP_READ) && i < A_TURN; i++) {
@@ -201,16 +203,22 @@ static void on_ready(void *ctx, int fd, unsigned ready)
 			continue;
 		h->targets[c.index].is_up = c.is_up != 0;
 		h->on_change(h->ctx, c.index, c.is_up != 0, (enum health_outcome)c.outcome);
+		has_changed = true;
 	}
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+	/* errno is recv()'s until here: on_turn() changes it */
+	has_ended = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+	if (has_changed)
+		h->on_turn(h->ctx);
+	if (has_ended)
 		lose(h);
 	else if (h->fd >= 0)
 		send_orders(h);
 }
 
-bool health_listen(struct health *h, struct loop *l, health_change_fn *on_change, void *ctx)
+bool health_listen(struct health *h, struct loop *l, health_change_fn *on_change, health_turn_fn *on_turn, void *ctx)
 {
 	h->on_change = on_change;
+	h->on_turn = on_turn;
 	h->ctx = ctx;
 	h->watch = loop_fd_add(l, h->fd, LOOP_READ, on_ready, h);
 	return h->watch != NULL;

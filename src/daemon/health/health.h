@@ -32,8 +32,10 @@ struct health *health_start(health_confine_fn *confine, void *ctx);
 
 /* `index`: into the last list that was sent. `outcome`: the reason. */
 typedef void health_change_fn(void *ctx, uint32_t index, bool is_up, enum health_outcome outcome);
+/* After one or more changes that came together. */
+typedef void health_turn_fn(void *ctx);
 /* Receives changes from now on. False: out of memory. */
-bool health_listen(struct health *h, struct loop *l, health_change_fn *on_change, void *ctx);
+bool health_listen(struct health *h, struct loop *l, health_change_fn *on_change, health_turn_fn *on_turn, void *ctx);
 
 /* Sends another list, which is copied; reports about the previous one are ignored. False: out of memory, or the
  * process has ended. */
