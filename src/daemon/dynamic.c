@@ -183,14 +183,36 @@ static struct dynamic_before read_before(const struct dynamic *d)
 	return b;
 }
 
-/* Copies the configuration in force; `text` NULL: out of memory. */
-static struct dynamic_before copy_present(const struct natd *n)
-{
-	struct dynamic_before b = {.text = strdup(n->config->text), .sets = config_sets_text(n->config)};
+struct copying {
+	const struct natd_config *config;
+	struct dynamic_before copy;
+};
 
-	if (b.text == NULL || b.sets == NULL)
-		free_before(&b);
-	return b;
+static void make_copy(void *ctx)
+{
+	struct copying *c = ctx;
+
+	c->copy = (struct dynamic_before){.text = strdup(c->config->text), .sets = config_sets_text(c->config)};
+	if (c->copy.text == NULL || c->copy.sets == NULL)
+		free_before(&c->copy);
+}
+
+/* Copies the configuration in force; `text` NULL: out of memory. */
+static struct dynamic_before copy_config(const struct natd_config *config)
+{
+	struct copying c = {.config = config};
+
+	make_copy(&c);
+	return c.copy;
+}
+
+/* The same while packets are served: the text of large sets takes milliseconds. */
+static struct dynamic_before copy_present(struct natd *n)
+{
+	struct copying c = {.config = n->config};
+
+	natd_aside(n, make_copy, &c);
+	return c.copy;
 }
 
 /* ---- start ---- */
@@ -220,11 +242,23 @@ static int keep_before(const struct dynamic *d, const struct dynamic_before *b, 
 			   (const char *const[TEXTS]){b->text, b->sets != NULL ? b->sets : "", refused});
 }
 
-/* From now on the file has the text that was not confirmed: a start goes back as long as natd.conf is still that. */
-static void note_return(struct dynamic *d, const struct dynamic_before *b, const char *refused)
-{
-	int r = keep_before(d, b, refused);
+struct keeping {
+	const struct dynamic *dynamic;
+	const struct dynamic_before *before;
+	const char *refused;
+	int result;
+};
 
+static void keep_aside(void *ctx)
+{
+	struct keeping *k = ctx;
+
+	k->result = keep_before(k->dynamic, k->before, k->refused);
+}
+
+/* From now on the file has the text that was not confirmed: a start goes back as long as natd.conf is still that. */
+static void note_return(struct dynamic *d, int r)
+{
 	if (r < 0)
 		log_write(LEVEL_WARNING, SUB_CONFIG, -r,
 			  "%s cannot be written: a restart may use the configuration that was not confirmed",
@@ -246,7 +280,7 @@ static void begin_before(struct natd *n)
 			    "%s was not confirmed: the previous configuration is in force; reload to try again",
 			    n->options.config_path);
 		if (present != NULL)
-			note_return(d, &before, present);
+			note_return(d, keep_before(d, &before, present));
 	}
 	free(present);
 	free_before(&before);
@@ -264,7 +298,7 @@ void dynamic_begin(struct natd *n)
 	restore(d);
 	begin_before(n);
 	forwards = dynamic_text(d);
-	before = copy_present(n);
+	before = copy_config(n->config);
 	if (d->n > 0 && forwards != NULL && (before.text == NULL || !load_instead(n, &before, forwards)))
 		log_error(SUB_CONFIG, "the forwards made at run time contradict the configuration and are ignored: "
 				      "see natctl forwards, and add them again");
@@ -403,12 +437,14 @@ static bool reload_first(struct natd *n, reload_say_fn *say, void *ctx, struct n
 	struct dynamic *d = &n->dynamic;
 	struct dynamic_before before = copy_present(n);
 	bool had_returned = d->has_returned;
-	int r = before.text == NULL ? -ENOMEM : keep_before(d, &before, NULL);
+	struct keeping k = {d, &before, NULL, -ENOMEM};
 
+	if (before.text != NULL)
+		natd_aside(n, keep_aside, &k);
 	d->has_returned = false;
-	if (r < 0)
+	if (k.result < 0)
 		say(ctx, "the configuration in force cannot be saved beside the control socket: nothing was changed");
-	if (r == 0 && natd_reload(n, say, ctx, report)) {
+	if (k.result == 0 && natd_reload(n, say, ctx, report)) {
 		d->before = before;
 		return true;
 	}
@@ -453,6 +489,7 @@ static void go_back(struct natd *n)
 	struct dynamic *d = &n->dynamic;
 	struct nat_reconfigure_report report;
 	char *forwards = dynamic_text(d), *refused = strdup(n->config->text);
+	struct keeping k;
 	const struct config_source src = {.name = n->options.config_path,
 					  .text = d->before.text,
 					  .forwards = d->n > 0 ? forwards : NULL,
@@ -461,7 +498,9 @@ static void go_back(struct natd *n)
 	if (forwards != NULL && refused != NULL && natd_apply_source(n, &src, reload_log_line, NULL, &report)) {
 		log_warning(SUB_CONFIG, "%s was not confirmed in time: the previous configuration is in force again",
 			    n->options.config_path);
-		note_return(d, &d->before, refused);
+		k = (struct keeping){d, &d->before, refused, 0};
+		natd_aside(n, keep_aside, &k);
+		note_return(d, k.result);
 		free_before(&d->before);
 	} else {
 		log_error(SUB_CONFIG, "%s was not confirmed in time, and the previous configuration cannot be applied",
