@@ -127,38 +127,88 @@ static const struct {
 	{3, 9}, {3, 10}, {3, 13}, {3, 15}, {11, 0}, {11, 1}, {12, 0},
 };
 
-START_TEST(test_4787_12_5382_10_5508_7_1_2_errors_end_nothing)
+/* The answer of S1 to the packet that went out, as `seen`. */
+static struct build answer_to(enum about a, const uint8_t *seen, size_t len)
 {
-	uint8_t seen[200];
-
-	lab_start(lab);
-	size_t len = open_flow(ABOUT_UDP, seen);
+	struct build b = flow_packet(a, LAB_S1, LAB_EXT);
 	struct pkt_view v;
 
-	ck_assert_int_eq(packet_parse(seen, len, false, &v), NAT_PASS);
-	send_error(LAB_R, LAB_EXT, errors[_i].type, errors[_i].code, seen, len);
+	ck_assert_int_eq(packet_parse((uint8_t *)(uintptr_t)seen, len, false, &v), NAT_PASS);
+	b.sport = a == ABOUT_ECHO ? v.sport : SERVER_PORT;
+	b.dport = v.sport;
+	b.icmp_type = 0;
+	if (is_tcp(a)) {
+		b.flags = TCP_SYN | TCP_ACK;
+		b.ack = 1001;
+	}
+	return b;
+}
+
+static const struct lab_out *send_built(const struct build *b, enum nat_to to)
+{
+	lab->in_len = build_packet(lab->in, b);
+	lab_send(lab, lab->in, lab->in_len);
+	return lab_one(lab, to);
+}
+
+enum { ERRORS = sizeof(errors) / sizeof(errors[0]) };
+
+/* From both sides, about each protocol: the answer still comes in, and what A sends next leaves from the same port. */
+START_TEST(test_4787_12_5382_10_5508_7_1_2_errors_end_nothing)
+{
+	static const enum about protocols[] = {ABOUT_UDP, ABOUT_TCP_WHOLE, ABOUT_ECHO};
+	enum about a = protocols[_i / ERRORS];
+	uint8_t type = errors[_i % ERRORS].type, code = errors[_i % ERRORS].code;
+	uint8_t seen[200], answer[200];
+	size_t answer_len;
+
+	lab_start(lab);
+	size_t len = open_flow(a, seen);
+	struct build b = answer_to(a, seen, len);
+
+	send_error(LAB_R, LAB_EXT, type, code, seen, len);
 	const struct lab_out *o = lab_one(lab, NAT_TO_INSIDE);
 
-	ck_assert_uint_eq(o->v.icmp_type, errors[_i].type);
-	ck_assert_uint_eq(o->v.icmp_code, errors[_i].code);
-	if (errors[_i].type == 3 && errors[_i].code == 4)
+	ck_assert_uint_eq(o->v.icmp_type, type);
+	ck_assert_uint_eq(o->v.icmp_code, code);
+	if (type == 3 && code == 4)
 		ck_assert_uint_eq(load16(o->v.l4 + 6), 1200);
-	LAB_SEND(lab, .proto = 17, .src = LAB_S1, .dst = LAB_EXT, .sport = SERVER_PORT, .dport = v.sport);
-	lab_one(lab, NAT_TO_INSIDE);
+	o = send_built(&b, NAT_TO_INSIDE);
+	memcpy(answer, o->bytes, answer_len = o->len);
+	send_error(LAB_A, LAB_S1, type, code, answer, answer_len);
+	lab_one(lab, NAT_TO_OUTSIDE);
+	send_built(&b, NAT_TO_INSIDE);
+	if (!is_tcp(a)) {
+		b = flow_packet(a, LAB_A, LAB_S2);
+		ck_assert_uint_eq(send_built(&b, NAT_TO_OUTSIDE)->v.sport, answer_to(a, seen, len).dport);
+	}
+	ck_assert_uint_eq(lab_sessions(lab), is_tcp(a) ? 1 : 2);
 }
 END_TEST
 
+/* Neither from outside nor from inside; nor do they end it: the reply passes after them. */
 START_TEST(test_5508_6_errors_do_not_refresh)
 {
-	uint8_t seen[200];
+	uint8_t seen[200], reply[200];
+	size_t reply_len;
 
 	lab_start(lab);
 	size_t len = open_flow(ABOUT_ECHO, seen);
+	const struct build b = answer_to(ABOUT_ECHO, seen, len);
+	const struct lab_out *o = send_built(&b, NAT_TO_INSIDE);
 
+	memcpy(reply, o->bytes, reply_len = o->len);
 	for (int i = 0; i < 2; i++) {
 		lab_advance(lab, 25000);
-		send_error(LAB_R, LAB_EXT, 11, 0, seen, len);
-		lab_one(lab, NAT_TO_INSIDE);
+		if (_i == 0)
+			send_error(LAB_R, LAB_EXT, 11, 0, seen, len);
+		else
+			send_error(LAB_A, LAB_S1, 3, 2, reply, reply_len);
+		lab_one(lab, _i == 0 ? NAT_TO_INSIDE : NAT_TO_OUTSIDE);
+	}
+	if (_i == 2) { /* ended by none of them */
+		send_built(&b, NAT_TO_INSIDE);
+		return;
 	}
 	lab_advance(lab, 12000);
 	ck_assert_uint_eq(lab_sessions(lab), 0);
@@ -202,15 +252,18 @@ END_TEST
 
 START_TEST(test_5508_7_7857_12_hairpinned_error)
 {
-	lab->policy.filtering = FILTERING_ENDPOINT_INDEPENDENT;
-	lab_start(lab);
-	uint16_t eb = lab_udp_out(lab, LAB_B, 6000, LAB_S1, 7);
-	uint8_t seen[200];
+	uint8_t proto = _i == 0 ? 17 : 6, seen[200];
 	size_t len;
 
-	LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_EXT, .sport = PORT, .dport = eb, .payload_len = 20);
+	lab->policy.filtering = FILTERING_ENDPOINT_INDEPENDENT;
+	lab_start(lab);
+	uint16_t eb = _i == 0 ? lab_udp_out(lab, LAB_B, 6000, LAB_S1, 7) : lab_syn_out(lab, LAB_B, 6000, LAB_S1, 7);
+
+	LAB_SEND(lab, .proto = proto, .src = LAB_A, .dst = LAB_EXT, .sport = PORT, .dport = eb, .payload_len = 20,
+		 .flags = TCP_SYN, .window = 1000);
 	const struct lab_out *o = lab_one(lab, NAT_TO_INSIDE);
 
+	ck_assert_uint_eq(o->v.dst, LAB_B);
 	memcpy(seen, o->bytes, len = o->len);
 	send_error(LAB_B, LAB_EXT, 3, 3, seen, len);
 	o = lab_one(lab, NAT_TO_INSIDE);
@@ -564,16 +617,20 @@ static const struct {
 
 START_TEST(test_5508_8_6888_11b_exhaustion_is_answered_as_configured)
 {
-	lab->policy.exhausted_icmp = exhausted[_i].how;
+	static const enum about protocols[] = {ABOUT_UDP, ABOUT_TCP_WHOLE, ABOUT_ECHO};
+	const struct build b = flow_packet(protocols[_i / 3], LAB_B, LAB_S1);
+
+	lab->policy.exhausted_icmp = exhausted[_i % 3].how;
 	lab->policy.limits.sessions = 1;
 	lab_start(lab);
 	lab_udp_out(lab, LAB_A, PORT, LAB_S1, SERVER_PORT);
-	LAB_SEND(lab, .proto = 17, .src = LAB_B, .dst = LAB_S1, .sport = PORT, .dport = SERVER_PORT);
-	if (exhausted[_i].code < 0) {
+	lab->in_len = build_packet(lab->in, &b);
+	lab_send(lab, lab->in, lab->in_len);
+	if (exhausted[_i % 3].code < 0) {
 		lab_dropped(lab, DROP_SESSIONS_FULL);
 		return;
 	}
-	const struct lab_out *o = lab_dropped_with_icmp(lab, DROP_SESSIONS_FULL, 3, (uint8_t)exhausted[_i].code);
+	const struct lab_out *o = lab_dropped_with_icmp(lab, DROP_SESSIONS_FULL, 3, (uint8_t)exhausted[_i % 3].code);
 
 	ck_assert_uint_eq(o->v.dst, LAB_B);
 	expect_quote(o, LAB_B, PORT, LAB_S1, SERVER_PORT);
@@ -712,10 +769,10 @@ static Suite *suite(void)
 		int loops;
 	} tests[] = {
 		{test_5508_4_4787_12a_12b_5382_9_inbound_error_is_translated, ABOUT_COUNT * 2},
-		{test_4787_12_5382_10_5508_7_1_2_errors_end_nothing, sizeof(errors) / sizeof(errors[0])},
-		{test_5508_6_errors_do_not_refresh, 1},
+		{test_4787_12_5382_10_5508_7_1_2_errors_end_nothing, 3 * ERRORS},
+		{test_5508_6_errors_do_not_refresh, 3},
 		{test_5508_5_outbound_error_is_translated, ABOUT_COUNT * 2},
-		{test_5508_7_7857_12_hairpinned_error, 1},
+		{test_5508_7_7857_12_hairpinned_error, 2},
 		{test_5508_10_flood_of_errors_about_one_session, 1},
 		{test_5508_4_error_without_session, 1},
 		{test_5508_5_error_from_inside_without_session_never_leaks, 1},
@@ -734,7 +791,7 @@ static Suite *suite(void)
 		{test_4787_13_too_big_inbound_quotes_what_was_sent, 1},
 		{test_4787_13_too_big_inbound_by_a_forward_is_answered, 1},
 		{test_4787_13a_without_df_it_is_cut_in_order, 1},
-		{test_5508_8_6888_11b_exhaustion_is_answered_as_configured, 3},
+		{test_5508_8_6888_11b_exhaustion_is_answered_as_configured, 9},
 		{test_5508_10f_own_errors_are_limited_per_source, 1},
 		{test_5508_10e_no_error_about_errors_or_later_fragments, 1},
 		{test_5382_4_unsolicited_syn_is_answered_after_six_seconds, 1},

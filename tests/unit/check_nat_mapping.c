@@ -188,13 +188,27 @@ START_TEST(test_4787_4_port_parity_is_kept_when_configured)
 }
 END_TEST
 
+/* What one protocol has mapped lets no other one in, in each of the six ways. */
 START_TEST(test_7857_5_mappings_are_per_protocol)
 {
-	lab_start(lab);
-	uint16_t e = lab_udp_out(lab, LAB_A, 5000, LAB_S1, 7);
+	enum nat_class mapped = (enum nat_class)(_i / 2);
+	uint16_t e;
 
-	LAB_SEND(lab, .proto = 6, .src = LAB_S1, .dst = LAB_EXT, .sport = 7, .dport = e, .flags = TCP_SYN);
-	lab_dropped(lab, DROP_UNSOLICITED_SYN);
+	lab->policy.filtering = FILTERING_ENDPOINT_INDEPENDENT;
+	lab_start(lab);
+	e = mapped == CLASS_TCP	  ? lab_syn_out(lab, LAB_A, 5000, LAB_S1, 7)
+	    : mapped == CLASS_UDP ? lab_udp_out(lab, LAB_A, 5000, LAB_S1, 7)
+				  : lab_echo_out(lab, LAB_A, 5000, LAB_S1);
+	if (mapped != CLASS_TCP && _i % 2 == 0) {
+		LAB_SEND(lab, .proto = 6, .src = LAB_S1, .dst = LAB_EXT, .sport = 7, .dport = e, .flags = TCP_SYN);
+		lab_dropped(lab, DROP_UNSOLICITED_SYN);
+	} else if (mapped != CLASS_UDP && (mapped == CLASS_TCP) == (_i % 2 == 0)) {
+		LAB_SEND(lab, .proto = 17, .src = LAB_S1, .dst = LAB_EXT, .sport = 7, .dport = e, .payload_len = 8);
+		lab_dropped(lab, DROP_UNSOLICITED);
+	} else {
+		LAB_SEND(lab, .proto = 1, .src = LAB_S1, .dst = LAB_EXT, .icmp_type = 0, .sport = e);
+		lab_dropped(lab, DROP_ICMP_NO_SESSION);
+	}
 }
 END_TEST
 
@@ -334,12 +348,21 @@ END_TEST
 
 START_TEST(test_7857_7_filtered_packets_do_not_refresh)
 {
-	lab_start(lab);
-	uint16_t e = lab_udp_out(lab, LAB_A, 5000, LAB_S1, 7);
+	uint16_t e;
 
+	lab_start(lab);
+	e = _i == 0   ? lab_udp_out(lab, LAB_A, 5000, LAB_S1, 7)
+	    : _i == 1 ? lab_syn_out(lab, LAB_A, 5000, LAB_S1, 7)
+		      : lab_echo_out(lab, LAB_A, 5000, LAB_S1);
 	for (int i = 0; i < 6; i++) {
 		lab_advance(lab, 60000);
-		udp_in(LAB_S2, 9, e);
+		if (_i == 0)
+			udp_in(LAB_S2, 9, e);
+		else if (_i == 1)
+			LAB_SEND(lab, .proto = 6, .src = LAB_S2, .dst = LAB_EXT, .sport = 9, .dport = e,
+				 .flags = TCP_SYN);
+		else
+			LAB_SEND(lab, .proto = 1, .src = LAB_S2, .dst = LAB_EXT, .icmp_type = 0, .sport = e);
 		ck_assert(lab->n_out == 0);
 	}
 	ck_assert_uint_eq(lab_sessions(lab), 0);
@@ -767,7 +790,7 @@ static Suite *suite(void)
 		{test_4787_3_no_port_overloading, 1},
 		{test_4787_3a_port_class_is_kept, sizeof(class_cases) / sizeof(class_cases[0])},
 		{test_4787_4_port_parity_is_kept_when_configured, 1},
-		{test_7857_5_mappings_are_per_protocol, 1},
+		{test_7857_5_mappings_are_per_protocol, 6},
 		{test_6056_3_ports_are_spread_and_unpredictable, 1},
 		{test_6888_13_every_port_is_usable_exactly_once, 1},
 		{test_libalias_portrange_third_of_two_ports_fails, 1},
@@ -775,7 +798,7 @@ static Suite *suite(void)
 		{test_6888_8c_last_resting_port_is_recycled_when_filtering_protects, 1},
 		{test_4787_8_filtering_as_configured, 3},
 		{test_5382_3_filtering_tcp_syn_as_configured, 3},
-		{test_7857_7_filtered_packets_do_not_refresh, 1},
+		{test_7857_7_filtered_packets_do_not_refresh, 3},
 		{test_4787_5_udp_mapping_lives_five_minutes, 1},
 		{test_4787_6_outbound_refreshes, 1},
 		{test_5508_2_query_lives_sixty_seconds, 1},

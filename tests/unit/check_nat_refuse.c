@@ -308,9 +308,12 @@ START_TEST(test_6888_4_limits_per_host)
 {
 	lab->policy.limits.sessions_per_host = 3;
 	lab_start(lab);
-	for (uint16_t i = 0; i < 3; i++)
-		lab_udp_out(lab, LAB_A, 5000, LAB_S1 + i, 7);
+	lab_udp_out(lab, LAB_A, 5000, LAB_S1, 7); /* of any protocol */
+	lab_syn_out(lab, LAB_A, 5000, LAB_S1, 7);
+	lab_echo_out(lab, LAB_A, 5000, LAB_S1);
 	LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_S1, .sport = 5000, .dport = 99);
+	lab_dropped_with_icmp(lab, DROP_HOST_SESSIONS, 3, 1);
+	LAB_SEND(lab, .proto = 6, .src = LAB_A, .dst = LAB_S1, .sport = 5000, .dport = 99, .flags = TCP_SYN);
 	lab_dropped_with_icmp(lab, DROP_HOST_SESSIONS, 3, 1);
 	lab_udp_out(lab, LAB_B, 5000, LAB_S1, 7);
 	lab_advance(lab, 302000);
@@ -326,6 +329,8 @@ START_TEST(test_6888_4_port_limit_per_host)
 	lab_udp_out(lab, LAB_A, 2, LAB_S1, 7);
 	lab_udp_out(lab, LAB_A, 2, LAB_S2, 7);
 	LAB_SEND(lab, .proto = 17, .src = LAB_A, .dst = LAB_S1, .sport = 3, .dport = 7);
+	lab_dropped_with_icmp(lab, DROP_HOST_PORTS, 3, 1);
+	LAB_SEND(lab, .proto = 6, .src = LAB_A, .dst = LAB_S1, .sport = 3, .dport = 7, .flags = TCP_SYN);
 	lab_dropped_with_icmp(lab, DROP_HOST_PORTS, 3, 1);
 	lab_udp_out(lab, LAB_B, 3, LAB_S1, 7);
 }
