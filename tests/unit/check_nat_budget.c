@@ -82,6 +82,25 @@ START_TEST(test_fault_33_packets_to_one_mapping_leave_its_host_its_ports)
 }
 END_TEST
 
+/* More of them than the host has ports itself, and than there are left. */
+START_TEST(test_fault_33_unanswered_sessions_from_outside_cost_no_ports)
+{
+	uint16_t e = 0;
+
+	lab->pool_ports[0] = (struct nat_range){1024, 3023};
+	lab_start(lab);
+	lab_udp_out(lab, LAB_A, 1, LAB_S1, 7);
+	for (uint16_t i = 0; i < 1000; i++) {
+		e = lab_udp_out(lab, LAB_B, (uint16_t)(5000 + i), LAB_S1, 7);
+		udp_in(7, e); /* an answer */
+	}
+	for (uint16_t i = 0; i < 1100; i++)
+		udp_in((uint16_t)(1000 + i), e);
+	ck_assert_uint_eq(lab_sessions(lab), 1 + 1000 + 1100);
+	ck_assert_uint_eq(opens(LAB_B, 20), 20);
+}
+END_TEST
+
 START_TEST(test_fault_33_syns_to_a_forward_leave_its_host_its_sessions)
 {
 	forward_web();
@@ -364,6 +383,7 @@ static Suite *suite(void)
 		int loops;
 	} tests[] = {
 		{test_fault_33_packets_to_one_mapping_leave_its_host_its_ports, 1},
+		{test_fault_33_unanswered_sessions_from_outside_cost_no_ports, 1},
 		{test_fault_33_syns_to_a_forward_leave_its_host_its_sessions, 1},
 		{test_fault_33_quota_of_sessions, 1},
 		{test_fault_33_rate, 1},
