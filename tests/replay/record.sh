@@ -43,6 +43,11 @@ there()
 {
 	nsenter --net="/proc/$peer/ns/net" "$@"
 }
+# In the background alone: $! is then the server itself.
+serve()
+{
+	exec nsenter --net="/proc/$peer/ns/net" "$@"
+}
 ip link add cable type veth peer name cable netns $peer
 for at in "" there; do
 	$at ip link set lo up
@@ -79,7 +84,7 @@ end()
 take_sctp()
 {
 	record ip proto 132
-	there tsctp -L 10.1.0.2 </dev/null >/dev/null 2>&1 &
+	serve tsctp -L 10.1.0.2 </dev/null >/dev/null 2>&1 &
 	server=$!
 	sleep 2
 	timeout 8 tsctp -L 10.1.0.1 -n 20 -l 300 10.1.0.2 </dev/null >/dev/null 2>&1 || true
@@ -109,7 +114,7 @@ take_rtp()
 take_game()
 {
 	record port 5154
-	there bzfs -p 5154 -i 10.1.0.2 -worldsize 200 -noMasterBanlist -utc >"$dir/bzfs.log" 2>&1 </dev/null &
+	serve bzfs -p 5154 -i 10.1.0.2 -worldsize 200 -noMasterBanlist -utc >"$dir/bzfs.log" 2>&1 </dev/null &
 	server=$!
 	until there ss -ltn | grep -q :5154; do
 		kill -0 $server
@@ -125,7 +130,7 @@ take_game()
 take_sip()
 {
 	record udp
-	there sipp -sn uas -i 10.1.0.2 -m 2 -nostdin >/dev/null 2>&1 &
+	serve sipp -sn uas -i 10.1.0.2 -m 2 -nostdin >/dev/null 2>&1 &
 	server=$!
 	until there ss -lun | grep -q :5060; do
 		kill -0 $server
