@@ -26,8 +26,8 @@ struct look {
 	bool has_ports;
 };
 
-/* The attribute of this type in `room` bytes of them, or NULL. */
-static const struct rtattr *find(const struct rtattr *a, size_t room, unsigned short type)
+/* The attribute of this type in `room` bytes of them, or NULL. The kernel's macros take no constant. */
+static struct rtattr *find(struct rtattr *a, size_t room, unsigned short type)
 {
 	int left = (int)room;
 
@@ -37,25 +37,25 @@ static const struct rtattr *find(const struct rtattr *a, size_t room, unsigned s
 	return NULL;
 }
 
-static const struct rtattr *find_in(const struct rtattr *outer, unsigned short type)
+static struct rtattr *find_in(struct rtattr *outer, unsigned short type)
 {
 	return outer ? find(RTA_DATA(outer), RTA_PAYLOAD(outer), type) : NULL;
 }
 
-static bool is_text(const struct rtattr *a, const char *text)
+static bool is_text(struct rtattr *a, const char *text)
 {
 	return a && RTA_PAYLOAD(a) > strlen(text) && strcmp(RTA_DATA(a), text) == 0;
 }
 
-static bool is_byte(const struct rtattr *a, unsigned char value)
+static bool is_byte(struct rtattr *a, unsigned char value)
 {
 	return a && RTA_PAYLOAD(a) >= 1 && *(const unsigned char *)RTA_DATA(a) == value;
 }
 
-static void look_at(struct look *seen, const struct nlmsghdr *h)
+static void look_at(struct look *seen, struct nlmsghdr *h)
 {
-	const struct ifinfomsg *device = NLMSG_DATA(h);
-	const struct rtattr *first = IFLA_RTA(device), *info;
+	struct ifinfomsg *device = NLMSG_DATA(h);
+	struct rtattr *first = IFLA_RTA(device), *info;
 	size_t room = IFLA_PAYLOAD(h);
 	bool is_up = is_byte(find(first, room, IFLA_OPERSTATE), IF_OPER_UP);
 
