@@ -238,7 +238,7 @@ static void say_forward(struct telling *t, const struct explain_pass *x)
 	}
 	if (f->n_backends == 0) {
 		say(t, "forward", "%s\"%s\" leads to %s",
-		    f->is_default ? "no other rule matches: the default host  " : "", f->name,
+		    f->is_default ? "no other rule matches: the default host " : "", f->name,
 		    endpoint_text(t, to, x->inside, x->inside_port));
 		return;
 	}
