@@ -245,6 +245,7 @@ static void forget_blocks(struct table *t)
 
 		if (b->host == 0)
 			continue;
+		assert(t->allocation != NULL); /* which gave it to its host */
 		t->counters[COUNT_BLOCK_FREED]++;
 		record_event(t, b, EVENT_BLOCK_FREED);
 	}
