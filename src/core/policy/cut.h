@@ -43,10 +43,12 @@ const struct cut_piece *cut_piece_of_port(const struct cut *c, uint16_t port);
 /* The ports of block `number`, which must be below c->blocks. */
 static inline struct nat_range cut_block(const struct cut *c, uint32_t number)
 {
-	const struct cut_piece *p = c->n_pieces == 1 ? c->pieces : cut_piece_of_block(c, number);
-	uint16_t first = (uint16_t)(p->first + (number - p->base) * c->size);
+	const struct cut_piece *p;
+	uint16_t first;
 
 	assert(number < c->blocks);
+	p = c->n_pieces == 1 ? c->pieces : cut_piece_of_block(c, number);
+	first = (uint16_t)(p->first + (number - p->base) * c->size);
 	return (struct nat_range){first, (uint16_t)(first + c->size - 1)};
 }
 

@@ -116,21 +116,23 @@ static enum nat_reason choose_within(struct table *t, const struct allot_kind *k
 				     uint64_t random, uint32_t now_s, uint16_t *port, bool *recycled)
 {
 	struct nat_range ranges[ALLOT_RANGES];
+	enum nat_reason why = DROP_NO_PORT;
 	bool may_recycle = rq->may_recycle;
-	enum nat_reason why;
 
 	rq->ranges = ranges;
 	rq->n_ranges = kind->ranges(t, rq, ranges);
 	rq->may_recycle = false;
 	if (rq->n_ranges > 0)
 		*port = port_choose(t, rq, random, now_s, recycled);
-	if (*port != 0)
-		return NAT_PASS;
-	why = grow(t, kind, rq, random, now_s, port);
+	if (*port == 0)
+		why = grow(t, kind, rq, random, now_s, port);
 	if (*port == 0 && may_recycle && rq->n_ranges > 0) {
 		rq->may_recycle = true;
 		*port = port_choose(t, rq, random, now_s, recycled);
 	}
+	rq->ranges = NULL; /* they end with this function */
+	rq->n_ranges = 0;
+	rq->may_recycle = may_recycle;
 	return *port != 0 ? NAT_PASS : why;
 }
 

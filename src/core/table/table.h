@@ -396,8 +396,8 @@ enum { TABLE_PORT_ASKS = 64 };
 uint16_t table_port_take(struct table *t, const struct port_request *rq, uint64_t random, uint32_t now_s,
 			 bool *recycled);
 /* The same by the rules of table_set_allocation(): with blocks, a port of the host's own ones, or of one more block
- * (then `ranges` is ignored, and overwritten like may_recycle). Returns NAT_PASS and *port, or DROP_NO_PORT, DROP_HOST_BLOCKS, DROP_HOST_SHARE. Only
- * for a host with a record, see table_host(). */
+ * (then `ranges` is ignored, and cleared). Returns NAT_PASS and *port, or DROP_NO_PORT,
+ * DROP_HOST_BLOCKS, DROP_HOST_SHARE. Only for a host with a record, see table_host(). */
 enum nat_reason table_port_allot(struct table *t, struct port_request *rq, uint64_t random, uint32_t now_s,
 				 uint16_t *port, bool *recycled);
 /* Is there a port that table_port_take() could take? Also true if so many are refused that it might give up. */
