@@ -1,27 +1,30 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A flow: what a forwarder beside natd (the tc programs, bpf/fast.bpf.h) needs of an established session to carry its packets, and
- * where it leaves what the session has to learn of them. Memory that natd and the forwarder share. Both sides include
- * this file, and a test that plays the forwarder; so it has fixed-width types, and no pointers.
+ * A flow: what a forwarder beside natd (the tc programs, bpf/fast.bpf.h) needs of an established session to carry its
+ * packets, and where it leaves what the session has to learn of them. Memory that natd and the forwarder share. Both
+ * sides include this file, and a test that plays the forwarder; so it has fixed-width types, and no pointers.
  *
  * Addresses and ports are in host byte order. Arrays [2] go by enum nat_dir: 0 outbound, 1 inbound.
  *
- * Who writes what. natd writes everything before it publishes a flow in the index, and afterwards only `state`, the TCP numbers,
- * the way, `join`, and in `kind` the numbers of its MTUs. The forwarder adds to `carried`, which natd takes out by exchanging it for
- * 0; it raises the TCP numbers, as natd does, and both only ever raise them (flow_raise()); it sets `seen`, `from` and `join`, and
- * `state` to FLOW_STOPPED or JOINING. Each of these is one aligned word.
+ * Who writes what. natd writes everything before it publishes a flow in the index, and afterwards only `state`, the
+ * TCP numbers, the way, `join`, and in `kind` the numbers of its MTUs. The forwarder adds to `carried`, which natd
+ * takes out by exchanging it for 0; it raises the TCP numbers, as natd does, and both only ever raise them
+ * (flow_raise()); it sets `seen`, `from` and `join`, and `state` to FLOW_STOPPED or JOINING. Each of these is one
+ * aligned word.
  *
- * Order. Packets of a direction may be on their way through natd when the forwarder begins to carry it, or after it has left one
- * to natd. Those that come behind must not overtake them. So a direction is JOINING then: a packet is carried if all that natd
- * got before it has been sent, and goes to natd too otherwise. `join` says how far natd has come. Of TCP it is the sequence
- * number behind the last byte that was sent in this direction: a segment that begins there, or before, overtakes no data,
- * whatever queue the rest waits in. Of datagrams, which have no numbers, the forwarder counts those that it leaves to natd
- * (above), and natd writes the count that it had read (below) when its queue was empty after that, and everything sent.
- * Datagrams end this state when both halves agree. natd ends it in any case after two passes over the flows, a second or more: by
- * then only a queue that is never empty can hold such a packet.
+ * Order. Packets of a direction may be on their way through natd when the forwarder begins to carry it, or after it
+ * has left one to natd. Those that come behind must not overtake them. So a direction is JOINING then: a packet is
+ * carried if all that natd got before it has been sent, and goes to natd too otherwise. `join` says how far natd has
+ * come. Of TCP it is the sequence number behind the last byte that was sent in this direction: a segment that begins
+ * there, or before, overtakes no data, whatever queue the rest waits in. Of datagrams, which have no numbers, the
+ * forwarder counts those that it leaves to natd (above), and natd writes the count that it had read (below) when its
+ * queue was empty after that, and everything sent. Datagrams end this state when both halves agree. natd ends it in
+ * any case after two passes over the flows, a second or more: by then only a queue that is never empty can hold such a
+ * packet.
  *
- * A flow that is taken out keeps its place for FLOW_REST_S: whatever the forwarder was doing with it has ended by then, and what
- * it has counted and learned so late is taken over too. So a flow's addresses never change while the forwarder can read them.
+ * A flow that is taken out keeps its place for FLOW_REST_S: whatever the forwarder was doing with it has ended by
+ * then, and what it has counted and learned so late is taken over too. So a flow's addresses never change while the
+ * forwarder can read them.
  */
 #ifndef NATD_CORE_FLOW_H
 #define NATD_CORE_FLOW_H
@@ -192,8 +195,9 @@ static inline bool flow_is_odd(uint32_t end, uint32_t peer_ack, uint32_t peer_wi
 }
 
 /*
- * Is this segment without SYN, FIN and RST one that tcp_track() would take as it is (act_ack(), both sides heard), whatever
- * rounding of windows it does? The rest is natd's to judge. The numbers are read once each, as the other side may raise them.
+ * Is this segment without SYN, FIN and RST one that tcp_track() would take as it is (act_ack(), both sides heard),
+ * whatever rounding of windows it does? The rest is natd's to judge. The numbers are read once each, as the other side
+ * may raise them.
  */
 static inline bool flow_segment_fits(const struct flow *f, const struct flow_segment *g)
 {
@@ -323,9 +327,9 @@ static inline bool flow_is_refreshed(const struct flow *f, uint32_t dir)
 }
 
 /*
- * Packets and bytes in one word, so that they move together: bytes below, packets above; a super-packet counts as its segments.
- * natd takes them out each second, and the forwarder stops ten seconds after natd's last beat: there is room for ten seconds of one
- * direction of one session with 13 million packets and 110 Gbit/s.
+ * Packets and bytes in one word, so that they move together: bytes below, packets above; a super-packet counts as its
+ * segments. natd takes them out each second, and the forwarder stops ten seconds after natd's last beat: there is room
+ * for ten seconds of one direction of one session with 13 million packets and 110 Gbit/s.
  */
 enum { FLOW_BYTE_BITS = 37 };
 

@@ -9,7 +9,8 @@
  * it is free. A session that ends leaves its slot at once; what the forwarder counts there afterwards goes only to the
  * totals.
  *
- * A session is shown at its 8th packet in natd, while later ones may be waiting: mirror_order.c. Further attempts follow at each 8th. It is taken out when
+ * A session is shown at its 8th packet in natd; further attempts follow at each 8th. Later packets may be waiting then:
+ * mirror_order.c. It is taken out when
  *  - it ends, or a packet in natd moves it out of ESTABLISHED (follow());
  *  - the forwarder has seen a SYN, FIN or RST of it, whether natd got that or not;
  *  - it has been idle for IDLE_S, or half its timeout: so no session expires while it is shown, and

@@ -44,8 +44,9 @@ bool nat_mirror_is_on(const struct nat *n);
 void nat_mirror_show(struct nat *n, bool all_sent, nat_mirror_mtu_fn *ask, void *ctx);
 
 /*
- * Packets that natd passes while the forwarder waits for them to be sent (flow.h, "Order"). The caller of nat_batch() takes them
- * behind each call, and reports them when it has sent them; with several threads each has a list of its own.
+ * Packets that natd passes while the forwarder waits for them to be sent (flow.h, "Order"). The caller of nat_batch()
+ * takes them behind each call, and reports them when it has sent them; with several threads each has a list of its
+ * own.
  */
 enum { MIRROR_SENDING = 64 };
 

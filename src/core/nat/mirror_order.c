@@ -2,15 +2,15 @@
 /*
  * The order of a flow's packets, of which some pass through natd and some do not.
  *
- * Theory of operation. flow.h has the rule that the forwarder follows. natd's part: whenever it passes a packet of a direction
- * that is JOINING, it notes how far that direction will have come when the packet has been sent; the caller reports that after
- * sending. So no queue between the forwarder and natd has to be known, nor which of several queues a packet came by: what has not
- * been sent has not been reported, and what comes behind it waits.
+ * Theory of operation. flow.h has the rule that the forwarder follows. natd's part: whenever it passes a packet of a
+ * direction that is JOINING, it notes how far that direction will have come when the packet has been sent; the caller
+ * reports that after sending. So no queue between the forwarder and natd has to be known, nor which of several queues
+ * a packet came by: what has not been sent has not been reported, and what comes behind it waits.
  *
- * Datagrams need one more step, as their number says nothing about what is before them: what natd reports is the forwarder's
- * count, read after it had the packet; that many have been sent when the queue is found empty after that. (A packet that was
- * counted, and on its way into the queue for as long as natd took to send a packet and to look again, would be overtaken: a
- * processor that stands still between two instructions of the kernel.)
+ * Datagrams need one more step, as their number says nothing about what is before them: what natd reports is the
+ * forwarder's count, read after it had the packet; that many have been sent when the queue is found empty after that.
+ * (A packet that was counted, and on its way into the queue for as long as natd took to send a packet and to look
+ * again, would be overtaken: a processor that stands still between two instructions of the kernel.)
  */
 #include "mirror_private.h"
 

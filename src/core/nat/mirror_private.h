@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The mirror's memory, and the functions that mirror.c, mirror_slot.c, mirror_order.c and mirror_mtu.c share. See mirror.c for the theory of
- * operation.
+ * The mirror's memory, and the functions that mirror.c, mirror_slot.c, mirror_order.c and mirror_mtu.c share. See
+ * mirror.c for the theory of operation.
  */
 #ifndef NATD_CORE_MIRROR_PRIVATE_H
 #define NATD_CORE_MIRROR_PRIVATE_H
